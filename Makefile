@@ -1,0 +1,48 @@
+# Two commands do everything: `make run` and `make test`. Both install what they need into .venv, from locked versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header pyproject.toml
+
+.PHONY: run test lint bench bench-batching lock clean
+
+run: $(VENV)/run.installed
+	@exec $(BIN)/python -m deployments.run $(ARGS)
+
+test: $(VENV)/dev.installed
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Against the service that `make run` serves in another terminal.
+bench: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-batching: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.batching $(ARGS)
+
+# Writes the locks anew, with the newest versions that pyproject.toml allows.
+lock: $(UV)
+	$(COMPILE) --group build --output-file requirements/run.lock
+	$(COMPILE) --group build --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(UV): requirements/uv.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Pictwarden needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@touch $(UV)
+
+# The first installation downloads about 3 GB (torch with its CUDA libraries) and takes some minutes; uv shows progress.
+$(VENV)/%.installed: requirements/%.lock pyproject.toml | $(UV)
+	$(UV) pip install --python $(BIN)/python --require-hashes -r $<
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

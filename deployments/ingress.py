@@ -1,0 +1,39 @@
+"""The front deployment: HTTP in, one decision out. It holds no model and decodes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray.serve.handle import DeploymentHandle
+
+from deployments.handles import PreprocessorHandle, ScorerHandle
+from deployments.logs import log_like_serve
+from serve_app.http import create_app
+from serve_app.http.authentication import Authenticator
+from serve_app.ledger import MemoryLedger
+from serve_app.moderation import Moderator
+from serve_app.policy import Policy
+from serve_app.settings import Settings
+
+
+class Ingress:
+    """Wires the application to the two other deployments."""
+
+    def __init__(
+        self, settings: Settings, policy: Policy, preprocessor: DeploymentHandle[Any], scorer: DeploymentHandle[Any]
+    ) -> None:
+        log_like_serve()
+        self._settings = settings
+        self._authenticator = Authenticator.from_environment(settings.authentication)
+        self._moderator = Moderator(
+            policy,
+            PreprocessorHandle(preprocessor),
+            ScorerHandle(scorer),
+            MemoryLedger(settings.ledger.kept_decisions),
+            settings.on_unscanned,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Called by Serve once this object is constructed, on each replica."""
+        return create_app(self._moderator, self._authenticator, self._settings)

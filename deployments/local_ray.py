@@ -1,0 +1,110 @@
+"""One machine's Ray with the application on it: started, waited for, and ended without leaving anything behind.
+
+Import this module only after the environment of :mod:`deployments.ray_environment` is set: Ray reads it on import,
+and the processes that it starts inherit it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve._private import api as serve_private_api
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema
+
+from serve_app.domain import ConfigurationError
+
+# Bodies and views travel between replicas as gRPC messages; the object store holds next to nothing, and what it may
+# hold is resident memory. Ray accepts no less than 75 MB.
+_OBJECT_STORE_BYTES = 100 * 1024 * 1024
+
+_POLL_S = 0.1
+
+
+class DeployFailedError(ConfigurationError):
+    """The application did not come up; the message is what Serve says of it."""
+
+
+@contextlib.contextmanager
+def local_ray(num_cpus: int | None = None) -> Iterator[None]:
+    """A Ray of this process alone. It ends with the block, and with the process however that ends."""
+    ray.init(
+        namespace="serve",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
+    try:
+        yield
+    finally:
+        # In this order: a Ray that stops first orphans haproxy, which then holds the port against the next start.
+        with contextlib.suppress(Exception):
+            serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
+
+
+def deploy(config: Mapping[str, Any]) -> None:
+    """Hand Serve a configuration of the form of ``serve_config.yaml``; returns before it is up.
+
+    The same two calls that the ``serve run CONFIG`` command makes, which Serve has no public function for.
+    """
+    schema = ServeDeploySchema.model_validate(dict(config))
+    client = serve_private_api.serve_start(
+        http_options=schema.http_options.model_dump(), proxy_location=schema.proxy_location
+    )
+    client.deploy_apps(schema)
+
+
+def wait_until_running(
+    timeout_s: float,
+    on_progress: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Wait until every application runs, or ``stop`` is set.
+
+    Args:
+        timeout_s: how long.
+        on_progress: told what is being waited for, whenever that changes.
+        stop: ends the wait early, without an error.
+
+    Raises:
+        DeployFailedError: an application failed, or the time is over.
+    """
+    give_up_s = time.monotonic() + timeout_s
+    last_told = ""
+    stop = stop or threading.Event()
+    while not stop.wait(_POLL_S):
+        applications = serve.status().applications
+        starting = [
+            f"{name} ({sum(deployment.replica_states.values())} replicas, {deployment.status.value.lower()})"
+            for application in applications.values()
+            for name, deployment in application.deployments.items()
+            if deployment.status.value != "HEALTHY"
+        ]
+        for application in applications.values():
+            if application.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+                raise DeployFailedError(_failure(application))
+        if applications and all(
+            application.status == ApplicationStatus.RUNNING for application in applications.values()
+        ):
+            return
+        if time.monotonic() > give_up_s:
+            raise DeployFailedError(f"not ready after {timeout_s:.0f} s; waited for {', '.join(starting) or 'Serve'}")
+        told = ", ".join(starting)
+        if told and told != last_told:
+            on_progress(told)
+            last_told = told
+
+
+def _failure(application: Any) -> str:
+    """What Serve says of a failed application: its own message, then those of its deployments."""
+    messages = [application.message, *(each.message for each in application.deployments.values())]
+    return "\n".join(message for message in messages if message)

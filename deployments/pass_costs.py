@@ -1,0 +1,58 @@
+"""How long a pass of each batch size takes on this device, learnt while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Weight of the newest pass in the running mean. A fifth follows a machine that slows down within a few passes, and
+# does not let one noisy pass change the batch size.
+_NEWEST_WEIGHT = 0.2
+
+
+class PassCosts:
+    """Seconds per pass for each bucket (the batch sizes that the device has warmed)."""
+
+    def __init__(self, seconds_by_bucket: Mapping[int, float]) -> None:
+        """``seconds_by_bucket``: as measured at warm-up; at least one bucket, sizes and seconds above zero."""
+        if not seconds_by_bucket or min(seconds_by_bucket) < 1 or min(seconds_by_bucket.values()) <= 0:
+            raise ValueError("at least one bucket, with sizes and seconds above zero")
+        self._seconds = dict(sorted(seconds_by_bucket.items()))
+
+    @property
+    def largest_bucket(self) -> int:
+        """The most items that one pass takes."""
+        return next(reversed(self._seconds))
+
+    def bucket_for(self, items: int) -> int:
+        """The smallest bucket that holds ``items``, or the largest there is."""
+        return next((bucket for bucket in self._seconds if bucket >= items), self.largest_bucket)
+
+    def pass_s(self, items: int) -> float:
+        """Seconds for one pass of ``items``, which must fit the largest bucket."""
+        return self._seconds[self.bucket_for(items)]
+
+    def total_s(self, items: int) -> float:
+        """Seconds until ``items`` have all been through the device, in passes of the largest bucket."""
+        full, rest = divmod(items, self.largest_bucket)
+        return full * self._seconds[self.largest_bucket] + (self.pass_s(rest) if rest else 0.0)
+
+    def batch_size(self, waiting: int, budget_s: float) -> int:
+        """How many of ``waiting`` items to take so that the device does most per second within ``budget_s``.
+
+        Where a pass costs the same for 1 and for 8 (a GPU), five items go as one pass that is padded to 8; where the
+        cost grows with each item (a CPU), they go as 4 and 1, and nothing is computed for padding. Zero if not even
+        the smallest pass fits the budget.
+        """
+        best, best_rate = 0, 0.0
+        for bucket, seconds in self._seconds.items():
+            taken = min(waiting, bucket)
+            if seconds <= budget_s and taken / seconds >= best_rate:
+                best, best_rate = taken, taken / seconds
+            if bucket >= waiting:
+                break
+        return best
+
+    def observe(self, items: int, seconds: float) -> None:
+        """Learn from a pass of ``items`` that took ``seconds``."""
+        bucket = self.bucket_for(items)
+        self._seconds[bucket] += _NEWEST_WEIGHT * (seconds - self._seconds[bucket])

@@ -1,0 +1,156 @@
+"""``make run``: the service on this machine, from nothing to a line to paste into pict-rs, until Ctrl-C.
+
+The same application and the same form of configuration as on a cluster; only the arguments differ (``local.yaml``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from deployments.ray_environment import FAST_SETTINGS, LOCAL_SETTINGS, fresh_token_settings
+from serve_app.cli.connection import SECRETS_ENV, keep_url, kept_secret
+from serve_app.cli.report import scan_table
+from serve_app.cli.scanning import scan_all
+from serve_app.domain import ConfigurationError
+from serve_app.http.app import SCAN_PATH
+
+_READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
+
+_SAMPLES = ("red-triangle.png", "red-circle.jpg", "blue-triangle.webp", "landscape.jpg")
+
+console = Console(highlight=False)
+
+
+def run(
+    config: Annotated[Path | None, typer.Option(help="A Serve configuration; by default the embedded demo.")] = None,
+    model: Annotated[str | None, typer.Option(help="Instead of the configuration's model.source.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Instead of the configuration's policy.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
+) -> None:
+    """Serve on this machine until Ctrl-C or SIGTERM."""
+    started_s = time.monotonic()
+    stop = threading.Event()
+    _set_on_signals(stop)
+    settings = _configuration(config, model, policy, host, port)
+    http = settings["http_options"]
+    if not _is_free(http["host"], http["port"]):
+        console.print(
+            f"port {http['port']} of {http['host']} is taken: stop what listens there, or give another --port"
+        )
+        raise typer.Exit(1)
+    os.environ.update(_environment())
+    # Ray reads that environment when it is imported, so this is the first moment at which it may be.
+    from deployments.local_ray import deploy, local_ray, wait_until_running
+
+    try:
+        with console.status("starting Ray") as status, local_ray():
+            _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
+            status.update("starting the application")
+            deploy(settings)
+            wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
+            status.stop()
+            if not stop.is_set():
+                _announce(http, time.monotonic() - started_s)
+                stop.wait()
+            console.print("stopping")
+    except ConfigurationError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+
+
+def _configuration(
+    config: Path | None, model: str | None, policy: str | None, host: str | None, port: int | None
+) -> dict[str, Any]:
+    """The configuration with the command's own options in it."""
+    text = config.read_text("utf-8") if config else resources.files("deployments").joinpath("local.yaml").read_text()
+    settings: dict[str, Any] = yaml.safe_load(text)
+    args = settings["applications"][0]["args"]
+    if model:
+        # Settings of the demo model's own make no sense for another one.
+        args["model"] = {"source": model}
+    if policy:
+        args["policy"] = policy
+    settings["http_options"] |= {key: value for key, value in (("host", host), ("port", port)) if value}
+    return settings
+
+
+def _environment() -> dict[str, str]:
+    """What the Ray processes inherit."""
+    stats_port, metrics_port = _free_ports(2)
+    here = str(Path.cwd())
+    return {
+        **FAST_SETTINGS,
+        **LOCAL_SETTINGS,
+        **fresh_token_settings(),
+        # HAProxy's own two listeners; fixed numbers would keep two services from running side by side.
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+        SECRETS_ENV: os.environ.get(SECRETS_ENV) or kept_secret(),
+        "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
+    }
+
+
+def _announce(http: Mapping[str, Any], ready_after_s: float) -> None:
+    """Show that it works, by pictures, and how to connect pict-rs."""
+    url = f"http://{http['host']}:{http['port']}{SCAN_PATH}/{kept_secret()}"
+    keep_url(url)
+    samples = resources.files("serve_app.cli") / "samples"
+    with resources.as_file(samples) as folder:
+        scans = sorted(scan_all(url, [folder / name for name in _SAMPLES], 1), key=lambda each: each.picture)
+    console.print(f"ready after {ready_after_s:.0f} s; four sample pictures, sent through the real path:\n")
+    console.print(scan_table(scans))
+    for notice in sorted({each.notice for each in scans if each.notice}):
+        console.print(f"\nNOTE: {notice}", style="yellow")
+    console.print("\nPaste this into pict-rs, or POST a picture to its URL; Ctrl-C stops the service:\n")
+    # print, not the console: a terminal's width must not break the line that is to be pasted.
+    print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)
+
+
+def _set_on_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        # A port that a service of a moment ago left in TIME_WAIT is free for haproxy, and so it is here.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; held together, so that they differ."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def main() -> None:
+    """Entry point."""
+    typer.run(run)
+
+
+if __name__ == "__main__":
+    main()

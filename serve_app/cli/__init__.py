@@ -1,0 +1,1 @@
+"""The ``pictwarden`` command: talks to a running service over HTTP, and checks policies."""

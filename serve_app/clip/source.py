@@ -1,0 +1,96 @@
+"""Where a model comes from, as it stands in the configuration (``model.source``).
+
+==============================  ======================================================================
+``ViT-L-14/openai``             an open_clip architecture and one of its pretrained tags, downloaded
+``./models/my-clip``            a folder with an open_clip configuration and safetensors
+``embedded:demo-shapes``        the demo model inside this package: knows drawn shapes, protects nobody
+``random:ViT-B-32``             an architecture with random weights: true speed, no meaning; for benchmarks
+``fake``                        no weights at all: knows how red, green or blue a view is; for tests
+==============================  ======================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve_app.domain import ModelError
+
+EMBEDDED_DEMO = "demo-shapes"
+FAKE = "fake"
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """An architecture and a pretrained tag that open_clip knows."""
+
+    architecture: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderModel:
+    """A folder with an open_clip configuration and safetensors."""
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedModel:
+    """The demo model inside this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomModel:
+    """An architecture with random weights."""
+
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class FakeModel:
+    """The engine without weights."""
+
+
+ModelSource = HubModel | FolderModel | EmbeddedModel | RandomModel | FakeModel
+
+
+def parse_source(source: str) -> ModelSource:
+    """What ``source`` names. Nothing is read or downloaded.
+
+    Raises:
+        ModelError: it names nothing that could be a model.
+    """
+    if source == FAKE:
+        return FakeModel()
+    kind, _, rest = source.partition(":")
+    if kind == "embedded":
+        if rest != EMBEDDED_DEMO:
+            raise ModelError(f"model {source!r}: the only embedded model is 'embedded:{EMBEDDED_DEMO}'")
+        return EmbeddedModel()
+    if kind == "random" and rest:
+        return RandomModel(rest)
+    if source.startswith(("./", "../", "/", "~")) or Path(source).is_dir():
+        return FolderModel(Path(source).expanduser())
+    architecture, slash, tag = source.partition("/")
+    if slash and architecture and tag and "/" not in tag:
+        return HubModel(architecture, tag)
+    raise ModelError(
+        f"model {source!r} is neither 'ARCHITECTURE/TAG' (such as ViT-L-14/openai), nor a folder, "
+        f"nor 'embedded:{EMBEDDED_DEMO}', nor 'random:ARCHITECTURE'. A folder here is written './name'"
+    )
+
+
+def source_name(source: str) -> str:
+    """The model's name, as a policy names it: thresholds belong to it.
+
+    Raises:
+        ModelError: as :func:`parse_source`.
+    """
+    match parse_source(source):
+        case EmbeddedModel():
+            return EMBEDDED_DEMO
+        case FolderModel(folder):
+            return folder.resolve().name
+        case HubModel() | RandomModel() | FakeModel():
+            return source

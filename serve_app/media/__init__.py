@@ -1,0 +1,6 @@
+"""Bytes to views: sniff, decode under limits, sample frames, cut views. The only room that imports Pillow."""
+
+from serve_app.media.limits import MediaLimits
+from serve_app.media.preprocess import preprocess
+
+__all__ = ["MediaLimits", "preprocess"]

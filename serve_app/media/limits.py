@@ -1,0 +1,22 @@
+"""How much of a picture we are willing to take in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """Bounds on one body's media. Beyond a bound the answer is ``too_large``.
+
+    The defaults cover all that pict-rs lets through by default (40 Mpx stills, 900 frames of an animation).
+    """
+
+    max_pixels: int = 40_000_000
+    """Width times height of one frame, checked in the header before any pixel is allocated."""
+    max_frames_total: int = 900
+    """Frames of an animation. To know a frame of most formats, all frames before it must be decoded."""
+    max_frames: int = 16
+    """Frames of an animation that are looked at, spread over its length, the first and the last included."""
+    max_views: int = 12
+    """Views cut from one frame: one global view, and tiles for long shapes."""

@@ -1,0 +1,170 @@
+"""The one use case: a body of bytes to a decision, under a deadline, over three ports.
+
+Whatever happens behind the ports, :meth:`Moderator.moderate` returns a decision in time: a port that raises, hangs or
+dies makes the picture *unscanned*, which the configuration decides on and the ledger remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from serve_app.domain import (
+    Deadline,
+    DeadlineExceededError,
+    Decision,
+    Examination,
+    Ledger,
+    ModelIdentity,
+    OnUnscanned,
+    Preprocessor,
+    Scorer,
+    UnavailableError,
+    UnscannableError,
+    UnscannedError,
+)
+from serve_app.policy import Policy, evaluate
+
+logger = logging.getLogger(__name__)
+
+
+class Moderator:
+    """Decides on pictures. One instance serves many requests at once."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        preprocessor: Preprocessor,
+        scorer: Scorer,
+        ledger: Ledger,
+        on_unscanned: OnUnscanned,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.policy = policy
+        self._preprocessor = preprocessor
+        self._scorer = scorer
+        self._ledger = ledger
+        self._on_unscanned = on_unscanned
+        self._wall_clock = wall_clock
+        self._identity: ModelIdentity | None = None
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The model last heard of; until a scorer has answered, the policy's name for it and an empty digest."""
+        return self._identity or ModelIdentity(self.policy.model, "", 0)
+
+    async def ready(self, deadline: Deadline) -> ModelIdentity:
+        """The identity of the model, when one is warm and the policy is meant for it.
+
+        Raises:
+            NotScannedError: no scorer has answered within the deadline.
+            PolicyError: the model is not the one that the policy's thresholds belong to.
+        """
+        async with _until(deadline, "the scorer"):
+            identity = await self._scorer.identify(deadline)
+        self.policy.require_model(identity)
+        self._identity = identity
+        return identity
+
+    async def moderate(self, body: bytes, request_id: str, deadline: Deadline) -> Decision:
+        """Look at ``body`` and decide, within the deadline; the decision is recorded before this returns."""
+        started_s = deadline.clock()
+        sha256 = hashlib.sha256(body).hexdigest()
+        outcome: Examination | UnscannedError
+        try:
+            async with _until(deadline, "looking"):
+                outcome = await self._recall(sha256) or await self._examine(body, deadline)
+        except UnscannedError as error:
+            outcome = error
+        except Exception:
+            # A fault of ours is not the picture's: it was not looked at, and the log says why.
+            logger.exception("request %s: looking failed", request_id)
+            outcome = UnavailableError("an internal fault; the log has it under this request_id")
+        decision = Decision(
+            request_id=request_id,
+            decided_at=self._wall_clock(),
+            sha256=sha256,
+            body_bytes=len(body),
+            outcome=outcome.reason if isinstance(outcome, UnscannedError) else outcome,
+            detail=str(outcome) if isinstance(outcome, UnscannedError) else outcome.judgement.message,
+            kept=self._may_keep(outcome),
+            model=self.model,
+            policy=self.policy.name,
+            policy_digest=self.policy.digest,
+            elapsed_ms=(deadline.clock() - started_s) * 1e3,
+        )
+        await self._ledger.record(decision)
+        _log(decision)
+        return decision
+
+    async def _recall(self, sha256: str) -> Examination | None:
+        """What an earlier decision on the same bytes, by the same model and policy, was made on."""
+        if self._identity is None:
+            return None
+        earlier = await self._ledger.find(sha256, self._identity.digest, self.policy.digest)
+        return earlier.outcome if earlier and isinstance(earlier.outcome, Examination) else None
+
+    async def _examine(self, body: bytes, deadline: Deadline) -> Examination:
+        identity = self._identity or await self.ready(deadline)
+        views = await self._preprocessor.preprocess(body, identity.image_size_px, deadline)
+        try:
+            scores = await self._scorer.score(views, deadline)
+        except UnavailableError:
+            # The scorer that comes back may hold another model: ask again before the next picture.
+            self._identity = None
+            raise
+        if scores.model != identity:
+            self.policy.require_model(scores.model)
+            self._identity = scores.model
+        judgement = evaluate(self.policy, scores)
+        return Examination(
+            judgement=judgement,
+            place=views.places[judgement.view],
+            media_type=views.media_type,
+            views_seen=len(views.places),
+            frames_seen=views.frames_seen,
+            frames_total=views.frames_total,
+        )
+
+    def _may_keep(self, outcome: Examination | UnscannedError) -> bool:
+        match outcome:
+            case Examination():
+                return outcome.judgement.verdict.keeps_picture
+            case UnscannableError():
+                return False
+            case UnscannedError():
+                return self._on_unscanned is OnUnscanned.ACCEPT
+
+
+@contextlib.asynccontextmanager
+async def _until(deadline: Deadline, stage: str) -> AsyncIterator[None]:
+    """Ends what hangs: this holds even where a port does not keep the deadline itself."""
+    try:
+        async with asyncio.timeout(deadline.require(stage)):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceededError(f"{stage} took longer than the time that was left") from error
+
+
+def _log(decision: Decision) -> None:
+    """One line a decision, without a trace of the picture; a demo model says so each time."""
+    seen = decision.outcome if isinstance(decision.outcome, Examination) else None
+    logger.info(
+        "request %s: %s rule=%s margin=%s kept=%s bytes=%d type=%s views=%d ms=%.1f model=%s policy=%s%s",
+        decision.request_id,
+        seen.judgement.verdict if seen else f"unscanned ({decision.outcome})",
+        seen.judgement.rule if seen else None,
+        f"{seen.judgement.margin:+.3f}" if seen and seen.judgement.margin is not None else None,
+        decision.kept,
+        decision.body_bytes,
+        seen.media_type if seen else None,
+        seen.views_seen if seen else 0,
+        decision.elapsed_ms,
+        decision.model,
+        decision.policy,
+        f" NOTICE: {decision.model.notice}" if decision.model.notice else "",
+    )

@@ -1,0 +1,29 @@
+"""The policy: a YAML file, read once into frozen types, and evaluated over label scores.
+
+    text -> document (nodes with positions) -> parsing (Policy, or all that is wrong with it) -> evaluation (Judgement)
+
+It knows the domain, and nothing of models, media, databases or HTTP.
+"""
+
+from serve_app.policy.evaluation import concept_scores, evaluate
+from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies
+from serve_app.policy.parsing import parse_policy
+from serve_app.policy.schema import Above, AllOf, AnyOf, AtLeast, Concept, Condition, Policy, Rule, ScoreKind
+
+__all__ = [
+    "SHIPPED_PREFIX",
+    "Above",
+    "AllOf",
+    "AnyOf",
+    "AtLeast",
+    "Concept",
+    "Condition",
+    "Policy",
+    "Rule",
+    "ScoreKind",
+    "concept_scores",
+    "evaluate",
+    "load_policy",
+    "parse_policy",
+    "shipped_policies",
+]

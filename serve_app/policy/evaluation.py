@@ -1,0 +1,140 @@
+"""Label scores to a judgement: pure, and vectorised over the views of one picture.
+
+Every condition becomes one signed *margin* per view, the distance over its line, and it holds exactly where its margin
+is more than zero. So what is explained (how far over the line) and what is decided can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import Judgement, LabelScores, UnavailableError, Verdict
+from serve_app.policy.schema import Above, AllOf, AnyOf, AtLeast, Concept, Condition, Policy, Rule, ScoreKind
+
+FloatArray = NDArray[np.float64]
+
+
+def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
+    """What the policy says of one picture: the verdict of its worst view.
+
+    The first of the most severe rules that hold on any view decides, on the view where its margin is largest (the
+    first of equal ones). When none holds, the picture is accepted, and the message, the view and the margin (zero or
+    less) tell which of the most severe rules came closest, where, and how close.
+
+    Raises:
+        UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not look.
+        ValueError: the cosines are not (views, labels of this policy), or there is no view.
+    """
+    scores = concept_scores(policy, label_scores)
+    by_name = {concept.name: scores[:, column] for column, concept in enumerate(policy.concepts)}
+    margins = np.stack([_margins(rule.when, by_name) for rule in policy.rules])
+    deciding = _deciding_rule(policy.rules, margins)
+    explained = deciding if deciding is not None else _closest_rule(policy.rules, margins)
+    view = int(margins[explained].argmax())
+    rule = policy.rules[explained]
+    held = deciding is not None
+    return Judgement(
+        verdict=rule.verdict if held else Verdict.ACCEPT,
+        rule=rule.name if held else None,
+        message=rule.explanation if held else f"no rule of {policy.name} holds; '{rule.name}' came closest",
+        view=view,
+        scores={name: float(column[view]) for name, column in by_name.items()},
+        margin=float(margins[explained, view]),
+    )
+
+
+def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
+    """The score of every view for every concept: float64, ``(views, concepts)``, columns in the order of the policy.
+
+    Raises:
+        UnavailableError: a cosine or the logit scale is not finite, or the logit scale is not positive.
+        ValueError: the cosines are not (views, labels of this policy), or there is no view.
+    """
+    cosines = _checked_cosines(policy, label_scores)
+    columns = {label: column for column, label in enumerate(policy.labels)}
+    scores = [_concept_score(concept, cosines, columns, label_scores.logit_scale) for concept in policy.concepts]
+    return np.stack(scores, axis=1)
+
+
+def _checked_cosines(policy: Policy, label_scores: LabelScores) -> FloatArray:
+    cosines = np.asarray(label_scores.cosines, dtype=np.float64)
+    if cosines.ndim != 2 or cosines.shape[1] != len(policy.labels):
+        raise ValueError(f"cosines are {cosines.shape}, and {policy} takes (views, {len(policy.labels)})")
+    if cosines.shape[0] == 0:
+        raise ValueError("there is no view to judge")
+    if not np.isfinite(cosines).all():
+        raise UnavailableError(f"the model {label_scores.model} returned a similarity that is not a finite number")
+    if not (np.isfinite(label_scores.logit_scale) and label_scores.logit_scale > 0):
+        raise UnavailableError(f"the model {label_scores.model} has a logit scale that is not a positive number")
+    return cosines
+
+
+def _concept_score(concept: Concept, cosines: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
+    """One score per view, ``(views,)``."""
+    # take() copies to rows that are contiguous, so that a view's sums do not depend on how many views stand beside it.
+    own = cosines.take([columns[prompt] for prompt in concept.prompts], axis=1)
+    match concept.score:
+        case ScoreKind.COSINE:
+            return _largest(own)
+        case ScoreKind.CONTRAST:
+            others = cosines.take([columns[prompt] for prompt in concept.counter_prompts], axis=1)
+            return _contrast(own, others, logit_scale)
+        case _:
+            assert_never(concept.score)
+
+
+def _contrast(own: FloatArray, others: FloatArray, logit_scale: float) -> FloatArray:
+    """The share of ``own`` in softmax(logit_scale * cosines) over both, in 0..1.
+
+    Zero-shot classification as in Radford et al. 2021 (arXiv:2103.00020, section 3.1), with the probabilities of the
+    concept's prompts added up.
+    """
+    # The largest is subtracted before the exponential, which would overflow otherwise; the quotient stays the same.
+    largest = np.maximum(_largest(own), _largest(others))[:, np.newaxis]
+    own_mass: FloatArray = np.exp(logit_scale * (own - largest)).sum(axis=1)
+    other_mass: FloatArray = np.exp(logit_scale * (others - largest)).sum(axis=1)
+    return own_mass / (own_mass + other_mass)
+
+
+def _largest(cosines: FloatArray) -> FloatArray:
+    """The largest of each row."""
+    largest: FloatArray = cosines.max(axis=1)
+    return largest
+
+
+def _margins(condition: Condition, scores: Mapping[str, FloatArray]) -> FloatArray:
+    """How far over its line the condition is on each view, ``(views,)``: it holds where this is more than zero."""
+    match condition:
+        case Above(concept, threshold):
+            over: FloatArray = scores[concept] - threshold
+            return over
+        case AllOf(of):
+            return _nth_largest(len(of), of, scores)
+        case AnyOf(of):
+            return _nth_largest(1, of, scores)
+        case AtLeast(count, of):
+            return _nth_largest(count, of, scores)
+        case _:
+            assert_never(condition)
+
+
+def _nth_largest(n: int, conditions: tuple[Condition, ...], scores: Mapping[str, FloatArray]) -> FloatArray:
+    """The n-th largest margin on each view: it is more than zero exactly where n conditions hold or more."""
+    margins = np.stack([_margins(condition, scores) for condition in conditions])
+    nth: FloatArray = np.sort(margins, axis=0)[-n]
+    return nth
+
+
+def _deciding_rule(rules: tuple[Rule, ...], margins: FloatArray) -> int | None:
+    """The first of the most severe rules that hold on any view; ``margins`` is ``(rules, views)``."""
+    holding = [index for index in range(len(rules)) if margins[index].max() > 0]
+    return max(holding, key=lambda index: rules[index].verdict.severity, default=None)  # max() keeps the first
+
+
+def _closest_rule(rules: tuple[Rule, ...], margins: FloatArray) -> int:
+    """Of the most severe rules that there are, the one that came closest to holding."""
+    return max(range(len(rules)), key=lambda index: (rules[index].verdict.severity, margins[index].max()))

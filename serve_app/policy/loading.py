@@ -1,0 +1,70 @@
+"""Where policies come from: a file, or one that ships inside the package (``shipped:NAME``)."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from serve_app.domain import PolicyError
+from serve_app.policy.diagnostics import did_you_mean, quote
+from serve_app.policy.parsing import parse_policy
+from serve_app.policy.schema import Policy
+
+SHIPPED_PREFIX = "shipped:"
+
+MAX_FILE_BYTES = 1024 * 1024
+"""A policy is a few kilobytes. What is larger is some other file, and parsing it would take minutes."""
+
+
+def load_policy(source: str | Path) -> Policy:
+    """The policy in the file ``source``, or the shipped one that ``shipped:NAME`` names.
+
+    Raises:
+        PolicyError: there is no such policy, it cannot be read, or it is wrong.
+    """
+    if isinstance(source, str) and source.startswith(SHIPPED_PREFIX):
+        return _parse(_find_shipped(source.removeprefix(SHIPPED_PREFIX)), source)
+    path = Path(source)
+    if not path.exists():
+        known = shipped_policies()
+        hint = f"; did you mean '{SHIPPED_PREFIX}{path.stem}'?" if path.stem in known else ""
+        raise PolicyError(f"there is no policy file {quote(str(source))}{hint}")
+    return _parse(path, str(source))
+
+
+def shipped_policies() -> tuple[str, ...]:
+    """The names that ``shipped:`` knows, sorted."""
+    return tuple(sorted(_shipped_files()))
+
+
+def _shipped_files() -> dict[str, Traversable]:
+    folder = resources.files("serve_app.policy").joinpath("shipped")
+    if not folder.is_dir():
+        return {}
+    return {each.name.removesuffix(".yaml"): each for each in folder.iterdir() if each.name.endswith(".yaml")}
+
+
+def _find_shipped(name: str) -> Traversable:
+    # Looked up by name, never joined to a path: the name may come from a configuration that others write.
+    files = _shipped_files()
+    if name in files:
+        return files[name]
+    known = f"shipped are: {', '.join(sorted(files))}" if files else "none is shipped"
+    raise PolicyError(f"there is no shipped policy {quote(name)}; {did_you_mean(name, files, known)}")
+
+
+def _parse(file: Traversable | Path, file_name: str) -> Policy:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(f"{file_name}: error: cannot be read: {error.strerror or type(error).__name__}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise PolicyError(f"{file_name}: error: larger than {MAX_FILE_BYTES} bytes, so it is no policy")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PolicyError(f"{file_name}:{line}: error: not UTF-8 (byte {error.start} of the file)") from error
+    return parse_policy(text, file_name)

@@ -1,0 +1,81 @@
+"""The ``args`` of ``serve_config.yaml``: parsed once, frozen, unknown keys refused.
+
+What each key means to an operator stands beside it in ``serve_config.yaml``; ``tests/unit/test_settings.py`` asserts
+that each one does. Secrets are not settings: they come from the environment variable that a setting names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from serve_app.domain import OnUnscanned, SettingsError
+
+# pict-rs' wall is 10 s. An answer may come half a second after the deadline, and the network takes its part.
+MAX_DEADLINE_S = 9.0
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Section):
+    """Which model looks, and on what."""
+
+    source: str = "embedded:demo-shapes"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    max_batch_views: Annotated[int, Field(ge=1, le=128)] = 32
+    max_queued_views: Annotated[int, Field(ge=1)] = 1024
+
+
+class LimitSettings(_Section):
+    """How much of a picture is taken in. Fields as in :class:`serve_app.media.MediaLimits`."""
+
+    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(41_000_000)
+    max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
+    max_frames_total: Annotated[int, Field(ge=1)] = 900
+    max_frames: Annotated[int, Field(ge=1)] = 16
+    max_views: Annotated[int, Field(ge=1)] = 12
+
+
+class AuthenticationSettings(_Section):
+    """Who may ask."""
+
+    secrets_env: str = "PICTWARDEN_SECRETS"
+    trust_private_addresses: bool = False
+
+
+class LedgerSettings(_Section):
+    """How decisions are kept."""
+
+    kept_decisions: Annotated[int, Field(ge=1)] = 10_000
+
+
+class Settings(_Section):
+    """Everything that a person tunes, apart from Ray Serve's own options per deployment."""
+
+    model: ModelSettings = ModelSettings()
+    policy: str = "shipped:demo-red-triangle"
+    deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
+    on_unscanned: OnUnscanned = OnUnscanned.REJECT
+    retry_after_s: Annotated[int, Field(ge=1)] = 30
+    limits: LimitSettings = LimitSettings()
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    ledger: LedgerSettings = LedgerSettings()
+
+
+def parse_settings(args: Mapping[str, Any]) -> Settings:
+    """Settings from the plain values of a YAML mapping.
+
+    Raises:
+        SettingsError: one line for each thing that is wrong, with its key.
+    """
+    try:
+        return Settings.model_validate(dict(args))
+    except ValidationError as error:
+        wrong = (f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise SettingsError("wrong settings (the args of serve_config.yaml):\n" + "\n".join(wrong)) from error
