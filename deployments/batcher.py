@@ -121,7 +121,7 @@ class Batcher(Generic[Item, Outcome]):
             raise
 
     async def close(self) -> None:
-        """Stop; jobs still queued are cancelled."""
+        """Stop; jobs that are queued or in the running pass are cancelled."""
         if self._device is not None:
             self._device.cancel()
             await asyncio.gather(self._device, return_exceptions=True)
@@ -157,7 +157,12 @@ class Batcher(Generic[Item, Outcome]):
                 # Arrivals of the same turn of the event loop belong into the same batch.
                 await asyncio.sleep(0)
                 continue
-            outcomes = await self._run(batch)
+            try:
+                outcomes = await self._run(batch)
+            except asyncio.CancelledError:
+                for job, _ in batch:
+                    job.future.cancel()
+                raise
             for (job, _), outcome in zip(batch, outcomes, strict=True):
                 self._deliver(job, outcome)
 

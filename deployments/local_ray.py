@@ -7,6 +7,7 @@ and the processes that it starts inherit it.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import threading
 import time
@@ -34,6 +35,7 @@ class DeployFailedError(ConfigurationError):
 @contextlib.contextmanager
 def local_ray(num_cpus: int | None = None) -> Iterator[None]:
     """A Ray of this process alone. It ends with the block, and with the process however that ends."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(
         namespace="serve",
         num_cpus=num_cpus,
@@ -45,10 +47,12 @@ def local_ray(num_cpus: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        # In this order: a Ray that stops first orphans haproxy, which then holds the port against the next start.
-        with contextlib.suppress(Exception):
-            serve.shutdown()  # type: ignore[no-untyped-call]
-        ray.shutdown()
+        # Serve's controller ends by killing itself, and Ray prints that as the failure of the call that told it to.
+        with contextlib.redirect_stdout(io.StringIO()):
+            # In this order: a Ray that stops first orphans haproxy, which holds the port against the next start.
+            with contextlib.suppress(Exception):
+                serve.shutdown()  # type: ignore[no-untyped-call]
+            ray.shutdown()
 
 
 def deploy(config: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,8 +28,6 @@ from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
-
-_SAMPLES = ("red-triangle.png", "red-circle.jpg", "blue-triangle.webp", "landscape.jpg")
 
 console = Console(highlight=False)
 
@@ -109,7 +108,7 @@ def _announce(http: Mapping[str, Any], ready_after_s: float) -> None:
     keep_url(url)
     samples = resources.files("serve_app.cli") / "samples"
     with resources.as_file(samples) as folder:
-        scans = sorted(scan_all(url, [folder / name for name in _SAMPLES], 1), key=lambda each: each.picture)
+        scans = [replace(each, picture=Path(each.picture).name) for each in scan_all(url, sorted(folder.iterdir()), 1)]
     console.print(f"ready after {ready_after_s:.0f} s; four sample pictures, sent through the real path:\n")
     console.print(scan_table(scans))
     for notice in sorted({each.notice for each in scans if each.notice}):

@@ -51,11 +51,12 @@ class Moderator:
         self._on_unscanned = on_unscanned
         self._wall_clock = wall_clock
         self._identity: ModelIdentity | None = None
+        self._last_heard_of: ModelIdentity | None = None
 
     @property
     def model(self) -> ModelIdentity:
         """The model last heard of; until a scorer has answered, the policy's name for it and an empty digest."""
-        return self._identity or ModelIdentity(self.policy.model, "", 0)
+        return self._last_heard_of or ModelIdentity(self.policy.model, "", 0)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """The identity of the model, when one is warm and the policy is meant for it.
@@ -66,18 +67,23 @@ class Moderator:
         """
         async with _until(deadline, "the scorer"):
             identity = await self._scorer.identify(deadline)
-        self.policy.require_model(identity)
-        self._identity = identity
+        self._hear_of(identity)
         return identity
+
+    def _hear_of(self, identity: ModelIdentity) -> None:
+        self.policy.require_model(identity)
+        self._identity = self._last_heard_of = identity
 
     async def moderate(self, body: bytes, request_id: str, deadline: Deadline) -> Decision:
         """Look at ``body`` and decide, within the deadline; the decision is recorded before this returns."""
         started_s = deadline.clock()
         sha256 = hashlib.sha256(body).hexdigest()
         outcome: Examination | UnscannedError
+        # The model that looked, which need not be the one last heard of: other requests hear of models meanwhile.
+        model: ModelIdentity | None = None
         try:
             async with _until(deadline, "looking"):
-                outcome = await self._recall(sha256) or await self._examine(body, deadline)
+                outcome, model = await self._recall(sha256) or await self._examine(body, deadline)
         except UnscannedError as error:
             outcome = error
         except Exception:
@@ -92,7 +98,7 @@ class Moderator:
             outcome=outcome.reason if isinstance(outcome, UnscannedError) else outcome,
             detail=str(outcome) if isinstance(outcome, UnscannedError) else outcome.judgement.message,
             kept=self._may_keep(outcome),
-            model=self.model,
+            model=model or self.model,
             policy=self.policy.name,
             policy_digest=self.policy.digest,
             elapsed_ms=(deadline.clock() - started_s) * 1e3,
@@ -101,14 +107,14 @@ class Moderator:
         _log(decision)
         return decision
 
-    async def _recall(self, sha256: str) -> Examination | None:
+    async def _recall(self, sha256: str) -> tuple[Examination, ModelIdentity] | None:
         """What an earlier decision on the same bytes, by the same model and policy, was made on."""
         if self._identity is None:
             return None
         earlier = await self._ledger.find(sha256, self._identity.digest, self.policy.digest)
-        return earlier.outcome if earlier and isinstance(earlier.outcome, Examination) else None
+        return (earlier.outcome, earlier.model) if earlier and isinstance(earlier.outcome, Examination) else None
 
-    async def _examine(self, body: bytes, deadline: Deadline) -> Examination:
+    async def _examine(self, body: bytes, deadline: Deadline) -> tuple[Examination, ModelIdentity]:
         identity = self._identity or await self.ready(deadline)
         views = await self._preprocessor.preprocess(body, identity.image_size_px, deadline)
         try:
@@ -118,10 +124,9 @@ class Moderator:
             self._identity = None
             raise
         if scores.model != identity:
-            self.policy.require_model(scores.model)
-            self._identity = scores.model
+            self._hear_of(scores.model)
         judgement = evaluate(self.policy, scores)
-        return Examination(
+        seen = Examination(
             judgement=judgement,
             place=views.places[judgement.view],
             media_type=views.media_type,
@@ -129,6 +134,7 @@ class Moderator:
             frames_seen=views.frames_seen,
             frames_total=views.frames_total,
         )
+        return seen, scores.model
 
     def _may_keep(self, outcome: Examination | UnscannedError) -> bool:
         match outcome:

@@ -24,8 +24,9 @@ def kept_secret() -> str:
     if from_environment:
         return from_environment
     file = _STATE_FOLDER / _SECRET_FILE
-    if file.is_file():
-        return file.read_text("ascii").strip()
+    kept = file.read_text("ascii").strip() if file.is_file() else ""
+    if kept:  # a full disk leaves an empty file
+        return kept
     secret = secrets.token_urlsafe(32)
     _write_private(file, secret)
     return secret

@@ -52,7 +52,8 @@ def check(
     try:
         pictures = pictures_in(paths)
     except FileNotFoundError as error:
-        errors.print(f"no such file or folder: {error}", style="red", highlight=False)
+        # A file's name may hold brackets, which are Rich's markup, and must stay whole to be copied.
+        errors.print(f"no such file or folder: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error
     scans = _scan_with_progress(scan_url, pictures, at_once, errors)
     if as_json:
@@ -90,7 +91,7 @@ def _print_report(scans: list[Scan]) -> None:
     console.print(scan_table(scans))
     console.print(summary(scans))
     for notice in sorted({each.notice for each in scans if each.notice}):
-        console.print(f"NOTE: {notice}", style="yellow")
+        console.print(f"NOTE: {notice}", style="yellow", markup=False)
 
 
 def _exit_code(scans: list[Scan]) -> ExitCode:

@@ -55,12 +55,17 @@ def pictures_in(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             below = (file for file in path.rglob("*") if file.is_file())
-            found += sorted(file for file in below if not any(part.startswith(".") for part in file.parts))
+            # Only what is hidden below the folder is left out: its own path may well go through `..` or `.cache`.
+            found += sorted(file for file in below if not _is_hidden(file.relative_to(path)))
         elif path.exists():
             found.append(path)
         else:
             raise FileNotFoundError(path)
     return found
+
+
+def _is_hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts)
 
 
 def scan_all(url: str, pictures: Iterable[Path], at_once: int) -> Iterator[Scan]:
@@ -77,10 +82,10 @@ def scan(client: httpx.Client, url: str, picture: Path) -> Scan:
     try:
         body = picture.read_bytes()
         response = client.post(url, content=body, headers={"Content-Type": "application/octet-stream"})
-        status, fields = response.status_code, response.json()
-        if not isinstance(fields, dict) or "reason" not in fields:
+        status, fields = response.status_code, _fields(response)
+        if "reason" not in fields:
             fields = {"reason": "no_answer", "message": f"{url.rsplit('/', 1)[0]} answered, and is not Pictwarden"}
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         fields = {"reason": "no_answer", "message": f"{type(error).__name__}: {error}"}
     return Scan(
         picture=str(picture),
@@ -94,3 +99,12 @@ def scan(client: httpx.Client, url: str, picture: Path) -> Scan:
         elapsed_ms=(time.perf_counter() - started_s) * 1e3,
         notice=fields.get("notice"),
     )
+
+
+def _fields(response: httpx.Response) -> dict[str, Any]:
+    """The fields of an answer; none if it is no JSON object, and so not ours."""
+    try:
+        fields = response.json()
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}

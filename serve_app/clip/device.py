@@ -47,7 +47,8 @@ def use_cpu_threads(threads: int | None) -> int:
 
     Ray sets OMP_NUM_THREADS to the replica's ``num_cpus``, and so to 1 for a fraction of a core.
     """
-    count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = threads or usable
     torch.set_num_threads(count)
     return count
 

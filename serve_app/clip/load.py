@@ -28,6 +28,8 @@ from serve_app.clip.source import (
 from serve_app.domain import ModelError, ModelIdentity
 
 _HUB_CONFIG = "open_clip_config.json"
+_ARCHITECTURE_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
+_PREFERRED_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 _CHUNK_BYTES = 1 << 20
 
 RANDOM_NOTICE = "random weights: true speed, no meaning; this protects nobody"
@@ -76,8 +78,10 @@ def load_model(source: str) -> LoadedModel:
                 recipe.open_clip_name, pretrained=recipe.pretrained, force_quick_gelu=recipe.quick_gelu
             )
             tokenize = open_clip.get_tokenizer(recipe.open_clip_name)
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise ModelError(f"model {source!r} cannot be loaded: {error}") from error
+    except Exception as error:  # of many trees too: torch, safetensors, open_clip and what it builds on, the tokenisers
+        raise ModelError(f"model {source!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(network, open_clip.CLIP | open_clip.CustomTextCLIP):
+        raise ModelError(f"model {source!r} is a {type(network).__name__}, and only two-tower CLIP models are read")
     network.eval()
     preprocess_cfg = open_clip.get_model_preprocess_cfg(network)
     return LoadedModel(
@@ -116,16 +120,30 @@ def _folder_recipe(folder: Path, notice: str | None) -> _Recipe:
     weights = _only_file(folder, "*.safetensors")
     hub_config = folder / _HUB_CONFIG
     if hub_config.is_file():
+        # open_clip looks for the weights itself, and prefers a well-known name over a safetensors file.
+        rivals = sorted([*folder.glob("*.bin"), *folder.glob("*.pth")])
+        if rivals and weights.name not in _PREFERRED_WEIGHTS:
+            raise ModelError(
+                f"model folder {folder} has two weights, {weights.name} and {rivals[0].name}: "
+                f"take one away, or name the safetensors {_PREFERRED_WEIGHTS[0]}"
+            )
         return _Recipe(f"local-dir:{folder}", (hub_config, weights), notice)
     # The other form that open_clip reads: a bare architecture, registered under its file's name.
     config = _only_file(folder, "*.json")
+    _require_architecture_config(config)
+    open_clip.add_model_config(config)
+    return _Recipe(config.stem, (config, weights), notice, pretrained=str(weights))
+
+
+def _require_architecture_config(config: Path) -> None:
     try:
-        json.loads(config.read_text("utf-8"))
+        fields = json.loads(config.read_text("utf-8"))
     except ValueError as error:
         raise ModelError(f"{config} is not JSON: {error}") from error
-    open_clip.add_model_config(config)
-    _require_architecture(config.stem)
-    return _Recipe(config.stem, (config, weights), notice, pretrained=str(weights))
+    # Asked before open_clip's registry takes it: a bad entry there breaks every later look at the registry.
+    missing = [key for key in _ARCHITECTURE_KEYS if not isinstance(fields, dict) or key not in fields]
+    if missing:
+        raise ModelError(f"{config} is no open_clip architecture: it has no {', '.join(missing)}")
 
 
 def _only_file(folder: Path, pattern: str) -> Path:

@@ -17,7 +17,6 @@ from serve_app.domain import (
     NotScannedError,
     RequestError,
     UnscannedError,
-    UnscannedReason,
 )
 from serve_app.http.answers import Answer, answer_for_decision, answer_for_error, bare_answer
 from serve_app.http.authentication import Authenticator
@@ -64,10 +63,15 @@ class _Arrival:
 
 def create_app(moderator: Moderator, authenticator: Authenticator, settings: Settings) -> FastAPI:
     """The application over one moderator."""
-    app = FastAPI(title="Pictwarden", description="Looks at every picture before an image server keeps it.")
+    app = FastAPI(
+        title="Pictwarden",
+        description="Looks at every picture before an image server keeps it.",
+        # pict-rs follows redirects, and a redirect would repeat the secret in its Location.
+        redirect_slashes=False,
+    )
     _add_error_answers(app)
 
-    async def scan(request: Request, secret: str = "") -> Response:
+    async def answer_scan(request: Request, secret: str) -> Response:
         arrival = _Arrival.now(settings.deadline_s)
         try:
             client_host = request.client.host if request.client else None
@@ -76,24 +80,34 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
         except (RequestError, UnscannedError) as error:
             status, answer = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
             logger.info("request %s answered %d %s", arrival.request_id, status, answer.reason)
-        else:
-            decision = await moderator.moderate(body, arrival.request_id, arrival.deadline)
-            status, answer = answer_for_decision(decision, arrival.elapsed_ms)
+            response = _response(status, answer, settings.retry_after_s)
+            # The rest of the body is not read; a connection with half a request on it cannot be used again.
+            response.headers["Connection"] = "close"
+            return response
+        decision = await moderator.moderate(body, arrival.request_id, arrival.deadline)
+        status, answer = answer_for_decision(decision, arrival.elapsed_ms)
         return _response(status, answer, settings.retry_after_s)
+
+    async def scan_by_path(request: Request, secret: str) -> Response:
+        return await answer_scan(request, secret)
+
+    # Its own function: one with an optional argument would take the secret from the query too, where proxies log it.
+    async def scan(request: Request) -> Response:
+        return await answer_scan(request, "")
 
     documented: dict[int | str, dict[str, Any]] = {
         status: {"model": Answer, "description": text} for status, text in _STATUS_TEXTS.items()
     }
     scan_body = {"requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
-    for path in (f"{SCAN_PATH}/{{secret}}", SCAN_PATH):
+    for path, endpoint in ((f"{SCAN_PATH}/{{secret}}", scan_by_path), (SCAN_PATH, scan)):
         app.post(
             path,
             summary="Look at a picture",
             response_model=Answer,
             responses=documented,
             openapi_extra=scan_body,
-            operation_id="scan_by_path" if "{" in path else "scan",
-        )(scan)
+            operation_id=endpoint.__name__,
+        )(endpoint)
 
     @app.get("/healthz", summary="The process answers")
     async def healthz() -> Response:
@@ -125,9 +139,6 @@ def _response(status: int, answer: Answer, retry_after_s: int) -> Response:
         headers["Retry-After"] = str(retry_after_s)
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="pictwarden"'
-    if answer.reason == UnscannedReason.TOO_LARGE or status == 401:
-        # The rest of the body is not read; a connection with half a request on it cannot be used again.
-        headers["Connection"] = "close"
     return Response(answer.model_dump_json(), status, headers, media_type="application/json")
 
 

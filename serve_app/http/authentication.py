@@ -10,7 +10,6 @@ The path segment ``IPADDR`` (pictrs-safety's word) means "trust my address", whe
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import ipaddress
 import os
@@ -79,7 +78,7 @@ def _secrets_in(authorization: str | None) -> list[str]:
     if scheme.lower() == "basic":
         try:
             _, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not base64, not ASCII or not UTF-8
             return []
         return [password]
     return []

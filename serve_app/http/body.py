@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from serve_app.domain import (
     Deadline,
@@ -26,7 +26,7 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline) -
 
     Raises:
         EmptyBodyError: there are none.
-        MalformedRequestError: multipart, and not readable or without a ``file`` part.
+        MalformedRequestError: multipart, and not readable or without a ``file`` part; or the sender left half-way.
         TooLargeError: more than ``max_body_bytes``; noticed while reading, at the first byte too many.
         DeadlineExceededError: the sender is slower than the time we have.
     """
@@ -39,6 +39,8 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline) -
                 body = await _file_part(request.headers, body)
     except TimeoutError as error:
         raise DeadlineExceededError("the body did not arrive in time") from error
+    except ClientDisconnect as error:
+        raise MalformedRequestError("the sender left before the end of the body") from error
     if len(body) > max_body_bytes:
         raise TooLargeError(f"the body has more than {max_body_bytes} bytes")
     if not body:
@@ -72,9 +74,12 @@ async def _file_part(headers: Headers, body: bytes) -> bytes:
 
     try:
         form = await _InMemoryParser(headers, stream(), max_files=1, max_fields=8).parse()
-    except (MultiPartException, KeyError) as error:
+    except (MultiPartException, KeyError, ValueError) as error:  # a ValueError where a name is not of its charset
         raise MalformedRequestError("the multipart body cannot be read") from error
-    part = form.get("file")
-    if not isinstance(part, UploadFile):
-        raise MalformedRequestError("the multipart body has no part named 'file'")
-    return await part.read()
+    try:
+        part = form.get("file")
+        if not isinstance(part, UploadFile):
+            raise MalformedRequestError("the multipart body has no part named 'file'")
+        return await part.read()
+    finally:
+        await form.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from serve_app.domain import Deadline, ViewPlace, Views
-from serve_app.media.decode import decoding, open_picture, shrink_on_load
+from serve_app.media.decode import decoding, open_shrunk
 from serve_app.media.frames import frames_total, sample_frames, sample_indices
 from serve_app.media.limits import MediaLimits
 from serve_app.media.sniff import sniff
@@ -22,14 +22,13 @@ def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: De
         DeadlineExceededError: no time is left; asked before the decoding and between frames.
     """
     media_type = sniff(body)
-    picture = open_picture(body, media_type, limits)
     deadline.require("decoding")
-    shrink_on_load(picture, view_size_px * DECODE_OVERSAMPLING)
+    picture = open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING)
     views: list[View] = []
     places: list[ViewPlace] = []
     with decoding(media_type):
         total = frames_total(picture)
-        for frame in sample_frames(picture, limits.max_frames):
+        for frame in sample_frames(picture, limits):
             cut = cut_views(frame.picture, view_size_px, limits.max_views)
             views += cut
             places += [ViewPlace(frame.index, view.box) for view in cut]

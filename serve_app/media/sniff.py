@@ -24,9 +24,14 @@ _KNOWN_BUT_NOT_READ = (
     (b"\x1aE\xdf\xa3", "video/webm"),
     (b"%PDF-", "application/pdf"),
     (b"PK\x03\x04", "application/zip"),
+)
+
+# In any case, and after a byte order mark and blanks.
+_KNOWN_TEXT = (
     (b"<svg", "image/svg+xml"),
     (b"<?xml", "text/xml"),
-    (b"<!DOCTYPE", "text/html"),
+    (b"<!doctype html", "text/html"),
+    (b"<html", "text/html"),
 )
 
 
@@ -51,6 +56,10 @@ def sniff(body: bytes) -> str:
         found = "image/heic" if brands & {b"heic", b"heix", b"mif1", b"heif"} else "video/mp4"
     for signature, media_type in _KNOWN_BUT_NOT_READ:
         if head.startswith(signature):
+            found = media_type
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for opening, media_type in _KNOWN_TEXT:
+        if text.startswith(opening):
             found = media_type
     raise UnsupportedError(f"found {found}, and only JPEG, PNG, GIF, WebP and AVIF are read")
 

@@ -1,0 +1,186 @@
+"""A real local Ray with the application on it, started by the command that `make run` starts, one per test module.
+
+The service runs in processes of its own: Ray reads its environment on import, once per process. A module says what it
+wants served in its fixture ``config``.
+"""
+
+import contextlib
+import copy
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 60
+LINE = "PICTRS__MEDIA__EXTERNAL_VALIDATION="
+SECRET = "a-secret-of-the-tests-and-of-nothing-else"
+
+FAKE_POLICY = """\
+policy: fake-red
+model: fake
+concepts:
+  red: {score: cosine, prompts: [red]}
+rules:
+  - {name: red, verdict: reject, when: {concept: red, above: 0.5}}
+"""
+
+
+@dataclass
+class Service:
+    """A running service and what a test may ask of it."""
+
+    process: subprocess.Popen
+    output: list[str] = field(default_factory=list)
+    announced: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def text(self):
+        return "".join(self.output)
+
+    @property
+    def url(self):
+        return next(line for line in self.output if line.startswith(LINE)).removeprefix(LINE).strip()
+
+    @property
+    def root(self):
+        return self.url.partition("/api/")[0]
+
+    def scan(self, body, **options):
+        return httpx.post(self.url, content=body, timeout=30, **options)
+
+    def processes(self):
+        """All processes of the service: those that descend from it, by their process tree."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children(recursive=True)
+        return []
+
+    def replicas(self, deployment):
+        """The replica processes of a deployment, by the title that Ray gives them."""
+        found = []
+        for each in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if f"ServeReplica:pictwarden:{deployment}" in " ".join(each.cmdline()):
+                    found.append(each)
+        return found
+
+    def log_text(self):
+        """All that the service's processes have written to their log files, and to ours."""
+        logs = {
+            Path(opened.path).parent
+            for each in self.processes()
+            for opened in _open_files(each)
+            if "/logs" in opened.path
+        }
+        files = {file for folder in logs for file in folder.rglob("*") if file.is_file()}
+        return "\n".join(file.read_text("utf-8", errors="replace") for file in files)
+
+
+def _open_files(process):
+    try:
+        return process.open_files()
+    except psutil.Error:
+        return []
+
+
+@contextlib.contextmanager
+def running(config, folder):
+    """The service with ``config``, from its start to its end; asserts that nothing of it is left."""
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    command = [sys.executable, "-m", "deployments.run", "--config", str(file)]
+    environment = {**os.environ, "PICTWARDEN_SECRETS": SECRET, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    service = Service(process)
+    reader = threading.Thread(target=_read, args=(service,), daemon=True)
+    reader.start()
+    try:
+        assert service.announced.wait(START_TIMEOUT_S), f"not announced:\n{service.text}"
+        assert process.poll() is None, f"ended with {process.returncode}:\n{service.text}"
+        yield service
+    finally:
+        descendants = service.processes()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        finally:
+            left = [each for each in descendants if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+            for each in [*left, *([psutil.Process(process.pid)] if process.poll() is None else [])]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            reader.join(10)
+            process.stdout.close()
+    assert process.returncode == 0, service.text
+    assert not left, f"left behind: {left}"
+    assert is_free(config["http_options"]["port"])
+
+
+def _read(service):
+    for line in service.process.stdout:
+        service.output.append(line)
+        if line.startswith(LINE):
+            service.announced.set()
+    service.announced.set()
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def drawn(colour, kind="PNG", size=(64, 48)):
+    body = io.BytesIO()
+    Image.new("RGB", size, colour).save(body, kind)
+    return body.getvalue()
+
+
+@pytest.fixture(scope="module")
+def local_config():
+    """deployments/local.yaml on a port of its own."""
+    config = yaml.safe_load((ROOT / "deployments" / "local.yaml").read_text("utf-8"))
+    config["http_options"]["port"] = free_port()
+    return copy.deepcopy(config)
+
+
+@pytest.fixture(scope="module")
+def fake_config(local_config, tmp_path_factory):
+    """The same with the engine that has no weights."""
+    policy = tmp_path_factory.mktemp("policy") / "fake.yaml"
+    policy.write_text(FAKE_POLICY, "utf-8")
+    args = local_config["applications"][0]["args"]
+    args |= {"model": {"source": "fake"}, "policy": str(policy)}
+    return local_config
+
+
+@pytest.fixture(scope="module")
+def service(config, tmp_path_factory):
+    with running(config, tmp_path_factory.mktemp("service")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """A drawn picture of one colour, as bytes."""
+    return drawn

@@ -1,0 +1,111 @@
+"""Replicas that hang, are slow, or die, and clients that go away: caused for real, by signals and closed sockets."""
+
+import itertools
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+
+DEADLINE_S = 3.0
+
+_HEIGHTS_PX = itertools.count(40)
+
+
+@pytest.fixture(scope="module")
+def config(fake_config):
+    fake_config["applications"][0]["args"]["deadline_s"] = DEADLINE_S
+    return fake_config
+
+
+@pytest.fixture
+def unique_picture(picture):
+    """Pictures that no earlier test has sent: the same bytes are judged once."""
+    return lambda: picture("blue", size=(64, next(_HEIGHTS_PX)))
+
+
+def wait_for(condition, timeout_s=60.0):
+    give_up_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_s, "waited in vain"
+        time.sleep(0.1)
+
+
+def is_ready(service):
+    try:
+        return httpx.get(f"{service.root}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_scorer_that_hangs_makes_a_picture_unscanned_in_time(service, unique_picture):
+    (scorer,) = service.replicas("ClipScorer")
+    scorer.suspend()
+    try:
+        started_s = time.monotonic()
+        response = service.scan(unique_picture())
+        elapsed_s = time.monotonic() - started_s
+    finally:
+        scorer.resume()
+    assert (response.status_code, response.json()["reason"]) == (503, "deadline")
+    assert response.headers["retry-after"]
+    assert response.json()["verdict"] is None
+    # Rule 1: the one time that is a promise of the product and not a property of the machine.
+    assert elapsed_s < DEADLINE_S + 0.5
+
+
+def test_a_scorer_that_is_slow_and_comes_back_in_time_gives_a_verdict(service, unique_picture):
+    wait_for(lambda: is_ready(service))
+    (scorer,) = service.replicas("ClipScorer")
+    scorer.suspend()
+    slow = threading.Timer(DEADLINE_S / 4, scorer.resume)
+    slow.start()
+    response = service.scan(unique_picture())
+    slow.join()
+    assert (response.status_code, response.json()["verdict"]) == (200, "accept")
+    assert response.json()["elapsed_ms"] > DEADLINE_S / 5 * 1000
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(service, unique_picture):
+    (scorer,) = service.replicas("ClipScorer")
+    url = httpx.URL(service.url)
+    scorer.suspend()
+    try:
+        for _ in range(5):
+            with socket.create_connection((url.host, url.port)) as connection:
+                body = unique_picture()
+                head = f"POST {url.path} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+    finally:
+        scorer.resume()
+    assert service.scan(unique_picture()).json()["verdict"] == "accept"
+
+
+@pytest.mark.parametrize("deployment", ["Preprocessor", "ClipScorer"])
+def test_a_replica_that_died_is_replaced_and_its_pictures_are_answered(service, unique_picture, deployment):
+    wait_for(lambda: is_ready(service))
+    (victim,) = service.replicas(deployment)
+    victim.send_signal(signal.SIGKILL)
+    response = service.scan(unique_picture())
+    assert response.status_code in (200, 503)
+    assert response.json()["reason"] in ("policy", "unavailable", "deadline")
+    wait_for(lambda: service.replicas(deployment) and victim.pid not in [p.pid for p in service.replicas(deployment)])
+    wait_for(lambda: service.scan(unique_picture()).status_code == 200)
+
+
+def test_a_dead_ingress_comes_back(service, unique_picture):
+    wait_for(lambda: is_ready(service))
+    (ingress,) = service.replicas("Ingress")
+    ingress.send_signal(signal.SIGKILL)
+    psutil.wait_procs([ingress], timeout=10)
+
+    def answers():
+        try:
+            return service.scan(unique_picture()).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    wait_for(answers)

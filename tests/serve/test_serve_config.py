@@ -1,0 +1,30 @@
+"""serve_config.yaml deploys: on a local Ray, with nothing but resources and the model overridden."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config(local_config):
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text("utf-8"))
+    config["http_options"]["port"] = local_config["http_options"]["port"]
+    application = config["applications"][0]
+    application["args"]["model"] |= {"source": "embedded:demo-shapes", "device": "cpu", "cpu_threads": 1}
+    application["args"]["policy"] = "shipped:demo-red-triangle"
+    for deployment in application["deployments"]:
+        deployment["ray_actor_options"] = {"num_cpus": 0.1}
+    return config
+
+
+def test_the_cluster_configuration_gives_a_verdict(service):
+    samples = ROOT / "serve_app" / "cli" / "samples"
+    assert service.scan((samples / "red-triangle.png").read_bytes()).status_code == 406
+    assert service.scan((samples / "blue-triangle.webp").read_bytes()).status_code == 200
+
+
+def test_every_deployment_has_the_replicas_that_the_file_asks_for(service):
+    assert [len(service.replicas(name)) for name in ("Ingress", "Preprocessor", "ClipScorer")] == [2, 2, 1]

@@ -1,0 +1,262 @@
+"""The batcher on a clock that only the tests move, and a device whose passes only the tests end."""
+
+import asyncio
+
+import pytest
+
+from deployments.batcher import Batcher
+from deployments.pass_costs import PassCosts
+from serve_app.domain import Deadline, DeadlineExceededError, OverloadedError
+
+PASS_S = 0.1
+FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+class Device:
+    """Runs passes that end when the test says so; an item that is an exception poisons its pass."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.passes = []
+        self._ends = []
+
+    async def run_pass(self, items):
+        self.passes.append(list(items))
+        self._ends.append(asyncio.get_running_loop().create_future())
+        await self._ends[-1]
+        for item in items:
+            if isinstance(item, Exception):
+                raise item
+        return [f"seen {item}" for item in items]
+
+    async def end_pass(self, seconds=PASS_S):
+        await settle()
+        self.clock.now_s += seconds
+        self._ends[-1].set_result(None)
+        await settle()
+
+
+async def settle():
+    """Let every task run until it waits for something that only the test can give."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def device(clock):
+    return Device(clock)
+
+
+@pytest.fixture
+async def batcher(device, clock):
+    batcher = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+    yield batcher
+    await batcher.close()
+
+
+@pytest.fixture
+def submit(batcher, clock):
+    def start(*items, within_s=8.0):
+        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock)))
+
+    return start
+
+
+async def test_an_idle_device_starts_at_once(submit, device):
+    submit("a")
+    await settle()
+    assert device.passes == [["a"]]
+
+
+async def test_what_arrives_during_a_pass_shares_the_next_one(submit, device):
+    first = submit("a")
+    await settle()
+    others = [submit(item) for item in "bcd"]
+    await device.end_pass()
+    assert first.result() == ["seen a"]
+    assert device.passes == [["a"], ["b", "c", "d"]]
+    await device.end_pass()
+    assert [each.result() for each in others] == [["seen b"], ["seen c"], ["seen d"]]
+
+
+async def test_arrivals_of_one_turn_share_a_pass_on_an_idle_device(submit, device):
+    for item in "abc":
+        submit(item)
+    await settle()
+    assert device.passes == [["a", "b", "c"]]
+
+
+async def test_the_earliest_deadline_goes_first(submit, device):
+    submit("running")
+    await settle()
+    for item, within_s in (("late", 7.0), ("soon", 2.0), ("middle", 4.0)):
+        submit(item, within_s=within_s)
+    await device.end_pass()
+    assert device.passes[1] == ["soon", "middle", "late"]
+
+
+async def test_a_job_larger_than_a_batch_goes_in_several_passes_and_comes_back_in_order(submit, device):
+    job = submit(*range(11))
+    await device.end_pass()
+    await device.end_pass()
+    assert [len(each) for each in device.passes] == [8, 3]
+    assert job.result() == [f"seen {number}" for number in range(11)]
+
+
+async def test_what_can_no_longer_make_its_deadline_is_dropped_before_the_pass(submit, device, batcher):
+    submit("slow pass")
+    await settle()
+    tight, loose = submit("tight", within_s=0.5), submit("loose", within_s=5.0)
+    await device.end_pass(seconds=0.45)
+    assert device.passes == [["slow pass"], ["loose"]]
+    with pytest.raises(DeadlineExceededError):
+        await tight
+    assert batcher.stats.dropped_jobs == 1
+    await device.end_pass()
+    assert loose.result() == ["seen loose"]
+
+
+async def test_an_expired_deadline_is_refused_at_the_door(submit):
+    with pytest.raises(DeadlineExceededError):
+        await submit("a", within_s=0.0)
+
+
+async def test_a_predicted_wait_beyond_the_deadline_is_refused_at_once(submit, device, batcher):
+    submit("running")
+    await settle()
+    # The running pass and five more take 0.6 s; each of these fits, and one more pass does not.
+    waiting = [submit(*range(8), within_s=0.65) for _ in range(5)]
+    await settle()
+    with pytest.raises(OverloadedError, match="40 views wait"):
+        await submit("hopeless", within_s=0.65)
+    assert batcher.stats.refused_jobs == 1
+    assert not any(each.done() for each in waiting)
+
+
+async def test_only_what_goes_first_counts_in_the_predicted_wait(submit, device):
+    submit("running")
+    await settle()
+    for _ in range(5):
+        submit(*range(8), within_s=8.0)
+    urgent = submit("urgent", within_s=0.3)
+    await device.end_pass()
+    assert device.passes[1][0] == "urgent"
+    await device.end_pass()
+    assert urgent.result() == ["seen urgent"]
+
+
+async def test_a_full_queue_refuses_at_once(device, clock):
+    batcher = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=4, clock=clock)
+    tasks = [asyncio.create_task(batcher.submit(range(4), Deadline.after(8.0, clock)))]
+    await settle()
+    tasks.append(asyncio.create_task(batcher.submit(range(4), Deadline.after(8.0, clock))))
+    await settle()
+    with pytest.raises(OverloadedError):
+        await batcher.submit(["one more"], Deadline.after(8.0, clock))
+    await batcher.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_device_that_hangs_refuses_what_it_would_keep_waiting(submit, clock, batcher):
+    submit("hangs")
+    await settle()
+    clock.now_s += 30.0
+    assert batcher.pass_overdue_s == pytest.approx(30.0 - PASS_S)
+    with pytest.raises(OverloadedError):
+        await submit("a", within_s=8.0)
+
+
+async def test_a_poisoned_item_fails_alone(submit, device):
+    submit("running")
+    await settle()
+    good, bad, other = submit("good"), submit(ValueError("poison")), submit("other")
+    for _ in range(8):
+        await device.end_pass() if not other.done() else None
+    assert good.result() == ["seen good"]
+    assert other.result() == ["seen other"]
+    with pytest.raises(ValueError, match="poison"):
+        await bad
+
+
+async def test_a_pass_with_missing_outcomes_fails_its_items_and_not_the_batcher(clock):
+    async def forgets_one(items):
+        return list(items)[:-1]
+
+    batcher = Batcher(forgets_one, PassCosts(FLAT), max_queued_items=10, clock=clock)
+    with pytest.raises(RuntimeError, match="outcomes"):
+        await batcher.submit(["a"], Deadline.after(8.0, clock))
+    with pytest.raises(RuntimeError, match="outcomes"):
+        await batcher.submit(["b"], Deadline.after(8.0, clock))
+    await batcher.close()
+
+
+async def test_a_cancelled_caller_takes_its_items_with_it(submit, device):
+    submit("running")
+    await settle()
+    gone, stays = submit("gone"), submit("stays")
+    await settle()
+    gone.cancel()
+    await device.end_pass()
+    assert device.passes == [["running"], ["stays"]]
+    await device.end_pass()
+    assert stays.result() == ["seen stays"]
+
+
+async def test_a_caller_cancelled_during_its_pass_does_not_disturb_it(submit, device):
+    gone, stays = submit("gone"), submit("stays")
+    await settle()
+    gone.cancel()
+    await device.end_pass()
+    assert stays.result() == ["seen stays"]
+    assert gone.cancelled()
+
+
+async def test_a_failed_item_keeps_the_rest_of_its_job_from_the_device(device, clock):
+    batcher = Batcher(device.run_pass, PassCosts({1: PASS_S}), max_queued_items=100, clock=clock)
+    job = asyncio.create_task(batcher.submit([ValueError("poison"), "never", "never"], Deadline.after(8.0, clock)))
+    await device.end_pass()
+    with pytest.raises(ValueError, match="poison"):
+        await job
+    await settle()
+    assert len(device.passes) == 1
+    await batcher.close()
+
+
+async def test_nothing_to_do_is_done_at_once(batcher, clock):
+    assert await batcher.submit([], Deadline.after(1.0, clock)) == []
+
+
+async def test_closing_cancels_what_waits(submit, batcher):
+    running = submit("running")
+    await settle()
+    waiting = submit("waiting")
+    await settle()
+    await batcher.close()
+    await settle()
+    assert running.cancelled()
+    assert waiting.cancelled()
+
+
+async def test_the_costs_follow_what_passes_really_take(device, clock):
+    costs = PassCosts(FLAT)
+    batcher = Batcher(device.run_pass, costs, max_queued_items=100, clock=clock)
+    for _ in range(30):
+        task = asyncio.create_task(batcher.submit(["a"], Deadline.after(8.0, clock)))
+        await device.end_pass(seconds=0.5)
+        await task
+    assert costs.pass_s(1) == pytest.approx(0.5, rel=0.01)
+    assert batcher.stats.passes == batcher.stats.items == 30
+    await batcher.close()

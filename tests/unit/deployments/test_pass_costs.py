@@ -1,0 +1,67 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.pass_costs import PassCosts
+
+GPU = {1: 0.010, 2: 0.010, 4: 0.010, 8: 0.011}  # a pass costs the same, whatever is in it
+CPU = {1: 0.010, 2: 0.019, 4: 0.037, 8: 0.072}  # a pass costs what is in it
+
+
+@pytest.mark.parametrize("seconds", [{}, {0: 1.0}, {1: 0.0}, {1: -1.0}])
+def test_costs_without_a_usable_bucket_are_refused(seconds):
+    with pytest.raises(ValueError, match="bucket"):
+        PassCosts(seconds)
+
+
+def test_a_gpu_pads_five_items_to_one_pass():
+    assert PassCosts(GPU).batch_size(waiting=5, budget_s=1.0) == 5
+
+
+def test_a_cpu_splits_five_items_and_computes_nothing_for_padding():
+    assert PassCosts(CPU).batch_size(waiting=5, budget_s=1.0) == 4
+
+
+def test_a_batch_is_never_larger_than_the_largest_bucket():
+    assert PassCosts(GPU).batch_size(waiting=100, budget_s=1.0) == 8
+
+
+def test_a_short_budget_takes_a_smaller_batch():
+    assert PassCosts(CPU).batch_size(waiting=8, budget_s=0.040) == 4
+
+
+def test_no_budget_takes_nothing():
+    assert PassCosts(CPU).batch_size(waiting=8, budget_s=0.005) == 0
+
+
+def test_total_counts_full_passes_and_the_rest():
+    assert PassCosts(CPU).total_s(19) == pytest.approx(2 * 0.072 + 0.037)
+    assert PassCosts(CPU).total_s(0) == 0
+
+
+def test_observing_slower_passes_moves_the_estimate_towards_them():
+    costs = PassCosts(CPU)
+    for _ in range(50):
+        costs.observe(3, 0.1)
+    assert costs.pass_s(3) == pytest.approx(0.1, rel=0.01)
+    assert costs.pass_s(2) == 0.019
+
+
+@given(
+    st.dictionaries(st.sampled_from([1, 2, 4, 8, 16]), st.floats(1e-4, 10), min_size=1),
+    st.integers(1, 100),
+    st.floats(0, 20),
+)
+def test_every_batch_fits_the_waiting_the_buckets_and_the_budget(seconds, waiting, budget_s):
+    costs = PassCosts(seconds)
+    size = costs.batch_size(waiting, budget_s)
+    assert 0 <= size <= min(waiting, costs.largest_bucket)
+    if size:
+        assert min(seconds[bucket] for bucket in seconds if bucket >= size) <= budget_s
+
+
+@given(st.dictionaries(st.sampled_from([1, 2, 4, 8, 16]), st.floats(1e-4, 10), min_size=1), st.integers(1, 100))
+def test_what_fits_in_time_can_always_start(seconds, waiting):
+    """The batcher relies on it: a job whose total fits its budget is given a pass, so that it cannot spin."""
+    costs = PassCosts(seconds)
+    assert costs.batch_size(waiting, costs.total_s(waiting)) >= 1
