@@ -49,5 +49,6 @@ def known_url() -> str | None:
 def _write_private(file: Path, text: str) -> None:
     file.parent.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    file.chmod(0o600)  # an older file keeps its mode when it is opened
     with os.fdopen(descriptor, "w", encoding="ascii") as stream:
         stream.write(text + "\n")

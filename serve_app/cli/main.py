@@ -55,6 +55,9 @@ def check(
         # A file's name may hold brackets, which are Rich's markup, and must stay whole to be copied.
         errors.print(f"no such file or folder: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error
+    if not pictures:
+        errors.print("no files found there", style="red")
+        raise typer.Exit(ExitCode.ERRORS)
     scans = _scan_with_progress(scan_url, pictures, at_once, errors)
     if as_json:
         for each in scans:

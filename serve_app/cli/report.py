@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from serve_app.cli.scanning import Scan
 
@@ -13,25 +13,32 @@ _STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "mag
 
 
 def scan_table(scans: Sequence[Scan]) -> Table:
-    """One row a picture: verdict, rule, the scores that decided, milliseconds, and the reason in words."""
+    """One row a picture: verdict, rule, milliseconds, and what decided."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="fold")
-    table.add_column("verdict")
-    table.add_column("rule")
-    table.add_column("scores")
-    table.add_column("ms", justify="right")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("rule", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold")
     for each in scans:
         verdict = each.verdict or f"none ({each.reason})"
         table.add_row(
-            escape(each.picture),
-            f"[{_STYLES.get(each.verdict, 'magenta')}]{escape(verdict)}[/]",
-            escape(each.rule or "-"),
-            " ".join(f"{escape(concept)}={score:.2f}" for concept, score in each.scores.items()) or "-",
+            # As texts: a file's name may hold brackets, which are Rich's markup in a plain string.
+            Text(each.picture),
+            Text(verdict, _STYLES.get(each.verdict, "magenta")),
+            Text(each.rule or "-"),
             f"{each.elapsed_ms:.0f}",
-            escape(each.message),
+            Text(_why(each)),
         )
     return table
+
+
+def _why(scan: Scan) -> str:
+    """What decided: the concept scores, and how far over or under the line they are; or why nobody looked."""
+    if scan.verdict is None:
+        return scan.message
+    scores = " ".join(f"{concept}={score:.2f}" for concept, score in scan.scores.items())
+    return scores if scan.margin is None else f"{scores} ({scan.margin:+.2f})"
 
 
 def summary(scans: Sequence[Scan]) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -70,9 +71,20 @@ def _is_hidden(file: Path) -> bool:
 
 def scan_all(url: str, pictures: Iterable[Path], at_once: int) -> Iterator[Scan]:
     """The answers, as they come."""
-    with httpx.Client(timeout=_CLIENT_TIMEOUT_S) as client, ThreadPoolExecutor(at_once) as threads:
+    with (
+        httpx.Client(timeout=_CLIENT_TIMEOUT_S, trust_env=not _is_loopback(url)) as client,
+        ThreadPoolExecutor(at_once) as threads,
+    ):
         for future in as_completed([threads.submit(scan, client, url, picture) for picture in pictures]):
             yield future.result()
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether ``url`` is on this machine, which a proxy of the environment could not reach."""
+    try:
+        return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    except ValueError:
+        return False
 
 
 def scan(client: httpx.Client, url: str, picture: Path) -> Scan:

@@ -166,9 +166,10 @@ def _hub_recipe(architecture: str, tag: str) -> _Recipe:
     try:
         weights = Path(open_clip.download_pretrained(config))
     except Exception as error:  # the hub's client raises of many trees: requests, httpx, its own, OSError
+        reason = str(error).partition("\n")[0]
         raise ModelError(
             f"model {architecture}/{tag} could not be downloaded: wanted {hub.rstrip('/')} from its hub "
-            f"({type(error).__name__}). Without a network, fetch it elsewhere (open_clip.create_model("
+            f"({type(error).__name__}: {reason}). Without a network, fetch it elsewhere (open_clip.create_model("
             f"{architecture!r}, pretrained={tag!r}) fills its cache), put its {_HUB_CONFIG} and safetensors "
             "into one folder, and set model.source to that folder"
         ) from error

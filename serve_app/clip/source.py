@@ -70,7 +70,7 @@ def parse_source(source: str) -> ModelSource:
         return EmbeddedModel()
     if kind == "random" and rest:
         return RandomModel(rest)
-    if source.startswith(("./", "../", "/", "~")) or Path(source).is_dir():
+    if source.startswith(("./", "../", "/", "~")) or (source and Path(source).is_dir()):
         return FolderModel(Path(source).expanduser())
     architecture, slash, tag = source.partition("/")
     if slash and architecture and tag and "/" not in tag:

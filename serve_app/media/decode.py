@@ -36,6 +36,7 @@ DECODER_ERRORS = (
     AttributeError,
     RuntimeError,
     MemoryError,
+    AssertionError,
     struct.error,
     ZeroDivisionError,
 )

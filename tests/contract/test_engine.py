@@ -1,0 +1,126 @@
+"""What every engine does: the fake one, and open_clip's on a CPU with a tiny model of random weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from serve_app.clip.engine import Engine, buckets
+from serve_app.clip.fake import FakeEngine
+
+LABELS = ("a red view", "a green view", "something else")
+TINY_MODEL = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+PREPROCESSING = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "size": [32, 32], "mode": "RGB"}
+
+
+def make_fake(_: Path) -> Engine:
+    return FakeEngine(LABELS)
+
+
+def make_tiny_clip(folder: Path) -> Engine:
+    # Imported here: torch takes seconds, which the fake engine's tests need not pay.
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from serve_app.clip.open import open_engine
+
+    torch.manual_seed(7)
+    network = open_clip.CLIP(**TINY_MODEL)
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
+    config = {"model_cfg": TINY_MODEL, "preprocess_cfg": PREPROCESSING}
+    (folder / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
+    return open_engine(str(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"fake": make_fake, "clip": make_tiny_clip}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return ENGINES[request.param](tmp_path_factory.mktemp(request.param))
+
+
+def views(engine: Engine, count: int, seed: int = 3) -> NDArray[np.uint8]:
+    size_px = engine.identity.image_size_px
+    return np.random.default_rng(seed).integers(0, 256, (count, size_px, size_px, 3), dtype=np.uint8)
+
+
+def test_the_identity_is_complete(engine: Engine) -> None:
+    assert engine.identity.name
+    assert len(bytes.fromhex(engine.identity.digest)) == 32
+    assert engine.identity.image_size_px > 0
+    assert np.isfinite(engine.logit_scale)
+    assert engine.logit_scale > 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_every_view_has_a_cosine_for_every_label(engine: Engine, count: int) -> None:
+    cosines = engine.encode(views(engine, count))
+    assert (cosines.shape, cosines.dtype) == ((count, len(LABELS)), np.float32)
+    assert np.isfinite(cosines).all()
+    assert np.abs(cosines).max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_flat_views_are_scored_too(engine: Engine, value: int) -> None:
+    cosines = engine.encode(np.full_like(views(engine, 2), value))
+    assert np.isfinite(cosines).all()
+    np.testing.assert_allclose(cosines[0], cosines[1], atol=1e-6)
+
+
+def test_the_same_views_have_the_same_scores(engine: Engine) -> None:
+    pixels = views(engine, 4)
+    before = pixels.copy()
+    np.testing.assert_array_equal(engine.encode(pixels), engine.encode(pixels.copy()))
+    np.testing.assert_array_equal(pixels, before, "the pixels are the caller's")
+
+
+def test_a_view_scores_the_same_alone_and_in_a_batch(engine: Engine) -> None:
+    pixels = views(engine, 8)
+    together = engine.encode(pixels)
+    alone = np.concatenate([engine.encode(pixels[index : index + 1]) for index in range(8)])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_different_views_score_differently(engine: Engine) -> None:
+    cosines = engine.encode(views(engine, 2))
+    assert np.abs(cosines[0] - cosines[1]).max() > 1e-6
+
+
+@pytest.mark.parametrize("max_batch_views", [1, 2, 6, 8])
+def test_every_bucket_is_warmed(engine: Engine, max_batch_views: int) -> None:
+    pass_s = engine.warm_up(max_batch_views, max_pass_s=1e9)
+    assert list(pass_s) == buckets(max_batch_views)
+    assert all(seconds >= 0 for seconds in pass_s.values())
+
+
+def test_buckets_that_take_too_long_are_left_out_except_the_first(engine: Engine) -> None:
+    pass_s = engine.warm_up(8, max_pass_s=0.0)
+    sizes = list(pass_s)
+    assert sizes == buckets(8)[: len(sizes)]
+    assert sizes[0] == 1
+    assert all(pass_s[size] <= 0.0 for size in sizes[1:])
+
+
+@pytest.mark.parametrize(
+    ("max_batch_views", "sizes"),
+    [(0, [1]), (1, [1]), (3, [1, 2]), (32, [1, 2, 4, 8, 16, 32]), (1000, [1, 2, 4, 8, 16, 32, 64, 128])],
+)
+def test_buckets_are_few_powers_of_two(max_batch_views: int, sizes: list[int]) -> None:
+    assert buckets(max_batch_views) == sizes
+
+
+def test_the_fake_engine_knows_colours() -> None:
+    pixels = np.zeros((3, 8, 8, 3), np.uint8)
+    pixels[0, ..., 0] = pixels[1, ..., 1] = pixels[2, ..., :] = 255
+    np.testing.assert_allclose(FakeEngine(LABELS).encode(pixels), [[1, -0.5, 0], [-0.5, 1, 0], [0, 0, 0]], atol=1e-6)

@@ -1,0 +1,87 @@
+"""What the tests of the command share: a stand-in for the service, and a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
+
+# The stand-in does not look: the first word of a "picture" says what is answered.
+ANSWERS: dict[bytes, tuple[int, dict[str, Any]]] = {
+    b"accept": (200, {"verdict": "accept", "reason": "policy", "message": "no rule holds", "scores": {"red": 0.125}}),
+    b"flag": (200, {"verdict": "flag", "reason": "policy", "rule": "look", "message": "look at it", "margin": 0.25}),
+    b"reject": (
+        406,
+        {"verdict": "reject", "reason": "policy", "rule": "no-red", "message": "It is red.", "scores": None},
+    ),
+    b"broken": (422, {"verdict": None, "reason": "undecodable", "message": "not a readable image/png"}),
+    b"busy": (503, {"verdict": None, "reason": "overloaded", "message": "too many are waiting"}),
+    b"unscanned": (200, {"verdict": None, "reason": "deadline", "message": "kept without a look"}),
+    b"demo": (
+        200,
+        {"verdict": "accept", "reason": "policy", "message": "fine", "notice": "demo [only], protects nobody"},
+    ),
+    b"other": (200, {"status": "ok"}),
+    b"list": (200, ["no", "object"]),  # type: ignore[dict-item]
+}
+
+
+class StandIn:
+    """A server on the loopback that answers like Pictwarden, and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.paths: set[str] = set()
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                stand_in.bodies.append(body)
+                stand_in.paths.add(self.path)
+                if body.startswith(b"html"):
+                    self._answer(200, b"<!doctype html><title>It works</title>", "text/html")
+                    return
+                status, fields = ANSWERS[body.split()[0]]
+                self._answer(status, json.dumps(fields).encode(), "application/json")
+
+            def _answer(self, status: int, body: bytes, content_type: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing: pytest shows what a failing test printed, and this is no part of it."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}{SCAN_PATH}"
+
+
+@pytest.fixture
+def service() -> Iterator[StandIn]:
+    """The stand-in, running."""
+    stand_in = StandIn()
+    with stand_in.server as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield stand_in
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, in an environment that knows no service."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PICTWARDEN_URL", "PICTWARDEN_SECRETS", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path

@@ -1,0 +1,184 @@
+"""`pictwarden check`: what is sent, what is shown, and the exit code that a script goes by."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from serve_app.cli.connection import keep_url
+from serve_app.cli.main import app
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import StandIn
+
+
+def check(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["check", *map(str, arguments)])
+
+
+def write(file: Path, says: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(says, "ascii")
+    return file
+
+
+def json_lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("says", "exit_code"),
+    [
+        (["accept"], 0),
+        (["accept", "flag", "demo"], 0),
+        (["reject"], 1),
+        (["accept", "reject", "flag"], 1),
+        (["broken"], 2),
+        (["busy"], 2),
+        (["unscanned"], 2),
+        (["html"], 2),
+        (["other"], 2),
+        (["list"], 2),
+        (["reject", "broken"], 2),
+        (["accept", "reject", "busy", "accept"], 2),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_exit_code_is_that_of_the_worst_answer(
+    folder: Path, service: StandIn, says: list[str], exit_code: int, options: tuple[str, ...]
+) -> None:
+    pictures = [write(folder / f"{place}.png", word) for place, word in enumerate(says)]
+    result = check("--url", service.url, *options, *pictures)
+    assert result.exit_code == exit_code, result.output
+
+
+def test_every_picture_is_sent_as_it_is_to_the_scan_url(folder: Path, service: StandIn) -> None:
+    pictures = [write(folder / f"{place}.png", f"accept {place}") for place in range(9)]
+    check("--url", service.url, "--at-once", 3, *pictures)
+    assert sorted(service.bodies) == [f"accept {place}".encode() for place in range(9)]
+    assert service.paths == {"/api/v1/scan/secret-of-the-tests"}
+
+
+def test_json_is_one_object_a_line_in_the_order_of_the_pictures(folder: Path, service: StandIn) -> None:
+    says = ["reject", "accept", "broken", "flag", "html"]
+    pictures = [write(folder / f"{place}.png", word) for place, word in enumerate(says)]
+    lines = json_lines(check("--url", service.url, "--json", *pictures))
+    assert [line["picture"] for line in lines] == [str(picture) for picture in pictures]
+    assert [line["verdict"] for line in lines] == ["reject", "accept", None, "flag", None]
+    assert [line["status"] for line in lines] == [406, 200, 422, 200, 200]
+    assert [line["reason"] for line in lines] == ["policy", "policy", "undecodable", "policy", "no_answer"]
+    assert (lines[0]["rule"], lines[0]["scores"], lines[3]["margin"]) == ("no-red", {}, 0.25)
+    assert lines[1]["scores"] == {"red": 0.125}
+
+
+@pytest.mark.parametrize("says", ["html", "other", "list"])
+def test_a_server_that_is_something_else_is_said_to_be_without_showing_the_secret(
+    folder: Path, service: StandIn, says: str
+) -> None:
+    result = check("--url", service.url, "--json", write(folder / "a.png", says))
+    (line,) = json_lines(result)
+    assert line["message"].endswith("/api/v1/scan answered, and is not Pictwarden")
+    assert "secret-of-the-tests" not in result.output
+
+
+def test_a_folder_is_searched_in_order_and_what_is_hidden_is_left_out(folder: Path, service: StandIn) -> None:
+    for name in ("b/z.png", "b/a.png", "a/deep/er.gif", "c.webp", ".hidden.png", ".git/x.png", "b/.cache/x.png"):
+        write(folder / "pictures" / name, "accept")
+    lines = json_lines(check("--url", service.url, "--json", "pictures"))
+    assert [line["picture"] for line in lines] == [
+        "pictures/a/deep/er.gif",
+        "pictures/b/a.png",
+        "pictures/b/z.png",
+        "pictures/c.webp",
+    ]
+
+
+@pytest.mark.parametrize("place", ["../pictures", ".cache/pictures", "."])
+def test_a_folder_may_itself_lie_below_a_hidden_one(
+    folder: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (folder / "here").mkdir()
+    monkeypatch.chdir(folder / "here")
+    write(Path(place) / "a.png", "reject")
+    result = check("--url", service.url, "--json", place)
+    assert result.exit_code == 1
+    assert len(json_lines(result)) == 1
+
+
+def test_a_hidden_file_that_is_named_is_sent(folder: Path, service: StandIn) -> None:
+    assert check("--url", service.url, write(folder / ".hidden.png", "reject")).exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["missing.png", "missing[/red].png", "[bold]missing.png"])
+def test_a_missing_file_is_named_and_nothing_is_sent(folder: Path, service: StandIn, name: str) -> None:
+    result = check("--url", service.url, write(folder / "a.png", "accept"), folder / name)
+    assert result.exit_code == 2
+    assert f"no such file or folder: {folder / name}" in result.stderr
+    assert service.bodies == []
+
+
+def test_without_a_service_the_way_out_is_shown(folder: Path) -> None:
+    result = check(write(folder / "a.png", "accept"))
+    assert result.exit_code == 2
+    assert "make run" in result.stderr
+    assert "--url" in result.stderr
+
+
+def test_the_service_that_was_started_here_is_found(folder: Path, service: StandIn) -> None:
+    keep_url(service.url)
+    assert check(write(folder / "a.png", "reject")).exit_code == 1
+
+
+def test_the_environment_names_the_service(folder: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_url("http://127.0.0.1:1/nobody/listens")
+    monkeypatch.setenv("PICTWARDEN_URL", service.url)
+    assert check(write(folder / "a.png", "accept")).exit_code == 0
+
+
+def test_a_refused_connection_is_an_error_of_each_picture(folder: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1/scan/secret"
+        result = check("--url", url, "--json", *(write(folder / f"{place}.png", "accept") for place in range(2)))
+    assert result.exit_code == 2
+    assert [(line["status"], line["reason"]) for line in json_lines(result)] == [(None, "no_answer")] * 2
+    assert all(line["message"].startswith("ConnectError") for line in json_lines(result))
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000/scan", "http://127.0.0.1:port/scan", "ftp://127.0.0.1/scan", "http://"]
+)
+def test_a_url_that_is_none_is_an_error_and_no_traceback(folder: Path, url: str) -> None:
+    result = check("--url", url, "--json", write(folder / "a.png", "accept"))
+    assert result.exit_code == 2
+    assert json_lines(result)[0]["reason"] == "no_answer"
+
+
+def test_a_file_that_cannot_be_read_is_an_error_beside_the_others(folder: Path, service: StandIn) -> None:
+    sockets_file = folder / "b.sock"
+    with socket.socket(socket.AF_UNIX) as unreadable:
+        unreadable.bind("b.sock")
+        result = check("--url", service.url, "--json", write(folder / "a.png", "accept"), sockets_file)
+    assert [line["verdict"] for line in json_lines(result)] == ["accept", None]
+    assert result.exit_code == 2
+
+
+def test_people_get_a_table_a_count_and_the_notice_of_a_demo_model(folder: Path, service: StandIn) -> None:
+    for name, says in {"a.png": "accept", "b.png": "reject", "c.png": "broken", "d.png": "demo"}.items():
+        write(folder / name, says)
+    result = check("--url", service.url, "a.png", "b.png", "c.png", "d.png")
+    assert "no-red" in result.stdout
+    assert "red=0.12" in result.stdout
+    assert "4 pictures: 2 kept, 1 rejected, 1 not looked at" in result.stdout
+    assert "NOTE: demo [only], protects nobody" in result.stdout
+
+
+def test_without_a_picture_the_usage_is_shown(folder: Path) -> None:
+    result = check()
+    assert result.exit_code == 2
+    assert "Usage" in result.stderr

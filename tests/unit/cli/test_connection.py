@@ -1,0 +1,68 @@
+"""The secret and the URL that the commands of one machine share: private, kept, and second to the environment."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from serve_app.cli.connection import keep_url, kept_secret, known_url
+
+STATE = Path(".pictwarden")
+
+
+def mode(path: Path) -> str:
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_secret_is_made_once_and_kept_for_its_owner_alone() -> None:
+    secret = kept_secret()
+    assert len(secret) >= 32
+    assert kept_secret() == secret
+    assert (mode(STATE), mode(STATE / "secret")) == ("0o700", "0o600")
+
+
+def test_another_folder_has_another_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = kept_secret()
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert kept_secret() != here
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_empty_secret_file_is_not_a_secret() -> None:
+    STATE.mkdir()
+    (STATE / "secret").touch()
+    assert len(kept_secret()) >= 32
+
+
+@pytest.mark.parametrize(("environment", "secret"), [("one", "one"), (" one , two", "one")])
+@pytest.mark.usefixtures("folder")
+def test_the_environments_secret_wins_and_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, environment: str, secret: str
+) -> None:
+    monkeypatch.setenv("PICTWARDEN_SECRETS", environment)
+    assert kept_secret() == secret
+    assert not STATE.exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_url_is_known_before_a_service_was_started() -> None:
+    assert known_url() is None
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_last_url_is_known_and_private() -> None:
+    keep_url("http://127.0.0.1:8000/api/v1/scan/a-rather-long-first-secret")
+    keep_url("http://127.0.0.1:8000/api/v1/scan/second")
+    assert known_url() == "http://127.0.0.1:8000/api/v1/scan/second"
+    assert mode(STATE / "url") == "0o600"
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_environments_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_url("http://127.0.0.1:8000/api/v1/scan/kept")
+    monkeypatch.setenv("PICTWARDEN_URL", "http://10.0.0.7/api/v1/scan/other")
+    assert known_url() == "http://10.0.0.7/api/v1/scan/other"

@@ -1,0 +1,184 @@
+"""What the tests of the use case and of its HTTP front share: in-process ports, drawn pictures, a small policy.
+
+No Ray, no sockets: pictures go through the real decoder, and the fake engine looks at them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+
+from serve_app.clip.fake import FakeEngine
+from serve_app.domain import Deadline, Decision, LabelScores, ModelIdentity, Views
+from serve_app.http import create_app
+from serve_app.http.authentication import Authenticator
+from serve_app.ledger import MemoryLedger
+from serve_app.media import MediaLimits, preprocess
+from serve_app.moderation import Moderator
+from serve_app.policy import Policy, parse_policy
+from serve_app.settings import Settings, parse_settings
+
+POLICY = """\
+policy: colours
+model: fake
+concepts:
+  red: {score: cosine, prompts: [a red view]}
+  green: {score: cosine, prompts: [a green view]}
+rules:
+  - {name: no-red, verdict: reject, message: It is red., when: {concept: red, above: 0.5}}
+  - {name: look-at-green, verdict: flag, message: It is green., when: {concept: green, above: 0.5}}
+"""
+SECRET = "a-secret-of-the-tests"
+OTHER_SECRET = "its-successor-at-night"
+
+
+@dataclass
+class Port:
+    """A port of the use case that can be made to fail. ``entered`` is set once a call has come in."""
+
+    fault: BaseException | None = None
+    hangs: bool = False
+    calls: int = 0
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def enter(self) -> None:
+        self.calls += 1
+        self.entered.set()
+        if self.hangs:
+            await self.release.wait()
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass
+class InProcessPreprocessor(Port):
+    limits: MediaLimits = field(default_factory=lambda: MediaLimits(max_pixels=1_000_000))
+
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+        await self.enter()
+        return preprocess(body, view_size_px, self.limits, deadline)
+
+
+@dataclass(kw_only=True)
+class InProcessScorer(Port):
+    """``fault`` and ``hangs`` are of :meth:`score`; ``asleep`` is of :meth:`identify`."""
+
+    engine: FakeEngine
+    asleep: BaseException | None = None
+
+    async def identify(self, deadline: Deadline) -> ModelIdentity:
+        if self.asleep is not None:
+            raise self.asleep
+        return self.engine.identity
+
+    async def score(self, views: Views, deadline: Deadline) -> LabelScores:
+        await self.enter()
+        return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity)
+
+
+@dataclass
+class WatchedLedger(Port):
+    """The ledger in memory, and all that was ever recorded in it."""
+
+    recorded: list[Decision] = field(default_factory=list)
+    kept: MemoryLedger = field(default_factory=lambda: MemoryLedger(1000))
+
+    async def record(self, decision: Decision) -> None:
+        await self.enter()
+        await self.kept.record(decision)
+        self.recorded.append(decision)
+
+    async def find(self, sha256: str, model_digest: str, policy_digest: str) -> Decision | None:
+        return await self.kept.find(sha256, model_digest, policy_digest)
+
+
+@dataclass
+class Service:
+    """The application over in-process ports, and a client that reaches it without a socket."""
+
+    policy: Policy
+    settings: Settings
+    preprocessor: InProcessPreprocessor
+    scorer: InProcessScorer
+    ledger: WatchedLedger
+    moderator: Moderator
+    authenticator: Authenticator
+    app: FastAPI
+    secret: str = SECRET
+    other_secret: str = OTHER_SECRET
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        address: str | None = "127.0.0.1",
+        **options: Any,
+    ) -> httpx.Response:
+        transport = httpx.ASGITransport(
+            self.app,
+            raise_app_exceptions=False,
+            client=None if address is None else (address, 50_000),  # type: ignore[arg-type]
+        )
+        async with httpx.AsyncClient(transport=transport, base_url="http://pictwarden", trust_env=False) as client:
+            return await client.request(method, path, **options)
+
+    async def scan(self, content: Any = None, path: str = f"/api/v1/scan/{SECRET}", **options: Any) -> httpx.Response:
+        return await self.request("POST", path, content=content, **options)
+
+
+@pytest.fixture
+def make_policy() -> Callable[..., Policy]:
+    """The policy of these tests, with parts of its text replaced."""
+
+    def make(**replaced: str) -> Policy:
+        text = POLICY
+        for old, new in replaced.items():
+            text = text.replace(old, new)
+        return parse_policy(text, "colours.yaml")
+
+    return make
+
+
+@pytest.fixture
+def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
+    """A service with these settings (keys as in serve_config.yaml)."""
+
+    def make(**args: Any) -> Service:
+        settings = parse_settings(args)
+        policy = make_policy()
+        preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
+        scorer = InProcessScorer(engine=FakeEngine(policy.labels))
+        moderator = Moderator(policy, preprocessor, scorer, ledger, settings.on_unscanned)
+        environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
+        authenticator = Authenticator.from_environment(settings.authentication, environment)
+        app = create_app(moderator, authenticator, settings)
+        return Service(policy, settings, preprocessor, scorer, ledger, moderator, authenticator, app)
+
+    return make
+
+
+@pytest.fixture
+def service(make_service: Callable[..., Service]) -> Service:
+    """A service with the default settings."""
+    return make_service()
+
+
+@pytest.fixture
+def draw() -> Callable[..., bytes]:
+    """A picture of one colour, encoded. White is accepted, (0, 255, 0) flagged, (255, 0, 0) rejected."""
+
+    def draw(colour: Any = "white", size: tuple[int, int] = (16, 16), encoding: str = "PNG", **options: Any) -> bytes:
+        file = io.BytesIO()
+        Image.new("RGB", size, colour).save(file, encoding, **options)
+        return file.getvalue()
+
+    return draw

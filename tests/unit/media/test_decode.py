@@ -1,0 +1,122 @@
+"""The header is believed only within limits, and whatever a decoder stumbles over has one name."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from serve_app.domain import TooLargeError, UndecodableError, UnsupportedError
+from serve_app.media.decode import decoding, open_picture, shrink_on_load
+from serve_app.media.limits import MediaLimits
+
+LIMITS = MediaLimits()
+PILLOW_FORMATS = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    "image/webp": "WEBP",
+    "image/avif": "AVIF",
+}
+
+
+def encode(picture: Image.Image, media_type: str, **options: object) -> bytes:
+    written = io.BytesIO()
+    picture.save(written, PILLOW_FORMATS[media_type], **options)
+    return written.getvalue()
+
+
+def png_header(width_px: int, height_px: int) -> bytes:
+    """A PNG that promises RGB pixels of this size, and holds none."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("media_type", PILLOW_FORMATS)
+def test_opening_reads_the_size_of_every_format(media_type: str) -> None:
+    body = encode(Image.new("RGB", (48, 32), "teal"), media_type)
+    assert open_picture(body, media_type, LIMITS).size == (48, 32)
+
+
+@pytest.mark.parametrize("media_type", PILLOW_FORMATS)
+def test_the_limit_on_pixels_is_inclusive(media_type: str) -> None:
+    body = encode(Image.new("RGB", (48, 32), "teal"), media_type)
+    open_picture(body, media_type, MediaLimits(max_pixels=48 * 32))
+    with pytest.raises(TooLargeError, match="48x32 pixels are more than 1535"):
+        open_picture(body, media_type, MediaLimits(max_pixels=48 * 32 - 1))
+
+
+@pytest.mark.parametrize("size", [(8000, 5001), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_a_header_that_promises_too_much_is_refused_unread(size: tuple[int, int]) -> None:
+    # The body holds not one pixel: had any been decoded, it would be undecodable.
+    with pytest.raises(TooLargeError):
+        open_picture(png_header(*size), "image/png", LIMITS)
+
+
+@pytest.mark.parametrize("media_type", ["image/gif", "image/webp", "image/avif", "image/png"])
+def test_too_many_frames_are_refused(media_type: str) -> None:
+    frames = [Image.new("RGB", (16, 16), (60 * step, 0, 0)) for step in range(4)]
+    body = encode(frames[0], media_type, save_all=True, append_images=frames[1:], duration=50)
+    open_picture(body, media_type, MediaLimits(max_frames_total=4))
+    with pytest.raises(TooLargeError, match="4 frames are more than 3"):
+        open_picture(body, media_type, MediaLimits(max_frames_total=3))
+
+
+@pytest.mark.parametrize("media_type", PILLOW_FORMATS)
+def test_bytes_of_one_type_are_not_read_as_another(media_type: str) -> None:
+    other = "image/png" if media_type != "image/png" else "image/gif"
+    with pytest.raises(UndecodableError, match=f"not a readable {media_type}"):
+        open_picture(encode(Image.new("RGB", (8, 8)), other), media_type, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [
+        ((1024, 640), (128, 80)),  # 1/8: the most that a JPEG can do
+        ((512, 512), (64, 64)),
+        ((511, 511), (128, 128)),  # 1/8 would leave 63: 1/4
+        ((4000, 100), (4000, 100)),
+        ((40, 30), (40, 30)),
+    ],
+)
+def test_a_jpeg_is_shrunk_only_while_its_shorter_side_stays_long_enough(
+    size: tuple[int, int], scaled: tuple[int, int]
+) -> None:
+    picture = open_picture(encode(Image.new("RGB", size, "teal"), "image/jpeg"), "image/jpeg", LIMITS)
+    assert shrink_on_load(picture, 64) == (scaled != size)
+    picture.load()
+    assert picture.size == scaled
+
+
+@pytest.mark.parametrize("media_type", [each for each in PILLOW_FORMATS if each != "image/jpeg"])
+def test_other_formats_are_not_shrunk(media_type: str) -> None:
+    picture = open_picture(encode(Image.new("RGB", (512, 512), "teal"), media_type), media_type, LIMITS)
+    assert not shrink_on_load(picture, 64)
+    assert picture.size == (512, 512)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError, SyntaxError, ValueError, struct.error, IndexError, MemoryError, AssertionError, ZeroDivisionError],
+)
+def test_what_a_decoder_raises_becomes_one_error_without_its_text(error: type[Exception]) -> None:
+    with pytest.raises(UndecodableError) as caught, decoding("image/png"):
+        raise error("text of a library, with who knows what in it")
+    assert str(caught.value) == f"not a readable image/png: {error.__name__}"
+
+
+def test_the_decoders_own_bomb_alarm_is_too_large() -> None:
+    with pytest.raises(TooLargeError), decoding("image/gif"):
+        raise Image.DecompressionBombError
+
+
+def test_our_own_errors_pass() -> None:
+    with pytest.raises(UnsupportedError), decoding("image/png"):
+        raise UnsupportedError("as it is")
