@@ -43,6 +43,6 @@ $(UV): requirements/uv.lock
 
 # The first installation downloads about 3 GB (torch with its CUDA libraries) and takes some minutes; uv shows progress.
 $(VENV)/%.installed: requirements/%.lock pyproject.toml | $(UV)
-	$(UV) pip install --python $(BIN)/python --require-hashes -r $<
+	$(UV) pip install --python $(BIN)/python --compile-bytecode --require-hashes -r $<
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

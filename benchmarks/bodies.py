@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import itertools
+import secrets
 
 import numpy as np
 from PIL import Image
 
 _SEGMENT_COMMENT = b"\xff\xfe"
 _START_OF_IMAGE_BYTES = 2
-_COUNTER_BYTES = 8
-
-_counter = itertools.count(1)
+_MARK_BYTES = 16
 
 
 def photo_like_jpeg(target_bytes: int, seed: int) -> bytes:
@@ -30,9 +28,8 @@ def photo_like_jpeg(target_bytes: int, seed: int) -> bytes:
 
 
 def unique(jpeg: bytes) -> bytes:
-    """The same picture with other bytes: a comment with a counter behind the start-of-image marker."""
-    comment = next(_counter).to_bytes(_COUNTER_BYTES, "big")
-    segment = _SEGMENT_COMMENT + (_COUNTER_BYTES + 2).to_bytes(2, "big") + comment
+    """The same picture with bytes that no run before has sent: a random comment behind the start-of-image marker."""
+    segment = _SEGMENT_COMMENT + (_MARK_BYTES + 2).to_bytes(2, "big") + secrets.token_bytes(_MARK_BYTES)
     return jpeg[:_START_OF_IMAGE_BYTES] + segment + jpeg[_START_OF_IMAGE_BYTES:]
 
 
