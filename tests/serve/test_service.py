@@ -81,7 +81,7 @@ def test_ready_and_documented(service):
 
 
 def test_the_command_line_reads_the_running_service(service, tmp_path):
-    command = [sys.executable, "-m", "serve_app.cli.main", "check", "--url", service.url, "--json", str(SAMPLES)]
+    command = [sys.executable, "-m", "serve_app.cli", "check", "--url", service.url, "--json", str(SAMPLES)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stderr
     assert done.stdout.count('"verdict": "reject"') == 1
