@@ -1,6 +1,6 @@
 """A decoded picture of any mode to what a person would see of it: upright, RGB, 8 bits, nothing transparent.
 
-Covers orientation (EXIF), palettes, CMYK, 16-bit and transparency. A picture with transparency is given over white *and*
+Covers orientation (EXIF), palettes, CMYK, 16-bit and transparency. A picture with transparency is given over white and
 over black: on either alone, something drawn in that colour would be invisible to the model.
 """
 
