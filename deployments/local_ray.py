@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ from serve_app.domain import ConfigurationError
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 _POLL_S = 0.1
+
+_OUR_ERROR = re.compile(r"^serve_app\.domain\.\w+Error: (.+?)(?=\n\S*Traceback|\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class DeployFailedError(ConfigurationError):
@@ -95,7 +98,8 @@ def wait_until_running(
         ]
         for application in applications.values():
             if application.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
-                raise DeployFailedError(_failure(application))
+                messages = [application.message, *(each.message for each in application.deployments.values())]
+                raise DeployFailedError(failure_message("\n".join(filter(None, messages))))
         if applications and all(
             application.status == ApplicationStatus.RUNNING for application in applications.values()
         ):
@@ -108,7 +112,11 @@ def wait_until_running(
             last_told = told
 
 
-def _failure(application: Any) -> str:
-    """What Serve says of a failed application: its own message, then those of its deployments."""
-    messages = [application.message, *(each.message for each in application.deployments.values())]
-    return "\n".join(message for message in messages if message)
+def failure_message(told: str) -> str:
+    """What an operator needs of what Serve says: our own error's message if there is one, else all of it.
+
+    An error of a replica's constructor arrives as the text of a traceback, once for the application and once for the
+    deployment; its last lines start with the error's class.
+    """
+    ours = _OUR_ERROR.search(told)
+    return ours[1].strip() if ours else told

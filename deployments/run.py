@@ -20,6 +20,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from deployments.configuration import read_configuration
 from deployments.ray_environment import FAST_SETTINGS, LOCAL_SETTINGS, fresh_token_settings
 from serve_app.cli.connection import SECRETS_ENV, keep_url, kept_secret
 from serve_app.cli.report import scan_table
@@ -40,7 +41,6 @@ def run(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
 ) -> None:
     """Serve on this machine until Ctrl-C or SIGTERM."""
-    started_s = time.monotonic()
     stop = threading.Event()
     _set_on_signals(stop)
     settings = _configuration(config, model, policy, host, port)
@@ -50,23 +50,30 @@ def run(
         console.print(f"port {http['port']} of {http['host']} is taken: {way_out}", soft_wrap=True)
         raise typer.Exit(1)
     os.environ.update(_environment())
-    # Ray reads that environment when it is imported, so this is the first moment at which it may be.
+    try:
+        read_configuration(settings["applications"][0]["args"])
+        _serve(settings, stop)
+    except ConfigurationError as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _serve(settings: Mapping[str, Any], stop: threading.Event) -> None:
+    """Start, announce, wait for ``stop``, end."""
+    started_s = time.monotonic()
+    # Ray reads the environment when it is imported, so this is the first moment at which it may be.
     from deployments.local_ray import deploy, local_ray, wait_until_running
 
-    try:
-        with console.status("starting Ray") as status, local_ray():
-            _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
-            status.update("starting the application")
-            deploy(settings)
-            wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
-            status.stop()
-            if not stop.is_set():
-                _announce(http, time.monotonic() - started_s)
-                stop.wait()
-            console.print("stopping")
-    except ConfigurationError as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from error
+    with console.status("starting Ray") as status, local_ray():
+        _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
+        status.update("starting the application")
+        deploy(settings)
+        wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
+        status.stop()
+        if not stop.is_set():
+            _announce(settings["http_options"], time.monotonic() - started_s)
+            stop.wait()
+        console.print("stopping")
 
 
 def _configuration(
@@ -103,7 +110,9 @@ def _environment() -> dict[str, str]:
 
 def _announce(http: Mapping[str, Any], ready_after_s: float) -> None:
     """Show that it works, by pictures, and how to connect pict-rs."""
-    url = f"http://{http['host']}:{http['port']}{SCAN_PATH}/{kept_secret()}"
+    # "Every address" is none that can be asked; from elsewhere this machine's own goes in its place.
+    host = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
+    url = f"http://{host}:{http['port']}{SCAN_PATH}/{kept_secret()}"
     keep_url(url)
     samples = resources.files("serve_app.cli") / "samples"
     with resources.as_file(samples) as folder:
