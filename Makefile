@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-batching lock clean
+.PHONY: run test lint bench bench-batching bench-preprocessing lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -26,6 +26,9 @@ bench: $(VENV)/dev.installed
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
+
+bench-preprocessing: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.preprocessing $(ARGS)
 
 # Writes the locks anew, with the newest versions that pyproject.toml allows.
 lock: $(UV)

@@ -1,0 +1,95 @@
+"""``make bench-preprocessing``: pictures a second that one core decodes and cuts into views, by type and size.
+
+No service runs: this is the preprocessor's own work, to size a cluster by. Peak memory is that of a process of its own
+for each kind of media, above what it holds with everything imported.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import hardware
+from benchmarks.bodies import animation_gif, photo_like_avif, photo_like_jpeg, photo_like_png, video_mp4
+from benchmarks.statistics import percentile
+from serve_app.domain import Deadline
+from serve_app.media import MediaLimits, preprocess
+
+_DEADLINE_S = 60.0
+_LEAST_ROUNDS = 5
+
+console = Console(highlight=False)
+
+BODIES: Mapping[str, Callable[[int], bytes]] = {
+    "200 KB JPEG": lambda seed: photo_like_jpeg(200_000, seed),
+    "2 MB JPEG": lambda seed: photo_like_jpeg(2_000_000, seed),
+    "1 MB PNG": lambda seed: photo_like_png(1_000_000, seed),
+    "500 KB AVIF": lambda seed: photo_like_avif(500_000, seed),
+    "50-frame GIF, 320x240": lambda seed: animation_gif(50, seed),
+    "10 s MP4, 640x360, 25/s": lambda seed: video_mp4(10.0, seed),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one kind of media costs."""
+
+    name: str
+    body_bytes: int
+    views: int
+    p50_s: float
+    peak_memory_bytes: int
+
+
+def bench(
+    view_size: Annotated[int, typer.Option(min=16, help="Side of a view in pixels: 224 for most models.")] = 224,
+    duration_s: Annotated[float, typer.Option(min=0.5, help="Seconds for each kind of media.")] = 4.0,
+    seed: Annotated[int, typer.Option(help="Of the pictures.")] = 1,
+) -> None:
+    """Measure each kind of media in a process of its own."""
+    console.print(f"{hardware.describe()}; views of {view_size} px; seed {seed}")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("media")
+    for heading in ("KB", "views", "ms", "per second", "peak MB"):
+        table.add_column(heading, justify="right")
+    with console.status("measuring") as status:
+        for name in BODIES:
+            status.update(name)
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                of = process.submit(_measure, name, view_size, duration_s, seed).result()
+            numbers = (f"{of.body_bytes / 1e3:.0f}", str(of.views), f"{of.p50_s * 1e3:.1f}")
+            table.add_row(of.name, *numbers, f"{1 / of.p50_s:.1f}", f"{of.peak_memory_bytes / 1e6:.0f}")
+    console.print(table)
+
+
+def _measure(name: str, view_size_px: int, duration_s: float, seed: int) -> Cost:
+    body, limits = BODIES[name](seed), MediaLimits()
+    base_bytes = _peak_bytes()
+    taken_s: list[float] = []
+    until_s = time.perf_counter() + duration_s
+    while time.perf_counter() < until_s or len(taken_s) < _LEAST_ROUNDS:
+        started_s = time.perf_counter()
+        views = preprocess(body, view_size_px, limits, Deadline.after(_DEADLINE_S))
+        taken_s.append(time.perf_counter() - started_s)
+    return Cost(name, len(body), len(views.places), percentile(sorted(taken_s), 0.5), _peak_bytes() - base_bytes)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has held (Linux counts it in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    # Under its own name, so that the processes can import what they are sent.
+    from benchmarks import preprocessing
+
+    typer.run(preprocessing.bench)
