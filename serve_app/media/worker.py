@@ -85,7 +85,7 @@ def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
         "frames_seen": views.frames_seen,
         "frames_total": views.frames_total,
     }
-    return _pack(head, memoryview(np.ascontiguousarray(views.pixels)).cast("B"))
+    return _pack(head, np.ascontiguousarray(views.pixels).data.cast("B"))
 
 
 def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, memoryview]:
@@ -93,7 +93,7 @@ def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, 
     return _pack({"error": name, "message": message, "cause": cause}, memoryview(b""))
 
 
-def unpack_error(head: bytes) -> tuple[UnscannedError, str] | None:
+def unpack_error(head: bytes | bytearray) -> tuple[UnscannedError, str] | None:
     """The error that a head tells of with its cause, if it does.
 
     Raises:
@@ -103,7 +103,7 @@ def unpack_error(head: bytes) -> tuple[UnscannedError, str] | None:
     return (_ERRORS[told["error"]](str(told["message"])), str(told["cause"])) if "error" in told else None
 
 
-def unpack_views(head: bytes, pixels: bytearray, view_size_px: int) -> Views:
+def unpack_views(head: bytes | bytearray, pixels: bytearray, view_size_px: int) -> Views:
     """What :func:`pack_views` packed.
 
     Raises:

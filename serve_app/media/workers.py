@@ -39,7 +39,10 @@ _SEND_BUFFER_BYTES = 212_992
 _MAX_HEAD_BYTES = 1_000_000
 
 # One worker is one core: the pools that numpy's libraries start would take memory and other workers' cores.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+# Nothing else of the environment goes to where hostile bytes are decoded: the service's secrets are in it.
+_INHERITED = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 class DecodeWorkers:
@@ -50,7 +53,8 @@ class DecodeWorkers:
         self._limits = limits
         self._setup = pickle.dumps((decode, limits))
         self._hostile = HostileBytes()
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._idle: asyncio.LifoQueue[_Worker | None] = asyncio.LifoQueue()  # None: closed, to whoever waits
+        self._asked: set[_Worker] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._failed_starts = 0
         self._closed = False
@@ -72,16 +76,18 @@ class DecodeWorkers:
     def close(self) -> None:
         """Kill all workers. Who waits for one is answered that decoding is not there."""
         self._closed = True
-        for worker in self._workers:
+        self._idle.put_nowait(None)
+        workers = tuple(self._workers)
+        for worker in workers:
             worker.kill()
-        for worker in self._workers:
+        for worker in workers:
             worker.wait()
-        while not self._idle.empty():
-            self._idle.get_nowait().close_channel()
+            if worker not in self._asked:  # the others' callers see the end of the channel, and close it
+                worker.close_channel()
 
     def pids(self) -> set[int]:
         """The processes that are there now."""
-        return {worker.pid for worker in self._workers if worker.is_alive}
+        return {worker.pid for worker in tuple(self._workers) if worker.is_alive}
 
     def require_alive(self) -> None:
         """For a health check.
@@ -121,7 +127,11 @@ class DecodeWorkers:
             async with asyncio.timeout(deadline.require("decoding")):
                 while not self._closed:
                     worker = await self._idle.get()
+                    if worker is None:
+                        self._idle.put_nowait(None)  # for the next who waits
+                        break
                     if worker.is_alive:
+                        self._asked.add(worker)
                         return worker
                     self._run(self._replace(worker))
         except TimeoutError as error:
@@ -155,11 +165,12 @@ class DecodeWorkers:
         return answer
 
     def _give_back(self, worker: _Worker, comes_back: bool) -> None:
-        if self._closed or not comes_back:
+        self._asked.discard(worker)
+        if comes_back and not self._closed:
+            self._idle.put_nowait(worker)
+        else:
             worker.kill()
             self._run(self._replace(worker))
-        else:
-            self._idle.put_nowait(worker)
 
     async def _replace(self, dead: _Worker) -> None:
         dead.close_channel()
@@ -216,7 +227,8 @@ class _Worker:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         # A fresh interpreter and no fork: the replica has threads, and its main module is Ray's.
         start = f"from serve_app.media.worker import main; main({theirs.fileno()})"
-        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _THREADS
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", start],
