@@ -131,15 +131,23 @@ def _answer(
     try:
         with _bounded_memory(limits.max_decode_memory_bytes):
             return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s)))
-    except UnscannedError as error:
-        return pack_error(type(error).__name__, str(error))
-    except MemoryError:
-        # Too large and not undecodable: the operator can raise this limit, and the same bytes will be read.
-        return pack_error("TooLargeError", "needs more memory than max_decode_memory_bytes")
-    except Exception as error:  # our own mistake; its text may quote the picture, so only its place is told
+    except Exception as error:
+        if _ran_out_of_memory(error):
+            # Too large and not undecodable: the operator can raise this limit, and the same bytes will be read.
+            return pack_error("TooLargeError", "needs more memory than max_decode_memory_bytes")
+        if isinstance(error, UnscannedError):
+            return pack_error(type(error).__name__, str(error))
+        # Our own mistake. Its text may quote the picture, so only its place is told.
         at = traceback.extract_tb(error.__traceback__)[-1]
         cause = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
         return pack_error("UnavailableError", "decoding failed", cause)
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is what ``error`` comes from: those who decode take a MemoryError for one of the bytes."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _receive(channel: socket.socket, size: int) -> bytearray:

@@ -1,19 +1,13 @@
 """Decoding in processes that can be killed: a decode that hangs, bloats or crashes costs one process.
 
-Each worker is asked over a socket of its own (:mod:`serve_app.media.worker`), so that the death of one can leave no
-lock held and no half message in anybody else's way.
+Why this is not a pool from a library: docs/adr/0005-decoders-run-in-processes-that-can-be-killed.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import pickle
-import socket
-import subprocess
-import sys
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
@@ -21,7 +15,8 @@ from serve_app.domain import Deadline, DeadlineExceededError, UnavailableError, 
 from serve_app.media.hostile import STRIKES, HostileBytes
 from serve_app.media.limits import MediaLimits
 from serve_app.media.preprocess import preprocess
-from serve_app.media.worker import READY, REPLY, REQUEST, SETUP, Decode, unpack_error, unpack_views
+from serve_app.media.worker import Decode
+from serve_app.media.worker_process import WorkerLostError, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +25,6 @@ _T = TypeVar("_T")
 # A new worker costs 0.2 s of a core. A decode that nobody waits for any more is left to end within about that; killing
 # it at once would turn a moment of overload into a storm of starting workers.
 _UNWANTED_S = 0.25
-
-_START_TIMEOUT_S = 60.0
-
-# As much as Linux gives by default. The fewer the turns that a body takes through the socket, the sooner it is there.
-_SEND_BUFFER_BYTES = 212_992
-
-_MAX_HEAD_BYTES = 1_000_000
-
-# One worker is one core: the pools that numpy's libraries start would take memory and other workers' cores.
-_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-# Nothing else of the environment goes to where hostile bytes are decoded: the service's secrets are in it.
-_INHERITED = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 class DecodeWorkers:
@@ -53,12 +35,12 @@ class DecodeWorkers:
         self._limits = limits
         self._setup = pickle.dumps((decode, limits))
         self._hostile = HostileBytes()
-        self._idle: asyncio.LifoQueue[_Worker | None] = asyncio.LifoQueue()  # None: closed, to whoever waits
-        self._asked: set[_Worker] = set()
+        self._idle: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()  # None: closed, to whoever waits
+        self._asked: set[WorkerProcess] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._failed_starts = 0
         self._closed = False
-        self._workers = {_Worker(self._setup) for _ in range(count)}
+        self._workers = {WorkerProcess(self._setup) for _ in range(count)}
         try:
             for worker in self._workers:
                 worker.wait_ready()
@@ -116,13 +98,13 @@ class DecodeWorkers:
                     return await asyncio.shield(decode)
             except TimeoutError as error:
                 raise DeadlineExceededError("no time was left for decoding") from error
-            except _WorkerLostError:
+            except WorkerLostError:
                 logger.warning("a decode worker was lost with a picture of %d bytes", len(body))
                 if self._closed:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes have killed the processes that decoded them")
 
-    async def _take_idle(self, deadline: Deadline) -> _Worker:
+    async def _take_idle(self, deadline: Deadline) -> WorkerProcess:
         try:
             async with asyncio.timeout(deadline.require("decoding")):
                 while not self._closed:
@@ -138,7 +120,7 @@ class DecodeWorkers:
             raise DeadlineExceededError("no decode worker became free in time") from error
         raise UnavailableError("decoding has ended")
 
-    async def _decode_on(self, worker: _Worker, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+    async def _decode_on(self, worker: WorkerProcess, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
         remaining_s = deadline.remaining_s()
         is_ours_to_blame = remaining_s < self._limits.max_decode_s
@@ -153,10 +135,10 @@ class DecodeWorkers:
                 raise DeadlineExceededError("no time was left for decoding") from error
             self._hostile.strike(body)
             raise UndecodableError("took longer than max_decode_s") from error
-        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+        except WorkerLostError:
             if not self._closed:
                 self._hostile.strike(body)
-            raise _WorkerLostError from error
+            raise
         finally:
             self._give_back(worker, comes_back)
         self._hostile.clear(body)
@@ -164,7 +146,7 @@ class DecodeWorkers:
             raise answer
         return answer
 
-    def _give_back(self, worker: _Worker, comes_back: bool) -> None:
+    def _give_back(self, worker: WorkerProcess, comes_back: bool) -> None:
         self._asked.discard(worker)
         if comes_back and not self._closed:
             self._idle.put_nowait(worker)
@@ -172,24 +154,24 @@ class DecodeWorkers:
             worker.kill()
             self._run(self._replace(worker))
 
-    async def _replace(self, dead: _Worker) -> None:
+    async def _replace(self, dead: WorkerProcess) -> None:
         dead.close_channel()
         await asyncio.to_thread(dead.wait)
         self._workers.discard(dead)
         while not self._closed:
             try:
                 worker = await asyncio.to_thread(self._start)
-            except (OSError, UnavailableError):
+            except (OSError, UnavailableError) as error:
                 self._failed_starts += 1
-                logger.exception("a decode worker did not start, %d in a row", self._failed_starts)
+                logger.error("%s; the %d. time in a row", error, self._failed_starts)
                 await asyncio.sleep(min(self._failed_starts, 10))
             else:
                 self._failed_starts = 0
                 self._idle.put_nowait(worker)
                 return
 
-    def _start(self) -> _Worker:
-        worker = _Worker(self._setup)
+    def _start(self) -> WorkerProcess:
+        worker = WorkerProcess(self._setup)
         self._workers.add(worker)
         if self._closed:
             worker.kill()
@@ -211,101 +193,3 @@ class DecodeWorkers:
         self._background.discard(task)
         if not task.cancelled():
             task.exception()  # asked for, so that asyncio does not complain when the caller has gone
-
-
-class _WorkerLostError(Exception):
-    """A worker died under a decode, or answered what no worker in its right mind does."""
-
-
-class _Worker:
-    """The owner's end of one process."""
-
-    def __init__(self, setup: bytes) -> None:
-        self._setup = setup
-        self._channel, theirs = socket.socketpair()
-        for end in (self._channel, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        # A fresh interpreter and no fork: the replica has threads, and its main module is Ray's.
-        start = f"from serve_app.media.worker import main; main({theirs.fileno()})"
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _THREADS
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", start],
-                stdin=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def wait_ready(self) -> None:
-        """Block until all is imported.
-
-        Raises:
-            UnavailableError: it ended instead, or takes more than a minute.
-        """
-        try:
-            self._channel.settimeout(_START_TIMEOUT_S)
-            self._channel.sendall(SETUP.pack(len(self._setup)) + self._setup)
-            is_ready = self._channel.recv(len(READY)) == READY
-        except OSError:
-            is_ready = False
-        if not is_ready:
-            self.kill()
-            self.wait()
-            self.close_channel()
-            raise UnavailableError(f"a decode worker did not start; it ended with {self._process.returncode}")
-        self._channel.setblocking(False)
-
-    async def ask(
-        self, body: bytes, view_size_px: int, remaining_s: float, max_pixels_bytes: int
-    ) -> Views | UnscannedError:
-        """The views, or the error of the domain that came instead.
-
-        Raises:
-            EOFError, OSError: it died.
-            ValueError, KeyError, TypeError: its answer is none.
-        """
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._channel, REQUEST.pack(len(body), view_size_px, remaining_s))
-        await loop.sock_sendall(self._channel, body)
-        head_bytes, pixels_bytes = REPLY.unpack(await self._receive(REPLY.size))
-        if head_bytes > _MAX_HEAD_BYTES or pixels_bytes > max_pixels_bytes:
-            raise ValueError("an answer larger than any")
-        head, pixels = await self._receive(head_bytes), await self._receive(pixels_bytes)
-        if told := unpack_error(head):
-            error, cause = told
-            if cause:
-                logger.error("decoding failed with %s", cause)
-            return error
-        return unpack_views(head, pixels, view_size_px)
-
-    async def _receive(self, size: int) -> bytearray:
-        loop = asyncio.get_running_loop()
-        received = bytearray(size)
-        left = memoryview(received)
-        while left:
-            count = await loop.sock_recv_into(self._channel, left)
-            if not count:
-                raise EOFError
-            left = left[count:]
-        return received
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def wait(self) -> None:
-        self._process.wait()
-        with contextlib.suppress(OSError):
-            if self._process.stdin:
-                self._process.stdin.close()
-
-    def close_channel(self) -> None:
-        self._channel.close()

@@ -7,6 +7,7 @@ import numpy as np
 
 from serve_app import domain
 from serve_app.domain import ViewPlace, Views
+from serve_app.media.decode import decoding
 
 SECRET_TEXT = "what stands in the picture"
 
@@ -56,6 +57,11 @@ def _allocate(argument, view_size_px, limits):
     return _views(argument, view_size_px, limits)
 
 
+def _allocate_in_a_decoder(argument, view_size_px, limits):
+    with decoding("image/png"):
+        return _allocate(argument, view_size_px, limits)
+
+
 def _raise(argument, view_size_px, limits):
     raise getattr(domain, argument)(f"a message of {argument}")
 
@@ -70,6 +76,7 @@ _ACTIONS = {
     "wait": _wait,
     "die-once": _die_once,
     "allocate": _allocate,
+    "allocate-in-a-decoder": _allocate_in_a_decoder,
     "raise": _raise,
     "fail": _fail,
     "segfault": lambda *_: os.kill(os.getpid(), signal.SIGSEGV),

@@ -159,12 +159,13 @@ async def test_a_caller_that_goes_away_leaves_no_decode_behind(start, fifo):
     assert await answering_pid(workers) not in before
 
 
-async def test_a_decode_over_its_memory_is_too_large_and_its_worker_lives(start):
+@pytest.mark.parametrize("action", ["allocate", "allocate-in-a-decoder"])
+async def test_a_decode_over_its_memory_is_too_large_and_its_worker_lives(start, action):
     workers = start(max_decode_memory_bytes=200_000_000)
     before = workers.pids()
     with pytest.raises(TooLargeError, match="max_decode_memory_bytes"):
-        await ask(workers, "allocate 4000000000")
-    assert await ask(workers, "allocate 150000000")
+        await ask(workers, f"{action} 4000000000")
+    assert await ask(workers, f"{action} 150000000")
     assert workers.pids() == before
 
 
