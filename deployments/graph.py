@@ -41,7 +41,7 @@ def build_app(args: dict[str, Any]) -> Application:
     return ingress.bind(
         settings,
         policy,
-        preprocessor.bind(_media_limits(settings)),
+        preprocessor.bind(_media_limits(settings), settings.limits.decode_workers),
         scorer.bind(settings.model, policy.labels, settings.deadline_s),
     )
 
@@ -53,4 +53,6 @@ def _media_limits(settings: Settings) -> MediaLimits:
         max_frames_total=limits.max_frames_total,
         max_frames=limits.max_frames,
         max_views=limits.max_views,
+        max_decode_s=limits.max_decode_s,
+        max_decode_memory_bytes=limits.max_decode_memory_bytes,
     )

@@ -1,24 +1,37 @@
-"""The CPU deployment: bytes to views, in threads beside the replica's event loop."""
+"""The CPU deployment: bytes to views, in worker processes beside the replica's event loop."""
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import ray
 
+from deployments.logs import log_like_serve
 from serve_app.domain import Deadline, Views
-from serve_app.media import MediaLimits, preprocess
+from serve_app.media import MediaLimits
+from serve_app.media.workers import DecodeWorkers
 
 
 class Preprocessor:
-    """Decodes pictures. Decoders release the GIL, so the event loop goes on answering while they work."""
+    """Decodes pictures. Ready when constructed: its workers are warm."""
 
-    def __init__(self, limits: MediaLimits, threads: int = 1) -> None:
-        """``threads``: pictures decoded at once; as many as the replica has cores."""
-        self._limits = limits
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    def __init__(self, limits: MediaLimits, workers: int | None = None) -> None:
+        """``workers``: pictures decoded at once; by default one for each core that Ray gives this replica."""
+        log_like_serve()
+        self._workers = DecodeWorkers(limits, workers or _assigned_cores())
 
     async def preprocess(self, body: bytes, view_size_px: int, remaining_s: float) -> Views:
         """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline."""
-        deadline = Deadline.after(remaining_s)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, preprocess, body, view_size_px, self._limits, deadline)
+        return await self._workers.preprocess(body, view_size_px, Deadline.after(remaining_s))
+
+    def check_health(self) -> None:
+        """Called by Serve from time to time; raising has this replica replaced."""
+        self._workers.require_alive()
+
+    def close(self) -> None:
+        """End the workers. They also end by themselves when the replica does, however it does."""
+        self._workers.close()
+
+
+def _assigned_cores() -> int:
+    """At least one: a replica may ask for a share of a core."""
+    resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 1)))

@@ -33,13 +33,16 @@ class ModelSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """How much of a picture is taken in. Fields as in :class:`serve_app.media.MediaLimits`."""
+    """How much of a picture is taken in. Most fields are as in :class:`serve_app.media.MediaLimits`."""
 
     max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(41_000_000)
     max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
     max_frames_total: Annotated[int, Field(ge=1)] = 900
     max_frames: Annotated[int, Field(ge=1)] = 16
     max_views: Annotated[int, Field(ge=1)] = 12
+    max_decode_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 5.0
+    max_decode_memory_bytes: Annotated[ByteSize, Field(ge=100_000_000)] = ByteSize(1_000_000_000)
+    decode_workers: Annotated[int, Field(ge=1)] | None = None
 
 
 class AuthenticationSettings(_Section):

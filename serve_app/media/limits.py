@@ -20,3 +20,7 @@ class MediaLimits:
     """Frames of an animation that are looked at, spread over its length, the first and the last included."""
     max_views: int = 12
     """Views cut from one frame: one global view, and tiles for long shapes."""
+    max_decode_s: float = 5.0
+    """Seconds that one body may take to decode; then its worker is killed, and the answer is ``undecodable``."""
+    max_decode_memory_bytes: int = 1_000_000_000
+    """Memory that a worker may come to hold for one body, over what it holds before."""

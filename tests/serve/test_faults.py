@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
@@ -94,6 +95,20 @@ def test_a_replica_that_died_is_replaced_and_its_pictures_are_answered(service, 
     assert response.json()["reason"] in ("policy", "unavailable", "deadline")
     wait_for(lambda: service.replicas(deployment) and victim.pid not in [p.pid for p in service.replicas(deployment)])
     wait_for(lambda: service.scan(unique_picture()).status_code == 200)
+
+
+def test_a_dead_decode_worker_costs_neither_its_replica_nor_a_picture(service, unique_picture):
+    wait_for(lambda: is_ready(service))
+    (replica,) = service.replicas("Preprocessor")
+    (worker,) = replica.children()
+    with ThreadPoolExecutor(4) as clients:
+        answers = clients.map(service.scan, [unique_picture() for _ in range(40)])
+        first = next(answers)  # the load has begun
+        worker.send_signal(signal.SIGKILL)
+        statuses = {response.status_code for response in (first, *answers)}
+    assert statuses == {200}
+    assert [each.pid for each in service.replicas("Preprocessor")] == [replica.pid]
+    assert [each.pid for each in replica.children()] != [worker.pid]
 
 
 def test_a_dead_ingress_comes_back(service, unique_picture):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
 
 def test_the_limits_are_by_default_those_of_the_media_room() -> None:
     limits = parse_settings({}).limits
-    assert MediaLimits(limits.max_pixels, limits.max_frames_total, limits.max_frames, limits.max_views) == MediaLimits()
+    assert MediaLimits(**{each.name: getattr(limits, each.name) for each in fields(MediaLimits)}) == MediaLimits()
 
 
 @pytest.mark.parametrize(

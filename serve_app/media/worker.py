@@ -1,0 +1,204 @@
+"""A decode worker: the process in which hostile bytes meet the decoders. :mod:`serve_app.media.workers` owns it.
+
+It is asked over a socket, one picture at a time, and answers with :func:`pack_views` or :func:`pack_error`. What comes
+back is no pickle: a decoder that was taken over by the bytes it read must not get code into the replica.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from serve_app.domain import (
+    Deadline,
+    DeadlineExceededError,
+    OverloadedError,
+    TooLargeError,
+    UnavailableError,
+    UndecodableError,
+    UnscannedError,
+    UnsupportedError,
+    ViewPlace,
+    Views,
+)
+from serve_app.media.limits import MediaLimits
+
+Decode = Callable[[bytes, int, MediaLimits, Deadline], Views]
+"""As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""
+
+SETUP = struct.Struct("!I")
+"""Bytes of the pickled ``(Decode, MediaLimits)`` that follow: the first thing a worker is sent."""
+REQUEST = struct.Struct("!QId")
+"""Bytes of the body that follows, size of a view in pixels, seconds that are left."""
+REPLY = struct.Struct("!IQ")
+"""Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
+READY = b"."
+
+_ERRORS: dict[str, type[UnscannedError]] = {
+    error.__name__: error
+    for error in (
+        UndecodableError,
+        UnsupportedError,
+        TooLargeError,
+        DeadlineExceededError,
+        OverloadedError,
+        UnavailableError,
+    )
+}
+
+
+def main(channel_fd: int) -> None:
+    """Answer until the owner closes the channel, or ends."""
+    _end_with_owner()
+    _write_no_core()
+    with socket.socket(fileno=channel_fd) as channel:
+        (setup_bytes,) = SETUP.unpack(_receive(channel, SETUP.size))
+        decode, limits = pickle.loads(_receive(channel, setup_bytes))
+        channel.sendall(READY)
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                body_bytes, view_size_px, remaining_s = REQUEST.unpack(_receive(channel, REQUEST.size))
+                body = bytes(_receive(channel, body_bytes))
+                for part in _answer(decode, body, view_size_px, limits, remaining_s):
+                    channel.sendall(part)
+
+
+def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
+    """The parts of the message that :func:`unpack_views` reads."""
+    head = {
+        "places": [[place.frame, *place.box] for place in views.places],
+        "media_type": views.media_type,
+        "frames_seen": views.frames_seen,
+        "frames_total": views.frames_total,
+    }
+    return _pack(head, np.ascontiguousarray(views.pixels).data.cast("B"))
+
+
+def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, memoryview]:
+    """The parts of the message of an error of the domain; ``cause`` is for the owner's log alone."""
+    return _pack({"error": name, "message": message, "cause": cause}, memoryview(b""))
+
+
+def unpack_error(head: bytes | bytearray) -> tuple[UnscannedError, str] | None:
+    """The error that a head tells of with its cause, if it does.
+
+    Raises:
+        ValueError, KeyError: no worker in its right mind wrote this.
+    """
+    told = json.loads(head)
+    return (_ERRORS[told["error"]](str(told["message"])), str(told["cause"])) if "error" in told else None
+
+
+def unpack_views(head: bytes | bytearray, pixels: bytearray, view_size_px: int) -> Views:
+    """What :func:`pack_views` packed.
+
+    Raises:
+        ValueError, KeyError: no worker in its right mind wrote this.
+    """
+    told = json.loads(head)
+    places = tuple(ViewPlace(frame, (left, top, right, bottom)) for frame, left, top, right, bottom in told["places"])
+    return Views(
+        pixels=np.frombuffer(pixels, np.uint8).reshape(len(places), view_size_px, view_size_px, 3),
+        places=places,
+        media_type=str(told["media_type"]),
+        frames_seen=int(told["frames_seen"]),
+        frames_total=int(told["frames_total"]),
+    )
+
+
+def _pack(head: dict[str, object], pixels: memoryview) -> tuple[bytes, bytes, memoryview]:
+    text = json.dumps(head).encode()
+    return REPLY.pack(len(text), pixels.nbytes), text, pixels
+
+
+def _answer(
+    decode: Decode, body: bytes, view_size_px: int, limits: MediaLimits, remaining_s: float
+) -> tuple[bytes, bytes, memoryview]:
+    try:
+        with _bounded_memory(limits.max_decode_memory_bytes):
+            return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s)))
+    except Exception as error:
+        if _ran_out_of_memory(error):
+            # Too large and not undecodable: the operator can raise this limit, and the same bytes will be read.
+            return pack_error("TooLargeError", "needs more memory than max_decode_memory_bytes")
+        if isinstance(error, UnscannedError):
+            return pack_error(type(error).__name__, str(error))
+        # Our own mistake. Its text may quote the picture, so only its place is told.
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
+        return pack_error("UnavailableError", "decoding failed", cause)
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is what ``error`` comes from: those who decode take a MemoryError for one of the bytes."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _receive(channel: socket.socket, size: int) -> bytearray:
+    received = bytearray(size)
+    view = memoryview(received)
+    while view:
+        count = channel.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return received
+
+
+def _end_with_owner() -> None:
+    """Have the kernel end this process with its owner, even in the middle of a decode that never returns.
+
+    Standard input is a pipe that only the owner holds open, and nobody writes to: when the owner is gone, however it
+    went, the pipe hangs up, and SIGIO ends the process (its default on Linux; elsewhere an idle worker still sees the
+    end of its channel). Not PR_SET_PDEATHSIG, which is sent when the owner's *thread* that started us ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+    lifeline = sys.stdin.fileno()
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:
+        raise SystemExit("the owner ended before its worker began")
+
+
+def _write_no_core() -> None:
+    # A core holds the picture. One byte and not zero: that also keeps it from a core_pattern that is a program.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
+@contextlib.contextmanager
+def _bounded_memory(growth_bytes: int) -> Iterator[None]:
+    """Within, the process may come to hold ``growth_bytes`` more; beyond it allocations fail. On Linux only.
+
+    The limit is on writable private memory (RLIMIT_DATA): RLIMIT_AS would count what allocators reserve and never use.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with contextlib.suppress(FileNotFoundError):
+        limit = _data_bytes() + growth_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def _data_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_bytes().split()[5])
+    return pages * resource.getpagesize()

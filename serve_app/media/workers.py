@@ -1,0 +1,195 @@
+"""Decoding in processes that can be killed: a decode that hangs, bloats or crashes costs one process.
+
+Why this is not a pool from a library: docs/adr/0005-decoders-run-in-processes-that-can-be-killed.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+from serve_app.domain import Deadline, DeadlineExceededError, UnavailableError, UndecodableError, UnscannedError, Views
+from serve_app.media.hostile import STRIKES, HostileBytes
+from serve_app.media.limits import MediaLimits
+from serve_app.media.preprocess import preprocess
+from serve_app.media.worker import Decode
+from serve_app.media.worker_process import WorkerLostError, WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+# A new worker costs 0.2 s of a core. A decode that nobody waits for any more is left to end within about that; killing
+# it at once would turn a moment of overload into a storm of starting workers.
+_UNWANTED_S = 0.25
+
+
+class DecodeWorkers:
+    """:class:`serve_app.domain.Preprocessor` over worker processes, warm when constructed; close it after use."""
+
+    def __init__(self, limits: MediaLimits, count: int, decode: Decode = preprocess) -> None:
+        """``count``: pictures decoded at once; as many as there are cores for it."""
+        self._limits = limits
+        self._setup = pickle.dumps((decode, limits))
+        self._hostile = HostileBytes()
+        self._idle: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()  # None: closed, to whoever waits
+        self._asked: set[WorkerProcess] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._failed_starts = 0
+        self._closed = False
+        self._workers = {WorkerProcess(self._setup) for _ in range(count)}
+        try:
+            for worker in self._workers:
+                worker.wait_ready()
+                self._idle.put_nowait(worker)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill all workers. Who waits for one is answered that decoding is not there."""
+        self._closed = True
+        self._idle.put_nowait(None)
+        workers = tuple(self._workers)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.wait()
+            if worker not in self._asked:  # the others' callers see the end of the channel, and close it
+                worker.close_channel()
+
+    def pids(self) -> set[int]:
+        """The processes that are there now."""
+        return {worker.pid for worker in tuple(self._workers) if worker.is_alive}
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: no worker is there, and none can be started.
+        """
+        if self._closed or (self._failed_starts and not self.pids()):
+            raise UnavailableError("there are no decode workers, and none can be started")
+
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+        """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
+
+        Raises:
+            UndecodableError: also for bytes that take longer than ``max_decode_s``, or that killed two workers.
+            TooLargeError: also for bytes that need more memory than ``max_decode_memory_bytes``.
+            UnavailableError: closed, or our own mistake.
+        """
+        for _ in range(STRIKES):
+            if body in self._hostile:
+                break
+            worker = await self._take_idle(deadline)
+            decode = self._run(self._decode_on(worker, body, view_size_px, deadline))
+            try:
+                async with asyncio.timeout(deadline.remaining_s()):
+                    return await asyncio.shield(decode)
+            except TimeoutError as error:
+                raise DeadlineExceededError("no time was left for decoding") from error
+            except WorkerLostError:
+                logger.warning("a decode worker was lost with a picture of %d bytes", len(body))
+                if self._closed:
+                    raise UnavailableError("decoding has ended") from None
+        raise UndecodableError("these bytes have killed the processes that decoded them")
+
+    async def _take_idle(self, deadline: Deadline) -> WorkerProcess:
+        try:
+            async with asyncio.timeout(deadline.require("decoding")):
+                while not self._closed:
+                    worker = await self._idle.get()
+                    if worker is None:
+                        self._idle.put_nowait(None)  # for the next who waits
+                        break
+                    if worker.is_alive:
+                        self._asked.add(worker)
+                        return worker
+                    self._run(self._replace(worker))
+        except TimeoutError as error:
+            raise DeadlineExceededError("no decode worker became free in time") from error
+        raise UnavailableError("decoding has ended")
+
+    async def _decode_on(self, worker: WorkerProcess, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+        """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
+        remaining_s = deadline.remaining_s()
+        is_ours_to_blame = remaining_s < self._limits.max_decode_s
+        limit_s = min(self._limits.max_decode_s, remaining_s + _UNWANTED_S)
+        comes_back = False
+        try:
+            async with asyncio.timeout(limit_s):
+                answer = await worker.ask(body, view_size_px, remaining_s, self._limits.max_decode_memory_bytes)
+            comes_back = True
+        except TimeoutError as error:
+            if is_ours_to_blame:
+                raise DeadlineExceededError("no time was left for decoding") from error
+            self._hostile.strike(body)
+            raise UndecodableError("took longer than max_decode_s") from error
+        except WorkerLostError:
+            if not self._closed:
+                self._hostile.strike(body)
+            raise
+        finally:
+            self._give_back(worker, comes_back)
+        self._hostile.clear(body)
+        if isinstance(answer, UnscannedError):
+            raise answer
+        return answer
+
+    def _give_back(self, worker: WorkerProcess, comes_back: bool) -> None:
+        self._asked.discard(worker)
+        if comes_back and not self._closed:
+            self._idle.put_nowait(worker)
+        else:
+            worker.kill()
+            self._run(self._replace(worker))
+
+    async def _replace(self, dead: WorkerProcess) -> None:
+        dead.close_channel()
+        await asyncio.to_thread(dead.wait)
+        self._workers.discard(dead)
+        while not self._closed:
+            try:
+                worker = await asyncio.to_thread(self._start)
+            except (OSError, UnavailableError) as error:
+                self._failed_starts += 1
+                logger.error("%s; the %d. time in a row", error, self._failed_starts)
+                await asyncio.sleep(min(self._failed_starts, 10))
+            else:
+                self._failed_starts = 0
+                self._idle.put_nowait(worker)
+                return
+
+    def _start(self) -> WorkerProcess:
+        worker = WorkerProcess(self._setup)
+        self._workers.add(worker)
+        if self._closed:
+            worker.kill()
+        try:
+            worker.wait_ready()
+        except UnavailableError:
+            self._workers.discard(worker)
+            raise
+        return worker
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Work that goes on when its caller goes away."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # asked for, so that asyncio does not complain when the caller has gone

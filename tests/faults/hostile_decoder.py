@@ -1,0 +1,84 @@
+"""What workers decode with in test_decode_workers.py: a function that does what its body says."""
+
+import os
+import signal
+
+import numpy as np
+
+from serve_app import domain
+from serve_app.domain import ViewPlace, Views
+from serve_app.media.decode import decoding
+
+SECRET_TEXT = "what stands in the picture"
+
+
+def decode(body, view_size_px, limits, deadline):
+    action, _, argument = body.decode().partition(" ")
+    return _ACTIONS[action](argument, view_size_px, limits)
+
+
+def _views(argument, view_size_px, limits):
+    """Three views of a process's own number, so that a test can tell which worker answered."""
+    places = tuple(ViewPlace(number, (0.0, 0.25, 0.5, 1 / 3)) for number in range(3))
+    pixels = np.full((3, view_size_px, view_size_px, 3), 7, np.uint8)
+    return Views(pixels, places, f"image/{os.getpid()}", 3, 9)
+
+
+def _hang(argument, view_size_px, limits):
+    _tell(argument)
+    while True:
+        pass
+
+
+def _wait(argument, view_size_px, limits):
+    """Until the file is there; burns nothing that the tests count."""
+    with open(argument) as fifo:  # noqa: PTH123
+        fifo.read()
+    return _views(argument, view_size_px, limits)
+
+
+def _tell(path):
+    """Open a fifo for writing: whoever reads it goes on when we have begun."""
+    if path:
+        with open(path, "w") as fifo:  # noqa: PTH123
+            fifo.write(str(os.getpid()))
+
+
+def _die_once(argument, view_size_px, limits):
+    try:
+        os.mkdir(argument)  # noqa: PTH102
+    except FileExistsError:
+        return _views(argument, view_size_px, limits)
+    return os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _allocate(argument, view_size_px, limits):
+    np.ones(int(argument), np.uint8)
+    return _views(argument, view_size_px, limits)
+
+
+def _allocate_in_a_decoder(argument, view_size_px, limits):
+    with decoding("image/png"):
+        return _allocate(argument, view_size_px, limits)
+
+
+def _raise(argument, view_size_px, limits):
+    raise getattr(domain, argument)(f"a message of {argument}")
+
+
+def _fail(argument, view_size_px, limits):
+    raise LookupError(SECRET_TEXT)
+
+
+_ACTIONS = {
+    "views": _views,
+    "hang": _hang,
+    "wait": _wait,
+    "die-once": _die_once,
+    "allocate": _allocate,
+    "allocate-in-a-decoder": _allocate_in_a_decoder,
+    "raise": _raise,
+    "fail": _fail,
+    "segfault": lambda *_: os.kill(os.getpid(), signal.SIGSEGV),
+    "exit": lambda *_: os._exit(0),
+}

@@ -1,0 +1,274 @@
+"""Decoders that hang, bloat, crash and fail, in real processes: what it costs, what is answered, what is left."""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from serve_app.domain import (
+    Deadline,
+    DeadlineExceededError,
+    OverloadedError,
+    TooLargeError,
+    UnavailableError,
+    UndecodableError,
+    UnsupportedError,
+    ViewPlace,
+)
+from serve_app.media import MediaLimits
+from serve_app.media.workers import DecodeWorkers
+
+FOLDER = Path(__file__).parent
+PATIENT_S = 30.0
+
+
+@pytest.fixture
+def decoder(monkeypatch):
+    """The decoder of these tests, importable by its name also in a worker."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import hostile_decoder
+
+    return hostile_decoder
+
+
+@pytest.fixture
+def start(decoder):
+    """Start workers; asserts that nothing of them is left."""
+    started = []
+
+    def start(count=1, **limits):
+        workers = DecodeWorkers(MediaLimits(**limits), count, decoder.decode)
+        started.append(workers)
+        return workers
+
+    before = set(psutil.Process().children())
+    yield start
+    for workers in started:
+        workers.close()
+    assert set(psutil.Process().children()) <= before
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+async def ask(workers, body, remaining_s=PATIENT_S):
+    return await workers.preprocess(body.encode(), 32, Deadline.after(remaining_s))
+
+
+async def answering_pid(workers):
+    views = await ask(workers, "views")
+    return int(views.media_type.removeprefix("image/"))
+
+
+async def ended(pids):
+    """Returns once none of these processes is there any more; the test's timeout is the only limit."""
+    await asyncio.gather(*(asyncio.to_thread(_wait_end, pid) for pid in pids))
+
+
+def _wait_end(pid):
+    try:
+        psutil.wait_procs([psutil.Process(pid)])
+    except psutil.NoSuchProcess:
+        return
+
+
+async def test_views_cross_unchanged(start):
+    workers = start()
+    views = await ask(workers, "views")
+    assert views.pixels.shape == (3, 32, 32, 3)
+    assert views.pixels.dtype == np.uint8
+    assert (views.pixels == 7).all()
+    assert views.places == tuple(ViewPlace(number, (0.0, 0.25, 0.5, 1 / 3)) for number in range(3))
+    assert (views.frames_seen, views.frames_total) == (3, 9)
+    assert int(views.media_type.removeprefix("image/")) in workers.pids()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [UndecodableError, UnsupportedError, TooLargeError, DeadlineExceededError, OverloadedError, UnavailableError],
+)
+async def test_errors_of_the_domain_cross_unchanged_and_cost_nothing(start, kind):
+    workers = start()
+    before = workers.pids()
+    with pytest.raises(kind) as caught:
+        await ask(workers, f"raise {kind.__name__}")
+    assert (type(caught.value), str(caught.value)) == (kind, f"a message of {kind.__name__}")
+    assert workers.pids() == before
+
+
+async def test_an_unexpected_error_is_unavailable_and_its_text_goes_nowhere(start, decoder, caplog, capfd):
+    workers = start()
+    with caplog.at_level(logging.DEBUG), pytest.raises(UnavailableError) as caught:
+        await ask(workers, "fail")
+    said = str(caught.value) + caplog.text + "".join(capfd.readouterr())
+    assert "LookupError at hostile_decoder.py:" in caplog.text
+    assert decoder.SECRET_TEXT not in said
+
+
+async def test_a_decode_over_its_time_is_killed_and_its_worker_replaced(start):
+    workers = start(max_decode_s=0.3)
+    before = workers.pids()
+    with pytest.raises(UndecodableError, match="took longer than max_decode_s"):
+        await ask(workers, "hang")
+    await ended(before)
+    assert await answering_pid(workers) not in before
+
+
+async def test_a_decode_past_the_deadline_is_answered_at_once_and_killed_soon(start):
+    workers = start()
+    before = workers.pids()
+    with pytest.raises(DeadlineExceededError):
+        await ask(workers, "hang", remaining_s=0.2)
+    await ended(before)
+    assert await answering_pid(workers) not in before
+
+
+async def test_a_deadline_that_passes_while_waiting_for_a_worker(start, fifo):
+    workers = start()
+    first = asyncio.create_task(ask(workers, f"wait {fifo}"))
+    await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceededError):
+        await ask(workers, "views", remaining_s=0.05)
+    with pytest.raises(DeadlineExceededError):
+        await ask(workers, "views", remaining_s=0)
+    await asyncio.to_thread(fifo.write_text, "go on")
+    assert (await first).frames_seen == 3
+
+
+async def test_a_caller_that_goes_away_leaves_no_decode_behind(start, fifo):
+    workers = start(max_decode_s=0.5)
+    before = workers.pids()
+    caller = asyncio.create_task(ask(workers, f"hang {fifo}"))
+    assert int(await asyncio.to_thread(fifo.read_text)) in before
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await ended(before)
+    assert await answering_pid(workers) not in before
+
+
+@pytest.mark.parametrize("action", ["allocate", "allocate-in-a-decoder"])
+async def test_a_decode_over_its_memory_is_too_large_and_its_worker_lives(start, action):
+    workers = start(max_decode_memory_bytes=200_000_000)
+    before = workers.pids()
+    with pytest.raises(TooLargeError, match="max_decode_memory_bytes"):
+        await ask(workers, f"{action} 4000000000")
+    assert await ask(workers, f"{action} 150000000")
+    assert workers.pids() == before
+
+
+@pytest.mark.parametrize("way", ["segfault", "exit"])
+async def test_bytes_that_killed_two_workers_are_never_decoded_again(start, way):
+    workers = start(2)
+    before = workers.pids()
+    with pytest.raises(UndecodableError, match="have killed"):
+        await ask(workers, way)
+    await ended(before)
+    after = {await answering_pid(workers)}
+    with pytest.raises(UndecodableError, match="have killed"):
+        await ask(workers, way)
+    assert await answering_pid(workers) in after
+    assert not workers.pids() & before
+
+
+async def test_bytes_that_were_in_a_worker_that_died_are_tried_once_more(start, tmp_path):
+    workers = start()
+    before = workers.pids()
+    for number in range(3):
+        # A success clears the loss before it: otherwise the second death would condemn these bytes.
+        mark = tmp_path / "died"
+        assert (await ask(workers, f"die-once {mark}")).frames_seen == 3, number
+        mark.rmdir()
+    assert not workers.pids() & before
+
+
+async def test_a_crash_does_not_cost_the_neighbours(start, fifo):
+    workers = start(2)
+    neighbour = asyncio.create_task(ask(workers, f"wait {fifo}"))
+    with pytest.raises(UndecodableError):
+        await ask(workers, "segfault")
+    await asyncio.to_thread(fifo.write_text, "go on")
+    assert (await neighbour).frames_seen == 3
+
+
+async def test_a_worker_that_died_while_idle_costs_no_picture_a_strike(start):
+    workers = start()
+    for _ in range(3):
+        (pid,) = workers.pids()
+        os.kill(pid, signal.SIGKILL)
+        await ended([pid])
+        workers.require_alive()
+        assert await answering_pid(workers) != pid
+
+
+async def test_without_a_worker_that_starts_the_health_check_fails(start, monkeypatch, tmp_path):
+    workers = start()
+    workers.require_alive()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DeadlineExceededError):
+        await ask(workers, "exit", remaining_s=1)
+    with pytest.raises(UnavailableError):
+        workers.require_alive()
+
+
+async def test_closing_answers_who_waits_and_leaves_no_process(start, fifo):
+    workers = start()
+    pids = workers.pids()
+    decoding = asyncio.create_task(ask(workers, f"hang {fifo}"))
+    waiting = asyncio.create_task(ask(workers, "views"))
+    await asyncio.to_thread(fifo.read_text)
+    workers.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    answers = await asyncio.gather(decoding, waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [UnavailableError, UnavailableError]
+    with pytest.raises(UnavailableError):
+        workers.require_alive()
+    with pytest.raises(UnavailableError):
+        await ask(workers, "views")
+
+
+OWNER = """\
+import asyncio, sys
+sys.path.insert(0, {folder!r})
+import hostile_decoder
+from serve_app.domain import Deadline
+from serve_app.media import MediaLimits
+from serve_app.media.workers import DecodeWorkers
+
+async def main():
+    workers = DecodeWorkers(MediaLimits(), 2, hostile_decoder.decode)
+    print(*workers.pids(), flush=True)
+    await workers.preprocess(b"hang {fifo}", 32, Deadline.after(60))
+
+asyncio.run(main())
+"""
+
+
+def test_workers_end_with_an_owner_that_was_killed_also_in_the_middle_of_a_decode(fifo):
+    code = OWNER.format(folder=str(FOLDER), fifo=fifo)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        idle_and_busy = [int(pid) for pid in owner.stdout.readline().split()]
+        assert int(fifo.read_text()) in idle_and_busy
+        owner.kill()
+        for pid in idle_and_busy:
+            _wait_end(pid)
+
+
+async def test_workers_write_no_core_and_know_no_secret(start, monkeypatch):
+    monkeypatch.setenv("PICTWARDEN_SECRETS", "a-secret-of-the-tests")
+    (pid,) = start().pids()
+    worker = psutil.Process(pid)
+    assert worker.rlimit(resource.RLIMIT_CORE) == (1, 1)
+    assert "a-secret-of-the-tests" not in worker.environ().values()
