@@ -44,6 +44,30 @@ def count_gif_frames(body: bytes, at_most: int) -> int:
     return frames
 
 
+def require_plain_apng(body: bytes) -> None:
+    """That a PNG has as many frames as it says, and says so once.
+
+    Where it does not, Pillow shows the still picture that a PNG begins with, and browsers differ.
+
+    Raises:
+        ValueError: an animation that viewers understand differently.
+    """
+    stated: list[int] = []
+    found = 0
+    at = len(b"\x89PNG\r\n\x1a\n")
+    while at + 8 <= len(body):
+        name = body[at + 4 : at + 8]
+        if name == b"acTL":
+            stated.append(int.from_bytes(body[at + 8 : at + 12], "big"))
+        elif name == b"fcTL":
+            found += 1
+        elif name == b"IEND":
+            break
+        at += 12 + int.from_bytes(body[at : at + 4], "big")
+    if stated and stated != [found]:
+        raise ValueError(f"says {stated} frames, and has {found}")
+
+
 def webp_size(body: bytes) -> tuple[int, int]:
     """Width and height of the canvas in pixels (RFC 9649, 2.5 to 2.7).
 

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from PIL import Image, ImageFile
 
 from serve_app.domain import TooLargeError, UndecodableError
-from serve_app.media.containers import count_gif_frames, count_jpeg_scans, has_iso_box, webp_size
+from serve_app.media.containers import count_gif_frames, count_jpeg_scans, has_iso_box, require_plain_apng, webp_size
 from serve_app.media.decoders import register_decoders
 from serve_app.media.jxl import codestream_of, decode_codestream, read_header
 from serve_app.media.limits import MediaLimits
@@ -157,12 +157,17 @@ def _require_sane_container(body: bytes, media_type: str, limits: MediaLimits) -
             frames = count_gif_frames(body, at_most=limits.max_frames_total)
             if frames > limits.max_frames_total:
                 raise TooLargeError(f"{frames} frames are more than {limits.max_frames_total}")
+        case "image/png":
+            require_plain_apng(body)
         case "image/webp":
             require_few(*webp_size(body), limits)
         case "image/jpeg" if count_jpeg_scans(body, _MAX_JPEG_SCANS) > _MAX_JPEG_SCANS:
             raise TooLargeError(f"a JPEG of more than {_MAX_JPEG_SCANS} scans")
         case "image/heic" | "image/heif" if has_iso_box(body, b"moov"):
             raise unsupported(f"an animated {media_type}")
+        case "image/avif" if body[8:12] != b"avis" and has_iso_box(body, b"moov"):
+            # libavif shows the still, other viewers may play the animation; all writers name this kind `avis`.
+            raise unsupported("an image/avif that is animated and does not say so")
 
 
 def _require_plain_tiff(picture: Image.Image, limits: MediaLimits) -> None:
