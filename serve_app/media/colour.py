@@ -134,7 +134,15 @@ class _Transform:
         self.makes_another_picture = mode in ("RGB", "L") and bool(change.mean() > _OTHER_PICTURE_LEVELS)
 
     def __call__(self, picture: Image.Image) -> Image.Image:
-        transformed = ImageCms.applyTransform(picture, self._transform)
+        """The picture, of ``mode``, in sRGB.
+
+        Raises:
+            ValueError: the transform failed.
+        """
+        try:
+            transformed = ImageCms.applyTransform(picture, self._transform)
+        except ImageCms.PyCMSError as error:  # not one of DECODER_ERRORS
+            raise ValueError("the colours cannot be transformed") from error
         if transformed is None:  # only where it was asked to work in place
             raise ValueError("no picture came out of the transform")
         return transformed

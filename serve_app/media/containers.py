@@ -45,7 +45,7 @@ def count_gif_frames(body: bytes, at_most: int) -> int:
 
 
 def require_plain_apng(body: bytes) -> None:
-    """That a PNG has as many frames as it says, and says so once.
+    """That a PNG has as many frames as it says, and says so once, ahead of its pixels.
 
     Where it does not, Pillow shows the still picture that a PNG begins with, and browsers differ.
 
@@ -54,17 +54,22 @@ def require_plain_apng(body: bytes) -> None:
     """
     stated: list[int] = []
     found = 0
+    pixels_begun = False
+    ahead_of_pixels = True
     at = len(b"\x89PNG\r\n\x1a\n")
     while at + 8 <= len(body):
         name = body[at + 4 : at + 8]
         if name == b"acTL":
             stated.append(int.from_bytes(body[at + 8 : at + 12], "big"))
+            ahead_of_pixels = ahead_of_pixels and not pixels_begun
         elif name == b"fcTL":
             found += 1
+        elif name == b"IDAT":
+            pixels_begun = True
         elif name == b"IEND":
             break
         at += 12 + int.from_bytes(body[at : at + 4], "big")
-    if stated and stated != [found]:
+    if stated and (stated != [found] or not ahead_of_pixels):
         raise ValueError(f"says {stated} frames, and has {found}")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 
-from PIL import features
+from PIL import AvifImagePlugin, features
 
 from serve_app.domain import SettingsError
 
@@ -28,15 +28,15 @@ _PILLOW_FEATURES = {
 
 
 def require_decoders() -> None:
-    """Make sure that every type we promise to read can be read. Cheap: looks packages up and imports none.
+    """Make sure that every type we promise to read can be read, by loading what reads it: some tenths of a second.
 
     Raises:
-        SettingsError: a decoder is missing; the message names all that are, and how to install them.
+        SettingsError: a decoder is missing or cannot be loaded; the message names all that are, and the way out.
     """
     missing = [
         f"{reads} cannot be read without the package {package}: pip install {package}"
         for module, (reads, package) in _PACKAGES.items()
-        if importlib.util.find_spec(module) is None
+        if not _can_load(module)
     ]
     missing += [
         f"{reads} cannot be read by this build of Pillow, which lacks {feature}: pip install --only-binary :all: pillow"
@@ -49,7 +49,7 @@ def require_decoders() -> None:
 
 @functools.cache
 def register_decoders() -> None:
-    """Teach Pillow to read HEIF, once per process. Further calls do nothing.
+    """Teach Pillow to read HEIF, and let its decoders use one thread each. Once per process; further calls do nothing.
 
     Thumbnails stay off, or Pillow would be shown a second, smaller picture that nobody compared with the first. Depth
     maps and auxiliary pictures (gain maps) are not shown by viewers, and cost time.
@@ -60,5 +60,16 @@ def register_decoders() -> None:
     # Here and not above: without this package the others must still be importable, so that the error can be told.
     from pillow_heif import register_heif_opener
 
-    # One thread: the cores are shared out by the preprocessor, one picture each.
+    # The cores are shared out by the preprocessor, one picture each.
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+
+def _can_load(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+        if module == "pillow_heif":
+            register_decoders()  # which misses the library behind the package only when it is asked for something
+    except ImportError:
+        return False
+    return True

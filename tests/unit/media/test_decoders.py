@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import pytest
 from PIL import Image, features
@@ -21,8 +21,7 @@ def test_here_everything_can_be_read() -> None:
 def test_a_missing_package_is_named_with_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, module: str, package: str
 ) -> None:
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find_spec(name))
+    monkeypatch.setitem(sys.modules, module, None)  # as an import of it then fails
     with pytest.raises(SettingsError) as caught:
         require_decoders()
     assert f"without the package {package}: pip install {package}" in str(caught.value)

@@ -26,7 +26,7 @@ from serve_app.media.decoders import register_decoders
 
 register_decoders()
 LONG_RUN_S = float(os.environ.get("PICTWARDEN_FUZZ_S", "0"))
-SHORT_RUN_MUTANTS = 600
+SHORT_RUN_MUTANTS = 2000
 REPORT_EVERY_S = 15.0
 SLOWEST_S = 8.0
 """Of one mutant. The limits are small, so that what takes longer than a second has found a way around them."""

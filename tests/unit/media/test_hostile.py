@@ -240,6 +240,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], type[PictwardenError]]] = {
     "apng: no frame": (lambda: apng(2, 0), UndecodableError),
     "apng: more frames than it says": (lambda: apng(3, 2), UndecodableError),
     "apng: fewer frames than it says": (lambda: apng(2, 3), UndecodableError),
+    "apng: the number of frames behind the pixels": (
+        lambda: apng(2).removesuffix(chunk(b"IEND", b"")) + chunk(b"acTL", struct.pack(">II", 2, 0)),
+        UndecodableError,
+    ),
     "apng: two numbers of frames": (lambda: apng(2, 2, 2), UndecodableError),
     "gif: no frame": (lambda: gif(), UndecodableError),
     "gif: a screen of 0x0": (lambda: gif(gif_image(0), screen_px=(0, 0)), UndecodableError),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
 from serve_app.domain import Deadline, UndecodableError, UnsupportedError, Views
@@ -112,6 +112,10 @@ def assert_undecodable_or_whole(kind: str, body: bytes, end: int) -> None:
         return
     assert len(body) - end <= WITHOUT_PIXELS_BYTES.get(kind, 0)
     np.testing.assert_array_equal(views.pixels, look(body).pixels)
+
+
+def test_pillow_is_not_told_to_be_lenient() -> None:
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_a_gif_that_was_cut_between_two_frames_is_undecodable() -> None:
