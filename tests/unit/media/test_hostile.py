@@ -178,9 +178,9 @@ def bmp_of_a_size(width_px: int, height_px: int) -> bytes:
     return bytes(body)
 
 
-def iso_of_a_size(pillow_format: str, width_px: int, height_px: int) -> bytes:
-    """The size in the container is changed, that of the coded picture is not."""
-    body = bytearray(encode(Image.new("RGB", (64, 64), "teal"), pillow_format))
+def iso_of_a_size(pillow_format: str, width_px: int, height_px: int, picture: Image.Image | None = None) -> bytes:
+    """The size in the container is changed, that of the coded picture (64 x 64) is not."""
+    body = bytearray(encode(picture or Image.new("RGB", (64, 64), "teal"), pillow_format))
     at = body.find(b"ispe")
     while at >= 0:
         struct.pack_into(">II", body, at + 8, width_px, height_px)
@@ -271,6 +271,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], type[PictwardenError]]] = {
         lambda: encode(TEAL, "AVIF") + b"\x00\x00\x00\x08moov",
         UnsupportedError,
     ),
+    "heic: half the size in the container": (lambda: iso_of_a_size("HEIF", 32, 32), UndecodableError),
     "heic: 30000 x 30000 in the container": (lambda: iso_of_a_size("HEIF", 30_000, 30_000), TooLargeError),
     "heic: a sequence": (lambda: encode(TEAL, "HEIF") + b"\x00\x00\x00\x08moov", UnsupportedError),
     "jpeg xl: 2^30 x 2^30": (jxl_of_two_to_the_sixty_pixels, TooLargeError),
@@ -326,6 +327,14 @@ def test_an_odd_file_is_looked_at(name: str) -> None:
     began_s = time.process_time()
     assert len(look(HARMLESS[name]()).pixels) >= 1
     assert time.process_time() - began_s < LONGEST_S
+
+
+@pytest.mark.parametrize("side_px", [16, 32, 128])
+def test_an_avif_whose_container_lies_about_its_size_is_scaled_and_not_cropped(side_px: int) -> None:
+    picture = Image.new("RGB", (64, 64), "black")
+    picture.paste("white", (48, 48, 64, 64))
+    (view,) = look(iso_of_a_size("AVIF", side_px, side_px, picture)).pixels
+    assert (view[1, 1].max() < 30, view[-2, -2].min() > 225) == (True, True)
 
 
 def test_a_picture_behind_a_picture_is_not_taken_for_it() -> None:
