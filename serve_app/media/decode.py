@@ -1,4 +1,26 @@
-"""Bytes to an opened picture, under limits. Pixels are allocated only after the header has been believed."""
+"""Bytes to an opened picture, under limits. Pixels are allocated only after the header has been believed.
+
+=============  ===========================================  ==========================================================
+type           sizes known before pixels are allocated by   a cut file is noticed by
+=============  ===========================================  ==========================================================
+JPEG, MPO      Pillow, each picture                         libjpeg (no end marker); a second picture that is not there
+PNG, APNG      Pillow                                       Pillow; a missing last chunk takes no pixel with it
+GIF            Pillow, each frame                           us: Pillow shows the frames that are left
+WebP           us: Pillow allocates two canvases            libwebp
+AVIF           libavif                                      libavif
+HEIC, HEIF     libheif, each picture                        libheif
+JPEG XL        us: the plugin decodes while it opens        libjxl, and us for the container
+TIFF           Pillow, each page                            Pillow
+BMP            Pillow                                       Pillow
+=============  ===========================================  ==========================================================
+
+A container's size may differ from that of the coded picture inside it (AVIF, HEIF). libavif, libheif and libjxl refuse
+that, or decode into the size they announced; what they allocate on the way is bounded by the worker's memory limit.
+
+Pictures besides the first: the pages of a TIFF, the further pictures of an MPO (stereo, bursts) and of a HEIF are all
+looked at, so there may be no more of them than frames that are looked at. Thumbnails, depth maps and gain maps are not:
+viewers show them beside or inside the picture, never instead of it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +32,12 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageFile
 
-from serve_app.domain import TooLargeError, UndecodableError, UnsupportedError
+from serve_app.domain import TooLargeError, UndecodableError
+from serve_app.media.containers import count_gif_frames, count_jpeg_scans, has_iso_box, require_plain_apng, webp_size
+from serve_app.media.decoders import register_decoders
+from serve_app.media.jxl import codestream_of, decode_codestream, read_header
 from serve_app.media.limits import MediaLimits
+from serve_app.media.sniff import unsupported
 
 _PILLOW_FORMATS = {
     "image/jpeg": "JPEG",
@@ -19,7 +45,20 @@ _PILLOW_FORMATS = {
     "image/gif": "GIF",
     "image/webp": "WEBP",
     "image/avif": "AVIF",
+    "image/heic": "HEIF",
+    "image/heif": "HEIF",
+    "image/tiff": "TIFF",
+    "image/bmp": "BMP",
 }
+
+# Types whose further pictures are pages: each may be another picture, so that none may be left out by sampling.
+_PAGED = frozenset({"image/jpeg", "image/tiff", "image/heic", "image/heif"})
+
+_MAX_JPEG_SCANS = 100
+"""Each scan of a progressive JPEG passes over all coefficients. Encoders write about ten; a thousand stop a core."""
+
+_TIFF_SUB_IFDS = 330
+_TIFF_DNG_VERSION = 50706
 
 # What Pillow's plugins raise on bytes that are not what their header says. SyntaxError is its own word for "not this
 # format"; the others come out of parsers that trusted a length. A MemoryError is theirs too: the pixels are bounded
@@ -66,22 +105,96 @@ def decoding(media_type: str) -> Iterator[None]:
 
 
 def open_picture(body: bytes, media_type: str, limits: MediaLimits) -> Image.Image:
-    """The picture with its header read and no pixel decoded.
+    """The picture at its first frame, with its header read; no pixel is decoded (of a JPEG XL: after its header was).
 
     Raises:
-        UndecodableError: the header cannot be read.
-        UnsupportedError: its transparency is of a kind that Pillow cannot read.
-        TooLargeError: the header promises more pixels or frames than ``limits`` allow.
+        UndecodableError: the header cannot be read, or the file is cut short in a way that a decoder would not notice.
+        UnsupportedError: no still or animation, or one with a feature that we cannot look at all of.
+        TooLargeError: the header promises more pixels, frames or pages than ``limits`` allow.
     """
+    if media_type == "image/jxl":
+        return _open_jxl(body, limits)
+    if media_type not in _PILLOW_FORMATS:
+        raise unsupported(media_type)
     with decoding(media_type):
+        _require_sane_container(body, media_type, limits)
+        register_decoders()
         # Only the sniffed format's plugin may look: otherwise bytes of one type could be read as another.
         picture = Image.open(io.BytesIO(body), formats=[_PILLOW_FORMATS[media_type]])
-        frames_total = int(getattr(picture, "n_frames", 1))
-    require_few_pixels(picture, limits)
+        require_few_pixels(picture, limits)
+        if media_type == "image/tiff":
+            _require_plain_tiff(picture, limits)
+        _require_few_frames(picture, media_type, limits)
+        if media_type in _PAGED and picture.tell() != 0:
+            picture.seek(0)  # a HEIF opens at its primary picture, which need not be the first
+            require_few_pixels(picture, limits)
     _settle_transparent_colour(picture)
+    return picture
+
+
+def _open_jxl(body: bytes, limits: MediaLimits) -> Image.Image:
+    with decoding("image/jxl"):
+        codestream = codestream_of(body)
+        header = read_header(codestream)
+        require_few(header.width_px, header.height_px, limits)
+        if header.animated:
+            # pict-rs takes no animated JPEG XL either, and no decoder here would show more than one frame of it.
+            raise unsupported("an animated image/jxl")
+        if not header.only_alpha:
+            # Black ink, spot colours: what they add to the picture would be missing from what the model is shown.
+            raise unsupported(f"an image/jxl with {header.extra_channels} channels besides its colours")
+        return decode_codestream(codestream)
+
+
+def _require_sane_container(body: bytes, media_type: str, limits: MediaLimits) -> None:
+    """What a decoder would notice too late or not at all.
+
+    Raises:
+        DECODER_ERRORS, UnsupportedError, TooLargeError: as :func:`open_picture`.
+    """
+    match media_type:
+        case "image/gif":
+            frames = count_gif_frames(body, at_most=limits.max_frames_total)
+            if frames > limits.max_frames_total:
+                raise TooLargeError(f"{frames} frames are more than {limits.max_frames_total}")
+        case "image/png":
+            require_plain_apng(body)
+        case "image/webp":
+            require_few(*webp_size(body), limits)
+        case "image/jpeg" if count_jpeg_scans(body, _MAX_JPEG_SCANS) > _MAX_JPEG_SCANS:
+            raise TooLargeError(f"a JPEG of more than {_MAX_JPEG_SCANS} scans")
+        case "image/heic" | "image/heif" if has_iso_box(body, b"moov"):
+            raise unsupported(f"an animated {media_type}")
+        case "image/avif" if body[8:12] != b"avis" and has_iso_box(body, b"moov"):
+            # libavif shows the still, other viewers may play the animation; all writers name this kind `avis`.
+            raise unsupported("an image/avif that is animated and does not say so")
+
+
+def _require_plain_tiff(picture: Image.Image, limits: MediaLimits) -> None:
+    """Walk the pages, as many as we would look at: to count them otherwise, Pillow would read any number."""
+    page = 0
+    with contextlib.suppress(EOFError):
+        while page <= limits.max_frames:
+            picture.seek(page)
+            tags = getattr(picture, "tag_v2", {})
+            if _TIFF_SUB_IFDS in tags or _TIFF_DNG_VERSION in tags:
+                # The pages of a raw photograph are its thumbnails; the picture itself lies in a sub-directory.
+                raise unsupported("an image/tiff with pictures inside its pages")
+            require_few_pixels(picture, limits)
+            page += 1
+    if page > limits.max_frames:
+        raise TooLargeError(f"more pages than {limits.max_frames}")
+    picture.seek(0)
+
+
+def _require_few_frames(picture: Image.Image, media_type: str, limits: MediaLimits) -> None:
+    frames_total = int(getattr(picture, "n_frames", 1))
+    if frames_total < 1:
+        raise UndecodableError(f"an {media_type} without a frame")
     if frames_total > limits.max_frames_total:
         raise TooLargeError(f"{frames_total} frames are more than {limits.max_frames_total}")
-    return picture
+    if media_type in _PAGED and frames_total > limits.max_frames:
+        raise TooLargeError(f"{frames_total} pictures in one file are more than {limits.max_frames}")
 
 
 def open_shrunk(body: bytes, media_type: str, limits: MediaLimits, shorter_side_px: int) -> Image.Image:
@@ -102,9 +215,21 @@ def require_few_pixels(picture: Image.Image, limits: MediaLimits) -> None:
     """Asked of every frame before its pixels are allocated: a later frame may be larger than the first.
 
     Raises:
-        TooLargeError: the frame that ``picture`` stands at has more pixels than ``limits`` allow.
+        UndecodableError: the frame that ``picture`` stands at has no pixel.
+        TooLargeError: it has more pixels than ``limits`` allow.
     """
-    width_px, height_px = picture.size
+    require_few(*picture.size, limits)
+
+
+def require_few(width_px: int, height_px: int, limits: MediaLimits) -> None:
+    """As :func:`require_few_pixels`, for a size that was read before there is a picture.
+
+    Raises:
+        UndecodableError: there is no pixel at all.
+        TooLargeError: more pixels than ``limits`` allow.
+    """
+    if width_px < 1 or height_px < 1:
+        raise UndecodableError(f"{width_px}x{height_px} pixels are no picture")
     if width_px * height_px > limits.max_pixels:
         raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_pixels}")
 
@@ -121,7 +246,7 @@ def _settle_transparent_colour(picture: Image.Image) -> None:
     raw_mode = picture.tile[0].args
     if raw_mode == "RGB;16B":
         # Pillow drops the lower byte, after which colours that are transparent and opaque look alike.
-        raise UnsupportedError("found image/png with 16 bits and one transparent colour, which is not read")
+        raise unsupported("an image/png with 16 bits and one transparent colour")
     if raw_mode in _GREY_STEPS:
         picture.info["transparency"] *= _GREY_STEPS[raw_mode]
 

@@ -7,10 +7,12 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
+from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
 from serve_app.domain import TooLargeError, UndecodableError, UnsupportedError
 from serve_app.media.decode import decoding, open_picture, shrink_on_load
+from serve_app.media.decoders import register_decoders
 from serve_app.media.limits import MediaLimits
 
 LIMITS = MediaLimits()
@@ -20,7 +22,13 @@ PILLOW_FORMATS = {
     "image/gif": "GIF",
     "image/webp": "WEBP",
     "image/avif": "AVIF",
+    "image/heic": "HEIF",
+    "image/jxl": "JXL",
+    "image/tiff": "TIFF",
+    "image/bmp": "BMP",
 }
+PAGED = {"image/jpeg": "MPO", "image/tiff": "TIFF", "image/heic": "HEIF"}
+register_decoders()
 
 
 def encode(picture: Image.Image, media_type: str, **options: object) -> bytes:
@@ -67,6 +75,50 @@ def test_too_many_frames_are_refused(media_type: str) -> None:
     open_picture(body, media_type, MediaLimits(max_frames_total=4))
     with pytest.raises(TooLargeError, match="4 frames are more than 3"):
         open_picture(body, media_type, MediaLimits(max_frames_total=3))
+
+
+def pages(media_type: str, count: int) -> bytes:
+    written = io.BytesIO()
+    rest = [Image.new("RGB", (32, 32), (0, 60 * page, 0)) for page in range(1, count)]
+    Image.new("RGB", (32, 32)).save(written, PAGED[media_type], save_all=True, append_images=rest)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("media_type", PAGED)
+def test_there_may_be_no_more_pages_than_are_looked_at(media_type: str) -> None:
+    # Of an animation's frames a sample is seen. Each page may be a picture of its own.
+    assert getattr(open_picture(pages(media_type, 3), media_type, MediaLimits(max_frames=3)), "n_frames", 0) == 3
+    with pytest.raises(TooLargeError, match="more"):
+        open_picture(pages(media_type, 4), media_type, MediaLimits(max_frames=3))
+
+
+def test_a_heif_is_opened_at_its_first_picture_and_not_at_its_primary_one() -> None:
+    written = io.BytesIO()
+    pictures = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime")]
+    pictures[0].save(written, "HEIF", save_all=True, append_images=pictures[1:], primary_index=1)
+    picture = open_picture(written.getvalue(), "image/heic", LIMITS)
+    red, green, _ = picture.convert("RGB").getpixel((9, 9))
+    assert (picture.tell(), red > 200, green < 50) == (0, True, True)
+
+
+def test_an_animated_heif_is_refused() -> None:
+    body = encode(Image.new("RGB", (32, 32)), "image/heic")
+    with pytest.raises(UnsupportedError, match="an animated image/heic"):
+        open_picture(body + b"\x00\x00\x00\x08moov", "image/heic", LIMITS)
+
+
+@pytest.mark.parametrize("tag", [330, 50706], ids=["SubIFDs", "DNGVersion"])
+def test_a_tiff_with_pictures_inside_its_pages_is_refused(tag: int) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[tag] = 4
+    tags[tag] = 8
+    with pytest.raises(UnsupportedError, match="pictures inside its pages"):
+        open_picture(encode(Image.new("RGB", (8, 8)), "image/tiff", tiffinfo=tags), "image/tiff", LIMITS)
+
+
+def test_a_type_that_is_no_picture_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match="found video/mp4"):
+        open_picture(b"", "video/mp4", LIMITS)
 
 
 @pytest.mark.parametrize("media_type", PILLOW_FORMATS)

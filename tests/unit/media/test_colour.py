@@ -1,0 +1,432 @@
+"""Every kind of picture becomes upright RGB in which nothing that a viewer sees is hidden."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms
+from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
+
+from serve_app.domain import UnsupportedError
+from serve_app.media.decode import decoding, open_picture
+from serve_app.media.decoders import register_decoders
+from serve_app.media.frames import Frame, sample_frames
+from serve_app.media.limits import MediaLimits
+
+quick = settings(max_examples=100, deadline=None, derandomize=True)
+PILLOW_FORMATS = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    "image/webp": "WEBP",
+    "image/avif": "AVIF",
+    "image/heic": "HEIF",
+    "image/jxl": "JXL",
+    "image/tiff": "TIFF",
+    "image/bmp": "BMP",
+}
+register_decoders()
+GREY, TRUECOLOUR, GREY_ALPHA, TRUECOLOUR_ALPHA = 0, 2, 4, 6
+"""PNG's colour types (W3C PNG, table 11.1)."""
+RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
+
+
+def encode(picture: Image.Image, media_type: str = "image/png", **options: object) -> bytes:
+    written = io.BytesIO()
+    picture.save(written, PILLOW_FORMATS[media_type], **options)
+    return written.getvalue()
+
+
+def frames_of(body: bytes, media_type: str = "image/png", limits: MediaLimits | None = None) -> list[Frame]:
+    limits = limits or MediaLimits()
+    with decoding(media_type):
+        return list(sample_frames(open_picture(body, media_type, limits), limits))
+
+
+def pixels_of(body: bytes, media_type: str = "image/png") -> list[NDArray[np.uint8]]:
+    frames = frames_of(body, media_type)
+    assert {frame.picture.mode for frame in frames} == {"RGB"}
+    return [np.asarray(frame.picture) for frame in frames]
+
+
+def png(samples: NDArray[np.uint16], colour_type: int, bits: int = 16, transparent: bytes | None = None) -> bytes:
+    """A PNG of a kind that Pillow does not write; ``samples`` is ``(height, width)``, then channels if several."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    def packed(row: NDArray[np.uint16]) -> bytes:
+        if bits == 16:
+            return row.astype(">u2").tobytes()
+        shifts = range(8 - bits, -1, -bits)
+        return bytes(
+            sum(int(sample) << shift for sample, shift in zip(group, shifts, strict=True))
+            for group in row.reshape(-1, 8 // bits)
+        )
+
+    height_px, width_px = samples.shape[:2]
+    rows = b"".join(b"\x00" + packed(row) for row in samples)
+    colour_key = chunk(b"tRNS", transparent) if transparent is not None else b""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, bits, colour_type, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + colour_key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def quadrants() -> Image.Image:
+    """48x32: red, green; blue, yellow. Each orientation puts another colour into the top left corner."""
+    picture = Image.new("RGB", (48, 32), RED)
+    picture.paste(GREEN, (24, 0, 48, 16))
+    picture.paste(BLUE, (0, 16, 24, 32))
+    picture.paste(YELLOW, (24, 16, 48, 32))
+    return picture
+
+
+def half_and_half(mode: str, left: object, right: object) -> Image.Image:
+    picture = Image.new(mode, (32, 16), left)  # type: ignore[arg-type]
+    picture.paste(right, (16, 0, 32, 16))  # type: ignore[arg-type]
+    return picture
+
+
+# Still pictures
+
+
+@pytest.mark.parametrize("media_type", PILLOW_FORMATS)
+def test_a_still_of_every_format_is_one_frame_of_its_colours(media_type: str) -> None:
+    (pixels,) = pixels_of(encode(quadrants(), media_type, quality=95), media_type)
+    corners = pixels[[4, 4, 28, 28], [4, 44, 4, 44]].astype(int)
+    assert pixels.shape == (32, 48, 3)
+    np.testing.assert_allclose(corners, [RED, GREEN, BLUE, YELLOW], atol=12)
+
+
+@pytest.mark.parametrize(
+    "media_type", ["image/jpeg", "image/png", "image/webp", "image/avif", "image/heic", "image/tiff"]
+)
+@pytest.mark.parametrize(
+    ("orientation", "corners"),
+    [
+        (1, (RED, GREEN, BLUE, YELLOW)),
+        (2, (GREEN, RED, YELLOW, BLUE)),
+        (3, (YELLOW, BLUE, GREEN, RED)),
+        (4, (BLUE, YELLOW, RED, GREEN)),
+        (5, (RED, BLUE, GREEN, YELLOW)),
+        (6, (BLUE, RED, YELLOW, GREEN)),
+        (7, (YELLOW, GREEN, BLUE, RED)),
+        (8, (GREEN, YELLOW, RED, BLUE)),
+    ],
+)
+def test_every_exif_orientation_is_turned_upright(
+    media_type: str, orientation: int, corners: tuple[tuple[int, int, int], ...]
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    (pixels,) = pixels_of(encode(quadrants(), media_type, quality=95, exif=exif.tobytes()), media_type)
+    assert pixels.shape[:2] == ((32, 48) if orientation <= 4 else (48, 32))
+    seen = [pixels[4, 4], pixels[4, -4], pixels[-4, 4], pixels[-4, -4]]
+    np.testing.assert_allclose(np.array(seen, int), corners, atol=12)
+
+
+@pytest.mark.parametrize("media_type", ["image/jpeg", "image/png", "image/webp"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\x00\x00no TIFF at all",
+        b"Exif\x00\x00",
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x63\x00\x00\x00\x00\x00\x00\x00",
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x02\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00",
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff" + b"\x12\x01\x02\x00" * 20,
+    ],
+    ids=["garbage", "empty", "orientation 99", "orientation in letters", "65535 entries"],
+)
+def test_broken_exif_leaves_a_picture_as_it_stands(media_type: str, exif: bytes) -> None:
+    (pixels,) = pixels_of(encode(quadrants(), media_type, quality=95, exif=exif), media_type)
+    np.testing.assert_allclose(pixels[4, 4].astype(int), RED, atol=12)
+
+
+@pytest.mark.parametrize(
+    ("picture", "left", "right"),
+    [
+        (half_and_half("L", 10, 200), (10,) * 3, (200,) * 3),
+        (half_and_half("1", 0, 1), (0,) * 3, (255,) * 3),
+        (half_and_half("RGB", (200, 10, 20), (20, 10, 200)).quantize(4), (200, 10, 20), (20, 10, 200)),
+        (half_and_half("RGBA", (200, 10, 20, 255), (20, 10, 200, 255)), (200, 10, 20), (20, 10, 200)),
+        (half_and_half("LA", (10, 255), (200, 255)), (10,) * 3, (200,) * 3),
+    ],
+    ids=["grey", "1 bit", "palette", "opaque RGBA", "opaque LA"],
+)
+def test_an_opaque_picture_of_any_mode_is_one_frame(
+    picture: Image.Image, left: tuple[int, int, int], right: tuple[int, int, int]
+) -> None:
+    (pixels,) = pixels_of(encode(picture))
+    assert (tuple(pixels[8, 8]), tuple(pixels[8, 24])) == (left, right)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_a_jpeg_of_another_mode_keeps_its_brightness(mode: str) -> None:
+    dark_and_light = half_and_half("RGB", (40, 40, 40), (220, 220, 220)).convert(mode)
+    (pixels,) = pixels_of(encode(dark_and_light, "image/jpeg", quality=95), "image/jpeg")
+    np.testing.assert_allclose(pixels[8, [4, 28]].astype(int), [[40] * 3, [220] * 3], atol=6)
+
+
+def test_16_bit_grey_is_scaled_and_not_clipped() -> None:
+    ramp = np.linspace(0, 65535, 32).astype(np.uint16)[None].repeat(16, axis=0)
+    body = encode(Image.fromarray(ramp))
+    assert Image.open(io.BytesIO(body)).mode == "I;16"
+    (pixels,) = pixels_of(body)
+    np.testing.assert_array_equal(pixels[0, :, 0], ramp[0] >> 8)
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "sample", "over_white", "over_black"),
+    [
+        (TRUECOLOUR, (40_000, 20_000, 65_535), (156, 78, 255), None),
+        (TRUECOLOUR_ALPHA, (0, 0, 65_535, 0), (255, 255, 255), (0, 0, 0)),
+        (TRUECOLOUR_ALPHA, (0, 0, 65_535, 32_896), (127, 127, 255), (0, 0, 128)),
+        (GREY_ALPHA, (65_535, 32_896), (255, 255, 255), (128, 128, 128)),
+    ],
+)
+def test_16_bits_a_channel_are_scaled(
+    colour_type: int,
+    sample: tuple[int, ...],
+    over_white: tuple[int, int, int],
+    over_black: tuple[int, int, int] | None,
+) -> None:
+    seen = [tuple(pixels[0, 0]) for pixels in pixels_of(png(np.full((8, 8, len(sample)), sample, "u2"), colour_type))]
+    assert seen == ([over_white] if over_black is None else [over_white, over_black])
+
+
+def test_a_jpeg_xl_is_turned_by_its_own_header_and_not_by_its_exif() -> None:
+    # ISO/IEC 18181-2: the codestream says how it stands; Exif is to be ignored.
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (pixels,) = pixels_of(encode(quadrants(), "image/jxl", exif=exif.tobytes(), use_container=True), "image/jxl")
+    assert pixels.shape[:2] == (32, 48)
+    np.testing.assert_allclose(pixels[4, 4].astype(int), RED, atol=12)
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 65_535.0, 1e9])
+def test_floating_point_is_scaled_by_the_range_that_it_uses(top: float) -> None:
+    ramp = np.linspace(0, top, 32, dtype=np.float32)[None].repeat(16, axis=0)
+    (pixels,) = pixels_of(encode(Image.fromarray(ramp), "image/tiff"), "image/tiff")
+    np.testing.assert_allclose(pixels[0, :, 0], np.linspace(0, 255, 32), atol=1)
+
+
+def test_what_is_no_number_is_a_pixel_too() -> None:
+    strange = np.array([[np.nan, np.inf, -np.inf, 0.0, 1.0, -5.0]], np.float32)
+    (pixels,) = pixels_of(encode(Image.fromarray(strange), "image/tiff"), "image/tiff")
+    assert pixels.shape == (1, 6, 3)
+
+
+def test_32_bit_grey_is_scaled() -> None:
+    ramp = np.linspace(0, 2**31 - 1, 32).astype(np.int32)[None].repeat(16, axis=0)
+    (pixels,) = pixels_of(encode(Image.fromarray(ramp), "image/tiff"), "image/tiff")
+    np.testing.assert_allclose(pixels[0, :, 0], np.linspace(0, 255, 32), atol=1)
+
+
+def test_lab_has_a_meaning_in_rgb() -> None:
+    lab = Image.frombytes("LAB", (1, 1), bytes([136, 81, 70])).resize((8, 8))  # L* 53, a* 81, b* 70: about pure red
+    (pixels,) = pixels_of(encode(lab, "image/tiff"), "image/tiff")
+    red, green, blue = pixels[4, 4].astype(int)
+    assert red > 220
+    assert max(green, blue) < 60
+
+
+# Colour profiles and gamma
+
+
+def s15_fixed16(*numbers: float) -> bytes:
+    return b"".join(struct.pack(">i", round(number * 65_536)) for number in numbers)
+
+
+def icc_profile(space: bytes, gamma: float, primaries: tuple[tuple[float, ...], ...] = ()) -> bytes:
+    """A display profile of a gamma and, for RGB, the XYZ (D50) of its three primaries (ICC.1:2022, 7 and 8)."""
+    curve = b"para" + bytes(4) + struct.pack(">HH", 0, 0) + s15_fixed16(gamma)
+    text = b"mluc" + bytes(4) + struct.pack(">II2s2sII", 1, 12, b"en", b"US", 2, 28) + b"\x00x" + bytes(2)
+    white = b"XYZ " + bytes(4) + s15_fixed16(0.9642, 1.0, 0.8249)
+    tags = [(b"desc", text), (b"cprt", text), (b"wtpt", white)]
+    if space == b"RGB ":
+        tags += [(name, b"XYZ " + bytes(4) + s15_fixed16(*xyz)) for name, xyz in zip(NAMES, primaries, strict=True)]
+        tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    else:
+        tags += [(b"kTRC", curve)]
+    at = 128 + 4 + 12 * len(tags)
+    table, data = struct.pack(">I", len(tags)), b""
+    for name, content in tags:
+        padded = content + bytes(-len(content) % 4)
+        table += name + struct.pack(">II", at + len(data), len(content))
+        data += padded
+    header = struct.pack(">I4sI4s4s4s", at + len(data), bytes(4), 0x04300000, b"mntr", space, b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + s15_fixed16(0.9642, 1.0, 0.8249)
+    return header + bytes(128 - len(header)) + table + data
+
+
+NAMES = (b"rXYZ", b"gXYZ", b"bXYZ")
+SRGB_PRIMARIES = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
+ADOBE_PRIMARIES = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
+ADOBE_RGB = icc_profile(b"RGB ", 2.2, ADOBE_PRIMARIES)
+PROFILED = ["image/jpeg", "image/png", "image/webp", "image/avif", "image/heic", "image/tiff"]
+
+
+@pytest.mark.parametrize("media_type", PROFILED)
+def test_a_wide_profile_is_brought_to_srgb(media_type: str) -> None:
+    # Adobe RGB's (150, 200, 100) is a stronger green in sRGB: less red, and as much green.
+    body = encode(Image.new("RGB", (32, 32), (150, 200, 100)), media_type, icc_profile=ADOBE_RGB, quality=95)
+    (pixels,) = pixels_of(body, media_type)
+    np.testing.assert_allclose(pixels[16, 16].astype(int), (124, 201, 92), atol=10)
+
+
+@pytest.mark.parametrize(
+    "profile", [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile at all", b"\x00" * 400]
+)
+def test_srgb_and_what_is_no_profile_change_nothing(profile: bytes) -> None:
+    (pixels,) = pixels_of(encode(quadrants(), icc_profile=profile))
+    np.testing.assert_array_equal(pixels, np.asarray(quadrants()))
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_a_profile_of_another_colour_space_is_ignored(mode: str) -> None:
+    picture = Image.new("RGB", (32, 32), (90, 90, 90)).convert(mode)
+    (pixels,) = pixels_of(encode(picture, "image/tiff", icc_profile=icc_profile(b"XYZ ", 2.2)), "image/tiff")
+    np.testing.assert_allclose(pixels[16, 16].astype(int), (90, 90, 90), atol=2)
+
+
+def test_a_grey_profile_is_applied_to_a_grey_picture() -> None:
+    profile = icc_profile(b"GRAY", 1.8)
+    (pixels,) = pixels_of(encode(Image.new("L", (32, 32), 100), icc_profile=profile))
+    # 255 * sRGB((100/255) ** 1.8)
+    np.testing.assert_allclose(pixels[16, 16].astype(int), (120, 120, 120), atol=3)
+
+
+def test_transparency_survives_a_profile() -> None:
+    drawn = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    drawn.paste((150, 200, 100, 255), (8, 8, 24, 24))
+    over_white, over_black = pixels_of(encode(drawn, icc_profile=ADOBE_RGB))
+    assert (over_white[0, 0, 0], over_black[0, 0, 0]) == (255, 0)
+    np.testing.assert_allclose(over_black[16, 16].astype(int), (124, 201, 92), atol=10)
+
+
+def test_a_profile_that_makes_another_picture_is_looked_at_with_and_without() -> None:
+    # What is next to black in numbers is bright to a viewer that heeds this profile, and only to that one.
+    profile = icc_profile(b"RGB ", 0.1, SRGB_PRIMARIES)
+    without, heeded = pixels_of(encode(half_and_half("RGB", (0, 0, 0), (6, 6, 6)), icc_profile=profile))
+    assert int(np.ptp(without)) <= 6
+    assert int(np.ptp(heeded)) > 150
+
+
+@pytest.mark.parametrize(("gamma", "readings"), [(45_455, 1), (50_000, 1), (100_000, 2), (2_272, 2)])
+def test_an_odd_gamma_of_a_png_is_looked_at_with_and_without(gamma: int, readings: int) -> None:
+    assert len(pixels_of(with_gamma(encode(quadrants()), gamma))) == readings
+
+
+def test_a_picture_that_only_its_gamma_shows_is_seen() -> None:
+    # The known trick: a picture squeezed into the numbers next to white, with a gamma that spreads them out.
+    body = with_gamma(encode(half_and_half("RGB", (240,) * 3, (255,) * 3)), 2_272)
+    without, heeded = pixels_of(body)
+    assert int(np.ptp(without)) <= 15
+    assert int(np.ptp(heeded)) > 150
+
+
+def with_gamma(body: bytes, gamma: int) -> bytes:
+    """A PNG with a gAMA chunk behind its header (of 8 + 25 bytes); in units of 1/100000."""
+    content = b"gAMA" + gamma.to_bytes(4, "big")
+    return body[:33] + (4).to_bytes(4, "big") + content + zlib.crc32(content).to_bytes(4, "big") + body[33:]
+
+
+# Transparency
+
+
+@pytest.mark.parametrize(
+    "media_type", ["image/png", "image/webp", "image/avif", "image/heic", "image/jxl", "image/tiff"]
+)
+@pytest.mark.parametrize(("ink", "shown_over"), [("white", 1), ("black", 0)])
+def test_what_is_drawn_in_a_backgrounds_colour_shows_over_the_other(media_type: str, ink: str, shown_over: int) -> None:
+    drawn = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    drawn.paste(ink, (8, 8, 24, 24))
+    contrasts = [int(np.ptp(pixels)) for pixels in pixels_of(encode(drawn, media_type, quality=95), media_type)]
+    assert contrasts[shown_over] > 200
+    assert contrasts[1 - shown_over] < 20
+
+
+def grey_with_alpha(ink: int) -> Image.Image:
+    return half_and_half("LA", (ink, 255), (ink, 0))
+
+
+def palette_with_one_transparent_colour(ink: int) -> Image.Image:
+    picture = half_and_half("P", 0, 1)
+    picture.putpalette([ink] * 6)
+    picture.info["transparency"] = 1
+    return picture
+
+
+def palette_with_alpha(ink: int) -> Image.Image:
+    picture = half_and_half("P", 0, 1)
+    picture.putpalette([ink] * 6)
+    picture.info["transparency"] = bytes([255, 0])
+    return picture
+
+
+@pytest.mark.parametrize("kind", [grey_with_alpha, palette_with_one_transparent_colour, palette_with_alpha])
+@pytest.mark.parametrize(("ink", "shown_over"), [(255, 1), (0, 0)])
+def test_every_kind_of_transparency_counts(kind: Callable[[int], Image.Image], ink: int, shown_over: int) -> None:
+    contrasts = [int(np.ptp(pixels)) for pixels in pixels_of(encode(kind(ink)))]
+    assert contrasts == [255 * (over == shown_over) for over in range(2)]
+
+
+def test_a_transparent_gif_is_shown_over_both_backgrounds() -> None:
+    contrasts = [
+        int(np.ptp(pixels))
+        for pixels in pixels_of(
+            encode(palette_with_one_transparent_colour(255), "image/gif", transparency=1), "image/gif"
+        )
+    ]
+    assert contrasts == [0, 255]
+
+
+@pytest.mark.parametrize(("bits", "transparent", "ink"), [(1, 1, 0), (2, 1, 2), (4, 7, 8), (16, 1000, 1001)])
+def test_pngs_one_transparent_grey_is_left_out(bits: int, transparent: int, ink: int) -> None:
+    # A browser shows `ink` on its own background. Beside the transparent grey itself it is next to invisible.
+    samples = np.full((8, 16), transparent, "u2")
+    samples[:, 8:] = ink
+    over_white, over_black = pixels_of(png(samples, GREY, bits, transparent.to_bytes(2, "big")))
+    assert (over_white[0, 0, 0], over_black[0, 0, 0]) == (255, 0)
+    assert over_white[0, -1, 0] == over_black[0, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "times"),
+    [
+        (Image.new("L", (1024, 1024), 255), 1),
+        (Image.new("L", (1024, 1024), 252), 1),
+        (Image.new("L", (1024, 1024), 200), 2),
+        (Image.new("L", (1024, 1024), 0), 2),
+    ],
+    ids=["opaque", "next to opaque", "translucent", "transparent"],
+)
+def test_a_picture_is_shown_over_both_backgrounds_only_if_that_shows_more(alpha: Image.Image, times: int) -> None:
+    picture = Image.new("RGB", (1024, 1024), "teal")
+    picture.putalpha(alpha)
+    assert len(pixels_of(encode(picture, compress_level=1))) == times
+
+
+def test_a_transparent_pixel_that_no_view_would_show_hides_nothing() -> None:
+    picture = Image.new("RGBA", (4096, 2048), "teal")
+    picture.putpixel((2000, 1000), (0, 0, 0, 0))
+    assert len(pixels_of(encode(picture, compress_level=1))) == 1
+
+
+def test_pngs_one_transparent_colour_is_left_out() -> None:
+    over_white, over_black = pixels_of(encode(half_and_half("RGB", (9, 9, 9), (9, 9, 8)), transparency=(9, 9, 9)))
+    assert (over_white[0, 0, 0], over_black[0, 0, 0]) == (255, 0)
+    assert tuple(over_white[0, -1]) == tuple(over_black[0, -1]) == (9, 9, 8)
+
+
+@pytest.mark.parametrize("value", [100, 1000])
+def test_one_transparent_colour_in_16_bits_is_refused_rather_than_missed(value: int) -> None:
+    body = png(np.full((8, 8, 3), value, "u2"), TRUECOLOUR, transparent=struct.pack(">HHH", value, value, value))
+    with pytest.raises(UnsupportedError, match="16 bits and one transparent colour"):
+        frames_of(body)
