@@ -19,4 +19,6 @@ class MediaLimits:
     max_frames: int = 16
     """Frames of an animation that are looked at, spread over its length, the first and the last included."""
     max_views: int = 12
-    """Views cut from one frame: one global view, and tiles for long shapes."""
+    """Views cut from one still: one global view, and tiles for long shapes and very large pictures."""
+    max_duration_s: float = 900.0
+    """Length of a video. To know that no picture stays in it unseen, all of its frames must be decoded."""

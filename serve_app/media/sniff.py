@@ -12,7 +12,19 @@ _READ = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
 )
+
+_MP4_BRANDS = {
+    b"avc1",
+    b"dash",
+    b"M4V ",
+    b"M4VP",
+    b"MSNV",
+    b"mp41",
+    b"mp42",
+    *(b"iso%c" % end for end in b"m123456789"),
+}
 
 # Named so that the answer can say what was found, not only that it was not understood.
 _KNOWN_BUT_NOT_READ = (
@@ -21,7 +33,6 @@ _KNOWN_BUT_NOT_READ = (
     (b"BM", "image/bmp"),
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
     (b"%PDF-", "application/pdf"),
     (b"PK\x03\x04", "application/zip"),
 )
@@ -53,6 +64,8 @@ def sniff(body: bytes) -> str:
         brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), _box_bytes(head)), 4))}
         if brands & {b"avif", b"avis"}:
             return "image/avif"
+        if brands & _MP4_BRANDS and not brands & {b"heic", b"heix", b"mif1", b"heif"}:
+            return "video/mp4"
         found = "image/heic" if brands & {b"heic", b"heix", b"mif1", b"heif"} else "video/mp4"
     for signature, media_type in _KNOWN_BUT_NOT_READ:
         if head.startswith(signature):
@@ -61,7 +74,7 @@ def sniff(body: bytes) -> str:
     for opening, media_type in _KNOWN_TEXT:
         if text.startswith(opening):
             found = media_type
-    raise UnsupportedError(f"found {found}, and only JPEG, PNG, GIF, WebP and AVIF are read")
+    raise UnsupportedError(f"found {found}, and only JPEG, PNG, GIF, WebP, AVIF, MP4 and WebM are read")
 
 
 def _box_bytes(head: bytes) -> int:
