@@ -8,14 +8,17 @@ from __future__ import annotations
 from serve_app.domain import UndecodableError
 
 _BOXES_WITH_PICTURES = (b"moov", b"moof", b"mdat")
+
+# RFC 9559, section 5: the elements whose length may be unknown, because they were written before it was known.
 _SEGMENT = bytes.fromhex("18538067")
-_EBML_ID_BYTES = 4
+_CLUSTER = bytes.fromhex("1f43b675")
 
 
 def require_whole(body: bytes, media_type: str) -> None:
     """Ask that an MP4 or a WebM does not state more bytes than it has.
 
-    Bytes that follow the video are ignored, and so is a WebM's segment of unknown length (a live recording).
+    Bytes that follow the video are ignored. A WebM recorded live states only the lengths of its parts, so one that
+    breaks off exactly between two of them is a whole one.
 
     Raises:
         UndecodableError: it breaks off.
@@ -41,19 +44,34 @@ def _mp4_bytes(body: bytes) -> int:
 
 
 def _webm_bytes(body: bytes) -> int:
-    """Where the segment ends (RFC 8794: identifier, length, content; a header comes before the segment)."""
-    start, length = _ebml_length(body, _EBML_ID_BYTES)
-    at = start + (length or 0)
-    if body[at : at + _EBML_ID_BYTES] != _SEGMENT:
-        return 0  # the decoder will say what is wrong
-    start, length = _ebml_length(body, at + _EBML_ID_BYTES)
-    return 0 if length is None else start + length
+    """Where the segment ends, or the last of its parts if it does not say so itself."""
+    at, inside = 0, False
+    while at < len(body):
+        identifier, start, length = _ebml_element(body, at)
+        if not identifier:
+            break
+        if length is None and identifier not in (_SEGMENT, _CLUSTER):
+            break  # the decoder will say what is wrong
+        if identifier == _SEGMENT:
+            if length is not None:
+                return start + length
+            inside = True
+        at = start + (length or 0)
+    return at if inside else 0
 
 
-def _ebml_length(body: bytes, at: int) -> tuple[int, int | None]:
-    """Where the content begins, and its length in bytes: as many leading zero bits, as bytes follow the first."""
-    first = body[at] if at < len(body) else 0
-    size_bytes = 9 - first.bit_length()
-    bits = 7 * size_bytes
-    length = int.from_bytes(body[at : at + size_bytes], "big") & ((1 << bits) - 1)
-    return at + size_bytes, None if length == (1 << bits) - 1 else length
+def _ebml_element(body: bytes, at: int) -> tuple[bytes, int, int | None]:
+    """RFC 8794: an element's identifier (empty if there is none), where its content begins, its length if known."""
+    identifier_bytes = _ebml_width(body, at)
+    if identifier_bytes > 4:
+        return b"", at, None
+    length_at = at + identifier_bytes
+    width = _ebml_width(body, length_at)
+    unknown = (1 << 7 * width) - 1
+    length = int.from_bytes(body[length_at : length_at + width], "big") & unknown
+    return body[at:length_at], length_at + width, None if length == unknown else length
+
+
+def _ebml_width(body: bytes, at: int) -> int:
+    """Bytes of a number of variable width: one, and one more for each leading zero bit of the first. 1 to 9."""
+    return 9 - (body[at] if at < len(body) else 0).bit_length()

@@ -20,7 +20,7 @@ import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
@@ -78,6 +78,8 @@ class _Survey:
 
     starts_s: list[float] = field(default_factory=list)
     signatures: list[NDArray[np.uint8]] = field(default_factory=list)
+    scaler: VideoReformatter = field(default_factory=VideoReformatter)
+    """One for all frames: to set one up costs more than to scale a frame."""
     last_s: float = 0.0
     """How long the last frame says that it is shown; 0 if it does not."""
 
@@ -86,7 +88,7 @@ class _Survey:
             raise UndecodableError("not a readable video: a frame without a time")
         self.starts_s.append(float(frame.pts * frame.time_base))
         self.last_s = float(frame.duration * frame.time_base)
-        self.signatures.append(_signature(frame))
+        self.signatures.append(_signature(frame, self.scaler))
 
     def durations_s(self) -> list[float]:
         """How long each frame is shown: until the next one begins. The last stays at least as long as most."""
@@ -183,8 +185,8 @@ def _decoded(
             yield frame
 
 
-def _signature(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    small = frame.reformat(SIGNATURE_SIDE, SIGNATURE_SIDE, "rgb24", interpolation=Interpolation.AREA)
+def _signature(frame: av.VideoFrame, scaler: VideoReformatter) -> NDArray[np.uint8]:
+    small = scaler.reformat(frame, SIGNATURE_SIDE, SIGNATURE_SIDE, "rgb24", interpolation=Interpolation.AREA, threads=1)
     return np.asarray(small.to_ndarray(), np.uint8)
 
 
