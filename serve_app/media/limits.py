@@ -20,5 +20,7 @@ class MediaLimits:
     """Frames of an animation that are looked at, spread over its length, the first and the last included."""
     max_views: int = 12
     """Views cut from one still: one global view, and tiles for long shapes and very large pictures."""
+    max_video_pixels: int = 8_294_400
+    """As ``max_pixels``, for a frame of a video (3840x2160), whose decoder keeps up to 17 frames in memory."""
     max_duration_s: float = 900.0
     """Length of a video. To know that no picture stays in it unseen, all of its frames must be decoded."""

@@ -54,6 +54,9 @@ _TURNS = {
     -90: Image.Transpose.ROTATE_270,
 }
 
+# Codecs pad frames to whole blocks. libav's own limit counts the padding, ours does not.
+_PADDING_PIXELS = 128 * 128
+
 _MICROSECONDS = 1_000_000
 
 
@@ -132,7 +135,7 @@ def _opened(body: bytes, media_type: str, limits: MediaLimits) -> Iterator[tuple
         "codec_whitelist": ",".join(_DECODERS),
         "err_detect": "explode",  # else damage is concealed with grey
         "ignore_editlist": "1",
-        "max_pixels": str(limits.max_pixels),
+        "max_pixels": str(limits.max_video_pixels + limits.max_video_pixels // 8 + _PADDING_PIXELS),
         "threads": "1",
     }
     with (
@@ -197,8 +200,8 @@ def _upright(frame: av.VideoFrame) -> Image.Image:
 
 
 def _require_few_pixels(width_px: int, height_px: int, limits: MediaLimits) -> None:
-    if width_px * height_px > limits.max_pixels:
-        raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_pixels}")
+    if width_px * height_px > limits.max_video_pixels:
+        raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_video_pixels}")
 
 
 def _require_few(frames: int, length_s: float, limits: MediaLimits) -> None:

@@ -160,7 +160,7 @@ def test_a_rotated_video_is_turned_upright(rotation: int, corner: tuple[int, int
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        (MediaLimits(max_pixels=SIDE_PX**2 - 1), "64x64 pixels are more than 4095"),
+        (MediaLimits(max_video_pixels=SIDE_PX**2 - 1), "64x64 pixels are more than 4095"),
         (MediaLimits(max_frames_total=39), "40 frames are more than 39"),
         (MediaLimits(max_duration_s=1.0), "2 seconds are more than 1"),
     ],
@@ -172,7 +172,16 @@ def test_too_much_of_anything_is_refused(kind: str, limits: MediaLimits, message
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_the_limits_are_inclusive(kind: str) -> None:
-    look(WHOLE[kind], ENCODERS[kind][1], MediaLimits(max_pixels=SIDE_PX**2, max_frames_total=40, max_duration_s=1.7))
+    look(
+        WHOLE[kind],
+        ENCODERS[kind][1],
+        MediaLimits(max_video_pixels=SIDE_PX**2, max_frames_total=40, max_duration_s=1.7),
+    )
+
+
+def test_the_limit_on_pixels_leaves_out_a_codecs_padding() -> None:
+    shown = [np.full((90, 100, 3), 40, np.uint8)] * 3
+    assert len(look(encode(shown), limits=MediaLimits(max_video_pixels=9000))) == 3
 
 
 def test_the_deadline_is_asked_before_each_frame() -> None:
@@ -245,7 +254,9 @@ def test_flipped_bytes_end_in_frames_or_in_one_of_our_errors(kind: str, data: st
     for place in data.draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=6)):
         body[place] = data.draw(st.integers(0, 255))
     try:
-        assert look(bytes(body), ENCODERS[kind][1], MediaLimits(max_pixels=10_000, max_frames_total=60, max_frames=4))
+        assert look(
+            bytes(body), ENCODERS[kind][1], MediaLimits(max_video_pixels=10_000, max_frames_total=60, max_frames=4)
+        )
     except UnscannableError:
         return
 
