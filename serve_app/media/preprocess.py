@@ -55,7 +55,7 @@ def _size_before_shrinking(body: bytes, media_type: str, limits: MediaLimits) ->
 
 def _sample(body: bytes, media_type: str, view_size_px: int, limits: MediaLimits, deadline: Deadline) -> FrameSample:
     if media_type in VIDEO_TYPES:
-        return sample_video(body, media_type, limits, deadline)
+        return sample_video(body, media_type, limits, view_size_px, deadline)
     return sample_frames(
         lambda: open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING), limits, deadline
     )

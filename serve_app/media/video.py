@@ -1,7 +1,8 @@
 """Which frames of a video are looked at. The only module that imports PyAV (libav).
 
-Every frame is decoded, on one thread: to skip frames would be to miss what stays in between. The first pass learns how
-long each frame stays and what it looks like, the second gives the chosen ones; one frame is in memory at a time.
+Every frame is decoded, on one thread: to skip frames would be to miss what stays in between. A first pass learns how
+long each frame stays and what it looks like. It keeps the frames at the size that views need, while that is not too
+much memory (20 s of 16:9 at 25 frames a second are not); where it is, a second pass decodes the chosen ones again.
 
 Not looked at: alpha (WebM's second plane, which is left out), sound, subtitles, cover pictures. A file with several
 video tracks is refused, since players do not agree which of them is shown. Edit lists are ignored, so that what they
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import av
@@ -57,11 +58,18 @@ _TURNS = {
 # Codecs pad frames to whole blocks. libav's own limit counts the padding, ours does not.
 _PADDING_PIXELS = 128 * 128
 
+# Frames are kept at this multiple of the view's size, on their shorter side, unless they are smaller.
+_OVERSAMPLING = 1.5
+
+_KEPT_BYTES = 160 * 1024 * 1024
+
 _MICROSECONDS = 1_000_000
 
 
-def sample_video(body: bytes, media_type: str, limits: MediaLimits, deadline: Deadline) -> FrameSample:
-    """The frames of an MP4 or a WebM that are looked at, each turned as players turn it.
+def sample_video(
+    body: bytes, media_type: str, limits: MediaLimits, view_size_px: int, deadline: Deadline
+) -> FrameSample:
+    """The frames of an MP4 or a WebM that are looked at, turned as players turn them, no larger than views need.
 
     Raises:
         UndecodableError: it has no video track, breaks off, is damaged, or holds less than it promises.
@@ -70,9 +78,52 @@ def sample_video(body: bytes, media_type: str, limits: MediaLimits, deadline: De
         DeadlineExceededError: no time is left; asked before each frame. As the frames are iterated, too.
     """
     require_whole(body, media_type)
-    survey = _survey(body, media_type, limits, deadline)
+    scaler = _Scaler(round(view_size_px * _OVERSAMPLING))
+    survey = _survey(body, media_type, limits, scaler, deadline)
     indices = choose_frames(survey.durations_s(), np.stack(survey.signatures), limits.max_frames)
-    return FrameSample(len(survey.starts_s), tuple(indices), _chosen(body, media_type, indices, limits, deadline))
+    if survey.kept is not None:
+        frames = _converted({index: survey.kept[index] for index in indices})
+    else:
+        frames = _decoded_again(body, media_type, indices, limits, scaler, deadline)
+    return FrameSample(len(survey.starts_s), tuple(indices), frames)
+
+
+@dataclass(frozen=True, slots=True)
+class _SmallFrame:
+    """A frame no larger than views need, as it lies in the file, in half the bytes that RGB would take."""
+
+    planes: av.VideoFrame
+    rotation: int
+
+    def picture(self) -> Image.Image:
+        """Upright, in RGB."""
+        picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format="rgb24"), np.uint8))
+        turn = _TURNS.get(self.rotation)
+        return picture if turn is None else picture.transpose(turn)
+
+
+class _Scaler:
+    """One serves a whole video: to set one up costs more than to scale a frame."""
+
+    def __init__(self, shorter_side_px: int) -> None:
+        self._shorter_side_px = shorter_side_px
+        self._to_small = VideoReformatter()
+        self._to_signature = VideoReformatter()
+
+    def small(self, frame: av.VideoFrame) -> _SmallFrame:
+        """The frame with a shorter side no longer than asked for."""
+        shrink = min(1.0, self._shorter_side_px / min(frame.width, frame.height))
+        size_px = round(frame.width * shrink), round(frame.height * shrink)
+        small = self._to_small.reformat(frame, *size_px, "yuv420p", interpolation=Interpolation.AREA, threads=1)
+        return _SmallFrame(small, frame.rotation)
+
+    def signature(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """What the frame looks like in few cells."""
+        side_px = SIGNATURE_SIDE
+        small = self._to_signature.reformat(
+            frame, side_px, side_px, "rgb24", interpolation=Interpolation.AREA, threads=1
+        )
+        return np.asarray(small.to_ndarray(), np.uint8)
 
 
 @dataclass(slots=True)
@@ -81,17 +132,23 @@ class _Survey:
 
     starts_s: list[float] = field(default_factory=list)
     signatures: list[NDArray[np.uint8]] = field(default_factory=list)
-    scaler: VideoReformatter = field(default_factory=VideoReformatter)
-    """One for all frames: to set one up costs more than to scale a frame."""
+    kept: list[_SmallFrame] | None = field(default_factory=list)
+    """All frames so far, or none if they are too much to keep."""
+    kept_bytes: int = 0
     last_s: float = 0.0
     """How long the last frame says that it is shown; 0 if it does not."""
 
-    def add(self, frame: av.VideoFrame) -> None:
+    def add(self, frame: av.VideoFrame, scaler: _Scaler) -> None:
         if frame.pts is None or frame.time_base is None:
             raise UndecodableError("not a readable video: a frame without a time")
         self.starts_s.append(float(frame.pts * frame.time_base))
         self.last_s = float(frame.duration * frame.time_base)
-        self.signatures.append(_signature(frame, self.scaler))
+        self.signatures.append(scaler.signature(frame))
+        if self.kept is not None:
+            self.kept.append(scaler.small(frame))
+            self.kept_bytes += sum(plane.buffer_size for plane in self.kept[-1].planes.planes)
+            if self.kept_bytes > _KEPT_BYTES:
+                self.kept = None
 
     def durations_s(self) -> list[float]:
         """How long each frame is shown: until the next one begins. The last stays at least as long as most."""
@@ -103,11 +160,11 @@ class _Survey:
         return sum(self.durations_s())
 
 
-def _survey(body: bytes, media_type: str, limits: MediaLimits, deadline: Deadline) -> _Survey:
+def _survey(body: bytes, media_type: str, limits: MediaLimits, scaler: _Scaler, deadline: Deadline) -> _Survey:
     survey = _Survey()
     with _opened(body, media_type, limits) as (container, stream):
         for frame in _decoded(container, stream, limits, deadline):
-            survey.add(frame)
+            survey.add(frame, scaler)
             _require_few(len(survey.starts_s), survey.starts_s[-1] - survey.starts_s[0], limits)
         promised_s = (container.duration or 0) / _MICROSECONDS
         if stream.duration and stream.time_base:  # the sound may be longer than the picture
@@ -116,13 +173,18 @@ def _survey(body: bytes, media_type: str, limits: MediaLimits, deadline: Deadlin
     return survey
 
 
-def _chosen(
-    body: bytes, media_type: str, indices: list[int], limits: MediaLimits, deadline: Deadline
+def _converted(chosen: Mapping[int, _SmallFrame]) -> Iterator[Frame]:
+    for index, frame in chosen.items():
+        yield Frame(index, frame.picture())
+
+
+def _decoded_again(
+    body: bytes, media_type: str, indices: list[int], limits: MediaLimits, scaler: _Scaler, deadline: Deadline
 ) -> Iterator[Frame]:
     with _opened(body, media_type, limits) as (container, stream):
         for index, frame in enumerate(_decoded(container, stream, limits, deadline)):
             if index in indices:
-                yield Frame(index, _upright(frame))
+                yield Frame(index, scaler.small(frame).picture())
             if index == indices[-1]:
                 return
 
@@ -186,17 +248,6 @@ def _decoded(
                 raise UndecodableError("not a readable video: a damaged frame")
             _require_few_pixels(frame.width, frame.height, limits)
             yield frame
-
-
-def _signature(frame: av.VideoFrame, scaler: VideoReformatter) -> NDArray[np.uint8]:
-    small = scaler.reformat(frame, SIGNATURE_SIDE, SIGNATURE_SIDE, "rgb24", interpolation=Interpolation.AREA, threads=1)
-    return np.asarray(small.to_ndarray(), np.uint8)
-
-
-def _upright(frame: av.VideoFrame) -> Image.Image:
-    picture = Image.fromarray(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
-    turn = _TURNS.get(frame.rotation)
-    return picture if turn is None else picture.transpose(turn)
 
 
 def _require_few_pixels(width_px: int, height_px: int, limits: MediaLimits) -> None:

@@ -29,6 +29,7 @@ from serve_app.media.video import sample_video
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 LIMITS = MediaLimits()
 SIDE_PX = 64
+VIEW_PX = 224
 FPS = 25
 slow = settings(max_examples=10, deadline=None, derandomize=True)
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -92,7 +93,7 @@ def encode(
 def look(
     body: bytes, media_type: str = "video/mp4", limits: MediaLimits = LIMITS, deadline: Deadline = NO_HURRY
 ) -> list[tuple[int, NDArray[np.uint8]]]:
-    sample = sample_video(body, media_type, limits, deadline)
+    sample = sample_video(body, media_type, limits, VIEW_PX, deadline)
     frames = [(frame.index, np.asarray(frame.picture)) for frame in sample.frames]
     assert tuple(index for index, _ in frames) == sample.indices
     return frames
@@ -129,6 +130,22 @@ def test_a_picture_that_stays_for_a_sixteenth_of_the_time_is_seen(kind: str, dat
         times = list(range(len(shown)))
     body = encode(shown, kind, times)
     assert any(is_red(pixels) for _, pixels in look(body, ENCODERS[kind][1]))
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_frames_that_are_too_much_to_keep_are_decoded_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = look(WHOLE[kind], ENCODERS[kind][1])
+    monkeypatch.setattr("serve_app.media.video._KEPT_BYTES", 10 * SIDE_PX * SIDE_PX)
+    again = look(WHOLE[kind], ENCODERS[kind][1])
+    assert [index for index, _ in again] == [index for index, _ in kept]
+    np.testing.assert_array_equal([pixels for _, pixels in again], [pixels for _, pixels in kept])
+
+
+def test_large_frames_are_no_larger_than_views_need() -> None:
+    frame = np.full((700, 1000, 3), RED, np.uint8)
+    ((_, pixels),) = look(encode([frame]))
+    assert pixels.shape == (336, 480, 3)
+    assert is_red(pixels)
 
 
 def test_a_single_odd_frame_is_found() -> None:
