@@ -50,7 +50,9 @@ def _media_limits(settings: Settings) -> MediaLimits:
     limits = settings.limits
     return MediaLimits(
         max_pixels=limits.max_pixels,
+        max_video_pixels=limits.max_video_pixels,
         max_frames_total=limits.max_frames_total,
+        max_duration_s=limits.max_duration_s,
         max_frames=limits.max_frames,
         max_views=limits.max_views,
         max_decode_s=limits.max_decode_s,

@@ -37,7 +37,9 @@ class LimitSettings(_Section):
 
     max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(41_000_000)
     max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
+    max_video_pixels: Annotated[int, Field(ge=1)] = 8_294_400
     max_frames_total: Annotated[int, Field(ge=1)] = 900
+    max_duration_s: Annotated[float, Field(gt=0)] = 900.0
     max_frames: Annotated[int, Field(ge=1)] = 16
     max_views: Annotated[int, Field(ge=1)] = 12
     max_decode_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 5.0

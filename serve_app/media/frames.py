@@ -1,51 +1,109 @@
-"""Which frames of an opened picture are looked at: the one of a still, a sample over the length of an animation."""
+"""Which frames of a picture are looked at: the one of a still, a sample over the length of an animation.
+
+An animation of more frames than may be looked at is decoded twice, frame by frame: once to learn how long each frame
+stays and what it looks like, once for the chosen ones. No more than one frame is in memory at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from serve_app.domain import Deadline
 from serve_app.media.colour import as_rgb
 from serve_app.media.decode import require_few_pixels
 from serve_app.media.limits import MediaLimits
+from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
+
+# Chrome and Firefox both show a frame of 10 ms or less for 100 ms, whatever the format.
+_SHORTEST_MS = 10.0
+_INSTEAD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An upright RGB picture, and the index of the frame it was in its media."""
+    """An upright RGB picture, and the index of the frame it was in its media.
+
+    A frame with transparency is given once per background, each with the same index.
+    """
 
     index: int
     picture: Image.Image
 
 
-def frames_total(picture: Image.Image) -> int:
-    """How many frames the picture has; 1 for a still."""
-    return int(getattr(picture, "n_frames", 1))
+@dataclass(frozen=True, slots=True)
+class FrameSample:
+    """The frames that are looked at: ``indices`` of ``total``. ``frames`` decodes them as it is iterated, once."""
+
+    total: int
+    indices: tuple[int, ...]
+    frames: Iterator[Frame]
 
 
-def sample_indices(total: int, max_frames: int) -> list[int]:
-    """At most ``max_frames`` frame indices in ``0..total - 1``, evenly spread, the first and the last included."""
-    if total <= max_frames:
-        return list(range(total))
-    return [round(step * (total - 1) / (max_frames - 1)) for step in range(max_frames)] if max_frames > 1 else [0]
+def sample_frames(open_anew: Callable[[], Image.Image], limits: MediaLimits, deadline: Deadline) -> FrameSample:
+    """The frames of a still or an animation that are looked at, decoded one at a time.
 
-
-def sample_frames(picture: Image.Image, limits: MediaLimits) -> Iterator[Frame]:
-    """The sampled frames, decoded one at a time so that only one is in memory.
+    Args:
+        open_anew: opens the picture, with no frame decoded, each time it is called.
+        limits: how many frames may be looked at, and how large each may be.
+        deadline: asked before each frame.
 
     Raises:
         TooLargeError: a frame is larger than the header said.
+        DeadlineExceededError: no time is left. As the frames are iterated, too.
         Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.decode.decoding`.
     """
-    at = 0
-    for index in sample_indices(frames_total(picture), limits.max_frames):
-        while at < index:
-            # One by one: on its way to a frame Pillow decodes those before it, and each may enlarge the picture.
-            at += 1
+    picture = open_anew()
+    total = _frames_total(picture)
+    indices = list(range(total)) if total <= limits.max_frames else _choose(open_anew(), limits, deadline)
+    return FrameSample(total, tuple(indices), _chosen(picture, indices, limits, deadline))
+
+
+def shown_s(duration_ms: float) -> float:
+    """How long a browser shows a frame whose file says ``duration_ms``."""
+    return duration_ms / 1000 if duration_ms > _SHORTEST_MS else _INSTEAD_S
+
+
+def _frames_total(picture: Image.Image) -> int:
+    return int(getattr(picture, "n_frames", 1))
+
+
+def _choose(picture: Image.Image, limits: MediaLimits, deadline: Deadline) -> list[int]:
+    total = _frames_total(picture)
+    durations_s: list[float] = []
+    signatures: list[NDArray[np.uint8]] = []
+    for _ in _walk(picture, total, limits, deadline):
+        picture.load()
+        durations_s.append(shown_s(float(picture.info.get("duration") or 0)))
+        signatures.append(_signature(picture))
+    return choose_frames(durations_s, np.stack(signatures), limits.max_frames)
+
+
+def _chosen(picture: Image.Image, indices: list[int], limits: MediaLimits, deadline: Deadline) -> Iterator[Frame]:
+    for at in _walk(picture, indices[-1] + 1, limits, deadline):
+        if at in indices:
+            picture.load()
+            for rgb in as_rgb(picture):
+                yield Frame(at, rgb)
+
+
+def _walk(picture: Image.Image, until: int, limits: MediaLimits, deadline: Deadline) -> Iterator[int]:
+    """Go to the frames before ``until``, one by one: on its way to a later frame Pillow decodes those before it too."""
+    for at in range(until):
+        deadline.require("decoding")
+        if at:
             picture.seek(at)
             require_few_pixels(picture, limits)
-        picture.load()
-        for rgb in as_rgb(picture):
-            yield Frame(index, rgb)
+        yield at
+
+
+def _signature(picture: Image.Image) -> NDArray[np.uint8]:
+    """What the frame looks like in few cells, over both backgrounds: ``(2 * SIGNATURE_SIDE, SIGNATURE_SIDE, 3)``."""
+    # Numbers of colours cannot be averaged, colours can.
+    colours = picture.convert("RGBA") if picture.mode in ("1", "P", "PA") else picture
+    shown = list(as_rgb(colours.resize((SIGNATURE_SIDE, SIGNATURE_SIDE), Image.Resampling.BOX)))
+    return np.concatenate([np.asarray(shown[0]), np.asarray(shown[-1])])

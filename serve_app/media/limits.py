@@ -19,7 +19,11 @@ class MediaLimits:
     max_frames: int = 16
     """Frames of an animation that are looked at, spread over its length, the first and the last included."""
     max_views: int = 12
-    """Views cut from one frame: one global view, and tiles for long shapes."""
+    """Views cut from one still: one global view, and tiles for long shapes and very large pictures."""
+    max_video_pixels: int = 8_294_400
+    """As ``max_pixels``, for a frame of a video (3840x2160), whose decoder keeps up to 17 frames in memory."""
+    max_duration_s: float = 900.0
+    """Length of a video. To know that no picture stays in it unseen, all of its frames must be decoded."""
     max_decode_s: float = 5.0
     """Seconds that one body may take to decode; then its worker is killed, and the answer is ``undecodable``."""
     max_decode_memory_bytes: int = 1_000_000_000

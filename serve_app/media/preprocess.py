@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+
 import numpy as np
+from PIL import Image
 
 from serve_app.domain import Deadline, ViewPlace, Views
-from serve_app.media.decode import decoding, open_shrunk
-from serve_app.media.frames import frames_total, sample_frames, sample_indices
+from serve_app.media.decode import decoding, open_picture, open_shrunk
+from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.limits import MediaLimits
 from serve_app.media.sniff import sniff
-from serve_app.media.views import DECODE_OVERSAMPLING, View, cut_views
+from serve_app.media.video import VIDEO_TYPES, sample_video
+from serve_app.media.views import DECODE_OVERSAMPLING, View, cut_views, reduced, tile_rows, views_per_frame
 
 
 def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: Deadline) -> Views:
@@ -23,20 +28,44 @@ def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: De
     """
     media_type = sniff(body)
     deadline.require("decoding")
-    picture = open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING)
     views: list[View] = []
     places: list[ViewPlace] = []
+    full_size_px = _size_before_shrinking(body, media_type, limits)
     with decoding(media_type):
-        total = frames_total(picture)
-        for frame in sample_frames(picture, limits):
-            cut = cut_views(frame.picture, view_size_px, limits.max_views)
+        sample = _sample(body, media_type, view_size_px, limits, deadline)
+        share = views_per_frame(len(sample.indices), limits.max_frames, limits.max_views)
+        for index, frames in groupby(sample.frames, key=lambda frame: frame.index):
+            cut = _cut(frames, view_size_px, share, full_size_px)
             views += cut
-            places += [ViewPlace(frame.index, view.box) for view in cut]
+            places += [ViewPlace(index, view.box) for view in cut]
             deadline.require("decoding")
     return Views(
         pixels=np.stack([view.pixels for view in views]),
         places=tuple(places),
         media_type=media_type,
-        frames_seen=len(sample_indices(total, limits.max_frames)),
-        frames_total=total,
+        frames_seen=len(sample.indices),
+        frames_total=sample.total,
     )
+
+
+def _size_before_shrinking(body: bytes, media_type: str, limits: MediaLimits) -> tuple[int, int] | None:
+    """The size in the header, where decoding at a reduced scale would hide it; else the frames have it."""
+    return open_picture(body, media_type, limits).size if media_type == "image/jpeg" else None
+
+
+def _sample(body: bytes, media_type: str, view_size_px: int, limits: MediaLimits, deadline: Deadline) -> FrameSample:
+    if media_type in VIDEO_TYPES:
+        return sample_video(body, media_type, limits, view_size_px, deadline)
+    return sample_frames(
+        lambda: open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING), limits, deadline
+    )
+
+
+def _cut(frames: Iterable[Frame], size_px: int, share: int, full_size_px: tuple[int, int] | None) -> list[View]:
+    """The views of one frame, given once or once per background: at most ``share``, and one of each at least."""
+    pictures: list[Image.Image] = []
+    rows = 1
+    for frame in frames:
+        rows = tile_rows(*(full_size_px or frame.picture.size), size_px)
+        pictures.append(reduced(frame.picture, size_px, share))
+    return [view for picture in pictures for view in cut_views(picture, size_px, share // len(pictures), rows)]

@@ -1,7 +1,9 @@
 """A frame to views: square cuts at the model's size that together show the whole frame.
 
 CLIP's own preprocessing crops the centre and shows the model nothing else. Here the first view is the whole frame,
-squeezed, and a long shape adds overlapping tiles, in which nothing is squeezed to less than a strip.
+squeezed, and a long shape adds overlapping tiles, in which nothing is squeezed to less than a strip. Squeezing keeps
+each direction's share of its side: what is an eighth of the shorter side is an eighth of the view in one direction at
+least, 28 px of a 224 px model. Very large pictures add a grid of overlapping tiles in two rows.
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ from PIL import Image
 LONG_SHAPE_RATIO = 1.5
 """Beyond this ratio of the sides, squeezing distorts so much that tiles are added."""
 
+VERY_LARGE = 16
+"""A picture whose shorter side is more than so many times the view's (3584 px at 224 px) gets tiles in two rows.
+
+Above the 12 megapixels of an ordinary photo, which stays at one view.
+"""
+
 TILE_OVERLAP = 0.25
 """Share of a tile's length that the next one shows again, so that what lies on a seam is whole in one of them."""
 
@@ -24,7 +32,10 @@ TILE_OVERLAP = 0.25
 _REDUCING_GAP = 2.0
 
 # Decoding may shrink to this multiple of the view's size before views are cut: below it, resampling would blur.
+# A tile of the two rows of a very large picture is four sevenths of the shorter side: still more than a view's size.
 DECODE_OVERSAMPLING = 2
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +43,68 @@ class View:
     """``pixels`` is uint8 ``(size_px, size_px, 3)``; ``box`` is left, top, right, bottom as shares of the frame."""
 
     pixels: NDArray[np.uint8]
-    box: tuple[float, float, float, float]
+    box: Box
 
 
-def cut_views(frame: Image.Image, size_px: int, max_views: int) -> list[View]:
-    """One global view of an RGB ``frame``, then tiles along its longer side if it is a long shape."""
-    boxes = [(0.0, 0.0, 1.0, 1.0), *_tiles(frame.width, frame.height, max_views - 1)]
+def cut_views(frame: Image.Image, size_px: int, max_views: int, rows: int = 1) -> list[View]:
+    """One global view of an RGB ``frame``, then tiles in ``rows`` along its longer side, as :func:`tile_rows` says."""
+    boxes = [(0.0, 0.0, 1.0, 1.0), *_tiles(frame.width, frame.height, max_views - 1, rows)]
     return [View(_cut(frame, box, size_px), box) for box in boxes]
 
 
-def _tiles(width_px: int, height_px: int, max_tiles: int) -> list[tuple[float, float, float, float]]:
+def tile_rows(width_px: int, height_px: int, size_px: int) -> int:
+    """In how many rows a picture of this full size is tiled: 2 if it is very large, else 1.
+
+    Asked for the size in the file, since a large JPEG is shrunk already when it is decoded.
+    """
+    return 2 if min(width_px, height_px) > VERY_LARGE * size_px else 1
+
+
+def views_per_frame(frames: int, max_frames: int, max_views: int) -> int:
+    """How many views may be cut from each of ``frames``: never more than 3 * ``max_frames`` + ``max_views`` in all.
+
+    That is 60 with the default limits. A still may have all of ``max_views``; sixteen frames three each, the whole and
+    two tiles, which are squares for a video of 16:9.
+    """
+    return max(1, min(max_views, (3 * max_frames + max_views) // frames))
+
+
+def reduced(picture: Image.Image, size_px: int, max_views: int) -> Image.Image:
+    """The picture with no more pixels than views of it can show, so that several may be kept while they are cut.
+
+    Whole blocks are averaged. Every tile keeps at least ``DECODE_OVERSAMPLING`` times its view's pixels.
+    """
+    evenly = min(picture.size) // (2 * DECODE_OVERSAMPLING * size_px)
+    across, down = (max(1, evenly, side_px // (DECODE_OVERSAMPLING * size_px * max_views)) for side_px in picture.size)
+    return picture if (across, down) == (1, 1) else picture.reduce((across, down))
+
+
+def _tiles(width_px: int, height_px: int, max_tiles: int, rows: int) -> list[Box]:
     shorter_px, longer_px = sorted((width_px, height_px))
     ratio = longer_px / shorter_px
-    if ratio <= LONG_SHAPE_RATIO or max_tiles < 1:
+    if max_tiles < rows * rows:
+        rows = 1
+    if max_tiles < 2 or (rows == 1 and ratio <= LONG_SHAPE_RATIO):
         return []
     # n tiles of length t, each overlapping the next by a share v of t, span t * (n - (n - 1) * v).
-    wanted = ceil((ratio - TILE_OVERLAP) / (1 - TILE_OVERLAP))
-    tiles = min(wanted, max_tiles)
+    side = 1 / (rows - (rows - 1) * TILE_OVERLAP)
+    wanted = ceil((ratio / side - TILE_OVERLAP) / (1 - TILE_OVERLAP))
+    columns = min(wanted, max_tiles // rows)
     # With enough tiles they are square; where max_views stops that, they become longer and still cover everything.
-    length = 1 / ratio if tiles == wanted else 1 / (tiles - (tiles - 1) * TILE_OVERLAP)
-    step = (1 - length) / (tiles - 1) if tiles > 1 else 0.0
-    spans = [(tile * step, min(1.0, tile * step + length)) for tile in range(tiles)]
-    if width_px > height_px:
-        return [(start, 0.0, end, 1.0) for start, end in spans]
-    return [(0.0, start, 1.0, end) for start, end in spans]
+    length = side / ratio if columns == wanted else 1 / (columns - (columns - 1) * TILE_OVERLAP)
+    along, across = _spans(columns, length), _spans(rows, side)
+    if width_px >= height_px:
+        return [(left, top, right, bottom) for top, bottom in across for left, right in along]
+    return [(left, top, right, bottom) for left, right in across for top, bottom in along]
 
 
-def _cut(frame: Image.Image, box: tuple[float, float, float, float], size_px: int) -> NDArray[np.uint8]:
+def _spans(parts: int, length: float) -> list[tuple[float, float]]:
+    """``parts`` spans of ``length``, evenly over 0..1."""
+    step = (1 - length) / (parts - 1) if parts > 1 else 0.0
+    return [(part * step, min(1.0, part * step + length)) for part in range(parts)]
+
+
+def _cut(frame: Image.Image, box: Box, size_px: int) -> NDArray[np.uint8]:
     left, top, right, bottom = box
     area = (left * frame.width, top * frame.height, right * frame.width, bottom * frame.height)
     small = frame.resize((size_px, size_px), Image.Resampling.BICUBIC, box=area, reducing_gap=_REDUCING_GAP)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
-from serve_app.domain import UnsupportedError
+from serve_app.domain import Deadline, UnsupportedError
 from serve_app.media.decode import decoding, open_picture
 from serve_app.media.decoders import register_decoders
 from serve_app.media.frames import Frame, sample_frames
 from serve_app.media.limits import MediaLimits
 
+NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 PILLOW_FORMATS = {
     "image/jpeg": "JPEG",
@@ -47,7 +48,7 @@ def encode(picture: Image.Image, media_type: str = "image/png", **options: objec
 def frames_of(body: bytes, media_type: str = "image/png", limits: MediaLimits | None = None) -> list[Frame]:
     limits = limits or MediaLimits()
     with decoding(media_type):
-        return list(sample_frames(open_picture(body, media_type, limits), limits))
+        return list(sample_frames(lambda: open_picture(body, media_type, limits), limits, NO_HURRY).frames)
 
 
 def pixels_of(body: bytes, media_type: str = "image/png") -> list[NDArray[np.uint8]]:

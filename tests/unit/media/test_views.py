@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import pytest
@@ -10,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from serve_app.media.views import LONG_SHAPE_RATIO, TILE_OVERLAP, View, cut_views
+from serve_app.media.views import (
+    DECODE_OVERSAMPLING,
+    LONG_SHAPE_RATIO,
+    TILE_OVERLAP,
+    VERY_LARGE,
+    View,
+    cut_views,
+    reduced,
+    tile_rows,
+    views_per_frame,
+)
 
 SIZE_PX = 8
 quick = settings(max_examples=100, deadline=None, derandomize=True)
@@ -102,7 +113,8 @@ def test_the_thinnest_frames_are_cut(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("max_views", [1, 2, 3])
 def test_few_views_still_show_everything(max_views: int) -> None:
     views = cut(1000, 100, max_views)
-    assert len(views) == max_views
+    # One tile would be the global view once more.
+    assert len(views) == {1: 1, 2: 1, 3: 3}[max_views]
     assert all(end - start > 1 / 3 for start, end in spans(views, lying=True))
 
 
@@ -121,6 +133,99 @@ def test_a_disc_anywhere_in_a_long_picture_shows_in_a_tile(where: float, lying: 
     # In a tile the disc is as large as it is drawn: a fifth of the shorter side, and so some 32 of 1024 pixels.
     reds = [np.count_nonzero((tile.pixels[..., 0] > 200) & (tile.pixels[..., 1] < 100)) for tile in tiles]
     assert max(reds) >= 20
+
+
+MODEL_PX = 224
+SEEN_PX = 24
+
+
+def extent_px(view: View) -> int:
+    """How long the red in a view is, in its longer direction."""
+    red = (view.pixels[..., 0].astype(int) - view.pixels[..., 1]) > 90
+    return max(np.ptp(where) + 1 for where in np.nonzero(red)) if red.any() else 0
+
+
+@settings(quick, max_examples=60)
+@given(
+    st.integers(48, 300),
+    st.floats(1.0, 40.0),
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 1.0),
+    st.booleans(),
+    st.integers(1, 12),
+    st.sampled_from([1, 2]),
+)
+def test_a_disc_of_an_eighth_of_the_shorter_side_is_seen_anywhere_in_any_shape(
+    shorter_px: int, ratio: float, along: float, across: float, lying: bool, max_views: int, rows: int
+) -> None:
+    # Fewer views than the shape asks for squeeze the disc to a strip; its larger extent stays.
+    longer_px, radius_px = int(shorter_px * ratio), shorter_px / 16
+    picture = Image.new("RGB", (longer_px, shorter_px), "white")
+    centre_px = [
+        radius_px + share * (side - 1 - 2 * radius_px) for share, side in ((along, longer_px), (across, shorter_px))
+    ]
+    ImageDraw.Draw(picture).circle((centre_px[0], centre_px[1]), radius_px, "red")
+    if not lying:
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+    views = cut_views(picture, MODEL_PX, max_views, rows)
+    assert len(views) <= max_views
+    assert max(map(extent_px, views)) >= SEEN_PX
+
+
+@quick
+@given(SHAPES, MAX_VIEWS)
+def test_two_rows_of_tiles_cover_the_frame(shape: tuple[int, int], max_views: int) -> None:
+    frame = Image.new("RGB", shape, "teal")
+    whole, *tiles = cut_views(frame, SIZE_PX, max_views, rows=2)
+    assert whole.box == (0.0, 0.0, 1.0, 1.0)
+    assert len(tiles) < max_views
+    if not tiles:
+        return
+    covered = np.zeros((60, 60), bool)
+    for left, top, right, bottom in (tile.box for tile in tiles):
+        covered[int(top * 60) : ceil(bottom * 60 - 1e-6), int(left * 60) : ceil(right * 60 - 1e-6)] = True
+    assert covered.all()
+
+
+@pytest.mark.parametrize(("shape", "views"), [((100, 100), 5), ((150, 100), 9), ((178, 100), 9), ((100, 300), 11)])
+def test_a_very_large_picture_has_tiles_in_two_rows(shape: tuple[int, int], views: int) -> None:
+    frame = Image.new("RGB", shape, "teal")
+    cut_frame = cut_views(frame, SIZE_PX, 12, rows=2)
+    assert len(cut_frame) == views
+    for left, top, right, bottom in (view.box for view in cut_frame[1:]):
+        assert (right - left) * shape[0] == pytest.approx((bottom - top) * shape[1], rel=0.35)
+
+
+def test_only_more_than_an_ordinary_photo_is_very_large() -> None:
+    assert tile_rows(4000, 3000, MODEL_PX) == 1
+    assert tile_rows(20_000, VERY_LARGE * MODEL_PX, MODEL_PX) == 1
+    assert tile_rows(6000, 4000, MODEL_PX) == 2
+
+
+@quick
+@given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 16))
+def test_the_views_of_an_animation_are_bounded(frames: int, max_frames: int, max_views: int) -> None:
+    share = views_per_frame(frames, max_frames, max_views)
+    assert 1 <= share <= max_views
+    assert frames > max_frames or share * frames <= 3 * max_frames + max_views
+
+
+def test_a_still_may_have_all_views_and_each_of_sixteen_frames_three() -> None:
+    assert (views_per_frame(1, 16, 12), views_per_frame(16, 16, 12)) == (12, 3)
+
+
+@quick
+@given(SHAPES | st.tuples(st.integers(1, 900), st.integers(1, 900)), st.integers(1, 12), st.sampled_from([1, 2]))
+def test_a_picture_is_reduced_only_as_far_as_no_tile_blurs(shape: tuple[int, int], max_views: int, rows: int) -> None:
+    small = reduced(Image.new("RGB", shape, "teal"), SIZE_PX, max_views)
+    assert small.width * small.height <= (2 * DECODE_OVERSAMPLING * SIZE_PX * max(max_views, 2)) ** 2 * 4
+    for view in cut_views(Image.new("RGB", shape), SIZE_PX, max_views, rows):
+        left, top, right, bottom = view.box
+        for share, kept_px, full_px in (
+            (right - left, small.width, shape[0]),
+            (bottom - top, small.height, shape[1]),
+        ):
+            assert kept_px == full_px or share * kept_px >= DECODE_OVERSAMPLING * SIZE_PX * 0.9
 
 
 def test_left_stays_left_and_top_stays_top() -> None:
