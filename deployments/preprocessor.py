@@ -6,7 +6,7 @@ import ray
 
 from deployments.logs import log_like_serve
 from serve_app.domain import Deadline, Views
-from serve_app.media import MediaLimits
+from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
 
 
@@ -16,6 +16,7 @@ class Preprocessor:
     def __init__(self, limits: MediaLimits, workers: int | None = None) -> None:
         """``workers``: pictures decoded at once; by default one for each core that Ray gives this replica."""
         log_like_serve()
+        require_decoders()
         self._workers = DecodeWorkers(limits, workers or _assigned_cores())
 
     async def preprocess(self, body: bytes, view_size_px: int, remaining_s: float) -> Views:
