@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-batching bench-preprocessing lock clean
+.PHONY: run test lint bench bench-batching bench-preprocessing bench-corpus lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -29,6 +29,10 @@ bench-batching: $(VENV)/dev.installed
 
 bench-preprocessing: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.preprocessing $(ARGS)
+
+# ARGS=FOLDER: any folder of files, through the service that `make run` serves in another terminal.
+bench-corpus: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.corpus $(ARGS)
 
 # Writes the locks anew, with the newest versions that pyproject.toml allows.
 lock: $(UV)

@@ -36,6 +36,14 @@ def photo_like_avif(target_bytes: int, seed: int) -> bytes:
     return _of_size(target_bytes, lambda width_px: _written(_photo(width_px, seed), "AVIF", quality=75, speed=8))
 
 
+def photo_like_image(width_px: int, kind: str, seed: int, alpha: int | None = None, **options: int) -> bytes:
+    """The same of a width, 4:3, written as Pillow's ``kind``; with ``alpha`` (0 to 255) all over it, if given."""
+    pixels = _photo(width_px, seed)
+    if alpha is not None:
+        pixels = np.dstack([pixels, np.full(pixels.shape[:2], alpha, np.uint8)])
+    return _written(pixels, kind, **options)
+
+
 def animation_gif(frames: int, seed: int) -> bytes:
     """A GIF of 320x240 in which a square wanders over clouds of colour, ten frames a second."""
     first, *others = (Image.fromarray(frame) for frame in _wandering(frames, 320, 240, seed))

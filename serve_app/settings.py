@@ -43,7 +43,7 @@ class LimitSettings(_Section):
     max_frames: Annotated[int, Field(ge=1)] = 16
     max_views: Annotated[int, Field(ge=1)] = 12
     max_decode_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 5.0
-    max_decode_memory_bytes: Annotated[ByteSize, Field(ge=100_000_000)] = ByteSize(1_000_000_000)
+    max_decode_memory_bytes: Annotated[ByteSize, Field(ge=100_000_000)] = ByteSize(600_000_000)
     decode_workers: Annotated[int, Field(ge=1)] | None = None
 
 

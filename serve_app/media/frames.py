@@ -28,11 +28,13 @@ _INSTEAD_S = 0.1
 class Frame:
     """An upright RGB picture, and the index of the frame it was in its media.
 
-    A frame with transparency is given once per background, each with the same index.
+    A frame with transparency is given once per background, each with the same index. ``full_size_px`` is its size
+    before it was shrunk, either side first.
     """
 
     index: int
     picture: Image.Image
+    full_size_px: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,19 @@ class FrameSample:
     frames: Iterator[Frame]
 
 
-def sample_frames(open_anew: Callable[[], Image.Image], limits: MediaLimits, deadline: Deadline) -> FrameSample:
+def sample_frames(
+    open_anew: Callable[[], Image.Image],
+    limits: MediaLimits,
+    deadline: Deadline,
+    shrink: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+) -> FrameSample:
     """The frames of a still or an animation that are looked at, decoded one at a time.
 
     Args:
         open_anew: opens the picture, with no frame decoded, each time it is called.
         limits: how many frames may be looked at, and how large each may be.
         deadline: asked before each frame.
+        shrink: takes what no view can show out of a decoded frame, before its colours are worked on at full size.
 
     Raises:
         TooLargeError: a frame is larger than the header said.
@@ -60,7 +68,7 @@ def sample_frames(open_anew: Callable[[], Image.Image], limits: MediaLimits, dea
     picture = open_anew()
     total = _frames_total(picture)
     indices = list(range(total)) if total <= limits.max_frames else _choose(open_anew(), limits, deadline)
-    return FrameSample(total, tuple(indices), _chosen(picture, indices, limits, deadline))
+    return FrameSample(total, tuple(indices), _chosen(picture, indices, limits, deadline, shrink))
 
 
 def shown_s(duration_ms: float) -> float:
@@ -83,12 +91,18 @@ def _choose(picture: Image.Image, limits: MediaLimits, deadline: Deadline) -> li
     return choose_frames(durations_s, np.stack(signatures), limits.max_frames)
 
 
-def _chosen(picture: Image.Image, indices: list[int], limits: MediaLimits, deadline: Deadline) -> Iterator[Frame]:
+def _chosen(
+    picture: Image.Image,
+    indices: list[int],
+    limits: MediaLimits,
+    deadline: Deadline,
+    shrink: Callable[[Image.Image], Image.Image],
+) -> Iterator[Frame]:
     for at in _walk(picture, indices[-1] + 1, limits, deadline):
         if at in indices:
             picture.load()
-            for rgb in as_rgb(picture):
-                yield Frame(at, rgb)
+            for rgb in as_rgb(shrink(picture)):
+                yield Frame(at, rgb, picture.size)
 
 
 def _walk(picture: Image.Image, until: int, limits: MediaLimits, deadline: Deadline) -> Iterator[int]:

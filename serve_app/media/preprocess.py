@@ -14,7 +14,15 @@ from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.limits import MediaLimits
 from serve_app.media.sniff import sniff
 from serve_app.media.video import VIDEO_TYPES, sample_video
-from serve_app.media.views import DECODE_OVERSAMPLING, View, cut_views, reduced, tile_rows, views_per_frame
+from serve_app.media.views import (
+    DECODE_OVERSAMPLING,
+    View,
+    cut_views,
+    reduced,
+    reduced_before_colours,
+    tile_rows,
+    views_per_frame,
+)
 
 
 def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: Deadline) -> Views:
@@ -57,7 +65,10 @@ def _sample(body: bytes, media_type: str, view_size_px: int, limits: MediaLimits
     if media_type in VIDEO_TYPES:
         return sample_video(body, media_type, limits, view_size_px, deadline)
     return sample_frames(
-        lambda: open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING), limits, deadline
+        lambda: open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING),
+        limits,
+        deadline,
+        lambda picture: reduced_before_colours(picture, view_size_px, limits.max_views),
     )
 
 
@@ -66,6 +77,6 @@ def _cut(frames: Iterable[Frame], size_px: int, share: int, full_size_px: tuple[
     pictures: list[Image.Image] = []
     rows = 1
     for frame in frames:
-        rows = tile_rows(*(full_size_px or frame.picture.size), size_px)
+        rows = tile_rows(*(full_size_px or frame.full_size_px), size_px)
         pictures.append(reduced(frame.picture, size_px, share))
     return [view for picture in pictures for view in cut_views(picture, size_px, share // len(pictures), rows)]

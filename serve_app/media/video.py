@@ -175,7 +175,7 @@ def _survey(body: bytes, media_type: str, limits: MediaLimits, scaler: _Scaler, 
 
 def _converted(chosen: Mapping[int, _SmallFrame]) -> Iterator[Frame]:
     for index, frame in chosen.items():
-        yield Frame(index, frame.picture())
+        yield _shown(index, frame.picture())
 
 
 def _decoded_again(
@@ -184,7 +184,7 @@ def _decoded_again(
     with _opened(body, media_type, limits) as (container, stream):
         for index, frame in enumerate(_decoded(container, stream, limits, deadline)):
             if index in indices:
-                yield Frame(index, scaler.small(frame).picture())
+                yield _shown(index, scaler.small(frame).picture())
             if index == indices[-1]:
                 return
 
@@ -270,3 +270,8 @@ def _require_promised(survey: _Survey, frames: int, length_s: float, media_type:
         raise UndecodableError(f"not a readable {media_type}: {decoded} frames of {frames}")
     if survey.length_s() < length_s * kept - _TOLERATED_S:
         raise UndecodableError(f"not a readable {media_type}: {survey.length_s():.1f} of {length_s:.1f} seconds")
+
+
+def _shown(index: int, picture: Image.Image) -> Frame:
+    """A frame that is small already: no video is so large that it is tiled in two rows."""
+    return Frame(index, picture, picture.size)

@@ -37,6 +37,8 @@ DECODE_OVERSAMPLING = 2
 
 Box = tuple[float, float, float, float]
 
+_BAND_BLOCKS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -74,9 +76,46 @@ def reduced(picture: Image.Image, size_px: int, max_views: int) -> Image.Image:
 
     Whole blocks are averaged. Every tile keeps at least ``DECODE_OVERSAMPLING`` times its view's pixels.
     """
+    across, down = _blocks(picture, size_px, max_views)
+    return picture if (across, down) == (1, 1) else picture.reduce((across, down))
+
+
+def reduced_before_colours(picture: Image.Image, size_px: int, max_views: int) -> Image.Image:
+    """As :func:`reduced`, for a picture of any mode as it was decoded: its colours then cost a fraction of the work.
+
+    Left as they are: modes whose numbers cannot be averaged, and pictures in which one colour means transparent.
+    """
+    if "transparency" in picture.info or picture.mode not in ("RGB", "L", "CMYK", "RGBA"):
+        return picture
+    if picture.mode == "RGBA":
+        small = _reduced_by_alpha(picture, *_blocks(picture, size_px, max_views))
+    else:
+        small = reduced(picture, size_px, max_views)
+    small.format = picture.format
+    return small
+
+
+def _blocks(picture: Image.Image, size_px: int, max_views: int) -> tuple[int, int]:
+    """Width and height of the blocks of which views need only the average."""
     evenly = min(picture.size) // (2 * DECODE_OVERSAMPLING * size_px)
     across, down = (max(1, evenly, side_px // (DECODE_OVERSAMPLING * size_px * max_views)) for side_px in picture.size)
-    return picture if (across, down) == (1, 1) else picture.reduce((across, down))
+    return across, down
+
+
+def _reduced_by_alpha(picture: Image.Image, across: int, down: int) -> Image.Image:
+    """An RGBA picture's blocks averaged by alpha: else what is transparent would bleed into what is seen.
+
+    Band by band, so that a large picture is not held a second time.
+    """
+    if (across, down) == (1, 1):
+        return picture
+    width_px, height_px = picture.size
+    small = Image.new("RGBA", (ceil(width_px / across), ceil(height_px / down)))
+    small.info = dict(picture.info)
+    for top in range(0, height_px, band_px := _BAND_BLOCKS * down):
+        band = picture.crop((0, top, width_px, min(top + band_px, height_px)))
+        small.paste(band.convert("RGBa").reduce((across, down)).convert("RGBA"), (0, top // down))
+    return small
 
 
 def _tiles(width_px: int, height_px: int, max_tiles: int, rows: int) -> list[Box]:
