@@ -75,43 +75,10 @@ def png(samples: NDArray[np.uint16], colour_type: int, bits: int = 16, transpare
     return b"\x89PNG\r\n\x1a\n" + header + colour_key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def quadrants() -> Image.Image:
-    """48x32: red, green; blue, yellow. Each orientation puts another colour into the top left corner."""
-    picture = Image.new("RGB", (48, 32), RED)
-    picture.paste(GREEN, (24, 0, 48, 16))
-    picture.paste(BLUE, (0, 16, 24, 32))
-    picture.paste(YELLOW, (24, 16, 48, 32))
-    return picture
-
-
-def half_and_half(mode: str, left: object, right: object) -> Image.Image:
-    picture = Image.new(mode, (32, 16), left)  # type: ignore[arg-type]
-    picture.paste(right, (16, 0, 32, 16))  # type: ignore[arg-type]
-    return picture
-
-
 # Still pictures
 
 
 # Transparency
-
-
-def grey_with_alpha(ink: int) -> Image.Image:
-    return half_and_half("LA", (ink, 255), (ink, 0))
-
-
-def palette_with_one_transparent_colour(ink: int) -> Image.Image:
-    picture = half_and_half("P", 0, 1)
-    picture.putpalette([ink] * 6)
-    picture.info["transparency"] = 1
-    return picture
-
-
-def palette_with_alpha(ink: int) -> Image.Image:
-    picture = half_and_half("P", 0, 1)
-    picture.putpalette([ink] * 6)
-    picture.info["transparency"] = bytes([255, 0])
-    return picture
 
 
 # Animations
