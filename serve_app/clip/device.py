@@ -11,7 +11,7 @@ import torch
 from serve_app.domain import ModelError
 
 # Below this many parameters a CPU pass is bound by the cost of calling kernels, which bf16 does not lower: the demo
-# model (0.4 M) is no faster in bf16, ViT-B-32 (88 M) is 2.4 times as fast (shared machine, AVX-512 with bf16).
+# model (0.4 M) is no faster in bf16 alone in a pass, ViT-B-32 (88 M) is twice as fast (AVX-512 with bf16).
 _CPU_BF16_MIN_PARAMETERS = 20_000_000
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-import zlib
 from math import ceil
 
 import numpy as np
@@ -30,8 +29,6 @@ PILLOW_FORMATS = {
     "image/webp": "WEBP",
     "image/avif": "AVIF",
 }
-GREY, TRUECOLOUR, GREY_ALPHA, TRUECOLOUR_ALPHA = 0, 2, 4, 6
-"""PNG's colour types (W3C PNG, table 11.1)."""
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 
 
@@ -51,28 +48,6 @@ def pixels_of(body: bytes, media_type: str = "image/png") -> list[NDArray[np.uin
     frames = frames_of(body, media_type)
     assert {frame.picture.mode for frame in frames} == {"RGB"}
     return [np.asarray(frame.picture) for frame in frames]
-
-
-def png(samples: NDArray[np.uint16], colour_type: int, bits: int = 16, transparent: bytes | None = None) -> bytes:
-    """A PNG of a kind that Pillow does not write; ``samples`` is ``(height, width)``, then channels if several."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
-    def packed(row: NDArray[np.uint16]) -> bytes:
-        if bits == 16:
-            return row.astype(">u2").tobytes()
-        shifts = range(8 - bits, -1, -bits)
-        return bytes(
-            sum(int(sample) << shift for sample, shift in zip(group, shifts, strict=True))
-            for group in row.reshape(-1, 8 // bits)
-        )
-
-    height_px, width_px = samples.shape[:2]
-    rows = b"".join(b"\x00" + packed(row) for row in samples)
-    colour_key = chunk(b"tRNS", transparent) if transparent is not None else b""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, bits, colour_type, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + colour_key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 # Still pictures
