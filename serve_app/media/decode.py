@@ -197,18 +197,32 @@ def _require_few_frames(picture: Image.Image, media_type: str, limits: MediaLimi
         raise TooLargeError(f"{frames_total} pictures in one file are more than {limits.max_frames}")
 
 
-def open_shrunk(body: bytes, media_type: str, limits: MediaLimits, shorter_side_px: int) -> Image.Image:
-    """As :func:`open_picture`, decoded at a reduced scale already where the format can."""
-    picture = open_picture(body, media_type, limits)
-    if not shrink_on_load(picture, shorter_side_px):
+class ShrunkPictures:
+    """Opens one body's picture anew at each call, decoded at a reduced scale already where the format can.
+
+    ``full_size_px`` is the size that the header gave the last one, which a reduced scale hides.
+    """
+
+    def __init__(self, body: bytes, media_type: str, limits: MediaLimits, shorter_side_px: int) -> None:
+        self._body = body
+        self._media_type = media_type
+        self._limits = limits
+        self._shorter_side_px = shorter_side_px
+        self.full_size_px = (0, 0)
+
+    def __call__(self) -> Image.Image:
+        """Raises what :func:`open_picture` does."""
+        picture = open_picture(self._body, self._media_type, self._limits)
+        self.full_size_px = picture.size
+        if not shrink_on_load(picture, self._shorter_side_px):
+            return picture
+        try:
+            with decoding(self._media_type):
+                picture.load()
+        except UndecodableError:
+            # Some whole JPEGs decode at full size only. Whether this is one, or is broken, the full decode will tell.
+            return open_picture(self._body, self._media_type, self._limits)
         return picture
-    try:
-        with decoding(media_type):
-            picture.load()
-    except UndecodableError:
-        # Some whole JPEGs decode at full size only. Whether this is one, or is broken, the full decode will tell.
-        return open_picture(body, media_type, limits)
-    return picture
 
 
 def require_few_pixels(picture: Image.Image, limits: MediaLimits) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from serve_app.domain import Deadline, ViewPlace, Views
-from serve_app.media.decode import decoding, open_picture, open_shrunk
+from serve_app.media.decode import ShrunkPictures, decoding
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.limits import MediaLimits
 from serve_app.media.sniff import sniff
@@ -38,9 +38,11 @@ def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: De
     deadline.require("decoding")
     views: list[View] = []
     places: list[ViewPlace] = []
-    full_size_px = _size_before_shrinking(body, media_type, limits)
+    pictures = ShrunkPictures(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING)
     with decoding(media_type):
-        sample = _sample(body, media_type, view_size_px, limits, deadline)
+        sample = _sample(body, media_type, pictures, view_size_px, limits, deadline)
+        # Other types are decoded at full size, and each of their frames has its own.
+        full_size_px = pictures.full_size_px if media_type == "image/jpeg" else None
         share = views_per_frame(len(sample.indices), limits.max_frames, limits.max_views)
         for index, frames in groupby(sample.frames, key=lambda frame: frame.index):
             cut = _cut(frames, view_size_px, share, full_size_px)
@@ -56,16 +58,18 @@ def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: De
     )
 
 
-def _size_before_shrinking(body: bytes, media_type: str, limits: MediaLimits) -> tuple[int, int] | None:
-    """The size in the header, where decoding at a reduced scale would hide it; else the frames have it."""
-    return open_picture(body, media_type, limits).size if media_type == "image/jpeg" else None
-
-
-def _sample(body: bytes, media_type: str, view_size_px: int, limits: MediaLimits, deadline: Deadline) -> FrameSample:
+def _sample(
+    body: bytes,
+    media_type: str,
+    pictures: ShrunkPictures,
+    view_size_px: int,
+    limits: MediaLimits,
+    deadline: Deadline,
+) -> FrameSample:
     if media_type in VIDEO_TYPES:
         return sample_video(body, media_type, limits, view_size_px, deadline)
     return sample_frames(
-        lambda: open_shrunk(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING),
+        pictures,
         limits,
         deadline,
         lambda picture: reduced_before_colours(picture, view_size_px, limits.max_views),

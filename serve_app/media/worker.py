@@ -72,9 +72,8 @@ def main(channel_fd: int) -> None:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 body_bytes, view_size_px, remaining_s = REQUEST.unpack(_receive(channel, REQUEST.size))
-                body = bytes(_receive(channel, body_bytes))
-                for part in _answer(decode, body, view_size_px, limits, remaining_s):
-                    channel.sendall(part)
+                body = _receive(channel, body_bytes)
+                _send(channel, _answer(decode, body, view_size_px, limits, remaining_s))
 
 
 def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
@@ -93,23 +92,23 @@ def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, 
     return _pack({"error": name, "message": message, "cause": cause}, memoryview(b""))
 
 
-def unpack_error(head: bytes | bytearray) -> tuple[UnscannedError, str] | None:
+def unpack_error(head: memoryview) -> tuple[UnscannedError, str] | None:
     """The error that a head tells of with its cause, if it does.
 
     Raises:
         ValueError, KeyError: no worker in its right mind wrote this.
     """
-    told = json.loads(head)
+    told = json.loads(bytes(head))
     return (_ERRORS[told["error"]](str(told["message"])), str(told["cause"])) if "error" in told else None
 
 
-def unpack_views(head: bytes | bytearray, pixels: bytearray, view_size_px: int) -> Views:
+def unpack_views(head: memoryview, pixels: memoryview, view_size_px: int) -> Views:
     """What :func:`pack_views` packed.
 
     Raises:
         ValueError, KeyError: no worker in its right mind wrote this.
     """
-    told = json.loads(head)
+    told = json.loads(bytes(head))
     places = tuple(ViewPlace(frame, (left, top, right, bottom)) for frame, left, top, right, bottom in told["places"])
     return Views(
         pixels=np.frombuffer(pixels, np.uint8).reshape(len(places), view_size_px, view_size_px, 3),
@@ -150,15 +149,24 @@ def _ran_out_of_memory(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _receive(channel: socket.socket, size: int) -> bytearray:
-    received = bytearray(size)
-    view = memoryview(received)
-    while view:
-        count = channel.recv_into(view)
-        if not count:
+def _receive(channel: socket.socket, size: int) -> bytes:
+    """Exactly ``size`` bytes, in one system call where the kernel does not cut it short."""
+    received = channel.recv(size, socket.MSG_WAITALL)
+    while len(received) < size:
+        more = channel.recv(size - len(received), socket.MSG_WAITALL)
+        if not more:
             raise EOFError
-        view = view[count:]
+        received += more
     return received
+
+
+def _send(channel: socket.socket, parts: tuple[bytes, bytes, memoryview]) -> None:
+    """All parts, in one system call where they fit: each further one would wake the owner for a piece of the answer."""
+    sent = channel.sendmsg(parts)
+    for part in parts:
+        if sent < len(part):
+            channel.sendall(part[sent:])
+        sent = max(0, sent - len(part))
 
 
 def _end_with_owner() -> None:

@@ -23,6 +23,9 @@ _SEND_BUFFER_BYTES = 212_992
 
 _MAX_HEAD_BYTES = 1_000_000
 
+# What is received at first, so that the answer of an ordinary picture (one view of 224 px) comes in one turn.
+_FIRST_BYTES = 262_144
+
 # One worker is one core: the pools that numpy's libraries start would take memory and other workers' cores.
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -40,6 +43,7 @@ class WorkerProcess:
     def __init__(self, setup: bytes) -> None:
         """Starts to start: it can be asked after :meth:`wait_ready`. ``setup`` is what ``worker.SETUP`` announces."""
         self._setup = setup
+        self._received = bytearray(_FIRST_BYTES)
         self._channel, theirs = socket.socketpair()
         for end in (self._channel, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -95,12 +99,8 @@ class WorkerProcess:
             WorkerLostError: it died, or its answer is none.
         """
         try:
-            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s))
-            await self._send(body)
-            head_bytes, pixels_bytes = REPLY.unpack(await self._receive(REPLY.size))
-            if head_bytes > _MAX_HEAD_BYTES or pixels_bytes > max_pixels_bytes:
-                raise ValueError("an answer larger than any")
-            head, pixels = await self._receive(head_bytes), await self._receive(pixels_bytes)
+            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s), body)
+            head, pixels = await self._receive(max_pixels_bytes)
             told = unpack_error(head)
             if told is None:
                 return unpack_views(head, pixels, view_size_px)
@@ -111,18 +111,43 @@ class WorkerProcess:
             logger.error("decoding failed with %s", cause)
         return failure
 
-    async def _send(self, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self._channel, data)
-
-    async def _receive(self, size: int) -> bytearray:
+    async def _send(self, head: bytes, body: bytes) -> None:
+        """Both at once, as far as the socket takes them: a head alone would wake the worker to wait for the body."""
+        try:
+            sent = self._channel.sendmsg((head, body))
+        except BlockingIOError:
+            sent = 0
         loop = asyncio.get_running_loop()
-        received = bytearray(size)
-        left = memoryview(received)
-        while left:
-            count = await loop.sock_recv_into(self._channel, left)
+        if sent < len(head):
+            await loop.sock_sendall(self._channel, head[sent:])
+        if sent < len(head) + len(body):
+            await loop.sock_sendall(self._channel, memoryview(body)[max(0, sent - len(head)) :])
+
+    async def _receive(self, max_pixels_bytes: int) -> tuple[memoryview, memoryview]:
+        """The two parts of an answer; the pixels' memory is of this answer alone.
+
+        Raises:
+            EOFError: the worker ended.
+            ValueError: an answer larger than any.
+        """
+        count = await self._receive_into(memoryview(self._received), REPLY.size)
+        head_bytes, pixels_bytes = REPLY.unpack_from(self._received)
+        if head_bytes > _MAX_HEAD_BYTES or pixels_bytes > max_pixels_bytes:
+            raise ValueError("an answer larger than any")
+        answer = memoryview(bytearray(REPLY.size + head_bytes + pixels_bytes))
+        answer[:count] = memoryview(self._received)[:count]
+        await self._receive_into(answer[count:], len(answer) - count)
+        return answer[REPLY.size : REPLY.size + head_bytes], answer[REPLY.size + head_bytes :]
+
+    async def _receive_into(self, buffer: memoryview, at_least: int) -> int:
+        """How many bytes came: ``at_least`` so many."""
+        loop = asyncio.get_running_loop()
+        received = 0
+        while received < at_least:
+            count = await loop.sock_recv_into(self._channel, buffer[received:])
             if not count:
                 raise EOFError
-            left = left[count:]
+            received += count
         return received
 
     def kill(self) -> None:
