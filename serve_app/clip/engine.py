@@ -1,19 +1,27 @@
 """What every engine does: it holds the labels of a policy, and answers for views.
 
-An engine knows neither queues nor policies. It is not thread-safe: one thread at a time encodes.
+An engine knows neither queues nor policies. One thread at a time encodes, and one at a time stages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.domain import ModelIdentity
+from serve_app.domain import DeviceMemoryError, ModelError, ModelIdentity
 
 MAX_BUCKETS = 8
+
+# A first pass compiles and allocates; the next is the one that requests will see. The least of a few is taken,
+# because a neighbour on the machine can only make a pass longer, never shorter.
+_WARM_UP_PASSES = 3
+
+Staged = Any
+"""What :meth:`Engine.stage` made of views: nobody but the engine itself looks into it."""
 
 
 class Engine(Protocol):
@@ -32,21 +40,63 @@ class Engine(Protocol):
     def warm_up(self, max_batch_views: int, max_pass_s: float) -> Mapping[int, float]:
         """Run every batch size that will be used; returns seconds per pass for each, smallest size first.
 
-        Sizes are powers of two up to ``max_batch_views``; the first whose pass takes longer than ``max_pass_s`` is
-        left out with all above it, except size one, which is always there.
+        Sizes are powers of two up to ``max_batch_views``; the first whose pass takes longer than ``max_pass_s``, or
+        does not fit into the device's memory, is left out with all above it. Size one is always there.
+
+        Raises:
+            ModelError: not even one view fits into the device's memory.
         """
         ...
 
-    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    @property
+    def stages_ahead(self) -> bool:
+        """Whether views are better staged while an earlier pass still runs: they travel to a device of its own."""
+        ...
+
+    def stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:
+        """Begin to bring views to the device, for one later :meth:`encode`. May run beside another thread's encode.
+
+        Args:
+            views: each uint8, ``(size_px, size_px, 3)``, RGB; no more of them than the largest bucket.
+        """
+        ...
+
+    def encode(self, staged: Staged) -> NDArray[np.float32]:
         """Cosine of every view to every label.
 
         Args:
-            pixels: uint8, ``(views, size_px, size_px, 3)``, RGB.
+            staged: what :meth:`stage` returned, to be used once; or views as one array, uint8,
+                ``(views, size_px, size_px, 3)``, which are staged first.
 
         Returns:
             float32, ``(views, labels)``, each in -1..1.
+
+        Raises:
+            DeviceMemoryError: so many views do not fit into the device's memory.
         """
         ...
+
+
+def measure_buckets(run_pass: Callable[[int], object], max_batch_views: int, max_pass_s: float) -> dict[int, float]:
+    """What :meth:`Engine.warm_up` returns and raises, where ``run_pass`` runs a pass of so many views."""
+    seconds: dict[int, float] = {}
+    for bucket in buckets(max_batch_views):
+        try:
+            pass_s = min(_time(run_pass, bucket) for _ in range(_WARM_UP_PASSES))
+        except DeviceMemoryError as error:
+            if not seconds:
+                raise ModelError(f"not even one view fits into the device's memory: {error}") from error
+            break
+        if pass_s > max_pass_s and seconds:
+            break
+        seconds[bucket] = pass_s
+    return seconds
+
+
+def _time(run_pass: Callable[[int], object], bucket: int) -> float:
+    start_s = time.perf_counter()
+    run_pass(bucket)
+    return time.perf_counter() - start_s
 
 
 def buckets(max_batch_views: int) -> list[int]:

@@ -32,8 +32,14 @@ class FakeEngine:
         """See :class:`~serve_app.clip.engine.Engine`; a pass costs next to nothing."""
         return {bucket: min(1e-4, max_pass_s) for bucket in buckets(max_batch_views)}
 
-    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    stages_ahead = False
+
+    def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.clip.engine.Engine`."""
-        means = pixels.mean(axis=(1, 2), dtype=np.float32) / 255
+        return np.stack(views)
+
+    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See :class:`~serve_app.clip.engine.Engine`."""
+        means = staged.mean(axis=(1, 2), dtype=np.float32) / 255
         cosines: NDArray[np.float32] = (means @ self._mixing).clip(-1, 1)
         return cosines

@@ -28,6 +28,8 @@ def open_engine(
 
         return FakeEngine(labels)
     # torch takes seconds and hundreds of megabytes to import, which the fake engine's tests need not pay.
+    from serve_app.clip.accelerator import CudaAccelerator
+    from serve_app.clip.cuda_engine import CudaClipEngine
     from serve_app.clip.device import choose_device, use_cpu_threads
     from serve_app.clip.load import load_model
     from serve_app.clip.torch_engine import ClipEngine
@@ -35,4 +37,7 @@ def open_engine(
     use_cpu_threads(cpu_threads)
     model = load_model(source)
     parameters = sum(weights.numel() for weights in model.network.visual.parameters())
-    return ClipEngine(model, labels, choose_device(device, precision, parameters))
+    chosen = choose_device(device, precision, parameters)
+    if chosen.torch_device.type == "cpu":
+        return ClipEngine(model, labels, chosen.dtype)
+    return CudaClipEngine(model, labels, chosen.dtype, CudaAccelerator(chosen.torch_device))

@@ -1,4 +1,4 @@
-"""What every engine does: the fake one, and open_clip's on a CPU with a tiny model of random weights."""
+"""What every engine does: the fake one, and those of open_clip with a tiny model of random weights, all on the CPU."""
 
 from __future__ import annotations
 
@@ -28,21 +28,41 @@ def make_fake(_: Path) -> Engine:
 
 def make_tiny_clip(folder: Path) -> Engine:
     # Imported here: torch takes seconds, which the fake engine's tests need not pay.
+    from serve_app.clip.open import open_engine
+
+    return open_engine(tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+
+
+def make_tiny_clip_for_an_accelerator(folder: Path) -> Engine:
+    import torch
+
+    from serve_app.clip.accelerator import HostAccelerator
+    from serve_app.clip.cuda_engine import CudaClipEngine
+    from serve_app.clip.load import load_model
+
+    engine = CudaClipEngine(load_model(tiny_model(folder)), LABELS, torch.float32, HostAccelerator())
+    engine.warm_up(8, max_pass_s=1e9)
+    return engine
+
+
+def tiny_model(folder: Path) -> str:
     import open_clip
     import torch
     from safetensors.torch import save_file
-
-    from serve_app.clip.open import open_engine
 
     torch.manual_seed(7)
     network = open_clip.CLIP(**TINY_MODEL)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     config = {"model_cfg": TINY_MODEL, "preprocess_cfg": PREPROCESSING}
     (folder / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
-    return open_engine(str(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+    return str(folder)
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"fake": make_fake, "clip": make_tiny_clip}
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "fake": make_fake,
+    "clip": make_tiny_clip,
+    "clip-for-an-accelerator": make_tiny_clip_for_an_accelerator,
+}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -90,6 +110,19 @@ def test_a_view_scores_the_same_alone_and_in_a_batch(engine: Engine) -> None:
     together = engine.encode(pixels)
     alone = np.concatenate([engine.encode(pixels[index : index + 1]) for index in range(8)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_staged_views_score_as_unstaged_ones_do(engine: Engine) -> None:
+    pixels = views(engine, 5)
+    np.testing.assert_array_equal(engine.encode(engine.stage(list(pixels))), engine.encode(pixels))
+
+
+def test_a_batch_may_be_staged_before_the_one_ahead_of_it_is_encoded(engine: Engine) -> None:
+    batches = [views(engine, 3), views(engine, 5, seed=4)]
+    expected = [engine.encode(batch) for batch in batches]
+    staged = [engine.stage(list(batch)) for batch in batches]
+    for ahead, cosines in zip(staged, expected, strict=True):
+        np.testing.assert_array_equal(engine.encode(ahead), cosines)
 
 
 def test_different_views_score_differently(engine: Engine) -> None:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.clip.device import Device
 from serve_app.clip.load import load_model
 from serve_app.clip.open import open_engine
 from serve_app.clip.torch_engine import ClipEngine
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from tests.unit.clip.conftest import MakeModel
 
 LABELS = ("a red shape", "a blue shape", "a photograph with no shape at all")
-CPU = Device(torch.device("cpu"), torch.float32)
 
 
 def random_views(views: int) -> NDArray[np.uint8]:
@@ -29,7 +27,7 @@ def random_views(views: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def engine(make_model: MakeModel) -> ClipEngine:
-    return ClipEngine(load_model(str(make_model("tiny"))), LABELS, CPU)
+    return ClipEngine(load_model(str(make_model("tiny"))), LABELS, torch.float32)
 
 
 def test_the_cosines_are_those_of_open_clips_own_preprocessing(make_model: MakeModel) -> None:
@@ -42,7 +40,7 @@ def test_the_cosines_are_those_of_open_clips_own_preprocessing(make_model: MakeM
         images = network.eval().encode_image(planes, normalize=True)
         expected = (images @ network.encode_text(tokens, normalize=True).T).numpy()
 
-    cosines = ClipEngine(load_model(str(folder)), LABELS, CPU).encode(pixels)
+    cosines = ClipEngine(load_model(str(folder)), LABELS, torch.float32).encode(pixels)
 
     assert (cosines.shape, cosines.dtype) == ((3, len(LABELS)), np.float32)
     assert np.abs(cosines).max() <= 1 + 1e-6
@@ -63,8 +61,8 @@ def test_views_need_not_be_contiguous(engine: ClipEngine) -> None:
 
 def test_half_precision_stays_close_and_answers_in_float32(make_model: MakeModel) -> None:
     folder, pixels = make_model("tiny"), random_views(2)
-    full = ClipEngine(load_model(str(folder)), LABELS, CPU).encode(pixels)
-    half = ClipEngine(load_model(str(folder)), LABELS, Device(CPU.torch_device, torch.bfloat16)).encode(pixels)
+    full = ClipEngine(load_model(str(folder)), LABELS, torch.float32).encode(pixels)
+    half = ClipEngine(load_model(str(folder)), LABELS, torch.bfloat16).encode(pixels)
     assert half.dtype == np.float32
     np.testing.assert_allclose(half, full, atol=0.05)
 
