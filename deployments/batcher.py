@@ -7,44 +7,33 @@ batches of one (``docs/adr/0003-late-binding-batches.md``). Here nothing is deci
 * an idle service never waits: the first item starts a pass at once;
 * a busy one fills its batches by itself, with all that arrived during the pass, earliest deadline first;
 * what can no longer make its deadline is dropped before a pass, and what could never make it is refused on arrival;
+* live jobs come first: one waits for no more background work than the pass that is running when it arrives;
 * each job has its own outcome: a poisoned item fails its job and no other; a caller that goes away takes its items
   with it.
 
-Not thread-safe: everything runs on one event loop, and only the pass itself may leave it.
+A device with memory of its own has the next batch staged while it computes. That batch is bound early, by just the time
+that staging takes, and only from live jobs: a background batch that is bound could not make way any more.
+
+Not thread-safe: everything runs on one event loop, and only staging and the pass itself may leave it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+from deployments.job_queue import Batch, Job, JobQueue
 from deployments.pass_costs import PassCosts
-from serve_app.domain import Clock, Deadline, DeadlineExceededError, OverloadedError
+from serve_app.domain import Clock, Deadline, DeadlineExceededError, DeviceMemoryError, Lane, OverloadedError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-
-@dataclass(order=True, slots=True)
-class _Job(Generic[Item, Outcome]):
-    """One caller's items. Ordered by deadline, then by arrival."""
-
-    due_s: float
-    arrival: int
-    items: Sequence[Item] = field(compare=False)
-    future: asyncio.Future[list[Outcome]] = field(compare=False)
-    taken: int = field(default=0, compare=False)
-    outcomes: list[Outcome] = field(default_factory=list, compare=False)
-
-    @property
-    def waiting(self) -> int:
-        """Items not yet taken into a pass; none, once the caller has its answer or is gone."""
-        return 0 if self.future.done() else len(self.items) - self.taken
+Staged = Any
+"""What ``stage`` makes of items, and ``run_pass`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +46,46 @@ class BatcherStats:
     refused_jobs: int
 
 
+@dataclass(frozen=True, slots=True)
+class _StagedBatch(Generic[Item, Outcome]):
+    """A batch on its way to the device; ``failure`` is why it did not get there."""
+
+    batch: Batch[Item, Outcome]
+    staged: Staged = None
+    failure: Exception | None = None
+
+
 class Batcher(Generic[Item, Outcome]):
     """Forms batches for one device.
 
-    ``run_pass`` is given up to ``costs.largest_bucket`` items and returns one outcome per item, in order. If it
-    raises, the batch is run again in halves, so that only the item that poisons a pass loses its job.
+    ``run_pass`` is given up to ``costs.largest_bucket`` items, and returns one outcome per item, in order. If it
+    raises, the batch is run again in halves, so that only the item that poisons a pass loses its job; where it was the
+    device's memory that did not suffice, no later batch is larger than a half.
+
+    ``stage``, for a device with memory of its own, is given the items instead, while an earlier pass still runs, and
+    ``run_pass`` then what it returned.
     """
 
     def __init__(
         self,
-        run_pass: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]],
+        run_pass: Callable[[Staged], Awaitable[Sequence[Outcome]]],
         costs: PassCosts,
         max_queued_items: int,
+        stage: Callable[[Sequence[Item]], Awaitable[Staged]] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        """``max_queued_items`` is for each lane."""
         self._run_pass = run_pass
+        self._stage = stage
         self._costs = costs
         self._max_queued_items = max_queued_items
         self._clock = clock
-        self._queue: list[_Job[Item, Outcome]] = []
-        self._arrivals = itertools.count()
+        self._queue: JobQueue[Item, Outcome] = JobQueue()
         self._arrived = asyncio.Event()
         self._device: asyncio.Task[None] | None = None
         self._pass_started_s: float | None = None
         self._pass_expected_s = 0.0
+        self._bound_items = 0
         self._passes = self._items = self._dropped = self._refused = 0
 
     @property
@@ -95,7 +100,16 @@ class Batcher(Generic[Item, Outcome]):
             return 0.0
         return self._clock() - self._pass_started_s - self._pass_expected_s
 
-    async def submit(self, items: Sequence[Item], deadline: Deadline) -> list[Outcome]:
+    def waiting(self, lane: Lane) -> int:
+        """Items of ``lane`` that are bound to no pass yet."""
+        return self._queue.waiting(lane)
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until the device would be free for a live item that arrived now, behind all live ones."""
+        return self._until_free_s() + self._costs.total_s(self._queue.waiting(Lane.LIVE))
+
+    async def submit(self, items: Sequence[Item], deadline: Deadline, lane: Lane = Lane.LIVE) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
 
         Raises:
@@ -105,11 +119,9 @@ class Batcher(Generic[Item, Outcome]):
         """
         if not items:
             return []
-        self._admit(len(items), deadline)
-        job = _Job[Item, Outcome](
-            deadline.at_s, next(self._arrivals), items, asyncio.get_running_loop().create_future()
-        )
-        heapq.heappush(self._queue, job)
+        self._admit(len(items), deadline, lane)
+        job = Job[Item, Outcome](deadline.at_s, items, asyncio.get_running_loop().create_future(), lane)
+        self._queue.put(job)
         self._arrived.set()
         if self._device is None:
             self._device = asyncio.create_task(self._serve_device(), name="batcher")
@@ -117,7 +129,7 @@ class Batcher(Generic[Item, Outcome]):
             return await job.future
         except BaseException:
             # The caller went away, or an item failed: what of this job still waits must not reach the device.
-            self._forget(job)
+            self._queue.remove(job)
             raise
 
     async def close(self) -> None:
@@ -126,101 +138,139 @@ class Batcher(Generic[Item, Outcome]):
             self._device.cancel()
             await asyncio.gather(self._device, return_exceptions=True)
             self._device = None
-        for job in self._queue:
+        for job in self._queue.clear():
             job.future.cancel()
-        self._queue.clear()
 
-    def _admit(self, items: int, deadline: Deadline) -> None:
+    def _admit(self, items: int, deadline: Deadline, lane: Lane) -> None:
         remaining_s = deadline.require("scoring")
-        queued = sum(job.waiting for job in self._queue)
-        ahead = sum(job.waiting for job in self._queue if job.due_s <= deadline.at_s)
-        wait_s = self._pass_remaining_s() + self._costs.total_s(ahead + items)
+        queued = self._queue.waiting(lane)
+        ahead = self._queue.ahead_of(deadline.at_s, lane)
+        wait_s = self._until_free_s() + self._costs.total_s(ahead + items)
         if queued + items > self._max_queued_items or wait_s > remaining_s:
             self._refused += 1
             raise OverloadedError(f"{queued} views wait, about {wait_s:.1f} s of work; {remaining_s:.1f} s are left")
 
-    def _forget(self, job: _Job[Item, Outcome]) -> None:
-        if job in self._queue:
-            self._queue.remove(job)
-            heapq.heapify(self._queue)
+    def _until_free_s(self) -> float:
+        """Seconds until what the device is bound to is done: the running pass, and a batch that is staged for it."""
+        return self._pass_remaining_s() + self._costs.total_s(self._bound_items)
 
     def _pass_remaining_s(self) -> float:
         """How long the running pass will still take. One that is late by x is taken to need x more."""
         return 0.0 if self._pass_started_s is None else abs(self.pass_overdue_s)
 
     async def _serve_device(self) -> None:
-        while True:
-            batch = self._form_batch()
-            if not batch:
-                self._arrived.clear()
-                await self._arrived.wait()
-                # Arrivals of the same turn of the event loop belong into the same batch.
-                await asyncio.sleep(0)
-                continue
-            try:
-                outcomes = await self._run(batch)
-            except asyncio.CancelledError:
-                for job, _ in batch:
-                    job.future.cancel()
-                raise
-            for (job, _), outcome in zip(batch, outcomes, strict=True):
-                self._deliver(job, outcome)
+        ahead: _StagedBatch[Item, Outcome] | None = None
+        running: asyncio.Task[None] | None = None
+        try:
+            while True:
+                current = ahead or await self._next()
+                ahead = None
+                self._bound_items = 0
+                running = asyncio.create_task(self._serve(current))
+                if self._stage is not None:
+                    ahead = await self._next_while(running)
+                await running
+        finally:
+            # Stopped: whoever waits for a batch that is bound learns it.
+            if running is not None:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            if ahead is not None:
+                _cancel(ahead.batch)
 
-    def _form_batch(self) -> list[tuple[_Job[Item, Outcome], Item]]:
-        """The items of the next pass: earliest deadline first, as many as the device does best.
+    async def _next(self) -> _StagedBatch[Item, Outcome]:
+        """The next batch, formed when there is one to form; the device is free."""
+        while True:
+            batch = self._form_batch(tuple(Lane))
+            if batch:
+                return await self._staged(batch)
+            self._arrived.clear()
+            await self._arrived.wait()
+            # Arrivals of the same turn of the event loop belong into the same batch.
+            await asyncio.sleep(0)
+
+    async def _next_while(self, running: asyncio.Task[None]) -> _StagedBatch[Item, Outcome] | None:
+        """The next batch of live jobs, formed as late as its staging allows; none if the pass is over before."""
+        await asyncio.sleep(0)  # the pass begins
+        await asyncio.wait({running}, timeout=max(0.0, self._pass_remaining_s() - self._costs.staging_s))
+        while not running.done():
+            batch = self._form_batch((Lane.LIVE,), self._pass_remaining_s())
+            if batch:
+                self._bound_items = len(batch)
+                return await self._staged(batch)
+            self._arrived.clear()
+            arrival = asyncio.create_task(self._arrived.wait())
+            try:
+                await asyncio.wait({running, arrival}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                arrival.cancel()
+        return None
+
+    async def _staged(self, batch: Batch[Item, Outcome]) -> _StagedBatch[Item, Outcome]:
+        items = [item for _, item in batch]
+        if self._stage is None:
+            return _StagedBatch(batch, items)
+        started_s = self._clock()
+        try:
+            staged = await self._stage(items)
+        except Exception as error:
+            return _StagedBatch(batch, failure=error)
+        except asyncio.CancelledError:
+            _cancel(batch)
+            raise
+        self._costs.observe_staging(self._clock() - started_s)
+        return _StagedBatch(batch, staged)
+
+    def _form_batch(self, lanes: Sequence[Lane], starts_in_s: float = 0.0) -> Batch[Item, Outcome]:
+        """The items of the pass that starts in so many seconds: earliest deadline first, as many as do best together.
 
         Jobs that cannot be finished in time leave the queue here, before any work is spent on them.
         """
-        now_s = self._clock()
-        while self._queue:
-            head = self._queue[0]
-            budget_s = head.due_s - now_s
-            if head.waiting and self._costs.total_s(head.waiting) <= budget_s:
-                return self._take(self._costs.batch_size(sum(job.waiting for job in self._queue), budget_s))
-            heapq.heappop(self._queue)
-            if head.waiting:
-                self._dropped += 1
-                head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left, and scoring takes longer"))
+        starts_s = self._clock() + starts_in_s
+        while (head := self._queue.head(lanes)) is not None:
+            budget_s = head.due_s - starts_s
+            if self._costs.total_s(head.left) <= budget_s:
+                return self._queue.take(self._costs.batch_size(self._queue.waiting(head.lane), budget_s), head.lane)
+            self._queue.remove(head)
+            self._dropped += 1
+            head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left, and scoring takes longer"))
         return []
 
-    def _take(self, size: int) -> list[tuple[_Job[Item, Outcome], Item]]:
-        batch: list[tuple[_Job[Item, Outcome], Item]] = []
-        while len(batch) < size:
-            job = self._queue[0]
-            taken = min(size - len(batch), job.waiting)
-            batch += [(job, item) for item in job.items[job.taken : job.taken + taken]]
-            job.taken += taken
-            if not job.waiting:
-                heapq.heappop(self._queue)
-        return batch
-
-    async def _run(self, batch: Sequence[tuple[_Job[Item, Outcome], Item]]) -> list[Outcome | Exception]:
-        """One outcome per item; an item that fails by itself has its exception as outcome."""
-        self._pass_started_s, self._pass_expected_s = self._clock(), self._costs.pass_s(len(batch))
+    async def _serve(self, current: _StagedBatch[Item, Outcome]) -> None:
         try:
-            outcomes = await self._run_pass([item for _, item in batch])
-            if len(outcomes) != len(batch):
-                raise RuntimeError(f"a pass of {len(batch)} items gave {len(outcomes)} outcomes")
+            outcomes = await self._run(current)
+        except asyncio.CancelledError:
+            _cancel(current.batch)
+            raise
+        for (job, _), outcome in zip(current.batch, outcomes, strict=True):
+            job.deliver(outcome)
+
+    async def _run(self, current: _StagedBatch[Item, Outcome]) -> list[Outcome | Exception]:
+        """One outcome per item; an item that fails by itself has its exception as outcome."""
+        size = len(current.batch)
+        self._pass_started_s, self._pass_expected_s = self._clock(), self._costs.pass_s(size)
+        try:
+            if current.failure is not None:
+                raise current.failure
+            outcomes = await self._run_pass(current.staged)
+            if len(outcomes) != size:
+                raise RuntimeError(f"a pass of {size} items gave {len(outcomes)} outcomes")
         except Exception as error:
-            if len(batch) == 1:
+            if size == 1:
                 return [error]
-            middle = len(batch) // 2
-            return await self._run(batch[:middle]) + await self._run(batch[middle:])
+            if isinstance(error, DeviceMemoryError):
+                self._costs.limit_to(size // 2)
+            halves = (current.batch[: size // 2], current.batch[size // 2 :])
+            return [outcome for half in halves for outcome in await self._run(await self._staged(half))]
         else:
-            self._costs.observe(len(batch), self._clock() - self._pass_started_s)
+            self._costs.observe(size, self._clock() - self._pass_started_s)
             self._passes += 1
-            self._items += len(batch)
+            self._items += size
             return list(outcomes)
         finally:
             self._pass_started_s = None
 
-    @staticmethod
-    def _deliver(job: _Job[Item, Outcome], outcome: Outcome | Exception) -> None:
-        if job.future.done():
-            return
-        if isinstance(outcome, Exception):
-            job.future.set_exception(outcome)
-            return
-        job.outcomes.append(outcome)
-        if len(job.outcomes) == len(job.items):
-            job.future.set_result(job.outcomes)
+
+def _cancel(batch: Batch[Item, Outcome]) -> None:
+    for job, _ in batch:
+        job.future.cancel()

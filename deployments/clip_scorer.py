@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from deployments.batcher import Batcher
 from deployments.logs import log_like_serve
 from deployments.pass_costs import PassCosts
+from serve_app.clip.engine import Staged
 from serve_app.clip.open import open_engine
-from serve_app.domain import Deadline, LabelScores, ModelIdentity, UnavailableError
+from serve_app.domain import Deadline, LabelScores, Lane, ModelIdentity, UnavailableError
 from serve_app.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
@@ -35,10 +36,15 @@ class ClipScorer:
         self._engine = open_engine(settings.source, labels, settings.device, settings.precision, settings.cpu_threads)
         pass_costs_s = self._engine.warm_up(settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE)
         self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
-            self._run_pass, PassCosts(pass_costs_s), settings.max_queued_views
+            self._run_pass,
+            PassCosts(pass_costs_s),
+            settings.max_queued_views,
+            self._stage if self._engine.stages_ahead else None,
         )
-        # One thread: the engine runs one pass at a time, and the event loop stays free to queue and refuse.
+        # One thread each: the engine runs one pass and stages one batch at a time, and the event loop stays free to
+        # queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._staging_thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
         identity = self._engine.identity
         logger.info(
             "model %s is warm, ms per pass by batch size: %s%s",
@@ -51,25 +57,30 @@ class ClipScorer:
         """The model that is loaded and warm."""
         return self._engine.identity
 
-    async def score(self, pixels: NDArray[np.uint8], remaining_s: float) -> LabelScores:
+    async def score(self, pixels: NDArray[np.uint8], lane: Lane, remaining_s: float) -> LabelScores:
         """See :class:`serve_app.domain.Scorer`.
 
         Args:
             pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
+            lane: who waits for it.
             remaining_s: what is left of the request's deadline.
         """
         size_px = self._engine.identity.image_size_px
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size_px, size_px, 3):
             raise UnavailableError(f"views of {size_px} px are wanted, and {pixels.shape} {pixels.dtype} came")
-        rows = await self._batcher.submit(list(pixels), Deadline.after(remaining_s))
+        rows = await self._batcher.submit(list(pixels), Deadline.after(remaining_s), lane)
         return LabelScores(np.stack(rows), self._engine.logit_scale, self._engine.identity)
 
-    async def _run_pass(self, views: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.float32]]:
+    async def _stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:
         loop = asyncio.get_running_loop()
-        return list(await loop.run_in_executor(self._device_thread, self._encode, views))
+        return await loop.run_in_executor(self._staging_thread, self._engine.stage, views)
 
-    def _encode(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        return self._engine.encode(np.stack(views))
+    async def _run_pass(self, staged: Staged) -> Sequence[NDArray[np.float32]]:
+        loop = asyncio.get_running_loop()
+        return list(await loop.run_in_executor(self._device_thread, self._encode, staged))
+
+    def _encode(self, staged: Staged) -> NDArray[np.float32]:
+        return self._engine.encode(staged if self._engine.stages_ahead else np.stack(staged))
 
     def check_health(self) -> None:
         """Called by Serve from time to time; raising has this replica replaced."""

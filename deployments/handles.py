@@ -19,6 +19,7 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     LabelScores,
+    Lane,
     ModelIdentity,
     OverloadedError,
     PictwardenError,
@@ -37,9 +38,9 @@ class PreprocessorHandle:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
         """See the port."""
-        views: Views = await _call(self._handle.preprocess, "preprocessing", deadline, body, view_size_px)
+        views: Views = await _call(self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane)
         return views
 
 
@@ -54,9 +55,9 @@ class ScorerHandle:
         identity: ModelIdentity = await _call(self._handle.identify, "the scorer", deadline, pass_remaining=False)
         return identity
 
-    async def score(self, views: Views, deadline: Deadline) -> LabelScores:
+    async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
         """See the port."""
-        scores: LabelScores = await _call(self._handle.score, "scoring", deadline, views.pixels)
+        scores: LabelScores = await _call(self._handle.score, "scoring", deadline, views.pixels, lane)
         return scores
 
 

@@ -32,6 +32,7 @@ class Ingress:
             ScorerHandle(scorer),
             MemoryLedger(settings.ledger.kept_decisions),
             settings.on_unscanned,
+            settings.max_background_pictures,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

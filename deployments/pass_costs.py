@@ -17,6 +17,12 @@ class PassCosts:
         if not seconds_by_bucket or min(seconds_by_bucket) < 1 or min(seconds_by_bucket.values()) <= 0:
             raise ValueError("at least one bucket, with sizes and seconds above zero")
         self._seconds = dict(sorted(seconds_by_bucket.items()))
+        self._staging_s = 0.0
+
+    @property
+    def staging_s(self) -> float:
+        """Seconds that it takes to stage a batch."""
+        return self._staging_s
 
     @property
     def largest_bucket(self) -> int:
@@ -56,3 +62,12 @@ class PassCosts:
         """Learn from a pass of ``items`` that took ``seconds``."""
         bucket = self.bucket_for(items)
         self._seconds[bucket] += _NEWEST_WEIGHT * (seconds - self._seconds[bucket])
+
+    def observe_staging(self, seconds: float) -> None:
+        """Learn from the staging of a batch that took ``seconds``."""
+        self._staging_s += _NEWEST_WEIGHT * (seconds - self._staging_s)
+
+    def limit_to(self, items: int) -> None:
+        """Run no pass of more than ``items`` any more; the smallest bucket always stays."""
+        smallest = min(self._seconds)
+        self._seconds = {bucket: seconds for bucket, seconds in self._seconds.items() if bucket <= max(items, smallest)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ray
 
 from deployments.logs import log_like_serve
-from serve_app.domain import Deadline, Views
+from serve_app.domain import Deadline, Lane, Views
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
 
@@ -19,9 +19,9 @@ class Preprocessor:
         require_decoders()
         self._workers = DecodeWorkers(limits, workers or _assigned_cores())
 
-    async def preprocess(self, body: bytes, view_size_px: int, remaining_s: float) -> Views:
+    async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, remaining_s: float) -> Views:
         """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline."""
-        return await self._workers.preprocess(body, view_size_px, Deadline.after(remaining_s))
+        return await self._workers.preprocess(body, view_size_px, Deadline.after(remaining_s), lane)
 
     def check_health(self) -> None:
         """Called by Serve from time to time; raising has this replica replaced."""

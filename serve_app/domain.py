@@ -18,6 +18,7 @@ Errors
     |       |-- DeadlineExceededError
     |       |-- OverloadedError
     |       `-- UnavailableError
+    |           `-- DeviceMemoryError
     |-- RequestError                   the request itself is wrong; there was no picture to look at
     |   |-- EmptyBodyError
     |   |-- MalformedRequestError
@@ -73,6 +74,21 @@ class UnscannedReason(enum.StrEnum):
     DEADLINE = "deadline"
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
+
+
+class Lane(enum.StrEnum):
+    """Who waits for the answer: an uploader, who is served first, or work that can be done later.
+
+    A picture in the background lane never delays a live one by more than the one pass, or the one decode, that is
+    already running.
+    """
+
+    LIVE = "live"
+    BACKGROUND = "background"
+
+
+LANE_HEADER = "X-Pictwarden-Lane"
+"""HTTP header that names the lane. pict-rs sends none, and is live."""
 
 
 class OnUnscanned(enum.StrEnum):
@@ -134,6 +150,10 @@ class UnavailableError(NotScannedError):
     """A stage is not there: it died, it is starting, or it failed in a way that is our fault."""
 
     reason = UnscannedReason.UNAVAILABLE
+
+
+class DeviceMemoryError(UnavailableError):
+    """A pass does not fit into the device's memory; one with fewer views may."""
 
 
 class RequestError(PictwardenError):
@@ -305,7 +325,7 @@ class Decision:
 class Preprocessor(Protocol):
     """Bytes of media to views of the model's size."""
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
         """Sniff, decode under limits, sample frames, cut square views of ``view_size_px``.
 
         Raises:
@@ -325,7 +345,7 @@ class Scorer(Protocol):
         """
         ...
 
-    async def score(self, views: Views, deadline: Deadline) -> LabelScores:
+    async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
         """The similarity of every view to every label of the policy.
 
         Raises:

@@ -13,11 +13,13 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from serve_app.background import BackgroundGate
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     Decision,
     Examination,
+    Lane,
     Ledger,
     ModelIdentity,
     OnUnscanned,
@@ -42,6 +44,7 @@ class Moderator:
         scorer: Scorer,
         ledger: Ledger,
         on_unscanned: OnUnscanned,
+        max_background_pictures: int = 1,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.policy = policy
@@ -49,6 +52,7 @@ class Moderator:
         self._scorer = scorer
         self._ledger = ledger
         self._on_unscanned = on_unscanned
+        self._background = BackgroundGate(max_background_pictures)
         self._wall_clock = wall_clock
         self._identity: ModelIdentity | None = None
         self._last_heard_of: ModelIdentity | None = None
@@ -74,7 +78,7 @@ class Moderator:
         self.policy.require_model(identity)
         self._identity = self._last_heard_of = identity
 
-    async def moderate(self, body: bytes, request_id: str, deadline: Deadline) -> Decision:
+    async def moderate(self, body: bytes, request_id: str, deadline: Deadline, lane: Lane = Lane.LIVE) -> Decision:
         """Look at ``body`` and decide, within the deadline; the decision is recorded before this returns."""
         started_s = deadline.clock()
         sha256 = hashlib.sha256(body).hexdigest()
@@ -83,7 +87,7 @@ class Moderator:
         model: ModelIdentity | None = None
         try:
             async with _until(deadline, "looking"):
-                outcome, model = await self._recall(sha256) or await self._examine(body, deadline)
+                outcome, model = await self._recall(sha256) or await self._examine_in(lane, body, deadline)
         except UnscannedError as error:
             outcome = error
         except Exception:
@@ -114,11 +118,17 @@ class Moderator:
         earlier = await self._ledger.find(sha256, self._identity.digest, self.policy.digest)
         return (earlier.outcome, earlier.model) if earlier and isinstance(earlier.outcome, Examination) else None
 
-    async def _examine(self, body: bytes, deadline: Deadline) -> tuple[Examination, ModelIdentity]:
+    async def _examine_in(self, lane: Lane, body: bytes, deadline: Deadline) -> tuple[Examination, ModelIdentity]:
+        if lane is Lane.LIVE:
+            return await self._examine(body, deadline, lane)
+        async with self._background.through():
+            return await self._examine(body, deadline, lane)
+
+    async def _examine(self, body: bytes, deadline: Deadline, lane: Lane) -> tuple[Examination, ModelIdentity]:
         identity = self._identity or await self.ready(deadline)
-        views = await self._preprocessor.preprocess(body, identity.image_size_px, deadline)
+        views = await self._preprocessor.preprocess(body, identity.image_size_px, deadline, lane)
         try:
-            scores = await self._scorer.score(views, deadline)
+            scores = await self._scorer.score(views, deadline, lane)
         except UnavailableError:
             # The scorer that comes back may hold another model: ask again before the next picture.
             self._identity = None

@@ -68,6 +68,7 @@ class Settings(_Section):
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
     retry_after_s: Annotated[int, Field(ge=1)] = 30
+    max_background_pictures: Annotated[int, Field(ge=1)] = 2
     limits: LimitSettings = LimitSettings()
     authentication: AuthenticationSettings = AuthenticationSettings()
     ledger: LedgerSettings = LedgerSettings()

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from serve_app.cli.connection import URL_ENV, known_url
 from serve_app.cli.report import scan_table, summary
 from serve_app.cli.scanning import Scan, pictures_in, scan_all
-from serve_app.domain import PolicyError
+from serve_app.domain import Lane, PolicyError
 from serve_app.policy import load_policy
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ask a running Pictwarden; check its policies.")
@@ -39,6 +39,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="Pictures sent at once.")] = 4,
+    background: Annotated[bool, typer.Option("--background", help="Let uploads go first; for large folders.")] = False,
 ) -> None:
     """Send pictures to a running service and show what it says.
 
@@ -58,7 +59,7 @@ def check(
     if not pictures:
         errors.print("no files found there", style="red")
         raise typer.Exit(ExitCode.ERRORS)
-    scans = _scan_with_progress(scan_url, pictures, at_once, errors)
+    scans = _scan_with_progress(scan_url, pictures, at_once, Lane.BACKGROUND if background else Lane.LIVE, errors)
     if as_json:
         for each in scans:
             typer.echo(json.dumps(each.as_dict()))
@@ -81,10 +82,10 @@ def policy_check(
     typer.echo(f"{policy}: {len(policy.concepts)} concepts, {rules} rule{'s' * (rules != 1)}, for model {policy.model}")
 
 
-def _scan_with_progress(url: str, pictures: list[Path], at_once: int, console: Console) -> list[Scan]:
+def _scan_with_progress(url: str, pictures: list[Path], at_once: int, lane: Lane, console: Console) -> list[Scan]:
     columns = (TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        scans = list(progress.track(scan_all(url, pictures, at_once), total=len(pictures)))
+        scans = list(progress.track(scan_all(url, pictures, at_once, lane), total=len(pictures)))
     order = {str(picture): place for place, picture in enumerate(pictures)}
     return sorted(scans, key=lambda each: order[each.picture])
 

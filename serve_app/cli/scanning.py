@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from serve_app.domain import LANE_HEADER, Lane
+
 # The service answers within its own deadline; this only ends a wait for something that is not the service.
 _CLIENT_TIMEOUT_S = 30.0
 
@@ -69,13 +71,13 @@ def _is_hidden(file: Path) -> bool:
     return any(part.startswith(".") for part in file.parts)
 
 
-def scan_all(url: str, pictures: Iterable[Path], at_once: int) -> Iterator[Scan]:
+def scan_all(url: str, pictures: Iterable[Path], at_once: int, lane: Lane = Lane.LIVE) -> Iterator[Scan]:
     """The answers, as they come."""
     with (
         httpx.Client(timeout=_CLIENT_TIMEOUT_S, trust_env=not _is_loopback(url)) as client,
         ThreadPoolExecutor(at_once) as threads,
     ):
-        for future in as_completed([threads.submit(scan, client, url, picture) for picture in pictures]):
+        for future in as_completed([threads.submit(scan, client, url, picture, lane) for picture in pictures]):
             yield future.result()
 
 
@@ -87,13 +89,15 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-def scan(client: httpx.Client, url: str, picture: Path) -> Scan:
+def scan(client: httpx.Client, url: str, picture: Path, lane: Lane = Lane.LIVE) -> Scan:
     """Send one picture. What goes wrong on the way is an answer too, with the reason ``no_answer``."""
     started_s = time.perf_counter()
     status, fields = None, {}
     try:
         body = picture.read_bytes()
-        response = client.post(url, content=body, headers={"Content-Type": "application/octet-stream"})
+        response = client.post(
+            url, content=body, headers={"Content-Type": "application/octet-stream", LANE_HEADER: lane}
+        )
         status, fields = response.status_code, _fields(response)
         if "reason" not in fields:
             fields = {"reason": "no_answer", "message": f"{url.rsplit('/', 1)[0]} answered, and is not Pictwarden"}

@@ -12,8 +12,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from serve_app.domain import (
+    LANE_HEADER,
     ConfigurationError,
     Deadline,
+    Lane,
+    MalformedRequestError,
     NotScannedError,
     RequestError,
     UnscannedError,
@@ -76,6 +79,7 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
         try:
             client_host = request.client.host if request.client else None
             authenticator.require(secret, request.headers.get("authorization"), client_host)
+            lane = _lane(request.headers.get(LANE_HEADER))
             body = await read_body(request, settings.limits.max_body_bytes, arrival.deadline)
         except (RequestError, UnscannedError) as error:
             status, answer = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
@@ -84,7 +88,7 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
             # The rest of the body is not read; a connection with half a request on it cannot be used again.
             response.headers["Connection"] = "close"
             return response
-        decision = await moderator.moderate(body, arrival.request_id, arrival.deadline)
+        decision = await moderator.moderate(body, arrival.request_id, arrival.deadline, lane)
         status, answer = answer_for_decision(decision, arrival.elapsed_ms)
         return _response(status, answer, settings.retry_after_s)
 
@@ -98,7 +102,16 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
     documented: dict[int | str, dict[str, Any]] = {
         status: {"model": Answer, "description": text} for status, text in _STATUS_TEXTS.items()
     }
-    scan_body = {"requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
+    lane_header = {
+        "name": LANE_HEADER,
+        "in": "header",
+        "schema": {"enum": list(Lane), "default": Lane.LIVE},
+        "description": "background: work that can be done later, and never delays an upload",
+    }
+    scan_body = {
+        "parameters": [lane_header],
+        "requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+    }
     for path, endpoint in ((f"{SCAN_PATH}/{{secret}}", scan_by_path), (SCAN_PATH, scan)):
         app.post(
             path,
@@ -131,6 +144,13 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
         return _response(status, answer, settings.retry_after_s)
 
     return app
+
+
+def _lane(told: str | None) -> Lane:
+    try:
+        return Lane(told.strip().lower()) if told else Lane.LIVE
+    except ValueError:
+        raise MalformedRequestError(f"{LANE_HEADER} is {' or '.join(Lane)}") from None
 
 
 def _response(status: int, answer: Answer, retry_after_s: int) -> Response:

@@ -11,10 +11,19 @@ import pickle
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
-from serve_app.domain import Deadline, DeadlineExceededError, UnavailableError, UndecodableError, UnscannedError, Views
+from serve_app.domain import (
+    Deadline,
+    DeadlineExceededError,
+    Lane,
+    UnavailableError,
+    UndecodableError,
+    UnscannedError,
+    Views,
+)
 from serve_app.media.hostile import STRIKES, HostileBytes
 from serve_app.media.limits import MediaLimits
 from serve_app.media.preprocess import preprocess
+from serve_app.media.turns import Turns
 from serve_app.media.worker import Decode
 from serve_app.media.worker_process import WorkerLostError, WorkerProcess
 
@@ -35,7 +44,7 @@ class DecodeWorkers:
         self._limits = limits
         self._setup = pickle.dumps((decode, limits))
         self._hostile = HostileBytes()
-        self._idle: asyncio.LifoQueue[WorkerProcess | None] = asyncio.LifoQueue()  # None: closed, to whoever waits
+        self._idle: Turns[WorkerProcess] = Turns()
         self._asked: set[WorkerProcess] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._failed_starts = 0
@@ -44,7 +53,7 @@ class DecodeWorkers:
         try:
             for worker in self._workers:
                 worker.wait_ready()
-                self._idle.put_nowait(worker)
+                self._idle.put(worker)
         except BaseException:
             self.close()
             raise
@@ -58,7 +67,7 @@ class DecodeWorkers:
     def close(self) -> None:
         """Kill all workers. Who waits for one is answered that decoding is not there."""
         self._closed = True
-        self._idle.put_nowait(None)
+        self._idle.close()
         workers = tuple(self._workers)
         for worker in workers:
             worker.kill()
@@ -80,7 +89,7 @@ class DecodeWorkers:
         if self._closed or (self._failed_starts and not self.pids()):
             raise UnavailableError("there are no decode workers, and none can be started")
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
         """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
 
         Raises:
@@ -91,7 +100,7 @@ class DecodeWorkers:
         for _ in range(STRIKES):
             if body in self._hostile:
                 break
-            worker = await self._take_idle(deadline)
+            worker = await self._take_idle(deadline, lane)
             decode = self._run(self._decode_on(worker, body, view_size_px, deadline))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
@@ -104,14 +113,10 @@ class DecodeWorkers:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes have killed the processes that decoded them")
 
-    async def _take_idle(self, deadline: Deadline) -> WorkerProcess:
+    async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
         try:
             async with asyncio.timeout(deadline.require("decoding")):
-                while not self._closed:
-                    worker = await self._idle.get()
-                    if worker is None:
-                        self._idle.put_nowait(None)  # for the next who waits
-                        break
+                while (worker := await self._idle.get(lane)) is not None:
                     if worker.is_alive:
                         self._asked.add(worker)
                         return worker
@@ -149,7 +154,7 @@ class DecodeWorkers:
     def _give_back(self, worker: WorkerProcess, comes_back: bool) -> None:
         self._asked.discard(worker)
         if comes_back and not self._closed:
-            self._idle.put_nowait(worker)
+            self._idle.put(worker)
         else:
             worker.kill()
             self._run(self._replace(worker))
@@ -167,7 +172,7 @@ class DecodeWorkers:
                 await asyncio.sleep(min(self._failed_starts, 10))
             else:
                 self._failed_starts = 0
-                self._idle.put_nowait(worker)
+                self._idle.put(worker)
                 return
 
     def _start(self) -> WorkerProcess:

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from serve_app.clip.fake import FakeEngine
-from serve_app.domain import Deadline, Decision, LabelScores, ModelIdentity, Views
+from serve_app.domain import Deadline, Decision, LabelScores, Lane, ModelIdentity, Views
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
@@ -47,11 +47,13 @@ class Port:
     fault: BaseException | None = None
     hangs: bool = False
     calls: int = 0
+    lanes: list[Lane] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def enter(self) -> None:
+    async def enter(self, lane: Lane = Lane.LIVE) -> None:
         self.calls += 1
+        self.lanes.append(lane)
         self.entered.set()
         if self.hangs:
             await self.release.wait()
@@ -63,8 +65,8 @@ class Port:
 class InProcessPreprocessor(Port):
     limits: MediaLimits = field(default_factory=lambda: MediaLimits(max_pixels=1_000_000))
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
-        await self.enter()
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
+        await self.enter(lane)
         return preprocess(body, view_size_px, self.limits, deadline)
 
 
@@ -80,8 +82,8 @@ class InProcessScorer(Port):
             raise self.asleep
         return self.engine.identity
 
-    async def score(self, views: Views, deadline: Deadline) -> LabelScores:
-        await self.enter()
+    async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
+        await self.enter(lane)
         return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity)
 
 

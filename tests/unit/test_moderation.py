@@ -21,6 +21,7 @@ from serve_app.domain import (
     Decision,
     Examination,
     LabelScores,
+    Lane,
     ModelIdentity,
     OnUnscanned,
     OverloadedError,
@@ -85,7 +86,12 @@ async def test_a_decision_says_all_there_is_to_say(
 async def test_time_is_read_from_the_clocks_that_were_given(service: Service, draw: Callable[..., bytes]) -> None:
     at = datetime(2025, 1, 31, 12, tzinfo=UTC)
     moderator = Moderator(
-        service.policy, service.preprocessor, service.scorer, service.ledger, OnUnscanned.REJECT, lambda: at
+        service.policy,
+        service.preprocessor,
+        service.scorer,
+        service.ledger,
+        OnUnscanned.REJECT,
+        wall_clock=lambda: at,
     )
     ticks = iter(range(1000))
     decision = await moderator.moderate(draw(), "r-1", Deadline(10_000.0, lambda: next(ticks)))
@@ -188,7 +194,7 @@ async def test_a_scorer_that_is_not_there_yet_makes_a_picture_unscanned(
 async def test_scores_that_are_no_numbers_are_no_judgement(
     service: Service, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def score(views: Views, _: Deadline) -> LabelScores:
+    async def score(views: Views, _: Deadline, __: Lane) -> LabelScores:
         cosines = service.scorer.engine.encode(views.pixels) * float("nan")
         return LabelScores(cosines, 100.0, service.scorer.engine.identity)
 
@@ -251,10 +257,10 @@ class Failing:
     async def identify(self, _: Deadline) -> ModelIdentity:
         return ModelIdentity("fake", "0" * 64, 8)
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane) -> Views:
         raise self._error
 
-    async def score(self, views: Views, deadline: Deadline) -> LabelScores:
+    async def score(self, views: Views, deadline: Deadline, lane: Lane) -> LabelScores:
         raise self._error
 
 
@@ -409,3 +415,51 @@ async def test_the_notice_stays_while_the_scorer_is_away(
         for _ in range(2):
             await service.moderator.moderate(draw(), "r-1", in_time())
     assert [FAKE_NOTICE in record.getMessage() for record in caplog.records] == [True, True]
+
+
+# Lanes
+
+
+async def test_the_lane_reaches_both_ports(service: Service, draw: Callable[..., bytes]) -> None:
+    await service.moderator.moderate(draw(), "r-1", in_time())
+    await service.moderator.moderate(draw(RED), "r-2", in_time(), Lane.BACKGROUND)
+    assert service.preprocessor.lanes == service.scorer.lanes == [Lane.LIVE, Lane.BACKGROUND]
+
+
+async def test_only_so_many_background_pictures_are_looked_at_at_once_and_live_ones_pass_them(
+    make_service: Callable[..., Service], draw: Callable[..., bytes]
+) -> None:
+    service = make_service(max_background_pictures=1)
+    service.scorer.hangs = True
+    in_background = [
+        asyncio.create_task(
+            service.moderator.moderate(draw("white", (16, 17 + n)), f"b-{n}", in_time(), Lane.BACKGROUND)
+        )
+        for n in range(6)
+    ]
+    # One is looked at, four wait, and the sixth is told at once that there is no room.
+    refused = await in_background[5]
+    assert refused.outcome is UnscannedReason.OVERLOADED
+    await service.scorer.entered.wait()
+    live = asyncio.create_task(service.moderator.moderate(draw("white", (16, 40)), "live", in_time()))
+    service.scorer.entered.clear()
+    await service.scorer.entered.wait()
+    assert service.scorer.lanes == [Lane.BACKGROUND, Lane.LIVE]
+    service.scorer.release.set()
+    decisions = await asyncio.gather(live, *in_background[:5])
+    assert all(isinstance(each.outcome, Examination) for each in decisions)
+
+
+async def test_a_background_caller_that_goes_away_gives_its_turn_back(
+    make_service: Callable[..., Service], draw: Callable[..., bytes]
+) -> None:
+    service = make_service(max_background_pictures=1)
+    service.scorer.hangs = True
+    gone = asyncio.create_task(service.moderator.moderate(draw(), "gone", in_time(), Lane.BACKGROUND))
+    await service.scorer.entered.wait()
+    next_one = asyncio.create_task(
+        service.moderator.moderate(draw("white", (16, 20)), "next", in_time(), Lane.BACKGROUND)
+    )
+    gone.cancel()
+    service.scorer.release.set()
+    assert isinstance((await next_one).outcome, Examination)

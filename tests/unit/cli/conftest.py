@@ -39,6 +39,7 @@ class StandIn:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.paths: set[str] = set()
+        self.lanes: set[str | None] = set()
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +47,7 @@ class StandIn:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 stand_in.bodies.append(body)
                 stand_in.paths.add(self.path)
+                stand_in.lanes.add(self.headers["X-Pictwarden-Lane"])
                 if body.startswith(b"html"):
                     self._answer(200, b"<!doctype html><title>It works</title>", "text/html")
                     return

@@ -182,3 +182,10 @@ def test_without_a_picture_the_usage_is_shown(folder: Path) -> None:
     result = check()
     assert result.exit_code == 2
     assert "Usage" in result.stderr
+
+
+@pytest.mark.parametrize(("options", "lane"), [([], "live"), (["--background"], "background")])
+def test_the_lane_is_told_to_the_service(service: StandIn, folder: Path, options: list[str], lane: str) -> None:
+    picture = write(folder / "a.png", "accept")
+    assert check("--url", service.url, *options, picture).exit_code == 0
+    assert service.lanes == {lane}

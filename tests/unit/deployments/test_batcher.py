@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deployments.batcher import Batcher
 from deployments.pass_costs import PassCosts
-from serve_app.domain import Deadline, DeadlineExceededError, OverloadedError
+from serve_app.domain import Deadline, DeadlineExceededError, DeviceMemoryError, Lane, OverloadedError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
@@ -36,6 +38,10 @@ class Device:
             if isinstance(item, Exception):
                 raise item
         return [f"seen {item}" for item in items]
+
+    @property
+    def is_busy(self):
+        return bool(self._ends) and not self._ends[-1].done()
 
     async def end_pass(self, seconds=PASS_S):
         await settle()
@@ -69,8 +75,8 @@ async def batcher(device, clock):
 
 @pytest.fixture
 def submit(batcher, clock):
-    def start(*items, within_s=8.0):
-        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock)))
+    def start(*items, within_s=8.0, lane=Lane.LIVE):
+        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane))
 
     return start
 
@@ -259,4 +265,213 @@ async def test_the_costs_follow_what_passes_really_take(device, clock):
         await task
     assert costs.pass_s(1) == pytest.approx(0.5, rel=0.01)
     assert batcher.stats.passes == batcher.stats.items == 30
+    await batcher.close()
+
+
+# Lanes
+
+
+async def test_a_live_item_waits_for_no_more_background_work_than_the_running_pass(submit, device):
+    for item in "abc":
+        submit(item, lane=Lane.BACKGROUND)
+    await settle()
+    later = submit("d", lane=Lane.BACKGROUND)
+    live = submit("live")
+    await device.end_pass()
+    assert device.passes == [["a", "b", "c"], ["live"]]
+    await device.end_pass()
+    assert live.result() == ["seen live"]
+    assert device.passes[2] == ["d"]
+    await device.end_pass()
+    assert later.result() == ["seen d"]
+
+
+async def test_background_work_is_admitted_behind_all_live_work(submit, device):
+    submit("running")
+    await settle()
+    for _ in range(3):
+        submit(*range(8))
+    await settle()
+    # The running pass, three of live items and its own are 0.5 s.
+    with pytest.raises(OverloadedError):
+        await submit("too late", lane=Lane.BACKGROUND, within_s=0.45)
+    assert not submit("in time", lane=Lane.BACKGROUND, within_s=0.55).done()
+
+
+async def test_background_work_does_not_take_the_room_of_live_work(submit, device, batcher):
+    submit(*range(8), lane=Lane.BACKGROUND)
+    await settle()
+    for _ in range(12):
+        submit(*range(8), lane=Lane.BACKGROUND)
+    await settle()
+    with pytest.raises(OverloadedError, match="96 views wait"):
+        await submit(*range(8), lane=Lane.BACKGROUND)
+    assert batcher.predicted_wait_s == pytest.approx(PASS_S), "a live item waits for the running pass alone"
+    live = submit("live")
+    await device.end_pass()
+    await device.end_pass()
+    assert live.result() == ["seen live"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["live", "background", "end"]), st.integers(1, 9), st.floats(0.05, 8.0)),
+        min_size=1,
+        max_size=40,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_live_item_ever_waits_for_two_background_passes(steps):
+    async def play():
+        clock = Clock()
+        device = Device(clock)
+        batcher = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+        live_since: int | None = None
+        tasks = []
+        for number, (step, size, within_s) in enumerate(steps):
+            if step == "end":
+                if device.is_busy:
+                    await device.end_pass()
+            else:
+                lane = Lane(step)
+                items = [(lane, number, index) for index in range(size)]
+                tasks.append(asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane)))
+                await settle()
+            is_live_waiting = batcher.waiting(Lane.LIVE) > 0
+            if not is_live_waiting:
+                live_since = None
+            elif live_since is None:
+                live_since = len(device.passes)
+            else:
+                begun_since = device.passes[live_since:]
+                assert all(lane is Lane.LIVE for items in begun_since for lane, _, _ in items)
+        await batcher.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+# A device with memory of its own
+
+
+@pytest.fixture
+async def staging(device, clock):
+    """Submits to a batcher that stages; what it staged, in order."""
+    staged = []
+
+    async def stage(items):
+        if any(isinstance(item, OSError) for item in items):
+            raise next(item for item in items if isinstance(item, OSError))
+        staged.append(list(items))
+        return items
+
+    costs = PassCosts(FLAT)
+    for _ in range(50):
+        costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
+    batcher = Batcher(device.run_pass, costs, max_queued_items=100, stage=stage, clock=clock)
+
+    def start(*items, within_s=8.0, lane=Lane.LIVE):
+        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane))
+
+    start.staged = staged
+    start.batcher = batcher
+    yield start
+    await batcher.close()
+
+
+async def test_the_next_batch_is_staged_while_a_pass_runs(staging, device):
+    jobs = [staging("a")]
+    await settle()
+    jobs.append(staging("b"))
+    await settle()
+    assert device.passes == [["a"]]
+    assert staging.staged == [["a"], ["b"]]
+    for _ in range(2):
+        await device.end_pass()
+    assert [job.result() for job in jobs] == [["seen a"], ["seen b"]]
+
+
+async def test_no_third_batch_is_bound(staging, device):
+    jobs = [staging("a")]
+    await settle()
+    for item in "bcd":
+        jobs.append(staging(item))
+        await settle()
+    assert staging.staged == [["a"], ["b"]]
+    await device.end_pass()
+    assert device.passes[1:] == [["b"]]
+    assert staging.staged[2:] == [["c", "d"]]
+    for _ in range(2):
+        await device.end_pass()
+    assert [job.result() for job in jobs] == [[f"seen {item}"] for item in "abcd"]
+
+
+async def test_background_work_is_not_staged_ahead_since_it_could_not_make_way(staging, device):
+    staging("a", lane=Lane.BACKGROUND)
+    await settle()
+    staging("b", lane=Lane.BACKGROUND)
+    await settle()
+    assert staging.staged == [["a"]]
+    live = staging("live")
+    await settle()
+    await device.end_pass()
+    assert device.passes == [["a"], ["live"]]
+    await device.end_pass()
+    assert live.result() == ["seen live"]
+
+
+async def test_what_cannot_be_staged_fails_alone(staging, device):
+    jobs = [staging("good"), staging(OSError("no room")), staging("other")]
+    for _ in range(6):
+        await settle()
+        if device.is_busy:
+            await device.end_pass()
+    assert [job.result() for job in (jobs[0], jobs[2])] == [["seen good"], ["seen other"]]
+    with pytest.raises(OSError, match="no room"):
+        await jobs[1]
+    again = staging("again")
+    await device.end_pass()
+    assert again.result() == ["seen again"]
+
+
+async def test_closing_cancels_what_is_staged(staging, device):
+    running = staging("running")
+    await settle()
+    bound = staging("bound")
+    await settle()
+    await staging.batcher.close()
+    await settle()
+    assert running.cancelled()
+    assert bound.cancelled()
+
+
+# A device whose memory does not suffice
+
+
+async def test_out_of_memory_halves_the_batch_and_goes_on_with_smaller_ones(clock):
+    sizes = []
+
+    async def run_pass(items):
+        sizes.append(len(items))
+        if len(items) > 3:
+            raise DeviceMemoryError("full")
+        return list(items)
+
+    costs = PassCosts(FLAT)
+    batcher = Batcher(run_pass, costs, max_queued_items=100, clock=clock)
+    assert await batcher.submit(range(8), Deadline.after(8.0, clock)) == list(range(8))
+    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+    assert costs.largest_bucket == 2
+    assert await batcher.submit(range(4), Deadline.after(8.0, clock)) == list(range(4))
+    assert sizes[7:] == [2, 2]
+    await batcher.close()
+
+
+async def test_one_view_that_does_not_fit_fails_its_job(clock):
+    async def run_pass(items):
+        raise DeviceMemoryError("full")
+
+    batcher = Batcher(run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+    with pytest.raises(DeviceMemoryError):
+        await batcher.submit(["a"], Deadline.after(8.0, clock))
     await batcher.close()

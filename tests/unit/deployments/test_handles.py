@@ -10,6 +10,7 @@ from deployments.handles import PreprocessorHandle, ScorerHandle
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
+    Lane,
     OverloadedError,
     UnavailableError,
     UndecodableError,
@@ -67,8 +68,8 @@ def within(seconds=5.0):
 async def test_the_value_comes_through_and_the_replica_is_told_what_is_left():
     handle = Handle("views")
     assert await PreprocessorHandle(handle).preprocess(b"bytes", 224, within(5.0)) == "views"
-    body, size_px, remaining_s = handle.preprocess.calls[0]
-    assert (body, size_px) == (b"bytes", 224)
+    body, size_px, lane, remaining_s = handle.preprocess.calls[0]
+    assert (body, size_px, lane) == (b"bytes", 224, Lane.LIVE)
     assert 4.0 < remaining_s <= 5.0
 
 

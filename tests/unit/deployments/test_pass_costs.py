@@ -65,3 +65,19 @@ def test_what_fits_in_time_can_always_start(seconds, waiting):
     """The batcher relies on it: a job whose total fits its budget is given a pass, so that it cannot spin."""
     costs = PassCosts(seconds)
     assert costs.batch_size(waiting, costs.total_s(waiting)) >= 1
+
+
+def test_a_limit_leaves_the_buckets_up_to_it_and_the_smallest_always():
+    costs = PassCosts({1: 0.1, 2: 0.1, 4: 0.1, 8: 0.1})
+    costs.limit_to(5)
+    assert costs.largest_bucket == 4
+    costs.limit_to(0)
+    assert costs.largest_bucket == 1
+
+
+def test_staging_is_learnt():
+    costs = PassCosts({1: 0.1})
+    assert costs.staging_s == 0
+    for _ in range(50):
+        costs.observe_staging(0.01)
+    assert costs.staging_s == pytest.approx(0.01, rel=0.01)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deployments.preprocessor import Preprocessor
-from serve_app.domain import Deadline, DeadlineExceededError, TooLargeError, UnavailableError, UnsupportedError
+from serve_app.domain import Deadline, DeadlineExceededError, Lane, TooLargeError, UnavailableError, UnsupportedError
 from serve_app.media import MediaLimits, preprocess
 
 LIMITS = MediaLimits(max_pixels=10_000)
@@ -28,7 +28,10 @@ def drawn(width_px, height_px):
 
 async def test_a_worker_makes_the_same_views_as_the_function(preprocessor):
     body = drawn(120, 40)
-    here, there = preprocess(body, 32, LIMITS, Deadline.after(10)), await preprocessor.preprocess(body, 32, 10.0)
+    here, there = (
+        preprocess(body, 32, LIMITS, Deadline.after(10)),
+        await preprocessor.preprocess(body, 32, Lane.LIVE, 10.0),
+    )
     assert np.array_equal(here.pixels, there.pixels)
     assert here.places == there.places
     assert (here.media_type, here.frames_seen, here.frames_total) == ("image/png", 1, 1)
@@ -45,7 +48,7 @@ async def test_a_worker_makes_the_same_views_as_the_function(preprocessor):
 )
 async def test_what_cannot_be_read_is_told_in_the_words_of_the_domain(preprocessor, body, remaining_s, kind):
     with pytest.raises(kind):
-        await preprocessor.preprocess(body, 32, remaining_s)
+        await preprocessor.preprocess(body, 32, Lane.LIVE, remaining_s)
     preprocessor.check_health()
 
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from serve_app.clip.fake import FAKE_NOTICE, FakeEngine
 from serve_app.domain import (
+    LANE_HEADER,
     DeadlineExceededError,
+    Lane,
     ModelIdentity,
     NotScannedError,
     OverloadedError,
@@ -346,8 +348,28 @@ async def test_the_api_is_described(service: Service) -> None:
         bodies = {str(operation["responses"][status]["content"]["application/json"]) for status in statuses}
         assert len(bodies) == 1, "one shape for all"
         places = [parameter["in"] for parameter in operation.get("parameters", [])]
-        assert places == (["path"] if "{" in path else [])
+        assert places == (["path", "header"] if "{" in path else ["header"])
     assert {"/healthz", "/readyz"} <= described["paths"].keys()
+
+
+# Lanes
+
+
+@pytest.mark.parametrize(
+    ("headers", "lane"),
+    [({}, Lane.LIVE), ({LANE_HEADER: "live"}, Lane.LIVE), ({LANE_HEADER: " Background "}, Lane.BACKGROUND)],
+)
+async def test_a_header_names_the_lane(
+    service: Service, draw: Callable[..., bytes], headers: dict[str, str], lane: Lane
+) -> None:
+    answered(await service.scan(draw(), headers=headers), 200)
+    assert service.scorer.lanes == [lane]
+
+
+async def test_a_lane_that_there_is_not_is_a_malformed_request(service: Service, draw: Callable[..., bytes]) -> None:
+    answer = answered(await service.scan(draw(), headers={LANE_HEADER: "fast"}), 400)
+    assert answer["reason"] == "malformed_request"
+    assert answer["message"] == "X-Pictwarden-Lane is live or background"
 
 
 # Multipart

@@ -1,0 +1,117 @@
+"""What waits for a device: jobs of one caller each, by lane and deadline.
+
+Live jobs come before background ones, and within a lane the earliest deadline comes first. A job's items may go to the
+device in several passes, and a pass may hold items of several jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from serve_app.domain import Lane
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+_arrivals = itertools.count()
+
+
+@dataclass(order=True, slots=True)
+class Job(Generic[Item, Outcome]):
+    """One caller's items. Ordered by deadline, then by arrival."""
+
+    due_s: float
+    items: Sequence[Item] = field(compare=False)
+    future: asyncio.Future[list[Outcome]] = field(compare=False)
+    lane: Lane = field(compare=False)
+    arrival: int = field(default_factory=lambda: next(_arrivals))
+    taken: int = field(default=0, compare=False)
+    outcomes: list[Outcome] = field(default_factory=list, compare=False)
+
+    @property
+    def left(self) -> int:
+        """Items not yet taken into a pass."""
+        return len(self.items) - self.taken
+
+    def deliver(self, outcome: Outcome | Exception) -> None:
+        """The outcome of this job's next item. The first exception is the job's, and so is the last outcome."""
+        if self.future.done():
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+            return
+        self.outcomes.append(outcome)
+        if len(self.outcomes) == len(self.items):
+            self.future.set_result(self.outcomes)
+
+
+Batch = list[tuple[Job[Item, Outcome], Item]]
+"""Items of one pass, each with its job."""
+
+
+class JobQueue(Generic[Item, Outcome]):
+    """The two lanes. What is counted below are items, as those are what a pass takes."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, list[Job[Item, Outcome]]] = {lane: [] for lane in Lane}
+        self._waiting = dict.fromkeys(Lane, 0)
+
+    def put(self, job: Job[Item, Outcome]) -> None:
+        """Let ``job`` wait."""
+        insort(self._lanes[job.lane], job)
+        self._waiting[job.lane] += job.left
+
+    def remove(self, job: Job[Item, Outcome]) -> None:
+        """``job`` waits no longer; nothing happens if it does not."""
+        lane = self._lanes[job.lane]
+        at = bisect_left(lane, job)
+        if at < len(lane) and lane[at] is job:
+            del lane[at]
+            self._waiting[job.lane] -= job.left
+
+    def clear(self) -> list[Job[Item, Outcome]]:
+        """All jobs, which wait no longer."""
+        jobs = [job for lane in self._lanes.values() for job in lane]
+        for job in jobs:
+            self.remove(job)
+        return jobs
+
+    def waiting(self, lane: Lane) -> int:
+        """Items that wait in ``lane``."""
+        return self._waiting[lane]
+
+    def ahead_of(self, due_s: float, lane: Lane) -> int:
+        """Items that a new job of ``lane`` would have to wait for."""
+        # From the end: most of what waits came earlier and is due earlier, so that there is little to look at there.
+        behind = 0
+        for job in reversed(self._lanes[lane]):
+            if job.due_s <= due_s:
+                break
+            behind += job.left
+        live = self._waiting[Lane.LIVE] if lane is Lane.BACKGROUND else 0
+        return live + self._waiting[lane] - behind
+
+    def head(self, lanes: Sequence[Lane]) -> Job[Item, Outcome] | None:
+        """The job that is next, of the first of ``lanes`` in which one waits."""
+        for lane in lanes:
+            while self._lanes[lane]:
+                job = self._lanes[lane][0]
+                if job.left and not job.future.done():
+                    return job
+                self.remove(job)  # taken whole, or its caller has its answer or is gone
+        return None
+
+    def take(self, size: int, lane: Lane) -> Batch[Item, Outcome]:
+        """Up to ``size`` items of ``lane``, the earliest deadlines first."""
+        batch: Batch[Item, Outcome] = []
+        while len(batch) < size and (job := self.head([lane])) is not None:
+            taken = min(size - len(batch), job.left)
+            batch += [(job, item) for item in job.items[job.taken : job.taken + taken]]
+            job.taken += taken
+            self._waiting[lane] -= taken
+        return batch
