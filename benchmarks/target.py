@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from benchmarks.outcomes import Outcome, statuses
 from benchmarks.output import FOLDER
 from serve_app.cli.connection import URL_ENV, known_url
 
@@ -42,6 +43,13 @@ def require_permission(url: str, anywhere: bool, console: Console) -> None:
             soft_wrap=True,
             markup=False,
         )
+        raise typer.Exit(2)
+
+
+def require_goodput(rate_per_s: float, outcomes: Sequence[Outcome], console: Console) -> None:
+    """End the command with exit code 2 if nothing was looked at: a share of no capacity is no load."""
+    if rate_per_s <= 0:
+        console.print(f"no picture was looked at, so there is no capacity to load: {statuses(outcomes)}")
         raise typer.Exit(2)
 
 
