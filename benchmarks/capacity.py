@@ -73,7 +73,7 @@ def bench(
     scan_url = scan_target(url, anywhere, console)
     started_at, machine = datetime.now(UTC), hardware.facts()
     console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
-    engine = bare_pass.Engine(model or asyncio.run(_model_of(scan_url)), device, precision, threads)
+    engine = bare_pass.EngineOptions(model or asyncio.run(_model_of(scan_url)), device, precision, threads)
     limits = {name: value for name, value in scorer_environment(scan_url).items() if name in hardware.CPU_FEATURES}
     with console.status(f"the bare pass of {engine.source}, before"):
         before = bare_pass.measure(engine, limits)
@@ -121,7 +121,7 @@ async def _over_http(url: str, size: Size, connections: int, saturated_s: float,
 
 
 def _efficiency_section(
-    engine: bare_pass.Engine,
+    engine: bare_pass.EngineOptions,
     before: Mapping[int, float],
     after: Mapping[int, float],
     over_http: OverHttp,

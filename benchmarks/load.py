@@ -13,7 +13,7 @@ from benchmarks.outcomes import NO_ANSWER, Outcome, outcome_of
 # Longer than pict-rs' wall of 10 s, so that an answer that is late is seen to be late and not taken for none.
 CLIENT_TIMEOUT_S = 30.0
 
-_WARM_UP_S = 2.0
+_WARM_UP_SHARE = 0.25
 
 MakeBody = Callable[[], Parts]
 
@@ -74,7 +74,7 @@ async def at_once(url: str, make_body: MakeBody, connections: int, duration_s: f
 
 async def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float) -> Load:
     """:func:`at_once` behind a warm-up of the same: what the service can do."""
-    await at_once(url, make_body, connections, _WARM_UP_S)
+    await at_once(url, make_body, connections, _WARM_UP_SHARE * duration_s)
     return await at_once(url, make_body, connections, duration_s)
 
 

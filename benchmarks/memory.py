@@ -58,11 +58,6 @@ class MemorySampler:
                 await self._sampling
         await self._sample()
 
-    @property
-    def peak_bytes(self) -> int | None:
-        """The largest sample."""
-        return max((size_bytes for _, size_bytes in self.samples), default=None)
-
     async def _keep_sampling(self) -> None:
         while True:
             await asyncio.sleep(_SAMPLE_EVERY_S)
