@@ -14,12 +14,14 @@ from deployments.preprocessor import Preprocessor
 from serve_app.media import MediaLimits
 from serve_app.settings import Settings
 
-# Serve's default of 5 would keep batches from filling (ray_serve.md, 9). Memory of an ingress replica is bounded by
-# this many bodies; requests beyond it wait in the proxy.
-_INGRESS_ONGOING = 64
+# What waits for one of these in Serve is on no clock of ours, so that it must not come to that: the application counts
+# what is inside and refuses by itself (serve_app/admission.py), with its own answer and long before this many.
+_INGRESS_ONGOING = 1024
+_INGRESS_QUEUED = 128
 
-# Two per replica: one is decoded while the next one's bytes arrive.
-_PREPROCESSOR_ONGOING = 8
+# Above what waits for a worker in ordinary times. A full replica is asked again only after a pause, which grows to a
+# second, and in which its workers may fall idle; while they are busy, the deadline and the lane order who waits.
+_PREPROCESSOR_ONGOING = 64
 
 # The batcher bounds its own queue and refuses with a reason; this is only kept from being the narrower limit.
 _SCORER_ONGOING = 1024
@@ -37,7 +39,9 @@ def build_app(args: dict[str, Any]) -> Application:
     settings, policy = read_configuration(args)
     scorer = serve.deployment(max_ongoing_requests=_SCORER_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_PREPROCESSOR_ONGOING)(Preprocessor)
-    ingress = serve.deployment(name="Ingress", max_ongoing_requests=_INGRESS_ONGOING)(serve.ingress()(Ingress))
+    ingress = serve.deployment(
+        name="Ingress", max_ongoing_requests=_INGRESS_ONGOING, max_queued_requests=_INGRESS_QUEUED
+    )(serve.ingress()(Ingress))
     return ingress.bind(
         settings,
         policy,

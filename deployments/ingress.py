@@ -9,6 +9,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.logs import log_like_serve
+from serve_app.admission import AdmissionControl
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
@@ -32,6 +33,7 @@ class Ingress:
             ScorerHandle(scorer),
             MemoryLedger(settings.ledger.kept_decisions),
             settings.on_unscanned,
+            AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes),
             settings.max_background_pictures,
         )
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from serve_app.admission import AdmissionControl
 from serve_app.background import BackgroundGate
 from serve_app.domain import (
     Deadline,
@@ -44,6 +45,7 @@ class Moderator:
         scorer: Scorer,
         ledger: Ledger,
         on_unscanned: OnUnscanned,
+        admission: AdmissionControl,
         max_background_pictures: int = 1,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -52,6 +54,7 @@ class Moderator:
         self._scorer = scorer
         self._ledger = ledger
         self._on_unscanned = on_unscanned
+        self._admission = admission
         self._background = BackgroundGate(max_background_pictures)
         self._wall_clock = wall_clock
         self._identity: ModelIdentity | None = None
@@ -120,9 +123,11 @@ class Moderator:
 
     async def _examine_in(self, lane: Lane, body: bytes, deadline: Deadline) -> tuple[Examination, ModelIdentity]:
         if lane is Lane.LIVE:
-            return await self._examine(body, deadline, lane)
+            with self._admission.admit(len(body)):
+                return await self._examine(body, deadline, lane)
         async with self._background.through():
-            return await self._examine(body, deadline, lane)
+            with self._admission.admit(len(body)):
+                return await self._examine(body, deadline, lane)
 
     async def _examine(self, body: bytes, deadline: Deadline, lane: Lane) -> tuple[Examination, ModelIdentity]:
         identity = self._identity or await self.ready(deadline)

@@ -16,6 +16,7 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
+from serve_app.admission import AdmissionControl
 from serve_app.clip.fake import FakeEngine
 from serve_app.domain import Deadline, Decision, LabelScores, Lane, ModelIdentity, Views
 from serve_app.http import create_app
@@ -159,7 +160,15 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
         scorer = InProcessScorer(engine=FakeEngine(policy.labels))
-        moderator = Moderator(policy, preprocessor, scorer, ledger, settings.on_unscanned)
+        moderator = Moderator(
+            policy,
+            preprocessor,
+            scorer,
+            ledger,
+            settings.on_unscanned,
+            AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes),
+            settings.max_background_pictures,
+        )
         environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
         authenticator = Authenticator.from_environment(settings.authentication, environment)
         app = create_app(moderator, authenticator, settings)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serve_app.admission import AdmissionControl
 from serve_app.clip.fake import FAKE_NOTICE, FakeEngine
 from serve_app.domain import (
     Deadline,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Service
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
+ADMISSION = AdmissionControl(8.0)
 LOGGER = "serve_app.moderation"
 PORTS = pytest.mark.parametrize("port", ["preprocessor", "scorer"])
 
@@ -91,6 +93,7 @@ async def test_time_is_read_from_the_clocks_that_were_given(service: Service, dr
         service.scorer,
         service.ledger,
         OnUnscanned.REJECT,
+        ADMISSION,
         wall_clock=lambda: at,
     )
     ticks = iter(range(1000))
@@ -270,7 +273,7 @@ async def test_only_what_may_be_sent_again_is_kept_and_only_where_that_is_config
     reason: UnscannedReason, on_unscanned: OnUnscanned, body: bytes
 ) -> None:
     failing = Failing(ERROR_OF[reason]("why"))
-    moderator = Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned)
+    moderator = Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned, ADMISSION)
     decision = await moderator.moderate(body, "r-1", in_time())
     assert decision.outcome is reason
     assert decision.kept == (on_unscanned is OnUnscanned.ACCEPT and reason in PASSING)
@@ -280,7 +283,9 @@ async def test_only_what_may_be_sent_again_is_kept_and_only_where_that_is_config
 @given(st.sampled_from(list(OnUnscanned)), st.binary(max_size=200))
 async def test_no_bytes_are_a_fault(on_unscanned: OnUnscanned, body: bytes) -> None:
     failing = Failing(UnsupportedError("why"))
-    decision = await Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned).moderate(body, "r", in_time())
+    decision = await Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned, ADMISSION).moderate(
+        body, "r", in_time()
+    )
     assert (decision.sha256, decision.kept) == (hashlib.sha256(body).hexdigest(), False)
 
 
@@ -318,7 +323,7 @@ async def test_a_judgement_by_another_policy_is_not_taken_over(
     await service.moderator.moderate(draw(RED), "r-1", in_time())
     milder = make_policy(reject="flag")
     assert milder.digest != service.policy.digest
-    moderator = Moderator(milder, service.preprocessor, service.scorer, service.ledger, OnUnscanned.REJECT)
+    moderator = Moderator(milder, service.preprocessor, service.scorer, service.ledger, OnUnscanned.REJECT, ADMISSION)
     await moderator.ready(in_time())
     decision = await moderator.moderate(draw(RED), "r-2", in_time())
     assert service.scorer.calls == 2

@@ -1,0 +1,89 @@
+"""Whether a picture that arrives now can still be answered in time: asked before any work is spent on it.
+
+By Little's law (Little 1961) the pictures in a system are its throughput times the time that each spends there. So a
+picture that arrives behind ``n`` others waits for about ``n / rate``, whichever stage is the narrow one and however
+many replicas it has: the rate of answers tells it all. The stages refuse by themselves what they cannot do; but what
+they refuse was sent and decoded for nothing, and under a fivefold load that is most of the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from serve_app.domain import Clock, OverloadedError
+
+# Share of the deadline that may be waited for. The rest absorbs what the prediction does not know: a picture of many
+# views, a replica that dies and whose pictures are done again.
+_SHARE_OF_DEADLINE = 0.5
+
+# With so many pictures inside, every stage is busy and batches fill: what comes out is all that the service can do.
+_FULL = 16
+
+# How many are let in while that is not known. More than full, so that it becomes known.
+_AT_FIRST = 64
+
+_WINDOW_S = 1.0
+
+# The rate is the best of the windows of so long: one window may have had a picture of sixty views, and after a minute
+# the service may have other replicas.
+_REMEMBERED_S = 60.0
+
+
+class AdmissionControl:
+    """Counts what is inside and what comes out; for one event loop."""
+
+    def __init__(self, deadline_s: float, max_inside_bytes: int, clock: Clock = time.monotonic) -> None:
+        """``deadline_s`` and ``max_inside_bytes``: as in the settings."""
+        self._max_inside_bytes = max_inside_bytes
+        self._longest_wait_s = deadline_s * _SHARE_OF_DEADLINE
+        self._clock = clock
+        self._inside = 0
+        self._inside_bytes = 0
+        self._window_began_s = clock()
+        self._least_inside = 0
+        self._answers = 0
+        self._full_windows: deque[tuple[float, float]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """How many pictures may be inside now."""
+        if not self._full_windows:
+            return _AT_FIRST
+        rate_per_s = max(rate_per_s for _, rate_per_s in self._full_windows)
+        return max(_FULL, int(rate_per_s * self._longest_wait_s))
+
+    @contextlib.contextmanager
+    def admit(self, body_bytes: int) -> Iterator[None]:
+        """A picture of so many bytes is inside for as long as the block.
+
+        Raises:
+            OverloadedError: at once; the wait would be too long, or the bodies take too much memory.
+        """
+        self._close_window()
+        if self._inside >= self.limit:
+            raise OverloadedError(f"{self._inside} pictures are waiting already")
+        if self._inside and self._inside_bytes + body_bytes > self._max_inside_bytes:
+            raise OverloadedError(f"{self._inside_bytes} bytes of pictures are waiting already")
+        self._inside += 1
+        self._inside_bytes += body_bytes
+        try:
+            yield
+            self._answers += 1
+        finally:
+            self._inside -= 1
+            self._inside_bytes -= body_bytes
+            self._least_inside = min(self._least_inside, self._inside)
+
+    def _close_window(self) -> None:
+        now_s = self._clock()
+        elapsed_s = now_s - self._window_began_s
+        if elapsed_s < _WINDOW_S:
+            return
+        if self._least_inside >= _FULL:
+            self._full_windows.append((now_s, self._answers / elapsed_s))
+        while self._full_windows and now_s - self._full_windows[0][0] > _REMEMBERED_S:
+            self._full_windows.popleft()
+        self._window_began_s, self._answers, self._least_inside = now_s, 0, self._inside

@@ -1,0 +1,130 @@
+"""Who is let in, on a clock that only the tests move."""
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve_app.admission import AdmissionControl
+from serve_app.domain import OverloadedError
+
+DEADLINE_S = 8.0
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 500.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+class Service:
+    """Pictures inside an admission control, and how many were refused."""
+
+    def __init__(self, clock):
+        self.admission = AdmissionControl(DEADLINE_S, clock)
+        self.inside = []
+        self.refused = 0
+
+    def arrive(self):
+        visit = contextlib.ExitStack()
+        try:
+            visit.enter_context(self.admission.admit())
+        except OverloadedError:
+            self.refused += 1
+        else:
+            self.inside.append(visit)
+
+    def answer(self):
+        if self.inside:
+            self.inside.pop(0).close()
+
+    def run(self, clock, seconds, arrivals_per_s, answers_per_s):
+        """Arrivals and answers, each evenly spread."""
+        steps = round(seconds * 100)
+        arrived = answered = 0
+        for step in range(1, steps + 1):
+            clock.now_s += 0.01
+            while answered < step * answers_per_s / 100:
+                self.answer()
+                answered += 1
+            while arrived < step * arrivals_per_s / 100:
+                self.arrive()
+                arrived += 1
+
+
+@pytest.fixture
+def service(clock):
+    return Service(clock)
+
+
+def test_an_idle_service_lets_a_burst_in(service):
+    for _ in range(64):
+        service.arrive()
+    assert service.refused == 0
+    service.arrive()
+    assert service.refused == 1
+
+
+def test_one_after_another_says_nothing_about_what_the_service_can_do(service, clock):
+    for _ in range(20):
+        service.arrive()
+        clock.now_s += 0.5
+        service.answer()
+    assert service.admission.limit == 64
+
+
+@pytest.mark.parametrize("answers_per_s", [20, 60, 200])
+def test_under_a_fivefold_load_half_the_deadline_is_waited_for(service, clock, answers_per_s):
+    service.run(clock, 20, 5 * answers_per_s, answers_per_s)
+    assert service.admission.limit == pytest.approx(answers_per_s * DEADLINE_S / 2, rel=0.1)
+    assert len(service.inside) == pytest.approx(service.admission.limit, abs=1)
+    before = service.refused
+    service.run(clock, 10, 5 * answers_per_s, answers_per_s)
+    assert service.refused - before == pytest.approx(10 * 4 * answers_per_s, rel=0.1), "all that it cannot do, no more"
+
+
+def test_a_slow_service_keeps_its_batches_full(service, clock):
+    service.run(clock, 60, 20, 1)
+    assert service.admission.limit == 16
+
+
+def test_what_was_learnt_is_forgotten_after_a_minute_without_load(service, clock):
+    service.run(clock, 20, 100, 20)
+    assert service.admission.limit < 100
+    while service.inside:
+        service.answer()
+    clock.now_s += 61
+    service.arrive()
+    assert service.admission.limit == 64
+
+
+def test_a_picture_that_failed_is_no_longer_inside_and_no_answer(service, clock):
+    for _ in range(100):
+        with pytest.raises(ValueError, match="broken"), service.admission.admit():
+            raise ValueError("broken")
+    service.arrive()
+    assert service.refused == 0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300))
+@settings(deadline=None)
+def test_no_more_than_the_limit_are_ever_let_in(steps):
+    clock = Clock()
+    service = Service(clock)
+    for is_arrival, passing_s in steps:
+        clock.now_s += passing_s
+        if is_arrival:
+            before = len(service.inside)
+            service.arrive()
+            assert len(service.inside) <= max(before, service.admission.limit)
+            assert len(service.inside) > before or before >= service.admission.limit
+        else:
+            service.answer()
