@@ -10,6 +10,7 @@ from serve_app.admission import AdmissionControl
 from serve_app.domain import OverloadedError
 
 DEADLINE_S = 8.0
+MAX_BYTES = 10**9
 
 
 class Clock:
@@ -29,14 +30,14 @@ class Service:
     """Pictures inside an admission control, and how many were refused."""
 
     def __init__(self, clock):
-        self.admission = AdmissionControl(DEADLINE_S, clock)
+        self.admission = AdmissionControl(DEADLINE_S, MAX_BYTES, clock)
         self.inside = []
         self.refused = 0
 
     def arrive(self):
         visit = contextlib.ExitStack()
         try:
-            visit.enter_context(self.admission.admit())
+            visit.enter_context(self.admission.admit(100_000))
         except OverloadedError:
             self.refused += 1
         else:
@@ -108,10 +109,18 @@ def test_what_was_learnt_is_forgotten_after_a_minute_without_load(service, clock
 
 def test_a_picture_that_failed_is_no_longer_inside_and_no_answer(service, clock):
     for _ in range(100):
-        with pytest.raises(ValueError, match="broken"), service.admission.admit():
+        with pytest.raises(ValueError, match="broken"), service.admission.admit(1):
             raise ValueError("broken")
     service.arrive()
     assert service.refused == 0
+
+
+def test_bodies_are_let_in_up_to_a_sum_of_bytes_and_one_of_any_size(clock):
+    admission = AdmissionControl(DEADLINE_S, 1000, clock)
+    with admission.admit(5000), pytest.raises(OverloadedError, match="5000 bytes"), admission.admit(1):
+        pass
+    with admission.admit(600), admission.admit(400), pytest.raises(OverloadedError), admission.admit(1):
+        pass
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300))

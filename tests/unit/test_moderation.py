@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Service
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
-ADMISSION = AdmissionControl(8.0)
+ADMISSION = AdmissionControl(8.0, 10**9)
 LOGGER = "serve_app.moderation"
 PORTS = pytest.mark.parametrize("port", ["preprocessor", "scorer"])
 
