@@ -95,6 +95,11 @@ class Batcher(Generic[Item, Outcome]):
             return 0.0
         return self._clock() - self._pass_started_s - self._pass_expected_s
 
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until the device has done all that waits now; what :meth:`submit` compares with a deadline."""
+        return self._pass_remaining_s() + self._costs.total_s(sum(job.waiting for job in self._queue))
+
     async def submit(self, items: Sequence[Item], deadline: Deadline) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
 
