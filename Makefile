@@ -22,7 +22,7 @@ lint: $(VENV)/dev.installed
 
 # Against the service that `make run` serves in another terminal.
 bench: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.latency $(ARGS)
+	$(BIN)/python -m benchmarks.quick $(ARGS)
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
