@@ -98,9 +98,9 @@ class ServeAutoscaler:
             self._next_push_s += self._config.metrics_interval_s
         before, self.target = self.target, self._state.get_decision_num_replicas(self.target)
         if self.target > before:
-            self._state.record_scale_up()
+            self._state.record_scale_up()  # type: ignore[no-untyped-call]
         elif self.target < before:
-            self._state.record_scale_down()
+            self._state.record_scale_down()  # type: ignore[no-untyped-call]
         return self.target
 
     def _record(self, running: Mapping[int, Reporting]) -> None:

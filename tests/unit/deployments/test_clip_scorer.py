@@ -1,0 +1,32 @@
+"""What a scorer tells the autoscaler about itself, with the fake engine."""
+
+import numpy as np
+import pytest
+
+from deployments.clip_scorer import ClipScorer
+from serve_app.domain import OverloadedError
+from serve_app.settings import ModelSettings
+
+
+@pytest.fixture
+def scorer():
+    return ClipScorer(ModelSettings(source="fake", max_queued_views=4), ("red",), 8.0)
+
+
+def views(count, size_px):
+    return np.zeros((count, size_px, size_px, 3), np.uint8)
+
+
+async def test_an_idle_scorer_has_no_wait_and_no_load(scorer):
+    assert await scorer.record_autoscaling_stats() == {"predicted_wait_s": 0.0, "offered_load": 0.0, "picture_s": 0.0}
+
+
+async def test_pictures_that_are_refused_are_part_of_the_offered_load(scorer):
+    size_px = (await scorer.identify()).image_size_px
+    await scorer.score(views(2, size_px), 8.0)
+    answered = await scorer.record_autoscaling_stats()
+    with pytest.raises(OverloadedError):
+        await scorer.score(views(6, size_px), 8.0)
+    refused = await scorer.record_autoscaling_stats()
+    assert refused["offered_load"] > answered["offered_load"] > 0.0
+    assert refused["picture_s"] > answered["picture_s"] > 0.0
