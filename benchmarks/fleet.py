@@ -150,6 +150,7 @@ class Fleet:
         self._ordered = 0
         self._starting: dict[int, Replica] = {}
         self._running: dict[int, Replica] = {}
+        self._routed: list[Replica] = []
         self._stopping: dict[int, Replica] = {}
         self._pass_ends: list[tuple[float, int, Replica]] = []
         self._outcome = Outcome()
@@ -184,8 +185,8 @@ class Fleet:
         self._ordered += count
 
     def _arrive(self) -> None:
-        running = list(self._running.values())
-        chosen = min((running[int(self._source.random() * len(running))] for _ in "ab"), key=lambda each: each.ongoing)
+        first, second = self._source.choice(self._routed), self._source.choice(self._routed)
+        chosen = first if first.ongoing <= second.ongoing else second
         if not chosen.accept():
             self._outcome.refused += 1
         elif chosen.ongoing == 1:
@@ -214,6 +215,7 @@ class Fleet:
         self._order(-excess)
         for _ in range(excess):
             self._stop_one()
+        self._routed = list(self._running.values())
         waits_s = [replica.predicted_wait_s for replica in self._running.values()]
         moment = Moment(self._now_s, target, len(self._running), sum(waits_s) / len(waits_s))
         self._outcome.moments.append(moment)
