@@ -22,8 +22,8 @@ class QueueDelaySettings:
 
     deadline_s: float = 8.0
     delay_share: float = 0.125
-    up_utilisation: float = 0.8
-    down_utilisation: float = 0.6
+    up_utilisation: float = 0.9
+    down_utilisation: float = 0.75
     max_growth: float = 8.0
     stale_after_s: float = 10.0
 

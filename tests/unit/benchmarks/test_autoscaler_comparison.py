@@ -56,7 +56,7 @@ def test_serves_own_policy_counts_and_waits_for_its_delay():
 
 def test_the_queue_delay_policy_gets_what_replicas_report(scaling):
     targets = turns(scaling | {"max_replicas": 16}, Steady(1, ReplicaStats(1.0, 2.0, 0.02)), 8.0)
-    assert (targets[1.0], targets[7.9]) == (1, 3)
+    assert (targets[0.5], targets[7.9]) == (1, 3)
     at_least = min(moment for moment, target in targets.items() if target == 3)
     assert at_least == pytest.approx(scaling["upscale_delay_s"], abs=0.2)
 

@@ -53,7 +53,7 @@ def context(reports, *, now_s=100.0, stamp_s=99.0, target=None, queued=0.0, stat
 
 def test_the_newest_figures_of_all_replicas_are_added_up():
     wanted, _ = QueueDelayPolicy()(context({"a": BUSY, "b": BUSY}))
-    assert wanted == 8  # 5.0 of load at 0.8, and 13 s beyond the accepted delay within 8 s
+    assert wanted == 8  # 5.0 of load at 0.9, and 13 s beyond the accepted delay within 8 s
 
 
 def test_the_bounds_of_the_configuration_hold():

@@ -76,12 +76,12 @@ def test_what_runs_well_stays():
 
 
 def test_a_load_that_was_refused_counts_as_well():
-    assert wanted(Demand(target=1, running=1, silent=0, offered_load=5.0, backlog_s=7.9)) == 8
+    assert wanted(Demand(target=1, running=1, silent=0, offered_load=5.0, backlog_s=7.9)) == 7
 
 
 def test_work_that_waits_beyond_the_accepted_delay_is_worked_off_within_a_deadline():
     accepted_s = 2 * SETTINGS.delay_share * SETTINGS.deadline_s
-    load_of_two = replace(CALM, offered_load=1.6)
+    load_of_two = replace(CALM, offered_load=2 * SETTINGS.up_utilisation)
     assert wanted(replace(load_of_two, backlog_s=accepted_s)) == 2
     assert wanted(replace(load_of_two, backlog_s=accepted_s + 3 * SETTINGS.deadline_s)) == 5
 
@@ -91,7 +91,7 @@ def test_replicas_that_are_starting_are_not_ordered_again():
 
 
 def test_a_load_that_went_is_followed_only_to_where_it_is_roomy():
-    assert wanted(Demand(target=8, running=8, silent=0, offered_load=1.5, backlog_s=0.0)) == 3
+    assert wanted(Demand(target=8, running=8, silent=0, offered_load=1.7, backlog_s=0.0)) == 3
 
 
 @pytest.mark.parametrize("running", [0, 3])
@@ -111,7 +111,7 @@ def test_the_delay_is_that_of_evenly_spread_work():
         {"stale_after_s": 0.0},
         {"delay_share": 1.5},
         {"up_utilisation": 1.1},
-        {"down_utilisation": 0.9},
+        {"down_utilisation": 0.95},
         {"down_utilisation": 0.0},
         {"max_growth": 1.0},
     ],
