@@ -1,5 +1,8 @@
 """The simulation of replicas: nothing is lost or counted twice, and the batcher's rules hold."""
 
+import asyncio
+import selectors
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -7,6 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.demand import arrivals_s, step
 from benchmarks.fleet import Fleet, FleetSettings
+from deployments.batcher import Batcher
+from deployments.pass_costs import PassCosts
+from serve_app.domain import Deadline, DeadlineExceededError, OverloadedError
 
 FLAT = {1: 0.1, 2: 0.1, 4: 0.1, 8: 0.1}
 
@@ -91,3 +97,61 @@ def test_every_arrival_is_answered_refused_or_dropped_once(seed, targets, per_s,
     assert len(outcome.answered_s) + outcome.refused + outcome.dropped == len(arrivals)
     assert outcome.replica_s >= 10.0
     assert all(moment.target == targets[int(moment.at_s / 0.5)] for moment in outcome.moments)
+
+
+class Leaping(selectors.SelectSelector):
+    """Waits for nothing: what an event loop would sleep through is over at once."""
+
+    now_s = 0.0
+
+    def select(self, timeout=None):
+        self.now_s += timeout or 0.0
+        return super().select(0)
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is only that of its own timers."""
+
+    def __init__(self):
+        self.leaping = Leaping()
+        super().__init__(self.leaping)
+
+    def time(self):
+        return self.leaping.now_s
+
+
+async def through_the_batcher(arrivals, pass_s, deadline_s, max_queued):
+    """Latencies, refused and dropped, of the real batcher before a device that sleeps."""
+    clock = asyncio.get_running_loop().time
+    costs = PassCosts(pass_s)
+
+    async def run_pass(items):
+        await asyncio.sleep(pass_s[costs.bucket_for(len(items))])
+        return items
+
+    batcher = Batcher(run_pass, costs, max_queued, clock)
+    latencies, refusals = [], []
+
+    async def one(arrival_s):
+        await asyncio.sleep(arrival_s)
+        try:
+            await batcher.submit([0], Deadline.after(deadline_s, clock))
+        except (OverloadedError, DeadlineExceededError) as error:
+            refusals.append(type(error))
+        else:
+            latencies.append(clock() - arrival_s)
+
+    await asyncio.gather(*(one(arrival_s) for arrival_s in arrivals))
+    await batcher.close()
+    return latencies, refusals.count(OverloadedError), refusals.count(DeadlineExceededError)
+
+
+@pytest.mark.parametrize("per_s", [5.0, 40.0, 300.0])
+def test_it_answers_and_refuses_as_the_real_batcher_does(per_s):
+    pass_s = {1: 0.05, 2: 0.06, 4: 0.09, 8: 0.15}
+    arrivals = arrivals_s(step(per_s, per_s, 0.0), per_s, 10.0, seed=4)
+    simulated = run(arrivals, pass_s=pass_s)
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        latencies, refused, dropped = runner.run(through_the_batcher(arrivals, pass_s, 1.0, 100))
+    assert sorted(simulated.answered_s) == pytest.approx(sorted(latencies))
+    assert (simulated.refused, simulated.dropped) == (refused, dropped)
