@@ -154,7 +154,7 @@ def _section(scenario: Scenario, outcomes: Mapping[str, Outcome], settings: Flee
             timeline(
                 f"{scenario.name}: replicas",
                 Axis("replicas"),
-                {"offered load": _thinned(offered)} | {name: _thinned(line) for name, line in running.items()},
+                {name: _thinned(line) for name, line in running.items()} | {"offered load": _thinned(offered)},
             ),
             timeline(
                 f"{scenario.name}: predicted queue delay",
