@@ -13,6 +13,8 @@ from benchmarks.outcomes import NO_ANSWER, Outcome, outcome_of
 # Longer than pict-rs' wall of 10 s, so that an answer that is late is seen to be late and not taken for none.
 CLIENT_TIMEOUT_S = 30.0
 
+_WARM_UP_SHARE = 0.25
+
 MakeBody = Callable[[], Parts]
 
 
@@ -70,8 +72,20 @@ async def at_once(url: str, make_body: MakeBody, connections: int, duration_s: f
     return await _timed(url, make_body, send_all)
 
 
+async def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float) -> Load:
+    """:func:`at_once` behind a warm-up of the same: what the service can do."""
+    await at_once(url, make_body, connections, _WARM_UP_SHARE * duration_s)
+    return await at_once(url, make_body, connections, duration_s)
+
+
 async def open_loop(url: str, make_body: MakeBody, arrivals_s: Sequence[float]) -> Load:
-    """A request at each of ``arrivals_s`` (seconds from the start), timed from that moment and not from its send."""
+    """A request at each of ``arrivals_s`` (seconds from the start), timed from that moment and not from its send.
+
+    Raises:
+        ValueError: there are no arrivals.
+    """
+    if not arrivals_s:
+        raise ValueError("no picture would be sent: the load is too short for its rate")
 
     async def send_all(send: _Send, started_s: float) -> None:
         sends = []

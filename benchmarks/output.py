@@ -25,13 +25,14 @@ def finish(report: Report, name: str, folder: Path, console: Console) -> int:
         folder: is made if it is not there.
         console: the terminal.
     """
+    # A table that is wider than the terminal is easier to read than one whose words are cut.
+    wide = Console(file=console.file, width=_WIDEST, highlight=False)
     for section in report.sections:
         console.print("\n" + section.heading, style="bold", markup=False)
         if section.note:
             console.print(section.note, markup=False)
         if section.table:
-            # A table that is wider than the terminal is easier to read than one whose words are cut.
-            console.print(_for_terminal(section.table), width=_WIDEST, crop=False)
+            wide.print(_for_terminal(section.table))
     if report.checks:
         console.print(_checks_for_terminal(report))
     for path in write(report, name, folder):

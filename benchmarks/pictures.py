@@ -31,8 +31,14 @@ BYTES: Mapping[Size, tuple[int, ...]] = {
 }
 
 
-def pictures(size: Size, seed: int) -> MakeBody:
-    """What draws the next picture, from ``seed`` but for the bytes that make it new."""
-    drawn = [photo_like_jpeg(target_bytes, seed + place) for place, target_bytes in enumerate(BYTES[size])]
-    source = random.Random(seed)
-    return lambda: unique_parts(source.choice(drawn))
+class Pictures:
+    """Pictures of one size, drawn once from a seed."""
+
+    def __init__(self, size: Size, seed: int) -> None:
+        self._seed = seed
+        self._drawn = [photo_like_jpeg(target_bytes, seed + place) for place, target_bytes in enumerate(BYTES[size])]
+
+    def bodies(self) -> MakeBody:
+        """What gives the next body: the same order each time, and each with bytes that were never sent before."""
+        source = random.Random(self._seed)
+        return lambda: unique_parts(source.choice(self._drawn))

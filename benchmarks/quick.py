@@ -18,7 +18,7 @@ from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.memory import service_memory_bytes
 from benchmarks.outcomes import latencies
 from benchmarks.output import finish
-from benchmarks.pictures import Size, pictures
+from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Mark, latency_distribution
 from benchmarks.report import Column, Report, Section, Table
 from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, validity
@@ -44,7 +44,7 @@ def bench(
     started_at, machine = datetime.now(UTC), hardware.facts()
     console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
     with console.status("making pictures"):
-        alone, mixed = pictures(Size.KB_200, seed), pictures(Size.MIX, seed)
+        alone, mixed = Pictures(Size.KB_200, seed).bodies(), Pictures(Size.MIX, seed).bodies()
     measured = asyncio.run(_measure(scan_url, alone, mixed, requests, duration_s, rate, seed))
     sections = [
         Section(

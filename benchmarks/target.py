@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from benchmarks.outcomes import Outcome, statuses
 from benchmarks.output import FOLDER
 from serve_app.cli.connection import URL_ENV, known_url
 
@@ -45,6 +46,13 @@ def require_permission(url: str, anywhere: bool, console: Console) -> None:
         raise typer.Exit(2)
 
 
+def require_goodput(rate_per_s: float, outcomes: Sequence[Outcome], console: Console) -> None:
+    """End the command with exit code 2 if nothing was looked at: a share of no capacity is no load."""
+    if rate_per_s <= 0:
+        console.print(f"no picture was looked at, so there is no capacity to load: {statuses(outcomes)}")
+        raise typer.Exit(2)
+
+
 def is_loopback(url: str) -> bool:
     """Whether ``url`` names this machine by a loopback address or as ``localhost``."""
     host = urlsplit(url).hostname or ""
@@ -64,8 +72,12 @@ def shown_url(url: str) -> str:
 def command_line(module: str, arguments: Sequence[str] | None = None) -> str:
     """How the same is run again, without secrets."""
     given = sys.argv[1:] if arguments is None else arguments
-    shown = []
-    for argument in given:
-        option, equals, value = argument.rpartition("=")
-        shown.append(f"{option}{equals}{shown_url(value)}" if "://" in value else argument)
-    return " ".join(["python -m", f"benchmarks.{module}", *shown])
+    return " ".join(["python -m", f"benchmarks.{module}", *map(_without_secret, given)])
+
+
+def _without_secret(argument: str) -> str:
+    """``URL`` or ``--option=URL`` with the URL as it is shown; anything else as it is."""
+    if "://" not in argument:
+        return argument
+    option, equals, url = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{shown_url(url)}"
