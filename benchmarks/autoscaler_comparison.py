@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.demand import Rate, arrivals_s, day, step
-from benchmarks.fleet import Fleet, FleetSettings, Outcome, Replica
+from benchmarks.fleet import Fleet, FleetOutcome, FleetSettings, Replica
 from benchmarks.serve_autoscaler import ServeAutoscaler, SimulatedTime, serve_runs_on
 
 FIRST_REPLICAS = 1
@@ -81,7 +81,7 @@ def scenarios(picture_s: float) -> list[Scenario]:
     ]
 
 
-def play(scenario: Scenario, policy: Policy, settings: FleetSettings, seed: int) -> Outcome:
+def play(scenario: Scenario, policy: Policy, settings: FleetSettings, seed: int) -> FleetOutcome:
     """One policy through one load. The same seed gives the same arrivals to each policy."""
     arrivals = arrivals_s(scenario.rate, scenario.most_per_s, scenario.duration_s, seed)
     clock = SimulatedTime()

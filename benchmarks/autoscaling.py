@@ -8,11 +8,9 @@ of ``serve_config.yaml``. The settings of the queue-delay policy were chosen wit
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,11 +21,12 @@ from rich.console import Console
 
 from benchmarks import hardware
 from benchmarks.autoscaler_comparison import FIRST_REPLICAS, Scenario, play, policies, scenarios
-from benchmarks.fleet import FleetSettings, Outcome
-from benchmarks.output import FOLDER, finish
+from benchmarks.fleet import FleetOutcome, FleetSettings
+from benchmarks.output import finish
 from benchmarks.plots import Axis, Mark, Point, timeline
 from benchmarks.report import Check, Column, Report, Section, Table
 from benchmarks.statistics import Latencies
+from benchmarks.target import OUT, Out, Seed, command_line
 
 CONFIG = Path(__file__).parents[1] / "serve_config.yaml"
 
@@ -60,11 +59,11 @@ def bench(
     start_s: Annotated[float, typer.Option(min=0, help="Seconds until a new replica is ready.")] = 20.0,
     count: Annotated[list[float], typer.Option(help="target_ongoing_requests of Serve's own policy.")] = [16, 4],  # noqa: B006
     max_replicas: Annotated[int, typer.Option(min=1, help="The file's bound would hide what a policy wants.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of the arrivals, the passes and the router.")] = 2,
-    folder: Annotated[Path, typer.Option(help="Where the report goes.")] = FOLDER,
+    seed: Seed = 2,
+    out: Out = OUT,
 ) -> None:
     """Compare; exit code 1 if one count, over both loads, lets fewer pictures down with fewer replica-hours."""
-    started_at = datetime.now().astimezone()
+    started_at = datetime.now(UTC)
     _quiet_serve()
     application = yaml.safe_load(CONFIG.read_text("utf-8"))["applications"][0]
     deadline_s = float(application["args"]["deadline_s"])
@@ -77,7 +76,7 @@ def bench(
     )
     compared = policies(_scaling_of_the_scorer(application), count, max_replicas)
     sections: list[Section] = []
-    played: dict[str, list[Outcome]] = {policy.name: [] for policy in compared}
+    played: dict[str, list[FleetOutcome]] = {policy.name: [] for policy in compared}
     for scenario in scenarios(settings.picture_s):
         outcomes = {}
         for policy in compared:
@@ -89,14 +88,14 @@ def bench(
     totals = {name: _total(outcomes, deadline_s) for name, outcomes in played.items()}
     report = Report(
         title="Autoscaling: queue delay beside a count of requests",
-        command=shlex.join(["python", "-m", "benchmarks.autoscaling", *sys.argv[1:]]),
+        command=command_line("autoscaling"),
         machine=hardware.facts() | _device(settings, None if pass_ms else model),
         seed=seed,
         started_at=started_at,
         sections=[*sections, _both(totals)],
         checks=[_is_beaten_by_none(totals)],
     )
-    raise typer.Exit(finish(report, "autoscaling", folder, console))
+    raise typer.Exit(finish(report, "autoscaling", out, console))
 
 
 def _quiet_serve() -> None:
@@ -138,7 +137,7 @@ def _device(settings: FleetSettings, model: str | None) -> dict[str, str]:
     }
 
 
-def _section(scenario: Scenario, outcomes: Mapping[str, Outcome], settings: FleetSettings) -> Section:
+def _section(scenario: Scenario, outcomes: Mapping[str, FleetOutcome], settings: FleetSettings) -> Section:
     offered = [
         (moment.at_s, scenario.rate(moment.at_s) * settings.picture_s)
         for moment in next(iter(outcomes.values())).moments
@@ -154,7 +153,7 @@ def _section(scenario: Scenario, outcomes: Mapping[str, Outcome], settings: Flee
             timeline(
                 f"{scenario.name}: replicas",
                 Axis("replicas"),
-                {name: _thinned(line) for name, line in running.items()} | {"offered load": _thinned(offered)},
+                {name: _thinned(line) for name, line in running.items()} | {"offered work": _thinned(offered)},
             ),
             timeline(
                 f"{scenario.name}: predicted queue delay",
@@ -166,7 +165,7 @@ def _section(scenario: Scenario, outcomes: Mapping[str, Outcome], settings: Flee
     )
 
 
-def _row(name: str, outcome: Outcome, deadline_s: float) -> tuple[str | int | float | None, ...]:
+def _row(name: str, outcome: FleetOutcome, deadline_s: float) -> tuple[str | int | float | None, ...]:
     latencies = Latencies(outcome.answered_s)
     pictures = len(outcome.answered_s) + outcome.refused + outcome.dropped
     targets = [moment.target for moment in outcome.moments]
@@ -185,15 +184,15 @@ def _row(name: str, outcome: Outcome, deadline_s: float) -> tuple[str | int | fl
     )
 
 
-def _late(outcome: Outcome, deadline_s: float) -> int:
+def _late(outcome: FleetOutcome, deadline_s: float) -> int:
     return sum(answered_s > deadline_s for answered_s in outcome.answered_s)
 
 
-def _not_in_time(outcome: Outcome, deadline_s: float) -> int:
+def _not_in_time(outcome: FleetOutcome, deadline_s: float) -> int:
     return outcome.refused + outcome.dropped + _late(outcome, deadline_s)
 
 
-def _total(outcomes: Sequence[Outcome], deadline_s: float) -> tuple[int, float]:
+def _total(outcomes: Sequence[FleetOutcome], deadline_s: float) -> tuple[int, float]:
     """Pictures not answered in time, and replica-hours."""
     missed = sum(_not_in_time(outcome, deadline_s) for outcome in outcomes)
     return missed, sum(outcome.replica_s for outcome in outcomes) / 3600

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deployments.autoscaling.offered_load import OfferedLoad
+from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.pass_costs import PassCosts
 from serve_app.domain import Clock
@@ -59,7 +59,7 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Outcome:
+class FleetOutcome:
     """Every arrival is in one of ``answered_s``, ``refused`` and ``dropped``."""
 
     answered_s: list[float] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Replica:
         self._settings = settings
         self._clock = clock
         self._costs = PassCosts(settings.pass_s)
-        self._offered = OfferedLoad(clock)
+        self._offered = OfferedWork(clock)
         self._waiting: deque[float] = deque()
         self._passing: list[float] = []
         self._pass_started_s = self._pass_expected_s = 0.0
@@ -99,7 +99,7 @@ class Replica:
 
     def stats(self) -> dict[str, float]:
         """As ``ClipScorer.record_autoscaling_stats``."""
-        return ReplicaStats(self.predicted_wait_s, self._offered.load, self._offered.job_s).as_metrics()
+        return ReplicaStats(self.predicted_wait_s, self._offered.rate, self._offered.job_s).as_metrics()
 
     def accept(self) -> bool:
         """A picture arrives now; False if it is refused."""
@@ -153,9 +153,9 @@ class Fleet:
         self._routed: list[Replica] = []
         self._stopping: dict[int, Replica] = {}
         self._pass_ends: list[tuple[float, int, Replica]] = []
-        self._outcome = Outcome()
+        self._outcome = FleetOutcome()
 
-    def run(self, arrivals_s: Sequence[float], duration_s: float, replicas: int) -> Outcome:
+    def run(self, arrivals_s: Sequence[float], duration_s: float, replicas: int) -> FleetOutcome:
         """All of ``arrivals_s``, which end before ``duration_s``, beginning with so many running replicas."""
         self._order(replicas)
         self._running, self._starting = self._starting, {}

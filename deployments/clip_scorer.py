@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.autoscaling.offered_load import OfferedLoad
+from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.batcher import Batcher
 from deployments.logs import log_like_serve
@@ -40,7 +40,7 @@ class ClipScorer:
         self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
             self._run_pass, self._costs, settings.max_queued_views
         )
-        self._offered = OfferedLoad()
+        self._offered = OfferedWork()
         # One thread: the engine runs one pass at a time, and the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")
         identity = self._engine.identity
@@ -87,4 +87,4 @@ class ClipScorer:
 
         A coroutine, so that Serve calls it on the batcher's own event loop.
         """
-        return ReplicaStats(self._batcher.predicted_wait_s, self._offered.load, self._offered.job_s).as_metrics()
+        return ReplicaStats(self._batcher.predicted_wait_s, self._offered.rate, self._offered.job_s).as_metrics()

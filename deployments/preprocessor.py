@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ray
 
-from deployments.autoscaling.offered_load import OfferedLoad
+from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.logs import log_like_serve
 from serve_app.domain import Deadline, Views
@@ -20,7 +20,7 @@ class Preprocessor:
         log_like_serve()
         require_decoders()
         self._workers = DecodeWorkers(limits, workers or _assigned_cores())
-        self._offered = OfferedLoad()
+        self._offered = OfferedWork()
 
     async def preprocess(self, body: bytes, view_size_px: int, remaining_s: float) -> Views:
         """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline."""
@@ -33,7 +33,7 @@ class Preprocessor:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`."""
-        return ReplicaStats(self._workers.predicted_wait_s, self._offered.load, self._workers.picture_s).as_metrics()
+        return ReplicaStats(self._workers.predicted_wait_s, self._offered.rate, self._workers.picture_s).as_metrics()
 
     def close(self) -> None:
         """End the workers. They also end by themselves when the replica does, however it does."""

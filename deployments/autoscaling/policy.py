@@ -80,6 +80,6 @@ def _demand(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Demand:
         target=context.target_num_replicas,
         running=running,
         silent=running - known,
-        offered_load=sum(stats.offered_load for stats in fresh),
+        offered_work=sum(stats.offered_work for stats in fresh),
         backlog_s=waiting_s,
     )

@@ -1,8 +1,8 @@
-"""From predicted queue delay and offered load to a number of replicas: arithmetic alone.
+"""From predicted queue delay and offered work to a number of replicas: arithmetic alone.
 
 Two figures, because each is blind where the other sees. The *delay* says whether the deadline is in danger; but a
 scorer refuses what it cannot finish in time, so under overload its delay stands still at the deadline, however much
-too much arrives. The *offered load* counts what was refused as well, and says how many replicas that is; but it does
+too much arrives. The *offered work* counts what was refused as well, and says how many replicas that is; but it does
 not know of the work that already waits.
 """
 
@@ -51,7 +51,7 @@ class Demand:
     silent: int
     """Those of the running ones that have not reported, or not for long. The other figures know nothing of them."""
 
-    offered_load: float
+    offered_work: float
     """Seconds of work that arrive per second, refused work included."""
 
     backlog_s: float
@@ -66,7 +66,7 @@ class Demand:
 def wanted_replicas(demand: Demand, settings: QueueDelaySettings, least: int, most: int) -> int:
     """How many replicas there should be, in ``least..most``.
 
-    Enough to carry the offered load at ``up_utilisation``, and as many more as work off within one deadline what waits
+    Enough to carry the offered work at ``up_utilisation``, and as many more as work off within one deadline what waits
     beyond the accepted delay. Fewer than now only if these would be at ``down_utilisation``, so that a number that was
     right a moment ago does not flap, and only if every running replica has reported.
     """
@@ -75,11 +75,11 @@ def wanted_replicas(demand: Demand, settings: QueueDelaySettings, least: int, mo
         return target
     accepted_s = demand.running * settings.delay_share * settings.deadline_s
     extra = max(0.0, demand.backlog_s - accepted_s) / settings.deadline_s
-    enough = math.ceil(demand.offered_load / settings.up_utilisation + extra)
+    enough = math.ceil(demand.offered_work / settings.up_utilisation + extra)
     if enough > target:
         # One wrong figure must not order a cluster's worth of devices; what is starting already stays wanted.
         enough = max(target, min(enough, math.ceil(demand.running * settings.max_growth)))
     else:
-        roomy = math.ceil(demand.offered_load / settings.down_utilisation + extra)
+        roomy = math.ceil(demand.offered_work / settings.down_utilisation + extra)
         enough = target if demand.silent else min(roomy, target)
     return min(max(enough, least), most)

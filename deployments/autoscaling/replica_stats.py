@@ -12,7 +12,7 @@ class ReplicaStats:
     predicted_wait_s: float
     """Seconds until a picture that came now would be begun: the work that waits, as the replica itself predicts it."""
 
-    offered_load: float
+    offered_work: float
     """Seconds of this replica's work that arrive per second, refused pictures included. Above 1, it cannot keep up."""
 
     picture_s: float

@@ -18,8 +18,8 @@ DEPLOYMENT = DeploymentID(name="ClipScorer", app_name="pictwarden")
 # Serve 2.60 announces environment variables in its place, and does not read them yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")
 
-BUSY = ReplicaStats(predicted_wait_s=7.5, offered_load=2.5, picture_s=0.02)
-IDLE = ReplicaStats(predicted_wait_s=0.0, offered_load=0.1, picture_s=0.02)
+BUSY = ReplicaStats(predicted_wait_s=7.5, offered_work=2.5, picture_s=0.02)
+IDLE = ReplicaStats(predicted_wait_s=0.0, offered_work=0.1, picture_s=0.02)
 
 
 def context(reports, *, now_s=100.0, stamp_s=99.0, target=None, queued=0.0, state=None, most=16):
@@ -62,7 +62,7 @@ def test_the_bounds_of_the_configuration_hold():
 
 
 def test_what_waits_in_front_of_the_replicas_is_their_work():
-    calm = ReplicaStats(predicted_wait_s=0.0, offered_load=0.8, picture_s=0.1)
+    calm = ReplicaStats(predicted_wait_s=0.0, offered_work=0.8, picture_s=0.1)
     assert QueueDelayPolicy()(context({"a": calm}))[0] == 1
     assert QueueDelayPolicy()(context({"a": calm}, queued=250.0))[0] == 4  # 25 s of work
 

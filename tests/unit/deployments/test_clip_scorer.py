@@ -18,15 +18,15 @@ def views(count, size_px):
 
 
 async def test_an_idle_scorer_has_no_wait_and_no_load(scorer):
-    assert await scorer.record_autoscaling_stats() == {"predicted_wait_s": 0.0, "offered_load": 0.0, "picture_s": 0.0}
+    assert await scorer.record_autoscaling_stats() == {"predicted_wait_s": 0.0, "offered_work": 0.0, "picture_s": 0.0}
 
 
-async def test_pictures_that_are_refused_are_part_of_the_offered_load(scorer):
+async def test_pictures_that_are_refused_are_part_of_the_offered_work(scorer):
     size_px = (await scorer.identify()).image_size_px
     await scorer.score(views(2, size_px), 8.0)
     answered = await scorer.record_autoscaling_stats()
     with pytest.raises(OverloadedError):
         await scorer.score(views(6, size_px), 8.0)
     refused = await scorer.record_autoscaling_stats()
-    assert refused["offered_load"] > answered["offered_load"] > 0.0
+    assert refused["offered_work"] > answered["offered_work"] > 0.0
     assert refused["picture_s"] > answered["picture_s"] > 0.0

@@ -53,14 +53,14 @@ async def test_it_tells_the_autoscaler_of_its_work():
     preprocessor = Preprocessor(LIMITS, workers=1)
     assert await preprocessor.record_autoscaling_stats() == {
         "predicted_wait_s": 0.0,
-        "offered_load": 0.0,
+        "offered_work": 0.0,
         "picture_s": 0.0,
     }
     for _ in range(2):
         await preprocessor.preprocess(drawn(50, 50), 32, 10.0)
     stats = await preprocessor.record_autoscaling_stats()
     assert stats["predicted_wait_s"] == 0.0
-    assert stats["offered_load"] > 0.0
+    assert stats["offered_work"] > 0.0
     assert stats["picture_s"] > 0.0
     preprocessor.close()
 

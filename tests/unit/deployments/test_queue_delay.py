@@ -11,7 +11,7 @@ from deployments.autoscaling.queue_delay import Demand, QueueDelaySettings, want
 SETTINGS = QueueDelaySettings()
 LEAST, MOST = 1, 16
 
-CALM = Demand(target=2, running=2, silent=0, offered_load=1.4, backlog_s=0.5)
+CALM = Demand(target=2, running=2, silent=0, offered_work=1.4, backlog_s=0.5)
 
 utilisations = st.floats(0.05, 1.0)
 settings = st.builds(
@@ -26,7 +26,7 @@ demands = st.builds(
     target=st.integers(0, 50),
     running=st.integers(0, 50),
     silent=st.integers(0, 3),
-    offered_load=st.floats(0.0, 100.0),
+    offered_work=st.floats(0.0, 100.0),
     backlog_s=st.floats(0.0, 500.0),
 ).filter(lambda demand: demand.silent <= demand.running)
 
@@ -48,7 +48,7 @@ def test_more_delay_never_means_fewer_replicas(demand, settings, more_s):
 
 @given(demands, settings, st.floats(0.0, 100.0))
 def test_more_load_never_means_fewer_replicas(demand, settings, more):
-    busier = replace(demand, offered_load=demand.offered_load + more)
+    busier = replace(demand, offered_work=demand.offered_work + more)
     assert wanted(busier, settings) >= wanted(demand, settings)
 
 
@@ -76,27 +76,27 @@ def test_what_runs_well_stays():
 
 
 def test_a_load_that_was_refused_counts_as_well():
-    assert wanted(Demand(target=1, running=1, silent=0, offered_load=5.0, backlog_s=7.9)) == 7
+    assert wanted(Demand(target=1, running=1, silent=0, offered_work=5.0, backlog_s=7.9)) == 7
 
 
 def test_work_that_waits_beyond_the_accepted_delay_is_worked_off_within_a_deadline():
     accepted_s = 2 * SETTINGS.delay_share * SETTINGS.deadline_s
-    load_of_two = replace(CALM, offered_load=2 * SETTINGS.up_utilisation)
+    load_of_two = replace(CALM, offered_work=2 * SETTINGS.up_utilisation)
     assert wanted(replace(load_of_two, backlog_s=accepted_s)) == 2
     assert wanted(replace(load_of_two, backlog_s=accepted_s + 3 * SETTINGS.deadline_s)) == 5
 
 
 def test_replicas_that_are_starting_are_not_ordered_again():
-    assert wanted(Demand(target=8, running=1, silent=0, offered_load=5.0, backlog_s=7.9)) == 8
+    assert wanted(Demand(target=8, running=1, silent=0, offered_work=5.0, backlog_s=7.9)) == 8
 
 
 def test_a_load_that_went_is_followed_only_to_where_it_is_roomy():
-    assert wanted(Demand(target=8, running=8, silent=0, offered_load=1.7, backlog_s=0.0)) == 3
+    assert wanted(Demand(target=8, running=8, silent=0, offered_work=1.7, backlog_s=0.0)) == 3
 
 
 @pytest.mark.parametrize("running", [0, 3])
 def test_without_any_figure_the_number_stays(running):
-    assert wanted(Demand(target=3, running=running, silent=running, offered_load=0.0, backlog_s=0.0)) == 3
+    assert wanted(Demand(target=3, running=running, silent=running, offered_work=0.0, backlog_s=0.0)) == 3
 
 
 def test_the_delay_is_that_of_evenly_spread_work():

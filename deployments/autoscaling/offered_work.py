@@ -12,7 +12,7 @@ from serve_app.domain import Clock
 WINDOW_S = 10.0
 
 
-class OfferedLoad:
+class OfferedWork:
     """Seconds of work that arrive per second, over about the last ten seconds.
 
     Exponentially decayed, because such means add up: when a new replica takes over a part of the pictures, what it
@@ -31,7 +31,7 @@ class OfferedLoad:
         self._jobs += 1.0
 
     @property
-    def load(self) -> float:
+    def rate(self) -> float:
         """Seconds of work per second; 1 keeps one replica just busy."""
         self._decay()
         return self._work_s / WINDOW_S

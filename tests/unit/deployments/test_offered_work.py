@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.autoscaling.offered_load import WINDOW_S, OfferedLoad
+from deployments.autoscaling.offered_work import WINDOW_S, OfferedWork
 
 
 class Clock:
@@ -25,28 +25,28 @@ def arrive(loads, clock, per_s, work_s, duration_s):
 
 
 def test_it_is_seconds_of_work_per_second(clock):
-    offered = OfferedLoad(clock)
+    offered = OfferedWork(clock)
     arrive([offered], clock, per_s=20, work_s=0.1, duration_s=8 * WINDOW_S)
-    assert offered.load == pytest.approx(2.0, rel=0.01)
+    assert offered.rate == pytest.approx(2.0, rel=0.01)
     assert offered.job_s == pytest.approx(0.1)
 
 
 def test_it_is_forgotten(clock):
-    offered = OfferedLoad(clock)
+    offered = OfferedWork(clock)
     arrive([offered], clock, per_s=20, work_s=0.1, duration_s=8 * WINDOW_S)
     clock.now_s += 3 * WINDOW_S
-    assert offered.load == pytest.approx(0.1, rel=0.01)
+    assert offered.rate == pytest.approx(0.1, rel=0.01)
 
 
 def test_the_loads_of_replicas_add_up_also_when_one_has_just_come(clock):
-    old = OfferedLoad(clock)
+    old = OfferedWork(clock)
     arrive([old], clock, per_s=40, work_s=0.1, duration_s=8 * WINDOW_S)
-    new = OfferedLoad(clock)
+    new = OfferedWork(clock)
     for _ in range(20):
         arrive([old, new], clock, per_s=40, work_s=0.1, duration_s=1.0)
-        assert old.load + new.load == pytest.approx(4.0, rel=0.02)
+        assert old.rate + new.rate == pytest.approx(4.0, rel=0.02)
 
 
 def test_nothing_arrived_is_no_load(clock):
-    offered = OfferedLoad(clock)
-    assert (offered.load, offered.job_s) == (0.0, 0.0)
+    offered = OfferedWork(clock)
+    assert (offered.rate, offered.job_s) == (0.0, 0.0)
