@@ -7,7 +7,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--no-annotate --no-header pyproject.toml
 
 .PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching \
-	bench-preprocessing bench-corpus lock clean
+	bench-preprocessing bench-autoscaling bench-corpus lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -43,6 +43,10 @@ bench-batching: $(VENV)/dev.installed
 
 bench-preprocessing: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.preprocessing $(ARGS)
+
+# A simulation; no service runs. ARGS="--pass-ms 1:6,8:15,64:90" for the passes of another device than this machine.
+bench-autoscaling: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.autoscaling $(ARGS)
 
 # ARGS=FOLDER: any folder of files, through the service that `make run` serves in another terminal.
 bench-corpus: $(VENV)/dev.installed

@@ -133,8 +133,8 @@ def _bearing(overloads: Sequence[Overload]) -> Section:
         Column("refusals"),
         Column("refusal p50 ms", 1),
         Column("refusal p99 ms", 1),
-        Column("p99 by the service's clock, ms", 1),
-        Column("generator, cores", 2),
+        Column("service's clock p99 ms", 1),
+        Column("generator cores", 2),
     )
     rows = tuple(
         (

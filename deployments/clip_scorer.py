@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.autoscaling.offered_work import OfferedWork
+from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.batcher import Batcher
 from deployments.logs import log_like_serve
 from deployments.pass_costs import PassCosts
@@ -35,12 +37,14 @@ class ClipScorer:
         log_like_serve()
         self._engine = open_engine(settings.source, labels, settings.device, settings.precision, settings.cpu_threads)
         pass_costs_s = self._engine.warm_up(settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE)
+        self._costs = PassCosts(pass_costs_s)
         self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
             self._run_pass,
-            PassCosts(pass_costs_s),
+            self._costs,
             settings.max_queued_views,
             self._stage if self._engine.stages_ahead else None,
         )
+        self._offered = OfferedWork()
         # One thread each: the engine runs one pass and stages one batch at a time, and the event loop stays free to
         # queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")
@@ -57,17 +61,22 @@ class ClipScorer:
         """The model that is loaded and warm."""
         return self._engine.identity
 
-    async def score(self, pixels: NDArray[np.uint8], lane: Lane, remaining_s: float) -> LabelScores:
+    async def score(self, pixels: NDArray[np.uint8], lane: Lane, demand: float, remaining_s: float) -> LabelScores:
         """See :class:`serve_app.domain.Scorer`.
 
         Args:
             pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
             lane: who waits for it.
+            demand: see :attr:`serve_app.admission.AdmissionControl.demand`.
             remaining_s: what is left of the request's deadline.
         """
         size_px = self._engine.identity.image_size_px
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size_px, size_px, 3):
             raise UnavailableError(f"views of {size_px} px are wanted, and {pixels.shape} {pixels.dtype} came")
+        if lane is Lane.LIVE:
+            # Before the batcher may refuse them: what is refused is what more replicas are for.
+            view_s = self._costs.pass_s(self._costs.largest_bucket) / self._costs.largest_bucket
+            self._offered.add(demand * len(pixels) * view_s)
         rows = await self._batcher.submit(list(pixels), Deadline.after(remaining_s), lane)
         return LabelScores(np.stack(rows), self._engine.logit_scale, self._engine.identity)
 
@@ -86,3 +95,10 @@ class ClipScorer:
         """Called by Serve from time to time; raising has this replica replaced."""
         if self._batcher.pass_overdue_s > _HUNG_AFTER_S:
             raise RuntimeError(f"a pass is {self._batcher.pass_overdue_s:.0f} s overdue: the device is stuck")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`.
+
+        A coroutine, so that Serve calls it on the batcher's own event loop.
+        """
+        return ReplicaStats(self._batcher.predicted_wait_s, self._offered.rate, self._offered.job_s).as_metrics()

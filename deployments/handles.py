@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from serve_app.admission import AdmissionControl
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
@@ -35,20 +36,26 @@ _ATTEMPTS = 2
 class PreprocessorHandle:
     """:class:`serve_app.domain.Preprocessor` behind a deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], admission: AdmissionControl) -> None:
+        """``admission`` tells the replicas how much more is asked of them than they see."""
         self._handle = handle
+        self._admission = admission
 
     async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
         """See the port."""
-        views: Views = await _call(self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane)
+        views: Views = await _call(
+            self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane, self._admission.demand
+        )
         return views
 
 
 class ScorerHandle:
     """:class:`serve_app.domain.Scorer` behind a deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], admission: AdmissionControl) -> None:
+        """``admission`` tells the replicas how much more is asked of them than they see."""
         self._handle = handle
+        self._admission = admission
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """See the port."""
@@ -57,7 +64,9 @@ class ScorerHandle:
 
     async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
         """See the port."""
-        scores: LabelScores = await _call(self._handle.score, "scoring", deadline, views.pixels, lane)
+        scores: LabelScores = await _call(
+            self._handle.score, "scoring", deadline, views.pixels, lane, self._admission.demand
+        )
         return scores
 
 

@@ -27,13 +27,14 @@ class Ingress:
         log_like_serve()
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
+        admission = AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes)
         self._moderator = Moderator(
             policy,
-            PreprocessorHandle(preprocessor),
-            ScorerHandle(scorer),
+            PreprocessorHandle(preprocessor, admission),
+            ScorerHandle(scorer, admission),
             MemoryLedger(settings.ledger.kept_decisions),
             settings.on_unscanned,
-            AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes),
+            admission,
             settings.max_background_pictures,
         )
 

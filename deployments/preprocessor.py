@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ray
 
+from deployments.autoscaling.offered_work import OfferedWork
+from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.logs import log_like_serve
 from serve_app.domain import Deadline, Lane, Views
 from serve_app.media import MediaLimits, require_decoders
@@ -18,14 +20,24 @@ class Preprocessor:
         log_like_serve()
         require_decoders()
         self._workers = DecodeWorkers(limits, workers or _assigned_cores())
+        self._offered = OfferedWork()
 
-    async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, remaining_s: float) -> Views:
-        """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline."""
+    async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, demand: float, remaining_s: float) -> Views:
+        """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline.
+
+        ``demand`` is that of :class:`serve_app.admission.AdmissionControl`.
+        """
+        if lane is Lane.LIVE:
+            self._offered.add(demand * self._workers.picture_s)
         return await self._workers.preprocess(body, view_size_px, Deadline.after(remaining_s), lane)
 
     def check_health(self) -> None:
         """Called by Serve from time to time; raising has this replica replaced."""
         self._workers.require_alive()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`."""
+        return ReplicaStats(self._workers.predicted_wait_s, self._offered.rate, self._workers.picture_s).as_metrics()
 
     def close(self) -> None:
         """End the workers. They also end by themselves when the replica does, however it does."""

@@ -44,7 +44,8 @@ class AdmissionControl:
         self._inside_bytes = 0
         self._window_began_s = clock()
         self._least_inside = 0
-        self._answers = 0
+        self._answers = self._let_in = self._refused = 0
+        self._demand = 1.0
         self._full_windows: deque[tuple[float, float]] = deque()
 
     @property
@@ -55,6 +56,14 @@ class AdmissionControl:
         rate_per_s = max(rate_per_s for _, rate_per_s in self._full_windows)
         return max(_FULL, int(rate_per_s * self._longest_wait_s))
 
+    @property
+    def demand(self) -> float:
+        """How many pictures came for each that was let in, of late; 1 while none is refused.
+
+        What is refused here is seen by no stage behind, and it is what more replicas would be for.
+        """
+        return self._demand
+
     @contextlib.contextmanager
     def admit(self, body_bytes: int) -> Iterator[None]:
         """A picture of so many bytes is inside for as long as the block.
@@ -64,9 +73,12 @@ class AdmissionControl:
         """
         self._close_window()
         if self._inside >= self.limit:
+            self._refused += 1
             raise OverloadedError(f"{self._inside} pictures are waiting already")
         if self._inside and self._inside_bytes + body_bytes > self._max_inside_bytes:
+            self._refused += 1
             raise OverloadedError(f"{self._inside_bytes} bytes of pictures are waiting already")
+        self._let_in += 1
         self._inside += 1
         self._inside_bytes += body_bytes
         try:
@@ -86,4 +98,6 @@ class AdmissionControl:
             self._full_windows.append((now_s, self._answers / elapsed_s))
         while self._full_windows and now_s - self._full_windows[0][0] > _REMEMBERED_S:
             self._full_windows.popleft()
-        self._window_began_s, self._answers, self._least_inside = now_s, 0, self._inside
+        self._demand = 1 + self._refused / self._let_in if self._let_in else 1.0
+        self._window_began_s, self._least_inside = now_s, self._inside
+        self._answers = self._let_in = self._refused = 0

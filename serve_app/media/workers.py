@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import time
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+# Weight of the newest decode in the running mean: pictures differ by a hundred times, so the mean is over many.
+_NEWEST_WEIGHT = 0.05
+
 # A new worker costs 0.2 s of a core. A decode that nobody waits for any more is left to end within about that; killing
 # it at once would turn a moment of overload into a storm of starting workers.
 _UNWANTED_S = 0.25
@@ -49,6 +53,9 @@ class DecodeWorkers:
         self._background: set[asyncio.Task[Any]] = set()
         self._failed_starts = 0
         self._closed = False
+        self._count = count
+        self._waiting = 0
+        self._decode_s: float | None = None
         self._workers = {WorkerProcess(self._setup) for _ in range(count)}
         try:
             for worker in self._workers:
@@ -75,6 +82,16 @@ class DecodeWorkers:
             worker.wait()
             if worker not in self._asked:  # the others' callers see the end of the channel, and close it
                 worker.close_channel()
+
+    @property
+    def picture_s(self) -> float:
+        """Seconds that all workers together take for an average picture of late; 0 before the first."""
+        return (self._decode_s or 0.0) / self._count
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until a picture that comes now would find an idle worker."""
+        return self._waiting * self.picture_s
 
     def pids(self) -> set[int]:
         """The processes that are there now."""
@@ -114,6 +131,7 @@ class DecodeWorkers:
         raise UndecodableError("these bytes have killed the processes that decoded them")
 
     async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
+        self._waiting += 1
         try:
             async with asyncio.timeout(deadline.require("decoding")):
                 while (worker := await self._idle.get(lane)) is not None:
@@ -123,6 +141,8 @@ class DecodeWorkers:
                     self._run(self._replace(worker))
         except TimeoutError as error:
             raise DeadlineExceededError("no decode worker became free in time") from error
+        finally:
+            self._waiting -= 1
         raise UnavailableError("decoding has ended")
 
     async def _decode_on(self, worker: WorkerProcess, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
@@ -131,6 +151,7 @@ class DecodeWorkers:
         is_ours_to_blame = remaining_s < self._limits.max_decode_s
         limit_s = min(self._limits.max_decode_s, remaining_s + _UNWANTED_S)
         comes_back = False
+        started_s = time.monotonic()
         try:
             async with asyncio.timeout(limit_s):
                 answer = await worker.ask(body, view_size_px, remaining_s, self._limits.max_decode_memory_bytes)
@@ -145,11 +166,16 @@ class DecodeWorkers:
                 self._hostile.strike(body)
             raise
         finally:
+            self._observe(time.monotonic() - started_s)
             self._give_back(worker, comes_back)
         self._hostile.clear(body)
         if isinstance(answer, UnscannedError):
             raise answer
         return answer
+
+    def _observe(self, decode_s: float) -> None:
+        mean_s = decode_s if self._decode_s is None else self._decode_s
+        self._decode_s = mean_s + _NEWEST_WEIGHT * (decode_s - mean_s)
 
     def _give_back(self, worker: WorkerProcess, comes_back: bool) -> None:
         self._asked.discard(worker)

@@ -147,6 +147,19 @@ async def test_a_deadline_that_passes_while_waiting_for_a_worker(start, fifo):
     assert (await first).frames_seen == 3
 
 
+async def test_what_waits_for_a_worker_is_told_in_seconds(start, fifo):
+    workers = start()
+    assert (workers.picture_s, workers.predicted_wait_s) == (0.0, 0.0)
+    await ask(workers, "views")
+    assert workers.picture_s > 0.0
+    asked = [asyncio.create_task(ask(workers, body)) for body in (f"wait {fifo}", "views", "views")]
+    await asyncio.sleep(0)
+    assert workers.predicted_wait_s == pytest.approx(2 * workers.picture_s)
+    await asyncio.to_thread(fifo.write_text, "go on")
+    await asyncio.gather(*asked)
+    assert workers.predicted_wait_s == 0.0
+
+
 async def test_a_caller_that_goes_away_leaves_no_decode_behind(start, fifo):
     workers = start(max_decode_s=0.5)
     before = workers.pids()

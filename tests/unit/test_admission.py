@@ -123,6 +123,14 @@ def test_bodies_are_let_in_up_to_a_sum_of_bytes_and_one_of_any_size(clock):
         pass
 
 
+def test_the_demand_counts_what_was_refused(service, clock):
+    assert service.admission.demand == 1
+    service.run(clock, 20, 100, 20)
+    assert service.admission.demand == pytest.approx(5, rel=0.1)
+    service.run(clock, 20, 10, 20)
+    assert service.admission.demand == 1
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300))
 @settings(deadline=None)
 def test_no_more_than_the_limit_are_ever_let_in(steps):

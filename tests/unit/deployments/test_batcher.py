@@ -475,3 +475,17 @@ async def test_one_view_that_does_not_fit_fails_its_job(clock):
     with pytest.raises(DeviceMemoryError):
         await batcher.submit(["a"], Deadline.after(8.0, clock))
     await batcher.close()
+
+
+async def test_the_predicted_wait_is_the_running_pass_and_all_that_waits(clock, device):
+    batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, clock=clock)
+    assert batcher.predicted_wait_s == 0.0
+    submitted = [asyncio.create_task(batcher.submit([number] * 8, Deadline.after(5, clock))) for number in range(3)]
+    await settle()
+    clock.now_s += PASS_S / 4
+    assert batcher.predicted_wait_s == pytest.approx(0.75 * PASS_S + 2 * PASS_S)
+    for _ in submitted:
+        await device.end_pass()
+    await asyncio.gather(*submitted)
+    assert batcher.predicted_wait_s == 0.0
+    await batcher.close()

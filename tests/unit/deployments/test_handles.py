@@ -7,6 +7,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RaySystemError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
+from serve_app.admission import AdmissionControl
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
@@ -15,6 +16,8 @@ from serve_app.domain import (
     UnavailableError,
     UndecodableError,
 )
+
+ADMISSION = AdmissionControl(8.0, 10**9)
 
 
 class Response:
@@ -67,16 +70,16 @@ def within(seconds=5.0):
 
 async def test_the_value_comes_through_and_the_replica_is_told_what_is_left():
     handle = Handle("views")
-    assert await PreprocessorHandle(handle).preprocess(b"bytes", 224, within(5.0)) == "views"
-    body, size_px, lane, remaining_s = handle.preprocess.calls[0]
-    assert (body, size_px, lane) == (b"bytes", 224, Lane.LIVE)
+    assert await PreprocessorHandle(handle, ADMISSION).preprocess(b"bytes", 224, within(5.0)) == "views"
+    body, size_px, lane, demand, remaining_s = handle.preprocess.calls[0]
+    assert (body, size_px, lane, demand) == (b"bytes", 224, Lane.LIVE, 1.0)
     assert 4.0 < remaining_s <= 5.0
 
 
 @pytest.mark.parametrize("lost", LOST)
 async def test_a_lost_call_is_made_once_more(lost):
     handle = Handle(lost, "views")
-    assert await PreprocessorHandle(handle).preprocess(b"", 224, within()) == "views"
+    assert await PreprocessorHandle(handle, ADMISSION).preprocess(b"", 224, within()) == "views"
     assert len(handle.preprocess.calls) == 2
 
 
@@ -84,26 +87,26 @@ async def test_a_lost_call_is_made_once_more(lost):
 async def test_a_call_lost_twice_is_unavailable(lost):
     handle = Handle(lost, lost, "never asked")
     with pytest.raises(UnavailableError, match="2 replicas were lost"):
-        await PreprocessorHandle(handle).preprocess(b"", 224, within())
+        await PreprocessorHandle(handle, ADMISSION).preprocess(b"", 224, within())
     assert len(handle.preprocess.calls) == 2
 
 
 async def test_a_hanging_replica_is_a_missed_deadline_and_its_call_is_cancelled():
     handle = Handle(None)
     with pytest.raises(DeadlineExceededError):
-        await PreprocessorHandle(handle).preprocess(b"", 224, within(0.02))
+        await PreprocessorHandle(handle, ADMISSION).preprocess(b"", 224, within(0.02))
     assert handle.preprocess.responses[0].is_cancelled
 
 
 async def test_an_expired_deadline_calls_nobody():
     handle = Handle()
     with pytest.raises(DeadlineExceededError):
-        await PreprocessorHandle(handle).preprocess(b"", 224, within(0.0))
+        await PreprocessorHandle(handle, ADMISSION).preprocess(b"", 224, within(0.0))
 
 
 async def test_a_caller_that_goes_away_cancels_the_call():
     handle = Handle(None)
-    task = asyncio.create_task(ScorerHandle(handle).identify(within()))
+    task = asyncio.create_task(ScorerHandle(handle, ADMISSION).identify(within()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
@@ -120,7 +123,7 @@ def raised_in_a_replica(error):
 async def test_our_own_error_comes_out_as_it_was_raised():
     handle = Handle(raised_in_a_replica(UndecodableError("not a readable image/png")))
     with pytest.raises(UndecodableError) as caught:
-        await PreprocessorHandle(handle).preprocess(b"", 224, within())
+        await PreprocessorHandle(handle, ADMISSION).preprocess(b"", 224, within())
     assert str(caught.value) == "not a readable image/png"
     assert type(caught.value) is UndecodableError
 
@@ -136,5 +139,5 @@ async def test_our_own_error_comes_out_as_it_was_raised():
 )
 async def test_every_other_error_becomes_one_of_ours_without_its_text(error, ours):
     with pytest.raises(ours) as caught:
-        await PreprocessorHandle(Handle(error)).preprocess(b"", 224, within())
+        await PreprocessorHandle(Handle(error), ADMISSION).preprocess(b"", 224, within())
     assert "secret internals" not in str(caught.value)

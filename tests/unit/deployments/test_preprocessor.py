@@ -30,7 +30,7 @@ async def test_a_worker_makes_the_same_views_as_the_function(preprocessor):
     body = drawn(120, 40)
     here, there = (
         preprocess(body, 32, LIMITS, Deadline.after(10)),
-        await preprocessor.preprocess(body, 32, Lane.LIVE, 10.0),
+        await preprocessor.preprocess(body, 32, Lane.LIVE, 1.0, 10.0),
     )
     assert np.array_equal(here.pixels, there.pixels)
     assert here.places == there.places
@@ -48,8 +48,24 @@ async def test_a_worker_makes_the_same_views_as_the_function(preprocessor):
 )
 async def test_what_cannot_be_read_is_told_in_the_words_of_the_domain(preprocessor, body, remaining_s, kind):
     with pytest.raises(kind):
-        await preprocessor.preprocess(body, 32, Lane.LIVE, remaining_s)
+        await preprocessor.preprocess(body, 32, Lane.LIVE, 1.0, remaining_s)
     preprocessor.check_health()
+
+
+async def test_it_tells_the_autoscaler_of_its_work():
+    preprocessor = Preprocessor(LIMITS, workers=1)
+    assert await preprocessor.record_autoscaling_stats() == {
+        "predicted_wait_s": 0.0,
+        "offered_work": 0.0,
+        "picture_s": 0.0,
+    }
+    for _ in range(2):
+        await preprocessor.preprocess(drawn(50, 50), 32, Lane.LIVE, 1.0, 10.0)
+    stats = await preprocessor.record_autoscaling_stats()
+    assert stats["predicted_wait_s"] == 0.0
+    assert stats["offered_work"] > 0.0
+    assert stats["picture_s"] > 0.0
+    preprocessor.close()
 
 
 def test_without_its_workers_it_is_not_healthy():

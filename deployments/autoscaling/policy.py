@@ -1,0 +1,85 @@
+"""Ray Serve's door to :mod:`deployments.autoscaling.queue_delay`: ``autoscaling_config.policy`` names the class here.
+
+Serve pickles this module by value into its controller, which then imports the others by name. It stays free of
+anything heavy for that reason: the controller needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from ray.serve.config import AutoscalingContext
+
+from deployments.autoscaling.queue_delay import Demand, QueueDelaySettings, wanted_replicas
+from deployments.autoscaling.replica_stats import ReplicaStats
+
+_REPORTS = "reports"
+_FIGURES = tuple(field.name for field in fields(ReplicaStats))
+
+
+class QueueDelayPolicy:
+    """Called by Serve's controller at each turn of its loop, one instance for each deployment.
+
+    A class and not a function, because Serve passes ``policy_kwargs`` to classes alone.
+    """
+
+    def __init__(self, **settings: float) -> None:
+        """``settings``: as :class:`QueueDelaySettings` names them.
+
+        Raises:
+            TypeError: an unknown name.
+            ValueError: a value out of its range.
+        """
+        self._settings = QueueDelaySettings(**settings)
+
+    def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
+        """The wanted number of replicas, and what is to be remembered until the next turn."""
+        now_s = context.current_time or 0.0
+        newest = _newest_reports(context)
+        # A report's own time stamp is of another machine's clock. How old it is, is told by ours: since when it has
+        # been the newest.
+        before: Mapping[str, tuple[float, float]] = context.policy_state.get(_REPORTS, {})
+        seen = {
+            replica: (stamp, before[replica][1] if replica in before and before[replica][0] == stamp else now_s)
+            for replica, (stamp, _) in newest.items()
+        }
+        fresh = [
+            stats for replica, (_, stats) in newest.items() if now_s - seen[replica][1] <= self._settings.stale_after_s
+        ]
+        wanted = wanted_replicas(
+            _demand(context, fresh),
+            self._settings,
+            context.capacity_adjusted_min_replicas,
+            context.capacity_adjusted_max_replicas,
+        )
+        return wanted, {_REPORTS: seen}
+
+
+def _newest_reports(context: AutoscalingContext) -> dict[str, tuple[float, ReplicaStats]]:
+    """Time stamp and figures of each running replica's newest report; a replica that lacks a figure is left out."""
+    raw = context.raw_metrics or {}
+    newest: dict[str, tuple[float, ReplicaStats]] = {}
+    for replica in context.running_replicas:
+        series = [raw.get(name, {}).get(replica) for name in _FIGURES]
+        if all(series):
+            points = [points[-1] for points in series if points]
+            newest[replica.unique_id] = points[0].timestamp, ReplicaStats(*(point.value for point in points))
+    return newest
+
+
+def _demand(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Demand:
+    running = context.current_num_replicas
+    known = len(fresh)
+    waiting_s = sum(stats.predicted_wait_s for stats in fresh)
+    if known:
+        # What waits in front of the replicas, in their callers' handles, is work of theirs all the same.
+        waiting_s += context.total_queued_requests * sum(stats.picture_s for stats in fresh) / known
+    return Demand(
+        target=context.target_num_replicas,
+        running=running,
+        silent=running - known,
+        offered_work=sum(stats.offered_work for stats in fresh),
+        backlog_s=waiting_s,
+    )
