@@ -24,6 +24,7 @@ def read_report(out: Path, name: str) -> dict[str, Any]:
     report = json.loads(path.read_text("utf-8"))
     assert isinstance(report, dict)
     assert (report["seed"], report["machine"]["cores"].isdigit()) == (1, True)
+    assert report["machine"]["others during the run"].endswith("cores, on average")
     return report
 
 
