@@ -6,8 +6,8 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching \
-	bench-preprocessing bench-corpus lock clean
+.PHONY: run test lint bench bench-batching bench-preprocessing bench-corpus lock clean
+.PHONY: bench-latency bench-capacity bench-overload bench-baseline
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
