@@ -7,7 +7,6 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--no-annotate --no-header pyproject.toml
 
 .PHONY: run test lint bench bench-batching bench-preprocessing bench-corpus lock clean
-.PHONY: bench-latency bench-capacity bench-overload bench-baseline
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -25,6 +24,7 @@ lint: $(VENV)/dev.installed
 bench: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.quick $(ARGS)
 
+.PHONY: bench-latency bench-capacity bench-overload bench-baseline
 bench-latency: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.latency $(ARGS)
 
