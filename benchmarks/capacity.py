@@ -152,7 +152,6 @@ def _efficiency_section(
 def _knee_section(over_http: OverHttp, within_s: float) -> Section:
     steps = [Step.of(each.load, within_s) for each in over_http.steps]
     found = knee(steps)
-    answered = [step for step in steps if step.latencies.count]
     told = "below the first step" if found is None else f"{found.offered_per_s:.1f} pictures/s offered"
     note = (
         f"Knee: {told}: the highest load up to which at least {KEPT_UP_SHARE:.0%} of the pictures were looked at "
@@ -165,7 +164,11 @@ def _knee_section(over_http: OverHttp, within_s: float) -> Section:
         "as offered": [(0.0, 0.0), (steps[-1].offered_per_s, steps[-1].offered_per_s)],
     }
     percentiles = {
-        f"p{share * 100:g}": [(each.offered_per_s, each.latencies.percentile_ms(share)) for each in answered]
+        f"p{share * 100:g}": [
+            (each.offered_per_s, told_ms)
+            for each in steps
+            if (told_ms := each.latencies.told_percentile_ms(share)) is not None
+        ]
         for share in (0.5, 0.99)
     }
     wall = Mark(WALL_S * 1e3, f"the wall, {WALL_S:.0f} s")
