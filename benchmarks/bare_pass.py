@@ -53,6 +53,12 @@ def best_of(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[in
     return max(((size, rate) for rates in (before, after) for size, rate in rates.items()), key=lambda each: each[1])
 
 
+def agreement(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
+    lower, higher = sorted(max(rates.values()) for rates in (before, after))
+    return lower / higher
+
+
 def sustained_rates(engine: Engine, duration_s: float) -> dict[int, float]:
     """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes."""
     side_px = engine.identity.image_size_px

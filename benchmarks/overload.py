@@ -9,23 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks import hardware, load
+from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.memory import MemorySampler
 from benchmarks.outcomes import goodput_per_s, late, latencies, rate_per_second, slowest_ms, statuses
-from benchmarks.output import finish
 from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Axis, Mark, Plot, Scale, latency_distribution, timeline
-from benchmarks.report import Cell, Check, Column, Report, Section, Table, at_least, at_most
+from benchmarks.report import Cell, Check, Column, Section, Table, at_least, at_most
+from benchmarks.run import Run
 from benchmarks.statistics import Latencies
 from benchmarks.tables import HOW_TO_READ, LATE_S, WALL_S, Measured, load_table, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Anywhere, Out, Seed, Url, command_line, require_goodput, scan_target
+from benchmarks.target import OUT, Anywhere, Out, Seed, Url, require_goodput, scan_target
 
 LEAST_GOODPUT_SHARE = 0.9
 MAX_REFUSAL_S = 1.0
@@ -82,8 +81,7 @@ def bench(
 ) -> None:
     """Measure; exit code 1 if an answer was late, goodput fell, refusals waited or memory grew."""
     scan_url = scan_target(url, anywhere, console)
-    started_at, machine = datetime.now(UTC), hardware.facts()
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
+    run = Run("overload", scan_url, seed, console)
     factors = factor or [2.0, 5.0]
     overloads = asyncio.run(_measure(scan_url, size, factors, connections, capacity_s, duration_s, seed))
     capacity = f"Capacity, measured with {connections} connections: {overloads[0].capacity_per_s:.1f} pictures/s."
@@ -95,8 +93,7 @@ def bench(
     ]
     checks = [check for each in overloads for check in _checks(each, memory_growth_gb)]
     checks += validity([each.measured for each in overloads])
-    report = Report("Overload", command_line("overload"), machine, seed, started_at, sections, checks)
-    raise typer.Exit(finish(report, "overload", out, console))
+    run.finish("Overload", sections, checks, out)
 
 
 async def _measure(

@@ -24,6 +24,7 @@ def read_report(out: Path, name: str) -> dict[str, Any]:
     report = json.loads(path.read_text("utf-8"))
     assert isinstance(report, dict)
     assert (report["seed"], report["machine"]["cores"].isdigit()) == (1, True)
+    assert report["machine"]["others during the run"].endswith("cores, on average")
     return report
 
 
@@ -58,8 +59,9 @@ def test_quick(stand_in, tmp_path: Path) -> None:
 
 def test_latency(stand_in, tmp_path: Path) -> None:
     server = stand_in(accepting())
-    report = run(latency.bench, tmp_path, "latency", url=server.url, capacity_s=0.05, duration_s=0.05)
-    assert [row[0] for row in rows(report, "Capacity")] == [str(size) for size in Size]
+    options = {"size": [Size.MB_2, Size.MIX], "connections": 1, "capacity_s": 0.2, "duration_s": 0.1}
+    report = run(latency.bench, tmp_path, "latency", url=server.url, **options)
+    assert [row[0] for row in rows(report, "Capacity")] == ["2MB", "mix"]
     assert [row[0] for row in rows(report, "2MB at")] == ["2MB, 20%, Poisson", "2MB, 50%, Poisson", "2MB, 80%, Poisson"]
     assert rows(report, "mix at")[-1][0] == "mix, 50%, bursty"
     assert claims(report)["answers later than 8.5 s"]
@@ -75,7 +77,8 @@ def test_overload_of_a_service_that_refuses(stand_in, tmp_path: Path) -> None:
         return accept(head, body) if asked % 2 else http(503, json.dumps(refusal).encode())
 
     server = stand_in(respond)
-    report = run(overload.bench, tmp_path, "overload", url=server.url, factor=[2.0], capacity_s=0.05, duration_s=0.1)
+    options = {"factor": [2.0], "connections": 1, "capacity_s": 0.2, "duration_s": 0.1}
+    report = run(overload.bench, tmp_path, "overload", url=server.url, **options)
     (bearing,) = rows(report, "How it was borne")
     assert bearing[0] == "2 x capacity"
     assert bearing[2] > 0
@@ -93,7 +96,8 @@ def test_capacity_and_efficiency(stand_in, tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(bare_pass, "measure", measure)
     server = stand_in(accepting())
-    report = run(capacity.bench, tmp_path, "capacity", url=server.url, saturated_s=0.05, step_s=0.1)
+    options = {"connections": 1, "saturated_s": 0.2, "step_s": 0.1}
+    report = run(capacity.bench, tmp_path, "capacity", url=server.url, **options)
     assert opened == ["fake", "fake"], "what /readyz names, before and after"
     assert rows(report, "Efficiency") == [["1", 10.0, 10.0], ["2", 1e9, 1e9]]
     assert len(rows(report, "Every step")) == len(capacity.SHARES)

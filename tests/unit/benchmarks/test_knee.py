@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.bare_pass import MAX_BATCH_VIEWS, best_of, sustained_rates
+from benchmarks.bare_pass import MAX_BATCH_VIEWS, agreement, best_of, sustained_rates
 from benchmarks.knee import Step, knee
 from benchmarks.load import Load
 from benchmarks.outcomes import NO_ANSWER, Outcome
@@ -47,6 +47,10 @@ def test_the_bare_pass_is_measured_at_each_batch_size() -> None:
     assert max(rates) <= MAX_BATCH_VIEWS
     assert 1 in rates
     assert all(rate > 0 for rate in rates.values())
+
+
+def test_two_bare_passes_agree_by_their_best_rates() -> None:
+    assert agreement({1: 10.0, 2: 20.0}, {1: 25.0, 2: 3.0}) == agreement({1: 25.0}, {1: 20.0}) == 0.8
 
 
 def test_the_best_batch_of_either_measurement_counts() -> None:
