@@ -64,6 +64,17 @@ class AdmissionControl:
         """
         return self._demand
 
+    def require_room(self) -> None:
+        """For a picture whose bytes are not there yet.
+
+        Raises:
+            OverloadedError: at once; the wait would be too long.
+        """
+        self._close_window()
+        if self._inside >= self.limit:
+            self._refused += 1
+            raise OverloadedError(f"{self._inside} pictures are waiting already")
+
     @contextlib.contextmanager
     def admit(self, body_bytes: int) -> Iterator[None]:
         """A picture of so many bytes is inside for as long as the block.
@@ -71,10 +82,7 @@ class AdmissionControl:
         Raises:
             OverloadedError: at once; the wait would be too long, or the bodies take too much memory.
         """
-        self._close_window()
-        if self._inside >= self.limit:
-            self._refused += 1
-            raise OverloadedError(f"{self._inside} pictures are waiting already")
+        self.require_room()
         if self._inside and self._inside_bytes + body_bytes > self._max_inside_bytes:
             self._refused += 1
             raise OverloadedError(f"{self._inside_bytes} bytes of pictures are waiting already")

@@ -81,6 +81,17 @@ class Moderator:
         self.policy.require_model(identity)
         self._identity = self._last_heard_of = identity
 
+    def require_room(self) -> None:
+        """Asked before a body is read: where there is no room for it, reading is the larger part of a refusal.
+
+        Where ``on_unscanned`` is ``accept`` this does nothing: the bytes are needed to remember what was let through.
+
+        Raises:
+            OverloadedError: it would be refused.
+        """
+        if self._on_unscanned is OnUnscanned.REJECT:
+            self._admission.require_room()
+
     async def moderate(self, body: bytes, request_id: str, deadline: Deadline, lane: Lane = Lane.LIVE) -> Decision:
         """Look at ``body`` and decide, within the deadline; the decision is recorded before this returns."""
         started_s = deadline.clock()

@@ -18,6 +18,7 @@ from serve_app.domain import (
     Lane,
     MalformedRequestError,
     NotScannedError,
+    OverloadedError,
     RequestError,
     UnscannedError,
 )
@@ -80,13 +81,16 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
             client_host = request.client.host if request.client else None
             authenticator.require(secret, request.headers.get("authorization"), client_host)
             lane = _lane(request.headers.get(LANE_HEADER))
+            moderator.require_room()
             body = await read_body(request, settings.limits.max_body_bytes, arrival.deadline)
         except (RequestError, UnscannedError) as error:
             status, answer = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
             logger.info("request %s answered %d %s", arrival.request_id, status, answer.reason)
             response = _response(status, answer, settings.retry_after_s)
-            # The rest of the body is not read; a connection with half a request on it cannot be used again.
-            response.headers["Connection"] = "close"
+            if not isinstance(error, OverloadedError):
+                # The rest of the body is not read: it may have no end. One that was refused for our sake is read, and
+                # the connection used again, since under overload a connection for each request would be more of it.
+                response.headers["Connection"] = "close"
             return response
         decision = await moderator.moderate(body, arrival.request_id, arrival.deadline, lane)
         status, answer = answer_for_decision(decision, arrival.elapsed_ms)
