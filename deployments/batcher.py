@@ -6,7 +6,8 @@ batches of one (``docs/adr/0003-late-binding-batches.md``). Here nothing is deci
 
 * an idle service never waits: the first item starts a pass at once;
 * a busy one fills its batches by itself, with all that arrived during the pass, earliest deadline first;
-* what can no longer make its deadline is dropped before a pass, and what could never make it is refused on arrival;
+* what can no longer make its deadline is dropped before a pass, what could never make it is refused on arrival, and
+  what has become hopeless since, because passes take longer, is told so after the pass that showed it;
 * live jobs come first: one waits for no more background work than the pass that is running when it arrives;
 * each job has its own outcome: a poisoned item fails its job and no other; a caller that goes away takes its items
   with it.
@@ -244,6 +245,29 @@ class Batcher(Generic[Item, Outcome]):
             raise
         for (job, _), outcome in zip(current.batch, outcomes, strict=True):
             job.deliver(outcome)
+        self._shed()
+
+    def _shed(self) -> None:
+        """Refuse what has become hopeless since it was admitted, because passes take longer than they did.
+
+        It would be dropped before its pass in any case; whoever waits for it is told now and not at the deadline.
+        """
+        # By a pass more than predicted: what was just admitted is not to be refused for a rounding.
+        now_s = self._clock() - self._costs.pass_s(self._costs.largest_bucket)
+        ahead = self._bound_items
+        for lane in Lane:
+            last_due_s = self._queue.last_due_s(lane)
+            if last_due_s is None or self._costs.total_s(ahead + self._queue.waiting(lane)) <= last_due_s - now_s:
+                ahead += self._queue.waiting(lane)
+                continue
+            for job in self._queue.jobs(lane):
+                if self._costs.total_s(ahead + job.left) <= job.due_s - now_s:
+                    ahead += job.left
+                    continue
+                self._queue.remove(job)
+                if not job.future.done():
+                    self._dropped += 1
+                    job.future.set_exception(OverloadedError(f"{ahead} views are ahead, and passes take longer now"))
 
     async def _run(self, current: _StagedBatch[Item, Outcome]) -> list[Outcome | Exception]:
         """One outcome per item; an item that fails by itself has its exception as outcome."""

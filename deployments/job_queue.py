@@ -85,6 +85,14 @@ class JobQueue(Generic[Item, Outcome]):
         """Items that wait in ``lane``."""
         return self._waiting[lane]
 
+    def jobs(self, lane: Lane) -> Sequence[Job[Item, Outcome]]:
+        """The jobs of ``lane``, in order, as they are now."""
+        return tuple(self._lanes[lane])
+
+    def last_due_s(self, lane: Lane) -> float | None:
+        """When the last job of ``lane`` is due; none if none waits."""
+        return self._lanes[lane][-1].due_s if self._lanes[lane] else None
+
     def ahead_of(self, due_s: float, lane: Lane) -> int:
         """Items that a new job of ``lane`` would have to wait for."""
         # From the end: most of what waits came earlier and is due earlier, so that there is little to look at there.
@@ -101,9 +109,9 @@ class JobQueue(Generic[Item, Outcome]):
         for lane in lanes:
             while self._lanes[lane]:
                 job = self._lanes[lane][0]
-                if job.left and not job.future.done():
+                if not job.future.done():
                     return job
-                self.remove(job)  # taken whole, or its caller has its answer or is gone
+                self.remove(job)  # its caller has its answer or is gone
         return None
 
     def take(self, size: int, lane: Lane) -> Batch[Item, Outcome]:
@@ -114,4 +122,6 @@ class JobQueue(Generic[Item, Outcome]):
             batch += [(job, item) for item in job.items[job.taken : job.taken + taken]]
             job.taken += taken
             self._waiting[lane] -= taken
+            if not job.left:
+                self.remove(job)
         return batch

@@ -27,9 +27,9 @@ _AT_FIRST = 64
 
 _WINDOW_S = 1.0
 
-# The rate is the best of the windows of so long: one window may have had a picture of sixty views, and after a minute
-# the service may have other replicas.
-_REMEMBERED_S = 60.0
+# The rate is the best of the windows of so long: one window may have had a picture of sixty views, and a quarter of a
+# minute later the service may have lost a replica, or have its cores to itself.
+_REMEMBERED_S = 15.0
 
 
 class AdmissionControl:

@@ -97,7 +97,7 @@ def test_a_slow_service_keeps_its_batches_full(service, clock):
     assert service.admission.limit == 16
 
 
-def test_what_was_learnt_is_forgotten_after_a_minute_without_load(service, clock):
+def test_what_was_learnt_is_forgotten_when_it_is_old(service, clock):
     service.run(clock, 20, 100, 20)
     assert service.admission.limit < 100
     while service.inside:

@@ -268,6 +268,21 @@ async def test_the_costs_follow_what_passes_really_take(device, clock):
     await batcher.close()
 
 
+async def test_what_has_become_hopeless_is_told_after_the_pass_that_showed_it(submit, device, batcher):
+    running = submit(*range(8))
+    await settle()
+    jobs = [submit(*range(8), within_s=2.4) for _ in range(5)]
+    await settle()
+    # A pass has taken 1.5 s: passes are expected to take 0.38 s now, and 0.9 s are left.
+    await device.end_pass(seconds=1.5)
+    assert running.done()
+    assert [job.done() for job in jobs] == [False, False, False, True, True]
+    for job in jobs[3:]:
+        with pytest.raises(OverloadedError, match="passes take longer now"):
+            await job
+    assert batcher.stats.dropped_jobs == 2
+
+
 # Lanes
 
 
