@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 
 # Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
@@ -42,6 +43,27 @@ LOCAL_SETTINGS: Mapping[str, str] = {
 def fresh_token_settings() -> dict[str, str]:
     """Token authentication with a new token: without it, Ray's ports run code for whoever reaches them."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def own_port_settings() -> dict[str, str]:
+    """Free ports for HAProxy's own two listeners: fixed numbers would keep two services from running side by side."""
+    stats_port, metrics_port = free_ports(2)
+    return {
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; held together, so that they differ."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 def is_behind_haproxy(environment: Mapping[str, str] = os.environ) -> bool:

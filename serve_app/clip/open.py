@@ -23,10 +23,11 @@ def open_engine(
     Raises:
         ModelError: the model cannot be had, or the device is not there.
     """
-    if isinstance(parse_source(source), FakeModel):
+    parsed = parse_source(source)
+    if isinstance(parsed, FakeModel):
         from serve_app.clip.fake import FakeEngine
 
-        return FakeEngine(labels)
+        return FakeEngine(labels, pass_s=parsed.pass_s)
     # torch takes seconds and hundreds of megabytes to import, which the fake engine's tests need not pay.
     from serve_app.clip.device import choose_device, use_cpu_threads
     from serve_app.clip.load import load_model
