@@ -1,4 +1,4 @@
-"""Ray nodes of our own on this machine, each a real ``ray start``: started, killed by process id, ended without a trace.
+"""Ray nodes of our own on this machine, each a real ``ray start``: started, killed by process id, ended.
 
 Each node has an address of its own in 127.0.0.0/8, so that two nodes never want the same port, and its own raylet,
 object store and workers. Nothing here imports ray: the environment of :func:`environment` is to be set first.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -248,7 +249,7 @@ def connected(address: str) -> Iterator[None]:
         address,
         namespace="serve",
         log_to_driver=False,
-        logging_level="WARNING",
+        logging_level=logging.WARNING,
         _node_ip_address=address.partition(":")[0],
     )
     try:

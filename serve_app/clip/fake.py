@@ -28,7 +28,7 @@ class FakeEngine:
         Args:
             labels: a label that contains a channel's name is scored by it.
             image_size_px: side of a view.
-            pass_s: seconds that a pass takes, whatever the number of its views.
+            pass_s: seconds that a pass sleeps, whatever the number of its views.
         """
         self.identity = ModelIdentity("fake", "0" * 64, image_size_px, FAKE_NOTICE)
         self.logit_scale = 100.0

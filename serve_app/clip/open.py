@@ -27,7 +27,7 @@ def open_engine(
     if isinstance(parsed, FakeModel):
         from serve_app.clip.fake import FakeEngine
 
-        return FakeEngine(labels, pass_s=parsed.pass_s)
+        return FakeEngine(labels, parsed.image_size_px, parsed.pass_s)
     # torch takes seconds and hundreds of megabytes to import, which the fake engine's tests need not pay.
     from serve_app.clip.device import choose_device, use_cpu_threads
     from serve_app.clip.load import load_model

@@ -6,7 +6,8 @@
 ``embedded:demo-shapes``        the demo model inside this package: knows drawn shapes, protects nobody
 ``random:ViT-B-32``             an architecture with random weights: true speed, no meaning; for benchmarks
 ``fake``                        no weights at all: knows how red, green or blue a view is; for tests
-``fake:200ms``                  the same with a pass that takes this long, whatever its size; for benchmarks
+``fake:200ms``                  the same with views of 224 px and a pass that takes this long, whatever its size; for
+                                benchmarks
 ==============================  ======================================================================
 """
 
@@ -53,8 +54,9 @@ class RandomModel:
 
 @dataclass(frozen=True, slots=True)
 class FakeModel:
-    """The engine without weights; a pass takes ``pass_s`` seconds more than its arithmetic."""
+    """The engine without weights, for views of ``image_size_px``; a pass sleeps for ``pass_s`` seconds."""
 
+    image_size_px: int = 8
     pass_s: float = 0.0
 
 
@@ -70,7 +72,8 @@ def parse_source(source: str) -> ModelSource:
     if source == FAKE:
         return FakeModel()
     if fake := _FAKE_PASS.fullmatch(source):
-        return FakeModel(int(fake[1]) / 1e3)
+        # Views as large as ViT-B-32's and ViT-L-14's, because cutting and sending them is part of what is measured.
+        return FakeModel(224, int(fake[1]) / 1e3)
     kind, _, rest = source.partition(":")
     if kind == "embedded":
         if rest != EMBEDDED_DEMO:

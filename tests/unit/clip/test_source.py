@@ -22,7 +22,7 @@ from serve_app.domain import ModelError
         ("embedded:demo-shapes", EmbeddedModel()),
         ("random:ViT-B-32", RandomModel("ViT-B-32")),
         ("fake", FakeModel()),
-        ("fake:200ms", FakeModel(0.2)),
+        ("fake:200ms", FakeModel(224, 0.2)),
     ],
 )
 def test_every_kind_of_source_is_told(source: str, parsed: ModelSource) -> None:
