@@ -6,7 +6,8 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-batching bench-preprocessing bench-corpus lock clean
+.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching \
+	bench-preprocessing bench-corpus lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -23,6 +24,19 @@ lint: $(VENV)/dev.installed
 # Against the service that `make run` serves in another terminal.
 bench: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.quick $(ARGS)
+
+bench-latency: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-capacity: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.capacity $(ARGS)
+
+bench-overload: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+# ARGS="--baseline URL": another validation endpoint, beside that service.
+bench-baseline: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.baseline $(ARGS)
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)

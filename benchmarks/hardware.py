@@ -13,20 +13,22 @@ import psutil
 
 _DISTRIBUTIONS = ("pictwarden", "ray", "torch", "open_clip_torch", "openvino")
 
-# What makes the same processor slower or faster; a figure that was measured under one of them says so.
-_ENVIRONMENT = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+CPU_FEATURES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+"""Variables that keep torch from instructions which the processor has."""
+
+_ENVIRONMENT = (*CPU_FEATURES, "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def describe() -> str:
     """Processor, cores that this process may use, and Python, in one line."""
-    return f"{_processor()}, {_cores()} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def facts() -> dict[str, str]:
     """The same and more, by name, for a report."""
     found = {
         "processor": _processor(),
-        "cores": str(_cores()),
+        "cores": str(cores()),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "gpu": ", ".join(_gpus()) or "none",
         "system": f"{platform.system()} {platform.release()}",
@@ -40,11 +42,12 @@ def facts() -> dict[str, str]:
 
 
 def limits_of_the_cpu(environment: Mapping[str, str]) -> str:
-    """The variables in ``environment`` that change what the CPU computes with; empty if there are none."""
+    """The variables in ``environment`` that make the same processor slower or faster; empty if there are none."""
     return ", ".join(f"{name}={environment[name]}" for name in _ENVIRONMENT if name in environment)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

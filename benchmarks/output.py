@@ -13,6 +13,8 @@ from benchmarks.report import Report, Table, to_json, to_markdown
 
 FOLDER = Path("benchmark-results")
 
+_WIDEST = 300
+
 
 def finish(report: Report, name: str, folder: Path, console: Console) -> int:
     """Write the three files, show the tables, and return the command's exit code: 1 if a check does not hold.
@@ -23,12 +25,14 @@ def finish(report: Report, name: str, folder: Path, console: Console) -> int:
         folder: is made if it is not there.
         console: the terminal.
     """
+    # A table that is wider than the terminal is easier to read than one whose words are cut.
+    wide = Console(file=console.file, width=_WIDEST, highlight=False)
     for section in report.sections:
         console.print("\n" + section.heading, style="bold", markup=False)
         if section.note:
             console.print(section.note, markup=False)
         if section.table:
-            console.print(_for_terminal(section.table))
+            wide.print(_for_terminal(section.table))
     if report.checks:
         console.print(_checks_for_terminal(report))
     for path in write(report, name, folder):

@@ -17,7 +17,7 @@ _STYLE = """
   --line: #343d49; --good: #6fd39a; --bad: #ff8a80; --s0: #7fb2ff; --s1: #ffa366; --s2: #5fd6c4; --s3: #d59bf0;
   --s4: #e6c35c; --s5: #ff8fb5 } }
 * { box-sizing: border-box }
-body { margin: 0 auto; padding: 1rem 1rem 3rem; max-width: 60rem; background: var(--ground); color: var(--text);
+body { margin: 0 auto; padding: 1rem 1rem 3rem; max-width: 64rem; background: var(--ground); color: var(--text);
   font: 1rem/1.5 system-ui, sans-serif }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0 } h2 { font-size: 1.15rem; margin: 2.25rem 0 .5rem }
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem } p { max-width: 44rem; white-space: pre-line }
@@ -25,7 +25,7 @@ code { background: var(--panel); padding: .15em .4em; border-radius: .25rem; ove
 .about { color: var(--soft) } .about dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem;
   font-size: .875rem } .about dt { font-weight: 600 } .about dd { margin: 0; overflow-wrap: anywhere }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
-th, td { padding: .3rem .75rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
 th:first-child, td:first-child, .checks td, .checks th { text-align: left; padding-left: 0 }
 .checks td { white-space: normal } th { color: var(--soft); font-weight: 600; vertical-align: bottom }
 .yes { color: var(--good); font-weight: 600 } .no { color: var(--bad); font-weight: 700 }
