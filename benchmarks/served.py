@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.nodes import Nodes, connected, environment
+from deployments.ray_environment import free_ports
+from serve_app.cli.connection import SECRETS_ENV
+from serve_app.http.app import SCAN_PATH
+
 SECRET = "a-secret-of-the-benchmarks-and-of-nothing-else"
+
+_CPUS_PER_NODE = 4
+"""Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
+
+_DEPLOY_TIMEOUT_S = 90.0
+_POLL_S = 0.2
 
 # Colours are all that the engine without weights knows.
 _POLICY = """\
@@ -34,6 +49,11 @@ class Replicas:
         """One of each on each node, as a cluster with one GPU a node has its scorers."""
         return cls(nodes, nodes, nodes, per_node=1)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the deployment's name."""
+        return {"Ingress": self.ingress, "Preprocessor": self.preprocessor, "ClipScorer": self.scorer}
+
 
 def write_policy(folder: Path) -> Path:
     """The policy of the engine without weights, as a file in ``folder``."""
@@ -53,7 +73,6 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
         largest_batch: views in one pass at most.
     """
     model = {"source": source, "max_batch_views": largest_batch}
-    counts = {"Ingress": replicas.ingress, "Preprocessor": replicas.preprocessor, "ClipScorer": replicas.scorer}
     return {
         # One front end: on one machine those of several nodes would want the same port.
         "proxy_location": "HeadOnly",
@@ -65,7 +84,7 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
                 "route_prefix": "/",
                 "import_path": "deployments.graph:build_app",
                 "args": {"model": model, "policy": str(policy)},
-                "deployments": [_deployment(name, count, replicas.per_node) for name, count in counts.items()],
+                "deployments": [_deployment(name, count, replicas.per_node) for name, count in replicas.counts.items()],
             }
         ],
     }
@@ -74,3 +93,67 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
 def _deployment(name: str, count: int, per_node: int | None) -> Mapping[str, Any]:
     limit = {} if per_node is None else {"max_replicas_per_node": per_node}
     return {"name": name, "num_replicas": count, "ray_actor_options": {"num_cpus": 0.1}, **limit}
+
+
+class Service:
+    """The application on a cluster that this process drives."""
+
+    def __init__(self, folder: Path, source: str, largest_batch: int) -> None:
+        """Nothing is deployed yet; see :func:`configuration` for what is said of the model."""
+        (self._port,) = free_ports(1)
+        self._policy = write_policy(folder)
+        self._source = source
+        self._largest_batch = largest_batch
+        self._replicas = Replicas(0, 0, 0)
+
+    @property
+    def url(self) -> str:
+        """Where pictures are sent."""
+        return f"http://127.0.0.1:{self._port}{SCAN_PATH}/{SECRET}"
+
+    def deploy(self, replicas: Replicas) -> None:
+        """Bring up, or change, and wait until all of it runs.
+
+        Raises:
+            DeployFailedError: it does not come up.
+        """
+        from deployments.local_ray import deploy
+
+        self._replicas = replicas
+        deploy(configuration(self._port, self._policy, replicas, self._source, self._largest_batch))
+        wait_until(self.is_whole, _DEPLOY_TIMEOUT_S)
+
+    def is_whole(self) -> bool:
+        """Whether as many replicas run as are wanted, as far as Serve knows: a replica may have died since."""
+        from ray import serve
+
+        application = serve.status().applications.get("pictwarden")
+        if application is None or application.status != "RUNNING":
+            return False
+        states = {name: each.replica_states for name, each in application.deployments.items()}
+        return all(states[name] == {"RUNNING": count} for name, count in self._replicas.counts.items())
+
+
+@contextlib.contextmanager
+def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[Nodes, Service]]:
+    """A head node with Serve on it, and a service to be deployed on it; all of it ends with the block.
+
+    Changes this process's environment, for Ray reads its own when it is imported: once in a process.
+    """
+    os.environ.update(environment({**os.environ, SECRETS_ENV: SECRET}, repository))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Nodes(_CPUS_PER_NODE, os.environ) as nodes,
+        connected(nodes.address),
+    ):
+        yield nodes, Service(Path(folder), source, largest_batch)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> float | None:
+    """Ask until ``condition`` holds; returns the seconds that it took, or None when the time is over."""
+    started_s = time.monotonic()
+    while not condition():
+        if time.monotonic() - started_s > timeout_s:
+            return None
+        time.sleep(_POLL_S)
+    return time.monotonic() - started_s

@@ -16,6 +16,14 @@ from collections.abc import Mapping
 # beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+# HAProxy can ask another ingress replica only for a request that it holds whole, in one buffer. It costs a 200 KB body
+# 0.1 ms, and two buffers while the request lasts. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept for reuse.
+REPLAY_BYTES = 512 * 1024
+
+# How long a sender may take for a body, or for as much of it as fits the buffer: HAProxy waits for it before an ingress
+# replica, and with it our own deadline, knows of the request.
+_MAX_UPLOAD_S = 4
+
 FAST_SETTINGS: Mapping[str, str] = {
     # User code on the replica's own event loop, gRPC between replicas, buffered request logs.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -29,6 +37,17 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_worker_niceness": "0",
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    # A request whose ingress replica dies is sent to another one. By default it fails: looking at a picture twice is
+    # harmless, and HAProxy cannot know that. Serve has variables for the first line only; it writes them into HAProxy's
+    # configuration as they are, and the other two lines make sure that the request was held whole.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "\n    ".join(
+        (
+            "conn-failure empty-response",
+            "option http-buffer-request",
+            f"timeout http-request {_MAX_UPLOAD_S}s",
+        )
+    ),
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(REPLAY_BYTES),
 }
 
 LOCAL_SETTINGS: Mapping[str, str] = {
@@ -36,7 +55,9 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # On a cluster, an ingress replica that is going away waits for load balancers to notice. Here nothing else sends.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "2",
+    # HAProxy is started anew when an ingress replica comes or goes; the old one ends what it had, which takes up to the
+    # deadline, and then its idle connections are closed.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
 }
 
 
@@ -46,9 +67,13 @@ def fresh_token_settings() -> dict[str, str]:
 
 
 def own_port_settings() -> dict[str, str]:
-    """Free ports for HAProxy's own two listeners: fixed numbers would keep two services from running side by side."""
-    stats_port, metrics_port = free_ports(2)
+    """Free ports for HAProxy's own two listeners and for what it falls back to while no ingress replica is there.
+
+    With fixed numbers two services could not run side by side, and one would fall back to the other.
+    """
+    stats_port, metrics_port, fallback_port = free_ports(3)
     return {
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
     }
