@@ -96,19 +96,11 @@ def bench(
                 arrivals_s = poisson_arrivals_s(rate_per_s, before_s + after_node_s, seed)
                 struck.append(asyncio.run(_strike(service, fault, make_body, arrivals_s, before_s)))
                 cluster.add(1)
-    report = Report(
-        "Faults",
-        command_line("faults"),
-        machine,
-        seed,
-        started_at,
-        [
-            Section("Faults under load", f"{HOW_TO_READ}\n{_HOW_TO_READ}", recovery_table(struck)),
-            *recovery_sections(struck),
-        ],
-        [check for each in struck for check in recovery_checks(each)]
-        + validity([Measured(each.fault, each.load) for each in struck]),
-    )
+    overview = Section("Faults under load", f"{HOW_TO_READ}\n{RECOVERY_NOTE}", recovery_table(struck))
+    sections = [overview, *recovery_sections(struck)]
+    checks = [check for each in struck for check in recovery_checks(each)]
+    checks += validity([Measured(each.fault, each.load) for each in struck])
+    report = Report("Faults", command_line("faults"), machine, seed, started_at, sections, checks)
     raise typer.Exit(finish(report, "faults", out, console))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 # HAProxy can ask another ingress replica only for a request that it holds whole, in one buffer. It costs a 200 KB body
-# 0.1 ms, and two buffers while the request lasts. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept for reuse.
+# 0.1 ms, and two buffers while the request lasts. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept.
 REPLAY_BYTES = 512 * 1024
 
 # How long a sender may take for a body, or for as much of it as fits the buffer: HAProxy waits for it before an ingress
