@@ -12,9 +12,10 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,20 @@ _REPLICAS_OF_NODES = Replicas(2, 2, 2, per_node=1)
 console = Console(highlight=False)
 
 
+class Kind(StrEnum):
+    """What happens to what."""
+
+    INGRESS = "ingress"
+    PREPROCESSOR = "preprocessor"
+    DECODE_WORKER = "decode-worker"
+    SCORER = "scorer"
+    NODE = "node"
+    DRAIN = "drain"
+
+
+_OF_NODES = (Kind.NODE, Kind.DRAIN)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something to be done under load.
@@ -61,15 +76,13 @@ class Fault:
 
 def bench(
     size: Annotated[Size, typer.Option(help="Of the pictures.")] = Size.KB_200,
-    model: Annotated[
-        str, typer.Option(help="fake:MILLISECONDSms of a pass, or any other of model.source.")
-    ] = "fake:200ms",
+    model: Annotated[str, typer.Option(help="A fake one; its name has the milliseconds of a pass.")] = "fake:200ms",
     largest_batch: Annotated[int, typer.Option(min=1, help="Views in one pass at most.")] = 4,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Of capacity.")] = 0.5,
     before_s: Annotated[float, typer.Option(min=1, help="Seconds of load ahead of a fault.")] = 8.0,
     after_s: Annotated[float, typer.Option(min=1, help="Seconds of load behind the fault of a replica.")] = 22.0,
     after_node_s: Annotated[float, typer.Option(min=1, help="The same for the fault of a node.")] = 52.0,
-    nodes: Annotated[bool, typer.Option(help="Kill and drain whole nodes as well.")] = True,
+    fault: Annotated[list[Kind] | None, typer.Option(help="Only this one; repeatable. By default all.")] = None,
     seed: Seed = 1,
     out: Out = OUT,
 ) -> None:
@@ -77,25 +90,22 @@ def bench(
     started_at, machine = datetime.now(UTC), hardware.facts()
     console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
     make_body = Pictures(size, seed).bodies()
+    kinds = fault or list(Kind)
     struck: list[Struck] = []
-    with console.status("starting a node") as status, served(model, largest_batch, _REPOSITORY) as (cluster, service):
-        status.update("starting the service")
+    console.print("starting a node with the service")
+    with served(model, largest_batch, _REPOSITORY) as (cluster, service):
         service.deploy(_REPLICAS)
-        status.update("capacity")
         rate_per_s = share * asyncio.run(_capacity_per_s(service.url, make_body))
-        for fault in _replica_faults(cluster):
-            status.update(f"{fault.name}, under {rate_per_s:.0f} pictures/s")
+        console.print(f"the load is {rate_per_s:.1f} pictures/s, {share:.0%} of capacity")
+        for kind in [each for each in kinds if each not in _OF_NODES]:
             arrivals_s = poisson_arrivals_s(rate_per_s, before_s + after_s, seed)
-            struck.append(asyncio.run(_strike(service, fault, make_body, arrivals_s, before_s)))
-        if nodes:
-            status.update("starting two more nodes")
-            cluster.add(2)
+            struck.append(asyncio.run(_strike(service, _FAULTS[kind](cluster), make_body, arrivals_s, before_s)))
+        for kind in [each for each in kinds if each in _OF_NODES]:
+            console.print("starting nodes, so that there are three")
+            cluster.add(3 - len(cluster.alive))
             service.deploy(_REPLICAS_OF_NODES)
-            for fault in _node_faults(cluster):
-                status.update(f"{fault.name}, under {rate_per_s:.0f} pictures/s")
-                arrivals_s = poisson_arrivals_s(rate_per_s, before_s + after_node_s, seed)
-                struck.append(asyncio.run(_strike(service, fault, make_body, arrivals_s, before_s)))
-                cluster.add(1)
+            arrivals_s = poisson_arrivals_s(rate_per_s, before_s + after_node_s, seed)
+            struck.append(asyncio.run(_strike(service, _FAULTS[kind](cluster), make_body, arrivals_s, before_s)))
     overview = Section("Faults under load", f"{HOW_TO_READ}\n{RECOVERY_NOTE}", recovery_table(struck))
     sections = [overview, *recovery_sections(struck)]
     checks = [check for each in struck for check in recovery_checks(each)]
@@ -115,6 +125,7 @@ async def _strike(
     service: Service, fault: Fault, make_body: MakeBody, arrivals_s: Sequence[float], before_s: float
 ) -> Struck:
     """The load, with the fault in it."""
+    console.print(fault.name)
     loading = asyncio.create_task(load.open_loop(service.url, make_body, arrivals_s))
     await asyncio.sleep(before_s)
     struck_s = time.perf_counter()
@@ -126,15 +137,6 @@ async def _strike(
     whole_after_s = await asyncio.to_thread(wait_until, is_as_before, _WHOLE_TIMEOUT_S)
     measured = await loading
     return Struck(fault.name, measured, struck_s - measured.started_s, whole_after_s)
-
-
-def _replica_faults(cluster: Nodes) -> list[Fault]:
-    return [
-        _killed_replica(cluster, "Ingress", "an ingress replica is killed"),
-        _killed_replica(cluster, "Preprocessor", "a preprocessor is killed"),
-        _killed_decode_worker(cluster),
-        _killed_replica(cluster, "ClipScorer", "a scorer is killed"),
-    ]
 
 
 def _killed_replica(cluster: Nodes, deployment: str, name: str) -> Fault:
@@ -162,26 +164,38 @@ def _killed_decode_worker(cluster: Nodes) -> Fault:
     return Fault("a decode worker is killed", strike, lambda: len(workers()) == wanted)
 
 
-def _node_faults(cluster: Nodes) -> list[Fault]:
-    def has_wanted() -> bool:
-        return all(len(cluster.replicas(name)) == count for name, count in _REPLICAS_OF_NODES.counts.items())
-
-    def kill() -> list[psutil.Process]:
+def _killed_node(cluster: Nodes) -> Fault:
+    def strike() -> list[psutil.Process]:
         victim = _busiest(cluster)
         processes = victim.processes()
         victim.kill()
         return processes
 
-    def drain() -> list[psutil.Process]:
+    return Fault("a node of three is killed", strike, lambda: _has_all_replicas(cluster))
+
+
+def _drained_node(cluster: Nodes) -> Fault:
+    def strike() -> list[psutil.Process]:
         victim = _busiest(cluster)
         replicas = [each for name in _REPLICAS_OF_NODES.counts for each in victim.replicas(name)]
         drain_node(cluster, victim, deadline_s=60)
         return replicas
 
-    return [
-        Fault("a node of three is killed", kill, has_wanted),
-        Fault("a node of three is drained", drain, has_wanted),
-    ]
+    return Fault("a node of three is drained", strike, lambda: _has_all_replicas(cluster))
+
+
+_FAULTS: Mapping[Kind, Callable[[Nodes], Fault]] = {
+    Kind.INGRESS: lambda cluster: _killed_replica(cluster, "Ingress", "an ingress replica is killed"),
+    Kind.PREPROCESSOR: lambda cluster: _killed_replica(cluster, "Preprocessor", "a preprocessor is killed"),
+    Kind.DECODE_WORKER: _killed_decode_worker,
+    Kind.SCORER: lambda cluster: _killed_replica(cluster, "ClipScorer", "a scorer is killed"),
+    Kind.NODE: _killed_node,
+    Kind.DRAIN: _drained_node,
+}
+
+
+def _has_all_replicas(cluster: Nodes) -> bool:
+    return all(len(cluster.replicas(name)) == count for name, count in _REPLICAS_OF_NODES.counts.items())
 
 
 def drain_node(cluster: Nodes, node: Node, deadline_s: int) -> None:

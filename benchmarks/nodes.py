@@ -155,7 +155,7 @@ class Nodes:
         self._cpus = cpus_per_node
         self._variables = dict(variables)
         self._gcs_port, self._client_port = free_ports(2)
-        self._folder = tempfile.TemporaryDirectory(prefix="pw-")
+        self._folder = tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True)
         self._started = 0
         self._all: list[Node] = []
 

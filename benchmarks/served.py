@@ -117,11 +117,12 @@ class Service:
         Raises:
             DeployFailedError: it does not come up.
         """
-        from deployments.local_ray import deploy
+        from deployments.local_ray import DeployFailedError, deploy
 
         self._replicas = replicas
         deploy(configuration(self._port, self._policy, replicas, self._source, self._largest_batch))
-        wait_until(self.is_whole, _DEPLOY_TIMEOUT_S)
+        if wait_until(self.is_whole, _DEPLOY_TIMEOUT_S) is None:
+            raise DeployFailedError(f"not all of {replicas.counts} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
         """Whether as many replicas run as are wanted, as far as Serve knows: a replica may have died since."""
