@@ -37,7 +37,7 @@ HEAD_ADDRESS = "127.0.0.2"
 """Not 127.0.0.1: Ray takes that for the machine's outer address."""
 
 _STARTED = "Ray runtime started"
-_START_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.1
 

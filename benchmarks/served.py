@@ -121,7 +121,7 @@ class Service:
 
         self._replicas = replicas
         deploy(configuration(self._port, self._policy, replicas, self._source, self._largest_batch))
-        if wait_until(self.is_whole, _DEPLOY_TIMEOUT_S) is None:
+        if not wait_until(self.is_whole, _DEPLOY_TIMEOUT_S):
             raise DeployFailedError(f"not all of {replicas.counts} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
@@ -150,11 +150,11 @@ def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[
         yield nodes, Service(Path(folder), source, largest_batch)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float) -> float | None:
-    """Ask until ``condition`` holds; returns the seconds that it took, or None when the time is over."""
-    started_s = time.monotonic()
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Ask until ``condition`` holds; False when it did not within ``timeout_s``."""
+    give_up_s = time.monotonic() + timeout_s
     while not condition():
-        if time.monotonic() - started_s > timeout_s:
-            return None
+        if time.monotonic() > give_up_s:
+            return False
         time.sleep(_POLL_S)
-    return time.monotonic() - started_s
+    return True
