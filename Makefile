@@ -6,8 +6,8 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching \
-	bench-preprocessing bench-corpus lock clean
+.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-faults bench-cluster \
+	bench-batching bench-preprocessing bench-corpus lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -37,6 +37,13 @@ bench-overload: $(VENV)/dev.installed
 # ARGS="--baseline URL": another validation endpoint, beside that service.
 bench-baseline: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.baseline $(ARGS)
+
+# These two start a service, and Ray nodes, of their own.
+bench-faults: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+bench-cluster: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)

@@ -7,7 +7,6 @@ object store and workers. Nothing here imports ray: the environment of :func:`en
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import subprocess
@@ -79,23 +78,21 @@ def head_command(gcs_port: int, client_port: int, temporary: Path, cpus: int) ->
         cpus: logical ones.
     """
     return [
-        *_common(HEAD_ADDRESS, cpus),
+        *_common(HEAD_ADDRESS, temporary, cpus),
         "--head",
         f"--port={gcs_port}",
         f"--ray-client-server-port={client_port}",
-        f"--temp-dir={temporary}",
         "--include-dashboard=false",
         "--disable-usage-stats",
     ]
 
 
-def worker_command(number: int, head: str, cpus: int) -> list[str]:
+def worker_command(number: int, head: str, temporary: Path, cpus: int) -> list[str]:
     """``ray start`` for the ``number``-th node, which joins ``head`` (an address and a port)."""
-    # A second log monitor on the same machine would send every line twice.
-    return [*_common(worker_address(number), cpus), f"--address={head}", "--include-log-monitor=false"]
+    return [*_common(worker_address(number), temporary, cpus), f"--address={head}"]
 
 
-def _common(address: str, cpus: int) -> list[str]:
+def _common(address: str, temporary: Path, cpus: int) -> list[str]:
     return [
         sys.executable,
         "-m",
@@ -104,8 +101,9 @@ def _common(address: str, cpus: int) -> list[str]:
         "--block",
         f"--node-ip-address={address}",
         f"--num-cpus={cpus}",
-        f"--resources={json.dumps({f'node-{address}': 1})}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
+        # In one folder, two nodes that start at once want the same socket, and one of them fails after half a minute.
+        f"--temp-dir={temporary}",
         # Any free port; the default range holds other programs' ports.
         "--min-worker-port=0",
         "--max-worker-port=0",
@@ -171,8 +169,8 @@ class Nodes:
 
     def __enter__(self) -> Self:
         try:
-            temporary = Path(self._folder.name) / "ray"
-            self._await([self._start(head_command(self._gcs_port, self._client_port, temporary, self._cpus))])
+            command = head_command(self._gcs_port, self._client_port, self._next_folder(), self._cpus)
+            self._await([self._start(command)])
         except BaseException:
             self.close()
             raise
@@ -187,7 +185,10 @@ class Nodes:
         Raises:
             NodeError: one did not come up.
         """
-        added = [self._start(worker_command(self._started, self.address, self._cpus)) for _ in range(count)]
+        added = [
+            self._start(worker_command(self._started, self.address, self._next_folder(), self._cpus))
+            for _ in range(count)
+        ]
         self._await(added)
         return added
 
@@ -210,6 +211,9 @@ class Nodes:
         for node in self._all:
             node.process.wait()
         self._folder.cleanup()
+
+    def _next_folder(self) -> Path:
+        return Path(self._folder.name) / str(self._started)
 
     def _start(self, command: Sequence[str]) -> Node:
         address = worker_address(self._started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from benchmarks.nodes import Nodes, connected, environment
 from deployments.ray_environment import free_ports
 from serve_app.cli.connection import SECRETS_ENV
+from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
 
 SECRET = "a-secret-of-the-benchmarks-and-of-nothing-else"
@@ -98,8 +100,9 @@ def _deployment(name: str, count: int, per_node: int | None) -> Mapping[str, Any
 class Service:
     """The application on a cluster that this process drives."""
 
-    def __init__(self, folder: Path, source: str, largest_batch: int) -> None:
+    def __init__(self, folder: Path, source: str, largest_batch: int, secret: str = SECRET) -> None:
         """Nothing is deployed yet; see :func:`configuration` for what is said of the model."""
+        self._secret = secret
         (self._port,) = free_ports(1)
         self._policy = write_policy(folder)
         self._source = source
@@ -109,7 +112,7 @@ class Service:
     @property
     def url(self) -> str:
         """Where pictures are sent."""
-        return f"http://127.0.0.1:{self._port}{SCAN_PATH}/{SECRET}"
+        return f"http://127.0.0.1:{self._port}{SCAN_PATH}/{self._secret}"
 
     def deploy(self, replicas: Replicas) -> None:
         """Bring up, or change, and wait until all of it runs.
@@ -148,6 +151,34 @@ def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[
         connected(nodes.address),
     ):
         yield nodes, Service(Path(folder), source, largest_batch)
+
+
+@contextlib.contextmanager
+def standing(address: str, source: str, largest_batch: int) -> Iterator[Service]:
+    """A service to be deployed on the cluster at ``address``, which this machine is the head of.
+
+    The environment is the caller's, with the secret that the cluster was started with, and its token. Serve ends with
+    the block: it was not there before.
+
+    Raises:
+        ConfigurationError: the cluster serves something already, which a benchmark would replace; or no secret is set.
+    """
+    import ray
+    from ray import serve
+
+    from deployments.local_ray import shut_down
+
+    if not (secret := os.environ.get(SECRETS_ENV, "").partition(",")[0]):
+        raise ConfigurationError(f"set {SECRETS_ENV} as it was set where the cluster was started")
+    ray.init(address, namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
+    if served_already := sorted(serve.status().applications):
+        ray.shutdown()
+        raise ConfigurationError(f"this cluster serves {', '.join(served_already)}: a benchmark would replace it")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Service(Path(folder), source, largest_batch, secret)
+    finally:
+        shut_down()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -85,7 +85,7 @@ def killed_decode_worker(cluster: Nodes) -> Fault:
 
 
 def killed_node(cluster: Nodes, replicas: Replicas, name: str, away_s: float | None = None) -> Fault:
-    """The worker node with the most replicas is killed; another one joins after ``away_s`` seconds, if that is given."""
+    """The worker node with the most replicas is killed; another joins after ``away_s`` seconds, if that is given."""
 
     def kill() -> list[psutil.Process]:
         victim = _busiest(cluster, replicas)
