@@ -6,8 +6,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-faults bench-cluster \
-	bench-batching bench-preprocessing bench-corpus lock clean
+.PHONY: run test lint bench bench-batching bench-preprocessing bench-corpus lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -25,6 +24,7 @@ lint: $(VENV)/dev.installed
 bench: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.quick $(ARGS)
 
+.PHONY: bench-latency bench-capacity bench-overload bench-baseline
 bench-latency: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.latency $(ARGS)
 
@@ -39,6 +39,7 @@ bench-baseline: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.baseline $(ARGS)
 
 # These two start a service, and Ray nodes, of their own.
+.PHONY: bench-faults bench-cluster
 bench-faults: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.faults $(ARGS)
 

@@ -5,6 +5,7 @@ A process of its own opens the engine that the service has, on the same cores, w
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from serve_app.clip.engine import Engine
 from serve_app.clip.open import open_engine
 
 MAX_BATCH_VIEWS = 32
@@ -26,7 +28,7 @@ _MAX_PASS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineOptions:
     """How an engine is opened: see :func:`serve_app.clip.open.open_engine`."""
 
     source: str
@@ -35,15 +37,15 @@ class Engine:
     threads: int | None
 
 
-def measure(engine: Engine, environment: Mapping[str, str]) -> dict[int, float]:
+def measure(options: EngineOptions, environment: Mapping[str, str]) -> dict[int, float]:
     """Views a second by batch size: the sustained rate of passes one behind the other.
 
     Args:
-        engine: what is opened.
+        options: of the engine that is opened.
         environment: set before torch is imported, such as what limits the instructions that are used.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_measure, engine, dict(environment)).result()
+        return process.submit(_measure, options, dict(environment)).result()
 
 
 def best_of(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[int, float]:
@@ -51,16 +53,28 @@ def best_of(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[in
     return max(((size, rate) for rates in (before, after) for size, rate in rates.items()), key=lambda each: each[1])
 
 
-def _measure(engine: Engine, environment: Mapping[str, str]) -> dict[int, float]:
-    os.environ.update(environment)
-    opened = open_engine(engine.source, _LABELS, engine.device, engine.precision, engine.threads)
-    side_px = opened.identity.image_size_px
+def agreement(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
+    lower, higher = sorted(max(rates.values()) for rates in (before, after))
+    return lower / higher
+
+
+def sustained_rates(engine: Engine, duration_s: float) -> dict[int, float]:
+    """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes."""
+    side_px = engine.identity.image_size_px
     rates: dict[int, float] = {}
-    for size in opened.warm_up(MAX_BATCH_VIEWS, _MAX_PASS_S):
+    for size in engine.warm_up(MAX_BATCH_VIEWS, _MAX_PASS_S):
         pixels = np.random.default_rng(size).integers(0, 256, (size, side_px, side_px, 3), dtype=np.uint8)
         passes, started_s = 0, time.perf_counter()
-        while passes < _LEAST_PASSES or time.perf_counter() - started_s < _SECONDS_PER_BUCKET:
-            opened.encode(pixels)
+        while passes < _LEAST_PASSES or time.perf_counter() - started_s < duration_s:
+            engine.encode(pixels)
             passes += 1
         rates[size] = passes * size / (time.perf_counter() - started_s)
     return rates
+
+
+def _measure(options: EngineOptions, environment: Mapping[str, str]) -> dict[int, float]:
+    os.environ.update(environment)
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
+    engine = open_engine(options.source, _LABELS, options.device, options.precision, options.threads)
+    return sustained_rates(engine, _SECONDS_PER_BUCKET)

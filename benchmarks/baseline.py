@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks import hardware, load
+from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.outcomes import latencies, statuses
-from benchmarks.output import finish
 from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Mark, latency_distribution
-from benchmarks.report import Cell, Column, Report, Section, Table
+from benchmarks.report import Cell, Column, Section, Table
+from benchmarks.run import Run
 from benchmarks.tables import WALL_S, Measured, validity
 from benchmarks.target import (
     OUT,
@@ -29,7 +28,6 @@ from benchmarks.target import (
     Out,
     Seed,
     Url,
-    command_line,
     require_permission,
     scan_target,
     shown_url,
@@ -58,8 +56,7 @@ def bench(
     """Measure both; exit code 1 if the generator did not keep up: nobody wins or loses by a check."""
     ours = scan_target(url, anywhere, console)
     require_permission(baseline, anywhere, console)
-    started_at, machine = datetime.now(UTC), hardware.facts()
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
+    run = Run("baseline", ours, seed, console)
     rows = asyncio.run(_measure({OURS: ours, THEIRS: baseline}, size, requests, duration_s, rate, seed))
     wall = Mark(WALL_S * 1e3, f"the wall, {WALL_S:.0f} s")
     sections = [
@@ -77,10 +74,7 @@ def bench(
         )
     ]
     measured = [Measured(f"{service}, {name}", each) for name, by in rows for service, each in by.items()]
-    report = Report(
-        "Beside a baseline", command_line("baseline"), machine, seed, started_at, sections, validity(measured)
-    )
-    raise typer.Exit(finish(report, "baseline", out, console))
+    run.finish("Beside a baseline", sections, validity(measured), out)
 
 
 async def _measure(

@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks import hardware, load
+from benchmarks import load
 from benchmarks.arrivals import BURST_FACTOR, BURST_S, bursty_arrivals_s, poisson_arrivals_s
 from benchmarks.outcomes import latencies
-from benchmarks.output import finish
 from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Mark, latency_distribution
-from benchmarks.report import Check, Column, Report, Section, Table, at_most
+from benchmarks.report import Check, Column, Section, Table, at_most
+from benchmarks.run import Run
 from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Anywhere, Out, Seed, Url, command_line, require_goodput, scan_target
+from benchmarks.target import OUT, Anywhere, Out, Seed, Url, require_goodput, scan_target
 
 SHARES = (0.2, 0.5, 0.8)
 _BURSTY_SHARE = 0.5
@@ -55,23 +54,14 @@ def bench(
 ) -> None:
     """Measure; exit code 1 if p99 at 80 % is over --p99-s, or anything failed or was late."""
     scan_url = scan_target(url, anywhere, console)
-    started_at, machine = datetime.now(UTC), hardware.facts()
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
+    run = Run("latency", scan_url, seed, console)
     sizes = size or list(Size)
     all_measured = [
         asyncio.run(_measure(scan_url, each, connections, capacity_s, duration_s, seed, each is sizes[-1]))
         for each in sizes
     ]
-    report = Report(
-        "Latency by share of capacity",
-        command_line("latency"),
-        machine,
-        seed,
-        started_at,
-        [_capacities(all_measured, connections), *map(_section, all_measured)],
-        _checks(all_measured, p99_s),
-    )
-    raise typer.Exit(finish(report, "latency", out, console))
+    sections = [_capacities(all_measured, connections), *map(_section, all_measured)]
+    run.finish("Latency by share of capacity", sections, _checks(all_measured, p99_s), out)
 
 
 async def _measure(

@@ -13,7 +13,7 @@ from benchmarks.outcomes import NO_ANSWER, Outcome, outcome_of
 # Longer than pict-rs' wall of 10 s, so that an answer that is late is seen to be late and not taken for none.
 CLIENT_TIMEOUT_S = 30.0
 
-_WARM_UP_S = 2.0
+_WARM_UP_SHARE = 0.25
 
 MakeBody = Callable[[], Parts]
 
@@ -69,12 +69,12 @@ async def at_once(url: str, make_body: MakeBody, connections: int, duration_s: f
     async def send_all(send: _Send, started_s: float) -> None:
         await asyncio.gather(*(keep_sending(send, started_s + duration_s) for _ in range(connections)))
 
-    return await _timed(url, make_body, send_all)
+    return await _timed(url, make_body, send_all, duration_s)
 
 
 async def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float) -> Load:
     """:func:`at_once` behind a warm-up of the same: what the service can do."""
-    await at_once(url, make_body, connections, _WARM_UP_S)
+    await at_once(url, make_body, connections, _WARM_UP_SHARE * duration_s)
     return await at_once(url, make_body, connections, duration_s)
 
 
@@ -101,7 +101,12 @@ _Send = Callable[[float], Coroutine[None, None, None]]
 """Sends one picture; takes the moment at which it was to be sent."""
 
 
-async def _timed(url: str, make_body: MakeBody, send_all: Callable[[_Send, float], Awaitable[None]]) -> Load:
+async def _timed(
+    url: str,
+    make_body: MakeBody,
+    send_all: Callable[[_Send, float], Awaitable[None]],
+    window_s: float | None = None,
+) -> Load:
     ended: list[tuple[float, float, float, int, bytes]] = []
 
     async with Client(url) as client:
@@ -130,5 +135,5 @@ async def _timed(url: str, make_body: MakeBody, send_all: Callable[[_Send, float
         outcome_of(intended_s - started_s, sent_s - started_s, ended_s - started_s, status, body)
         for intended_s, sent_s, ended_s, status, body in ended
     ]
-    load.window_s = max(each.intended_s for each in load.outcomes) or load.elapsed_s
+    load.window_s = window_s or max(each.intended_s for each in load.outcomes) or load.elapsed_s
     return load

@@ -23,13 +23,13 @@ def service_memory_bytes(url: str) -> int | None:
     Proportional set size: pages that processes share are counted once. The sum of resident sizes would count the
     interpreter and libraries anew in each of a dozen Ray processes.
     """
-    root = _service_root(url)
+    root = service_root(url)
     return None if root is None else _tree_memory_bytes(root)
 
 
 def scorer_environment(url: str) -> Mapping[str, str]:
     """The environment of a scorer of the service at ``url``; empty where none can be seen. It holds secrets."""
-    root = _service_root(url)
+    root = service_root(url)
     for process in [] if root is None else root.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if " ".join(process.cmdline()).startswith(_SCORER):
@@ -41,7 +41,7 @@ class MemorySampler:
     """Samples the memory of a service while something else goes on. Use it as an asynchronous context manager."""
 
     def __init__(self, url: str) -> None:
-        self._root = _service_root(url)
+        self._root = service_root(url)
         self._sampling: asyncio.Task[None] | None = None
         self.samples: list[tuple[float, int]] = []
         """Moments (on the clock of ``time.perf_counter``) and bytes; empty where the service cannot be seen."""
@@ -57,11 +57,6 @@ class MemorySampler:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sampling
         await self._sample()
-
-    @property
-    def peak_bytes(self) -> int | None:
-        """The largest sample."""
-        return max((size_bytes for _, size_bytes in self.samples), default=None)
 
     async def _keep_sampling(self) -> None:
         while True:
@@ -84,7 +79,7 @@ def _tree_memory_bytes(root: psutil.Process) -> int:
     return total
 
 
-def _service_root(url: str) -> psutil.Process | None:
+def service_root(url: str) -> psutil.Process | None:
     """The process above whoever listens on the port of ``url``."""
     port = urlsplit(url).port
     listener = next(

@@ -30,6 +30,7 @@ class Outcome:
         verdict: what the policy said, if the picture was looked at.
         reason: ``policy``, or why the picture was not looked at; None if the answer is not Pictwarden's.
         request_id: the service's own name for the request.
+        service_s: how long it took by the service's own clock, which starts when it sees the request's first byte.
     """
 
     intended_s: float
@@ -39,6 +40,7 @@ class Outcome:
     verdict: str | None = None
     reason: str | None = None
     request_id: str | None = None
+    service_s: float | None = None
 
     @property
     def latency_s(self) -> float:
@@ -78,7 +80,17 @@ def outcome_of(intended_s: float, sent_s: float, ended_s: float, status: int, bo
     except ValueError:
         fields = None
     told = fields if isinstance(fields, dict) and "reason" in fields else {}
-    return Outcome(intended_s, sent_s, ended_s, status, told.get("verdict"), told.get("reason"), told.get("request_id"))
+    elapsed_ms = told.get("elapsed_ms")
+    return Outcome(
+        intended_s,
+        sent_s,
+        ended_s,
+        status,
+        verdict=told.get("verdict"),
+        reason=told.get("reason"),
+        request_id=told.get("request_id"),
+        service_s=None if elapsed_ms is None else elapsed_ms / 1e3,
+    )
 
 
 def latencies(outcomes: Iterable[Outcome]) -> Latencies:

@@ -38,7 +38,7 @@ svg .event { stroke: var(--text); stroke-dasharray: 2 3 } svg polyline { fill: n
   font-size: .875rem } .legend i { display: inline-block; width: 1.25em; border-top: 3px solid; margin-right: .4em;
   vertical-align: .25em } .y-label { color: var(--soft); font-size: .8125rem }
 @media (max-width: 40rem) { svg text { font-size: 19px } svg polyline { stroke-width: 3 }
-  .about dl { grid-template-columns: 1fr } .about dd { margin-bottom: .25rem } }
+  .about dl { grid-template-columns: 7rem minmax(0, 1fr) } }
 """
 
 _SERIES_STYLE = "".join(
@@ -73,10 +73,10 @@ def _checks(report: Report) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(each.claim)}</td><td>{escape(each.seen)}</td><td>{escape(each.wanted)}</td>"
-        f'<td class="{"yes" if each.holds else "no"}">{"holds" if each.holds else "does not hold"}</td></tr>'
+        f'<td class="{"yes" if each.holds else "no"}">{"yes" if each.holds else "NO"}</td></tr>'
         for each in report.checks
     )
-    heads = "<tr><th>claim</th><th>seen</th><th>wanted</th><th></th></tr>"
+    heads = "<tr><th>claim</th><th>seen</th><th>wanted</th><th>holds</th></tr>"
     table = f'<table class="checks"><thead>{heads}</thead><tbody>{rows}</tbody></table>'
     return f'<h2>Checks</h2><div class="wide">{table}</div>'
 

@@ -7,22 +7,21 @@ never rest, the same with mixed sizes, and open-loop Poisson arrivals of mixed s
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks import hardware, load
+from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.memory import service_memory_bytes
 from benchmarks.outcomes import latencies
-from benchmarks.output import finish
 from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Mark, latency_distribution
-from benchmarks.report import Column, Report, Section, Table
+from benchmarks.report import Column, Section, Table
+from benchmarks.run import Run
 from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, validity
-from benchmarks.target import OUT, Anywhere, Out, Seed, Url, command_line, scan_target
+from benchmarks.target import OUT, Anywhere, Out, Seed, Url, scan_target
 
 CONNECTIONS = 16
 _WARM_UP_REQUESTS = 50
@@ -41,8 +40,7 @@ def bench(
 ) -> None:
     """Measure; exit code 1 if an answer is over the wall or late, or a picture was not looked at."""
     scan_url = scan_target(url, anywhere, console)
-    started_at, machine = datetime.now(UTC), hardware.facts()
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
+    run = Run("quick", scan_url, seed, console)
     with console.status("making pictures"):
         alone, mixed = Pictures(Size.KB_200, seed).bodies(), Pictures(Size.MIX, seed).bodies()
     measured = asyncio.run(_measure(scan_url, alone, mixed, requests, duration_s, rate, seed))
@@ -68,8 +66,7 @@ def bench(
             Section("Memory", note, Table(columns, (("all processes of the service", memory_bytes / 1e9),)))
         )
     checks = [*in_time(measured), *validity(measured)]
-    report = Report("Latency, quickly", command_line("quick"), machine, seed, started_at, sections, checks)
-    raise typer.Exit(finish(report, "quick", out, console))
+    run.finish("Latency, quickly", sections, checks, out)
 
 
 async def _measure(

@@ -72,8 +72,12 @@ def shown_url(url: str) -> str:
 def command_line(module: str, arguments: Sequence[str] | None = None) -> str:
     """How the same is run again, without secrets."""
     given = sys.argv[1:] if arguments is None else arguments
-    shown = []
-    for argument in given:
-        option, equals, value = argument.rpartition("=")
-        shown.append(f"{option}{equals}{shown_url(value)}" if "://" in value else argument)
-    return " ".join(["python -m", f"benchmarks.{module}", *shown])
+    return " ".join(["python -m", f"benchmarks.{module}", *map(_without_secret, given)])
+
+
+def _without_secret(argument: str) -> str:
+    """``URL`` or ``--option=URL`` with the URL as it is shown; anything else as it is."""
+    if "://" not in argument:
+        return argument
+    option, equals, url = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{shown_url(url)}"
