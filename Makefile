@@ -38,6 +38,14 @@ bench-overload: $(VENV)/dev.installed
 bench-baseline: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.baseline $(ARGS)
 
+# These two start a service, and Ray nodes, of their own.
+.PHONY: bench-faults bench-cluster
+bench-faults: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+bench-cluster: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.cluster $(ARGS)
+
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
 

@@ -50,12 +50,16 @@ def local_ray(num_cpus: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        # Serve's controller ends by killing itself, and Ray prints that as the failure of the call that told it to.
-        with contextlib.redirect_stdout(io.StringIO()):
-            # In this order: a Ray that stops first orphans haproxy, which holds the port against the next start.
-            with contextlib.suppress(Exception):
-                serve.shutdown()  # type: ignore[no-untyped-call]
-            ray.shutdown()
+        shut_down()
+
+
+def shut_down() -> None:
+    """End Serve, then this process's Ray. The other way round, haproxy is orphaned and holds the port."""
+    # Serve's controller ends by killing itself, and Ray prints that as the failure of the call that told it to.
+    with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.suppress(Exception):
+            serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
 
 
 def deploy(config: Mapping[str, Any]) -> None:

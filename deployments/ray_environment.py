@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 
 # Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
 # beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+# HAProxy can ask another ingress replica only for a request that it holds whole, in one buffer. It costs a 200 KB body
+# 0.1 ms, and two buffers while the request lasts. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept.
+REPLAY_BYTES = 512 * 1024
+
+# How long a sender may take for a body, or for as much of it as fits the buffer: HAProxy waits for it before an ingress
+# replica, and with it our own deadline, knows of the request. Together they stay under pict-rs' 10 s.
+_MAX_UPLOAD_S = 1
 
 FAST_SETTINGS: Mapping[str, str] = {
     # User code on the replica's own event loop, gRPC between replicas, buffered request logs.
@@ -28,6 +37,19 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_worker_niceness": "0",
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    # A request whose ingress replica dies is sent to another one. By default it fails: looking at a picture twice is
+    # harmless, and HAProxy cannot know that. Serve has variables for the first line only; it writes them into HAProxy's
+    # configuration as they are, and the other two lines make sure that the request was held whole.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "\n    ".join(
+        (
+            "conn-failure empty-response",
+            "option http-buffer-request",
+            f"timeout http-request {_MAX_UPLOAD_S}s",
+        )
+    ),
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(REPLAY_BYTES),
+    # Read by the head. A node is dead after five of these without an answer: 5 s, where the default of 3 s makes it 15.
+    "RAY_health_check_period_ms": "1000",
 }
 
 LOCAL_SETTINGS: Mapping[str, str] = {
@@ -35,13 +57,40 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # On a cluster, an ingress replica that is going away waits for load balancers to notice. Here nothing else sends.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "2",
+    # HAProxy is started anew when an ingress replica comes or goes; the old one ends what it had, which takes up to the
+    # deadline, and then its idle connections are closed.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
 }
 
 
 def fresh_token_settings() -> dict[str, str]:
     """Token authentication with a new token: without it, Ray's ports run code for whoever reaches them."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def own_port_settings() -> dict[str, str]:
+    """Free ports for HAProxy's own two listeners and for what it falls back to while no ingress replica is there.
+
+    With fixed numbers two services could not run side by side, and one would fall back to the other.
+    """
+    stats_port, metrics_port, fallback_port = free_ports(3)
+    return {
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; held together, so that they differ."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 def is_behind_haproxy(environment: Mapping[str, str] = os.environ) -> bool:

@@ -21,7 +21,7 @@ import yaml
 from rich.console import Console
 
 from deployments.configuration import read_configuration
-from deployments.ray_environment import FAST_SETTINGS, LOCAL_SETTINGS, fresh_token_settings
+from deployments.ray_environment import FAST_SETTINGS, LOCAL_SETTINGS, fresh_token_settings, own_port_settings
 from serve_app.cli.connection import SECRETS_ENV, keep_url, kept_secret
 from serve_app.cli.report import scan_table
 from serve_app.cli.scanning import scan_all
@@ -94,15 +94,12 @@ def _configuration(
 
 def _environment() -> dict[str, str]:
     """What the Ray processes inherit."""
-    stats_port, metrics_port = _free_ports(2)
     here = str(Path.cwd())
     return {
         **FAST_SETTINGS,
         **LOCAL_SETTINGS,
         **fresh_token_settings(),
-        # HAProxy's own two listeners; fixed numbers would keep two services from running side by side.
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+        **own_port_settings(),
         SECRETS_ENV: os.environ.get(SECRETS_ENV) or kept_secret(),
         "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
     }
@@ -140,18 +137,6 @@ def _is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; held together, so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def main() -> None:

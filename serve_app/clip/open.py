@@ -23,10 +23,11 @@ def open_engine(
     Raises:
         ModelError: the model cannot be had, or the device is not there.
     """
-    if isinstance(parse_source(source), FakeModel):
+    parsed = parse_source(source)
+    if isinstance(parsed, FakeModel):
         from serve_app.clip.fake import FakeEngine
 
-        return FakeEngine(labels)
+        return FakeEngine(labels, parsed.image_size_px, parsed.pass_s)
     # torch takes seconds and hundreds of megabytes to import, which the fake engine's tests need not pay.
     from serve_app.clip.accelerator import CudaAccelerator
     from serve_app.clip.cuda_engine import CudaClipEngine

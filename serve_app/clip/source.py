@@ -6,11 +6,14 @@
 ``embedded:demo-shapes``        the demo model inside this package: knows drawn shapes, protects nobody
 ``random:ViT-B-32``             an architecture with random weights: true speed, no meaning; for benchmarks
 ``fake``                        no weights at all: knows how red, green or blue a view is; for tests
+``fake:200ms``                  the same with views of 224 px and a pass that takes this long, whatever its size; for
+                                benchmarks
 ==============================  ======================================================================
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from serve_app.domain import ModelError
 
 EMBEDDED_DEMO = "demo-shapes"
 FAKE = "fake"
+
+_FAKE_PASS = re.compile(r"fake:([1-9]\d{0,4})ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,10 @@ class RandomModel:
 
 @dataclass(frozen=True, slots=True)
 class FakeModel:
-    """The engine without weights."""
+    """The engine without weights, for views of ``image_size_px``; a pass sleeps for ``pass_s`` seconds."""
+
+    image_size_px: int = 8
+    pass_s: float = 0.0
 
 
 ModelSource = HubModel | FolderModel | EmbeddedModel | RandomModel | FakeModel
@@ -63,6 +71,9 @@ def parse_source(source: str) -> ModelSource:
     """
     if source == FAKE:
         return FakeModel()
+    if fake := _FAKE_PASS.fullmatch(source):
+        # Views as large as ViT-B-32's and ViT-L-14's, because cutting and sending them is part of what is measured.
+        return FakeModel(224, int(fake[1]) / 1e3)
     kind, _, rest = source.partition(":")
     if kind == "embedded":
         if rest != EMBEDDED_DEMO:
@@ -92,5 +103,7 @@ def source_name(source: str) -> str:
             return EMBEDDED_DEMO
         case FolderModel(folder):
             return folder.resolve().name
-        case HubModel() | RandomModel() | FakeModel():
+        case FakeModel():
+            return FAKE  # what it says does not depend on how long it takes
+        case HubModel() | RandomModel():
             return source

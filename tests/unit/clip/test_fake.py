@@ -62,5 +62,18 @@ def test_there_is_always_one_size_and_never_too_many(max_batch_views: int, large
     assert max(buckets(max_batch_views)) == largest
 
 
+@pytest.mark.parametrize(("max_pass_s", "sizes"), [(0.5, [1, 2, 4]), (0.1, [1])])
+def test_a_pass_that_takes_a_time_takes_it_for_every_size(max_pass_s: float, sizes: list[int]) -> None:
+    assert FakeEngine(LABELS, pass_s=0.2).warm_up(4, max_pass_s) == dict.fromkeys(sizes, 0.2)
+
+
+def test_a_pass_that_takes_a_time_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept_s: list[float] = []
+    monkeypatch.setattr("time.sleep", slept_s.append)
+    slow = open_engine("fake:200ms", LABELS)
+    np.testing.assert_array_equal(slow.encode(views(RED, BLUE)), FakeEngine(LABELS).encode(views(RED, BLUE)))
+    assert slept_s == [0.2, 0.0]
+
+
 def test_it_is_opened_by_its_name() -> None:
     assert open_engine("fake", LABELS).encode(views(RED)).shape == (1, len(LABELS))

@@ -22,6 +22,7 @@ from serve_app.domain import ModelError
         ("embedded:demo-shapes", EmbeddedModel()),
         ("random:ViT-B-32", RandomModel("ViT-B-32")),
         ("fake", FakeModel()),
+        ("fake:200ms", FakeModel(224, 0.2)),
     ],
 )
 def test_every_kind_of_source_is_told(source: str, parsed: ModelSource) -> None:
@@ -41,7 +42,9 @@ def test_a_folder_that_is_there_may_be_named_plainly(
     assert parse_source(source) == FolderModel(Path(source))
 
 
-@pytest.mark.parametrize("source", ["", "ViT-L-14", "no/such/folder", "ViT-L-14/", "random:", "random"])
+@pytest.mark.parametrize(
+    "source", ["", "ViT-L-14", "no/such/folder", "ViT-L-14/", "random:", "random", "fake:", "fake:0ms", "fake:1s"]
+)
 def test_what_names_no_model_is_refused_with_the_ways_to_name_one(source: str) -> None:
     with pytest.raises(ModelError, match="neither 'ARCHITECTURE/TAG'") as caught:
         parse_source(source)
@@ -61,6 +64,7 @@ def test_only_the_demo_model_is_embedded() -> None:
         ("ViT-L-14/openai", "ViT-L-14/openai"),
         ("random:ViT-B-32", "random:ViT-B-32"),
         ("fake", "fake"),
+        ("fake:200ms", "fake"),
         ("./models/my-clip", "my-clip"),
         ("/srv/models/my-clip/", "my-clip"),
         ("/srv/models/../my-clip", "my-clip"),

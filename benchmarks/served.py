@@ -1,0 +1,191 @@
+"""The application as the benchmarks of faults and of clusters serve it: the real graph, a model of a known cost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.nodes import Nodes, connected, environment
+from deployments.ray_environment import free_ports
+from serve_app.cli.connection import SECRETS_ENV
+from serve_app.domain import ConfigurationError
+from serve_app.http.app import SCAN_PATH
+
+SECRET = "a-secret-of-the-benchmarks-and-of-nothing-else"
+
+_CPUS_PER_NODE = 4
+"""Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
+
+_DEPLOY_TIMEOUT_S = 90.0
+_POLL_S = 0.2
+
+# Colours are all that the engine without weights knows.
+_POLICY = """\
+policy: fake-red
+model: fake
+concepts:
+  red: {score: cosine, prompts: [red]}
+rules:
+  - {name: red, verdict: reject, when: {concept: red, above: 0.5}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many replicas of each deployment, and how many of one deployment a node may hold (None: any number)."""
+
+    ingress: int
+    preprocessor: int
+    scorer: int
+    per_node: int | None = None
+
+    @classmethod
+    def one_per_node(cls, nodes: int) -> Replicas:
+        """One of each on each node, as a cluster with one GPU a node has its scorers."""
+        return cls(nodes, nodes, nodes, per_node=1)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the deployment's name."""
+        return {"Ingress": self.ingress, "Preprocessor": self.preprocessor, "ClipScorer": self.scorer}
+
+
+def write_policy(folder: Path) -> Path:
+    """The policy of the engine without weights, as a file in ``folder``."""
+    path = folder / "policy.yaml"
+    path.write_text(_POLICY, "utf-8")
+    return path
+
+
+def configuration(port: int, policy: Path, replicas: Replicas, source: str, largest_batch: int) -> dict[str, Any]:
+    """A Serve configuration, of the form of ``serve_config.yaml``.
+
+    Args:
+        port: of the HTTP front end, on 127.0.0.1.
+        policy: of the model.
+        replicas: of each deployment.
+        source: the model's, as :mod:`serve_app.clip.source` reads it.
+        largest_batch: views in one pass at most.
+    """
+    model = {"source": source, "max_batch_views": largest_batch}
+    return {
+        # One front end: on one machine those of several nodes would want the same port.
+        "proxy_location": "HeadOnly",
+        "http_options": {"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 90},
+        "logging_config": {"enable_access_log": False},
+        "applications": [
+            {
+                "name": "pictwarden",
+                "route_prefix": "/",
+                "import_path": "deployments.graph:build_app",
+                "args": {"model": model, "policy": str(policy)},
+                "deployments": [_deployment(name, count, replicas.per_node) for name, count in replicas.counts.items()],
+            }
+        ],
+    }
+
+
+def _deployment(name: str, count: int, per_node: int | None) -> Mapping[str, Any]:
+    limit = {} if per_node is None else {"max_replicas_per_node": per_node}
+    return {"name": name, "num_replicas": count, "ray_actor_options": {"num_cpus": 0.1}, **limit}
+
+
+class Service:
+    """The application on a cluster that this process drives."""
+
+    def __init__(self, folder: Path, source: str, largest_batch: int, secret: str = SECRET) -> None:
+        """Nothing is deployed yet; see :func:`configuration` for what is said of the model."""
+        self._secret = secret
+        (self._port,) = free_ports(1)
+        self._policy = write_policy(folder)
+        self._source = source
+        self._largest_batch = largest_batch
+        self._replicas = Replicas(0, 0, 0)
+
+    @property
+    def url(self) -> str:
+        """Where pictures are sent."""
+        return f"http://127.0.0.1:{self._port}{SCAN_PATH}/{self._secret}"
+
+    def deploy(self, replicas: Replicas) -> None:
+        """Bring up, or change, and wait until all of it runs.
+
+        Raises:
+            DeployFailedError: it does not come up.
+        """
+        from deployments.local_ray import DeployFailedError, deploy
+
+        self._replicas = replicas
+        deploy(configuration(self._port, self._policy, replicas, self._source, self._largest_batch))
+        if not wait_until(self.is_whole, _DEPLOY_TIMEOUT_S):
+            raise DeployFailedError(f"not all of {replicas.counts} run after {_DEPLOY_TIMEOUT_S:.0f} s")
+
+    def is_whole(self) -> bool:
+        """Whether as many replicas run as are wanted, as far as Serve knows: a replica may have died since."""
+        from ray import serve
+
+        application = serve.status().applications.get("pictwarden")
+        if application is None or application.status != "RUNNING":
+            return False
+        states = {name: each.replica_states for name, each in application.deployments.items()}
+        return all(states[name] == {"RUNNING": count} for name, count in self._replicas.counts.items())
+
+
+@contextlib.contextmanager
+def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[Nodes, Service]]:
+    """A head node with Serve on it, and a service to be deployed on it; all of it ends with the block.
+
+    Changes this process's environment, for Ray reads its own when it is imported: once in a process.
+    """
+    os.environ.update(environment({**os.environ, SECRETS_ENV: SECRET}, repository))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Nodes(_CPUS_PER_NODE, os.environ) as nodes,
+        connected(nodes.address),
+    ):
+        yield nodes, Service(Path(folder), source, largest_batch)
+
+
+@contextlib.contextmanager
+def standing(address: str, source: str, largest_batch: int) -> Iterator[Service]:
+    """A service to be deployed on the cluster at ``address``, which this machine is the head of.
+
+    The environment is the caller's, with the secret that the cluster was started with, and its token. Serve ends with
+    the block: it was not there before.
+
+    Raises:
+        ConfigurationError: the cluster serves something already, which a benchmark would replace; or no secret is set.
+    """
+    import ray
+    from ray import serve
+
+    from deployments.local_ray import shut_down
+
+    if not (secret := os.environ.get(SECRETS_ENV, "").partition(",")[0]):
+        raise ConfigurationError(f"set {SECRETS_ENV} as it was set where the cluster was started")
+    ray.init(address, namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
+    if served_already := sorted(serve.status().applications):
+        ray.shutdown()
+        raise ConfigurationError(f"this cluster serves {', '.join(served_already)}: a benchmark would replace it")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Service(Path(folder), source, largest_batch, secret)
+    finally:
+        shut_down()
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Ask until ``condition`` holds; False when it did not within ``timeout_s``."""
+    give_up_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > give_up_s:
+            return False
+        time.sleep(_POLL_S)
+    return True
