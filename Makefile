@@ -6,8 +6,8 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching \
-	bench-preprocessing bench-autoscaling bench-corpus lock clean
+.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching bench-transport \
+	bench-preprocessing bench-autoscaling bench-corpus bench-faults bench-cluster lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -39,7 +39,6 @@ bench-baseline: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.baseline $(ARGS)
 
 # These two start a service, and Ray nodes, of their own.
-.PHONY: bench-faults bench-cluster
 bench-faults: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.faults $(ARGS)
 
@@ -48,6 +47,10 @@ bench-cluster: $(VENV)/dev.installed
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
+
+# A body between two replicas, by value and through the object store.
+bench-transport: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.transport $(ARGS)
 
 bench-preprocessing: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.preprocessing $(ARGS)
