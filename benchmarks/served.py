@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import logging
 import os
 import tempfile
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from benchmarks.nodes import Nodes, connected, environment
 from deployments.ray_environment import free_ports
@@ -24,7 +27,10 @@ _CPUS_PER_NODE = 4
 """Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
 
 _DEPLOY_TIMEOUT_S = 90.0
+_FRONT_END_TIMEOUT_S = 5.0
 _POLL_S = 0.2
+
+_INGRESS_SERVER = "SERVE_REPLICA_pictwarden-Ingress-"
 
 # Colours are all that the engine without weights knows.
 _POLICY = """\
@@ -128,14 +134,16 @@ class Service:
             raise DeployFailedError(f"not all of {replicas.counts} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
-        """Whether as many replicas run as are wanted, as far as Serve knows: a replica may have died since."""
+        """Whether as many replicas run as are wanted, as far as Serve and its front end know of those that died."""
         from ray import serve
 
         application = serve.status().applications.get("pictwarden")
         if application is None or application.status != "RUNNING":
             return False
         states = {name: each.replica_states for name, each in application.deployments.items()}
-        return all(states[name] == {"RUNNING": count} for name, count in self._replicas.counts.items())
+        return all(
+            states[name] == {"RUNNING": count} for name, count in self._replicas.counts.items()
+        ) and self._replicas.ingress == ingress_replicas_up(_front_end_state())
 
 
 @contextlib.contextmanager
@@ -179,6 +187,25 @@ def standing(address: str, source: str, largest_batch: int) -> Iterator[Service]
             yield Service(Path(folder), source, largest_batch, secret)
     finally:
         shut_down()
+
+
+def ingress_replicas_up(front_end_state: str) -> int:
+    """How many ingress replicas HAProxy sends requests to.
+
+    Args:
+        front_end_state: HAProxy's table of its servers, as CSV with a heading.
+    """
+    servers = csv.DictReader(front_end_state.removeprefix("# ").splitlines())
+    return sum(each["svname"].startswith(_INGRESS_SERVER) and each["status"].startswith("UP") for each in servers)
+
+
+def _front_end_state() -> str:
+    """Of the HAProxy on this machine; empty while there is none."""
+    port = os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404")
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/stats;csv", timeout=_FRONT_END_TIMEOUT_S).text
+    except httpx.HTTPError:
+        return ""
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.nodes import environment, head_command, worker_address, worker_command
-from benchmarks.served import Replicas, configuration, write_policy
+from benchmarks.served import Replicas, configuration, ingress_replicas_up, write_policy
 from deployments.configuration import read_configuration
 
 
@@ -66,3 +66,16 @@ def test_what_is_served_is_a_configuration_that_the_application_takes(tmp_path: 
 def test_without_a_limit_a_node_holds_any_number(tmp_path: Path, replicas: Replicas) -> None:
     served = configuration(7003, write_policy(tmp_path), replicas, "fake", 4)
     assert all("max_replicas_per_node" not in each for each in served["applications"][0]["deployments"])
+
+
+def test_the_front_end_counts_the_ingress_replicas_that_it_sends_to() -> None:
+    state = """# pxname,svname,status,
+http_frontend,FRONTEND,OPEN,
+app,SERVE_REPLICA_pictwarden-Ingress-a,UP,
+app,SERVE_REPLICA_pictwarden-Ingress-b,UP 1/2,
+app,SERVE_REPLICA_pictwarden-Ingress-c,DOWN,
+app,SERVE_PROXY_ACTOR-fallback-d,UP,
+app,BACKEND,UP,
+"""
+    assert ingress_replicas_up(state) == 2
+    assert ingress_replicas_up("") == 0
