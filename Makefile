@@ -6,10 +6,13 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-batching bench-preprocessing bench-corpus lock clean
+.PHONY: run openvino test lint bench bench-batching bench-preprocessing bench-corpus lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
+
+# The CPU engine openvino-int8 (docs/models.md): adds what it needs to the installation of `make run`.
+openvino: $(VENV)/openvino.installed
 
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
@@ -34,10 +37,12 @@ bench-preprocessing: $(VENV)/dev.installed
 bench-corpus: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.corpus $(ARGS)
 
-# Writes the locks anew, with the newest versions that pyproject.toml allows.
+# Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
+# older versions of what all have, and all are to have the same.
 lock: $(UV)
-	$(COMPILE) --group build --output-file requirements/run.lock
-	$(COMPILE) --group build --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
+	$(COMPILE) --group build --extra openvino --output-file requirements/openvino.lock
+	$(COMPILE) --group build --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --group build --group dev --extra openvino --constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deployments.batcher import Batcher
 from deployments.logs import log_like_serve
 from deployments.pass_costs import PassCosts
+from serve_app.clip.agreement import PolicyReference
 from serve_app.clip.open import open_engine
 from serve_app.domain import Deadline, LabelScores, ModelIdentity, UnavailableError
 from serve_app.settings import ModelSettings
@@ -30,9 +31,20 @@ _HUNG_AFTER_S = 30.0
 class ClipScorer:
     """One engine on one device. Ready when constructed: the model is loaded and every batch size has run."""
 
-    def __init__(self, settings: ModelSettings, labels: tuple[str, ...], deadline_s: float) -> None:
+    def __init__(
+        self, settings: ModelSettings, labels: tuple[str, ...], policy: PolicyReference, deadline_s: float
+    ) -> None:
         log_like_serve()
-        self._engine = open_engine(settings.source, labels, settings.device, settings.precision, settings.cpu_threads)
+        self._engine = open_engine(
+            settings.source,
+            labels,
+            settings.device,
+            settings.precision,
+            settings.cpu_threads,
+            settings.engine,
+            policy,
+            settings.cache_folder,
+        )
         pass_costs_s = self._engine.warm_up(settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE)
         self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
             self._run_pass, PassCosts(pass_costs_s), settings.max_queued_views

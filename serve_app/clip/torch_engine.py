@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from serve_app.clip.device import Device
 from serve_app.clip.engine import buckets
 from serve_app.clip.load import LoadedModel
+from serve_app.clip.text import text_features
 
 # A first pass compiles and allocates; the next is the one that requests will see. The least of a few is taken,
 # because a neighbour on the machine can only make a pass longer, never shorter.
@@ -32,7 +33,7 @@ class ClipEngine:
         self.identity = model.identity
         self.logit_scale = model.logit_scale
         self._device = device
-        self._label_features = _text_features(model, labels).to(device.torch_device)
+        self._label_features = text_features(model, labels).to(device.torch_device)
         self._tower = model.network.visual.to(device.torch_device, device.dtype)
         # (x / 255 - mean) / std as one multiplication and one addition, on the device.
         mean = torch.tensor(model.mean, device=device.torch_device)
@@ -65,10 +66,3 @@ class ClipEngine:
         features = torch.nn.functional.normalize(features.float(), dim=-1)
         cosines: NDArray[np.float32] = (features @ self._label_features.T).cpu().numpy()
         return cosines
-
-
-@torch.inference_mode()
-def _text_features(model: LoadedModel, labels: Sequence[str]) -> torch.Tensor:
-    """float32, ``(labels, width)``, each of length one."""
-    features: torch.Tensor = model.network.encode_text(model.tokenize(list(labels)))
-    return torch.nn.functional.normalize(features.float(), dim=-1)
