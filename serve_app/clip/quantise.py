@@ -54,7 +54,8 @@ def quantise(
     converted = _converted(model, runtime.openvino)
     on_progress("converting", 1.0)
     nncf = runtime.nncf
-    nncf.set_log_level(logging.ERROR)
+    # Its logger alone: what it offers for this also sets the level of handlers, which may be everybody's.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     # Its own progress bars go to standard output, which belongs to whoever reads `--json`.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,17 +1,20 @@
-"""What every engine does: the fake one, and open_clip's on a CPU with a tiny model of random weights."""
+"""What every engine does: the fake one, and torch's and OpenVINO's with a tiny model of random weights on a CPU."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from serve_app.clip.calibration import Calibration
 from serve_app.clip.engine import Engine, buckets
 from serve_app.clip.fake import FakeEngine
+from serve_app.clip.open import open_engine, open_quantised
 
 LABELS = ("a red view", "a green view", "something else")
 TINY_MODEL = {
@@ -26,23 +29,38 @@ def make_fake(_: Path) -> Engine:
     return FakeEngine(LABELS)
 
 
-def make_tiny_clip(folder: Path) -> Engine:
+def make_tiny_model(folder: Path) -> str:
     # Imported here: torch takes seconds, which the fake engine's tests need not pay.
     import open_clip
     import torch
     from safetensors.torch import save_file
-
-    from serve_app.clip.open import open_engine
 
     torch.manual_seed(7)
     network = open_clip.CLIP(**TINY_MODEL)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     config = {"model_cfg": TINY_MODEL, "preprocess_cfg": PREPROCESSING}
     (folder / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
-    return open_engine(str(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+    return str(folder)
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"fake": make_fake, "clip": make_tiny_clip}
+def make_torch(folder: Path) -> Engine:
+    return open_engine(make_tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+
+
+def make_openvino(folder: Path, threads: int = 1) -> Engine:
+    def calibrate(_: int) -> Calibration:
+        return Calibration.drawn()
+
+    engine, _ = open_quantised(make_tiny_model(folder), LABELS, calibrate, folder, threads, lambda *_: None)
+    return engine
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "fake": make_fake,
+    "torch": make_torch,
+    "openvino-int8": make_openvino,
+    "openvino-int8, 2 threads": partial(make_openvino, threads=2),
+}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
