@@ -137,7 +137,7 @@ def test_photographs_that_are_not_here_cannot_be_quantised_with_again(source: st
     found = ModelCache(cache).find(recipe)
     assert found is not None
     found.with_suffix(".bin").write_bytes(b"")
-    with pytest.raises(ModelError, match="photographs-.* --calibrate"):
+    with pytest.raises(ModelError, match=r"photographs-.* --calibrate"):
         start(source, cache)
 
 
