@@ -25,7 +25,21 @@ lint: $(VENV)/dev.installed
 
 # Against the service that `make run` serves in another terminal.
 bench: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.quick $(ARGS)
+
+.PHONY: bench-latency bench-capacity bench-overload bench-baseline
+bench-latency: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-capacity: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.capacity $(ARGS)
+
+bench-overload: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+# ARGS="--baseline URL": another validation endpoint, beside that service.
+bench-baseline: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.baseline $(ARGS)
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray import serve
 
-from benchmarks.statistics import summarise
+from benchmarks.statistics import Latencies
 from deployments.batcher import Batcher
 from deployments.local_ray import local_ray
 from deployments.pass_costs import PassCosts
@@ -107,5 +107,5 @@ async def _drive(name: str, submit: Submit, arrivals_s: Sequence[float], device:
         await asyncio.sleep(started_s + arrival_s - time.perf_counter())
         waiting.append(asyncio.create_task(one(item, started_s + arrival_s)))
     await asyncio.gather(*waiting)
-    of = summarise(latencies_s)
-    return Outcome(name, len(arrivals_s) / len(device.batches), of.p50_ms, of.p99_ms)
+    of = Latencies(latencies_s)
+    return Outcome(name, len(arrivals_s) / len(device.batches), of.percentile_ms(0.5), of.percentile_ms(0.99))

@@ -1,16 +1,54 @@
-"""What a figure was measured on: no figure is worth anything without it."""
+"""What a figure was measured on and with: no figure is worth anything without it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
+
+import psutil
+
+_DISTRIBUTIONS = ("pictwarden", "ray", "torch", "open_clip_torch", "openvino")
+
+CPU_FEATURES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+"""Variables that keep torch from instructions which the processor has."""
+
+_ENVIRONMENT = (*CPU_FEATURES, "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def describe() -> str:
     """Processor, cores that this process may use, and Python, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def facts() -> dict[str, str]:
+    """The same and more, by name, for a report."""
+    found = {
+        "processor": _processor(),
+        "cores": str(cores()),
+        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
+        "gpu": ", ".join(_gpus()) or "none",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **_versions(),
+        "environment": limits_of_the_cpu(os.environ) or f"sets none of {', '.join(_ENVIRONMENT)}",
+        "busy before the run": f"{os.getloadavg()[0]:.1f} runnable threads, on average over a minute",
+    }
+    commit = _commit()
+    return found | ({"commit": commit} if commit else {})
+
+
+def limits_of_the_cpu(environment: Mapping[str, str]) -> str:
+    """The variables in ``environment`` that make the same processor slower or faster; empty if there are none."""
+    return ", ".join(f"{name}={environment[name]}" for name in _ENVIRONMENT if name in environment)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -20,3 +58,30 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def _gpus() -> list[str]:
+    """As the kernel's driver names them: torch would take seconds to say the same."""
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = (line for file in files for line in file.read_text("utf-8", errors="ignore").splitlines())
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """Of the source that runs, with ``-dirty`` behind it where files differ; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

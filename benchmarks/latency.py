@@ -1,126 +1,116 @@
-"""``make bench``: how long the running service keeps an uploader waiting, and whether that is under pict-rs' wall.
+"""``make bench-latency``: how long an uploader waits at 20, 50 and 80 % of capacity, by size of the picture.
 
-Three loads in one run, against the service that ``make run`` serves: one picture after another, 16 connections that
-never rest, and open-loop Poisson arrivals of mixed sizes at half of what the 16 connections got through. Every body is
-a picture that the service has not seen: known bytes are answered without looking.
+*Capacity* is measured first, for each size: the pictures a second that are looked at while as many connections as
+``--connections`` never rest. The loads are then open-loop shares of it, by Poisson arrivals, and at 50 % of the last
+size once more with bursts of four times the mean rate (see :mod:`benchmarks.arrivals`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import hardware, load
-from benchmarks.arrivals import poisson_arrivals_s
-from benchmarks.bodies import photo_like_jpeg, unique
-from benchmarks.memory import service_memory_bytes
-from benchmarks.statistics import summarise
-from serve_app.cli.connection import URL_ENV, known_url
+from benchmarks import load
+from benchmarks.arrivals import BURST_FACTOR, BURST_S, bursty_arrivals_s, poisson_arrivals_s
+from benchmarks.outcomes import latencies
+from benchmarks.pictures import Pictures, Size
+from benchmarks.plots import Mark, latency_distribution
+from benchmarks.report import Check, Column, Section, Table, at_most
+from benchmarks.run import Run
+from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, steady_goodput_per_s, validity
+from benchmarks.target import OUT, Anywhere, Out, Seed, Url, require_goodput, scan_target
 
-WALL_S = 10.0
-"""Lemmy gives up on a federated thumbnail after this many seconds, download included."""
-
-CONNECTIONS = 16
-_ALONE_BYTES = 200_000
-_MIXED_BYTES = (20_000, 200_000, 200_000, 500_000, 2_000_000)
-_WARM_UP_REQUESTS = 50
+SHARES = (0.2, 0.5, 0.8)
+_BURSTY_SHARE = 0.5
 
 console = Console(highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A load and its name."""
+class OfSize:
+    """What was measured with pictures of one size. The last of ``measured`` is the one at the highest share."""
 
-    name: str
-    result: load.Load
+    size: Size
+    capacity_per_s: float
+    measured: list[Measured]
+    bursty: list[Measured]
 
 
 def bench(
-    url: Annotated[str | None, typer.Option(envvar=URL_ENV, help="Scan URL; by default that of `make run`.")] = None,
-    requests: Annotated[int, typer.Option(min=10, help="Pictures, one after another.")] = 300,
-    duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each of the two other loads.")] = 20.0,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Pictures a second of the open loop.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the pictures and of the arrivals.")] = 1,
+    url: Url = None,
+    size: Annotated[list[Size] | None, typer.Option(help="Of the pictures; all, if not given. Repeatable.")] = None,
+    connections: Annotated[int, typer.Option(min=1, help="That never rest while capacity is measured.")] = 16,
+    capacity_s: Annotated[float, typer.Option(min=1, help="Seconds for the capacity of each size.")] = 8.0,
+    duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 20.0,
+    p99_s: Annotated[float, typer.Option(min=0.001, help="Allowed at p99 at 80 % of capacity.")] = 1.5,
+    seed: Seed = 1,
+    out: Out = OUT,
+    anywhere: Anywhere = False,
 ) -> None:
-    """Measure; exit code 1 if the 99th percentile of any load is over the wall, or a picture was not looked at."""
-    scan_url = url or known_url()
-    if scan_url is None:
-        console.print("no service known here: start one with `make run`, or give its scan URL with --url")
-        raise typer.Exit(2)
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
-    with console.status("making pictures"):
-        alone = _from([photo_like_jpeg(_ALONE_BYTES, seed)], seed)
-        mixed = _from([photo_like_jpeg(size, seed + place) for place, size in enumerate(_MIXED_BYTES)], seed)
-    measured = asyncio.run(_measure(scan_url, alone, mixed, requests, duration_s, rate, seed))
-    console.print(_table(measured))
-    memory_bytes = service_memory_bytes(scan_url)
-    if memory_bytes is not None:
-        console.print(f"memory of all processes of the service: {memory_bytes / 1e9:.2f} GB (proportional set size)")
-    raise typer.Exit(_verdict(measured))
+    """Measure; exit code 1 if p99 at 80 % is over --p99-s, or anything failed or was late."""
+    scan_url = scan_target(url, anywhere, console)
+    run = Run("latency", scan_url, seed, console)
+    sizes = size or list(Size)
+    all_measured = [
+        asyncio.run(_measure(scan_url, each, connections, capacity_s, duration_s, seed, each is sizes[-1]))
+        for each in sizes
+    ]
+    sections = [_capacities(all_measured, connections), *map(_section, all_measured)]
+    run.finish("Latency by share of capacity", sections, _checks(all_measured, p99_s), out)
 
 
 async def _measure(
-    url: str,
-    alone: load.MakeBody,
-    mixed: load.MakeBody,
-    requests: int,
-    duration_s: float,
-    rate: float | None,
-    seed: int,
-) -> list[Measured]:
-    with console.status("warming up") as status:
-        await load.one_after_another(url, alone, _WARM_UP_REQUESTS)
-        status.update("one after another")
-        single = await load.one_after_another(url, alone, requests)
-        status.update(f"{CONNECTIONS} connections")
-        busy = await load.at_once(url, alone, CONNECTIONS, duration_s)
-        status.update(f"{CONNECTIONS} connections, mixed sizes")
-        # What the mixture costs is not what 200 KB cost: the open loop is a share of this.
-        busy_mixed = await load.at_once(url, mixed, CONNECTIONS, duration_s / 2)
-        rate = rate or busy_mixed.answers_per_s / 2
-        status.update(f"open loop, {rate:.0f} a second")
-        arrivals = poisson_arrivals_s(rate, duration_s, seed)
-        spread = await load.open_loop(url, mixed, arrivals)
-    return [
-        Measured("200 KB, one after another", single),
-        Measured(f"200 KB, {CONNECTIONS} connections", busy),
-        Measured(f"20 KB - 2 MB, {CONNECTIONS} connections", busy_mixed),
-        Measured(f"20 KB - 2 MB, Poisson {rate:.0f}/s", spread),
-    ]
+    url: str, size: Size, connections: int, capacity_s: float, duration_s: float, seed: int, with_bursts: bool
+) -> OfSize:
+    with console.status(f"{size}: capacity") as status:
+        make_body = Pictures(size, seed).bodies()
+        saturated = await load.saturate(url, make_body, connections, capacity_s)
+        capacity_per_s = steady_goodput_per_s(saturated)
+        require_goodput(capacity_per_s, saturated.outcomes, console)
+        measured, bursty = [], []
+        for share in SHARES:
+            status.update(f"{size}: {share:.0%} of {capacity_per_s:.1f}/s")
+            arrivals = poisson_arrivals_s(share * capacity_per_s, duration_s, seed)
+            measured.append(Measured(f"{size}, {share:.0%}, Poisson", await load.open_loop(url, make_body, arrivals)))
+        if with_bursts:
+            status.update(f"{size}: {_BURSTY_SHARE:.0%} in bursts")
+            arrivals = bursty_arrivals_s(_BURSTY_SHARE * capacity_per_s, duration_s, seed)
+            name = f"{size}, {_BURSTY_SHARE:.0%}, bursty"
+            bursty.append(Measured(name, await load.open_loop(url, make_body, arrivals)))
+    return OfSize(size, capacity_per_s, measured, bursty)
 
 
-def _from(bodies: Sequence[bytes], seed: int) -> Callable[[], bytes]:
-    source = random.Random(seed)
-    return lambda: unique(source.choice(bodies))
+def _capacities(all_measured: Sequence[OfSize], connections: int) -> Section:
+    columns = (Column("pictures"), Column("capacity, pictures/s", 1))
+    rows = tuple((str(each.size), each.capacity_per_s) for each in all_measured)
+    note = f"Pictures looked at a second while {connections} connections never rest."
+    return Section("Capacity", note, Table(columns, rows))
 
 
-def _table(measured: Sequence[Measured]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("load")
-    for heading in ("pictures", "per second", "p50 ms", "p95 ms", "p99 ms", "max ms", "not looked at"):
-        table.add_column(heading, justify="right")
-    for each in measured:
-        of = summarise(each.result.latencies_s or [load.CLIENT_TIMEOUT_S])
-        times = (f"{value:.1f}" for value in (of.p50_ms, of.p95_ms, of.p99_ms, of.max_ms))
-        table.add_row(each.name, str(of.count), f"{each.result.answers_per_s:.0f}", *times, str(each.result.failures))
-    return table
+def _section(of: OfSize) -> Section:
+    measured = [*of.measured, *of.bursty]
+    note = HOW_TO_READ
+    if of.bursty:
+        note += f"\nBursty: bursts of {BURST_FACTOR:.0f} times the mean rate, {BURST_S:.0f} s long on average."
+    plot = latency_distribution(
+        f"{of.size}: latency by the share of answers",
+        {each.name: latencies(each.load.outcomes) for each in measured},
+        [Mark(WALL_S * 1e3, f"the wall, {WALL_S:.0f} s")],
+    )
+    return Section(f"{of.size} at shares of {of.capacity_per_s:.1f} pictures/s", note, load_table(measured), (plot,))
 
 
-def _verdict(measured: Sequence[Measured]) -> int:
-    worst = max(measured, key=lambda each: summarise(each.result.latencies_s or [load.CLIENT_TIMEOUT_S]).p99_ms)
-    p99_s = summarise(worst.result.latencies_s or [load.CLIENT_TIMEOUT_S]).p99_ms / 1e3
-    failures = sum(each.result.failures for each in measured)
-    under = "under" if p99_s < WALL_S else "OVER"
-    console.print(f"p99 is {under} the {WALL_S:.0f} s wall: {p99_s:.3f} s at worst ({worst.name}); {failures} failures")
-    return 0 if p99_s < WALL_S and not failures else 1
+def _checks(all_measured: Sequence[OfSize], p99_s: float) -> list[Check]:
+    busiest = [each.measured[-1] for each in all_measured]
+    worst_ms, name = max((latencies(each.load.outcomes).percentile_ms(0.99), each.name) for each in busiest)
+    every = [measured for each in all_measured for measured in (*each.measured, *each.bursty)]
+    claim = f"p99 at {SHARES[-1]:.0%} of capacity, at worst ({name})"
+    return [at_most(claim, worst_ms / 1e3, p99_s, "s", 3), *in_time(every), *validity(every)]
 
 
 if __name__ == "__main__":

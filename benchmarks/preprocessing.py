@@ -27,7 +27,7 @@ from benchmarks.bodies import (
     photo_like_png,
     video_mp4,
 )
-from benchmarks.statistics import percentile
+from benchmarks.statistics import Latencies
 from serve_app.domain import Deadline
 from serve_app.media import MediaLimits, preprocess, require_decoders
 
@@ -57,7 +57,7 @@ class Cost:
     name: str
     body_bytes: int
     views: int
-    p50_s: float
+    p50_ms: float
     peak_memory_bytes: int
 
 
@@ -77,8 +77,8 @@ def bench(
             status.update(name)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 of = process.submit(_measure, name, make(seed), view_size, duration_s).result()
-            numbers = (f"{of.body_bytes / 1e3:.0f}", str(of.views), f"{of.p50_s * 1e3:.1f}")
-            table.add_row(of.name, *numbers, f"{1 / of.p50_s:.1f}", f"{of.peak_memory_bytes / 1e6:.0f}")
+            numbers = (f"{of.body_bytes / 1e3:.0f}", str(of.views), f"{of.p50_ms:.1f}")
+            table.add_row(of.name, *numbers, f"{1e3 / of.p50_ms:.1f}", f"{of.peak_memory_bytes / 1e6:.0f}")
     console.print(table)
 
 
@@ -92,7 +92,7 @@ def _measure(name: str, body: bytes, view_size_px: int, duration_s: float) -> Co
         started_s = time.perf_counter()
         views = preprocess(body, view_size_px, limits, Deadline.after(_DEADLINE_S))
         taken_s.append(time.perf_counter() - started_s)
-    return Cost(name, len(body), len(views.places), percentile(sorted(taken_s), 0.5), _peak_bytes() - base_bytes)
+    return Cost(name, len(body), len(views.places), Latencies(taken_s).percentile_ms(0.5), _peak_bytes() - base_bytes)
 
 
 def _forget_peak() -> int:

@@ -1,0 +1,80 @@
+"""The model's forward pass and nothing else: what the service is measured against.
+
+A process of its own opens the engine that the service has, on the same cores, while the service is idle.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+
+from serve_app.clip.engine import Engine
+from serve_app.clip.open import open_engine
+
+MAX_BATCH_VIEWS = 32
+_LABELS = ("a photo",)
+_SECONDS_PER_BUCKET = 1.5
+_LEAST_PASSES = 3
+
+# As in the service: a batch whose pass takes a quarter of the deadline is never formed.
+_MAX_PASS_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine is opened: see :func:`serve_app.clip.open.open_engine`."""
+
+    source: str
+    device: str
+    precision: str
+    threads: int | None
+
+
+def measure(options: EngineOptions, environment: Mapping[str, str]) -> dict[int, float]:
+    """Views a second by batch size: the sustained rate of passes one behind the other.
+
+    Args:
+        options: of the engine that is opened.
+        environment: set before torch is imported, such as what limits the instructions that are used.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_measure, options, dict(environment)).result()
+
+
+def best_of(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[int, float]:
+    """The batch size with the highest rate in either measurement, and that rate."""
+    return max(((size, rate) for rates in (before, after) for size, rate in rates.items()), key=lambda each: each[1])
+
+
+def agreement(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
+    lower, higher = sorted(max(rates.values()) for rates in (before, after))
+    return lower / higher
+
+
+def sustained_rates(engine: Engine, duration_s: float) -> dict[int, float]:
+    """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes."""
+    side_px = engine.identity.image_size_px
+    rates: dict[int, float] = {}
+    for size in engine.warm_up(MAX_BATCH_VIEWS, _MAX_PASS_S):
+        pixels = np.random.default_rng(size).integers(0, 256, (size, side_px, side_px, 3), dtype=np.uint8)
+        passes, started_s = 0, time.perf_counter()
+        while passes < _LEAST_PASSES or time.perf_counter() - started_s < duration_s:
+            engine.encode(pixels)
+            passes += 1
+        rates[size] = passes * size / (time.perf_counter() - started_s)
+    return rates
+
+
+def _measure(options: EngineOptions, environment: Mapping[str, str]) -> dict[int, float]:
+    os.environ.update(environment)
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
+    engine = open_engine(options.source, _LABELS, options.device, options.precision, options.threads)
+    return sustained_rates(engine, _SECONDS_PER_BUCKET)

@@ -1,0 +1,107 @@
+"""Loads as rows, and what a load must be to count: the same columns and the same rules in every report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.load import Load
+from benchmarks.outcomes import doubled, goodput_per_s, lags, late, latencies
+from benchmarks.report import Cell, Check, Column, Table, at_most
+
+WALL_S = 10.0
+"""Lemmy gives up on a federated thumbnail after this many seconds, download included."""
+
+LATE_S = 8.5
+"""The service's own deadline of 8 s, and the half second that an answer may take longer."""
+
+MAX_LAG_MS = 50.0
+"""A generator whose 99th percentile lags more than this has not made the load that it was asked for."""
+
+MAX_CLIENT_CORES = 0.8
+"""The generator has one thread: near a whole core it, and not the service, is what is measured."""
+
+_QUEUES_FILL_SHARE = 0.1
+
+COLUMNS = (
+    Column("load"),
+    Column("sent/s", 1),
+    Column("looked at/s", 1),
+    Column("p50 ms", 1),
+    Column("p95 ms", 1),
+    Column("p99 ms", 1),
+    Column("p99.9 ms", 1),
+    Column("max ms", 1),
+    Column("refused"),
+    Column("failed"),
+    Column("late"),
+    Column("lag p99 ms", 1),
+)
+
+HOW_TO_READ = (
+    "Every latency is from the intended send to the whole answer. A dash is what was not measured: a percentile needs "
+    "at least one answer beyond it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A load and its name."""
+
+    name: str
+    load: Load
+
+
+def load_table(measured: Sequence[Measured]) -> Table:
+    """One row for each load."""
+    return Table(COLUMNS, tuple(_row(each) for each in measured))
+
+
+def validity(measured: Sequence[Measured]) -> list[Check]:
+    """Whether the generator kept up with every open-loop load; the worst one is told.
+
+    A closed loop has no lag: it sends when it has been answered.
+    """
+    lag_ms, name = max((lags(each.load.outcomes).percentile_ms(0.99), each.name) for each in measured)
+    cores, busiest = max((each.load.client_cores, each.name) for each in measured)
+    return [
+        at_most(f"the generator kept up: its lag at p99, at worst ({name})", lag_ms, MAX_LAG_MS, "ms", 1),
+        at_most(f"the generator was not the bottleneck, at worst ({busiest})", cores, MAX_CLIENT_CORES, "cores", 2),
+    ]
+
+
+def in_time(measured: Sequence[Measured]) -> list[Check]:
+    """Whether everything was answered, in time, and once."""
+    outcomes = [outcome for each in measured for outcome in each.load.outcomes]
+    slowest_s = max(each.latency_s for each in outcomes)
+    return [
+        at_most(f"the slowest answer is under the {WALL_S:.0f} s wall", slowest_s, WALL_S, "s", 2),
+        at_most(f"answers later than {LATE_S} s", len(late(outcomes, LATE_S)), 0, ""),
+        at_most("requests that failed", sum(each.is_failed for each in outcomes), 0, ""),
+        at_most("answers given twice", sum(map(_twice, measured)), 0, ""),
+    ]
+
+
+def _twice(measured: Measured) -> int:
+    """Answers to a request that had one already, by its name or on its connection."""
+    return measured.load.unasked_answers + len(doubled(measured.load.outcomes))
+
+
+def steady_goodput_per_s(load: Load) -> float:
+    """Pictures looked at a second, without the first tenth of the load, in which its queues fill."""
+    return goodput_per_s(load.outcomes, _QUEUES_FILL_SHARE * load.window_s, load.window_s, LATE_S)
+
+
+def _row(measured: Measured) -> tuple[Cell, ...]:
+    load = measured.load
+    of = latencies(load.outcomes)
+    return (
+        measured.name,
+        load.offered_per_s,
+        steady_goodput_per_s(load),
+        *(of.told_percentile_ms(share) for share in (0.5, 0.95, 0.99, 0.999, 1)),
+        sum(each.is_refused for each in load.outcomes),
+        sum(each.is_failed and not each.is_refused for each in load.outcomes),
+        len(late(load.outcomes, LATE_S)),
+        lags(load.outcomes).told_percentile_ms(0.99),
+    )
