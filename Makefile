@@ -41,6 +41,11 @@ bench-overload: $(VENV)/dev.installed
 bench-baseline: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.baseline $(ARGS)
 
+# The engines of the CPU, without a service: torch and openvino-int8.
+.PHONY: bench-engines
+bench-engines: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.engines $(ARGS)
+
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
 
