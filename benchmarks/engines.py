@@ -1,8 +1,9 @@
 """``make bench-engines``: pictures a second of torch and of openvino-int8, side by side, at each batch size.
 
 No service runs. Each engine is measured in a process of its own, twice, in turns, so that a neighbour who comes and
-goes slows both; the best batch size of each is compared. Random weights have true speed and no meaning: how far the engines agree is what ``pictwarden model compare`` tells. ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`` in the
-environment keeps both from AMX, as on processors without it. Exit code 1 if openvino-int8 is not as fast as wanted.
+goes slows both; the best batch size of each is compared. Random weights have true speed and no meaning: how far the
+engines agree is what ``pictwarden model compare`` tells. ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`` in the environment
+keeps both from AMX, as on processors without it. Exit code 1 if openvino-int8 is not as fast as wanted.
 """
 
 from __future__ import annotations
