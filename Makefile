@@ -6,11 +6,14 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching bench-transport \
-	bench-preprocessing bench-autoscaling bench-corpus bench-faults bench-cluster lock clean
+.PHONY: run openvino test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching bench-transport \
+	bench-preprocessing bench-autoscaling bench-engines bench-corpus bench-faults bench-cluster lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
+
+# The CPU engine openvino-int8 (docs/models.md): adds what it needs to the installation of `make run`.
+openvino: $(VENV)/openvino.installed
 
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
@@ -45,6 +48,10 @@ bench-faults: $(VENV)/dev.installed
 bench-cluster: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.cluster $(ARGS)
 
+# The engines of the CPU, without a service: torch and openvino-int8.
+bench-engines: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.engines $(ARGS)
+
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
 
@@ -63,10 +70,12 @@ bench-autoscaling: $(VENV)/dev.installed
 bench-corpus: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.corpus $(ARGS)
 
-# Writes the locks anew, with the newest versions that pyproject.toml allows.
+# Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
+# older versions of what all have, and all are to have the same.
 lock: $(UV)
-	$(COMPILE) --group build --output-file requirements/run.lock
-	$(COMPILE) --group build --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
+	$(COMPILE) --group build --extra openvino --output-file requirements/openvino.lock
+	$(COMPILE) --group build --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --group build --group dev --extra openvino --constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

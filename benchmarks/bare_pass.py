@@ -59,11 +59,11 @@ def agreement(before: Mapping[int, float], after: Mapping[int, float]) -> float:
     return lower / higher
 
 
-def sustained_rates(engine: Engine, duration_s: float) -> dict[int, float]:
+def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int = MAX_BATCH_VIEWS) -> dict[int, float]:
     """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes."""
     side_px = engine.identity.image_size_px
     rates: dict[int, float] = {}
-    for size in engine.warm_up(MAX_BATCH_VIEWS, _MAX_PASS_S):
+    for size in engine.warm_up(max_batch_views, _MAX_PASS_S):
         pixels = np.random.default_rng(size).integers(0, 256, (size, side_px, side_px, 3), dtype=np.uint8)
         passes, started_s = 0, time.perf_counter()
         while passes < _LEAST_PASSES or time.perf_counter() - started_s < duration_s:

@@ -17,6 +17,7 @@ from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.batcher import Batcher
 from deployments.logs import log_like_serve
 from deployments.pass_costs import PassCosts
+from serve_app.clip.agreement import PolicyReference
 from serve_app.clip.engine import Staged
 from serve_app.clip.open import open_engine
 from serve_app.domain import Deadline, LabelScores, Lane, ModelIdentity, UnavailableError
@@ -39,9 +40,20 @@ _HUNG_AFTER_S = 30.0
 class ClipScorer:
     """One engine on one device. Ready when constructed: the model is loaded and every batch size has run."""
 
-    def __init__(self, settings: ModelSettings, labels: tuple[str, ...], deadline_s: float) -> None:
+    def __init__(
+        self, settings: ModelSettings, labels: tuple[str, ...], policy: PolicyReference, deadline_s: float
+    ) -> None:
         log_like_serve()
-        self._engine = open_engine(settings.source, labels, settings.device, settings.precision, settings.cpu_threads)
+        self._engine = open_engine(
+            settings.source,
+            labels,
+            settings.device,
+            settings.precision,
+            settings.cpu_threads,
+            settings.engine,
+            policy,
+            settings.cache_folder,
+        )
         # One thread each: the engine runs one pass and stages one batch at a time, and the event loop stays free to
         # queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")

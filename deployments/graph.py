@@ -11,6 +11,7 @@ from deployments.clip_scorer import ClipScorer
 from deployments.configuration import read_configuration
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
+from serve_app.clip.agreement import PolicyReference
 from serve_app.media import MediaLimits
 from serve_app.settings import Settings
 
@@ -46,7 +47,9 @@ def build_app(args: dict[str, Any]) -> Application:
         settings,
         policy,
         preprocessor.bind(_media_limits(settings), settings.limits.decode_workers),
-        scorer.bind(settings.model, policy.labels, settings.deadline_s),
+        scorer.bind(
+            settings.model, policy.labels, PolicyReference(settings.policy, policy.digest), settings.deadline_s
+        ),
     )
 
 

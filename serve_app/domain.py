@@ -249,12 +249,15 @@ class ModelIdentity:
     """Which model looked. ``digest`` is the sha256 (hex) of its weights and configuration.
 
     ``notice`` is set for a model that must not be mistaken for protection, and is repeated in every answer.
+    ``derived_from`` is set for a quantised model, which scores differently and so has a digest of its own: the digest
+    of the model that it is made of, to which a policy's thresholds belong.
     """
 
     name: str
     digest: str
     image_size_px: int
     notice: str | None = None
+    derived_from: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest[:12]}"

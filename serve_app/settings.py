@@ -7,9 +7,10 @@ that each one does. Secrets are not settings: they come from the environment var
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from serve_app.domain import OnUnscanned, SettingsError
 
@@ -25,11 +26,19 @@ class ModelSettings(_Section):
     """Which model looks, and on what."""
 
     source: str = "embedded:demo-shapes"
+    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     max_batch_views: Annotated[int, Field(ge=1, le=128)] = 32
     max_queued_views: Annotated[int, Field(ge=1)] = 1024
+    cache_folder: Path | None = None
+
+    @model_validator(mode="after")
+    def _require_one_choice(self) -> Self:
+        if self.engine == "openvino-int8" and (self.device == "cuda" or self.precision != "auto"):
+            raise ValueError("engine openvino-int8 computes in int8 on the CPU: device is auto or cpu, precision auto")
+        return self
 
 
 class LimitSettings(_Section):

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from serve_app.cli.comparing import model_compare
 from serve_app.cli.connection import URL_ENV, known_url
 from serve_app.cli.report import scan_table, summary
 from serve_app.cli.scanning import Scan, pictures_in, scan_all
@@ -20,6 +21,9 @@ from serve_app.policy import load_policy
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ask a running Pictwarden; check its policies.")
 policy_app = typer.Typer(no_args_is_help=True, help="Policies.")
 app.add_typer(policy_app, name="policy")
+model_app = typer.Typer(no_args_is_help=True, help="Models and the engines that compute them.")
+model_app.command("compare")(model_compare)
+app.add_typer(model_app, name="model")
 
 
 class ExitCode(enum.IntEnum):

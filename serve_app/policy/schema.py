@@ -134,10 +134,11 @@ class Policy:
                 f"'{identity.name}'. Thresholds are never copied from one model to another: load '{self.model}', "
                 f"or give a policy that was made for '{identity.name}'."
             )
-        if self.model_digest is not None and not identity.digest.lower().startswith(self.model_digest):
+        weights_digest = identity.derived_from or identity.digest
+        if self.model_digest is not None and not weights_digest.lower().startswith(self.model_digest):
             raise PolicyError(
                 f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, and the "
-                f"one that is loaded has {identity.digest}. The same name with other weights is another model, and "
+                f"one that is loaded has {weights_digest}. The same name with other weights is another model, and "
                 f"thresholds are never copied from one model to another: load the weights that the policy names, or "
                 f"measure the thresholds again and correct model_digest."
             )

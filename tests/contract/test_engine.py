@@ -1,17 +1,20 @@
-"""What every engine does: the fake one, and those of open_clip with a tiny model of random weights, all on the CPU."""
+"""What every engine does: the fake one, and torch's and OpenVINO's with a tiny model of random weights on a CPU."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from serve_app.clip.calibration import Calibration
 from serve_app.clip.engine import Engine, buckets
 from serve_app.clip.fake import FakeEngine
+from serve_app.clip.open import open_engine, open_quantised
 
 LABELS = ("a red view", "a green view", "something else")
 TINY_MODEL = {
@@ -26,26 +29,8 @@ def make_fake(_: Path) -> Engine:
     return FakeEngine(LABELS)
 
 
-def make_tiny_clip(folder: Path) -> Engine:
+def make_tiny_model(folder: Path) -> str:
     # Imported here: torch takes seconds, which the fake engine's tests need not pay.
-    from serve_app.clip.open import open_engine
-
-    return open_engine(tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
-
-
-def make_tiny_clip_for_an_accelerator(folder: Path) -> Engine:
-    import torch
-
-    from serve_app.clip.accelerator import HostAccelerator
-    from serve_app.clip.cuda_engine import CudaClipEngine
-    from serve_app.clip.load import load_model
-
-    engine = CudaClipEngine(load_model(tiny_model(folder)), LABELS, torch.float32, HostAccelerator())
-    engine.warm_up(8, max_pass_s=1e9)
-    return engine
-
-
-def tiny_model(folder: Path) -> str:
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -58,10 +43,36 @@ def tiny_model(folder: Path) -> str:
     return str(folder)
 
 
+def make_torch_for_an_accelerator(folder: Path) -> Engine:
+    import torch
+
+    from serve_app.clip.accelerator import HostAccelerator
+    from serve_app.clip.cuda_engine import CudaClipEngine
+    from serve_app.clip.load import load_model
+
+    engine = CudaClipEngine(load_model(make_tiny_model(folder)), LABELS, torch.float32, HostAccelerator())
+    engine.warm_up(8, max_pass_s=1e9)
+    return engine
+
+
+def make_torch(folder: Path) -> Engine:
+    return open_engine(make_tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+
+
+def make_openvino(folder: Path, threads: int = 1) -> Engine:
+    def calibrate(_: int) -> Calibration:
+        return Calibration.drawn()
+
+    engine, _ = open_quantised(make_tiny_model(folder), LABELS, calibrate, folder, threads, lambda *_: None)
+    return engine
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "fake": make_fake,
-    "clip": make_tiny_clip,
-    "clip-for-an-accelerator": make_tiny_clip_for_an_accelerator,
+    "torch": make_torch,
+    "torch for an accelerator": make_torch_for_an_accelerator,
+    "openvino-int8": make_openvino,
+    "openvino-int8, 2 threads": partial(make_openvino, threads=2),
 }
 
 

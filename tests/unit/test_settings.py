@@ -30,7 +30,8 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 LEAVES = list(leaves(Settings))
-TYPED = [leaf for leaf in LEAVES if leaf not in {("policy",), ("model", "source"), ("authentication", "secrets_env")}]
+TEXTS = {("policy",), ("model", "source"), ("model", "cache_folder"), ("authentication", "secrets_env")}
+TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -94,6 +95,13 @@ def test_a_deadline_past_the_wall_is_refused(deadline_s: object) -> None:
 def test_a_value_of_the_wrong_kind_is_refused_by_its_path(path: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match=rf"(?m)^  {'.'.join(path)}: "):
         parse_settings(nested(path, "nonsense"))
+
+
+@pytest.mark.parametrize("other", [{"device": "cuda"}, {"precision": "fp32"}, {"precision": "bf16"}])
+def test_a_quantised_engine_has_its_own_device_and_precision(other: dict[str, str]) -> None:
+    assert parse_settings({"model": {"engine": "openvino-int8", "device": "cpu"}}).model.engine == "openvino-int8"
+    with pytest.raises(SettingsError, match=r"(?m)^  model: .*int8 on the CPU"):
+        parse_settings({"model": {"engine": "openvino-int8", **other}})
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

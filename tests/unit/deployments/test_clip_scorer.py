@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 
 from deployments.clip_scorer import ClipScorer
+from serve_app.clip.agreement import PolicyReference
 from serve_app.domain import Lane, OverloadedError
 from serve_app.settings import ModelSettings
 
 
 @pytest.fixture
 def scorer():
-    return ClipScorer(ModelSettings(source="fake", max_queued_views=4), ("red",), 8.0)
+    return ClipScorer(
+        ModelSettings(source="fake", max_queued_views=4), ("red",), PolicyReference("red.yaml", "0" * 64), 8.0
+    )
 
 
 def views(count, size_px):

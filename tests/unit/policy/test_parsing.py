@@ -139,6 +139,13 @@ def test_another_model_is_refused(name: str, digest: str, reason: str) -> None:
     assert reason in str(caught.value)
 
 
+def test_a_quantised_model_is_known_by_the_weights_that_it_is_made_of() -> None:
+    policy = parse_policy(RED_TRIANGLE, "p.yaml")
+    policy.require_model(ModelIdentity("demo-shapes", "4f2a" * 16, 64, derived_from="3f2a" * 16))
+    with pytest.raises(PolicyError, match="other weights"):
+        policy.require_model(ModelIdentity("demo-shapes", "3f2a" * 16, 64, derived_from="4f2a" * 16))
+
+
 def test_without_a_model_digest_only_the_name_counts() -> None:
     policy = with_line("model_digest: 3F2A3F2A3F2A\n", "")
     policy.require_model(ModelIdentity("demo-shapes", "anything", image_size_px=64))

@@ -1,0 +1,137 @@
+"""``pictwarden model compare``: two engines over a folder of pictures; a quantised one's agreement is recorded."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from serve_app.cli.comparison_report import as_dict, print_comparison
+from serve_app.cli.scanning import pictures_in
+from serve_app.clip.agreement import Agreement, Agreements, shortfall
+from serve_app.clip.calibration import CALIBRATION_VIEWS, Calibration
+from serve_app.clip.engine import Engine
+from serve_app.clip.model_cache import Recipe, default_cache_folder
+from serve_app.clip.open import OPENVINO_INT8, open_engine, open_quantised
+from serve_app.comparison import Comparison, compare, first_views
+from serve_app.domain import ConfigurationError, SettingsError
+from serve_app.media import MediaLimits
+from serve_app.policy import Policy, load_policy
+
+_PRECISIONS = {"torch": "auto", "torch-fp32": "fp32", "torch-bf16": "bf16"}
+_ENGINES = (*_PRECISIONS, OPENVINO_INT8)
+_NOT_ENOUGH = 1
+_ERRORS = 2
+
+
+def model_compare(
+    folder: Annotated[Path, typer.Argument(help="Pictures as your instance gets them.", show_default=False)],
+    model: Annotated[str, typer.Option(help="As model.source in the configuration.", show_default=False)],
+    policy: Annotated[str, typer.Option(help="A policy file, or `shipped:NAME`.", show_default=False)],
+    engines: Annotated[tuple[str, str], typer.Option(help=f"Reference and candidate, of {', '.join(_ENGINES)}.")] = (
+        "torch",
+        OPENVINO_INT8,
+    ),
+    calibrate: Annotated[
+        Path | None, typer.Option(help="A folder of photographs to quantise with, instead of drawn pictures.")
+    ] = None,
+    cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
+    cpu_threads: Annotated[int | None, typer.Option(min=1, help="As model.cpu_threads in the configuration.")] = None,
+    accept_lower: Annotated[
+        bool, typer.Option("--accept-lower", help="Record that the candidate may start however low the agreement is.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Compare two engines' verdicts, scores and speed; record the agreement without which openvino-int8 does not start.
+
+    Exit code 0 if the agreement is enough, 1 if it is not, 2 if nothing could be compared.
+    """
+    errors = Console(stderr=True)
+    try:
+        for each in engines:
+            if each not in _ENGINES:
+                raise SettingsError(f"there is no engine {each!r}; it is one of {', '.join(_ENGINES)}")
+        pictures, judge = pictures_in([folder]), load_policy(policy)
+        (reference, _), (candidate, recipe) = (
+            _open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines
+        )
+        comparison = _compare_with_progress(pictures, judge, reference, candidate)
+        if comparison.pictures == 0:
+            raise SettingsError(f"no picture to compare with: {comparison.skipped} files in {folder}, and none is one")
+    except (ConfigurationError, FileNotFoundError) as error:
+        # A message may hold brackets, which are Rich's markup, and commands that must stay whole to be copied.
+        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(_ERRORS) from error
+    if as_json:
+        typer.echo(json.dumps(as_dict(comparison, engines)))
+    else:
+        print_comparison(comparison, engines)
+    if recipe is not None and engines[0] == "torch":
+        record = Agreement(
+            recipe=recipe,
+            model=candidate.identity.name,
+            policy=judge.name,
+            policy_digest=judge.digest,
+            pictures=comparison.pictures,
+            agreement=comparison.agreement,
+            compared_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            accepted_lower=accept_lower,
+        )
+        file = Agreements(cache_folder or default_cache_folder()).record(record)
+        errors.print(f"recorded in {file}", highlight=False, markup=False, soft_wrap=True)
+    lacking = shortfall(comparison.pictures, comparison.agreement)
+    if lacking is None:
+        return
+    errors.print(f"not enough: {lacking}", style="yellow", highlight=False)
+    if accept_lower:
+        errors.print("taken as it is (--accept-lower); this is told at every start", style="yellow")
+        return
+    raise typer.Exit(_NOT_ENOUGH)
+
+
+def _open(
+    engine: str, model: str, policy: Policy, calibrate: Path | None, cache_folder: Path | None, cpu_threads: int | None
+) -> tuple[Engine, Recipe | None]:
+    """The engine of that name, and what it is made of if it is quantised."""
+    if engine != OPENVINO_INT8:
+        return open_engine(model, policy.labels, "cpu", _PRECISIONS[engine], cpu_threads), None
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("opening", total=1.0)
+
+        def show(stage: str, share: float) -> None:
+            progress.update(bar, description=stage, completed=share)
+
+        return open_quantised(model, policy.labels, partial(_calibration, calibrate), cache_folder, cpu_threads, show)
+
+
+def _calibration(photographs: Path | None, size_px: int) -> Calibration:
+    if photographs is None:
+        return Calibration.drawn()
+    views = list(islice(first_views(pictures_in([photographs]), size_px, MediaLimits()), CALIBRATION_VIEWS))
+    if not views:
+        raise SettingsError(f"no picture to calibrate with in {photographs}")
+    return Calibration.of(np.stack(views))
+
+
+def _compare_with_progress(pictures: list[Path], policy: Policy, reference: Engine, candidate: Engine) -> Comparison:
+    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("comparing", total=len(pictures))
+        return compare(pictures, policy, reference, candidate, MediaLimits(), lambda: progress.advance(bar))

@@ -1,0 +1,164 @@
+"""Two engines over the same pictures: the same verdicts? The same scores? How much faster?
+
+Pictures go the way of an upload: decoded and cut by the media room, judged by the policy. Only names of files leave it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.clip.engine import Engine
+from serve_app.domain import Deadline, Judgement, LabelScores, UnscannedError, Verdict
+from serve_app.media import MediaLimits, preprocess
+from serve_app.policy import Policy, concept_scores, evaluate
+
+# Nobody waits for an answer: this only ends a decode that never would.
+_DECODE_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one engine says of a picture: the verdict, the rule that gave it, and how far over its line it is."""
+
+    verdict: Verdict
+    rule: str | None
+    margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A picture that the engines judge differently, by the name of its file."""
+
+    picture: str
+    reference: Side
+    candidate: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Absolute differences between two engines' scores: the largest, and the mean over all views."""
+
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two engines over one set of pictures. ``skipped`` files could not be looked at by either.
+
+    ``*_s`` are seconds of computing a picture, all its views in one pass, decoding not included.
+    """
+
+    pictures: int
+    skipped: int
+    disagreements: tuple[Disagreement, ...]
+    cosines: Difference
+    concepts: Mapping[str, Difference]
+    reference_s: float
+    candidate_s: float
+
+    @property
+    def agreement(self) -> float:
+        """Share of the pictures with the same verdict, 0..1; 0 without a picture."""
+        return 1 - len(self.disagreements) / self.pictures if self.pictures else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One engine's scores of one picture; ``concepts`` is float64, ``(views, concepts)``."""
+
+    judgement: Judgement
+    cosines: NDArray[np.float32]
+    concepts: NDArray[np.float64]
+    seconds: float
+
+
+def compare(
+    pictures: Iterable[Path],
+    policy: Policy,
+    reference: Engine,
+    candidate: Engine,
+    limits: MediaLimits,
+    on_picture: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """Look at every picture with both engines.
+
+    Args:
+        pictures: files; what is no picture is counted and left out.
+        policy: judges the scores of both.
+        reference: the engine that the policy's thresholds were measured with.
+        candidate: the engine that is to agree with it.
+        limits: of decoding.
+        on_picture: is called after each file.
+
+    Raises:
+        PolicyError: the policy is for another model.
+    """
+    for engine in (reference, candidate):
+        policy.require_model(engine.identity)
+    pairs: list[tuple[_Scored, _Scored]] = []
+    disagreements: list[Disagreement] = []
+    skipped = 0
+    for picture in pictures:
+        pixels = _views(picture, reference.identity.image_size_px, limits)
+        if pixels is None:
+            skipped += 1
+        else:
+            scored = _score(reference, policy, pixels), _score(candidate, policy, pixels)
+            pairs.append(scored)
+            if scored[0].judgement.verdict is not scored[1].judgement.verdict:
+                disagreements.append(Disagreement(picture.name, *(_side(each.judgement) for each in scored)))
+        on_picture()
+    return Comparison(
+        pictures=len(pairs),
+        skipped=skipped,
+        disagreements=tuple(disagreements),
+        cosines=_difference([(one.cosines, other.cosines) for one, other in pairs]),
+        concepts={
+            concept.name: _difference([(one.concepts[:, column], other.concepts[:, column]) for one, other in pairs])
+            for column, concept in enumerate(policy.concepts)
+        },
+        # The median: the first passes of each size prepare for it.
+        reference_s=float(np.median([one.seconds for one, _ in pairs])) if pairs else 0.0,
+        candidate_s=float(np.median([other.seconds for _, other in pairs])) if pairs else 0.0,
+    )
+
+
+def first_views(pictures: Iterable[Path], size_px: int, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
+    """The first view of each picture, which is the whole frame: for calibration. What is no picture is left out."""
+    for picture in pictures:
+        pixels = _views(picture, size_px, limits)
+        if pixels is not None:
+            yield pixels[0]
+
+
+def _views(picture: Path, size_px: int, limits: MediaLimits) -> NDArray[np.uint8] | None:
+    try:
+        return preprocess(picture.read_bytes(), size_px, limits, Deadline.after(_DECODE_DEADLINE_S)).pixels
+    except (UnscannedError, OSError):
+        return None
+
+
+def _score(engine: Engine, policy: Policy, pixels: NDArray[np.uint8]) -> _Scored:
+    start_s = time.perf_counter()
+    cosines = engine.encode(pixels)
+    seconds = time.perf_counter() - start_s
+    scores = LabelScores(cosines, engine.logit_scale, engine.identity)
+    return _Scored(evaluate(policy, scores), cosines, concept_scores(policy, scores), seconds)
+
+
+def _side(judgement: Judgement) -> Side:
+    return Side(judgement.verdict, judgement.rule, judgement.margin)
+
+
+def _difference(pairs: list[tuple[NDArray[np.floating], NDArray[np.floating]]]) -> Difference:
+    if not pairs:
+        return Difference(0.0, 0.0)
+    apart = np.concatenate([np.abs(one - other).ravel() for one, other in pairs])
+    return Difference(float(apart.max()), float(apart.mean()))
