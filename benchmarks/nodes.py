@@ -196,6 +196,10 @@ class Nodes:
         """The replicas of a deployment on all nodes."""
         return [replica for node in self.alive for replica in node.replicas(deployment)]
 
+    def front_ends(self) -> list[psutil.Process]:
+        """The HAProxy processes: one, and for a while after a change of the ingress replicas the one before it."""
+        return [each for node in self.alive for each in node.processes() if _program(each) == "haproxy"]
+
     def close(self) -> None:
         """End the workers, then the head; what does not end is killed. Serve is to be shut down before."""
         # Listed now: whoever loses its parent later is no descendant any more.
@@ -260,6 +264,13 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         shut_down()
+
+
+def _program(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
 
 
 def _title(process: psutil.Process) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import logging
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,8 @@ from serve_app.cli.connection import SECRETS_ENV
 from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
 
-SECRET = "a-secret-of-the-benchmarks-and-of-nothing-else"
+_SECRET = secrets.token_hex(16)
+"""Of this run: while it lasts, the front end and the ingress replicas listen on every address of the machine."""
 
 _CPUS_PER_NODE = 4
 """Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
@@ -74,7 +76,7 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
     """A Serve configuration, of the form of ``serve_config.yaml``.
 
     Args:
-        port: of the HTTP front end, on 127.0.0.1.
+        port: of the HTTP front end.
         policy: of the model.
         replicas: of each deployment.
         source: the model's, as :mod:`serve_app.clip.source` reads it.
@@ -84,7 +86,8 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
     return {
         # One front end: on one machine those of several nodes would want the same port.
         "proxy_location": "HeadOnly",
-        "http_options": {"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 90},
+        # HAProxy asks the ingress replicas of other nodes at the nodes' addresses: on 127.0.0.1 it would not find them.
+        "http_options": {"host": "0.0.0.0", "port": port, "keep_alive_timeout_s": 90},
         "logging_config": {"enable_access_log": False},
         "applications": [
             {
@@ -106,9 +109,25 @@ def _deployment(name: str, count: int, per_node: int | None) -> Mapping[str, Any
 class Service:
     """The application on a cluster that this process drives."""
 
-    def __init__(self, folder: Path, source: str, largest_batch: int, secret: str = SECRET) -> None:
-        """Nothing is deployed yet; see :func:`configuration` for what is said of the model."""
+    def __init__(
+        self,
+        folder: Path,
+        source: str,
+        largest_batch: int,
+        secret: str,
+        is_settled: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Nothing is deployed yet.
+
+        Args:
+            folder: for the policy.
+            source: the model's; see :func:`configuration`.
+            largest_batch: views in one pass at most.
+            secret: that lets pictures in.
+            is_settled: whether nobody serves any more with what was deployed before.
+        """
         self._secret = secret
+        self._is_settled = is_settled
         (self._port,) = free_ports(1)
         self._policy = write_policy(folder)
         self._source = source
@@ -130,7 +149,7 @@ class Service:
 
         self._replicas = replicas
         deploy(configuration(self._port, self._policy, replicas, self._source, self._largest_batch))
-        if not wait_until(self.is_whole, _DEPLOY_TIMEOUT_S):
+        if not wait_until(lambda: self.is_whole() and self._is_settled(), _DEPLOY_TIMEOUT_S):
             raise DeployFailedError(f"not all of {replicas.counts} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
@@ -152,13 +171,14 @@ def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[
 
     Changes this process's environment, for Ray reads its own when it is imported: once in a process.
     """
-    os.environ.update(environment({**os.environ, SECRETS_ENV: SECRET}, repository))
+    os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, repository))
     with (
         tempfile.TemporaryDirectory() as folder,
         Nodes(_CPUS_PER_NODE, os.environ) as nodes,
         connected(nodes.address),
     ):
-        yield nodes, Service(Path(folder), source, largest_batch)
+        # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.
+        yield nodes, Service(Path(folder), source, largest_batch, _SECRET, lambda: len(nodes.front_ends()) == 1)
 
 
 @contextlib.contextmanager
