@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -260,6 +261,8 @@ def connected(address: str) -> Iterator[None]:
         logging_level=logging.WARNING,
         _node_ip_address=address.partition(":")[0],
     )
+    # Ray's own handler ends this process at once, and would leave all nodes behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield
     finally:
