@@ -1,0 +1,31 @@
+"""The towers without their batch norms compute what they computed with them."""
+
+import open_clip
+import torch
+
+from serve_app.clip.demo import demo_model_folder
+from serve_app.clip.load import load_model
+from serve_app.clip.tower import ImageFeatures
+
+
+def has_batch_norms(module):
+    return any(isinstance(each, torch.nn.BatchNorm2d) for each in module.modules())
+
+
+@torch.inference_mode()
+def test_a_tower_of_convolutions_loses_its_batch_norms_and_nothing_else():
+    views = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    network = open_clip.create_model(f"local-dir:{demo_model_folder()}").eval()
+    assert has_batch_norms(network.visual)
+    planes = (views.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    expected = network.encode_image(planes, normalize=True)
+
+    features = ImageFeatures(load_model("embedded:demo-shapes")).eval()
+
+    assert not has_batch_norms(features)
+    torch.testing.assert_close(features(views), expected, atol=1e-5, rtol=0)
+
+
+def test_a_transformer_stays_as_it_is(make_model):
+    model = load_model(str(make_model("tiny")))
+    assert any(module is model.network.visual for module in ImageFeatures(model).modules())
