@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.batcher import Batcher
-from deployments.logs import log_like_serve
 from deployments.pass_costs import PassCosts
+from deployments.replica_process import set_up_replica
 from serve_app.clip.agreement import PolicyReference
 from serve_app.clip.engine import Staged
 from serve_app.clip.open import open_engine
@@ -43,7 +43,7 @@ class ClipScorer:
     def __init__(
         self, settings: ModelSettings, labels: tuple[str, ...], policy: PolicyReference, deadline_s: float
     ) -> None:
-        log_like_serve()
+        set_up_replica()
         self._engine = open_engine(
             settings.source,
             labels,

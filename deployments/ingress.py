@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.logs import log_like_serve
+from deployments.replica_process import set_up_replica
 from serve_app.admission import AdmissionControl
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
@@ -24,7 +24,7 @@ class Ingress:
     def __init__(
         self, settings: Settings, policy: Policy, preprocessor: DeploymentHandle[Any], scorer: DeploymentHandle[Any]
     ) -> None:
-        log_like_serve()
+        set_up_replica()
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
         admission = AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes)

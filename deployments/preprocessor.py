@@ -6,7 +6,7 @@ import ray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
-from deployments.logs import log_like_serve
+from deployments.replica_process import set_up_replica
 from serve_app.domain import Deadline, Lane, Views
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
@@ -17,7 +17,7 @@ class Preprocessor:
 
     def __init__(self, limits: MediaLimits, workers: int | None = None) -> None:
         """``workers``: pictures decoded at once; by default one for each core that Ray gives this replica."""
-        log_like_serve()
+        set_up_replica()
         require_decoders()
         self._workers = DecodeWorkers(limits, workers or _assigned_cores())
         self._offered = OfferedWork()

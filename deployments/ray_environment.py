@@ -24,6 +24,20 @@ REPLAY_BYTES = 512 * 1024
 # replica, and with it our own deadline, knows of the request. Together they stay under pict-rs' 10 s.
 _MAX_UPLOAD_S = 1
 
+REPLAY_SETTINGS: Mapping[str, str] = {
+    # A request whose ingress replica dies is sent to another one. By default it fails: looking at a picture twice is
+    # harmless, and HAProxy cannot know that. Serve has variables for the first line only; it writes them into HAProxy's
+    # configuration as they are, and the other two lines make sure that the request was held whole.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "\n    ".join(
+        (
+            "conn-failure empty-response",
+            "option http-buffer-request",
+            f"timeout http-request {_MAX_UPLOAD_S}s",
+        )
+    ),
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(REPLAY_BYTES),
+}
+
 FAST_SETTINGS: Mapping[str, str] = {
     # User code on the replica's own event loop, gRPC between replicas, buffered request logs.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -37,17 +51,6 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_worker_niceness": "0",
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-    # A request whose ingress replica dies is sent to another one. By default it fails: looking at a picture twice is
-    # harmless, and HAProxy cannot know that. Serve has variables for the first line only; it writes them into HAProxy's
-    # configuration as they are, and the other two lines make sure that the request was held whole.
-    "RAY_SERVE_HAPROXY_RETRY_ON": "\n    ".join(
-        (
-            "conn-failure empty-response",
-            "option http-buffer-request",
-            f"timeout http-request {_MAX_UPLOAD_S}s",
-        )
-    ),
-    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(REPLAY_BYTES),
     # Read by the head. A node is dead after five of these without an answer: 5 s, where the default of 3 s makes it 15.
     "RAY_health_check_period_ms": "1000",
 }

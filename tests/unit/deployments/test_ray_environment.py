@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from deployments.ray_environment import FAST_SETTINGS, REPLAY_BYTES, own_port_settings
+from deployments.ray_environment import FAST_SETTINGS, REPLAY_BYTES, REPLAY_SETTINGS, own_port_settings
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
@@ -16,16 +16,16 @@ def test_the_documented_cluster_environment_is_ours():
         ["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
     )
     exported = dict(each.split("=", 1) for each in printed.stdout.split("\0") if each.startswith("RAY_"))
-    assert exported == dict(FAST_SETTINGS)
+    assert exported == {**FAST_SETTINGS, **REPLAY_SETTINGS}
 
 
 def test_haproxy_waits_for_the_body_that_it_may_have_to_send_again():
     # Without the second line nothing is ever replayed, whatever the first one says.
-    first, second, third = FAST_SETTINGS["RAY_SERVE_HAPROXY_RETRY_ON"].split("\n")
+    first, second, third = REPLAY_SETTINGS["RAY_SERVE_HAPROXY_RETRY_ON"].split("\n")
     assert first.split() == ["conn-failure", "empty-response"]
     assert second.split() == ["option", "http-buffer-request"]
     assert third.split()[:2] == ["timeout", "http-request"]
-    assert FAST_SETTINGS["RAY_SERVE_HAPROXY_TUNE_BUFSIZE"] == str(REPLAY_BYTES)
+    assert REPLAY_SETTINGS["RAY_SERVE_HAPROXY_TUNE_BUFSIZE"] == str(REPLAY_BYTES)
 
 
 def test_two_services_share_no_port():
