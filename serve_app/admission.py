@@ -25,7 +25,8 @@ _FULL = 16
 # How many are let in while that is not known. More than full, so that it becomes known.
 _AT_FIRST = 64
 
-_WINDOW_S = 1.0
+# Answers come in batches, and a pass may take a quarter of the deadline: a shorter window would see none, or two at once.
+_WINDOW_S = 4.0
 
 # The rate is the best of the windows of so long: one window may have had a picture of sixty views, and a quarter of a
 # minute later the service may have lost a replica, or have its cores to itself.

@@ -92,6 +92,18 @@ def test_under_a_fivefold_load_half_the_deadline_is_waited_for(service, clock, a
     assert service.refused - before == pytest.approx(10 * 4 * answers_per_s, rel=0.1), "all that it cannot do, no more"
 
 
+def test_passes_of_two_seconds_are_no_reason_to_refuse(service, clock):
+    for _ in range(60):
+        service.arrive()
+    for _ in range(20):
+        clock.now_s += 2.0
+        for _ in range(32):
+            service.answer()
+        for _ in range(32):
+            service.arrive()
+    assert service.refused == 0
+
+
 def test_a_slow_service_keeps_its_batches_full(service, clock):
     service.run(clock, 60, 20, 1)
     assert service.admission.limit == 16
