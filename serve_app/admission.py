@@ -25,12 +25,12 @@ _FULL = 16
 # How many are let in while that is not known. More than full, so that it becomes known.
 _AT_FIRST = 64
 
-# Answers come in batches, and a pass may take a quarter of the deadline: a shorter window would see none, or two at once.
+# Answers come in batches, and a pass may take a quarter of the deadline: a shorter window would see none, or two.
 _WINDOW_S = 4.0
 
-# The rate is the best of the windows of so long: one window may have had a picture of sixty views, and a quarter of a
-# minute later the service may have lost a replica, or have its cores to itself.
-_REMEMBERED_S = 15.0
+# The rate is the better one of about two windows: one may have had pictures of sixty views, and what was longer ago says
+# little of a service that has lost a replica, or that refuses so much that refusing takes its cores.
+_REMEMBERED_S = 10.0
 
 
 class AdmissionControl:
