@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 from serve_app.domain import Clock, OverloadedError
 
-# Share of the deadline that may be waited for. The rest absorbs what the prediction does not know: a picture of many
-# views, a replica that dies and whose pictures are done again.
-_SHARE_OF_DEADLINE = 0.5
+# Share of the deadline that may be waited for: enough to fill the batches of the slowest device, whose passes take as
+# long. The rest absorbs what the prediction does not know: pictures of many views, a replica that dies and whose
+# pictures are done again, a service that has just become slower.
+_SHARE_OF_DEADLINE = 0.25
 
 # With so many pictures inside, every stage is busy and batches fill: what comes out is all that the service can do.
 _FULL = 16
@@ -28,8 +29,8 @@ _AT_FIRST = 64
 # Answers come in batches, and a pass may take a quarter of the deadline: a shorter window would see none, or two.
 _WINDOW_S = 4.0
 
-# The rate is the better one of about two windows: one may have had pictures of sixty views, and what was longer ago says
-# little of a service that has lost a replica, or that refuses so much that refusing takes its cores.
+# The rate is the better one of about two windows: one may have had pictures of sixty views, and what was longer ago
+# says little of a service that has lost a replica, or that refuses so much that refusing takes its cores.
 _REMEMBERED_S = 10.0
 
 
