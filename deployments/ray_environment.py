@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 # Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
 # beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
@@ -73,6 +74,20 @@ LOCAL_SETTINGS: Mapping[str, str] = {
 def fresh_token_settings() -> dict[str, str]:
     """Token authentication with a new token: without it, Ray's ports run code for whoever reaches them."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def replay_settings(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """:data:`REPLAY_SETTINGS` if there may be more than one ingress replica, else nothing.
+
+    With one there is no other to send a request to, and holding it would only cost time.
+
+    Args:
+        config: of the form of ``serve_config.yaml``.
+    """
+    deployments = config["applications"][0].get("deployments", [])
+    ingress: Mapping[str, Any] = next((each for each in deployments if each["name"] == "Ingress"), {})
+    is_one = ingress.get("num_replicas", 1) == 1 and "autoscaling_config" not in ingress
+    return {} if is_one else REPLAY_SETTINGS
 
 
 def own_port_settings() -> dict[str, str]:

@@ -24,9 +24,9 @@ from deployments.configuration import read_configuration
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
-    REPLAY_SETTINGS,
     fresh_token_settings,
     own_port_settings,
+    replay_settings,
 )
 from serve_app.cli.connection import SECRETS_ENV, keep_url, kept_secret
 from serve_app.cli.report import scan_table
@@ -55,7 +55,7 @@ def run(
         way_out = "stop what listens there, or give another --port"
         console.print(f"port {http['port']} of {http['host']} is taken: {way_out}", soft_wrap=True)
         raise typer.Exit(1)
-    os.environ.update(_environment(_ingress_replicas(settings)))
+    os.environ.update(_environment(settings))
     try:
         read_configuration(settings["applications"][0]["args"])
         _serve(settings, stop)
@@ -98,18 +98,12 @@ def _configuration(
     return settings
 
 
-def _ingress_replicas(settings: Mapping[str, Any]) -> int:
-    deployments = settings["applications"][0].get("deployments", [])
-    return next((each.get("num_replicas", 1) for each in deployments if each["name"] == "Ingress"), 1)
-
-
-def _environment(ingress_replicas: int) -> dict[str, str]:
+def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
     """What the Ray processes inherit."""
     here = str(Path.cwd())
     return {
         **FAST_SETTINGS,
-        # With one ingress replica there is no other to send a request to, and holding it would only cost time.
-        **(REPLAY_SETTINGS if ingress_replicas > 1 else {}),
+        **replay_settings(settings),
         **LOCAL_SETTINGS,
         **fresh_token_settings(),
         **own_port_settings(),

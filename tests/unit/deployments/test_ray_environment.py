@@ -4,7 +4,15 @@ import re
 import subprocess
 from pathlib import Path
 
-from deployments.ray_environment import FAST_SETTINGS, REPLAY_BYTES, REPLAY_SETTINGS, own_port_settings
+import pytest
+
+from deployments.ray_environment import (
+    FAST_SETTINGS,
+    REPLAY_BYTES,
+    REPLAY_SETTINGS,
+    own_port_settings,
+    replay_settings,
+)
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
@@ -32,3 +40,20 @@ def test_two_services_share_no_port():
     first, second = own_port_settings(), own_port_settings()
     assert len({*first.values()}) == len(first)
     assert first.keys() == second.keys()
+
+
+@pytest.mark.parametrize(
+    ("ingress", "is_one"),
+    [
+        (None, True),
+        ({}, True),
+        ({"num_replicas": 1}, True),
+        ({"num_replicas": 2}, False),
+        ({"num_replicas": "auto"}, False),
+        ({"autoscaling_config": {"max_replicas": 2}}, False),
+    ],
+)
+def test_requests_are_held_only_where_they_can_be_sent_again(ingress, is_one):
+    deployments = [] if ingress is None else [{"name": "Ingress", **ingress}]
+    settings = replay_settings({"applications": [{"deployments": deployments}]})
+    assert settings == ({} if is_one else REPLAY_SETTINGS)
