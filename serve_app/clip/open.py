@@ -58,12 +58,12 @@ def open_engine(
     from serve_app.clip.load import load_model
     from serve_app.clip.torch_engine import ClipEngine
 
-    use_cpu_threads(cpu_threads)
+    threads = use_cpu_threads(cpu_threads)
     model = load_model(source)
     parameters = sum(weights.numel() for weights in model.network.visual.parameters())
     chosen = choose_device(device, precision, parameters)
     if chosen.torch_device.type == "cpu":
-        return ClipEngine(model, labels, chosen.dtype)
+        return ClipEngine(model, labels, chosen.dtype, threads)
     return CudaClipEngine(model, labels, chosen.dtype, CudaAccelerator(chosen.torch_device))
 
 

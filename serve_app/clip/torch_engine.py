@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from serve_app.clip.accelerator import out_of_memory_is_ours
 from serve_app.clip.engine import measure_buckets
 from serve_app.clip.load import LoadedModel
+from serve_app.clip.shares import shares
 from serve_app.clip.tower import CosineTower
 
 
@@ -19,11 +21,14 @@ class ClipEngine:
 
     stages_ahead = False
 
-    def __init__(self, model: LoadedModel, labels: Sequence[str], dtype: torch.dtype) -> None:
-        """See :class:`~serve_app.clip.tower.CosineTower`."""
+    def __init__(self, model: LoadedModel, labels: Sequence[str], dtype: torch.dtype, threads: int) -> None:
+        """See :class:`~serve_app.clip.tower.CosineTower`; ``threads`` are the CPU threads of a pass."""
         self.identity = model.identity
         self.logit_scale = model.logit_scale
         self._tower = CosineTower(model, labels, torch.device("cpu"), dtype)
+        self._threads = threads
+        # Its threads start at the first pass that has shares, from the thread that asked for it, and with its priority.
+        self._alone = ThreadPoolExecutor(threads, thread_name_prefix="share")
 
     def warm_up(self, max_batch_views: int, max_pass_s: float) -> dict[int, float]:
         """See :class:`~serve_app.clip.engine.Engine`."""
@@ -35,9 +40,18 @@ class ClipEngine:
         """See :class:`~serve_app.clip.engine.Engine`; views are already where they are computed."""
         return np.stack(views)
 
-    @torch.inference_mode()
     def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.clip.engine.Engine`."""
+        match shares(staged, self._threads):
+            case [views]:
+                return self._compute(views, self._threads)
+            case several:
+                return np.concatenate(list(self._alone.map(self._compute, several, [1] * len(several))))
+
+    @torch.inference_mode()
+    def _compute(self, views: NDArray[np.uint8], threads: int) -> NDArray[np.float32]:
+        # torch counts threads for each thread that asks: this is about the calling one, and nobody else's passes.
+        torch.set_num_threads(threads)
         with out_of_memory_is_ours():
-            cosines: NDArray[np.float32] = self._tower(torch.from_numpy(staged)).numpy()
+            cosines: NDArray[np.float32] = self._tower(torch.from_numpy(views)).numpy()
         return cosines

@@ -55,8 +55,8 @@ def make_torch_for_an_accelerator(folder: Path) -> Engine:
     return engine
 
 
-def make_torch(folder: Path) -> Engine:
-    return open_engine(make_tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=1)
+def make_torch(folder: Path, threads: int = 1) -> Engine:
+    return open_engine(make_tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=threads)
 
 
 def make_openvino(folder: Path, threads: int = 1) -> Engine:
@@ -70,6 +70,7 @@ def make_openvino(folder: Path, threads: int = 1) -> Engine:
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "fake": make_fake,
     "torch": make_torch,
+    "torch, 2 threads": partial(make_torch, threads=2),
     "torch for an accelerator": make_torch_for_an_accelerator,
     "openvino-int8": make_openvino,
     "openvino-int8, 2 threads": partial(make_openvino, threads=2),

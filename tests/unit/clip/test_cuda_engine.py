@@ -64,7 +64,7 @@ def make_engine(folder: Path):
 def test_the_cosines_are_those_of_the_engine_for_the_cpu(make_engine, folder: Path) -> None:
     engine, _ = make_engine()
     engine.warm_up(8, max_pass_s=60.0)
-    plain = ClipEngine(load_model(str(folder)), LABELS, torch.float32)
+    plain = ClipEngine(load_model(str(folder)), LABELS, torch.float32, 1)
     pixels = random_views(5)
     np.testing.assert_allclose(engine.encode(pixels), plain.encode(pixels), atol=1e-5)
 

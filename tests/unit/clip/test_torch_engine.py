@@ -27,7 +27,7 @@ def random_views(views: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def engine(make_model: MakeModel) -> ClipEngine:
-    return ClipEngine(load_model(str(make_model("tiny"))), LABELS, torch.float32)
+    return ClipEngine(load_model(str(make_model("tiny"))), LABELS, torch.float32, 1)
 
 
 def test_the_cosines_are_those_of_open_clips_own_preprocessing(make_model: MakeModel) -> None:
@@ -40,7 +40,7 @@ def test_the_cosines_are_those_of_open_clips_own_preprocessing(make_model: MakeM
         images = network.eval().encode_image(planes, normalize=True)
         expected = (images @ network.encode_text(tokens, normalize=True).T).numpy()
 
-    cosines = ClipEngine(load_model(str(folder)), LABELS, torch.float32).encode(pixels)
+    cosines = ClipEngine(load_model(str(folder)), LABELS, torch.float32, 1).encode(pixels)
 
     assert (cosines.shape, cosines.dtype) == ((3, len(LABELS)), np.float32)
     assert np.abs(cosines).max() <= 1 + 1e-6
@@ -61,8 +61,8 @@ def test_views_need_not_be_contiguous(engine: ClipEngine) -> None:
 
 def test_half_precision_stays_close_and_answers_in_float32(make_model: MakeModel) -> None:
     folder, pixels = make_model("tiny"), random_views(2)
-    full = ClipEngine(load_model(str(folder)), LABELS, torch.float32).encode(pixels)
-    half = ClipEngine(load_model(str(folder)), LABELS, torch.bfloat16).encode(pixels)
+    full = ClipEngine(load_model(str(folder)), LABELS, torch.float32, 1).encode(pixels)
+    half = ClipEngine(load_model(str(folder)), LABELS, torch.bfloat16, 1).encode(pixels)
     assert half.dtype == np.float32
     np.testing.assert_allclose(half, full, atol=0.05)
 
@@ -87,3 +87,14 @@ def test_the_engine_is_opened_by_its_source(make_model: MakeModel) -> None:
     assert (engine.identity.name, engine.identity.image_size_px) == ("tiny", 32)
     assert engine.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
     assert engine.encode(random_views(1)).shape == (1, len(LABELS))
+
+
+def test_shares_leave_the_threads_of_a_pass_that_is_computed_together(make_model: MakeModel) -> None:
+    threads = torch.get_num_threads()
+    try:
+        engine = ClipEngine(load_model(str(make_model("tiny"))), LABELS, torch.float32, 2)
+        engine.encode(random_views(8))
+        engine.encode(random_views(1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
