@@ -63,6 +63,9 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     # picture in twenty more goes through two cores.
     "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
+    # How often the controller looks after its replicas. What it finds sooner by the default of 0.1 s is a dead replica,
+    # of which the routers know by themselves; and looking takes a fiftieth of a core from the pictures.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     # On a cluster, an ingress replica that is going away waits for load balancers to notice. Here nothing else sends.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     # HAProxy is started anew when an ingress replica comes or goes; the old one ends what it had, which takes up to the
