@@ -35,7 +35,7 @@ class Recipe:
     openvino: str
     nncf: str
     engine: str = "openvino-int8"
-    schema: int = 1
+    schema: int = 2
 
     @property
     def digest(self) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch.fx.experimental.optimization import fuse
 
 from serve_app.clip.load import LoadedModel
+from serve_app.clip.patches import with_patch_projection
 from serve_app.clip.text import text_features
 
 _CPU = torch.device("cpu")
@@ -28,8 +29,11 @@ class ImageFeatures(torch.nn.Module):
             dtype: in which precision.
         """
         super().__init__()
+        tower = _without_batch_norms(model.network.visual)
+        patched = with_patch_projection(tower, model.mean, model.std, model.identity.image_size_px)
+        self._normalises = patched is None
         # Views come as (views, rows, columns, channels), which is channels_last: convolutions take it as it lies.
-        self._tower = _without_batch_norms(model.network.visual).to(device, dtype).to(memory_format=torch.channels_last)
+        self._tower = (patched or tower).to(device, dtype).to(memory_format=torch.channels_last)
         # (x / 255 - mean) / std as one multiplication and one addition, on the device.
         mean = torch.tensor(model.mean, device=device)
         std = torch.tensor(model.std, device=device)
@@ -38,8 +42,10 @@ class ImageFeatures(torch.nn.Module):
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         """uint8, ``(views, size_px, size_px, 3)``, RGB, on this module's device, to float32, ``(views, width)``."""
-        planes = views.permute(0, 3, 1, 2).to(self._scale.dtype)
-        features = self._tower(planes * self._scale + self._shift)
+        planes = views.permute(0, 3, 1, 2)
+        if self._normalises:
+            planes = planes.to(self._scale.dtype) * self._scale + self._shift
+        features = self._tower(planes)
         return torch.nn.functional.normalize(features.float(), dim=-1)
 
 

@@ -26,6 +26,11 @@ def test_a_tower_of_convolutions_loses_its_batch_norms_and_nothing_else():
     torch.testing.assert_close(features(views), expected, atol=1e-5, rtol=0)
 
 
-def test_a_transformer_stays_as_it_is(make_model):
+@torch.inference_mode()
+def test_a_transformer_computes_what_open_clip_computes_from_normalised_planes(make_model):
     model = load_model(str(make_model("tiny")))
-    assert any(module is model.network.visual for module in ImageFeatures(model).modules())
+    views = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    planes = ((views.float() / 255 - torch.tensor(model.mean)) / torch.tensor(model.std)).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.normalize(model.network.visual(planes), dim=-1)
+    for _ in range(2):  # making features of a model leaves the model as it is
+        torch.testing.assert_close(ImageFeatures(model).eval()(views), expected, atol=1e-5, rtol=0)
