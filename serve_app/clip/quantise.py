@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from serve_app.clip.load import LoadedModel
+from serve_app.clip.narrow_mlps import with_narrow_mlps
 from serve_app.clip.openvino_runtime import Runtime
 from serve_app.clip.tower import ImageFeatures
 
@@ -68,7 +69,7 @@ def _converted(model: LoadedModel, openvino: Any) -> Any:
         # projection to queries, keys and values together, which costs a tenth of the speed.
         warnings.simplefilter("ignore")
         return openvino.convert_model(
-            ImageFeatures(model).eval(),
+            with_narrow_mlps(ImageFeatures(model)).eval(),
             example_input=torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8),
             input=[openvino.PartialShape([-1, size_px, size_px, 3])],
         )
