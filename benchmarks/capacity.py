@@ -28,8 +28,9 @@ from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Axis, Mark, Scale, lines
 from benchmarks.report import Column, Section, Table, at_least, at_most
 from benchmarks.run import Run
-from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, load_table, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Anywhere, Out, Seed, Url, require_goodput, scan_target
+from benchmarks.saturation import Saturation, find_capacity
+from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, load_table, validity
+from benchmarks.target import OUT, Anywhere, Connections, Out, Seed, Url, require_goodput, scan_target
 
 SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
@@ -45,13 +46,13 @@ console = Console(highlight=False)
 class OverHttp:
     """The saturated load, and one open-loop load for each share of what it got through."""
 
-    saturated: load.Load
+    saturated: Saturation
     steps: list[Measured]
 
     @property
     def pictures_per_s(self) -> float:
         """Looked at, saturated."""
-        return steady_goodput_per_s(self.saturated)
+        return self.saturated.pictures_per_s
 
 
 def bench(
@@ -59,13 +60,14 @@ def bench(
     size: Annotated[
         Size, typer.Option(help="Of the pictures. One view each: the bare pass has no more.")
     ] = Size.KB_200,
-    connections: Annotated[int, typer.Option(min=1, help="That never rest while the service is saturated.")] = 32,
-    saturated_s: Annotated[float, typer.Option(min=2, help="Seconds of the saturated load.")] = 15.0,
+    connections: Connections = None,
+    saturated_s: Annotated[float, typer.Option(min=2, help="Seconds of each saturated load.")] = 15.0,
     step_s: Annotated[float, typer.Option(min=2, help="Seconds of each step; 0.2 to 1.2 of capacity.")] = 8.0,
     within_s: Annotated[float, typer.Option(min=0.01, help="The wanted time of the knee.")] = 1.0,
     model: Annotated[str | None, typer.Option(help="model.source of the service; by default what it says.")] = None,
     device: Annotated[str, typer.Option(help="model.device of the service.")] = "auto",
     precision: Annotated[str, typer.Option(help="model.precision of the service.")] = "auto",
+    engine: Annotated[str, typer.Option(help="model.engine of the service.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="model.cpu_threads of the service; every core.")] = None,
     least_efficiency: Annotated[float, typer.Option(min=0, max=1, help="Wanted.")] = 0.85,
     seed: Seed = 1,
@@ -75,18 +77,19 @@ def bench(
     """Measure; exit code 1 if the efficiency is under --least-efficiency."""
     scan_url = scan_target(url, anywhere, console)
     run = Run("capacity", scan_url, seed, console)
-    engine = bare_pass.EngineOptions(model or asyncio.run(_model_of(scan_url)), device, precision, threads)
+    source = model or asyncio.run(_model_of(scan_url))
+    options = bare_pass.EngineOptions(source, device, precision, threads, engine)
     limits = {name: value for name, value in scorer_environment(scan_url).items() if name in hardware.CPU_FEATURES}
-    with console.status(f"the bare pass of {engine.source}, before"):
-        before = bare_pass.measure(engine, limits)
+    with console.status(f"the bare pass of {source}, before"):
+        before = bare_pass.measure(options, limits)
     over_http = asyncio.run(_over_http(scan_url, size, connections, saturated_s, step_s, seed))
-    with console.status(f"the bare pass of {engine.source}, after"):
-        after = bare_pass.measure(engine, limits)
+    with console.status(f"the bare pass of {source}, after"):
+        after = bare_pass.measure(options, limits)
     _, bare_per_s = bare_pass.best_of(before, after)
     undisturbed = bare_pass.agreement(before, after)
     efficiency = over_http.pictures_per_s / bare_per_s
     sections = [
-        _efficiency_section(engine, before, after, over_http, limits),
+        _efficiency_section(source, before, after, over_http, limits),
         _knee_section(over_http, within_s),
         Section("Every step", HOW_TO_READ, load_table(over_http.steps)),
     ]
@@ -94,7 +97,7 @@ def bench(
         at_least("efficiency: pictures/s over HTTP ÷ of the bare pass", efficiency, least_efficiency, "", 3),
         at_most("no more pictures/s over HTTP than the bare pass has", efficiency, 1, "", 3),
         at_least("the bare pass before and after, the lower ÷ the higher", undisturbed, LEAST_AGREEMENT, "", 2),
-        *validity([Measured("saturated", over_http.saturated), *over_http.steps]),
+        *validity([Measured("saturated", over_http.saturated.load), *over_http.steps]),
     ]
     run.finish("Capacity and efficiency", sections, checks, out)
 
@@ -110,12 +113,16 @@ async def _model_of(url: str) -> str:
     return _EMBEDDED.get(name, name)
 
 
-async def _over_http(url: str, size: Size, connections: int, saturated_s: float, step_s: float, seed: int) -> OverHttp:
-    with console.status(f"{connections} connections") as status:
+async def _over_http(
+    url: str, size: Size, connections: int | None, saturated_s: float, step_s: float, seed: int
+) -> OverHttp:
+    with console.status("saturated") as status:
         make_body = Pictures(size, seed).bodies()
-        saturated = await load.saturate(url, make_body, connections, saturated_s)
-        capacity_per_s = steady_goodput_per_s(saturated)
-        require_goodput(capacity_per_s, saturated.outcomes, console)
+        saturated = await find_capacity(
+            url, make_body, saturated_s, connections, lambda tried: status.update(f"{tried} connections")
+        )
+        capacity_per_s = saturated.pictures_per_s
+        require_goodput(capacity_per_s, saturated.load.outcomes, console)
         steps = []
         for share in SHARES:
             status.update(f"{share:.0%} of {capacity_per_s:.1f} pictures/s")
@@ -125,7 +132,7 @@ async def _over_http(url: str, size: Size, connections: int, saturated_s: float,
 
 
 def _efficiency_section(
-    engine: bare_pass.EngineOptions,
+    source: str,
     before: Mapping[int, float],
     after: Mapping[int, float],
     over_http: OverHttp,
@@ -136,9 +143,10 @@ def _efficiency_section(
     rows = tuple((str(each), before.get(each), after.get(each)) for each in sorted({*before, *after}))
     cores = hardware.cores()
     over_http_core_ms, bare_core_ms = (1e3 * cores / rate for rate in (over_http.pictures_per_s, bare_per_s))
-    client_core_ms = 1e3 * over_http.saturated.client_cpu_s / len(over_http.saturated.outcomes)
+    client_core_ms = 1e3 * over_http.saturated.load.client_cpu_s / len(over_http.saturated.load.outcomes)
     note = (
-        f"Over HTTP, saturated: {over_http.pictures_per_s:.1f} pictures/s. Bare pass of {engine.source} at its best "
+        f"Over HTTP, saturated by {over_http.saturated.connections} connections: {over_http.pictures_per_s:.1f} "
+        f"pictures/s. Bare pass of {source} at its best "
         f"batch ({batch}): {bare_per_s:.1f} pictures/s. Efficiency {over_http.pictures_per_s / bare_per_s:.3f}.\n"
         f"On {cores} cores a picture takes {over_http_core_ms:.1f} core-ms over HTTP and {bare_core_ms:.1f} in the "
         f"bare pass. The {over_http_core_ms - bare_core_ms:.1f} core-ms between them are HTTP, decoding, what goes "

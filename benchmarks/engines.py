@@ -8,28 +8,23 @@ keeps both from AMX, as on processors without it. Exit code 1 if openvino-int8 i
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks import hardware
-from benchmarks.bare_pass import best_of, sustained_rates
+from benchmarks import bare_pass, hardware
+from benchmarks.bare_pass import EngineOptions, best_of
 from benchmarks.output import FOLDER, finish
 from benchmarks.report import Check, Column, Report, Section, Table, at_least
 from benchmarks.target import command_line
-from serve_app.clip.calibration import Calibration
-from serve_app.clip.open import OPENVINO_INT8, open_engine, open_quantised
+from serve_app.clip.open import OPENVINO_INT8
 
 LEAST_RATIO = 1.7
 
-_LABELS = ("a photo",)
 _MODELS = ["random:ViT-B-32", "random:ViT-L-14"]
 _MAX_BATCH_VIEWS = 64
 
@@ -53,11 +48,13 @@ def bench(
     sections: list[Section] = []
     checks: list[Check] = []
     for source in model:
-        with console.status(source):
-            torch, int8 = [], []
+        with console.status(f"{source} (what the cache has not is converted first, for some minutes)"):
+            torch: list[Rates] = []
+            int8: list[Rates] = []
             for _ in range(2):
-                torch.append(_alone(_torch_rates, source, threads, duration_s))
-                int8.append(_alone(_int8_rates, source, threads, duration_s, cache_folder))
+                for rates, engine in ((torch, "torch"), (int8, OPENVINO_INT8)):
+                    options = EngineOptions(source, "cpu", "auto", threads, engine, cache_folder)
+                    rates.append(bare_pass.measure(options, {}, duration_s, _MAX_BATCH_VIEWS))
         ratio = best_of(*int8)[1] / best_of(*torch)[1]
         sections.append(_section(source, best_of_each(*torch), best_of_each(*int8)))
         checks.append(at_least(f"{source}: {OPENVINO_INT8} ÷ torch, best batch of each", ratio, LEAST_RATIO, "", 2))
@@ -81,31 +78,6 @@ def _section(source: str, torch: Rates, int8: Rates) -> Section:
 
 def _ratio(above: float | None, below: float | None) -> float | None:
     return above / below if above and below else None
-
-
-def _alone(work: Callable[..., dict[int, float]], *arguments: object) -> dict[int, float]:
-    """In a process that ends with it: neither engine finds the other's threads or memory."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(work, *arguments).result()
-
-
-def _torch_rates(source: str, threads: int | None, duration_s: float) -> dict[int, float]:
-    _quiet()
-    return sustained_rates(open_engine(source, _LABELS, "cpu", "auto", threads), duration_s, _MAX_BATCH_VIEWS)
-
-
-def _int8_rates(source: str, threads: int | None, duration_s: float, cache_folder: Path | None) -> dict[int, float]:
-    _quiet()
-    engine, _ = open_quantised(source, _LABELS, _drawn, cache_folder, threads, lambda *_: None)
-    return sustained_rates(engine, duration_s, _MAX_BATCH_VIEWS)
-
-
-def _drawn(_: int) -> Calibration:
-    return Calibration.drawn()
-
-
-def _quiet() -> None:
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
 
 
 if __name__ == "__main__":

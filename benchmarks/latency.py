@@ -22,8 +22,9 @@ from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Mark, latency_distribution
 from benchmarks.report import Check, Column, Section, Table, at_most
 from benchmarks.run import Run
-from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Anywhere, Out, Seed, Url, require_goodput, scan_target
+from benchmarks.saturation import find_capacity
+from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, validity
+from benchmarks.target import OUT, Anywhere, Connections, Out, Seed, Url, require_goodput, scan_target
 
 SHARES = (0.2, 0.5, 0.8)
 _BURSTY_SHARE = 0.5
@@ -36,6 +37,7 @@ class OfSize:
     """What was measured with pictures of one size. The last of ``measured`` is the one at the highest share."""
 
     size: Size
+    connections: int
     capacity_per_s: float
     measured: list[Measured]
     bursty: list[Measured]
@@ -44,7 +46,7 @@ class OfSize:
 def bench(
     url: Url = None,
     size: Annotated[list[Size] | None, typer.Option(help="Of the pictures; all, if not given. Repeatable.")] = None,
-    connections: Annotated[int, typer.Option(min=1, help="That never rest while capacity is measured.")] = 16,
+    connections: Connections = None,
     capacity_s: Annotated[float, typer.Option(min=1, help="Seconds for the capacity of each size.")] = 8.0,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 20.0,
     p99_s: Annotated[float, typer.Option(min=0.001, help="Allowed at p99 at 80 % of capacity.")] = 1.5,
@@ -60,18 +62,20 @@ def bench(
         asyncio.run(_measure(scan_url, each, connections, capacity_s, duration_s, seed, each is sizes[-1]))
         for each in sizes
     ]
-    sections = [_capacities(all_measured, connections), *map(_section, all_measured)]
+    sections = [_capacities(all_measured), *map(_section, all_measured)]
     run.finish("Latency by share of capacity", sections, _checks(all_measured, p99_s), out)
 
 
 async def _measure(
-    url: str, size: Size, connections: int, capacity_s: float, duration_s: float, seed: int, with_bursts: bool
+    url: str, size: Size, connections: int | None, capacity_s: float, duration_s: float, seed: int, with_bursts: bool
 ) -> OfSize:
     with console.status(f"{size}: capacity") as status:
         make_body = Pictures(size, seed).bodies()
-        saturated = await load.saturate(url, make_body, connections, capacity_s)
-        capacity_per_s = steady_goodput_per_s(saturated)
-        require_goodput(capacity_per_s, saturated.outcomes, console)
+        saturated = await find_capacity(
+            url, make_body, capacity_s, connections, lambda tried: status.update(f"{size}: {tried} connections")
+        )
+        capacity_per_s = saturated.pictures_per_s
+        require_goodput(capacity_per_s, saturated.load.outcomes, console)
         measured, bursty = [], []
         for share in SHARES:
             status.update(f"{size}: {share:.0%} of {capacity_per_s:.1f}/s")
@@ -82,13 +86,13 @@ async def _measure(
             arrivals = bursty_arrivals_s(_BURSTY_SHARE * capacity_per_s, duration_s, seed)
             name = f"{size}, {_BURSTY_SHARE:.0%}, bursty"
             bursty.append(Measured(name, await load.open_loop(url, make_body, arrivals)))
-    return OfSize(size, capacity_per_s, measured, bursty)
+    return OfSize(size, saturated.connections, capacity_per_s, measured, bursty)
 
 
-def _capacities(all_measured: Sequence[OfSize], connections: int) -> Section:
-    columns = (Column("pictures"), Column("capacity, pictures/s", 1))
-    rows = tuple((str(each.size), each.capacity_per_s) for each in all_measured)
-    note = f"Pictures looked at a second while {connections} connections never rest."
+def _capacities(all_measured: Sequence[OfSize]) -> Section:
+    columns = (Column("pictures"), Column("connections"), Column("capacity, pictures/s", 1))
+    rows = tuple((str(each.size), each.connections, each.capacity_per_s) for each in all_measured)
+    note = "Pictures looked at a second while so many connections never rest."
     return Section("Capacity", note, Table(columns, rows))
 
 

@@ -22,9 +22,10 @@ from benchmarks.pictures import Pictures, Size
 from benchmarks.plots import Axis, Mark, Plot, Scale, latency_distribution, timeline
 from benchmarks.report import Cell, Check, Column, Section, Table, at_least, at_most
 from benchmarks.run import Run
+from benchmarks.saturation import find_capacity
 from benchmarks.statistics import Latencies
-from benchmarks.tables import HOW_TO_READ, LATE_S, WALL_S, Measured, load_table, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Anywhere, Out, Seed, Url, require_goodput, scan_target
+from benchmarks.tables import HOW_TO_READ, LATE_S, WALL_S, Measured, load_table, validity
+from benchmarks.target import OUT, Anywhere, Connections, Out, Seed, Url, require_goodput, scan_target
 
 LEAST_GOODPUT_SHARE = 0.9
 MAX_REFUSAL_S = 1.0
@@ -71,7 +72,7 @@ def bench(
     url: Url = None,
     size: Annotated[Size, typer.Option(help="Of the pictures.")] = Size.KB_200,
     factor: Annotated[list[float] | None, typer.Option(help="Times capacity; 2 and 5. Repeatable.")] = None,
-    connections: Annotated[int, typer.Option(min=1, help="That never rest while capacity is measured.")] = 16,
+    connections: Connections = None,
     capacity_s: Annotated[float, typer.Option(min=1, help="Seconds for the capacity.")] = 15.0,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each overload.")] = 60.0,
     memory_growth_gb: Annotated[float, typer.Option(min=0, help="Allowed over what is held before.")] = 1.0,
@@ -83,8 +84,9 @@ def bench(
     scan_url = scan_target(url, anywhere, console)
     run = Run("overload", scan_url, seed, console)
     factors = factor or [2.0, 5.0]
-    overloads = asyncio.run(_measure(scan_url, size, factors, connections, capacity_s, duration_s, seed))
-    capacity = f"Capacity, measured with {connections} connections: {overloads[0].capacity_per_s:.1f} pictures/s."
+    measuring = _measure(scan_url, size, factors, connections, capacity_s, duration_s, seed)
+    used_connections, overloads = asyncio.run(measuring)
+    capacity = f"Capacity, measured with {used_connections} connections: {overloads[0].capacity_per_s:.1f} pictures/s."
     sections = [
         Section("Loads", f"{capacity}\n{HOW_TO_READ}", load_table([each.measured for each in overloads])),
         _bearing(overloads),
@@ -100,16 +102,19 @@ async def _measure(
     url: str,
     size: Size,
     factors: Sequence[float],
-    connections: int,
+    connections: int | None,
     capacity_s: float,
     duration_s: float,
     seed: int,
-) -> list[Overload]:
+) -> tuple[int, list[Overload]]:
+    """The connections that capacity was measured with, and an overload for each of ``factors``."""
     with console.status("capacity") as status:
         make_body = Pictures(size, seed).bodies()
-        saturated = await load.saturate(url, make_body, connections, capacity_s)
-        capacity_per_s = steady_goodput_per_s(saturated)
-        require_goodput(capacity_per_s, saturated.outcomes, console)
+        saturated = await find_capacity(
+            url, make_body, capacity_s, connections, lambda tried: status.update(f"capacity: {tried} connections")
+        )
+        capacity_per_s = saturated.pictures_per_s
+        require_goodput(capacity_per_s, saturated.load.outcomes, console)
         overloads = []
         for factor in factors:
             name = f"{factor:g} x capacity"
@@ -120,7 +125,7 @@ async def _measure(
             started_s = measured.load.started_s
             memory = [(max(0.0, moment_s - started_s), size_bytes) for moment_s, size_bytes in sampler.samples]
             overloads.append(Overload(factor, capacity_per_s, measured, memory))
-    return overloads
+    return saturated.connections, overloads
 
 
 def _bearing(overloads: Sequence[Overload]) -> Section:

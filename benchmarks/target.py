@@ -19,6 +19,10 @@ from serve_app.cli.connection import URL_ENV, known_url
 Url = Annotated[str | None, typer.Option(envvar=URL_ENV, help="Scan URL; by default that of `make run`.")]
 Anywhere = Annotated[bool, typer.Option(help="Allow a target on another machine: ask those who run it first.")]
 Out = Annotated[Path, typer.Option(help="Folder of the report's three files.")]
+Connections = Annotated[
+    int | None,
+    typer.Option(min=1, help="That never rest while capacity is measured; by default as many as gain something."),
+]
 Seed = Annotated[int, typer.Option(help="Of the pictures and of the arrivals.")]
 
 OUT = FOLDER
