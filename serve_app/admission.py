@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from serve_app.domain import Clock, OverloadedError
 
@@ -23,7 +24,7 @@ _SHARE_OF_DEADLINE = 0.25
 # With so many pictures inside, every stage is busy and batches fill: what comes out is all that the service can do.
 _FULL = 16
 
-# How many are let in while that is not known. More than full, so that it becomes known.
+# How many are let in at least while that is not known. More than full, so that it becomes known.
 _AT_FIRST = 64
 
 # Answers come in batches, and a pass may take a quarter of the deadline: a shorter window would see none, or two.
@@ -32,6 +33,15 @@ _WINDOW_S = 4.0
 # The rate is the better one of about two windows: one may have had pictures of sixty views, and what was longer ago
 # says little of a service that has lost a replica, or that refuses so much that refusing takes its cores.
 _REMEMBERED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What came out in it; ``is_full`` if every stage was busy throughout."""
+
+    ended_s: float
+    answers_per_s: float
+    is_full: bool
 
 
 class AdmissionControl:
@@ -48,15 +58,17 @@ class AdmissionControl:
         self._least_inside = 0
         self._answers = self._let_in = self._refused = 0
         self._demand = 1.0
-        self._full_windows: deque[tuple[float, float]] = deque()
+        self._windows: deque[_Window] = deque()
 
     @property
     def limit(self) -> int:
-        """How many pictures may be inside now."""
-        if not self._full_windows:
-            return _AT_FIRST
-        rate_per_s = max(rate_per_s for _, rate_per_s in self._full_windows)
-        return max(_FULL, int(rate_per_s * self._longest_wait_s))
+        """How many pictures may be inside now.
+
+        What came out of a service that was not full is the least that it can do, and of one that was full, all.
+        """
+        rate_per_s = max((window.answers_per_s for window in self._windows), default=0.0)
+        least = _FULL if any(window.is_full for window in self._windows) else _AT_FIRST
+        return max(least, int(rate_per_s * self._longest_wait_s))
 
     @property
     def demand(self) -> float:
@@ -104,10 +116,9 @@ class AdmissionControl:
         elapsed_s = now_s - self._window_began_s
         if elapsed_s < _WINDOW_S:
             return
-        if self._least_inside >= _FULL:
-            self._full_windows.append((now_s, self._answers / elapsed_s))
-        while self._full_windows and now_s - self._full_windows[0][0] > _REMEMBERED_S:
-            self._full_windows.popleft()
+        self._windows.append(_Window(now_s, self._answers / elapsed_s, self._least_inside >= _FULL))
+        while now_s - self._windows[0].ended_s > _REMEMBERED_S:
+            self._windows.popleft()
         self._demand = 1 + self._refused / self._let_in if self._let_in else 1.0
         self._window_began_s, self._least_inside = now_s, self._inside
         self._answers = self._let_in = self._refused = 0

@@ -82,6 +82,14 @@ def test_one_after_another_says_nothing_about_what_the_service_can_do(service, c
     assert service.admission.limit == 64
 
 
+def test_what_came_out_of_a_service_with_room_is_the_least_that_it_can_do(service, clock):
+    service.run(clock, 20, 60, 60)
+    assert service.admission.limit == pytest.approx(60 * DEADLINE_S / 4, rel=0.1)
+    for _ in range(100):
+        service.arrive()
+    assert service.refused == 0, "a burst that takes 1.7 s"
+
+
 @pytest.mark.parametrize("answers_per_s", [20, 60, 200])
 def test_under_a_fivefold_load_a_quarter_of_the_deadline_is_waited_for(service, clock, answers_per_s):
     service.run(clock, 20, 5 * answers_per_s, answers_per_s)
