@@ -93,7 +93,9 @@ def test_shares_leave_the_threads_of_a_pass_that_is_computed_together(make_model
     threads = torch.get_num_threads()
     try:
         engine = ClipEngine(load_model(str(make_model("tiny"))), LABELS, torch.float32, 2)
+        torch.set_num_threads(3)
         engine.encode(random_views(8))
+        assert torch.get_num_threads() == 3, "shares count the threads of their own threads alone"
         engine.encode(random_views(1))
         assert torch.get_num_threads() == 2
     finally:

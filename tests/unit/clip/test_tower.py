@@ -1,4 +1,4 @@
-"""The towers without their batch norms compute what they computed with them."""
+"""The towers compute what open_clip computes, without batch norms and with the normalisation inside."""
 
 import open_clip
 import torch
@@ -24,6 +24,26 @@ def test_a_tower_of_convolutions_loses_its_batch_norms_and_nothing_else():
 
     assert not has_batch_norms(features)
     torch.testing.assert_close(features(views), expected, atol=1e-5, rtol=0)
+
+
+class Wayward(torch.nn.Module):
+    """A tower whose way depends on what it sees, which torch.fx cannot follow."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, 8), torch.nn.BatchNorm2d(4), torch.nn.Flatten())
+
+    def forward(self, planes):
+        return self.layers(planes) if planes.sum() > 0 else self.layers(-planes)
+
+
+@torch.inference_mode()
+def test_a_tower_that_cannot_be_followed_keeps_its_batch_norms(make_model):
+    model = load_model(str(make_model("tiny")))
+    model.network.visual = Wayward().eval()
+    features = ImageFeatures(model).eval()
+    assert has_batch_norms(features)
+    assert torch.isfinite(features(torch.zeros((2, 32, 32, 3), dtype=torch.uint8))).all()
 
 
 @torch.inference_mode()
