@@ -1,10 +1,16 @@
-"""What ``build_app`` refuses before anything is deployed."""
+"""What ``build_app`` refuses before anything is deployed, and how the stages' limits fit each other."""
+
+from pathlib import Path
 
 import pytest
+import yaml
+from ray.serve.deployment import Application
 
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.domain import ModelError, PolicyError, SettingsError
+
+SERVE_CONFIG = Path(__file__).parents[3] / "serve_config.yaml"
 
 
 def test_the_defaults_build():
@@ -45,3 +51,29 @@ def test_each_start_has_a_token_of_its_own():
     assert first["RAY_AUTH_MODE"] == "token"
     assert len(first["RAY_AUTH_TOKEN"]) == 64
     assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+
+
+def bound(application):
+    """The deployment of an application and those that it was given."""
+    deployment = application._bound_deployment
+    yield deployment
+    for argument in deployment.init_args:
+        if isinstance(argument, Application):
+            yield from bound(argument)
+
+
+def test_no_stage_is_full_before_the_ingress_replicas_are():
+    # Serve asks a replica that was full again after pauses in which it idles: 4 pictures a second where 80 can be had.
+    options = {each.name: each._deployment_config for each in bound(build_app({}))}
+    inside = options["Ingress"].max_ongoing_requests + options["Ingress"].max_queued_requests
+    assert options["Preprocessor"].max_ongoing_requests > inside
+    assert options["ClipScorer"].max_ongoing_requests > inside
+
+
+def test_nor_is_one_of_the_documented_cluster():
+    config = yaml.safe_load(SERVE_CONFIG.read_text("utf-8"))["applications"][0]
+    stages = {each["name"]: each for each in config["deployments"]}
+    ingress = stages["Ingress"]
+    inside = ingress["num_replicas"] * (ingress["max_ongoing_requests"] + ingress["max_queued_requests"])
+    assert stages["Preprocessor"]["max_ongoing_requests"] > inside
+    assert stages["ClipScorer"]["max_ongoing_requests"] > max(inside, config["args"]["model"]["max_queued_views"])
