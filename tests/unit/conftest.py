@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from serve_app.admission import AdmissionControl
 from serve_app.clip.fake import FakeEngine
 from serve_app.domain import Deadline, Decision, LabelScores, Lane, ModelIdentity, Views
 from serve_app.http import create_app
+from serve_app.http.answers import Answer
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
 from serve_app.media import MediaLimits, preprocess
@@ -136,6 +137,32 @@ class Service:
 
     async def scan(self, content: Any = None, path: str = f"/api/v1/scan/{SECRET}", **options: Any) -> httpx.Response:
         return await self.request("POST", path, content=content, **options)
+
+    @staticmethod
+    def answered(response: httpx.Response, status: int) -> dict[str, Any]:
+        """The answer, which has the same shape whatever it says."""
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/json"
+        answer: dict[str, Any] = response.json()
+        assert answer.keys() == Answer.model_fields.keys()
+        assert answer["request_id"]
+        assert response.headers["x-request-id"] == answer["request_id"]
+        assert answer["message"]
+        assert ("retry-after" in response.headers) == (status == 503)
+        return answer
+
+    @staticmethod
+    async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
+        """A body as pict-rs sends it: no Content-Length."""
+        for chunk in chunks:
+            yield chunk
+
+    @staticmethod
+    async def unreadable(*chunks: bytes) -> AsyncIterator[bytes]:
+        """A body of which these chunks may be read, and nothing after them."""
+        for chunk in chunks:
+            yield chunk
+        raise AssertionError("the body was asked for")
 
 
 @pytest.fixture
