@@ -13,13 +13,15 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from deployments.haproxy_rules import refusal_rules
+
 # Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
 # beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
-# HAProxy can ask another ingress replica only for a request that it holds whole, in one buffer. It costs a 200 KB body
-# 0.1 ms, and two buffers while the request lasts. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept.
-REPLAY_BYTES = 512 * 1024
+# HAProxy can refuse a request itself, and ask another ingress replica for it, only if it holds it whole, in one buffer.
+# Holding costs a 200 KB body 0.1 ms, and two buffers. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept.
+BUFFER_BYTES = 512 * 1024
 
 # How long a sender may take for a body, or for as much of it as fits the buffer: HAProxy waits for it before an ingress
 # replica, and with it our own deadline, knows of the request. Together they stay under pict-rs' 10 s.
@@ -36,7 +38,6 @@ REPLAY_SETTINGS: Mapping[str, str] = {
             f"timeout http-request {_MAX_UPLOAD_S}s",
         )
     ),
-    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(REPLAY_BYTES),
 }
 
 FAST_SETTINGS: Mapping[str, str] = {
@@ -52,6 +53,12 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_worker_niceness": "0",
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
+    # How often HAProxy asks an ingress replica whether it is well: Serve's default. Serve has no variable for rules of
+    # our own; it writes this one into HAProxy's `default-server` line as it is, with a word after it.
+    "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "\n    ".join(
+        ("5s", *refusal_rules(BUFFER_BYTES, _MAX_UPLOAD_S), "default-server")
+    ),
     # Read by the head. A node is dead after five of these without an answer: 5 s, where the default of 3 s makes it 15.
     "RAY_health_check_period_ms": "1000",
 }

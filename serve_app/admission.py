@@ -21,6 +21,10 @@ from serve_app.domain import Clock, OverloadedError
 # pictures are done again, a service that has just become slower.
 _SHARE_OF_DEADLINE = 0.25
 
+# Once full, for what share of the longest wait: so long that hardly any refusal has to be asked for, and so short that
+# the places that come free meanwhile are few among those who wait.
+_FULL_FOR_SHARE = 0.1
+
 # With so many pictures inside, every stage is busy and batches fill: what comes out is all that the service can do.
 _FULL = 16
 
@@ -78,13 +82,22 @@ class AdmissionControl:
         """
         return self._demand
 
-    def require_room(self) -> None:
+    @property
+    def full_for_s(self) -> float:
+        """For how long, after a refusal, others may be refused without asking."""
+        return self._longest_wait_s * _FULL_FOR_SHARE
+
+    def require_room(self, refused_before: int = 0) -> None:
         """For a picture whose bytes are not there yet.
+
+        Args:
+            refused_before: how many were refused without asking since the last call.
 
         Raises:
             OverloadedError: at once; the wait would be too long.
         """
         self._close_window()
+        self._refused += refused_before
         if self._inside >= self.limit:
             self._refused += 1
             raise OverloadedError(f"{self._inside} pictures are waiting already")

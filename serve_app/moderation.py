@@ -81,16 +81,24 @@ class Moderator:
         self.policy.require_model(identity)
         self._identity = self._last_heard_of = identity
 
-    def require_room(self) -> None:
+    @property
+    def full_for_s(self) -> float:
+        """How long refusing goes on, once :meth:`require_room` has refused."""
+        return self._admission.full_for_s
+
+    def require_room(self, refused_before: int = 0) -> None:
         """Asked before a body is read: where there is no room for it, reading is the larger part of a refusal.
 
         Where ``on_unscanned`` is ``accept`` this does nothing: the bytes are needed to remember what was let through.
+
+        Args:
+            refused_before: pictures that were refused for us since the last call, and never came here.
 
         Raises:
             OverloadedError: it would be refused.
         """
         if self._on_unscanned is OnUnscanned.REJECT:
-            self._admission.require_room()
+            self._admission.require_room(refused_before)
 
     async def moderate(self, body: bytes, request_id: str, deadline: Deadline, lane: Lane = Lane.LIVE) -> Decision:
         """Look at ``body`` and decide, within the deadline; the decision is recorded before this returns."""

@@ -25,6 +25,7 @@ from serve_app.domain import (
 from serve_app.http.answers import Answer, answer_for_decision, answer_for_error, bare_answer
 from serve_app.http.authentication import Authenticator
 from serve_app.http.body import read_body
+from serve_app.http.front_end import FULL_FOR_HEADER, refused_before
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
 
@@ -81,13 +82,18 @@ def create_app(moderator: Moderator, authenticator: Authenticator, settings: Set
             client_host = request.client.host if request.client else None
             authenticator.require(secret, request.headers.get("authorization"), client_host)
             lane = _lane(request.headers.get(LANE_HEADER))
-            moderator.require_room()
+            refused = refused_before(request.headers)
+            if refused:
+                logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
+            moderator.require_room(refused)
             body = await read_body(request, settings.limits.max_body_bytes, arrival.deadline)
         except (RequestError, UnscannedError) as error:
             status, answer = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
             logger.info("request %s answered %d %s", arrival.request_id, status, answer.reason)
             response = _response(status, answer, settings.retry_after_s)
-            if not isinstance(error, OverloadedError):
+            if isinstance(error, OverloadedError):
+                response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
+            else:
                 # The rest of the body is not read: it may have no end. One that was refused for our sake is read, and
                 # the connection used again, since under overload a connection for each request would be more of it.
                 response.headers["Connection"] = "close"

@@ -1,15 +1,18 @@
 """Replicas that hang, are slow, or die, and clients that go away: caused for real, by signals and closed sockets."""
 
 import itertools
+import re
 import signal
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import httpx
 import psutil
 import pytest
+
+from deployments.haproxy_rules import REFUSED_BY_HAPROXY
 
 DEADLINE_S = 3.0
 
@@ -40,6 +43,27 @@ def is_ready(service):
         return httpx.get(f"{service.root}/readyz", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_a_full_service_is_refused_for_by_haproxy(service, unique_picture):
+    (scorer,) = service.replicas("ClipScorer")
+    first_let_in, excess = 64, 16
+    scorer.suspend()
+    try:
+        with ThreadPoolExecutor(first_let_in + excess) as pool:
+            sent = [pool.submit(service.scan, unique_picture()) for _ in range(first_let_in + excess)]
+            refused = next(as_completed(sent)).result()
+            assert (refused.status_code, refused.json()["reason"]) == (503, "overloaded")
+            # Full now, for as long as those inside wait for the scorer: every refusal by the ingress is followed by
+            # some by HAProxy.
+            while refused.json()["message"] != REFUSED_BY_HAPROXY:
+                refused = service.scan(unique_picture())
+                assert refused.json()["reason"] == "overloaded"
+    finally:
+        scorer.resume()
+    assert refused.headers["retry-after"] == "30"
+    wait_for(lambda: service.scan(unique_picture()).status_code == 200)
+    assert re.search(r"\d+ requests before \w{32} were refused by the front end", service.log_text())
 
 
 def test_a_scorer_that_hangs_makes_a_picture_unscanned_in_time(service, unique_picture):

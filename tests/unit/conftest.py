@@ -105,6 +105,16 @@ class WatchedLedger(Port):
         return await self.kept.find(sha256, model_digest, policy_digest)
 
 
+class WatchedAdmission(AdmissionControl):
+    """The real one, and how many pictures it was told of that were refused without asking it."""
+
+    refused_before = 0
+
+    def require_room(self, refused_before: int = 0) -> None:
+        self.refused_before += refused_before
+        super().require_room(refused_before)
+
+
 @dataclass
 class Service:
     """The application over in-process ports, and a client that reaches it without a socket."""
@@ -114,6 +124,7 @@ class Service:
     preprocessor: InProcessPreprocessor
     scorer: InProcessScorer
     ledger: WatchedLedger
+    admission: WatchedAdmission
     moderator: Moderator
     authenticator: Authenticator
     app: FastAPI
@@ -187,19 +198,20 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
         scorer = InProcessScorer(engine=FakeEngine(policy.labels))
+        admission = WatchedAdmission(settings.deadline_s, settings.limits.max_inside_bytes)
         moderator = Moderator(
             policy,
             preprocessor,
             scorer,
             ledger,
             settings.on_unscanned,
-            AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes),
+            admission,
             settings.max_background_pictures,
         )
         environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
         authenticator = Authenticator.from_environment(settings.authentication, environment)
         app = create_app(moderator, authenticator, settings)
-        return Service(policy, settings, preprocessor, scorer, ledger, moderator, authenticator, app)
+        return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, authenticator, app)
 
     return make
 

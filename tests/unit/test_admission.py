@@ -151,6 +151,21 @@ def test_the_demand_counts_what_was_refused(service, clock):
     assert service.admission.demand == 1
 
 
+def test_the_demand_counts_what_was_refused_without_asking(service, clock):
+    for _ in range(5):
+        service.arrive()
+        service.answer()
+    service.admission.require_room(refused_before=20)
+    clock.now_s += 5
+    service.admission.require_room()
+    assert service.admission.demand == 1 + 20 / 5
+
+
+def test_what_comes_free_while_nobody_is_asked_is_little_of_what_waits(service, clock):
+    service.run(clock, 20, 100, 20)
+    assert 0 < service.admission.full_for_s * 20 <= service.admission.limit / 8
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300))
 @settings(deadline=None)
 def test_no_more_than_the_limit_are_ever_let_in(steps):

