@@ -8,6 +8,11 @@ from collections.abc import Mapping
 # does not let one noisy pass change the batch size.
 _NEWEST_WEIGHT = 0.2
 
+# Of what a pass takes longer than expected, so much is not its batch size's own but slows all sizes down: what else the
+# machine does takes from each. If each size learnt from its own passes alone, those in use would look slow beside those
+# that nobody has tried since the start, when nothing else ran; and the batcher would end with the worst.
+_COMMON_SHARE = 0.9
+
 
 class PassCosts:
     """Seconds per pass for each bucket (the batch sizes that the device has warmed)."""
@@ -60,8 +65,23 @@ class PassCosts:
 
     def observe(self, items: int, seconds: float) -> None:
         """Learn from a pass of ``items`` that took ``seconds``."""
+        excess = seconds / self._nearest_expected_s(items, seconds) - 1
+        own = self.bucket_for(items)
+        for bucket in self._seconds:
+            share = 1.0 if bucket == own else _COMMON_SHARE
+            self._seconds[bucket] *= 1 + _NEWEST_WEIGHT * share * excess
+
+    def _nearest_expected_s(self, items: int, seconds: float) -> float:
+        """Of what a pass of ``items`` may be expected to take, what is nearest to ``seconds``.
+
+        A device that pads it takes as long as for the whole bucket, and one that does not, in proportion less.
+        """
         bucket = self.bucket_for(items)
-        self._seconds[bucket] += _NEWEST_WEIGHT * (seconds - self._seconds[bucket])
+        below = max((each for each in self._seconds if each < bucket), default=0)
+        below_s = self._seconds.get(below, 0.0)
+        padded_s = self._seconds[bucket]
+        unpadded_s = below_s + (padded_s - below_s) * (items - below) / (bucket - below)
+        return min(max(seconds, min(unpadded_s, padded_s)), padded_s)
 
     def observe_staging(self, seconds: float) -> None:
         """Learn from the staging of a batch that took ``seconds``."""
