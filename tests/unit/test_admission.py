@@ -163,7 +163,7 @@ def test_the_demand_counts_what_was_refused_without_asking(service, clock):
 
 def test_what_comes_free_while_nobody_is_asked_is_little_of_what_waits(service, clock):
     service.run(clock, 20, 100, 20)
-    assert 0 < service.admission.full_for_s * 20 <= service.admission.limit / 8
+    assert 0 < service.admission.full_for_s * 20 <= service.admission.limit / 4
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300))
