@@ -120,8 +120,10 @@ class Batcher(Generic[Item, Outcome]):
         """
         if not items:
             return []
+        is_idle = self._is_idle
         self._admit(len(items), deadline, lane)
         job = Job[Item, Outcome](deadline.at_s, items, asyncio.get_running_loop().create_future(), lane)
+        job.came_to_idle_device = is_idle
         self._queue.put(job)
         self._arrived.set()
         if self._device is None:
@@ -142,12 +144,20 @@ class Batcher(Generic[Item, Outcome]):
         for job in self._queue.clear():
             job.future.cancel()
 
+    @property
+    def _is_idle(self) -> bool:
+        waiting = sum(self._queue.waiting(lane) for lane in Lane)
+        return self._pass_started_s is None and self._bound_items == 0 and waiting == 0
+
     def _admit(self, items: int, deadline: Deadline, lane: Lane) -> None:
         remaining_s = deadline.require("scoring")
         queued = self._queue.waiting(lane)
         ahead = self._queue.ahead_of(deadline.at_s, lane)
         wait_s = self._until_free_s() + self._costs.total_s(ahead + items)
-        if queued + items > self._max_queued_items or wait_s > remaining_s:
+        # An idle device is tried whatever its passes took when it last ran: nobody else waits for it, and a time in
+        # which the machine stood still must not be the last that is ever known of it.
+        is_hopeless = wait_s > remaining_s and not self._is_idle
+        if queued + items > self._max_queued_items or is_hopeless:
             self._refused += 1
             raise OverloadedError(f"{queued} views wait, about {wait_s:.1f} s of work; {remaining_s:.1f} s are left")
 
@@ -232,6 +242,8 @@ class Batcher(Generic[Item, Outcome]):
             budget_s = head.due_s - starts_s
             if self._costs.total_s(head.left) <= budget_s:
                 return self._queue.take(self._costs.batch_size(self._queue.waiting(head.lane), budget_s), head.lane)
+            if head.came_to_idle_device and budget_s > 0:
+                return self._queue.take(1, head.lane)
             self._queue.remove(head)
             self._dropped += 1
             head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left, and scoring takes longer"))

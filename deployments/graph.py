@@ -22,8 +22,8 @@ _INGRESS_QUEUED = 128
 
 # More than the ingress replicas have inside together, for the stages behind them. Serve asks a replica that was full
 # again after pauses that grow to half a second, for one picture at a time, long after it has room: with 64 for a
-# preprocessor, 128 pictures at once brought a service of 80 a second down to 4. Each stage bounds its own queue,
-# refuses with a reason, and knows who waits for what.
+# preprocessor, 128 pictures at once brought a service of 80 a second down to 4. What is inside is bounded at
+# the ingress, and each stage knows who waits for what. Enough for three ingress replicas.
 _STAGE_ONGOING = 4096
 
 

@@ -15,6 +15,10 @@ from serve_app.http.answers import STATUS_BY_REASON, bare_answer
 from serve_app.http.app import SCAN_PATH
 from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
 
+# An ingress replica is full for less than a second. An end that is further away than this is one that the clock was set
+# back before: HAProxy's is the wall's.
+_LONGEST_FULL_MS = 30_000
+
 REFUSED_BY_HAPROXY = "as many pictures are waiting already as can be looked at in time"
 """The message of such a refusal."""
 
@@ -37,13 +41,14 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
     return (
         f"acl pictwarden_is_scan path {SCAN_PATH}",
         f"acl pictwarden_is_scan path_beg {SCAN_PATH}/",
-        "acl pictwarden_is_full date(0,ms),sub(proc.pictwarden_full_until_ms) lt 0",
+        "acl pictwarden_is_before_end date(0,ms),sub(proc.pictwarden_full_until_ms) lt 0",
+        f"acl pictwarden_is_near_end date(0,ms),sub(proc.pictwarden_full_until_ms),add({_LONGEST_FULL_MS}) ge 0",
         f"acl pictwarden_is_held req.body_size lt {longest_held_bytes}",
         "acl pictwarden_is_refused var(txn.pictwarden_is_refused) -m bool",
         "acl pictwarden_says_full var(txn.pictwarden_full_for_ms) -m found",
         # Decided once: what is full may change between two lines.
         "http-request set-var(txn.pictwarden_is_refused) bool(true)"
-        " if pictwarden_is_scan METH_POST pictwarden_is_full pictwarden_is_held",
+        " if pictwarden_is_scan METH_POST pictwarden_is_before_end pictwarden_is_near_end pictwarden_is_held",
         "http-request set-var(txn.pictwarden_arrived_ms) date(0,ms) if pictwarden_is_refused",
         f"http-request wait-for-body time {max_upload_s}s if pictwarden_is_refused",
         # A chunked body shows its length only now.
@@ -53,9 +58,12 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         f"http-request return status {STATUS_BY_REASON[UnscannedReason.OVERLOADED]} content-type application/json"
         " hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr X-Request-ID %[var(txn.pictwarden_request_id)]"
         f" lf-string {_quoted(_answer_format())} if pictwarden_is_refused",
-        f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan",
-        "http-request set-var(proc.pictwarden_refused) int(0) if pictwarden_is_scan",
-        f"http-response set-var(txn.pictwarden_full_for_ms) res.hdr({FULL_FOR_HEADER}),add(0)",
+        f"http-request del-header {REFUSED_HEADER}",
+        f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan METH_POST",
+        "http-request set-var(proc.pictwarden_refused) int(0) if pictwarden_is_scan METH_POST",
+        "http-request set-var(txn.pictwarden_is_ours) bool(true) if pictwarden_is_scan METH_POST",
+        f"http-response set-var(txn.pictwarden_full_for_ms) res.hdr({FULL_FOR_HEADER}),add(0)"
+        " if { var(txn.pictwarden_is_ours) -m bool }",
         "http-response set-var(proc.pictwarden_retry_after_s) res.hdr(Retry-After) if pictwarden_says_full",
         "http-response set-var(proc.pictwarden_full_until_ms) date(0,ms),add(txn.pictwarden_full_for_ms)"
         " if pictwarden_says_full",

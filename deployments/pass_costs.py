@@ -13,6 +13,9 @@ _NEWEST_WEIGHT = 0.2
 # that nobody has tried since the start, when nothing else ran; and the batcher would end with the worst.
 _COMMON_SHARE = 0.9
 
+# A pass counts for at most so many times what was expected: one that hung for a minute says nothing of the next.
+_MOST_TIMES = 15.0
+
 
 class PassCosts:
     """Seconds per pass for each bucket (the batch sizes that the device has warmed)."""
@@ -65,11 +68,15 @@ class PassCosts:
 
     def observe(self, items: int, seconds: float) -> None:
         """Learn from a pass of ``items`` that took ``seconds``."""
-        excess = seconds / self._nearest_expected_s(items, seconds) - 1
+        if items > self.largest_bucket:  # staged before the limit was lowered
+            return
+        times = min(seconds / self._nearest_expected_s(items, seconds), _MOST_TIMES)
+        factor = 1 + _NEWEST_WEIGHT * (times - 1)
         own = self.bucket_for(items)
         for bucket in self._seconds:
-            share = 1.0 if bucket == own else _COMMON_SHARE
-            self._seconds[bucket] *= 1 + _NEWEST_WEIGHT * share * excess
+            # A power, so that what a noisy size gains and loses in turn comes to nothing for the others too. Shares of
+            # the difference would not: they added up, until nothing fitted a deadline.
+            self._seconds[bucket] *= factor if bucket == own else factor**_COMMON_SHARE
 
     def _nearest_expected_s(self, items: int, seconds: float) -> float:
         """Of what a pass of ``items`` may be expected to take, what is nearest to ``seconds``.

@@ -1,8 +1,8 @@
 """Environment variables of the Ray *processes* that make Serve fast and closed. Set them before ray is imported.
 
 They are read where the cluster starts, not in the driver alone: ``make run`` sets them for the Ray that it starts,
-and ``docs/operations.md`` gives the same lines for a cluster. Figures are requests per second at 16 connections with
-500 KB bodies on two cores: 58 by default, 233 with all of these (``docs/adr/0002-fast-settings.md``).
+and :mod:`deployments.cluster_environment` prints them for a cluster. Figures are requests per second at 16 connections
+with 500 KB bodies on two cores: 58 by default, 233 with all of these (``docs/adr/0002-fast-settings.md``).
 """
 
 from __future__ import annotations

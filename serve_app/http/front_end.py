@@ -1,4 +1,4 @@
-"""What the application and the HTTP front end before it tell each other; nobody else sees it.
+"""What the application and the HTTP front end before it tell each other.
 
 The front end refuses pictures itself for as long as the application says that it is full. Where it does not know
 these headers they change nothing.

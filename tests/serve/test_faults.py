@@ -58,7 +58,7 @@ def test_a_full_service_is_refused_for_by_haproxy(service, unique_picture):
             # some by HAProxy.
             while refused.json()["message"] != REFUSED_BY_HAPROXY:
                 refused = service.scan(unique_picture())
-                assert refused.json()["reason"] == "overloaded"
+                assert refused.json()["reason"] == "overloaded", "full for as long as those inside wait"
     finally:
         scorer.resume()
     assert refused.headers["retry-after"] == "30"

@@ -268,6 +268,28 @@ async def test_the_costs_follow_what_passes_really_take(device, clock):
     await batcher.close()
 
 
+async def test_an_idle_device_is_tried_whatever_its_passes_took_before(device, clock):
+    costs = PassCosts({1: 20.0})
+    batcher = Batcher(device.run_pass, costs, max_queued_items=100, clock=clock)
+    for _ in range(6):
+        alone = asyncio.create_task(batcher.submit(["alone"], Deadline.after(8.0, clock)))
+        await device.end_pass()
+        assert await alone == ["seen alone"]
+    assert costs.pass_s(1) < 8.0, "it has learnt that it is fast again"
+    await batcher.close()
+
+
+async def test_behind_such_a_try_nobody_waits(device, clock):
+    batcher = Batcher(device.run_pass, PassCosts({1: 20.0}), max_queued_items=100, clock=clock)
+    alone = asyncio.create_task(batcher.submit(["alone"], Deadline.after(8.0, clock)))
+    await settle()
+    with pytest.raises(OverloadedError, match="0 views wait"):
+        await batcher.submit(["behind"], Deadline.after(8.0, clock))
+    await device.end_pass()
+    assert await alone == ["seen alone"]
+    await batcher.close()
+
+
 async def test_what_has_become_hopeless_is_told_after_the_pass_that_showed_it(submit, device, batcher):
     running = submit(*range(8))
     await settle()

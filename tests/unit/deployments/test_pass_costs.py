@@ -63,6 +63,23 @@ def test_a_machine_that_is_busy_with_other_things_is_no_reason_for_a_worse_batch
         assert LAPTOP[size] / size < 1.05 * min(seconds / bucket for bucket, seconds in LAPTOP.items())
 
 
+@pytest.mark.parametrize("spread", [0.05, 0.1, 0.3])
+def test_noise_moves_no_estimate_however_long_it_lasts(spread):
+    costs, source = PassCosts(LAPTOP), np.random.default_rng(1)
+    for noise in source.lognormal(-spread * spread / 2, spread, 30_000):
+        costs.observe(8, LAPTOP[8] * noise)
+    for bucket, seconds in LAPTOP.items():
+        assert costs.pass_s(bucket) == pytest.approx(seconds, rel=0.3)
+
+
+def test_one_pass_that_hung_says_little_of_the_next():
+    costs = PassCosts(GPU)
+    costs.observe(8, 60.0)
+    assert costs.pass_s(8) < 5 * GPU[8]
+    costs.observe(8, 0.0)
+    assert costs.pass_s(1) > 0
+
+
 @given(SLOWDOWNS)
 def test_all_batch_sizes_learn_from_a_machine_that_has_slowed_down(slowdown):
     costs = PassCosts(LAPTOP)
