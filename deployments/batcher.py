@@ -121,9 +121,9 @@ class Batcher(Generic[Item, Outcome]):
         if not items:
             return []
         is_idle = self._is_idle
-        self._admit(len(items), deadline, lane)
-        job = Job[Item, Outcome](deadline.at_s, items, asyncio.get_running_loop().create_future(), lane)
-        job.came_to_idle_device = is_idle
+        self._admit(len(items), deadline, lane, is_idle)
+        future = asyncio.get_running_loop().create_future()
+        job = Job[Item, Outcome](deadline.at_s, items, future, lane, came_to_idle_device=is_idle)
         self._queue.put(job)
         self._arrived.set()
         if self._device is None:
@@ -149,14 +149,14 @@ class Batcher(Generic[Item, Outcome]):
         waiting = sum(self._queue.waiting(lane) for lane in Lane)
         return self._pass_started_s is None and self._bound_items == 0 and waiting == 0
 
-    def _admit(self, items: int, deadline: Deadline, lane: Lane) -> None:
+    def _admit(self, items: int, deadline: Deadline, lane: Lane, is_idle: bool) -> None:
         remaining_s = deadline.require("scoring")
         queued = self._queue.waiting(lane)
         ahead = self._queue.ahead_of(deadline.at_s, lane)
         wait_s = self._until_free_s() + self._costs.total_s(ahead + items)
         # An idle device is tried whatever its passes took when it last ran: nobody else waits for it, and a time in
         # which the machine stood still must not be the last that is ever known of it.
-        is_hopeless = wait_s > remaining_s and not self._is_idle
+        is_hopeless = wait_s > remaining_s and not is_idle
         if queued + items > self._max_queued_items or is_hopeless:
             self._refused += 1
             raise OverloadedError(f"{queued} views wait, about {wait_s:.1f} s of work; {remaining_s:.1f} s are left")

@@ -32,7 +32,7 @@ class Job(Generic[Item, Outcome]):
     arrival: int = field(default_factory=lambda: next(_arrivals))
     taken: int = field(default=0, compare=False)
     outcomes: list[Outcome] = field(default_factory=list, compare=False)
-    came_to_idle_device: bool = field(default=False, compare=False)
+    came_to_idle_device: bool = field(default=False, compare=False)  # is tried whatever a pass is expected to take
 
     @property
     def left(self) -> int:
