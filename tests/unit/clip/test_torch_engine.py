@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.clip.load import load_model
+from serve_app.clip import load
+from serve_app.clip.load import LoadedModel, load_model
 from serve_app.clip.open import open_engine
 from serve_app.clip.torch_engine import ClipEngine
 
@@ -87,6 +89,20 @@ def test_the_engine_is_opened_by_its_source(make_model: MakeModel) -> None:
     assert (engine.identity.name, engine.identity.image_size_px) == ("tiny", 32)
     assert engine.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
     assert engine.encode(random_views(1)).shape == (1, len(LABELS))
+
+
+def test_what_opened_the_engine_has_ended_with_the_threads_that_helped_it(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_by: list[threading.Thread] = []
+
+    def spy(source: str) -> LoadedModel:
+        opened_by.append(threading.current_thread())
+        return load_model(source)
+
+    monkeypatch.setattr(load, "load_model", spy)
+    open_engine(str(make_model("tiny")), LABELS, "cpu", "fp32", cpu_threads=1)
+    assert [thread.is_alive() for thread in opened_by] == [False]
 
 
 def test_shares_leave_the_threads_of_a_pass_that_is_computed_together(make_model: MakeModel) -> None:
