@@ -12,6 +12,10 @@ batches of one (``docs/adr/0003-late-binding-batches.md``). Here nothing is deci
 * each job has its own outcome: a poisoned item fails its job and no other; a caller that goes away takes its items
   with it.
 
+A device that shares its cores with what prepares its items waits for those that it knows to be coming, as long as the
+cores have other work: a pass of one item beside the decoding of ten takes the cores from them, and then they need
+another pass. What the cores idle meanwhile may come to what fewer passes save, and not to more.
+
 A device with memory of its own has the next batch staged while it computes. That batch is bound early, by just the time
 that staging takes, and only from live jobs: a background batch that is bound could not make way any more.
 
@@ -73,13 +77,18 @@ class Batcher(Generic[Item, Outcome]):
         costs: PassCosts,
         max_queued_items: int,
         stage: Callable[[Sequence[Item]], Awaitable[Staged]] | None = None,
+        idle_s: Callable[[], float] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``max_queued_items`` is for each lane."""
+        """``max_queued_items`` is for each lane.
+
+        ``idle_s``, for a device that shares its cores with what prepares items, tells how long they have idled.
+        """
         self._run_pass = run_pass
         self._stage = stage
         self._costs = costs
         self._max_queued_items = max_queued_items
+        self._idle_s = idle_s
         self._clock = clock
         self._queue: JobQueue[Item, Outcome] = JobQueue()
         self._arrived = asyncio.Event()
@@ -87,6 +96,7 @@ class Batcher(Generic[Item, Outcome]):
         self._pass_started_s: float | None = None
         self._pass_expected_s = 0.0
         self._bound_items = 0
+        self._coming = 0
         self._passes = self._items = self._dropped = self._refused = 0
 
     @property
@@ -110,8 +120,12 @@ class Batcher(Generic[Item, Outcome]):
         """Seconds until the device would be free for a live item that arrived now, behind all live ones."""
         return self._until_free_s() + self._costs.total_s(self._queue.waiting(Lane.LIVE))
 
-    async def submit(self, items: Sequence[Item], deadline: Deadline, lane: Lane = Lane.LIVE) -> list[Outcome]:
+    async def submit(
+        self, items: Sequence[Item], deadline: Deadline, lane: Lane = Lane.LIVE, coming: int = 0
+    ) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
+
+        ``coming`` is how many live items are being prepared elsewhere. The latest caller's word counts.
 
         Raises:
             OverloadedError: at once, when the queue is full or its predicted wait is longer than what is left.
@@ -120,6 +134,7 @@ class Batcher(Generic[Item, Outcome]):
         """
         if not items:
             return []
+        self._coming = coming
         is_idle = self._is_idle
         self._admit(len(items), deadline, lane, is_idle)
         future = asyncio.get_running_loop().create_future()
@@ -192,6 +207,8 @@ class Batcher(Generic[Item, Outcome]):
     async def _next(self) -> _StagedBatch[Item, Outcome]:
         """The next batch, formed when there is one to form; the device is free."""
         while True:
+            if self._idle_s is not None:
+                await self._gather(self._idle_s)
             batch = self._form_batch(tuple(Lane))
             if batch:
                 return await self._staged(batch)
@@ -199,6 +216,36 @@ class Batcher(Generic[Item, Outcome]):
             await self._arrived.wait()
             # Arrivals of the same turn of the event loop belong into the same batch.
             await asyncio.sleep(0)
+
+    async def _gather(self, idle_s: Callable[[], float]) -> None:
+        """Wait until the batch holds what is coming, or is full, or has cost as much idle time as it saves.
+
+        It waits no longer than a full pass takes, whatever keeps the cores busy: what is coming may be lost.
+        """
+        began_s, began_idle_s = self._clock(), idle_s()
+        latest_s = began_s + self._costs.pass_s(self._costs.largest_bucket)
+        while (saved_s := self._saved_by_waiting_s()) > 0.0:
+            left_s = min(saved_s - (idle_s() - began_idle_s), latest_s - self._clock())
+            if left_s <= 0.0:
+                return
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                continue  # the cores may have worked for all of it
+            await asyncio.sleep(0)  # as above
+
+    def _saved_by_waiting_s(self) -> float:
+        """What one pass for the live items, waiting and coming, saves over two; at most what the first can spare."""
+        head = self._queue.head((Lane.LIVE,))
+        waiting = self._queue.waiting(Lane.LIVE)
+        coming = min(self._coming, self._costs.largest_bucket - waiting)
+        if head is None or coming <= 0:
+            return 0.0
+        together_s = self._costs.pass_s(waiting + coming)
+        saved_s = self._costs.pass_s(waiting) + self._costs.pass_s(coming) - together_s
+        return min(saved_s, head.due_s - self._clock() - together_s)
 
     async def _next_while(self, running: asyncio.Task[None]) -> _StagedBatch[Item, Outcome] | None:
         """The next batch of live jobs, formed as late as its staging allows; none if the pass is over before."""

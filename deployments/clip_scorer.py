@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.batcher import Batcher
+from deployments.idle_cores import idle_s
 from deployments.pass_costs import PassCosts
 from deployments.replica_process import set_up_replica
 from serve_app.clip.agreement import PolicyReference
@@ -70,6 +71,8 @@ class ClipScorer:
             self._costs,
             settings.max_queued_views,
             self._stage if self._engine.stages_ahead else None,
+            # What is being decoded needs the cores that a pass on the CPU would take from it.
+            None if self._engine.stages_ahead else idle_s,
         )
         self._offered = OfferedWork()
         identity = self._engine.identity
@@ -84,13 +87,16 @@ class ClipScorer:
         """The model that is loaded and warm."""
         return self._engine.identity
 
-    async def score(self, pixels: NDArray[np.uint8], lane: Lane, demand: float, remaining_s: float) -> LabelScores:
+    async def score(
+        self, pixels: NDArray[np.uint8], lane: Lane, demand: float, coming: int, remaining_s: float
+    ) -> LabelScores:
         """See :class:`serve_app.domain.Scorer`.
 
         Args:
             pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
             lane: who waits for it.
             demand: see :attr:`serve_app.admission.AdmissionControl.demand`.
+            coming: live pictures that the caller is having preprocessed.
             remaining_s: what is left of the request's deadline.
         """
         size_px = self._engine.identity.image_size_px
@@ -100,7 +106,7 @@ class ClipScorer:
             # Before the batcher may refuse them: what is refused is what more replicas are for.
             view_s = self._costs.pass_s(self._costs.largest_bucket) / self._costs.largest_bucket
             self._offered.add(demand * len(pixels) * view_s)
-        rows = await self._batcher.submit(list(pixels), Deadline.after(remaining_s), lane)
+        rows = await self._batcher.submit(list(pixels), Deadline.after(remaining_s), lane, coming)
         return LabelScores(np.stack(rows), self._engine.logit_scale, self._engine.identity)
 
     async def _stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:

@@ -40,22 +40,36 @@ class PreprocessorHandle:
         """``admission`` tells the replicas how much more is asked of them than they see."""
         self._handle = handle
         self._admission = admission
+        self._live_inside = 0
+
+    @property
+    def live_inside(self) -> int:
+        """Live pictures that are being preprocessed: the scorers will have them next."""
+        return self._live_inside
 
     async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
         """See the port."""
-        views: Views = await _call(
-            self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane, self._admission.demand
-        )
+        is_live = lane is Lane.LIVE
+        self._live_inside += is_live
+        try:
+            views: Views = await _call(
+                self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane, self._admission.demand
+            )
+        finally:
+            self._live_inside -= is_live
         return views
 
 
 class ScorerHandle:
     """:class:`serve_app.domain.Scorer` behind a deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any], admission: AdmissionControl) -> None:
-        """``admission`` tells the replicas how much more is asked of them than they see."""
+    def __init__(
+        self, handle: DeploymentHandle[Any], admission: AdmissionControl, preprocessor: PreprocessorHandle
+    ) -> None:
+        """``admission`` tells the replicas how much more is asked of them than they see; ``preprocessor``, what comes."""
         self._handle = handle
         self._admission = admission
+        self._preprocessor = preprocessor
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """See the port."""
@@ -64,9 +78,8 @@ class ScorerHandle:
 
     async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
         """See the port."""
-        scores: LabelScores = await _call(
-            self._handle.score, "scoring", deadline, views.pixels, lane, self._admission.demand
-        )
+        demand, coming = self._admission.demand, self._preprocessor.live_inside
+        scores: LabelScores = await _call(self._handle.score, "scoring", deadline, views.pixels, lane, demand, coming)
         return scores
 
 

@@ -28,10 +28,11 @@ class Ingress:
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
         admission = AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes)
+        preprocessing = PreprocessorHandle(preprocessor, admission)
         self._moderator = Moderator(
             policy,
-            PreprocessorHandle(preprocessor, admission),
-            ScorerHandle(scorer, admission),
+            preprocessing,
+            ScorerHandle(scorer, admission, preprocessing),
             MemoryLedger(settings.ledger.kept_decisions),
             settings.on_unscanned,
             admission,

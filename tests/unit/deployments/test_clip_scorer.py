@@ -26,10 +26,10 @@ async def test_an_idle_scorer_has_no_wait_and_no_load(scorer):
 
 async def test_pictures_that_are_refused_are_part_of_the_offered_work(scorer):
     size_px = (await scorer.identify()).image_size_px
-    await scorer.score(views(2, size_px), Lane.LIVE, 1.0, 8.0)
+    await scorer.score(views(2, size_px), Lane.LIVE, 1.0, 0, 8.0)
     answered = await scorer.record_autoscaling_stats()
     with pytest.raises(OverloadedError):
-        await scorer.score(views(6, size_px), Lane.LIVE, 1.0, 8.0)
+        await scorer.score(views(6, size_px), Lane.LIVE, 1.0, 0, 8.0)
     refused = await scorer.record_autoscaling_stats()
     assert refused["offered_work"] > answered["offered_work"] > 0.0
     assert refused["picture_s"] > answered["picture_s"] > 0.0
@@ -37,9 +37,9 @@ async def test_pictures_that_are_refused_are_part_of_the_offered_work(scorer):
 
 async def test_pictures_that_no_replica_saw_are_part_of_it_too_and_background_work_is_not(scorer):
     size_px = (await scorer.identify()).image_size_px
-    await scorer.score(views(1, size_px), Lane.BACKGROUND, 1.0, 8.0)
+    await scorer.score(views(1, size_px), Lane.BACKGROUND, 1.0, 0, 8.0)
     assert (await scorer.record_autoscaling_stats())["offered_work"] == 0.0
-    await scorer.score(views(1, size_px), Lane.LIVE, 1.0, 8.0)
+    await scorer.score(views(1, size_px), Lane.LIVE, 1.0, 0, 8.0)
     once = (await scorer.record_autoscaling_stats())["offered_work"]
-    await scorer.score(views(1, size_px), Lane.LIVE, 4.0, 8.0)
+    await scorer.score(views(1, size_px), Lane.LIVE, 4.0, 0, 8.0)
     assert (await scorer.record_autoscaling_stats())["offered_work"] == pytest.approx(5 * once, rel=0.2)

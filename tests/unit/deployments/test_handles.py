@@ -2,6 +2,7 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RaySystemError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -15,9 +16,11 @@ from serve_app.domain import (
     OverloadedError,
     UnavailableError,
     UndecodableError,
+    Views,
 )
 
 ADMISSION = AdmissionControl(8.0, 10**9)
+VIEWS = Views(np.zeros((1, 8, 8, 3), np.uint8), (), "image/png", 1, 1)
 
 
 class Response:
@@ -76,6 +79,21 @@ async def test_the_value_comes_through_and_the_replica_is_told_what_is_left():
     assert 4.0 < remaining_s <= 5.0
 
 
+async def test_the_scorer_is_told_how_many_live_pictures_are_being_preprocessed():
+    handle, scoring = Handle(None, None), Handle("scores", "scores")
+    preprocessor = PreprocessorHandle(handle, ADMISSION)
+    scorer = ScorerHandle(scoring, ADMISSION, preprocessor)
+    lanes = (Lane.LIVE, Lane.BACKGROUND)
+    tasks = [asyncio.create_task(preprocessor.preprocess(b"", 224, within(), lane)) for lane in lanes]
+    await asyncio.sleep(0)
+    await scorer.score(VIEWS, within())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await scorer.score(VIEWS, within())
+    assert [coming for _, _, _, coming, _ in scoring.score.calls] == [1, 0]
+
+
 @pytest.mark.parametrize("lost", LOST)
 async def test_a_lost_call_is_made_once_more(lost):
     handle = Handle(lost, "views")
@@ -106,7 +124,9 @@ async def test_an_expired_deadline_calls_nobody():
 
 async def test_a_caller_that_goes_away_cancels_the_call():
     handle = Handle(None)
-    task = asyncio.create_task(ScorerHandle(handle, ADMISSION).identify(within()))
+    task = asyncio.create_task(
+        ScorerHandle(handle, ADMISSION, PreprocessorHandle(handle, ADMISSION)).identify(within())
+    )
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
