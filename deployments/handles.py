@@ -66,7 +66,7 @@ class ScorerHandle:
     def __init__(
         self, handle: DeploymentHandle[Any], admission: AdmissionControl, preprocessor: PreprocessorHandle
     ) -> None:
-        """``admission`` tells the replicas how much more is asked of them than they see; ``preprocessor``, what comes."""
+        """``admission`` tells the replicas how much more is asked than they see; ``preprocessor``, what comes."""
         self._handle = handle
         self._admission = admission
         self._preprocessor = preprocessor

@@ -52,7 +52,7 @@ def open_engine(
         from serve_app.clip.quantised import open_agreed
 
         return open_agreed(source, labels, policy, cache_folder, cpu_threads)
-    # In a thread that ends. The threads that help it to load would otherwise stay, and libgomp has threads sleep at each
+    # In a thread that ends. The threads that help it to load would otherwise stay, and libgomp has all sleep at each
     # barrier once there are more of them than cores: a pass of one view took 41 ms and not 25 (ViT-B-32, two cores).
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
         return opening.submit(_open_torch, source, labels, device, precision, cpu_threads).result()
