@@ -1,8 +1,9 @@
-"""How much a service gets through: by connections that never rest, as many of them as gain something.
+"""How much a service gets through: by connections that never rest, as many of them as gain most.
 
 With too few, batches stay small and cores idle; with too many, some are refused, and a client that never rests sends
 again at once, which takes from what the service gets through. How many are right depends on the model and the machine,
-so their number is doubled until it gains nothing, and the best counts.
+so their number is doubled until one is refused, and the best counts. That a doubling gained nothing says little of the
+next: batches fill in steps.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from benchmarks.tables import steady_goodput_per_s
 
 FEWEST_CONNECTIONS = 16
 MOST_CONNECTIONS = 128
-
-# Less than this is as likely the machine as the connections.
-_LEAST_GAIN = 1.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +54,10 @@ async def find_capacity(
     """
     tried = connections or FEWEST_CONNECTIONS
     on_try(tried)
-    best = Saturation(tried, await saturate(url, make_body, tried, duration_s))
-    while connections is None and best.pictures_per_s > 0 and not best.is_refused and tried < MOST_CONNECTIONS:
+    latest = best = Saturation(tried, await saturate(url, make_body, tried, duration_s))
+    while connections is None and latest.pictures_per_s > 0 and not latest.is_refused and tried < MOST_CONNECTIONS:
         tried *= 2
         on_try(tried)
-        more = Saturation(tried, await saturate(url, make_body, tried, duration_s))
-        if more.pictures_per_s < _LEAST_GAIN * best.pictures_per_s:
-            break
-        best = more
+        latest = Saturation(tried, await saturate(url, make_body, tried, duration_s))
+        best = max(best, latest, key=lambda each: each.pictures_per_s)
     return best
