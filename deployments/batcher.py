@@ -125,7 +125,7 @@ class Batcher(Generic[Item, Outcome]):
     ) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
 
-        ``coming`` is how many live items are being prepared elsewhere. The latest caller's word counts.
+        ``coming`` is how many live items at least are being prepared elsewhere. The latest caller's word counts.
 
         Raises:
             OverloadedError: at once, when the queue is full or its predicted wait is longer than what is left.
@@ -207,7 +207,7 @@ class Batcher(Generic[Item, Outcome]):
     async def _next(self) -> _StagedBatch[Item, Outcome]:
         """The next batch, formed when there is one to form; the device is free."""
         while True:
-            if self._idle_s is not None:
+            if self._idle_s is not None and self._saved_by_waiting_s() > 0.0:
                 await self._gather(self._idle_s)
             batch = self._form_batch(tuple(Lane))
             if batch:
@@ -234,7 +234,7 @@ class Batcher(Generic[Item, Outcome]):
                     await self._arrived.wait()
             except TimeoutError:
                 continue  # the cores may have worked for all of it
-            await asyncio.sleep(0)  # as above
+            await asyncio.sleep(0)  # arrivals of the same turn, as for a batch of an idle device
 
     def _saved_by_waiting_s(self) -> float:
         """What one pass for the live items, waiting and coming, saves over two; at most what the first can spare."""
