@@ -1,7 +1,6 @@
 """The batcher on a clock that only the tests move, and a device whose passes only the tests end."""
 
 import asyncio
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -9,62 +8,10 @@ from hypothesis import strategies as st
 
 from deployments.batcher import Batcher
 from deployments.pass_costs import PassCosts
-from serve_app.domain import Deadline, DeadlineExceededError, DeviceMemoryError, Lane, OverloadedError
+from serve_app.domain import Deadline, DeadlineExceededError, Lane, OverloadedError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
-
-
-class Device:
-    """Runs passes that end when the test says so; an item that is an exception poisons its pass."""
-
-    def __init__(self, clock):
-        self.clock = clock
-        self.passes = []
-        self._ends = []
-
-    async def run_pass(self, items):
-        self.passes.append(list(items))
-        self._ends.append(asyncio.get_running_loop().create_future())
-        await self._ends[-1]
-        for item in items:
-            if isinstance(item, Exception):
-                raise item
-        return [f"seen {item}" for item in items]
-
-    @property
-    def is_busy(self):
-        return bool(self._ends) and not self._ends[-1].done()
-
-    async def end_pass(self, seconds=PASS_S):
-        await settle()
-        self.clock.now_s += seconds
-        self._ends[-1].set_result(None)
-        await settle()
-
-
-async def settle():
-    """Let every task run until it waits for something that only the test can give."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def device(clock):
-    return Device(clock)
 
 
 @pytest.fixture
@@ -84,13 +31,13 @@ def submit(batcher, clock):
 
 async def test_an_idle_device_starts_at_once(submit, device):
     submit("a")
-    await settle()
+    await device.settle()
     assert device.passes == [["a"]]
 
 
 async def test_what_arrives_during_a_pass_shares_the_next_one(submit, device):
     first = submit("a")
-    await settle()
+    await device.settle()
     others = [submit(item) for item in "bcd"]
     await device.end_pass()
     assert first.result() == ["seen a"]
@@ -102,13 +49,13 @@ async def test_what_arrives_during_a_pass_shares_the_next_one(submit, device):
 async def test_arrivals_of_one_turn_share_a_pass_on_an_idle_device(submit, device):
     for item in "abc":
         submit(item)
-    await settle()
+    await device.settle()
     assert device.passes == [["a", "b", "c"]]
 
 
 async def test_the_earliest_deadline_goes_first(submit, device):
     submit("running")
-    await settle()
+    await device.settle()
     for item, within_s in (("late", 7.0), ("soon", 2.0), ("middle", 4.0)):
         submit(item, within_s=within_s)
     await device.end_pass()
@@ -125,7 +72,7 @@ async def test_a_job_larger_than_a_batch_goes_in_several_passes_and_comes_back_i
 
 async def test_what_can_no_longer_make_its_deadline_is_dropped_before_the_pass(submit, device, batcher):
     submit("slow pass")
-    await settle()
+    await device.settle()
     tight, loose = submit("tight", within_s=0.5), submit("loose", within_s=5.0)
     await device.end_pass(seconds=0.45)
     assert device.passes == [["slow pass"], ["loose"]]
@@ -143,10 +90,10 @@ async def test_an_expired_deadline_is_refused_at_the_door(submit):
 
 async def test_a_predicted_wait_beyond_the_deadline_is_refused_at_once(submit, device, batcher):
     submit("running")
-    await settle()
+    await device.settle()
     # The running pass and five more take 0.6 s; each of these fits, and one more pass does not.
     waiting = [submit(*range(8), within_s=0.65) for _ in range(5)]
-    await settle()
+    await device.settle()
     with pytest.raises(OverloadedError, match="40 views wait"):
         await submit("hopeless", within_s=0.65)
     assert batcher.stats.refused_jobs == 1
@@ -155,7 +102,7 @@ async def test_a_predicted_wait_beyond_the_deadline_is_refused_at_once(submit, d
 
 async def test_only_what_goes_first_counts_in_the_predicted_wait(submit, device):
     submit("running")
-    await settle()
+    await device.settle()
     for _ in range(5):
         submit(*range(8), within_s=8.0)
     urgent = submit("urgent", within_s=0.3)
@@ -168,18 +115,18 @@ async def test_only_what_goes_first_counts_in_the_predicted_wait(submit, device)
 async def test_a_full_queue_refuses_at_once(device, clock):
     batcher = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=4, clock=clock)
     tasks = [asyncio.create_task(batcher.submit(range(4), Deadline.after(8.0, clock)))]
-    await settle()
+    await device.settle()
     tasks.append(asyncio.create_task(batcher.submit(range(4), Deadline.after(8.0, clock))))
-    await settle()
+    await device.settle()
     with pytest.raises(OverloadedError):
         await batcher.submit(["one more"], Deadline.after(8.0, clock))
     await batcher.close()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_device_that_hangs_refuses_what_it_would_keep_waiting(submit, clock, batcher):
+async def test_a_device_that_hangs_refuses_what_it_would_keep_waiting(submit, clock, batcher, device):
     submit("hangs")
-    await settle()
+    await device.settle()
     clock.now_s += 30.0
     assert batcher.pass_overdue_s == pytest.approx(30.0 - PASS_S)
     with pytest.raises(OverloadedError):
@@ -188,7 +135,7 @@ async def test_a_device_that_hangs_refuses_what_it_would_keep_waiting(submit, cl
 
 async def test_a_poisoned_item_fails_alone(submit, device):
     submit("running")
-    await settle()
+    await device.settle()
     good, bad, other = submit("good"), submit(ValueError("poison")), submit("other")
     for _ in range(8):
         await device.end_pass() if not other.done() else None
@@ -212,9 +159,9 @@ async def test_a_pass_with_missing_outcomes_fails_its_items_and_not_the_batcher(
 
 async def test_a_cancelled_caller_takes_its_items_with_it(submit, device):
     submit("running")
-    await settle()
+    await device.settle()
     gone, stays = submit("gone"), submit("stays")
-    await settle()
+    await device.settle()
     gone.cancel()
     await device.end_pass()
     assert device.passes == [["running"], ["stays"]]
@@ -224,7 +171,7 @@ async def test_a_cancelled_caller_takes_its_items_with_it(submit, device):
 
 async def test_a_caller_cancelled_during_its_pass_does_not_disturb_it(submit, device):
     gone, stays = submit("gone"), submit("stays")
-    await settle()
+    await device.settle()
     gone.cancel()
     await device.end_pass()
     assert stays.result() == ["seen stays"]
@@ -237,7 +184,7 @@ async def test_a_failed_item_keeps_the_rest_of_its_job_from_the_device(device, c
     await device.end_pass()
     with pytest.raises(ValueError, match="poison"):
         await job
-    await settle()
+    await device.settle()
     assert len(device.passes) == 1
     await batcher.close()
 
@@ -246,13 +193,13 @@ async def test_nothing_to_do_is_done_at_once(batcher, clock):
     assert await batcher.submit([], Deadline.after(1.0, clock)) == []
 
 
-async def test_closing_cancels_what_waits(submit, batcher):
+async def test_closing_cancels_what_waits(submit, batcher, device):
     running = submit("running")
-    await settle()
+    await device.settle()
     waiting = submit("waiting")
-    await settle()
+    await device.settle()
     await batcher.close()
-    await settle()
+    await device.settle()
     assert running.cancelled()
     assert waiting.cancelled()
 
@@ -283,7 +230,7 @@ async def test_an_idle_device_is_tried_whatever_its_passes_took_before(device, c
 async def test_behind_such_a_try_nobody_waits(device, clock):
     batcher = Batcher(device.run_pass, PassCosts({1: 20.0}), max_queued_items=100, clock=clock)
     alone = asyncio.create_task(batcher.submit(["alone"], Deadline.after(8.0, clock)))
-    await settle()
+    await device.settle()
     with pytest.raises(OverloadedError, match="0 views wait"):
         await batcher.submit(["behind"], Deadline.after(8.0, clock))
     await device.end_pass()
@@ -293,9 +240,9 @@ async def test_behind_such_a_try_nobody_waits(device, clock):
 
 async def test_what_has_become_hopeless_is_told_after_the_pass_that_showed_it(submit, device, batcher):
     running = submit(*range(8))
-    await settle()
+    await device.settle()
     jobs = [submit(*range(8), within_s=2.4) for _ in range(5)]
-    await settle()
+    await device.settle()
     # A pass has taken 1.5 s: passes are expected to take 0.38 s now, and 0.9 s are left.
     await device.end_pass(seconds=1.5)
     assert running.done()
@@ -312,7 +259,7 @@ async def test_what_has_become_hopeless_is_told_after_the_pass_that_showed_it(su
 async def test_a_live_item_waits_for_no_more_background_work_than_the_running_pass(submit, device):
     for item in "abc":
         submit(item, lane=Lane.BACKGROUND)
-    await settle()
+    await device.settle()
     later = submit("d", lane=Lane.BACKGROUND)
     live = submit("live")
     await device.end_pass()
@@ -326,10 +273,10 @@ async def test_a_live_item_waits_for_no_more_background_work_than_the_running_pa
 
 async def test_background_work_is_admitted_behind_all_live_work(submit, device):
     submit("running")
-    await settle()
+    await device.settle()
     for _ in range(3):
         submit(*range(8))
-    await settle()
+    await device.settle()
     # The running pass, three of live items and its own are 0.5 s.
     with pytest.raises(OverloadedError):
         await submit("too late", lane=Lane.BACKGROUND, within_s=0.45)
@@ -338,10 +285,10 @@ async def test_background_work_is_admitted_behind_all_live_work(submit, device):
 
 async def test_background_work_does_not_take_the_room_of_live_work(submit, device, batcher):
     submit(*range(8), lane=Lane.BACKGROUND)
-    await settle()
+    await device.settle()
     for _ in range(12):
         submit(*range(8), lane=Lane.BACKGROUND)
-    await settle()
+    await device.settle()
     with pytest.raises(OverloadedError, match="96 views wait"):
         await submit(*range(8), lane=Lane.BACKGROUND)
     assert batcher.predicted_wait_s == pytest.approx(PASS_S), "a live item waits for the running pass alone"
@@ -359,10 +306,10 @@ async def test_background_work_does_not_take_the_room_of_live_work(submit, devic
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_no_live_item_ever_waits_for_two_background_passes(steps):
+def test_no_live_item_ever_waits_for_two_background_passes(new_device, steps):
     async def play():
-        clock = Clock()
-        device = Device(clock)
+        device = new_device()
+        clock = device.clock
         batcher = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
         live_since: int | None = None
         tasks = []
@@ -374,7 +321,7 @@ def test_no_live_item_ever_waits_for_two_background_passes(steps):
                 lane = Lane(step)
                 items = [(lane, number, index) for index in range(size)]
                 tasks.append(asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane)))
-                await settle()
+                await device.settle()
             is_live_waiting = batcher.waiting(Lane.LIVE) > 0
             if not is_live_waiting:
                 live_since = None
@@ -389,238 +336,15 @@ def test_no_live_item_ever_waits_for_two_background_passes(steps):
     asyncio.run(play())
 
 
-# A device with memory of its own
-
-
-@pytest.fixture
-async def staging(device, clock):
-    """Submits to a batcher that stages; what it staged, in order."""
-    staged = []
-
-    async def stage(items):
-        if any(isinstance(item, OSError) for item in items):
-            raise next(item for item in items if isinstance(item, OSError))
-        staged.append(list(items))
-        return items
-
-    costs = PassCosts(FLAT)
-    for _ in range(50):
-        costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
-    batcher = Batcher(device.run_pass, costs, max_queued_items=100, stage=stage, clock=clock)
-
-    def start(*items, within_s=8.0, lane=Lane.LIVE):
-        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane))
-
-    start.staged = staged
-    start.batcher = batcher
-    yield start
-    await batcher.close()
-
-
-async def test_the_next_batch_is_staged_while_a_pass_runs(staging, device):
-    jobs = [staging("a")]
-    await settle()
-    jobs.append(staging("b"))
-    await settle()
-    assert device.passes == [["a"]]
-    assert staging.staged == [["a"], ["b"]]
-    for _ in range(2):
-        await device.end_pass()
-    assert [job.result() for job in jobs] == [["seen a"], ["seen b"]]
-
-
-async def test_no_third_batch_is_bound(staging, device):
-    jobs = [staging("a")]
-    await settle()
-    for item in "bcd":
-        jobs.append(staging(item))
-        await settle()
-    assert staging.staged == [["a"], ["b"]]
-    await device.end_pass()
-    assert device.passes[1:] == [["b"]]
-    assert staging.staged[2:] == [["c", "d"]]
-    for _ in range(2):
-        await device.end_pass()
-    assert [job.result() for job in jobs] == [[f"seen {item}"] for item in "abcd"]
-
-
-async def test_background_work_is_not_staged_ahead_since_it_could_not_make_way(staging, device):
-    staging("a", lane=Lane.BACKGROUND)
-    await settle()
-    staging("b", lane=Lane.BACKGROUND)
-    await settle()
-    assert staging.staged == [["a"]]
-    live = staging("live")
-    await settle()
-    await device.end_pass()
-    assert device.passes == [["a"], ["live"]]
-    await device.end_pass()
-    assert live.result() == ["seen live"]
-
-
-async def test_what_cannot_be_staged_fails_alone(staging, device):
-    jobs = [staging("good"), staging(OSError("no room")), staging("other")]
-    for _ in range(6):
-        await settle()
-        if device.is_busy:
-            await device.end_pass()
-    assert [job.result() for job in (jobs[0], jobs[2])] == [["seen good"], ["seen other"]]
-    with pytest.raises(OSError, match="no room"):
-        await jobs[1]
-    again = staging("again")
-    await device.end_pass()
-    assert again.result() == ["seen again"]
-
-
-async def test_closing_cancels_what_is_staged(staging, device):
-    running = staging("running")
-    await settle()
-    bound = staging("bound")
-    await settle()
-    await staging.batcher.close()
-    await settle()
-    assert running.cancelled()
-    assert bound.cancelled()
-
-
-# A device whose memory does not suffice
-
-
-async def test_out_of_memory_halves_the_batch_and_goes_on_with_smaller_ones(clock):
-    sizes = []
-
-    async def run_pass(items):
-        sizes.append(len(items))
-        if len(items) > 3:
-            raise DeviceMemoryError("full")
-        return list(items)
-
-    costs = PassCosts(FLAT)
-    batcher = Batcher(run_pass, costs, max_queued_items=100, clock=clock)
-    assert await batcher.submit(range(8), Deadline.after(8.0, clock)) == list(range(8))
-    assert sizes == [8, 4, 2, 2, 4, 2, 2]
-    assert costs.largest_bucket == 2
-    assert await batcher.submit(range(4), Deadline.after(8.0, clock)) == list(range(4))
-    assert sizes[7:] == [2, 2]
-    await batcher.close()
-
-
-async def test_one_view_that_does_not_fit_fails_its_job(clock):
-    async def run_pass(items):
-        raise DeviceMemoryError("full")
-
-    batcher = Batcher(run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
-    with pytest.raises(DeviceMemoryError):
-        await batcher.submit(["a"], Deadline.after(8.0, clock))
-    await batcher.close()
-
-
 async def test_the_predicted_wait_is_the_running_pass_and_all_that_waits(clock, device):
     batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, clock=clock)
     assert batcher.predicted_wait_s == 0.0
     submitted = [asyncio.create_task(batcher.submit([number] * 8, Deadline.after(5, clock))) for number in range(3)]
-    await settle()
+    await device.settle()
     clock.now_s += PASS_S / 4
     assert batcher.predicted_wait_s == pytest.approx(0.75 * PASS_S + 2 * PASS_S)
     for _ in submitted:
         await device.end_pass()
     await asyncio.gather(*submitted)
     assert batcher.predicted_wait_s == 0.0
-    await batcher.close()
-
-
-# A device that shares its cores with what prepares its items.
-
-
-class Cores:
-    """Tell how long they idled, which the test decides."""
-
-    def __init__(self):
-        self.idled_s = 50.0
-
-    def __call__(self):
-        return self.idled_s
-
-
-@pytest.fixture
-def cores():
-    return Cores()
-
-
-@pytest.fixture
-async def gathering(device, clock, cores):
-    # So long that no wait ends by itself while the test runs.
-    costs = PassCosts(dict.fromkeys((1, 2, 4), 1000.0))
-    batcher = Batcher(device.run_pass, costs, max_queued_items=100, idle_s=cores, clock=clock)
-    yield batcher
-    await batcher.close()
-
-
-@pytest.fixture
-def submit_to_gathering(gathering, clock):
-    def start(*items, coming, within_s=1e6, lane=Lane.LIVE):
-        deadline = Deadline.after(within_s, clock)
-        return asyncio.create_task(gathering.submit(items, deadline, lane, coming))
-
-    return start
-
-
-async def test_it_waits_for_all_that_is_coming_and_not_longer(submit_to_gathering, device):
-    submit_to_gathering("a", coming=2)
-    await settle()
-    submit_to_gathering("b", coming=1)
-    await settle()
-    assert device.passes == []
-    submit_to_gathering("c", coming=0)
-    await settle()
-    assert device.passes == [["a", "b", "c"]]
-
-
-async def test_a_full_batch_waits_for_nothing(submit_to_gathering, device):
-    submit_to_gathering(*"abcd", coming=9)
-    await settle()
-    assert device.passes == [list("abcd")]
-
-
-async def test_it_waits_no_longer_than_the_cores_may_idle_for_what_it_saves(submit_to_gathering, device, cores):
-    submit_to_gathering("a", coming=3)
-    await settle()
-    cores.idled_s += 999.0
-    submit_to_gathering("b", coming=2)
-    await settle()
-    assert device.passes == []
-    cores.idled_s += 1.0
-    submit_to_gathering("c", coming=1)
-    await settle()
-    assert device.passes == [["a", "b", "c"]]
-
-
-async def test_busy_cores_do_not_make_it_wait_for_longer_than_a_full_pass(submit_to_gathering, device, clock):
-    submit_to_gathering("a", coming=3)
-    await settle()
-    clock.now_s += 1000.0
-    submit_to_gathering("b", coming=2)
-    await settle()
-    assert device.passes == [["a", "b"]]
-
-
-async def test_an_urgent_item_waits_for_nobody(submit_to_gathering, device):
-    submit_to_gathering("a", coming=3, within_s=1000.0)
-    await settle()
-    assert device.passes == [["a"]]
-
-
-async def test_background_work_does_not_wait_for_what_is_coming(submit_to_gathering, device):
-    submit_to_gathering("a", coming=3, lane=Lane.BACKGROUND)
-    await settle()
-    assert device.passes == [["a"]]
-
-
-async def test_what_was_coming_and_never_came_delays_nobody_for_ever():
-    async def run_pass(items):
-        return items
-
-    # Real seconds: a hundredth of one is what the wait may come to.
-    batcher = Batcher(run_pass, PassCosts({1: 0.01, 2: 0.01}), 100, idle_s=time.monotonic)
-    assert await batcher.submit(["a"], Deadline.after(60.0), coming=1) == ["a"]
     await batcher.close()
