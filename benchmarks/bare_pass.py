@@ -5,16 +5,18 @@ A process of its own opens the engine that the service has, on the same cores, w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serve_app.clip.calibration import Calibration
 from serve_app.clip.engine import Engine
@@ -26,6 +28,9 @@ _LEAST_PASSES = 3
 
 # As in the service: a batch whose pass takes a quarter of the deadline is never formed.
 _MAX_PASS_S = 2.0
+
+Rates = Mapping[int, float]
+"""Views a second by batch size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +66,57 @@ def measure(
         return process.submit(_measure, options, dict(environment), duration_s, max_batch_views).result()
 
 
-def best_of(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[int, float]:
+def best_of_each(one: Rates, other: Rates) -> dict[int, float]:
+    """The higher of two measurements, for each batch size that either has."""
+    return {size: max(one.get(size, 0.0), other.get(size, 0.0)) for size in sorted({*one, *other})}
+
+
+def best_of(before: Rates, after: Rates) -> tuple[int, float]:
     """The batch size with the highest rate in either measurement, and that rate."""
-    return max(((size, rate) for rates in (before, after) for size, rate in rates.items()), key=lambda each: each[1])
+    return max(best_of_each(before, after).items(), key=lambda each: each[1])
 
 
-def agreement(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+def agreement(before: Rates, after: Rates) -> float:
     """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
     lower, higher = sorted(max(rates.values()) for rates in (before, after))
     return lower / higher
 
 
 def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int = MAX_BATCH_VIEWS) -> dict[int, float]:
-    """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes."""
+    """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes.
+
+    As in the service, the next batch is staged beside the pass where the engine does that.
+    """
     side_px = engine.identity.image_size_px
     rates: dict[int, float] = {}
     for size in engine.warm_up(max_batch_views, _MAX_PASS_S):
         pixels = np.random.default_rng(size).integers(0, 256, (size, side_px, side_px, 3), dtype=np.uint8)
         passes, started_s = 0, time.perf_counter()
-        while passes < _LEAST_PASSES or time.perf_counter() - started_s < duration_s:
-            engine.encode(pixels)
-            passes += 1
-        rates[size] = passes * size / (time.perf_counter() - started_s)
+        with _passes(engine, pixels) as run_pass:
+            while passes < _LEAST_PASSES or time.perf_counter() - started_s < duration_s:
+                run_pass()
+                passes += 1
+            rates[size] = passes * size / (time.perf_counter() - started_s)
     return rates
+
+
+@contextlib.contextmanager
+def _passes(engine: Engine, pixels: NDArray[np.uint8]) -> Iterator[Callable[[], object]]:
+    """What runs one pass of ``pixels``."""
+    if not engine.stages_ahead:
+        yield lambda: engine.encode(pixels)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="staging") as staging:
+        ahead = staging.submit(engine.stage, list(pixels))
+
+        def run_pass() -> None:
+            nonlocal ahead
+            staged = ahead.result()
+            ahead = staging.submit(engine.stage, list(pixels))
+            engine.encode(staged)
+
+        yield run_pass
+        engine.encode(ahead.result())  # what is staged has its place on the device until it has been computed
 
 
 def _measure(

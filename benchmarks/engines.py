@@ -8,7 +8,6 @@ keeps both from AMX, as on processors without it. Exit code 1 if openvino-int8 i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import bare_pass, hardware
-from benchmarks.bare_pass import EngineOptions, best_of
+from benchmarks.bare_pass import EngineOptions, Rates, best_of, best_of_each
 from benchmarks.output import FOLDER, finish
 from benchmarks.report import Check, Column, Report, Section, Table, at_least
 from benchmarks.target import command_line
@@ -29,9 +28,6 @@ _MODELS = ["random:ViT-B-32", "random:ViT-L-14"]
 _MAX_BATCH_VIEWS = 64
 
 console = Console(highlight=False)
-
-Rates = Mapping[int, float]
-"""Views a second by batch size."""
 
 
 def bench(
@@ -60,11 +56,6 @@ def bench(
         checks.append(at_least(f"{source}: {OPENVINO_INT8} ÷ torch, best batch of each", ratio, LEAST_RATIO, "", 2))
     report = Report("Engines on the CPU", command_line("engines"), machine, 0, started_at, sections, checks)
     raise typer.Exit(finish(report, "engines", out, console))
-
-
-def best_of_each(one: Rates, other: Rates) -> dict[int, float]:
-    """The higher of two measurements, for each batch size that either has."""
-    return {size: max(one.get(size, 0.0), other.get(size, 0.0)) for size in sorted({*one, *other})}
 
 
 def _section(source: str, torch: Rates, int8: Rates) -> Section:
