@@ -89,7 +89,9 @@ def _configuration(
     text = config.read_text("utf-8") if config else resources.files("deployments").joinpath("local.yaml").read_text()
     settings: dict[str, Any] = yaml.safe_load(text)
     args = settings["applications"][0]["args"]
-    if model:
+    if model and config:
+        args["model"] = {**args.get("model", {}), "source": model}
+    elif model:
         # Settings of the demo model's own make no sense for another one.
         args["model"] = {"source": model}
     if policy:

@@ -1,6 +1,7 @@
 """The service as `make run` serves it: the embedded model, its samples, its port, its secrets, its neighbours."""
 
 import asyncio
+import copy
 import os
 import re
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
+
+from .conftest import free_port
 
 SECRET = "a-secret-of-the-tests-and-of-nothing-else"
 SAMPLES = Path(__file__).parents[2] / "serve_app" / "cli" / "samples"
@@ -117,15 +121,28 @@ def test_a_ray_client_without_the_token_is_refused(service):
     assert "token" in done.stderr.lower() or "unauthenticated" in done.stderr.lower(), done.stderr[-2000:]
 
 
+def run_command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """``python -m deployments.run`` with options that it does not start with."""
+    command = [sys.executable, "-m", "deployments.run", *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_a_taken_port_is_said_in_one_line(service, tmp_path):
     port = str(httpx.URL(service.url).port)
-    command = [sys.executable, "-m", "deployments.run", "--port", port]
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_command(tmp_path, "--port", port)
     assert done.returncode == 1
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
     assert f"port {port} of 127.0.0.1 is taken" in done.stdout
+
+
+def test_a_model_that_is_named_leaves_the_other_settings_of_a_configuration(local_config, tmp_path):
+    config = copy.deepcopy(local_config)
+    config["applications"][0]["args"]["model"]["cpu_threads"] = 0
+    config["http_options"]["port"] = free_port()
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    done = run_command(tmp_path, "--config", str(file), "--model", "random:ViT-B-32")
+    assert done.returncode == 1
+    assert "cpu_threads" in done.stdout
