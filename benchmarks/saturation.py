@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from benchmarks.load import Load, MakeBody, saturate
 from benchmarks.tables import steady_goodput_per_s
 
-FEWEST_CONNECTIONS = 16
-MOST_CONNECTIONS = 128
+# Not a power of two, as batches are: if as many wait as a pass takes, all come back at once and the cores idle between.
+FEWEST_CONNECTIONS = 24
+MOST_CONNECTIONS = 192
 
 
 @dataclass(frozen=True, slots=True)

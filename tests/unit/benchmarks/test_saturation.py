@@ -41,36 +41,36 @@ async def capacity(**options: int) -> saturation.Saturation:
 
 
 async def test_connections_are_doubled_even_if_a_doubling_gains_nothing(service) -> None:
-    tried = service({16: load_of(70), 32: load_of(69), 64: load_of(80), 128: load_of(78)})
+    tried = service({24: load_of(70), 48: load_of(69), 96: load_of(80), 192: load_of(78)})
     best = await capacity()
-    assert (tried, best.connections) == ([16, 32, 64, 128], 64)
+    assert (tried, best.connections) == ([24, 48, 96, 192], 96)
     assert best.pictures_per_s == pytest.approx(80, rel=0.02)
 
 
 async def test_more_that_makes_it_worse_is_not_taken(service) -> None:
-    tried = service({16: load_of(50), 32: load_of(20, refused=900)})
-    assert (await capacity()).connections == 16
-    assert tried == [16, 32]
+    tried = service({24: load_of(50), 48: load_of(20, refused=900)})
+    assert (await capacity()).connections == 24
+    assert tried == [24, 48]
 
 
 async def test_it_ends_at_the_first_refusal(service) -> None:
-    tried = service({16: load_of(50), 32: load_of(70, refused=1)})
-    assert (await capacity()).connections == 32
-    assert tried == [16, 32]
+    tried = service({24: load_of(50), 48: load_of(70, refused=1)})
+    assert (await capacity()).connections == 48
+    assert tried == [24, 48]
 
 
 async def test_it_ends_somewhere(service) -> None:
-    service({16 << power: load_of(10 * 2**power) for power in range(4)})
+    service({24 << power: load_of(10 * 2**power) for power in range(4)})
     assert (await capacity()).connections == saturation.MOST_CONNECTIONS
 
 
 async def test_a_number_that_is_given_is_the_only_one(service) -> None:
-    tried = service({24: load_of(50)})
-    assert (await capacity(connections=24)).connections == 24
-    assert tried == [24]
+    tried = service({7: load_of(50)})
+    assert (await capacity(connections=7)).connections == 7
+    assert tried == [7]
 
 
 async def test_a_service_that_looks_at_nothing_is_not_asked_for_more(service) -> None:
-    tried = service({16: load_of(0, refused=9)})
+    tried = service({24: load_of(0, refused=9)})
     assert (await capacity()).pictures_per_s == 0
-    assert tried == [16]
+    assert tried == [24]
