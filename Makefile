@@ -7,7 +7,7 @@ COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11
 	--no-annotate --no-header pyproject.toml
 
 .PHONY: run openvino test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching bench-transport \
-	bench-preprocessing bench-autoscaling bench-engines bench-corpus bench-faults bench-cluster lock clean
+	bench-preprocessing bench-autoscaling bench-engines bench-utilisation bench-corpus bench-faults bench-cluster lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -51,6 +51,10 @@ bench-cluster: $(VENV)/dev.installed
 # The engines of the CPU, without a service: torch and openvino-int8.
 bench-engines: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.engines $(ARGS)
+
+# The engine alone against what its device can multiply: the GPU where there is one.
+bench-utilisation: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.utilisation $(ARGS)
 
 bench-batching: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.batching $(ARGS)
