@@ -37,6 +37,9 @@ SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 LEAST_AGREEMENT = 0.9
 """Of the bare pass before and after: with less, somebody else computed meanwhile, and no efficiency was measured."""
 
+FULL_SHARE = 0.9
+"""Of cores or of a device: nobody keeps all of it busy all the time."""
+
 _EMBEDDED = {"demo-shapes": "embedded:demo-shapes"}
 
 console = Console(highlight=False)
@@ -152,9 +155,29 @@ def _efficiency_section(
         f"bare pass. The {over_http_core_ms - bare_core_ms:.1f} core-ms between them are HTTP, decoding, what goes "
         f"between processes, cores that wait, and the generator, which took {client_core_ms:.2f}.\n"
         "What limits the scorer's instructions: "
-        f"{hardware.limits_of_the_cpu(limits) or 'nothing that its environment says'}."
+        f"{hardware.limits_of_the_cpu(limits) or 'nothing that its environment says'}.\n"
+        f"Bottleneck: {bottleneck(over_http.pictures_per_s / bare_per_s, over_http.saturated.load.busy_cores, cores)}"
     )
     return Section("Efficiency", note, Table(columns, rows))
+
+
+def bottleneck(efficiency: float, busy_cores: float, cores: int) -> str:
+    """What a saturated service had no more of, and what would gain something.
+
+    Args:
+        efficiency: the share of its device that the model got.
+        busy_cores: of this machine, on average.
+        cores: that this machine has.
+    """
+    busy = f"{busy_cores:.2f} of {cores} were busy"
+    if busy_cores >= FULL_SHARE * cores:
+        return f"the cores of this machine: {busy}. More of them gain something, for the model if it has no GPU."
+    if efficiency >= FULL_SHARE:
+        return f"the model's device, which did {efficiency:.0%} of what it can. Of the cores {busy}."
+    return (
+        f"none was found: of the cores {busy}, and the model's device did {efficiency:.0%} of what it can. "
+        "Were there too few connections (--connections), or too few decode workers?"
+    )
 
 
 def _knee_section(over_http: OverHttp, within_s: float) -> Section:

@@ -51,6 +51,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def busy_s() -> float:
+    """Processor time that everybody on this machine has used since its start, and that other machines took from it."""
+    times = psutil.cpu_times()
+    # Guests are counted in user and nice already.
+    idle_s = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
+    return float(sum(times) - idle_s - getattr(times, "guest_nice", 0.0))
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", errors="ignore").splitlines()

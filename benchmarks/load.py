@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks import hardware
 from benchmarks.client import Client, Parts
 from benchmarks.outcomes import NO_ANSWER, Outcome, outcome_of
 
@@ -28,6 +29,7 @@ class Load:
         window_s: from the beginning to the last moment at which something was to be sent.
         elapsed_s: from the beginning to the last answer.
         client_cpu_s: processor time that making the load took, which the service on the same cores did not have.
+        machine_cpu_s: processor time that everybody on this machine used meanwhile.
         unasked_answers: answers for which there was no request.
     """
 
@@ -36,6 +38,7 @@ class Load:
     window_s: float = 0.0
     elapsed_s: float = 0.0
     client_cpu_s: float = 0.0
+    machine_cpu_s: float = 0.0
     unasked_answers: int = 0
 
     @property
@@ -47,6 +50,11 @@ class Load:
     def client_cores(self) -> float:
         """How many cores, on average, making the load took."""
         return self.client_cpu_s / self.elapsed_s
+
+    @property
+    def busy_cores(self) -> float:
+        """How many cores of this machine, on average, had something to do."""
+        return self.machine_cpu_s / self.elapsed_s
 
 
 async def one_after_another(url: str, make_body: MakeBody, requests: int) -> Load:
@@ -122,12 +130,13 @@ async def _timed(
                 pass  # that there was no answer is what came of it
             ended.append((intended_s, sent_s, time.perf_counter(), status, body))
 
-        started_s, cpu_s = time.perf_counter(), time.process_time()
+        started_s, cpu_s, busy_s = time.perf_counter(), time.process_time(), hardware.busy_s()
         await send_all(send, started_s)
         load = Load(
             started_s=started_s,
             elapsed_s=time.perf_counter() - started_s,
             client_cpu_s=time.process_time() - cpu_s,
+            machine_cpu_s=hardware.busy_s() - busy_s,
             unasked_answers=client.unasked_answers,
         )
     # Not before all is over: reading answers would take time from a service on the same cores.

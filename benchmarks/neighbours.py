@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from benchmarks import hardware
 from benchmarks.memory import service_root
 
 
@@ -15,7 +16,6 @@ from benchmarks.memory import service_root
 class _Moment:
     at_s: float
     busy_s: float
-    """Processor time that the whole machine has used, and had stolen by other machines on the same hardware."""
     ours_s: float
 
 
@@ -35,11 +35,8 @@ class Neighbours:
         return max(0.0, others_s) / (now.at_s - self._began.at_s)
 
     def _now(self) -> _Moment:
-        machine = psutil.cpu_times()
-        # Guests are counted in user and nice already.
-        idle_s = machine.idle + getattr(machine, "iowait", 0.0) + getattr(machine, "guest", 0.0)
-        busy_s = sum(machine) - idle_s - getattr(machine, "guest_nice", 0.0)
-        return _Moment(time.perf_counter(), busy_s, self._service_s() + _with_children_s(psutil.Process()))
+        ours_s = self._service_s() + _with_children_s(psutil.Process())
+        return _Moment(time.perf_counter(), hardware.busy_s(), ours_s)
 
     def _service_s(self) -> float:
         if self._root is None:

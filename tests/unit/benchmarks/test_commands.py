@@ -41,6 +41,10 @@ def rows(report: dict[str, Any], heading: str) -> list[list[Any]]:
     return next(each["table"]["rows"] for each in report["sections"] if each["heading"].startswith(heading))
 
 
+def note(report: dict[str, Any], heading: str) -> str:
+    return next(str(each["note"]) for each in report["sections"] if each["heading"] == heading)
+
+
 def claims(report: dict[str, Any]) -> dict[str, bool]:
     return {each["claim"]: each["holds"] for each in report["checks"]}
 
@@ -100,8 +104,22 @@ def test_capacity_and_efficiency(stand_in, tmp_path: Path, monkeypatch: pytest.M
     report = run(capacity.bench, tmp_path, "capacity", url=server.url, **options)
     assert opened == ["fake", "fake"], "what /readyz names, before and after"
     assert rows(report, "Efficiency") == [["1", 10.0, 10.0], ["2", 1e9, 1e9]]
+    assert "Bottleneck: " in note(report, "Efficiency")
     assert len(rows(report, "Every step")) == len(capacity.SHARES)
     assert claims(report)["efficiency: pictures/s over HTTP ÷ of the bare pass"] is False
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "busy_cores", "named"),
+    [
+        (0.7, 15.2, "the cores of this machine: 15.20 of 16 were busy"),
+        (0.95, 15.2, "the cores of this machine"),
+        (0.95, 6.0, "the model's device, which did 95% of what it can"),
+        (0.5, 6.0, "none was found: of the cores 6.00 of 16 were busy"),
+    ],
+)
+def test_what_was_full_is_named(efficiency: float, busy_cores: float, named: str) -> None:
+    assert capacity.bottleneck(efficiency, busy_cores, 16).startswith(named)
 
 
 def test_a_baseline_that_answers_in_its_own_words(stand_in, tmp_path: Path) -> None:
