@@ -25,7 +25,7 @@ import psutil
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
-    REPLAY_SETTINGS,
+    REPLICATED_INGRESS_SETTINGS,
     free_ports,
     fresh_token_settings,
     own_port_settings,
@@ -57,7 +57,7 @@ def environment(base: Mapping[str, str], repository: Path) -> dict[str, str]:
     return {
         **base,
         **FAST_SETTINGS,
-        **REPLAY_SETTINGS,
+        **REPLICATED_INGRESS_SETTINGS,
         **LOCAL_SETTINGS,
         **fresh_token_settings(),
         **own_port_settings(),

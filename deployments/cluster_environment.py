@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import shlex
 
-from deployments.ray_environment import FAST_SETTINGS, REPLAY_SETTINGS
+from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS
 
 
 def main() -> None:
     """Entry point."""
-    for name, value in {**FAST_SETTINGS, **REPLAY_SETTINGS}.items():
+    for name, value in {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS}.items():
         print(f"export {name}={shlex.quote(value)}")
 
 

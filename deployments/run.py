@@ -26,7 +26,7 @@ from deployments.ray_environment import (
     LOCAL_SETTINGS,
     fresh_token_settings,
     own_port_settings,
-    replay_settings,
+    replicated_ingress_settings,
 )
 from serve_app.cli.connection import SECRETS_ENV, keep_url, kept_secret
 from serve_app.cli.report import scan_table
@@ -105,7 +105,7 @@ def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
     here = str(Path.cwd())
     return {
         **FAST_SETTINGS,
-        **replay_settings(settings),
+        **replicated_ingress_settings(settings),
         **LOCAL_SETTINGS,
         **fresh_token_settings(),
         **own_port_settings(),

@@ -9,9 +9,9 @@ import pytest
 from deployments.ray_environment import (
     BUFFER_BYTES,
     FAST_SETTINGS,
-    REPLAY_SETTINGS,
+    REPLICATED_INGRESS_SETTINGS,
     own_port_settings,
-    replay_settings,
+    replicated_ingress_settings,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -30,12 +30,12 @@ def test_a_shell_that_evaluates_the_documented_command_has_the_settings():
         env={"PATH": "/usr/bin:/bin"},
     )
     exported = dict(each.split("=", 1) for each in printed.stdout.split("\0") if each.startswith("RAY_"))
-    assert exported == {**FAST_SETTINGS, **REPLAY_SETTINGS}
+    assert exported == {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS}
 
 
 def test_haproxy_waits_for_the_body_that_it_may_have_to_send_again():
     # Without the second line nothing is ever replayed, whatever the first one says.
-    first, second, third = REPLAY_SETTINGS["RAY_SERVE_HAPROXY_RETRY_ON"].split("\n")
+    first, second, third = REPLICATED_INGRESS_SETTINGS["RAY_SERVE_HAPROXY_RETRY_ON"].split("\n")
     assert first.split() == ["conn-failure", "empty-response"]
     assert second.split() == ["option", "http-buffer-request"]
     assert third.split()[:2] == ["timeout", "http-request"]
@@ -59,7 +59,7 @@ def test_two_services_share_no_port():
         ({"autoscaling_config": {"max_replicas": 2}}, False),
     ],
 )
-def test_requests_are_held_only_where_they_can_be_sent_again(ingress, is_one):
+def test_what_only_several_ingress_replicas_need_is_set_for_them_alone(ingress, is_one):
     deployments = [] if ingress is None else [{"name": "Ingress", **ingress}]
-    settings = replay_settings({"applications": [{"deployments": deployments}]})
-    assert settings == ({} if is_one else REPLAY_SETTINGS)
+    settings = replicated_ingress_settings({"applications": [{"deployments": deployments}]})
+    assert settings == ({} if is_one else REPLICATED_INGRESS_SETTINGS)
