@@ -146,23 +146,24 @@ def _efficiency_section(
     rows = tuple((str(each), before.get(each), after.get(each)) for each in sorted({*before, *after}))
     cores = hardware.cores()
     over_http_core_ms, bare_core_ms = (1e3 * cores / rate for rate in (over_http.pictures_per_s, bare_per_s))
+    efficiency = over_http.pictures_per_s / bare_per_s
     client_core_ms = 1e3 * over_http.saturated.load.client_cpu_s / len(over_http.saturated.load.outcomes)
     note = (
         f"Over HTTP, saturated by {over_http.saturated.connections} connections: {over_http.pictures_per_s:.1f} "
         f"pictures/s. Bare pass of {source} at its best "
-        f"batch ({batch}): {bare_per_s:.1f} pictures/s. Efficiency {over_http.pictures_per_s / bare_per_s:.3f}.\n"
+        f"batch ({batch}): {bare_per_s:.1f} pictures/s. Efficiency {efficiency:.3f}.\n"
         f"On {cores} cores a picture takes {over_http_core_ms:.1f} core-ms over HTTP and {bare_core_ms:.1f} in the "
         f"bare pass. The {over_http_core_ms - bare_core_ms:.1f} core-ms between them are HTTP, decoding, what goes "
         f"between processes, cores that wait, and the generator, which took {client_core_ms:.2f}.\n"
         "What limits the scorer's instructions: "
         f"{hardware.limits_of_the_cpu(limits) or 'nothing that its environment says'}.\n"
-        f"Bottleneck: {bottleneck(over_http.pictures_per_s / bare_per_s, over_http.saturated.load.busy_cores, cores)}"
+        f"Bottleneck: {bottleneck(efficiency, over_http.saturated.load.busy_cores, cores)}"
     )
     return Section("Efficiency", note, Table(columns, rows))
 
 
 def bottleneck(efficiency: float, busy_cores: float, cores: int) -> str:
-    """What a saturated service had no more of, and what would gain something.
+    """What a saturated service had no more of.
 
     Args:
         efficiency: the share of its device that the model got.
@@ -171,7 +172,7 @@ def bottleneck(efficiency: float, busy_cores: float, cores: int) -> str:
     """
     busy = f"{busy_cores:.2f} of {cores} were busy"
     if busy_cores >= FULL_SHARE * cores:
-        return f"the cores of this machine: {busy}. More of them gain something, for the model if it has no GPU."
+        return f"the cores of this machine: {busy}."
     if efficiency >= FULL_SHARE:
         return f"the model's device, which did {efficiency:.0%} of what it can. Of the cores {busy}."
     return (

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+
+from benchmarks.own_process import measured_apart
 
 SIDES = (1024, 2048, 4096, 8192, 16384)
 """Of square matrices. A larger product has less to load for what it computes; beyond some size nothing is gained."""
@@ -50,8 +50,7 @@ def measure(
     Raises:
         ModelError: the device is not there.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_measure, device, precision, parameters, threads, duration_s, sides).result()
+    return measured_apart(_measure, device, precision, parameters, threads, duration_s, sides)
 
 
 def best_rate(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
+
+from benchmarks.own_process import measured_apart
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +30,7 @@ def measure(source: str) -> ImageTower:
     Raises:
         ModelError: the model cannot be had.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_measure, source).result()
+    return measured_apart(_measure, source)
 
 
 def tower_of(network: torch.nn.Module, size_px: int) -> ImageTower:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +25,7 @@ from benchmarks.bodies import (
     photo_like_png,
     video_mp4,
 )
+from benchmarks.own_process import measured_apart
 from benchmarks.statistics import Latencies
 from serve_app.domain import Deadline
 from serve_app.media import MediaLimits, preprocess, require_decoders
@@ -75,8 +74,7 @@ def bench(
     with console.status("measuring") as status:
         for name, make in BODIES.items():
             status.update(name)
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                of = process.submit(_measure, name, make(seed), view_size, duration_s).result()
+            of = measured_apart(_measure, name, make(seed), view_size, duration_s)
             numbers = (f"{of.body_bytes / 1e3:.0f}", str(of.views), f"{of.p50_ms:.1f}")
             table.add_row(of.name, *numbers, f"{1e3 / of.p50_ms:.1f}", f"{of.peak_memory_bytes / 1e6:.0f}")
     console.print(table)

@@ -31,7 +31,6 @@ LARGE_FLOP_PER_VIEW = 1e11
 """Of a model whose utilisation is checked: ViT-L-14 has 1.6e11, ViT-B-32 a twentieth of it."""
 
 _MODELS = ["random:ViT-B-32", "random:ViT-L-14"]
-_MAX_BATCH_VIEWS = 128
 _TURNS = 2
 
 console = Console(highlight=False)
@@ -60,7 +59,7 @@ def bench(
             options = EngineOptions(source, device, precision, threads)
             for _ in range(_TURNS):
                 products.append(matrix_rate.measure(device, precision, tower.parameters, threads))
-                rates.append(bare_pass.measure(options, {}, duration_s, _MAX_BATCH_VIEWS))
+                rates.append(bare_pass.measure(options, {}, duration_s))
         matrix = max(products, key=lambda each: each.flop_per_s)
         views_per_s = best_of_each(*rates)
         sections.append(_section(source, tower, matrix, views_per_s))

@@ -89,11 +89,10 @@ def _configuration(
     text = config.read_text("utf-8") if config else resources.files("deployments").joinpath("local.yaml").read_text()
     settings: dict[str, Any] = yaml.safe_load(text)
     args = settings["applications"][0]["args"]
-    if model and config:
-        args["model"] = {**args.get("model", {}), "source": model}
-    elif model:
+    if model:
         # Settings of the demo model's own make no sense for another one.
-        args["model"] = {"source": model}
+        kept = args.get("model", {}) if config else {}
+        args["model"] = {**kept, "source": model}
     if policy:
         args["policy"] = policy
     settings["http_options"] |= {key: value for key, value in (("host", host), ("port", port)) if value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from benchmarks.bare_pass import MAX_BATCH_VIEWS, agreement, best_of, sustained_rates
@@ -24,6 +25,10 @@ def test_the_best_batch_of_either_measurement_counts() -> None:
     assert best_of({1: 10.0}, {1: 12.0, 2: 11.0}) == (1, 12.0)
 
 
+STAGED_PER_SIZE = 3 + 1
+"""Three passes, and the batch that was staged during the last one."""
+
+
 class EngineWithTwoPlaces(FakeEngine):
     """Has room for two staged batches, as one with a device of its own."""
 
@@ -31,11 +36,14 @@ class EngineWithTwoPlaces(FakeEngine):
 
     def __init__(self) -> None:
         super().__init__(["a label"])
-        self.staged = self.encoded = self.most_ahead = 0
+        self.staged = self.encoded = 0
+        self._changed = threading.Condition()
 
     def stage(self, views: Any) -> Any:
         assert self.staged - self.encoded < 2, "one batch is computed and one is staged: there is no room for a third"
-        self.staged += 1
+        with self._changed:
+            self.staged += 1
+            self._changed.notify()
         return self.staged, super().stage(views)
 
     def encode(self, staged: Any) -> Any:
@@ -43,7 +51,9 @@ class EngineWithTwoPlaces(FakeEngine):
             return super().encode(staged)
         turn, views = staged
         assert turn == self.encoded + 1, "in the order in which they were staged"
-        self.most_ahead = max(self.most_ahead, self.staged - turn)
+        if turn % STAGED_PER_SIZE:  # not the last of its size
+            with self._changed:
+                assert self._changed.wait_for(lambda: self.staged > turn, timeout=10), "staged beside this pass"
         cosines = super().encode(views)
         self.encoded += 1
         return cosines
@@ -53,4 +63,9 @@ def test_an_engine_that_stages_ahead_does_so_in_the_bare_pass() -> None:
     engine = EngineWithTwoPlaces()
     rates = sustained_rates(engine, duration_s=0.0, max_batch_views=4)
     assert list(rates) == [1, 2, 4]
-    assert engine.staged == engine.encoded == 3 * (3 + 1), "three passes a size, and the batch that was staged last"
+    assert engine.staged == engine.encoded == 3 * STAGED_PER_SIZE
+
+
+def test_a_device_of_its_own_is_measured_with_larger_batches() -> None:
+    assert max(sustained_rates(EngineWithTwoPlaces(), duration_s=0.0)) == 128
+    assert max(sustained_rates(FakeEngine(["a label"]), duration_s=0.0)) == MAX_BATCH_VIEWS

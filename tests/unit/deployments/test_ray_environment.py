@@ -1,5 +1,6 @@
 """The environment of Ray's processes: what a cluster gets is what `make run` sets."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from deployments.ray_environment import (
     BUFFER_BYTES,
     FAST_SETTINGS,
+    LOCAL_SETTINGS,
     REPLICATED_INGRESS_SETTINGS,
     own_port_settings,
     replicated_ingress_settings,
@@ -40,6 +42,16 @@ def test_haproxy_waits_for_the_body_that_it_may_have_to_send_again():
     assert second.split() == ["option", "http-buffer-request"]
     assert third.split()[:2] == ["timeout", "http-request"]
     assert FAST_SETTINGS["RAY_SERVE_HAPROXY_TUNE_BUFSIZE"] == str(BUFFER_BYTES)
+
+
+def test_serve_reads_each_of_its_variables():
+    # A variable that a new version no longer reads would be set for nothing, and nobody would notice.
+    (serve,) = importlib.util.find_spec("ray").submodule_search_locations
+    constants = (Path(serve) / "serve" / "_private" / "constants.py").read_text("utf-8")
+    names = {*FAST_SETTINGS, *REPLICATED_INGRESS_SETTINGS, *LOCAL_SETTINGS, *own_port_settings()}
+    of_serve = {name for name in names if name.startswith("RAY_SERVE_")}
+    assert of_serve
+    assert {name for name in of_serve if f'"{name}"' not in constants} == set()
 
 
 def test_two_services_share_no_port():
