@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import ray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_process import set_up_replica
-from serve_app.domain import Deadline, Lane, Views
+from serve_app.domain import Deadline, Lane, OnTruncated, Views
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
 
@@ -15,11 +17,13 @@ from serve_app.media.workers import DecodeWorkers
 class Preprocessor:
     """Decodes pictures. Ready when constructed: its workers are warm."""
 
-    def __init__(self, limits: MediaLimits, workers: int | None = None) -> None:
+    def __init__(
+        self, limits: MediaLimits, on_truncated: Mapping[Lane, OnTruncated], workers: int | None = None
+    ) -> None:
         """``workers``: pictures decoded at once; by default one for each core that Ray gives this replica."""
         set_up_replica()
         require_decoders()
-        self._workers = DecodeWorkers(limits, workers or _assigned_cores())
+        self._workers = DecodeWorkers(limits, workers or _assigned_cores(), on_truncated=on_truncated)
         self._offered = OfferedWork()
 
     async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, demand: float, remaining_s: float) -> Views:

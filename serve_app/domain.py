@@ -12,6 +12,7 @@ Errors
     |-- UnscannedError                 we could not look; ``.reason`` says why. Never a verdict.
     |   |-- UnscannableError           these bytes can never be scanned: refused, whatever `on_unscanned` says
     |   |   |-- UndecodableError
+    |   |   |-- TruncatedError
     |   |   |-- UnsupportedError
     |   |   `-- TooLargeError
     |   `-- NotScannedError            not now; `on_unscanned` decides, and the same bytes may be sent again
@@ -66,9 +67,10 @@ class Verdict(enum.StrEnum):
 
 
 class UnscannedReason(enum.StrEnum):
-    """Why we could not look. The first three hold for these bytes for ever, the others only for now."""
+    """Why we could not look. The first four hold for these bytes for ever, the others only for now."""
 
     UNDECODABLE = "undecodable"
+    TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
     TOO_LARGE = "too_large"
     DEADLINE = "deadline"
@@ -98,6 +100,16 @@ class OnUnscanned(enum.StrEnum):
     ACCEPT = "accept"
 
 
+class OnTruncated(enum.StrEnum):
+    """What to do with a picture whose end is missing (setting ``truncated``, for each lane).
+
+    pict-rs now and then sends the first part of a file and stores all of it, so an accepted part proves nothing.
+    """
+
+    REFUSE = "refuse"
+    SCAN = "scan"
+
+
 class PictwardenError(Exception):
     """Base of every error that this project raises on purpose."""
 
@@ -116,6 +128,12 @@ class UndecodableError(UnscannableError):
     """The bytes say that they are a picture, and cannot be read as one from end to end."""
 
     reason = UnscannedReason.UNDECODABLE
+
+
+class TruncatedError(UnscannableError):
+    """The end of the file is missing. These bytes are refused for ever; the whole file is another body."""
+
+    reason = UnscannedReason.TRUNCATED
 
 
 class UnsupportedError(UnscannableError):
@@ -235,6 +253,7 @@ class Views:
     """What the model is shown of one picture.
 
     ``pixels`` is uint8, ``(views, size_px, size_px, 3)``, RGB, upright; ``places`` has one entry per view.
+    ``is_truncated`` if the end of the file is missing, so that these are views of its first part.
     """
 
     pixels: NDArray[np.uint8]
@@ -242,6 +261,7 @@ class Views:
     media_type: str
     frames_seen: int
     frames_total: int
+    is_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +315,10 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """That a picture was looked at: how much of it, what the policy says, and which view decided."""
+    """That a picture was looked at: how much of it, what the policy says, and which view decided.
+
+    ``is_truncated`` if the end of the file was missing, and only its first part was scanned.
+    """
 
     judgement: Judgement
     place: ViewPlace
@@ -303,6 +326,7 @@ class Examination:
     views_seen: int
     frames_seen: int
     frames_total: int
+    is_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +347,12 @@ class Decision:
     policy: str
     policy_digest: str
     elapsed_ms: float
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the image server stored what was not scanned to its end, so that somebody has to scan it later."""
+        is_whole = isinstance(self.outcome, Examination) and not self.outcome.is_truncated
+        return self.kept and not is_whole
 
 
 class Preprocessor(Protocol):

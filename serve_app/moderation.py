@@ -138,7 +138,10 @@ class Moderator:
         if self._identity is None:
             return None
         earlier = await self._ledger.find(sha256, self._identity.digest, self.policy.digest)
-        return (earlier.outcome, earlier.model) if earlier and isinstance(earlier.outcome, Examination) else None
+        if earlier is None or not isinstance(earlier.outcome, Examination) or earlier.outcome.is_truncated:
+            # A part of a file that was scanned in one lane may be refused in the other.
+            return None
+        return earlier.outcome, earlier.model
 
     async def _examine_in(self, lane: Lane, body: bytes, deadline: Deadline) -> tuple[Examination, ModelIdentity]:
         if lane is Lane.LIVE:
@@ -167,6 +170,7 @@ class Moderator:
             views_seen=len(views.places),
             frames_seen=views.frames_seen,
             frames_total=views.frames_total,
+            is_truncated=views.is_truncated,
         )
         return seen, scores.model
 
@@ -194,7 +198,7 @@ def _log(decision: Decision) -> None:
     """One line a decision, without a trace of the picture; a demo model says so each time."""
     seen = decision.outcome if isinstance(decision.outcome, Examination) else None
     logger.info(
-        "request %s: %s rule=%s margin=%s kept=%s bytes=%d type=%s views=%d ms=%.1f model=%s policy=%s%s",
+        "request %s: %s rule=%s margin=%s kept=%s bytes=%d type=%s views=%d ms=%.1f model=%s policy=%s%s%s",
         decision.request_id,
         seen.judgement.verdict if seen else f"unscanned ({decision.outcome})",
         seen.judgement.rule if seen else None,
@@ -206,5 +210,6 @@ def _log(decision: Decision) -> None:
         decision.elapsed_ms,
         decision.model,
         decision.policy,
+        " pending" if decision.is_pending else "",
         f" NOTICE: {decision.model.notice}" if decision.model.notice else "",
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
-from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
 
 # pict-rs' wall is 10 s. An answer may come half a second after the deadline, and the network takes its part.
 MAX_DEADLINE_S = 9.0
@@ -57,6 +57,17 @@ class LimitSettings(_Section):
     decode_workers: Annotated[int, Field(ge=1)] | None = None
 
 
+class TruncatedSettings(_Section):
+    """What to do with a picture whose end is missing, for each lane."""
+
+    live: OnTruncated = OnTruncated.REFUSE
+    background: OnTruncated = OnTruncated.SCAN
+
+    def by_lane(self) -> dict[Lane, OnTruncated]:
+        """The same, to be asked by lane."""
+        return {lane: getattr(self, lane.value) for lane in Lane}
+
+
 class AuthenticationSettings(_Section):
     """Who may ask."""
 
@@ -77,6 +88,7 @@ class Settings(_Section):
     policy: str = "shipped:demo-red-triangle"
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
+    truncated: TruncatedSettings = TruncatedSettings()
     retry_after_s: Annotated[int, Field(ge=1)] = 30
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
     limits: LimitSettings = LimitSettings()

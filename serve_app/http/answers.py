@@ -24,6 +24,7 @@ from serve_app.domain import (
 
 STATUS_BY_REASON: Mapping[UnscannedReason, int] = {
     UnscannedReason.UNDECODABLE: 422,
+    UnscannedReason.TRUNCATED: 422,
     UnscannedReason.UNSUPPORTED: 415,
     UnscannedReason.TOO_LARGE: 413,
     UnscannedReason.DEADLINE: 503,
@@ -69,6 +70,9 @@ class Answer(BaseModel):
     views_seen: int | None = None
     frames_seen: int | None = None
     frames_total: int | None = None
+    truncated: bool | None = Field(
+        default=None, description="true when the end of the file was missing and only its first part was scanned"
+    )
     notice: str | None = Field(default=None, description="set while a demo model answers, which protects nobody")
 
 
@@ -98,6 +102,7 @@ def answer_for_decision(decision: Decision, elapsed_ms: float) -> tuple[int, Ans
                     "views_seen": seen.views_seen,
                     "frames_seen": seen.frames_seen,
                     "frames_total": seen.frames_total,
+                    "truncated": seen.is_truncated or None,
                 }
             )
         case UnscannedReason() as reason:

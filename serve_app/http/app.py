@@ -43,7 +43,7 @@ _STATUS_TEXTS = {
     406: "rejected by the policy",
     413: "more bytes, pixels or frames than the limits allow",
     415: "of no type that is read",
-    422: "cannot be decoded from end to end",
+    422: "cannot be decoded from end to end: `undecodable` or `truncated`",
     503: "not looked at: `deadline`, `overloaded` or `unavailable`; may be sent again",
 }
 

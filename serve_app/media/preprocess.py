@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
-from serve_app.domain import Deadline, ViewPlace, Views
+from serve_app.domain import Deadline, OnTruncated, ViewPlace, Views
 from serve_app.media.decode import ShrunkPictures, decoding
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.limits import MediaLimits
@@ -25,7 +25,13 @@ from serve_app.media.views import (
 )
 
 
-def preprocess(body: bytes, view_size_px: int, limits: MediaLimits, deadline: Deadline) -> Views:
+def preprocess(
+    body: bytes,
+    view_size_px: int,
+    limits: MediaLimits,
+    deadline: Deadline,
+    on_truncated: OnTruncated = OnTruncated.REFUSE,
+) -> Views:
     """Sniff, decode under ``limits``, sample frames, cut views of ``view_size_px``.
 
     Raises:

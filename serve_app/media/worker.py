@@ -26,8 +26,10 @@ import numpy as np
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
+    OnTruncated,
     OverloadedError,
     TooLargeError,
+    TruncatedError,
     UnavailableError,
     UndecodableError,
     UnscannedError,
@@ -37,13 +39,13 @@ from serve_app.domain import (
 )
 from serve_app.media.limits import MediaLimits
 
-Decode = Callable[[bytes, int, MediaLimits, Deadline], Views]
+Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated], Views]
 """As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""
 
 SETUP = struct.Struct("!I")
 """Bytes of the pickled ``(Decode, MediaLimits)`` that follow: the first thing a worker is sent."""
-REQUEST = struct.Struct("!QId")
-"""Bytes of the body that follows, size of a view in pixels, seconds that are left."""
+REQUEST = struct.Struct("!QId?")
+"""Bytes of the body that follows, size of a view in pixels, seconds that are left, whether to scan a cut file."""
 REPLY = struct.Struct("!IQ")
 """Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
 READY = b"."
@@ -52,6 +54,7 @@ _ERRORS: dict[str, type[UnscannedError]] = {
     error.__name__: error
     for error in (
         UndecodableError,
+        TruncatedError,
         UnsupportedError,
         TooLargeError,
         DeadlineExceededError,
@@ -71,9 +74,10 @@ def main(channel_fd: int) -> None:
         channel.sendall(READY)
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                body_bytes, view_size_px, remaining_s = REQUEST.unpack(_receive(channel, REQUEST.size))
+                body_bytes, view_size_px, remaining_s, scans_cut = REQUEST.unpack(_receive(channel, REQUEST.size))
                 body = _receive(channel, body_bytes)
-                _send(channel, _answer(decode, body, view_size_px, limits, remaining_s))
+                on_truncated = OnTruncated.SCAN if scans_cut else OnTruncated.REFUSE
+                _send(channel, _answer(decode, body, view_size_px, limits, remaining_s, on_truncated))
 
 
 def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
@@ -83,6 +87,7 @@ def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
         "media_type": views.media_type,
         "frames_seen": views.frames_seen,
         "frames_total": views.frames_total,
+        "is_truncated": views.is_truncated,
     }
     return _pack(head, np.ascontiguousarray(views.pixels).data.cast("B"))
 
@@ -116,6 +121,7 @@ def unpack_views(head: memoryview, pixels: memoryview, view_size_px: int) -> Vie
         media_type=str(told["media_type"]),
         frames_seen=int(told["frames_seen"]),
         frames_total=int(told["frames_total"]),
+        is_truncated=bool(told["is_truncated"]),
     )
 
 
@@ -125,11 +131,16 @@ def _pack(head: dict[str, object], pixels: memoryview) -> tuple[bytes, bytes, me
 
 
 def _answer(
-    decode: Decode, body: bytes, view_size_px: int, limits: MediaLimits, remaining_s: float
+    decode: Decode,
+    body: bytes,
+    view_size_px: int,
+    limits: MediaLimits,
+    remaining_s: float,
+    on_truncated: OnTruncated,
 ) -> tuple[bytes, bytes, memoryview]:
     try:
         with _bounded_memory(limits.max_decode_memory_bytes):
-            return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s)))
+            return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s), on_truncated))
     except Exception as error:
         if _ran_out_of_memory(error):
             # Too large and not undecodable: the operator can raise this limit, and the same bytes will be read.

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serve_app.domain import UnavailableError, UnscannedError, Views
+from serve_app.domain import OnTruncated, UnavailableError, UnscannedError, Views
 from serve_app.media.worker import READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class WorkerProcess:
         self._channel.setblocking(False)
 
     async def ask(
-        self, body: bytes, view_size_px: int, remaining_s: float, max_pixels_bytes: int
+        self, body: bytes, view_size_px: int, remaining_s: float, on_truncated: OnTruncated, max_pixels_bytes: int
     ) -> Views | UnscannedError:
         """The views, or the error of the domain that came instead.
 
@@ -99,7 +99,7 @@ class WorkerProcess:
             WorkerLostError: it died, or its answer is none.
         """
         try:
-            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s), body)
+            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s, on_truncated is OnTruncated.SCAN), body)
             head, pixels = await self._receive(max_pixels_bytes)
             told = unpack_error(head)
             if told is None:

@@ -9,13 +9,14 @@ import asyncio
 import logging
 import pickle
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Self, TypeVar
 
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     Lane,
+    OnTruncated,
     UnavailableError,
     UndecodableError,
     UnscannedError,
@@ -39,12 +40,21 @@ _NEWEST_WEIGHT = 0.05
 # it at once would turn a moment of overload into a storm of starting workers.
 _UNWANTED_S = 0.25
 
+_REFUSE_TRUNCATED = dict.fromkeys(Lane, OnTruncated.REFUSE)
+
 
 class DecodeWorkers:
     """:class:`serve_app.domain.Preprocessor` over worker processes, warm when constructed; close it after use."""
 
-    def __init__(self, limits: MediaLimits, count: int, decode: Decode = preprocess) -> None:
+    def __init__(
+        self,
+        limits: MediaLimits,
+        count: int,
+        decode: Decode = preprocess,
+        on_truncated: Mapping[Lane, OnTruncated] = _REFUSE_TRUNCATED,
+    ) -> None:
         """``count``: pictures decoded at once; as many as there are cores for it."""
+        self._on_truncated = on_truncated
         self._limits = limits
         self._setup = pickle.dumps((decode, limits))
         self._hostile = HostileBytes()
@@ -118,7 +128,7 @@ class DecodeWorkers:
             if body in self._hostile:
                 break
             worker = await self._take_idle(deadline, lane)
-            decode = self._run(self._decode_on(worker, body, view_size_px, deadline))
+            decode = self._run(self._decode_on(worker, body, view_size_px, deadline, self._on_truncated[lane]))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
                     return await asyncio.shield(decode)
@@ -145,7 +155,9 @@ class DecodeWorkers:
             self._waiting -= 1
         raise UnavailableError("decoding has ended")
 
-    async def _decode_on(self, worker: WorkerProcess, body: bytes, view_size_px: int, deadline: Deadline) -> Views:
+    async def _decode_on(
+        self, worker: WorkerProcess, body: bytes, view_size_px: int, deadline: Deadline, on_truncated: OnTruncated
+    ) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
         remaining_s = deadline.remaining_s()
         is_ours_to_blame = remaining_s < self._limits.max_decode_s
@@ -154,7 +166,9 @@ class DecodeWorkers:
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(limit_s):
-                answer = await worker.ask(body, view_size_px, remaining_s, self._limits.max_decode_memory_bytes)
+                answer = await worker.ask(
+                    body, view_size_px, remaining_s, on_truncated, self._limits.max_decode_memory_bytes
+                )
             comes_back = True
         except TimeoutError as error:
             if is_ours_to_blame:

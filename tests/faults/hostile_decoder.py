@@ -12,7 +12,7 @@ from serve_app.media.decode import decoding
 SECRET_TEXT = "what stands in the picture"
 
 
-def decode(body, view_size_px, limits, deadline):
+def decode(body, view_size_px, limits, deadline, on_truncated):
     action, _, argument = body.decode().partition(" ")
     return _ACTIONS[action](argument, view_size_px, limits)
 

@@ -28,6 +28,7 @@ from serve_app.domain import (
     OverloadedError,
     PolicyError,
     TooLargeError,
+    TruncatedError,
     UnavailableError,
     UndecodableError,
     UnscannedError,
@@ -242,6 +243,7 @@ POLICY = parse_policy(
 )
 ERROR_OF = {
     UnscannedReason.UNDECODABLE: UndecodableError,
+    UnscannedReason.TRUNCATED: TruncatedError,
     UnscannedReason.UNSUPPORTED: UnsupportedError,
     UnscannedReason.TOO_LARGE: TooLargeError,
     UnscannedReason.DEADLINE: DeadlineExceededError,

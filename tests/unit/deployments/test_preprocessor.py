@@ -7,15 +7,24 @@ import pytest
 from PIL import Image
 
 from deployments.preprocessor import Preprocessor
-from serve_app.domain import Deadline, DeadlineExceededError, Lane, TooLargeError, UnavailableError, UnsupportedError
+from serve_app.domain import (
+    Deadline,
+    DeadlineExceededError,
+    Lane,
+    OnTruncated,
+    TooLargeError,
+    UnavailableError,
+    UnsupportedError,
+)
 from serve_app.media import MediaLimits, preprocess
 
+ON_TRUNCATED = dict.fromkeys(Lane, OnTruncated.REFUSE)
 LIMITS = MediaLimits(max_pixels=10_000)
 
 
 @pytest.fixture(scope="module")
 def preprocessor():
-    preprocessor = Preprocessor(LIMITS, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, workers=1)
     yield preprocessor
     preprocessor.close()
 
@@ -53,7 +62,7 @@ async def test_what_cannot_be_read_is_told_in_the_words_of_the_domain(preprocess
 
 
 async def test_it_tells_the_autoscaler_of_its_work():
-    preprocessor = Preprocessor(LIMITS, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, workers=1)
     assert await preprocessor.record_autoscaling_stats() == {
         "predicted_wait_s": 0.0,
         "offered_work": 0.0,
@@ -69,7 +78,7 @@ async def test_it_tells_the_autoscaler_of_its_work():
 
 
 def test_without_its_workers_it_is_not_healthy():
-    preprocessor = Preprocessor(LIMITS, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, workers=1)
     preprocessor.close()
     with pytest.raises(UnavailableError):
         preprocessor.check_health()
