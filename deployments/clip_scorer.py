@@ -95,7 +95,7 @@ class ClipScorer:
         Args:
             pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
             lane: who waits for it.
-            demand: see :attr:`serve_app.admission.AdmissionControl.demand`.
+            demand: see :attr:`serve_app.moderation.admission.AdmissionControl.demand`.
             coming: live pictures that the caller is having preprocessed.
             remaining_s: what is left of the request's deadline.
         """

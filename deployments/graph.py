@@ -16,7 +16,7 @@ from serve_app.media import MediaLimits
 from serve_app.settings import Settings
 
 # What waits for one of these in Serve is on no clock of ours, so that it must not come to that: the application counts
-# what is inside and refuses by itself (serve_app/admission.py), with its own answer and long before this many.
+# what is inside and refuses by itself (serve_app/moderation/admission.py), with its own answer and long before this many.
 _INGRESS_ONGOING = 1024
 _INGRESS_QUEUED = 128
 

@@ -15,7 +15,6 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
-from serve_app.admission import AdmissionControl
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
@@ -27,6 +26,7 @@ from serve_app.domain import (
     UnavailableError,
     Views,
 )
+from serve_app.moderation import AdmissionControl
 
 logger = logging.getLogger(__name__)
 

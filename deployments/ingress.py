@@ -9,11 +9,10 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.replica_process import set_up_replica
-from serve_app.admission import AdmissionControl
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
-from serve_app.moderation import Moderator
+from serve_app.moderation import AdmissionControl, Moderator
 from serve_app.policy import Policy
 from serve_app.settings import Settings
 

@@ -29,7 +29,7 @@ class Preprocessor:
     async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, demand: float, remaining_s: float) -> Views:
         """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline.
 
-        ``demand`` is that of :class:`serve_app.admission.AdmissionControl`.
+        ``demand`` is that of :class:`serve_app.moderation.admission.AdmissionControl`.
         """
         if lane is Lane.LIVE:
             self._offered.add(demand * self._workers.picture_s)

@@ -8,7 +8,6 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RaySystemError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from serve_app.admission import AdmissionControl
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
@@ -18,6 +17,7 @@ from serve_app.domain import (
     UndecodableError,
     Views,
 )
+from serve_app.moderation import AdmissionControl
 
 ADMISSION = AdmissionControl(8.0, 10**9)
 VIEWS = Views(np.zeros((1, 8, 8, 3), np.uint8), (), "image/png", 1, 1)

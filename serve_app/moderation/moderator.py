@@ -13,8 +13,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from serve_app.admission import AdmissionControl
-from serve_app.background import BackgroundGate
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
@@ -30,6 +28,8 @@ from serve_app.domain import (
     UnscannableError,
     UnscannedError,
 )
+from serve_app.moderation.admission import AdmissionControl
+from serve_app.moderation.background import BackgroundGate
 from serve_app.policy import Policy, evaluate
 
 logger = logging.getLogger(__name__)

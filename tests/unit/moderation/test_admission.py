@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.admission import AdmissionControl
 from serve_app.domain import OverloadedError
+from serve_app.moderation import AdmissionControl
 
 DEADLINE_S = 8.0
 MAX_BYTES = 10**9
