@@ -15,8 +15,8 @@ from serve_app.clip.agreement import PolicyReference
 from serve_app.media import MediaLimits
 from serve_app.settings import Settings
 
-# What waits for one of these in Serve is on no clock of ours, so that it must not come to that: the application counts
-# what is inside and refuses by itself (serve_app/moderation/admission.py), with its own answer and long before this many.
+# A request that waits for one of these in Serve is on no clock of ours, so that it must not come to that: the
+# application counts the pictures inside and refuses long before this many (serve_app/moderation/admission.py).
 _INGRESS_ONGOING = 1024
 _INGRESS_QUEUED = 128
 

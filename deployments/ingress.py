@@ -26,7 +26,7 @@ class Ingress:
         set_up_replica()
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
-        admission = AdmissionControl(settings.deadline_s, settings.limits.max_inside_bytes)
+        admission = AdmissionControl(settings.deadline_s)
         preprocessing = PreprocessorHandle(preprocessor, admission)
         self._moderator = Moderator(
             policy,

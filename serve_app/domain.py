@@ -35,6 +35,7 @@ Each takes one argument, its message, so that each survives pickling between two
 from __future__ import annotations
 
 import enum
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -235,6 +236,19 @@ class Deadline:
         if remaining_s <= 0:
             raise DeadlineExceededError(f"no time was left for {stage}")
         return remaining_s
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The bytes of one picture, read in full, and their sha256 (hex)."""
+
+    content: bytes = field(repr=False)
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Body:
+        """For bytes that nobody has hashed while they arrived: 40 MB take 25 to 140 ms."""
+        return cls(content, hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class Settings(_Section):
     truncated: TruncatedSettings = TruncatedSettings()
     retry_after_s: Annotated[int, Field(ge=1)] = 30
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
+    docs: bool = False
     limits: LimitSettings = LimitSettings()
     authentication: AuthenticationSettings = AuthenticationSettings()
     ledger: LedgerSettings = LedgerSettings()

@@ -46,6 +46,11 @@ class Authenticator:
                 f"no secret: set {settings.secrets_env} in the environment of the Ray processes, for instance to what "
                 '`python -c "import secrets; print(secrets.token_urlsafe(32))"` prints'
             )
+        if not all(secret.isascii() and secret.isprintable() for secret in secrets):
+            raise SettingsError(
+                f"a secret in {settings.secrets_env} has other characters than printable ASCII ones, which a URL or a "
+                "header cannot carry as they are: draw one of letters and digits"
+            )
         if any(len(secret) < MIN_SECRET_CHARACTERS for secret in secrets):
             raise SettingsError(f"a secret in {settings.secrets_env} is under {MIN_SECRET_CHARACTERS} characters")
         return cls(secrets, settings.trust_private_addresses)

@@ -1,85 +1,117 @@
-"""The body of a request, under a limit and a deadline, never on disk."""
+"""The body of a request: read under a limit, a deadline and a reservation of memory, hashed as it arrives."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import hashlib
+from collections.abc import AsyncIterator
 
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from serve_app.domain import (
+    Body,
     Deadline,
     DeadlineExceededError,
     EmptyBodyError,
     MalformedRequestError,
+    OverloadedError,
     TooLargeError,
 )
+from serve_app.http.multipart import FilePartReader
+from serve_app.moderation import Reservation
 
 # Boundaries and part headers around the one file of a multipart body.
 _MULTIPART_OVERHEAD_BYTES = 16_384
 
 
-async def read_body(request: Request, max_body_bytes: int, deadline: Deadline) -> bytes:
+def declared_bytes(headers: Headers, max_body_bytes: int) -> int | None:
+    """What the sender says the request's length is; pict-rs sends chunks and does not say it.
+
+    Raises:
+        TooLargeError: more than a body of ``max_body_bytes`` can have.
+    """
+    declared = headers.get("content-length", "")
+    if not (declared.isascii() and declared.isdecimal()):
+        return None
+    limit_bytes = _limit_bytes(headers, max_body_bytes)
+    if int(declared) > limit_bytes:
+        raise TooLargeError(f"the body is {declared} bytes; the limit is {limit_bytes}")
+    return int(declared)
+
+
+async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, reservation: Reservation) -> Body:
     """The picture's bytes: the raw body, or the ``file`` part of a multipart one.
 
     Raises:
         EmptyBodyError: there are none.
         MalformedRequestError: multipart, and not readable or without a ``file`` part; or the sender left half-way.
         TooLargeError: more than ``max_body_bytes``; noticed while reading, at the first byte too many.
+        OverloadedError: the memory for bodies is needed for older ones.
         DeadlineExceededError: the sender is slower than the time we have.
     """
-    is_multipart = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-    limit_bytes = max_body_bytes + (_MULTIPART_OVERHEAD_BYTES if is_multipart else 0)
+    content = _Content(max_body_bytes)
+    limit_bytes = _limit_bytes(request.headers, max_body_bytes)
     try:
-        async with asyncio.timeout(deadline.require("reading the body")):
-            body = await _read_raw(request, limit_bytes)
-            if is_multipart:
-                body = await _file_part(request.headers, body)
+        async with asyncio.timeout(deadline.require("reading the body")) as limit:
+            loop = asyncio.get_running_loop()
+            reservation.on_refused = lambda: limit.reschedule(loop.time())
+            chunks = _chunks(request, limit_bytes, reservation)
+            if _is_multipart(request.headers):
+                part = FilePartReader(request.headers["content-type"], content.append)
+                async for chunk in chunks:
+                    part.write(chunk)
+                part.finish()
+            else:
+                async for chunk in chunks:
+                    content.append(chunk)
     except TimeoutError as error:
+        if reservation.is_refused:
+            raise OverloadedError("the memory for pictures is needed for those that came before") from error
         raise DeadlineExceededError("the body did not arrive in time") from error
     except ClientDisconnect as error:
         raise MalformedRequestError("the sender left before the end of the body") from error
-    if len(body) > max_body_bytes:
-        raise TooLargeError(f"the body has more than {max_body_bytes} bytes")
-    if not body:
-        raise EmptyBodyError("the request has no body; send the picture's bytes")
+    body = content.body()
+    reservation.finish(len(body.content))
     return body
 
 
-async def _read_raw(request: Request, limit_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit_bytes:
-        raise TooLargeError(f"the body has {declared} bytes, and {limit_bytes} are the limit")
-    chunks: list[bytes] = []
+class _Content:
+    """The picture's bytes so far, and their digest."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._chunks: list[bytes] = []
+        self._bytes = 0
+        self._sha256 = hashlib.sha256()
+
+    def append(self, chunk: bytes) -> None:
+        self._bytes += len(chunk)
+        if self._bytes > self._max_bytes:
+            raise TooLargeError(f"the body is more than {self._max_bytes} bytes, which is the limit")
+        self._sha256.update(chunk)
+        self._chunks.append(chunk)
+
+    def body(self) -> Body:
+        if not self._bytes:
+            raise EmptyBodyError("the request has no body; send the picture's bytes")
+        return Body(b"".join(self._chunks), self._sha256.hexdigest())
+
+
+async def _chunks(request: Request, limit_bytes: int, reservation: Reservation) -> AsyncIterator[bytes]:
+    """The request's bytes, each chunk's memory reserved before it is handed on."""
     read_bytes = 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
         if read_bytes > limit_bytes:
-            raise TooLargeError(f"the body has more than {limit_bytes} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+            raise TooLargeError(f"the body is more than {limit_bytes} bytes, which is the limit")
+        reservation.grow(read_bytes)
+        yield chunk
 
 
-class _InMemoryParser(MultiPartParser):
-    """Starlette's parser writes parts over 1 MiB to a temporary file; no picture may reach a disk."""
-
-    spool_max_size = 1 << 62
+def _is_multipart(headers: Headers) -> bool:
+    return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-async def _file_part(headers: Headers, body: bytes) -> bytes:
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield body
-
-    try:
-        form = await _InMemoryParser(headers, stream(), max_files=1, max_fields=8).parse()
-    except (MultiPartException, KeyError, ValueError) as error:  # a ValueError where a name is not of its charset
-        raise MalformedRequestError("the multipart body cannot be read") from error
-    try:
-        part = form.get("file")
-        if not isinstance(part, UploadFile):
-            raise MalformedRequestError("the multipart body has no part named 'file'")
-        return await part.read()
-    finally:
-        await form.close()
+def _limit_bytes(headers: Headers, max_body_bytes: int) -> int:
+    return max_body_bytes + (_MULTIPART_OVERHEAD_BYTES if _is_multipart(headers) else 0)

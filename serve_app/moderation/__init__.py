@@ -1,6 +1,7 @@
 """The one use case: a body of bytes to a decision, under a deadline, over the domain's ports."""
 
 from serve_app.moderation.admission import AdmissionControl
+from serve_app.moderation.body_memory import BodyMemory, Reservation
 from serve_app.moderation.moderator import Moderator
 
-__all__ = ["AdmissionControl", "Moderator"]
+__all__ = ["AdmissionControl", "BodyMemory", "Moderator", "Reservation"]

@@ -50,18 +50,21 @@ class _Window:
 
 
 class AdmissionControl:
-    """Counts what is inside and what comes out; for one event loop."""
+    """Counts what is inside and what comes out; for one event loop.
 
-    def __init__(self, deadline_s: float, max_inside_bytes: int, clock: Clock = time.monotonic) -> None:
-        """``deadline_s`` and ``max_inside_bytes``: as in the settings."""
-        self._max_inside_bytes = max_inside_bytes
+    A picture is inside from the first byte of its body to the end of its examination. Only callers that are authorised
+    count as demand: refusals that nobody asked the secret for count in the share of authorised callers.
+    """
+
+    def __init__(self, deadline_s: float, clock: Clock = time.monotonic) -> None:
+        """``deadline_s``: as in the settings."""
         self._longest_wait_s = deadline_s * _SHARE_OF_DEADLINE
         self._clock = clock
         self._inside = 0
-        self._inside_bytes = 0
         self._window_began_s = clock()
         self._least_inside = 0
         self._answers = self._let_in = self._refused = 0
+        self._refused_unasked = self._authorised = self._unauthorised = 0
         self._demand = 1.0
         self._windows: deque[_Window] = deque()
 
@@ -77,7 +80,7 @@ class AdmissionControl:
 
     @property
     def demand(self) -> float:
-        """How many pictures came for each that was let in, of late; 1 while none is refused.
+        """How many pictures recently came for each that was let in; 1 while none is refused.
 
         What is refused here is seen by no stage behind, and it is what more replicas would be for.
         """
@@ -88,42 +91,45 @@ class AdmissionControl:
         """For how long, after a refusal, others may be refused without asking."""
         return self._longest_wait_s * _FULL_FOR_SHARE
 
-    def require_room(self, refused_before: int = 0) -> None:
-        """For a picture whose bytes are not there yet.
+    def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
+        """For each request, before anything else is asked of it.
 
         Args:
-            refused_before: how many were refused without asking since the last call.
+            is_authorised: whether its secret is right.
+            refused_before: requests that the front end has refused since the last one, without looking at a secret.
+        """
+        self._authorised += is_authorised
+        self._unauthorised += not is_authorised
+        self._refused_unasked += refused_before
+
+    def require_room(self) -> None:
+        """For a picture whose bytes are not there yet.
 
         Raises:
             OverloadedError: at once; the wait would be too long.
         """
         self._close_window()
-        self._refused += refused_before
         if self._inside >= self.limit:
             self._refused += 1
             raise OverloadedError(f"{self._inside} pictures are waiting already")
 
     @contextlib.contextmanager
-    def admit(self, body_bytes: int) -> Iterator[None]:
-        """A picture of so many bytes is inside for as long as the block.
-
-        Raises:
-            OverloadedError: at once; the wait would be too long, or the bodies take too much memory.
-        """
-        self.require_room()
-        if self._inside and self._inside_bytes + body_bytes > self._max_inside_bytes:
-            self._refused += 1
-            raise OverloadedError(f"{self._inside_bytes} bytes of pictures are waiting already")
-        self._let_in += 1
+    def inside(self) -> Iterator[None]:
+        """A picture is inside for as long as the block, whether or not there is room."""
         self._inside += 1
-        self._inside_bytes += body_bytes
         try:
             yield
-            self._answers += 1
         finally:
             self._inside -= 1
-            self._inside_bytes -= body_bytes
             self._least_inside = min(self._least_inside, self._inside)
+
+    @contextlib.contextmanager
+    def examining(self) -> Iterator[None]:
+        """A picture is inside, and examined, for as long as the block."""
+        self._let_in += 1
+        with self.inside():
+            yield
+            self._answers += 1
 
     def _close_window(self) -> None:
         now_s = self._clock()
@@ -133,6 +139,9 @@ class AdmissionControl:
         self._windows.append(_Window(now_s, self._answers / elapsed_s, self._least_inside >= _FULL))
         while now_s - self._windows[0].ended_s > _REMEMBERED_S:
             self._windows.popleft()
-        self._demand = 1 + self._refused / self._let_in if self._let_in else 1.0
+        came = self._authorised + self._unauthorised
+        refused = self._refused + (self._refused_unasked * self._authorised / came if came else 0.0)
+        self._demand = 1 + refused / self._let_in if self._let_in else 1.0
         self._window_began_s, self._least_inside = now_s, self._inside
         self._answers = self._let_in = self._refused = 0
+        self._refused_unasked = self._authorised = self._unauthorised = 0

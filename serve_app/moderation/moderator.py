@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
+    Body,
     Deadline,
     DeadlineExceededError,
     Decision,
@@ -24,15 +24,22 @@ from serve_app.domain import (
     OnUnscanned,
     Preprocessor,
     Scorer,
+    TruncatedError,
     UnavailableError,
     UnscannableError,
     UnscannedError,
 )
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.recording import Recorder
+from serve_app.moderation.shared_call import AbandonedError, SharedCall
+from serve_app.moderation.twins import Twins
 from serve_app.policy import Policy, evaluate
 
-logger = logging.getLogger(__name__)
+logger = AnswerLogger(__name__)
+
+_Examined = tuple[Examination, ModelIdentity]
+"""An examination and the model that scored it, which need not be the one last heard of."""
 
 
 class Moderator:
@@ -52,13 +59,15 @@ class Moderator:
         self.policy = policy
         self._preprocessor = preprocessor
         self._scorer = scorer
-        self._ledger = ledger
+        self._recorder = Recorder(ledger)
         self._on_unscanned = on_unscanned
         self._admission = admission
         self._background = BackgroundGate(max_background_pictures)
+        self._twins: Twins[_Examined] = Twins(_holds_in_each_lane)
         self._wall_clock = wall_clock
         self._identity: ModelIdentity | None = None
         self._last_heard_of: ModelIdentity | None = None
+        self._identifying: SharedCall[ModelIdentity] | None = None
 
     @property
     def model(self) -> ModelIdentity:
@@ -68,14 +77,28 @@ class Moderator:
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """The identity of the model, when one is warm and the policy is meant for it.
 
+        Callers that ask at the same time share one question to the scorer.
+
         Raises:
             NotScannedError: no scorer has answered within the deadline.
             PolicyError: the model is not the one that the policy's thresholds belong to.
         """
         async with _until(deadline, "the scorer"):
-            identity = await self._scorer.identify(deadline)
-        self._hear_of(identity)
-        return identity
+            while True:
+                asked = self._identifying
+                is_own = asked is None or not asked.is_running
+                if asked is None or is_own:
+                    asked = self._identifying = SharedCall(self._scorer.identify(deadline))
+                try:
+                    identity = await asked.result()
+                except AbandonedError:
+                    continue
+                except DeadlineExceededError:
+                    if is_own:
+                        raise
+                    continue  # the deadline was the one of the caller that asked
+                self._hear_of(identity)
+                return identity
 
     def _hear_of(self, identity: ModelIdentity) -> None:
         self.policy.require_model(identity)
@@ -86,41 +109,46 @@ class Moderator:
         """How long refusing goes on, once :meth:`require_room` has refused."""
         return self._admission.full_for_s
 
-    def require_room(self, refused_before: int = 0) -> None:
+    def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
+        """See :meth:`serve_app.moderation.admission.AdmissionControl.count_arrival`."""
+        self._admission.count_arrival(is_authorised, refused_before)
+
+    def require_room(self) -> None:
         """Asked before a body is read: where there is no room for it, reading is the larger part of a refusal.
 
-        Where ``on_unscanned`` is ``accept`` this does nothing: the bytes are needed to remember what was let through.
-
-        Args:
-            refused_before: pictures that were refused for us since the last call, and never came here.
+        Where ``on_unscanned`` is ``accept`` this does nothing: the digest is needed to remember what was let through.
 
         Raises:
             OverloadedError: it would be refused.
         """
         if self._on_unscanned is OnUnscanned.REJECT:
-            self._admission.require_room(refused_before)
+            self._admission.require_room()
 
-    async def moderate(self, body: bytes, request_id: str, deadline: Deadline, lane: Lane = Lane.LIVE) -> Decision:
-        """Look at ``body`` and decide, within the deadline; the decision is recorded before this returns."""
+    def arriving(self) -> contextlib.AbstractContextManager[None]:
+        """A body is being read, and takes room, for as long as the block."""
+        return self._admission.inside()
+
+    async def moderate(self, body: Body, request_id: str, deadline: Deadline, lane: Lane = Lane.LIVE) -> Decision:
+        """Scan ``body`` and decide, within the deadline; the decision is recorded before this returns."""
         started_s = deadline.clock()
-        sha256 = hashlib.sha256(body).hexdigest()
         outcome: Examination | UnscannedError
-        # The model that looked, which need not be the one last heard of: other requests hear of models meanwhile.
         model: ModelIdentity | None = None
         try:
-            async with _until(deadline, "looking"):
-                outcome, model = await self._recall(sha256) or await self._examine_in(lane, body, deadline)
+            async with _until(deadline, "scanning"):
+                outcome, model = await self._recall(body.sha256) or await self._twins.examine(
+                    body.sha256, lane, deadline, lambda: self._examine_in(lane, body.content, deadline)
+                )
         except UnscannedError as error:
             outcome = error
         except Exception:
-            # A fault of ours is not the picture's: it was not looked at, and the log says why.
-            logger.exception("request %s: looking failed", request_id)
+            # A fault of ours is not the picture's: it was not scanned, and the log says why.
+            logger.exception("request %s: scanning failed", request_id)
             outcome = UnavailableError("an internal fault; the log has it under this request_id")
         decision = Decision(
             request_id=request_id,
             decided_at=self._wall_clock(),
-            sha256=sha256,
-            body_bytes=len(body),
+            sha256=body.sha256,
+            body_bytes=len(body.content),
             outcome=outcome.reason if isinstance(outcome, UnscannedError) else outcome,
             detail=str(outcome) if isinstance(outcome, UnscannedError) else outcome.judgement.message,
             kept=self._may_keep(outcome),
@@ -129,29 +157,30 @@ class Moderator:
             policy_digest=self.policy.digest,
             elapsed_ms=(deadline.clock() - started_s) * 1e3,
         )
-        await self._ledger.record(decision)
-        _log(decision)
+        await self._recorder.record(decision)
         return decision
 
-    async def _recall(self, sha256: str) -> tuple[Examination, ModelIdentity] | None:
+    async def _recall(self, sha256: str) -> _Examined | None:
         """What an earlier decision on the same bytes, by the same model and policy, was made on."""
         if self._identity is None:
             return None
-        earlier = await self._ledger.find(sha256, self._identity.digest, self.policy.digest)
+        earlier = await self._recorder.recall(sha256, self._identity, self.policy.digest)
         if earlier is None or not isinstance(earlier.outcome, Examination) or earlier.outcome.is_truncated:
             # A part of a file that was scanned in one lane may be refused in the other.
             return None
         return earlier.outcome, earlier.model
 
-    async def _examine_in(self, lane: Lane, body: bytes, deadline: Deadline) -> tuple[Examination, ModelIdentity]:
-        if lane is Lane.LIVE:
-            with self._admission.admit(len(body)):
-                return await self._examine(body, deadline, lane)
-        async with self._background.through():
-            with self._admission.admit(len(body)):
-                return await self._examine(body, deadline, lane)
+    async def _examine_in(self, lane: Lane, body: bytes, deadline: Deadline) -> _Examined:
+        """Examine it when it has room: what is live had to have some before its body was read."""
+        async with _until(deadline, "scanning"), contextlib.AsyncExitStack() as stack:
+            if lane is Lane.BACKGROUND:
+                await stack.enter_async_context(self._background.through())
+            if lane is Lane.BACKGROUND or self._on_unscanned is OnUnscanned.ACCEPT:
+                self._admission.require_room()
+            stack.enter_context(self._admission.examining())
+            return await self._examine(body, deadline, lane)
 
-    async def _examine(self, body: bytes, deadline: Deadline, lane: Lane) -> tuple[Examination, ModelIdentity]:
+    async def _examine(self, body: bytes, deadline: Deadline, lane: Lane) -> _Examined:
         identity = self._identity or await self.ready(deadline)
         views = await self._preprocessor.preprocess(body, identity.image_size_px, deadline, lane)
         try:
@@ -188,28 +217,17 @@ class Moderator:
 async def _until(deadline: Deadline, stage: str) -> AsyncIterator[None]:
     """Ends what hangs: this holds even where a port does not keep the deadline itself."""
     try:
-        async with asyncio.timeout(deadline.require(stage)):
+        async with asyncio.timeout(deadline.require(stage)) as limit:
             yield
     except TimeoutError as error:
+        if not limit.expired():
+            raise  # some other time-out, which says nothing of our deadline
         raise DeadlineExceededError(f"{stage} took longer than the time that was left") from error
 
 
-def _log(decision: Decision) -> None:
-    """One line a decision, without a trace of the picture; a demo model says so each time."""
-    seen = decision.outcome if isinstance(decision.outcome, Examination) else None
-    logger.info(
-        "request %s: %s rule=%s margin=%s kept=%s bytes=%d type=%s views=%d ms=%.1f model=%s policy=%s%s%s",
-        decision.request_id,
-        seen.judgement.verdict if seen else f"unscanned ({decision.outcome})",
-        seen.judgement.rule if seen else None,
-        f"{seen.judgement.margin:+.3f}" if seen and seen.judgement.margin is not None else None,
-        decision.kept,
-        decision.body_bytes,
-        seen.media_type if seen else None,
-        seen.views_seen if seen else 0,
-        decision.elapsed_ms,
-        decision.model,
-        decision.policy,
-        " pending" if decision.is_pending else "",
-        f" NOTICE: {decision.model.notice}" if decision.model.notice else "",
-    )
+def _holds_in_each_lane(outcome: _Examined | UnscannableError) -> bool:
+    """A file without its end is the one thing that the lanes treat differently."""
+    if isinstance(outcome, UnscannableError):
+        return not isinstance(outcome, TruncatedError)
+    examination, _ = outcome
+    return not examination.is_truncated

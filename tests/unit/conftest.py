@@ -105,13 +105,15 @@ class WatchedLedger(Port):
 
 
 class WatchedAdmission(AdmissionControl):
-    """The real one, and how many pictures it was told of that were refused without asking it."""
+    """The real one, and the arrivals that it was told of."""
 
-    refused_before = 0
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(deadline_s)
+        self.arrivals: list[tuple[bool, int]] = []
 
-    def require_room(self, refused_before: int = 0) -> None:
-        self.refused_before += refused_before
-        super().require_room(refused_before)
+    def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
+        self.arrivals.append((is_authorised, refused_before))
+        super().count_arrival(is_authorised, refused_before)
 
 
 @dataclass
@@ -197,7 +199,7 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
         scorer = InProcessScorer(engine=FakeEngine(policy.labels))
-        admission = WatchedAdmission(settings.deadline_s, settings.limits.max_inside_bytes)
+        admission = WatchedAdmission(settings.deadline_s)
         moderator = Moderator(
             policy,
             preprocessor,

@@ -41,5 +41,6 @@ async def test_pictures_that_no_replica_saw_are_part_of_it_too_and_background_wo
     assert (await scorer.record_autoscaling_stats())["offered_work"] == 0.0
     await scorer.score(views(1, size_px), Lane.LIVE, 1.0, 0, 8.0)
     once = (await scorer.record_autoscaling_stats())["offered_work"]
-    await scorer.score(views(1, size_px), Lane.LIVE, 4.0, 0, 8.0)
-    assert (await scorer.record_autoscaling_stats())["offered_work"] == pytest.approx(5 * once, rel=0.2)
+    await scorer.score(views(1, size_px), Lane.LIVE, 1000.0, 0, 8.0)
+    # What a pass is taken to cost changes with each; by far less than this.
+    assert (await scorer.record_autoscaling_stats())["offered_work"] > 100 * once

@@ -19,7 +19,7 @@ from serve_app.domain import (
 )
 from serve_app.moderation import AdmissionControl
 
-ADMISSION = AdmissionControl(8.0, 10**9)
+ADMISSION = AdmissionControl(8.0)
 VIEWS = Views(np.zeros((1, 8, 8, 3), np.uint8), (), "image/png", 1, 1)
 
 

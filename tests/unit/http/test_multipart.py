@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -81,14 +82,6 @@ BROKEN_MULTIPART = {
         + b"--edge--\r\n",
         {"content-type": "multipart/form-data; boundary=edge"},
     ),
-    "an encoding that cannot decode": (
-        multipart(b"picture")[0],
-        {"content-type": "multipart/form-data; boundary=edge; charset=undefined"},
-    ),
-    "an encoding that is none": (
-        multipart(b"picture", name="photo")[0],
-        {"content-type": "multipart/form-data; boundary=edge; charset=base64"},
-    ),
 }
 
 
@@ -97,6 +90,23 @@ async def test_a_multipart_body_without_a_readable_file_is_a_wrong_request(servi
     content, headers = BROKEN_MULTIPART[case]
     assert service.answered(await service.scan(content, headers=headers), 400)["reason"] == "malformed_request"
     assert service.ledger.recorded == []
+
+
+@pytest.mark.parametrize("charset", ["undefined", "base64", "utf-16"])
+async def test_the_encoding_of_text_fields_does_not_touch_the_file(
+    service: Service, draw: Callable[..., bytes], charset: str
+) -> None:
+    content, headers = multipart(draw(RED))
+    headers["content-type"] += f"; charset={charset}"
+    assert service.answered(await service.scan(content, headers=headers), 406)["rule"] == "no-red"
+
+
+async def test_the_digest_is_that_of_the_file(service: Service, draw: Callable[..., bytes]) -> None:
+    picture = draw("white")
+    content, headers = multipart(picture)
+    await service.scan(service.chunked(*(content[at : at + 7] for at in range(0, len(content), 7))), headers=headers)
+    (decision,) = service.ledger.recorded
+    assert (decision.sha256, decision.body_bytes) == (hashlib.sha256(picture).hexdigest(), len(picture))
 
 
 async def test_an_empty_file_part_is_an_empty_body(service: Service) -> None:

@@ -37,7 +37,7 @@ async def test_a_full_service_refuses_before_it_reads_the_body(service: Service,
 
     response = await service.scan(body())
     assert service.answered(response, 503)["reason"] == "overloaded"
-    assert response.headers["retry-after"] == "30"
+    assert response.headers["retry-after"] == "1", "it is full for 0.4 s"
     assert "connection" not in response.headers
     assert int(response.headers[FULL_FOR_HEADER]) == round(service.moderator.full_for_s * 1e3) > 0
     assert read == 0
@@ -72,13 +72,61 @@ async def test_a_stage_that_refuses_says_nothing_of_the_next_picture(
 async def test_what_the_front_end_refused_counts_as_demand(
     service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture, told: str, counted: int
 ) -> None:
-    caplog.set_level("INFO", "serve_app.http.app")
+    caplog.set_level("INFO", "serve_app.http.scanning")
     service.answered(await service.scan(draw("white"), headers={REFUSED_HEADER: told}), 200)
-    assert service.admission.refused_before == counted
+    assert service.admission.arrivals == [(True, counted)]
     assert ("refused by the front end" in caplog.text) == (counted > 0)
 
 
-async def test_only_who_knows_the_secret_is_believed(service: Service, draw: Callable[..., bytes]) -> None:
+async def test_what_was_refused_before_a_stranger_is_counted_as_a_strangers(
+    service: Service, draw: Callable[..., bytes]
+) -> None:
     wrong = "/api/v1/scan/wrong"
     service.answered(await service.scan(draw("white"), wrong, headers={REFUSED_HEADER: "20"}), 401)
-    assert service.admission.refused_before == 0
+    assert service.admission.arrivals == [(False, 20)]
+
+
+# Memory
+
+
+async def test_a_body_that_has_no_room_in_memory_is_refused_before_it_is_read(
+    make_service: Callable[..., Service], draw: Callable[..., bytes]
+) -> None:
+    service = make_service(limits={"max_inside_bytes": 2_000_000, "max_body_bytes": 2_000_000})
+    service.preprocessor.hangs = True
+    inside = asyncio.create_task(service.scan(draw("white", (800, 700), compress_level=0)))
+    await service.preprocessor.entered.wait()
+    response = await service.scan(service.unreadable(), headers={"content-length": "700000"})
+    assert service.answered(response, 503)["reason"] == "overloaded"
+    assert response.headers["connection"] == "close"
+    assert FULL_FOR_HEADER not in response.headers, "smaller pictures may have room"
+    small = asyncio.create_task(service.scan(draw("white")))
+    service.preprocessor.release.set()
+    assert [(await each).status_code for each in (inside, small)] == [200, 200]
+
+
+async def test_of_bodies_that_outgrow_the_memory_together_the_oldest_are_read_to_their_ends(
+    make_service: Callable[..., Service], draw: Callable[..., bytes]
+) -> None:
+    """Twelve senders of 1.7 MB in chunks, none of whose length is known, and memory for four."""
+    service = make_service(limits={"max_inside_bytes": 8_000_000, "max_body_bytes": 2_000_000})
+    pictures = [draw("white", (800, 700 + number), compress_level=0) for number in range(12)]
+    all_began = asyncio.Event()
+    began = 0
+
+    async def sent(picture: bytes) -> AsyncIterator[bytes]:
+        nonlocal began
+        for at in range(0, len(picture), 8192):
+            yield picture[at : at + 8192]
+            if at == 0:
+                began += 1
+                if began == 8:
+                    all_began.set()
+                await all_began.wait()
+            await asyncio.sleep(0)
+
+    responses = await asyncio.gather(*(service.scan(sent(picture)) for picture in pictures))
+    statuses = [response.status_code for response in responses]
+    assert set(statuses) == {200, 503}
+    assert statuses[:4] == [200] * 4, "the oldest"
+    service.answered(await service.scan(pictures[-1]), 200)

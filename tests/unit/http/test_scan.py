@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -193,8 +194,27 @@ async def test_an_unknown_path_is_not_found_and_never_redirected(service: Servic
         assert service.answered(await service.request(method, path), 404)["reason"] == "not_found"
 
 
-async def test_the_api_is_described(service: Service) -> None:
-    assert "swagger" in (await service.request("GET", "/docs")).text.lower()
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/static-offline-docs/swagger-ui.css"])
+async def test_the_api_is_described_to_nobody_unless_a_setting_opens_it(service: Service, path: str) -> None:
+    assert service.answered(await service.request("GET", path), 404)["reason"] == "not_found"
+
+
+async def test_the_page_that_describes_the_api_loads_nothing_from_elsewhere(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(docs=True)
+    page = (await service.request("GET", "/docs")).text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) == 3
+    for url in loaded:
+        assert url.startswith("/"), url
+        assert not url.startswith("//"), url
+        assert (await service.request("GET", url)).status_code == 200
+    assert "://" not in page
+
+
+async def test_the_api_is_described(make_service: Callable[..., Service]) -> None:
+    service = make_service(docs=True)
     described = (await service.request("GET", "/openapi.json")).json()
     statuses = {"200", "400", "401", "406", "413", "415", "422", "503"}
     for path in (SCAN, f"{SCAN}/{{secret}}"):
@@ -296,9 +316,12 @@ async def test_errors_have_names_of_their_own_too(service: Service) -> None:
 
 
 async def test_a_fault_of_ours_is_logged_and_not_explained(
-    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture
+    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.ledger.fault = RuntimeError("password=hunter2")
+    async def fail(*_: object) -> None:
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr(service.moderator, "moderate", fail)
     response = await service.scan(draw("white"))
     answer = service.answered(response, 500)
     assert answer["reason"] == "internal"

@@ -10,7 +10,6 @@ from serve_app.domain import OverloadedError
 from serve_app.moderation import AdmissionControl
 
 DEADLINE_S = 8.0
-MAX_BYTES = 10**9
 
 
 class Clock:
@@ -30,14 +29,15 @@ class Service:
     """Pictures inside an admission control, and how many were refused."""
 
     def __init__(self, clock):
-        self.admission = AdmissionControl(DEADLINE_S, MAX_BYTES, clock)
+        self.admission = AdmissionControl(DEADLINE_S, clock)
         self.inside = []
         self.refused = 0
 
     def arrive(self):
         visit = contextlib.ExitStack()
         try:
-            visit.enter_context(self.admission.admit(100_000))
+            self.admission.require_room()
+            visit.enter_context(self.admission.examining())
         except OverloadedError:
             self.refused += 1
         else:
@@ -129,18 +129,21 @@ def test_what_was_learnt_is_forgotten_when_it_is_old(service, clock):
 
 def test_a_picture_that_failed_is_no_longer_inside_and_no_answer(service, clock):
     for _ in range(100):
-        with pytest.raises(ValueError, match="broken"), service.admission.admit(1):
+        with pytest.raises(ValueError, match="broken"), service.admission.examining():
             raise ValueError("broken")
     service.arrive()
     assert service.refused == 0
 
 
-def test_bodies_are_let_in_up_to_a_sum_of_bytes_and_one_of_any_size(clock):
-    admission = AdmissionControl(DEADLINE_S, 1000, clock)
-    with admission.admit(5000), pytest.raises(OverloadedError, match="5000 bytes"), admission.admit(1):
-        pass
-    with admission.admit(600), admission.admit(400), pytest.raises(OverloadedError), admission.admit(1):
-        pass
+def test_a_body_that_is_being_read_takes_a_place_and_is_no_answer(service, clock):
+    with contextlib.ExitStack() as reading:
+        for _ in range(64):
+            reading.enter_context(service.admission.inside())
+        service.arrive()
+        assert service.refused == 1
+        clock.now_s += 5
+    service.arrive()
+    assert (service.refused, service.admission.limit) == (1, 64)
 
 
 def test_the_demand_counts_what_was_refused(service, clock):
@@ -151,14 +154,25 @@ def test_the_demand_counts_what_was_refused(service, clock):
     assert service.admission.demand == 1
 
 
-def test_the_demand_counts_what_was_refused_without_asking(service, clock):
+@pytest.mark.parametrize("strangers", [0, 5, 45])
+def test_the_demand_counts_what_was_refused_without_asking_as_far_as_callers_are_authorised(service, clock, strangers):
     for _ in range(5):
+        service.admission.count_arrival(is_authorised=True, refused_before=4)
         service.arrive()
         service.answer()
-    service.admission.require_room(refused_before=20)
+    for _ in range(strangers):
+        service.admission.count_arrival(is_authorised=False)
     clock.now_s += 5
     service.admission.require_room()
-    assert service.admission.demand == 1 + 20 / 5
+    assert service.admission.demand == pytest.approx(1 + 4 * 5 / (5 + strangers))
+
+
+def test_what_strangers_tell_orders_nothing(service, clock):
+    service.arrive()
+    service.admission.count_arrival(is_authorised=False, refused_before=10**6)
+    clock.now_s += 5
+    service.admission.require_room()
+    assert service.admission.demand == 1
 
 
 def test_what_comes_free_while_nobody_is_asked_is_little_of_what_waits(service, clock):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from serve_app.clip.fake import FAKE_NOTICE, FakeEngine
 from serve_app.domain import (
+    Body,
     Deadline,
     DeadlineExceededError,
     Decision,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Service
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
-ADMISSION = AdmissionControl(8.0, 10**9)
+ADMISSION = AdmissionControl(8.0)
 LOGGER = "serve_app.moderation"
 PORTS = pytest.mark.parametrize("port", ["preprocessor", "scorer"])
 
@@ -71,7 +72,7 @@ async def test_a_decision_says_all_there_is_to_say(
     service: Service, draw: Callable[..., bytes], colour: object, verdict: Verdict, kept: bool
 ) -> None:
     body = draw(colour, encoding="WEBP", lossless=True)
-    decision = await service.moderator.moderate(body, "r-1", in_time())
+    decision = await service.moderator.moderate(Body.of(body), "r-1", in_time())
     assert isinstance(decision.outcome, Examination)
     assert (decision.outcome.judgement.verdict, decision.kept) == (verdict, kept)
     assert decision.detail == decision.outcome.judgement.message
@@ -97,14 +98,14 @@ async def test_time_is_read_from_the_clocks_that_were_given(service: Service, dr
         wall_clock=lambda: at,
     )
     ticks = iter(range(1000))
-    decision = await moderator.moderate(draw(), "r-1", Deadline(10_000.0, lambda: next(ticks)))
+    decision = await moderator.moderate(Body.of(draw()), "r-1", Deadline(10_000.0, lambda: next(ticks)))
     assert decision.decided_at == at
     assert decision.elapsed_ms >= 1000, "whole seconds of the given clock"
 
 
 async def test_a_decision_is_recorded_before_it_is_given(service: Service, draw: Callable[..., bytes]) -> None:
     service.ledger.hangs = True
-    deciding = asyncio.create_task(service.moderator.moderate(draw(), "r-1", in_time()))
+    deciding = asyncio.create_task(service.moderator.moderate(Body.of(draw()), "r-1", in_time()))
     await service.ledger.entered.wait()
     assert not deciding.done()
     service.ledger.release.set()
@@ -119,7 +120,7 @@ async def test_a_port_that_hangs_is_left_at_the_deadline(
     service: Service, draw: Callable[..., bytes], port: str
 ) -> None:
     getattr(service, port).hangs = True
-    decision = await service.moderator.moderate(draw(), "r-1", in_time(0.05))
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time(0.05))
     assert (decision.outcome, decision.kept) == (UnscannedReason.DEADLINE, False)
     assert service.ledger.recorded == [decision]
 
@@ -132,14 +133,14 @@ async def test_a_scorer_that_never_says_which_model_it_is_is_left_at_the_deadlin
         raise AssertionError("never comes")
 
     monkeypatch.setattr(service.scorer, "identify", hang)
-    decision = await service.moderator.moderate(draw(), "r-1", in_time(0.05))
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time(0.05))
     assert decision.outcome is UnscannedReason.DEADLINE
     with pytest.raises(DeadlineExceededError):
         await service.moderator.ready(in_time(0.05))
 
 
 async def test_without_time_no_port_is_called(service: Service, draw: Callable[..., bytes]) -> None:
-    decision = await service.moderator.moderate(draw(), "r-1", in_time(-1))
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time(-1))
     assert decision.outcome is UnscannedReason.DEADLINE
     assert (service.preprocessor.calls, service.scorer.calls) == (0, 0)
     assert service.ledger.recorded == [decision]
@@ -158,7 +159,7 @@ async def test_a_port_that_could_not_is_believed(
     service: Service, draw: Callable[..., bytes], port: str, error: UnscannedError, reason: UnscannedReason
 ) -> None:
     getattr(service, port).fault = error
-    decision = await service.moderator.moderate(draw(), "r-1", in_time())
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
     assert (decision.outcome, decision.detail, decision.kept) == (reason, "why", False)
     assert service.ledger.recorded == [decision]
 
@@ -173,7 +174,7 @@ async def test_an_unexpected_fault_is_logged_and_not_told(
     error: Exception,
 ) -> None:
     getattr(service, port).fault = error
-    decision = await service.moderator.moderate(draw(), "r-1", in_time())
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
     assert decision.outcome is UnscannedReason.UNAVAILABLE
     assert "hunter2" not in decision.detail
     (logged,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -187,11 +188,11 @@ async def test_a_scorer_that_is_not_there_yet_makes_a_picture_unscanned(
     service: Service, draw: Callable[..., bytes]
 ) -> None:
     service.scorer.asleep = UnavailableError("starting")
-    decision = await service.moderator.moderate(draw(), "r-1", in_time())
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
     assert decision.outcome is UnscannedReason.UNAVAILABLE
     assert decision.model == ModelIdentity(service.policy.model, "", 0), "no model has been heard of"
     service.scorer.asleep = None
-    assert isinstance((await service.moderator.moderate(draw(), "r-2", in_time())).outcome, Examination)
+    assert isinstance((await service.moderator.moderate(Body.of(draw()), "r-2", in_time())).outcome, Examination)
 
 
 async def test_scores_that_are_no_numbers_are_no_judgement(
@@ -202,7 +203,7 @@ async def test_scores_that_are_no_numbers_are_no_judgement(
         return LabelScores(cosines, 100.0, service.scorer.engine.identity)
 
     monkeypatch.setattr(service.scorer, "score", score)
-    decision = await service.moderator.moderate(draw(), "r-1", in_time())
+    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
     assert (decision.outcome, decision.kept) == (UnscannedReason.UNAVAILABLE, False)
 
 
@@ -212,7 +213,7 @@ async def test_a_caller_that_goes_away_ends_the_work_and_leaves_no_decision(
 ) -> None:
     stage = getattr(service, port)
     stage.hangs = True
-    deciding = asyncio.create_task(service.moderator.moderate(draw(), "r-1", in_time()))
+    deciding = asyncio.create_task(service.moderator.moderate(Body.of(draw()), "r-1", in_time()))
     await stage.entered.wait()
     deciding.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -223,7 +224,7 @@ async def test_a_caller_that_goes_away_ends_the_work_and_leaves_no_decision(
 async def test_one_picture_that_fails_does_not_fail_its_neighbour(service: Service, draw: Callable[..., bytes]) -> None:
     decisions = await asyncio.gather(
         *(
-            service.moderator.moderate(body, body[:4].hex(), in_time())
+            service.moderator.moderate(Body.of(body), body[:4].hex(), in_time())
             for body in (draw(RED), b"garbage", draw("white"))
         )
     )
@@ -275,7 +276,7 @@ async def test_only_what_may_be_sent_again_is_kept_and_only_where_that_is_config
 ) -> None:
     failing = Failing(ERROR_OF[reason]("why"))
     moderator = Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned, ADMISSION)
-    decision = await moderator.moderate(body, "r-1", in_time())
+    decision = await moderator.moderate(Body.of(body), "r-1", in_time())
     assert decision.outcome is reason
     assert decision.kept == (on_unscanned is OnUnscanned.ACCEPT and reason in PASSING)
 
@@ -285,7 +286,7 @@ async def test_only_what_may_be_sent_again_is_kept_and_only_where_that_is_config
 async def test_no_bytes_are_a_fault(on_unscanned: OnUnscanned, body: bytes) -> None:
     failing = Failing(UnsupportedError("why"))
     decision = await Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned, ADMISSION).moderate(
-        body, "r", in_time()
+        Body.of(body), "r", in_time()
     )
     assert (decision.sha256, decision.kept) == (hashlib.sha256(body).hexdigest(), False)
 
@@ -294,14 +295,14 @@ async def test_no_bytes_are_a_fault(on_unscanned: OnUnscanned, body: bytes) -> N
 
 
 async def test_the_same_bytes_are_judged_once(service: Service, draw: Callable[..., bytes]) -> None:
-    first = await service.moderator.moderate(draw(RED), "r-1", in_time())
+    first = await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
     calls = (service.preprocessor.calls, service.scorer.calls)
-    second = await service.moderator.moderate(draw(RED), "r-2", in_time())
+    second = await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
     assert (service.preprocessor.calls, service.scorer.calls) == calls == (1, 1)
     assert (second.outcome, second.kept, second.model) == (first.outcome, first.kept, first.model)
     assert second.request_id == "r-2"
     assert service.ledger.recorded == [first, second], "each answer has a decision"
-    await service.moderator.moderate(draw(GREEN), "r-3", in_time())
+    await service.moderator.moderate(Body.of(draw(GREEN)), "r-3", in_time())
     assert service.scorer.calls == 2
 
 
@@ -311,9 +312,9 @@ async def test_what_was_not_looked_at_is_looked_at_when_it_comes_again(
 ) -> None:
     service = make_service(on_unscanned=on_unscanned)
     service.scorer.fault = OverloadedError("later")
-    await service.moderator.moderate(draw(RED), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
     service.scorer.fault = None
-    decision = await service.moderator.moderate(draw(RED), "r-2", in_time())
+    decision = await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
     assert isinstance(decision.outcome, Examination)
     assert decision.outcome.judgement.verdict is Verdict.REJECT
 
@@ -321,12 +322,12 @@ async def test_what_was_not_looked_at_is_looked_at_when_it_comes_again(
 async def test_a_judgement_by_another_policy_is_not_taken_over(
     service: Service, make_policy: Callable[..., Policy], draw: Callable[..., bytes]
 ) -> None:
-    await service.moderator.moderate(draw(RED), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
     milder = make_policy(reject="flag")
     assert milder.digest != service.policy.digest
     moderator = Moderator(milder, service.preprocessor, service.scorer, service.ledger, OnUnscanned.REJECT, ADMISSION)
     await moderator.ready(in_time())
-    decision = await moderator.moderate(draw(RED), "r-2", in_time())
+    decision = await moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
     assert service.scorer.calls == 2
     assert isinstance(decision.outcome, Examination)
     assert decision.outcome.judgement.verdict is Verdict.FLAG
@@ -336,9 +337,9 @@ async def test_a_judgement_by_another_policy_is_not_taken_over(
 
 
 async def test_another_model_is_never_used_silently(service: Service, draw: Callable[..., bytes]) -> None:
-    await service.moderator.moderate(draw(RED), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
     service.scorer.engine = other_model(service, name="another")
-    decision = await service.moderator.moderate(draw("white"), "r-2", in_time())
+    decision = await service.moderator.moderate(Body.of(draw("white")), "r-2", in_time())
     assert (decision.outcome, decision.kept) == (UnscannedReason.UNAVAILABLE, False)
     with pytest.raises(PolicyError, match="'another'"):
         await service.moderator.ready(in_time())
@@ -348,19 +349,19 @@ async def test_a_scorer_that_comes_back_as_another_model_is_not_asked_for_scores
     service: Service, draw: Callable[..., bytes]
 ) -> None:
     service.scorer.fault = UnavailableError("died")
-    await service.moderator.moderate(draw("white"), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw("white")), "r-1", in_time())
     service.scorer.fault, service.scorer.engine = None, other_model(service, name="another")
-    decision = await service.moderator.moderate(draw("white"), "r-2", in_time())
+    decision = await service.moderator.moderate(Body.of(draw("white")), "r-2", in_time())
     assert decision.outcome is UnscannedReason.UNAVAILABLE
     assert service.scorer.calls == 1
 
 
 async def test_other_weights_of_the_same_name_judge_anew(service: Service, draw: Callable[..., bytes]) -> None:
-    await service.moderator.moderate(draw(RED), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
     service.scorer.engine = other_model(service)
-    green = await service.moderator.moderate(draw(GREEN), "r-2", in_time())
+    green = await service.moderator.moderate(Body.of(draw(GREEN)), "r-2", in_time())
     assert green.model == service.moderator.model == service.scorer.engine.identity
-    red = await service.moderator.moderate(draw(RED), "r-3", in_time())
+    red = await service.moderator.moderate(Body.of(draw(RED)), "r-3", in_time())
     assert red.model.digest == "1" * 64
     assert service.scorer.calls == 3
 
@@ -369,10 +370,10 @@ async def test_a_decision_names_the_model_that_looked_whatever_happens_to_its_ne
     service: Service, draw: Callable[..., bytes]
 ) -> None:
     service.scorer.hangs = True
-    looking = asyncio.create_task(service.moderator.moderate(draw(RED), "r-1", in_time()))
+    looking = asyncio.create_task(service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time()))
     await service.scorer.entered.wait()
     service.scorer.hangs, service.scorer.fault = False, UnavailableError("a replica died")
-    failed = await service.moderator.moderate(draw(GREEN), "r-2", in_time())
+    failed = await service.moderator.moderate(Body.of(draw(GREEN)), "r-2", in_time())
     assert failed.outcome is UnscannedReason.UNAVAILABLE
     service.scorer.fault = None
     service.scorer.release.set()
@@ -397,7 +398,7 @@ async def test_a_decision_is_one_line_with_the_notice_and_nothing_of_the_picture
 ) -> None:
     body = draw(RED)[:50] if content is None else draw(content)
     with caplog.at_level(logging.DEBUG, LOGGER):
-        decision = await service.moderator.moderate(body, "r-1", in_time())
+        decision = await service.moderator.moderate(Body.of(body), "r-1", in_time())
     (record,) = caplog.records
     line = record.getMessage()
     assert record.levelno == logging.INFO
@@ -419,7 +420,7 @@ async def test_the_notice_stays_while_the_scorer_is_away(
     service.scorer.fault = UnavailableError("died")
     with caplog.at_level(logging.INFO, LOGGER):
         for _ in range(2):
-            await service.moderator.moderate(draw(), "r-1", in_time())
+            await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
     assert [FAKE_NOTICE in record.getMessage() for record in caplog.records] == [True, True]
 
 
@@ -427,8 +428,8 @@ async def test_the_notice_stays_while_the_scorer_is_away(
 
 
 async def test_the_lane_reaches_both_ports(service: Service, draw: Callable[..., bytes]) -> None:
-    await service.moderator.moderate(draw(), "r-1", in_time())
-    await service.moderator.moderate(draw(RED), "r-2", in_time(), Lane.BACKGROUND)
+    await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time(), Lane.BACKGROUND)
     assert service.preprocessor.lanes == service.scorer.lanes == [Lane.LIVE, Lane.BACKGROUND]
 
 
@@ -439,7 +440,7 @@ async def test_only_so_many_background_pictures_are_looked_at_at_once_and_live_o
     service.scorer.hangs = True
     in_background = [
         asyncio.create_task(
-            service.moderator.moderate(draw("white", (16, 17 + n)), f"b-{n}", in_time(), Lane.BACKGROUND)
+            service.moderator.moderate(Body.of(draw("white", (16, 17 + n))), f"b-{n}", in_time(), Lane.BACKGROUND)
         )
         for n in range(6)
     ]
@@ -447,7 +448,7 @@ async def test_only_so_many_background_pictures_are_looked_at_at_once_and_live_o
     refused = await in_background[5]
     assert refused.outcome is UnscannedReason.OVERLOADED
     await service.scorer.entered.wait()
-    live = asyncio.create_task(service.moderator.moderate(draw("white", (16, 40)), "live", in_time()))
+    live = asyncio.create_task(service.moderator.moderate(Body.of(draw("white", (16, 40))), "live", in_time()))
     service.scorer.entered.clear()
     await service.scorer.entered.wait()
     assert service.scorer.lanes == [Lane.BACKGROUND, Lane.LIVE]
@@ -461,10 +462,10 @@ async def test_a_background_caller_that_goes_away_gives_its_turn_back(
 ) -> None:
     service = make_service(max_background_pictures=1)
     service.scorer.hangs = True
-    gone = asyncio.create_task(service.moderator.moderate(draw(), "gone", in_time(), Lane.BACKGROUND))
+    gone = asyncio.create_task(service.moderator.moderate(Body.of(draw()), "gone", in_time(), Lane.BACKGROUND))
     await service.scorer.entered.wait()
     next_one = asyncio.create_task(
-        service.moderator.moderate(draw("white", (16, 20)), "next", in_time(), Lane.BACKGROUND)
+        service.moderator.moderate(Body.of(draw("white", (16, 20))), "next", in_time(), Lane.BACKGROUND)
     )
     gone.cancel()
     service.scorer.release.set()

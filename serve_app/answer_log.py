@@ -1,0 +1,24 @@
+"""Log lines on the way of an answer: one that cannot be written is lost, and the answer is not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter
+
+
+class AnswerLogger(_Adapter):
+    """A logger whose handlers may raise, as those of a full disk do, without whoever logs being told."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.getLogger(name), None)
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """As :meth:`logging.Logger.log`, which all other methods come to."""
+        with contextlib.suppress(Exception):
+            super().log(level, msg, *args, **kwargs)

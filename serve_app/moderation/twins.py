@@ -1,0 +1,87 @@
+"""The same bytes in flight: examined once, for all who wait.
+
+The first caller's examination serves the others, the *followers*, as well. A follower keeps its own deadline, and does
+not depend on the first caller: that one may disconnect, and where its examination fails for a reason that does not lie
+in the bytes, a follower starts another one in the time that it has left. A live caller does not wait in the background
+lane: it starts the examination again in its own, and those in the background wait for that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from serve_app.domain import Deadline, Lane, UnscannableError
+from serve_app.moderation.shared_call import AbandonedError, SharedCall
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight(Generic[T]):
+    """One examination, and the lane that it goes in."""
+
+    lane: Lane
+    call: SharedCall[T]
+
+
+class Twins(Generic[T]):
+    """Examinations in flight by the sha256 of their bytes. For one event loop."""
+
+    def __init__(self, holds_in_each_lane: Callable[[T | UnscannableError], bool]) -> None:
+        """``holds_in_each_lane`` says of an outcome whether a caller in the other lane may have it too."""
+        self._holds_in_each_lane = holds_in_each_lane
+        self._flights: dict[str, _Flight[T]] = {}
+
+    async def examine(
+        self, sha256: str, lane: Lane, deadline: Deadline, examination: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        """The outcome of ``examination``, or of a twin's.
+
+        Raises:
+            UnscannedError: what ``examination`` raises; of a twin's only what lies in the bytes.
+            DeadlineExceededError: nothing is left of ``deadline`` to start another examination.
+        """
+        while True:
+            flight = self._in_flight(sha256, lane)
+            is_own = flight is None
+            if flight is None:
+                deadline.require("scanning")
+                flight = self._start(sha256, lane, examination)
+            outcome: T | UnscannableError
+            try:
+                outcome = await flight.call.result()
+            except AbandonedError:
+                continue
+            except UnscannableError as error:
+                outcome = error
+            except Exception:
+                if is_own:
+                    raise
+                continue
+            if flight.lane is lane or self._holds_in_each_lane(outcome):
+                if isinstance(outcome, UnscannableError):
+                    raise outcome
+                return outcome
+
+    def _in_flight(self, sha256: str, lane: Lane) -> _Flight[T] | None:
+        """The examination that a caller in ``lane`` can wait for."""
+        flight = self._flights.get(sha256)
+        if flight is None or not flight.call.is_running or (lane is Lane.LIVE and flight.lane is Lane.BACKGROUND):
+            return None
+        return flight
+
+    def _start(self, sha256: str, lane: Lane, examination: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
+        """Start ``examination``; one in the background that it overtakes is abandoned."""
+
+        def forget() -> None:
+            if self._flights.get(sha256) is flight:
+                del self._flights[sha256]
+
+        overtaken = self._flights.get(sha256)
+        flight = _Flight(lane, SharedCall(examination(), forget))
+        self._flights[sha256] = flight
+        if overtaken is not None:
+            overtaken.call.abandon()
+        return flight

@@ -1,0 +1,131 @@
+"""Memory for bodies: never more than there is, never lost, and the oldest unfinished body always gets on."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from serve_app.domain import OverloadedError
+from serve_app.moderation import BodyMemory, Reservation
+
+MB = 1_000_000
+
+
+def test_a_declared_length_is_reserved_before_the_first_byte() -> None:
+    memory = BodyMemory(10 * MB)
+    with memory.reserve(6 * MB):
+        assert memory.reserved_bytes == 6 * MB
+        with pytest.raises(OverloadedError, match="6000000 bytes"), memory.reserve(5 * MB):
+            pass
+        with memory.reserve(4 * MB):
+            assert memory.reserved_bytes == 10 * MB
+    assert memory.reserved_bytes == 0
+
+
+def test_an_unknown_length_is_reserved_in_steps_and_what_is_not_needed_is_given_back() -> None:
+    memory = BodyMemory(10 * MB)
+    with memory.reserve(None) as reservation:
+        assert memory.reserved_bytes == 0
+        for received_bytes, reserved_bytes in ((1, MB), (MB, MB), (MB + 1, 2 * MB), (5 * MB, 5 * MB)):
+            reservation.grow(received_bytes)
+            assert memory.reserved_bytes == reserved_bytes
+        reservation.finish(4 * MB + 7)
+        assert memory.reserved_bytes == 4 * MB + 7
+    assert memory.reserved_bytes == 0
+
+
+def test_a_body_larger_than_all_memory_is_read_when_it_is_alone() -> None:
+    memory = BodyMemory(MB)
+    with memory.reserve(3 * MB), pytest.raises(OverloadedError), memory.reserve(1):
+        pass
+    with memory.reserve(None) as reservation:
+        reservation.grow(3 * MB)
+
+
+def test_the_youngest_unfinished_body_is_refused_for_an_older_one() -> None:
+    memory = BodyMemory(3 * MB)
+    told = []
+    with contextlib.ExitStack() as stack:
+        oldest, finished, youngest = (stack.enter_context(memory.reserve(None)) for _ in range(3))
+        youngest.on_refused = lambda: told.append("youngest")
+        for each in (oldest, finished, youngest):
+            each.grow(MB)
+        finished.finish(MB)
+        oldest.grow(2 * MB)
+        assert told == ["youngest"]
+        assert (oldest.is_refused, finished.is_refused, youngest.is_refused) == (False, False, True)
+        with pytest.raises(OverloadedError):
+            youngest.grow(MB + 1)
+        with pytest.raises(OverloadedError):
+            oldest.grow(3 * MB)
+        assert memory.reserved_bytes == MB, "what is finished stays"
+    assert memory.reserved_bytes == 0
+
+
+class Bodies(RuleBasedStateMachine):
+    """Any order of arrivals, growth, ends and departures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = BodyMemory(20 * MB)
+        self.open: list[tuple[Reservation, contextlib.ExitStack]] = []
+        self.received: dict[int, int] = {}
+        self.finished: set[int] = set()
+
+    @rule(declared_bytes=st.none() | st.integers(0, 9 * MB))
+    def arrive(self, declared_bytes: int | None) -> None:
+        stack = contextlib.ExitStack()
+        with contextlib.suppress(OverloadedError):
+            self.open.append((stack.enter_context(self.memory.reserve(declared_bytes)), stack))
+
+    @precondition(lambda self: self.open)
+    @rule(which=st.integers(0, 99), chunk_bytes=st.integers(1, 3 * MB))
+    def receive(self, which: int, chunk_bytes: int) -> None:
+        reservation, _ = self.open[which % len(self.open)]
+        if id(reservation) in self.finished or reservation.is_refused:
+            return
+        unfinished = [each for each, _ in self.open if id(each) not in self.finished and not each.is_refused]
+        received_bytes = min(self.received.get(id(reservation), 0) + chunk_bytes, 9 * MB)
+        try:
+            reservation.grow(received_bytes)
+            self.received[id(reservation)] = received_bytes
+        except OverloadedError:
+            assert reservation.is_refused
+            assert unfinished[0] is reservation or all(
+                each is unfinished[0] or each.is_refused or unfinished.index(each) < unfinished.index(reservation)
+                for each in unfinished
+            ), "refused while a younger one went on"
+
+    @precondition(lambda self: self.open)
+    @rule(which=st.integers(0, 99))
+    def finish(self, which: int) -> None:
+        reservation, _ = self.open[which % len(self.open)]
+        if not reservation.is_refused and id(reservation) not in self.finished:
+            reservation.finish(self.received.get(id(reservation), 0))
+            self.finished.add(id(reservation))
+
+    @precondition(lambda self: self.open)
+    @rule(which=st.integers(0, 99))
+    def leave(self, which: int) -> None:
+        reservation, stack = self.open.pop(which % len(self.open))
+        stack.close()
+        self.received.pop(id(reservation), None)
+        self.finished.discard(id(reservation))
+
+    @invariant()
+    def what_is_reserved_is_the_sum_and_under_the_limit(self) -> None:
+        assert self.memory.reserved_bytes == sum(each.reserved_bytes for each, _ in self.open)
+        assert self.memory.reserved_bytes <= 20 * MB
+        for reservation, _ in self.open:
+            if not reservation.is_refused:
+                assert reservation.reserved_bytes >= self.received.get(id(reservation), 0)
+
+    @invariant()
+    def what_is_finished_is_never_refused(self) -> None:
+        assert not any(each.is_refused for each, _ in self.open if id(each) in self.finished)
+
+
+TestBodies = Bodies.TestCase

@@ -1,0 +1,99 @@
+"""Rule 1 for the ledger and the log: whatever becomes of them, the verdict stands, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from serve_app.domain import Body, Deadline, Examination, Verdict
+from serve_app.moderation.recording import LEDGER_BUDGET_S
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Service
+
+RED = (255, 0, 0)
+LOGGER = "serve_app.moderation.recording"
+
+
+def in_time() -> Deadline:
+    return Deadline.after(8.0)
+
+
+def verdict(outcome: object) -> Verdict | None:
+    return outcome.judgement.verdict if isinstance(outcome, Examination) else None
+
+
+async def test_a_ledger_that_fails_to_record_does_not_touch_the_answer(
+    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    service.ledger.fault = OSError("password=hunter2")
+    for number in range(2):
+        decision = await service.moderator.moderate(Body.of(draw(RED)), f"r-{number}", in_time())
+        assert verdict(decision.outcome) is Verdict.REJECT
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [f"{lost} are lost" in error for lost, error in zip((1, 2), errors, strict=True)] == [True, True]
+    assert "hunter2" not in caplog.text
+    assert service.ledger.recorded == []
+
+
+async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
+    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    service.ledger.hangs = True
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    # A deadline that has passed when the ledger is asked: its budget is not taken from it.
+    decision = await service.moderator.moderate(Body.of(draw(RED)), "r-1", Deadline.after(0.0))
+    assert loop.time() - began_s < 0.5, "rule 1: deadline + 0.5 s"
+    assert LEDGER_BUDGET_S <= 0.25
+    assert decision.request_id == "r-1"
+    assert "the ledger did not take the decision (no answer within 0.25 s)" in caplog.text
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_ledger_that_cannot_recall_is_a_miss(
+    service: Service,
+    draw: Callable[..., bytes],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: bool,
+) -> None:
+    async def find(*_: str) -> None:
+        if hangs:
+            await asyncio.Event().wait()
+        raise TimeoutError("the database")
+
+    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    monkeypatch.setattr(service.ledger, "find", find)
+    decision = await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
+    assert verdict(decision.outcome) is Verdict.REJECT
+    assert service.scorer.calls == 2
+    assert "the ledger was asked for an earlier decision and failed" in caplog.text
+
+
+class Broken(logging.Handler):
+    """A log that raises into whoever writes to it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError(28, "No space left on device")
+
+
+async def test_a_log_that_fails_does_not_touch_the_answer(service: Service, draw: Callable[..., bytes]) -> None:
+    logger = logging.getLogger(LOGGER)
+    broken = Broken(logging.INFO)
+    logger.addHandler(broken)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        decision = await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+        service.ledger.fault = OSError("broken too")
+        another = await service.moderator.moderate(Body.of(draw("white")), "r-2", in_time())
+    finally:
+        logger.removeHandler(broken)
+        logger.setLevel(level)
+    assert [verdict(each.outcome) for each in (decision, another)] == [Verdict.REJECT, Verdict.ACCEPT]
+    assert service.ledger.recorded == [decision]
