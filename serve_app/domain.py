@@ -17,6 +17,7 @@ Errors
     |   |   `-- TooLargeError
     |   `-- NotScannedError            not now; `on_unscanned` decides, and the same bytes may be sent again
     |       |-- DeadlineExceededError
+    |       |   `-- StalledError       refused also where `on_unscanned` is `accept`
     |       |-- OverloadedError
     |       `-- UnavailableError
     |           `-- DeviceMemoryError
@@ -157,6 +158,10 @@ class DeadlineExceededError(NotScannedError):
     """A stage could not finish in what was left of the request's time."""
 
     reason = UnscannedReason.DEADLINE
+
+
+class StalledError(DeadlineExceededError):
+    """These bytes have twice kept their decoder waiting without computing: never let through unscanned."""
 
 
 class OverloadedError(NotScannedError):

@@ -25,6 +25,6 @@ class MediaLimits:
     max_duration_s: float = 900.0
     """Length of a video. To know that no picture stays in it unseen, all of its frames must be decoded."""
     max_decode_s: float = 5.0
-    """Seconds that one body may take to decode; then its worker is killed, and the answer is ``undecodable``."""
+    """Seconds of CPU time that one body may take to decode; then its worker is killed, and it is ``undecodable``."""
     max_decode_memory_bytes: int = 600_000_000
     """Memory that a worker may come to hold for one body, over what it holds before."""

@@ -49,6 +49,8 @@ REQUEST = struct.Struct("!QId?")
 REPLY = struct.Struct("!IQ")
 """Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
 READY = b"."
+OUT_OF_TIME = signal.SIGPROF
+"""What ends a worker that has computed for longer than it may."""
 
 _ERRORS: dict[str, type[UnscannedError]] = {
     error.__name__: error
@@ -139,7 +141,7 @@ def _answer(
     on_truncated: OnTruncated,
 ) -> tuple[bytes, bytes, memoryview]:
     try:
-        with _bounded_memory(limits.max_decode_memory_bytes):
+        with _bounded_cpu_time(limits.max_decode_s), _bounded_memory(limits.max_decode_memory_bytes):
             return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s), on_truncated))
     except Exception as error:
         if _ran_out_of_memory(error):
@@ -189,7 +191,8 @@ def _end_with_owner() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+    signal.signal(OUT_OF_TIME, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO, OUT_OF_TIME})
     lifeline = sys.stdin.fileno()
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
@@ -200,6 +203,19 @@ def _end_with_owner() -> None:
 def _write_no_core() -> None:
     # A core holds the picture. One byte and not zero: that also keeps it from a core_pattern that is a program.
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
+@contextlib.contextmanager
+def _bounded_cpu_time(limit_s: float) -> Iterator[None]:
+    """Within, the kernel ends the process by :data:`OUT_OF_TIME` once it has computed for ``limit_s``.
+
+    Time in which the process waited, or the whole machine stood still, does not count.
+    """
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from serve_app.domain import OnTruncated, UnavailableError, UnscannedError, Views
-from serve_app.media.worker import READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
+from serve_app.media.worker import OUT_OF_TIME, READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
 
 logger = logging.getLogger(__name__)
 
@@ -150,9 +150,23 @@ class WorkerProcess:
             received += count
         return received
 
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that the process has used; 0 where the system does not tell (proc(5))."""
+        try:
+            _, _, fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")
+        except OSError:
+            return 0.0
+        user_ticks, system_ticks = (int(ticks) for ticks in fields.split()[11:13])
+        return (user_ticks + system_ticks) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """Returns at once; :meth:`wait` for the end."""
         self._process.kill()
+
+    def ran_out_of_time(self) -> bool:
+        """Whether that is how it ended; blocks until it has."""
+        self.kill()  # changes nothing where it is dead
+        return self._process.wait() == -OUT_OF_TIME
 
     def wait(self) -> None:
         """Block until a killed worker is gone, and let go of it."""

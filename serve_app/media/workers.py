@@ -17,6 +17,7 @@ from serve_app.domain import (
     DeadlineExceededError,
     Lane,
     OnTruncated,
+    StalledError,
     UnavailableError,
     UndecodableError,
     UnscannedError,
@@ -40,6 +41,17 @@ _NEWEST_WEIGHT = 0.05
 # it at once would turn a moment of overload into a storm of starting workers.
 _UNWANTED_S = 0.25
 
+# A decode that has its full time is given this share of what is left until the answer: scoring needs the rest, and so
+# does the news that it stalled.
+_DECODE_SHARE = 0.9
+
+# A worker that has computed for less than this share of its time was kept waiting: on a busy machine it gets
+# more than that.
+_STALLED_SHARE = 0.05
+
+# Bytes that stalled are innocent again after this time: it may have been the machine that stood still.
+_STALLED_FOR_S = 600.0
+
 _REFUSE_TRUNCATED = dict.fromkeys(Lane, OnTruncated.REFUSE)
 
 
@@ -58,6 +70,7 @@ class DecodeWorkers:
         self._limits = limits
         self._setup = pickle.dumps((decode, limits))
         self._hostile = HostileBytes()
+        self._stalled = HostileBytes(forgotten_after_s=_STALLED_FOR_S)
         self._idle: Turns[WorkerProcess] = Turns()
         self._asked: set[WorkerProcess] = set()
         self._background: set[asyncio.Task[Any]] = set()
@@ -120,10 +133,14 @@ class DecodeWorkers:
         """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
 
         Raises:
-            UndecodableError: also for bytes that take longer than ``max_decode_s``, or that killed two workers.
+            UndecodableError: also for bytes that take longer than ``max_decode_s`` of CPU time, or that killed two
+                workers.
+            StalledError: these bytes have twice kept a worker waiting until the end of its time.
             TooLargeError: also for bytes that need more memory than ``max_decode_memory_bytes``.
             UnavailableError: closed, or our own mistake.
         """
+        if body in self._stalled:
+            raise _stalled()
         for _ in range(STRIKES):
             if body in self._hostile:
                 break
@@ -160,10 +177,10 @@ class DecodeWorkers:
     ) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
         remaining_s = deadline.remaining_s()
-        is_ours_to_blame = remaining_s < self._limits.max_decode_s
-        limit_s = min(self._limits.max_decode_s, remaining_s + _UNWANTED_S)
+        has_its_full_time = remaining_s >= self._limits.max_decode_s
+        limit_s = remaining_s * _DECODE_SHARE if has_its_full_time else remaining_s + _UNWANTED_S
         comes_back = False
-        started_s = time.monotonic()
+        started_s, started_cpu_s = time.monotonic(), worker.cpu_s()
         try:
             async with asyncio.timeout(limit_s):
                 answer = await worker.ask(
@@ -171,18 +188,22 @@ class DecodeWorkers:
                 )
             comes_back = True
         except TimeoutError as error:
-            if is_ours_to_blame:
-                raise DeadlineExceededError("no time was left for decoding") from error
-            self._hostile.strike(body)
-            raise UndecodableError("took longer than max_decode_s") from error
-        except WorkerLostError:
+            if has_its_full_time and worker.cpu_s() - started_cpu_s < limit_s * _STALLED_SHARE:
+                self._stalled.strike(body)
+                if body in self._stalled:
+                    raise _stalled() from error
+            raise DeadlineExceededError("no time was left for decoding") from error
+        except WorkerLostError as error:
             if not self._closed:
                 self._hostile.strike(body)
+                if await asyncio.to_thread(worker.ran_out_of_time):
+                    raise UndecodableError("took longer than max_decode_s of CPU time") from error
             raise
         finally:
             self._observe(time.monotonic() - started_s)
             self._give_back(worker, comes_back)
         self._hostile.clear(body)
+        self._stalled.clear(body)
         if isinstance(answer, UnscannedError):
             raise answer
         return answer
@@ -238,3 +259,7 @@ class DecodeWorkers:
         self._background.discard(task)
         if not task.cancelled():
             task.exception()  # asked for, so that asyncio does not complain when the caller has gone
+
+
+def _stalled() -> StalledError:
+    return StalledError("these bytes have twice kept a decoder waiting until its time was over")

@@ -24,6 +24,7 @@ from serve_app.domain import (
     OnUnscanned,
     Preprocessor,
     Scorer,
+    StalledError,
     TruncatedError,
     UnavailableError,
     UnscannableError,
@@ -207,7 +208,7 @@ class Moderator:
         match outcome:
             case Examination():
                 return outcome.judgement.verdict.keeps_picture
-            case UnscannableError():
+            case UnscannableError() | StalledError():
                 return False
             case UnscannedError():
                 return self._on_unscanned is OnUnscanned.ACCEPT

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 
@@ -28,6 +29,15 @@ def _hang(argument, view_size_px, limits):
     _tell(argument)
     while True:
         pass
+
+
+def _compute(argument, view_size_px, limits):
+    """Computes for half of the time that it may."""
+    _tell(argument)
+    began_s = time.process_time()
+    while time.process_time() - began_s < limits.max_decode_s / 2:
+        pass
+    return _views(argument, view_size_px, limits)
 
 
 def _wait(argument, view_size_px, limits):
@@ -73,6 +83,7 @@ def _fail(argument, view_size_px, limits):
 _ACTIONS = {
     "views": _views,
     "hang": _hang,
+    "compute": _compute,
     "wait": _wait,
     "die-once": _die_once,
     "allocate": _allocate,

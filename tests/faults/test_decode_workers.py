@@ -17,6 +17,7 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     OverloadedError,
+    StalledError,
     TooLargeError,
     UnavailableError,
     UndecodableError,
@@ -124,6 +125,45 @@ async def test_a_decode_over_its_time_is_killed_and_its_worker_replaced(start):
         await ask(workers, "hang")
     await ended(before)
     assert await answering_pid(workers) not in before
+
+
+async def test_time_in_which_the_machine_stood_still_counts_against_nobody(start, fifo):
+    workers = start(max_decode_s=0.3)
+    (pid,) = workers.pids()
+    decoding = asyncio.create_task(ask(workers, f"compute {fifo}"))
+    await asyncio.to_thread(fifo.read_text)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(DeadlineExceededError):
+        await ask(workers, "views", remaining_s=0.5)
+    os.kill(pid, signal.SIGCONT)
+    assert (await decoding).frames_seen == 3
+    assert await answering_pid(workers) == pid
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_bytes_that_stall_twice_are_refused_and_not_for_ever(start, tmp_path, monkeypatch, stops):
+    """By a decoder that waits for ever, or in a worker that is stopped."""
+    workers = start(max_decode_s=0.1)
+    body = f"wait {tmp_path / 'never'}"
+    os.mkfifo(tmp_path / "never")
+
+    async def stall(error):
+        (pid,) = workers.pids()
+        asked = asyncio.create_task(ask(workers, body, remaining_s=0.4))
+        if stops:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(DeadlineExceededError) as caught:
+            await asked
+        assert type(caught.value) is error
+        await ended([pid])
+        await answering_pid(workers)
+
+    await stall(DeadlineExceededError)
+    await stall(StalledError)
+    before = workers.pids()
+    with pytest.raises(StalledError):
+        await ask(workers, body)
+    assert workers.pids() == before, "they were not decoded"
 
 
 async def test_a_decode_past_the_deadline_is_answered_at_once_and_killed_soon(start):

@@ -31,3 +31,17 @@ def test_the_longest_unseen_is_forgotten_first():
     hostile.strike(b"third")
     assert b"second" not in hostile
     assert b"first" in hostile
+
+
+def test_a_body_is_innocent_again_some_time_after_its_last_strike():
+    now_s = [100.0]
+    hostile = HostileBytes(forgotten_after_s=10, clock=lambda: now_s[0])
+    hostile.strike(b"picture")
+    now_s[0] += 9
+    hostile.strike(b"picture")
+    now_s[0] += 9
+    assert b"picture" in hostile
+    now_s[0] += 1
+    assert b"picture" not in hostile
+    hostile.strike(b"picture")
+    assert b"picture" not in hostile

@@ -27,6 +27,7 @@ from serve_app.domain import (
     OnUnscanned,
     OverloadedError,
     PolicyError,
+    StalledError,
     TooLargeError,
     TruncatedError,
     UnavailableError,
@@ -279,6 +280,14 @@ async def test_only_what_may_be_sent_again_is_kept_and_only_where_that_is_config
     decision = await moderator.moderate(Body.of(body), "r-1", in_time())
     assert decision.outcome is reason
     assert decision.kept == (on_unscanned is OnUnscanned.ACCEPT and reason in PASSING)
+
+
+async def test_bytes_that_stall_are_refused_also_where_what_is_late_is_let_through() -> None:
+    failing = Failing(StalledError("twice"))
+    decision = await Moderator(POLICY, failing, failing, MemoryLedger(1), OnUnscanned.ACCEPT, ADMISSION).moderate(
+        Body.of(b"picture"), "r-1", in_time()
+    )
+    assert (decision.outcome, decision.kept) == (UnscannedReason.DEADLINE, False)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
