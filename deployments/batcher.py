@@ -25,6 +25,7 @@ Not thread-safe: everything runs on one event loop, and only staging and the pas
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,17 @@ from typing import Any, Generic, TypeVar
 
 from deployments.job_queue import Batch, Job, JobQueue
 from deployments.pass_costs import PassCosts
-from serve_app.domain import Clock, Deadline, DeadlineExceededError, DeviceMemoryError, Lane, OverloadedError
+from serve_app.domain import (
+    Clock,
+    Deadline,
+    DeadlineExceededError,
+    DeviceMemoryError,
+    Lane,
+    OverloadedError,
+    UnavailableError,
+)
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -93,6 +104,9 @@ class Batcher(Generic[Item, Outcome]):
         self._queue: JobQueue[Item, Outcome] = JobQueue()
         self._arrived = asyncio.Event()
         self._device: asyncio.Task[None] | None = None
+        self._has_ended = False  # by an error or by close
+        self._unanswered: set[asyncio.Future[list[Outcome]]] = set()
+        self._staging_started_s: float | None = None
         self._pass_started_s: float | None = None
         self._pass_expected_s = 0.0
         self._bound_items = 0
@@ -105,11 +119,30 @@ class Batcher(Generic[Item, Outcome]):
         return BatcherStats(self._passes, self._items, self._dropped, self._refused)
 
     @property
-    def pass_overdue_s(self) -> float:
-        """Seconds by which the running pass is later than it should be; zero or less while all is well."""
+    def overdue_s(self) -> float:
+        """Seconds by which the running pass, or staging, is later than it should be; zero or less while all is well."""
+        return max(self._pass_overdue_s, self._staging_overdue_s)
+
+    @property
+    def _pass_overdue_s(self) -> float:
         if self._pass_started_s is None:
             return 0.0
         return self._clock() - self._pass_started_s - self._pass_expected_s
+
+    @property
+    def _staging_overdue_s(self) -> float:
+        if self._staging_started_s is None:
+            return 0.0
+        return self._clock() - self._staging_started_s - self._costs.staging_s
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: the loop that serves the device has ended, and with it all that this does.
+        """
+        if self._has_ended:
+            raise UnavailableError("batching has ended; if that was an error, the log says which")
 
     def waiting(self, lane: Lane) -> int:
         """Items of ``lane`` that are bound to no pass yet."""
@@ -130,34 +163,46 @@ class Batcher(Generic[Item, Outcome]):
         Raises:
             OverloadedError: at once, when the queue is full or its predicted wait is longer than what is left.
             DeadlineExceededError: when the deadline can no longer be met.
+            UnavailableError: batching has ended.
             Exception: what ``run_pass`` raised for one of these items alone.
         """
         if not items:
             return []
+        self.require_alive()
         self._coming = coming
         is_idle = self._is_idle
         self._admit(len(items), deadline, lane, is_idle)
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         job = Job[Item, Outcome](deadline.at_s, items, future, lane, came_to_idle_device=is_idle)
         self._queue.put(job)
         self._arrived.set()
         if self._device is None:
             self._device = asyncio.create_task(self._serve_device(), name="batcher")
+            self._device.add_done_callback(self._end)
+        self._unanswered.add(future)
         try:
-            return await job.future
+            return await future
         except BaseException:
             # The caller went away, or an item failed: what of this job still waits must not reach the device.
             self._queue.remove(job)
             raise
+        finally:
+            self._unanswered.discard(future)
+
+    def _end(self, device: asyncio.Task[None]) -> None:
+        """The loop that serves the device has ended: by :meth:`close`, or by an error, which nobody else would see."""
+        self._has_ended = True
+        if not device.cancelled():
+            logger.error("batching has ended by an error", exc_info=device.exception())
+        for future in self._unanswered:
+            if not future.done():
+                future.set_exception(UnavailableError("batching has ended"))
 
     async def close(self) -> None:
-        """Stop; jobs that are queued or in the running pass are cancelled."""
+        """Stop; jobs that are queued or in the running pass are told that batching is not there."""
         if self._device is not None:
             self._device.cancel()
             await asyncio.gather(self._device, return_exceptions=True)
-            self._device = None
-        for job in self._queue.clear():
-            job.future.cancel()
 
     @property
     def _is_idle(self) -> bool:
@@ -182,7 +227,7 @@ class Batcher(Generic[Item, Outcome]):
 
     def _pass_remaining_s(self) -> float:
         """How long the running pass will still take. One that is late by x is taken to need x more."""
-        return 0.0 if self._pass_started_s is None else abs(self.pass_overdue_s)
+        return 0.0 if self._pass_started_s is None else abs(self._pass_overdue_s)
 
     async def _serve_device(self) -> None:
         ahead: _StagedBatch[Item, Outcome] | None = None
@@ -197,12 +242,9 @@ class Batcher(Generic[Item, Outcome]):
                     ahead = await self._next_while(running)
                 await running
         finally:
-            # Stopped: whoever waits for a batch that is bound learns it.
             if running is not None:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
-            if ahead is not None:
-                _cancel(ahead.batch)
 
     async def _next(self) -> _StagedBatch[Item, Outcome]:
         """The next batch, formed when there is one to form; the device is free."""
@@ -268,14 +310,13 @@ class Batcher(Generic[Item, Outcome]):
         items = [item for _, item in batch]
         if self._stage is None:
             return _StagedBatch(batch, items)
-        started_s = self._clock()
+        self._staging_started_s = started_s = self._clock()
         try:
             staged = await self._stage(items)
         except Exception as error:
             return _StagedBatch(batch, failure=error)
-        except asyncio.CancelledError:
-            _cancel(batch)
-            raise
+        finally:
+            self._staging_started_s = None
         self._costs.observe_staging(self._clock() - started_s)
         return _StagedBatch(batch, staged)
 
@@ -297,11 +338,7 @@ class Batcher(Generic[Item, Outcome]):
         return []
 
     async def _serve(self, current: _StagedBatch[Item, Outcome]) -> None:
-        try:
-            outcomes = await self._run(current)
-        except asyncio.CancelledError:
-            _cancel(current.batch)
-            raise
+        outcomes = await self._run(current)
         for (job, _), outcome in zip(current.batch, outcomes, strict=True):
             job.deliver(outcome)
         self._shed()
@@ -352,8 +389,3 @@ class Batcher(Generic[Item, Outcome]):
             return list(outcomes)
         finally:
             self._pass_started_s = None
-
-
-def _cancel(batch: Batch[Item, Outcome]) -> None:
-    for job, _ in batch:
-        job.future.cancel()

@@ -122,8 +122,9 @@ class ClipScorer:
 
     def check_health(self) -> None:
         """Called by Serve from time to time; raising has this replica replaced."""
-        if self._batcher.pass_overdue_s > _HUNG_AFTER_S:
-            raise RuntimeError(f"a pass is {self._batcher.pass_overdue_s:.0f} s overdue: the device is stuck")
+        self._batcher.require_alive()
+        if self._batcher.overdue_s > _HUNG_AFTER_S:
+            raise RuntimeError(f"the device is {self._batcher.overdue_s:.0f} s overdue: it is stuck")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`.

@@ -75,13 +75,6 @@ class JobQueue(Generic[Item, Outcome]):
             del lane[at]
             self._waiting[job.lane] -= job.left
 
-    def clear(self) -> list[Job[Item, Outcome]]:
-        """All jobs, which wait no longer."""
-        jobs = [job for lane in self._lanes.values() for job in lane]
-        for job in jobs:
-            self.remove(job)
-        return jobs
-
     def waiting(self, lane: Lane) -> int:
         """Items that wait in ``lane``."""
         return self._waiting[lane]

@@ -82,8 +82,13 @@ class CudaClipEngine:
         except queue.Empty:
             raise RuntimeError("one batch is computed and one is staged: there is no room for a third") from None
         count = len(views)
-        np.stack(list(views), out=slot.on_host[:count].numpy())
-        return _StagedBatch(slot, count, self._accelerator.upload(slot.on_host[:count], slot.on_device[:count]))
+        try:
+            np.stack(list(views), out=slot.on_host[:count].numpy())
+            upload = self._accelerator.upload(slot.on_host[:count], slot.on_device[:count])
+        except BaseException:
+            self._free.put(slot)
+            raise
+        return _StagedBatch(slot, count, upload)
 
     @torch.inference_mode()
     def encode(self, staged: _StagedBatch | NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -100,6 +100,23 @@ def test_there_is_room_for_two_batches_and_no_third(make_engine) -> None:
     engine.encode(random_views(1))
 
 
+def test_a_batch_that_cannot_be_staged_takes_no_room(make_engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, accelerator = make_engine()
+    engine.warm_up(2, max_pass_s=60.0)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(accelerator, "upload", fail)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="the device is gone"):
+                engine.stage(random_views(2))
+            with pytest.raises(ValueError, match="same shape"):
+                engine.stage([random_views(1)[0], np.zeros((1, 1, 3), np.uint8)])
+    assert engine.encode(random_views(2)).shape == (2, len(LABELS))
+
+
 def test_buckets_that_do_not_fit_into_memory_are_left_out(make_engine) -> None:
     engine, _ = make_engine(fits=3)
     assert list(engine.warm_up(16, max_pass_s=60.0)) == [1, 2]
