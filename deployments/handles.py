@@ -104,18 +104,24 @@ async def _call(method: Any, stage: str, deadline: Deadline, *args: Any, pass_re
             raise error.cause if isinstance(error, RayTaskError) else error from None
         except DeploymentUnavailableError as error:
             raise UnavailableError(f"{stage} is not there: it failed to start") from error
-        except (RayError, RayServeException) as error:
+        except (RayError, RayServeException, TimeoutError) as error:
             logger.exception("%s failed", stage)
             raise UnavailableError(f"{stage} failed") from error
     raise UnavailableError(f"{stage}: {_ATTEMPTS} replicas were lost with this request") from lost
 
 
 async def _within(response: DeploymentResponse[Any], remaining_s: float, stage: str) -> Any:
-    """The response's value; a response that is no longer wanted is cancelled, so that its replica can drop the work."""
+    """The response's value; a response that is no longer wanted is cancelled, so that its replica can drop the work.
+
+    Raises:
+        DeadlineExceededError: ``remaining_s`` is over. A time-out of the replica's own is an error as any other.
+    """
     try:
-        async with asyncio.timeout(remaining_s):
+        async with asyncio.timeout(remaining_s) as limit:
             return await response
     except TimeoutError as error:
+        if not limit.expired():
+            raise
         response.cancel()  # type: ignore[no-untyped-call]
         raise DeadlineExceededError(f"{stage} took longer than the {remaining_s:.1f} s that were left") from error
     except asyncio.CancelledError:

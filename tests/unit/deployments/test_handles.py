@@ -155,6 +155,8 @@ async def test_our_own_error_comes_out_as_it_was_raised():
         (DeploymentUnavailableError("x"), UnavailableError),
         (RaySystemError("x"), UnavailableError),
         (raised_in_a_replica(ZeroDivisionError("secret internals")), UnavailableError),
+        (raised_in_a_replica(TimeoutError("secret internals")), UnavailableError),
+        (TimeoutError("secret internals"), UnavailableError),
     ],
 )
 async def test_every_other_error_becomes_one_of_ours_without_its_text(error, ours):

@@ -392,6 +392,31 @@ async def test_a_decision_names_the_model_that_looked_whatever_happens_to_its_ne
     assert decision.model.notice == FAKE_NOTICE
 
 
+async def test_a_scorer_that_died_is_asked_once_by_all_who_come_then(
+    service: Service, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.scorer.fault = UnavailableError("died")
+    await service.moderator.moderate(Body.of(draw("white")), "r-0", in_time())
+    service.scorer.fault = None
+    asked, answers = 0, asyncio.Event()
+
+    async def identify(_: Deadline) -> ModelIdentity:
+        nonlocal asked
+        asked += 1
+        await answers.wait()
+        return service.scorer.engine.identity
+
+    monkeypatch.setattr(service.scorer, "identify", identify)
+    hurried = asyncio.create_task(service.moderator.ready(in_time(0.05)))
+    bodies = [Body.of(draw("white", (16, 20 + number))) for number in range(9)]
+    waiting = [asyncio.create_task(service.moderator.moderate(body, "r", in_time())) for body in bodies]
+    with pytest.raises(DeadlineExceededError):
+        await hurried
+    answers.set()
+    assert all(isinstance(each.outcome, Examination) for each in await asyncio.gather(*waiting))
+    assert asked == 1
+
+
 async def test_ready_tells_the_model(service: Service) -> None:
     assert service.moderator.model == ModelIdentity("fake", "", 0)
     assert await service.moderator.ready(in_time()) == service.scorer.engine.identity
