@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
-.PHONY: run openvino test lint bench bench-latency bench-capacity bench-overload bench-baseline bench-batching bench-transport \
+.PHONY: run openvino test lint bench bench-latency bench-capacity bench-overload bench-flood bench-baseline bench-batching bench-transport \
 	bench-preprocessing bench-autoscaling bench-engines bench-utilisation bench-corpus bench-faults bench-cluster lock clean
 
 run: $(VENV)/run.installed
@@ -40,6 +40,10 @@ bench-overload: $(VENV)/dev.installed
 # ARGS="--baseline URL": another validation endpoint, beside that service.
 bench-baseline: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.baseline $(ARGS)
+
+# Many senders of 40 MB at once, and the memory that the ingress takes for them.
+bench-flood: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.flood $(ARGS)
 
 # These two start a service, and Ray nodes, of their own.
 bench-faults: $(VENV)/dev.installed

@@ -118,6 +118,9 @@ class _Connection(asyncio.Protocol):
         self._body = bytearray()
         self._is_framed = False
         self._has_head = False
+        self._is_sent = True
+        self._may_go_on = asyncio.Event()
+        self._may_go_on.set()
         self.is_reusable = True
 
     async def exchange(self, parts: Parts) -> Answer:
@@ -125,8 +128,13 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionError("the connection has ended")
         self._answer = asyncio.get_running_loop().create_future()
+        self._is_sent = False
         for part in parts:
+            await self._may_go_on.wait()  # megabytes that nobody takes would lie in this process
+            if self._answer.done() or self._transport is None or self._transport.is_closing():
+                return await self._answer
             self._transport.write(part)
+        self._is_sent = True
         return await self._answer
 
     def close(self) -> None:
@@ -136,6 +144,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without inheriting from it
+
+    def pause_writing(self) -> None:
+        self._may_go_on.clear()
+
+    def resume_writing(self) -> None:
+        self._may_go_on.set()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -170,15 +184,17 @@ class _Connection(asyncio.Protocol):
         if status < 200:  # "continue": the answer is still to come
             return
         self._has_head = False
-        self.is_reusable = self.is_reusable and self._parser.should_keep_alive()
+        self.is_reusable = self.is_reusable and self._is_sent and self._parser.should_keep_alive()
         if self._answer is None or self._answer.done():
             self._client.unasked_answers += 1
         else:
             self._answer.set_result(Answer(status, bytes(self._body)))
+        self._may_go_on.set()
 
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error if isinstance(error, OSError) else ConnectionError(str(error)))
+        self._may_go_on.set()
 
 
 def _authorization(url: str) -> str:

@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from deployments.transfer_gate import TransferGate
 from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
@@ -36,10 +37,11 @@ _ATTEMPTS = 2
 class PreprocessorHandle:
     """:class:`serve_app.domain.Preprocessor` behind a deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any], admission: AdmissionControl) -> None:
-        """``admission`` tells the replicas how much more is asked of them than they see."""
+    def __init__(self, handle: DeploymentHandle[Any], admission: AdmissionControl, gate: TransferGate) -> None:
+        """``admission`` tells the replicas how much more is asked of them than they see; ``gate`` holds bodies back."""
         self._handle = handle
         self._admission = admission
+        self._gate = gate
         self._live_inside = 0
 
     @property
@@ -50,13 +52,14 @@ class PreprocessorHandle:
     async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
         """See the port."""
         is_live = lane is Lane.LIVE
-        self._live_inside += is_live
-        try:
-            views: Views = await _call(
-                self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane, self._admission.demand
-            )
-        finally:
-            self._live_inside -= is_live
+        async with self._gate.through(len(body), lane):
+            self._live_inside += is_live
+            try:
+                views: Views = await _call(
+                    self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane, self._admission.demand
+                )
+            finally:
+                self._live_inside -= is_live
         return views
 
 

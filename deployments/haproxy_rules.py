@@ -19,6 +19,10 @@ from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
 # back before: HAProxy's is the wall's.
 _LONGEST_FULL_MS = 30_000
 
+# As Serve spells it (SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER); imported, it would bring Ray, which reads its
+# environment then.
+NO_READING_AHEAD_HEADER = "X-Request-Disconnect-Disabled"
+
 REFUSED_BY_HAPROXY = "as many pictures are waiting already as can be looked at in time"
 """The message of such a refusal."""
 
@@ -62,6 +66,9 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan METH_POST",
         "http-request set-var(proc.pictwarden_refused) int(0) if pictwarden_is_scan METH_POST",
         "http-request set-var(txn.pictwarden_is_ours) bool(true) if pictwarden_is_scan METH_POST",
+        # Otherwise Serve reads bodies ahead of the application without a limit, to notice senders that leave; the
+        # application notices them itself (serve_app/http/disconnect.py).
+        f"http-request set-header {NO_READING_AHEAD_HEADER} ?1 if pictwarden_is_scan",
         f"http-response set-var(txn.pictwarden_full_for_ms) res.hdr({FULL_FOR_HEADER}),add(0)"
         " if { var(txn.pictwarden_is_ours) -m bool }",
         "http-response set-var(proc.pictwarden_retry_after_s) res.hdr(Retry-After) if pictwarden_says_full",

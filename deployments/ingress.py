@@ -8,13 +8,18 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.replica_process import set_up_replica
+from deployments.replica_process import return_large_memory, set_up_replica
+from deployments.transfer_gate import TransferGate
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
 from serve_app.moderation import AdmissionControl, Moderator
 from serve_app.policy import Policy
 from serve_app.settings import Settings
+
+# One in so many bytes of the bodies inside may be on its way to a preprocessor: three bodies of 40 MB by default, or
+# hundreds of photographs.
+_TRAVELLING_SHARE = 4
 
 
 class Ingress:
@@ -24,10 +29,12 @@ class Ingress:
         self, settings: Settings, policy: Policy, preprocessor: DeploymentHandle[Any], scorer: DeploymentHandle[Any]
     ) -> None:
         set_up_replica()
+        return_large_memory()
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
         admission = AdmissionControl(settings.deadline_s)
-        preprocessing = PreprocessorHandle(preprocessor, admission)
+        gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
+        preprocessing = PreprocessorHandle(preprocessor, admission, gate)
         self._moderator = Moderator(
             policy,
             preprocessing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
 
 from starlette.datastructures import Headers
@@ -81,21 +82,20 @@ class _Content:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._chunks: list[bytes] = []
-        self._bytes = 0
+        # Grows in place and hands its memory on: chunks to be joined would hold each body twice.
+        self._content = io.BytesIO()
         self._sha256 = hashlib.sha256()
 
     def append(self, chunk: bytes) -> None:
-        self._bytes += len(chunk)
-        if self._bytes > self._max_bytes:
+        if self._content.tell() + len(chunk) > self._max_bytes:
             raise TooLargeError(f"the body is more than {self._max_bytes} bytes, which is the limit")
         self._sha256.update(chunk)
-        self._chunks.append(chunk)
+        self._content.write(chunk)
 
     def body(self) -> Body:
-        if not self._bytes:
+        if not self._content.tell():
             raise EmptyBodyError("the request has no body; send the picture's bytes")
-        return Body(b"".join(self._chunks), self._sha256.hexdigest())
+        return Body(self._content.getvalue(), self._sha256.hexdigest())
 
 
 async def _chunks(request: Request, limit_bytes: int, reservation: Reservation) -> AsyncIterator[bytes]:

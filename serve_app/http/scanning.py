@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
@@ -24,6 +25,7 @@ from serve_app.domain import (
 from serve_app.http.answers import Answer, answer_for_decision, answer_for_error
 from serve_app.http.authentication import Authenticator
 from serve_app.http.body import declared_bytes, read_body
+from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.front_end import FULL_FOR_HEADER, refused_before
 from serve_app.moderation import BodyMemory, Moderator
 from serve_app.settings import Settings
@@ -32,6 +34,9 @@ logger = AnswerLogger(__name__)
 
 # The rest of a body that is not read may have no end.
 _CLOSE = {"Connection": "close"}
+
+# Nobody reads it; nginx's number for the same in a log.
+_STATUS_SENDER_LEFT = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +82,13 @@ class Scanning:
             with self._memory.reserve(declared_bytes(request.headers, max_body_bytes)) as reservation:
                 with self._moderator.arriving():
                     body = await read_body(request, max_body_bytes, arrival.deadline, reservation)
-                decision = await self._moderator.moderate(body, arrival.request_id, arrival.deadline, lane)
+                deciding = self._moderator.moderate(body, arrival.request_id, arrival.deadline, lane)
+                decision = await unless_sender_leaves(request, deciding)
         except (RequestError, UnscannedError) as error:
             return self._refuse(error, arrival, self._settings.retry_after_s, _CLOSE)
+        except ClientDisconnect:
+            logger.info("request %s: the sender left before the answer", arrival.request_id)
+            return Response(status_code=_STATUS_SENDER_LEFT)
         status, answer = answer_for_decision(decision, arrival.elapsed_ms)
         return json_response(status, answer, self._settings.retry_after_s)
 

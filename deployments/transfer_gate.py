@@ -1,0 +1,63 @@
+"""How many bytes of bodies travel to other replicas at once.
+
+While a Serve call travels, its arguments are in the caller's memory three times: as they are, pickled, and as a gRPC
+message. Twelve bodies of 40 MB held 2.0 GB of an ingress replica that admits 0.5 GB of bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+
+from serve_app.domain import Lane
+
+
+class TransferGate:
+    """Lets ``max_bytes`` through at once, live bodies before background ones, and otherwise as they came.
+
+    A body that is larger is let through alone. For one event loop.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._travelling_bytes = 0
+        self._waiting: dict[Lane, deque[tuple[int, asyncio.Future[None]]]] = {lane: deque() for lane in Lane}
+
+    @contextlib.asynccontextmanager
+    async def through(self, size_bytes: int, lane: Lane) -> AsyncIterator[None]:
+        """Wait until a body of ``size_bytes`` may travel; it does for as long as the block."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (size_bytes, turn)
+        self._waiting[lane].append(entry)
+        self._let_through()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting[lane].remove(entry)
+                self._let_through()
+            else:
+                self._arrive(size_bytes)  # let through in the moment in which the caller went away
+            raise
+        try:
+            yield
+        finally:
+            self._arrive(size_bytes)
+
+    def _arrive(self, size_bytes: int) -> None:
+        self._travelling_bytes -= size_bytes
+        self._let_through()
+
+    def _let_through(self) -> None:
+        for waiting in self._waiting.values():
+            while waiting:
+                size_bytes, turn = waiting[0]
+                if turn.cancelled():
+                    return  # its caller removes it, and comes back here
+                if self._travelling_bytes and self._travelling_bytes + size_bytes > self._max_bytes:
+                    return
+                waiting.popleft()
+                self._travelling_bytes += size_bytes
+                turn.set_result(None)
