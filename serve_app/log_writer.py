@@ -1,4 +1,4 @@
-"""Log lines that cost nobody an answer: a thread of their own writes them, and a line that fails is lost and counted."""
+"""Log lines that cost nobody an answer: a thread of their own writes them; a line that fails is lost and counted."""
 
 from __future__ import annotations
 
