@@ -19,7 +19,8 @@ from rich.table import Table
 
 from benchmarks import hardware
 from serve_app.cli.connection import URL_ENV, known_url
-from serve_app.cli.scanning import Scan, pictures_in, scan_all
+from serve_app.cli.pictures import pictures_in
+from serve_app.cli.scanning import Scan, scan_all
 
 DEADLINE_S = 8.5
 """The service's own deadline and the half second that an answer may take longer."""
@@ -41,7 +42,7 @@ def bench(
         raise typer.Exit(2)
     console.print(hardware.describe())
     before = _replicas()
-    files = pictures_in([folder])
+    files = list(pictures_in([folder]))
     scans = list(track(scan_all(scan_url, files, at_once), total=len(files), console=console, transient=True))
     console.print(_table(scans))
     slowest = max(scans, key=lambda each: each.elapsed_ms)

@@ -99,7 +99,9 @@ class Replica:
 
     def stats(self) -> dict[str, float]:
         """As ``ClipScorer.record_autoscaling_stats``."""
-        return ReplicaStats(self.predicted_wait_s, self._offered.rate, self._offered.job_s).as_metrics()
+        return ReplicaStats(
+            self.predicted_wait_s, self._offered.rate, self._offered.job_s, self._settings.deadline_s
+        ).as_metrics()
 
     def accept(self) -> bool:
         """A picture arrives now; False if it is refused."""

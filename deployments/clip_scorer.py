@@ -65,6 +65,7 @@ class ClipScorer:
         pass_costs_s = self._device_thread.submit(
             self._engine.warm_up, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE
         ).result()
+        self._deadline_s = deadline_s
         self._costs = PassCosts(pass_costs_s)
         self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
             self._run_pass,
@@ -131,7 +132,9 @@ class ClipScorer:
 
         A coroutine, so that Serve calls it on the batcher's own event loop.
         """
-        return ReplicaStats(self._batcher.predicted_wait_s, self._offered.rate, self._offered.job_s).as_metrics()
+        return ReplicaStats(
+            self._batcher.predicted_wait_s, self._offered.rate, self._offered.job_s, self._deadline_s
+        ).as_metrics()
 
 
 def _step_back() -> None:

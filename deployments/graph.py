@@ -45,7 +45,12 @@ def build_app(args: dict[str, Any]) -> Application:
     return ingress.bind(
         settings,
         policy,
-        preprocessor.bind(_media_limits(settings), settings.truncated.by_lane(), settings.limits.decode_workers),
+        preprocessor.bind(
+            _media_limits(settings),
+            settings.truncated.by_lane(),
+            settings.deadline_s,
+            settings.limits.decode_workers,
+        ),
         scorer.bind(
             settings.model, policy.labels, PolicyReference(settings.policy, policy.digest), settings.deadline_s
         ),

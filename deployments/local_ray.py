@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray
+from pydantic import ValidationError
 from ray import serve
+from ray._private.node import Node
 from ray.serve._private import api as serve_private_api
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
-from serve_app.domain import ConfigurationError
+from deployments.ending import adopt_orphans, bounded
+from serve_app.domain import ConfigurationError, SettingsError
 
 # Bodies and views travel between replicas as gRPC messages; the object store holds next to nothing, and what it may
 # hold is resident memory. Ray accepts no less than 75 MB.
@@ -28,7 +31,15 @@ _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 _POLL_S = 0.1
 
+# A start takes 5 s on an idle machine. Serve gives its controller 30 s to stop.
+_START_LIMIT_S = 180.0
+_STOP_LIMIT_S = 45.0
+
 _OUR_ERROR = re.compile(r"^serve_app\.domain\.\w+Error: (.+?)(?=\n\S*Traceback|\n\n|\Z)", re.MULTILINE | re.DOTALL)
+
+
+class RayStartError(ConfigurationError):
+    """Ray did not start; the message is what it says of it."""
 
 
 class DeployFailedError(ConfigurationError):
@@ -37,20 +48,54 @@ class DeployFailedError(ConfigurationError):
 
 @contextlib.contextmanager
 def local_ray(num_cpus: int | None = None) -> Iterator[None]:
-    """A Ray of this process alone. It ends with the block, and with the process however that ends."""
+    """A Ray of this process alone. It ends with the block, and with the process however that ends.
+
+    Raises:
+        RayStartError: it did not start.
+    """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    ray.init(
-        namespace="serve",
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+    adopt_orphans()
+    with bounded(_START_LIMIT_S, "the start of Ray"), _without_dashboard():
+        _start(num_cpus)
     try:
         yield
     finally:
-        shut_down()
+        with bounded(_STOP_LIMIT_S, "the end of Ray"):
+            shut_down()
+
+
+def _start(num_cpus: int | None) -> None:
+    try:
+        ray.init(
+            # Without it, Ray joins the one that RAY_ADDRESS names, or another one that runs on this machine.
+            address="local",
+            namespace="serve",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise RayStartError(f"Ray did not start: {' '.join(str(error).split())}") from error
+
+
+@contextlib.contextmanager
+def _without_dashboard() -> Iterator[None]:
+    """No process of Ray's dashboard.
+
+    Without a dashboard it has one task, statistics of use. Switched off, these are not sent; but Ray still asks the
+    addresses at which a cloud tells its machines about themselves (169.254.169.254), and has no setting against it.
+    """
+    start = Node.start_api_server
+
+    def start_nothing(*_: Any, **__: Any) -> None: ...
+
+    Node.start_api_server = start_nothing  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Node.start_api_server = start  # type: ignore[method-assign]
 
 
 def shut_down() -> None:
@@ -62,12 +107,28 @@ def shut_down() -> None:
         ray.shutdown()
 
 
+def parse_schema(config: Mapping[str, Any]) -> ServeDeploySchema:
+    """A configuration of the form of ``serve_config.yaml``, as Serve understands it.
+
+    Raises:
+        SettingsError: one line for each thing that is wrong, with its key.
+    """
+    try:
+        return ServeDeploySchema.model_validate(dict(config))
+    except ValidationError as error:
+        wrong = (f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise SettingsError("Serve does not take this configuration:\n" + "\n".join(wrong)) from error
+
+
 def deploy(config: Mapping[str, Any]) -> None:
     """Hand Serve a configuration of the form of ``serve_config.yaml``; returns before it is up.
 
     The same two calls that the ``serve run CONFIG`` command makes, which Serve has no public function for.
+
+    Raises:
+        SettingsError: Serve does not take it.
     """
-    schema = ServeDeploySchema.model_validate(dict(config))
+    schema = parse_schema(config)
     client = serve_private_api.serve_start(
         http_options=schema.http_options.model_dump(), proxy_location=schema.proxy_location
     )

@@ -18,13 +18,25 @@ class Preprocessor:
     """Decodes pictures. Ready when constructed: its workers are warm."""
 
     def __init__(
-        self, limits: MediaLimits, on_truncated: Mapping[Lane, OnTruncated], workers: int | None = None
+        self,
+        limits: MediaLimits,
+        on_truncated: Mapping[Lane, OnTruncated],
+        deadline_s: float,
+        workers: int | None = None,
     ) -> None:
-        """``workers``: pictures decoded at once; by default one for each core that Ray gives this replica."""
+        """Start the workers.
+
+        Args:
+            limits: how much of a picture is taken in.
+            on_truncated: what to do with a picture whose end is missing.
+            deadline_s: of the application; told to the autoscaler.
+            workers: pictures decoded at once; by default one for each core that Ray gives this replica.
+        """
         set_up_replica()
         require_decoders()
         self._workers = DecodeWorkers(limits, workers or _assigned_cores(), on_truncated=on_truncated)
         self._offered = OfferedWork()
+        self._deadline_s = deadline_s
 
     async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, demand: float, remaining_s: float) -> Views:
         """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline.
@@ -41,7 +53,9 @@ class Preprocessor:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`."""
-        return ReplicaStats(self._workers.predicted_wait_s, self._offered.rate, self._workers.picture_s).as_metrics()
+        return ReplicaStats(
+            self._workers.predicted_wait_s, self._offered.rate, self._workers.picture_s, self._deadline_s
+        ).as_metrics()
 
     def close(self) -> None:
         """End the workers. They also end by themselves when the replica does, however it does."""

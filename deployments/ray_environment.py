@@ -63,6 +63,9 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "\n    ".join(
         ("5s", *refusal_rules(BUFFER_BYTES, _MAX_UPLOAD_S), "default-server")
     ),
+    # gRPC asks the proxy of http_proxy, https_proxy or grpc_proxy even for this machine, unless the address is in this
+    # list: every address is. HTTP clients do not read it, so that a model still comes through a proxy.
+    "no_grpc_proxy": "0.0.0.0/0,::/0",
     # Read by the head. A node is dead after five of these without an answer: 5 s, where the default of 3 s makes it 15.
     "RAY_health_check_period_ms": "1000",
 }
@@ -70,6 +73,9 @@ FAST_SETTINGS: Mapping[str, str] = {
 LOCAL_SETTINGS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # On a machine of many programs, any of which may take the memory, it is the kernel that decides who goes. Ray's own
+    # monitor killed the controller and the front end at 95 %: for 25 s nobody was answered.
+    "RAY_memory_monitor_refresh_ms": "0",
     # Counters for a dashboard and a Prometheus that are not there. Each request moves a dozen of them: without, one
     # picture in twenty more goes through two cores.
     "RAY_enable_metrics_collection": "0",

@@ -6,6 +6,9 @@ import contextlib
 import ctypes
 import gc
 import logging
+from logging.handlers import MemoryHandler
+
+from serve_app.log_writer import LogWriter
 
 _SERVE_LOGGER = "ray.serve"
 _OUR_LOGGERS = ("serve_app", "deployments")
@@ -20,9 +23,14 @@ _LARGE_BYTES = 1024 * 1024
 
 
 def set_up_replica() -> None:
-    """Our log lines go where Serve's go, at its level; the garbage collector runs rarely."""
+    """Our log lines go where Serve's go, at its level, and never fail; the garbage collector runs rarely."""
     gc.set_threshold(*_GC_THRESHOLDS)
+    # Python reports a line that failed on the standard error, of which Serve makes log lines: without an end.
+    logging.raiseExceptions = False
     serve_logger = logging.getLogger(_SERVE_LOGGER)
+    for handler in serve_logger.handlers:
+        if isinstance(handler, MemoryHandler) and handler.target and not isinstance(handler.target, LogWriter):
+            handler.setTarget(LogWriter(handler.target))
     for name in _OUR_LOGGERS:
         ours = logging.getLogger(name)
         ours.handlers = serve_logger.handlers

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
-import yaml
 from rich.console import Console
 
+from deployments.announcement import announce
 from deployments.configuration import read_configuration
+from deployments.ending import bounded, cut_off_after
+from deployments.listening import listening_address
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
@@ -28,13 +28,16 @@ from deployments.ray_environment import (
     own_port_settings,
     replicated_ingress_settings,
 )
-from serve_app.cli.connection import SECRETS_ENV, keep_url, kept_secret
-from serve_app.cli.report import scan_table
-from serve_app.cli.scanning import scan_all
-from serve_app.domain import ConfigurationError
+from deployments.serve_file import read_serve_file
+from serve_app.cli.connection import keep_url, kept_secret
+from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.http.app import SCAN_PATH
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
+_HUNG_AFTER_S = 60.0
+
+# From the signal to the end of the process. Serve gives its controller 30 s of it.
+_STOP_LIMIT_S = 55.0
 
 console = Console(highlight=False)
 
@@ -46,57 +49,49 @@ def run(
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
 ) -> None:
-    """Serve on this machine until Ctrl-C or SIGTERM."""
+    """Serve on this machine until Ctrl-C or SIGTERM.
+
+    Exit code 0 after either, 1 if the service did not start or its sample pictures were not scanned, 2 for a wrong
+    option.
+    """
     stop = threading.Event()
     _set_on_signals(stop)
-    settings = _configuration(config, model, policy, host, port)
-    http = settings["http_options"]
-    if not _is_free(http["host"], http["port"]):
-        way_out = "stop what listens there, or give another --port"
-        console.print(f"port {http['port']} of {http['host']} is taken: {way_out}", soft_wrap=True)
-        raise typer.Exit(1)
-    os.environ.update(_environment(settings))
     try:
-        read_configuration(settings["applications"][0]["args"])
-        _serve(settings, stop)
-    except ConfigurationError as error:
+        settings = read_serve_file(config, model, policy)
+        http = settings["http_options"]
+        address = listening_address(host or http["host"], port or http["port"])
+        settings["http_options"] = {**http, "host": address.host, "port": address.port}
+        os.environ.update(_environment(settings))
+        application, _ = read_configuration(settings["applications"][0]["args"])
+        secrets_env = application.authentication.secrets_env
+        secret = kept_secret(secrets_env)
+        os.environ[secrets_env] = os.environ.get(secrets_env) or secret
+        _serve(settings, f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}", stop)
+    except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
-def _serve(settings: Mapping[str, Any], stop: threading.Event) -> None:
+def _serve(settings: Mapping[str, Any], url: str, stop: threading.Event) -> None:
     """Start, announce, wait for ``stop``, end."""
     started_s = time.monotonic()
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
-    from deployments.local_ray import deploy, local_ray, wait_until_running
+    from deployments.local_ray import deploy, local_ray, parse_schema, wait_until_running
 
+    parse_schema(settings)
     with console.status("starting Ray") as status, local_ray():
         _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
         status.update("starting the application")
-        deploy(settings)
-        wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
+        with bounded(_READY_TIMEOUT_S + _HUNG_AFTER_S, "the start of the application"):
+            deploy(settings)
+            wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
         status.stop()
         if not stop.is_set():
-            _announce(settings["http_options"], time.monotonic() - started_s)
+            announce(url, time.monotonic() - started_s, console)
+            if not keep_url(url):
+                console.print("\nNOTE: `pictwarden check` needs --url here: this folder cannot be written to")
             stop.wait()
         console.print("stopping")
-
-
-def _configuration(
-    config: Path | None, model: str | None, policy: str | None, host: str | None, port: int | None
-) -> dict[str, Any]:
-    """The configuration with the command's own options in it."""
-    text = config.read_text("utf-8") if config else resources.files("deployments").joinpath("local.yaml").read_text()
-    settings: dict[str, Any] = yaml.safe_load(text)
-    args = settings["applications"][0]["args"]
-    if model:
-        # Settings of the demo model's own make no sense for another one.
-        kept = args.get("model", {}) if config else {}
-        args["model"] = {**kept, "source": model}
-    if policy:
-        args["policy"] = policy
-    settings["http_options"] |= {key: value for key, value in (("host", host), ("port", port)) if value}
-    return settings
 
 
 def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -108,43 +103,18 @@ def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
         **LOCAL_SETTINGS,
         **fresh_token_settings(),
         **own_port_settings(),
-        SECRETS_ENV: os.environ.get(SECRETS_ENV) or kept_secret(),
         "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
     }
 
 
-def _announce(http: Mapping[str, Any], ready_after_s: float) -> None:
-    """Show that it works, by pictures, and how to connect pict-rs."""
-    # "Every address" is none that can be asked; from elsewhere this machine's own goes in its place.
-    host = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
-    url = f"http://{host}:{http['port']}{SCAN_PATH}/{kept_secret()}"
-    keep_url(url)
-    samples = resources.files("serve_app.cli") / "samples"
-    with resources.as_file(samples) as folder:
-        scans = [replace(each, picture=Path(each.picture).name) for each in scan_all(url, sorted(folder.iterdir()), 1)]
-    console.print(f"ready after {ready_after_s:.0f} s; four sample pictures, sent through the real path:\n")
-    console.print(scan_table(scans))
-    for notice in sorted({each.notice for each in scans if each.notice}):
-        console.print(f"\nNOTE: {notice}", style="yellow")
-    console.print("\nPaste this into pict-rs, or POST a picture to its URL; Ctrl-C stops the service:\n")
-    # print, not the console: a terminal's width must not break the line that is to be pasted.
-    print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)
-
-
 def _set_on_signals(stop: threading.Event) -> None:
+    def on_signal(*_: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            cut_off_after(_STOP_LIMIT_S, "the shutdown")
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        # A port that a service of a moment ago left in TIME_WAIT is free for haproxy, and so it is here.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        signal.signal(number, on_signal)
 
 
 def main() -> None:

@@ -82,4 +82,6 @@ def _demand(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Demand:
         silent=running - known,
         offered_work=sum(stats.offered_work for stats in fresh),
         backlog_s=waiting_s,
+        # Replicas of two versions of the application may differ: the shorter one is in danger first.
+        deadline_s=min((stats.deadline_s for stats in fresh), default=0.0),
     )

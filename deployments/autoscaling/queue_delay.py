@@ -20,7 +20,6 @@ class QueueDelaySettings:
         ValueError: a value out of its range.
     """
 
-    deadline_s: float = 8.0
     delay_share: float = 0.125
     up_utilisation: float = 0.9
     down_utilisation: float = 0.75
@@ -28,8 +27,8 @@ class QueueDelaySettings:
     stale_after_s: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.deadline_s <= 0 or self.stale_after_s <= 0:
-            raise ValueError("deadline_s and stale_after_s are above zero")
+        if self.stale_after_s <= 0:
+            raise ValueError("stale_after_s is above zero")
         if not 0 <= self.delay_share <= 1:
             raise ValueError("delay_share is a share of the deadline, in 0..1")
         if not 0 < self.down_utilisation <= self.up_utilisation <= 1:
@@ -57,6 +56,9 @@ class Demand:
     backlog_s: float
     """Seconds of work that wait, over all replicas."""
 
+    deadline_s: float
+    """Seconds that a picture has; as the replicas report it, and without meaning while all are silent."""
+
     @property
     def delay_s(self) -> float:
         """Seconds that what arrives now waits, if it is spread evenly."""
@@ -73,8 +75,8 @@ def wanted_replicas(demand: Demand, settings: QueueDelaySettings, least: int, mo
     target = min(max(demand.target, least), most)
     if demand.silent >= demand.running:
         return target
-    accepted_s = demand.running * settings.delay_share * settings.deadline_s
-    extra = max(0.0, demand.backlog_s - accepted_s) / settings.deadline_s
+    accepted_s = demand.running * settings.delay_share * demand.deadline_s
+    extra = max(0.0, demand.backlog_s - accepted_s) / demand.deadline_s
     enough = math.ceil(demand.offered_work / settings.up_utilisation + extra)
     if enough > target:
         # One wrong figure must not order a cluster's worth of devices; what is starting already stays wanted.

@@ -18,6 +18,9 @@ class ReplicaStats:
     picture_s: float
     """Seconds of this replica that an average picture takes."""
 
+    deadline_s: float
+    """Seconds that a picture has from its first byte to its answer: the setting of the application."""
+
     def as_metrics(self) -> dict[str, float]:
         """For Serve, which takes numbers by name."""
         return asdict(self)

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from serve_app.cli.comparison_report import as_dict, print_comparison
-from serve_app.cli.scanning import pictures_in
+from serve_app.cli.pictures import pictures_in
 from serve_app.clip.agreement import Agreement, Agreements, shortfall
 from serve_app.clip.calibration import CALIBRATION_VIEWS, Calibration
 from serve_app.clip.engine import Engine
@@ -67,7 +67,7 @@ def model_compare(
         for each in engines:
             if each not in _ENGINES:
                 raise SettingsError(f"there is no engine {each!r}; it is one of {', '.join(_ENGINES)}")
-        pictures, judge = pictures_in([folder]), load_policy(policy)
+        pictures, judge = list(pictures_in([folder])), load_policy(policy)
         (reference, _), (candidate, recipe) = (
             _open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines
         )

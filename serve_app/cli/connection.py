@@ -10,6 +10,8 @@ import os
 import secrets
 from pathlib import Path
 
+from serve_app.domain import SettingsError
+
 SECRETS_ENV = "PICTWARDEN_SECRETS"
 URL_ENV = "PICTWARDEN_URL"
 
@@ -18,23 +20,41 @@ _SECRET_FILE = "secret"
 _URL_FILE = "url"
 
 
-def kept_secret() -> str:
-    """The secret of the environment, or the one kept in the state folder, or a new one that is kept there."""
-    from_environment = os.environ.get(SECRETS_ENV, "").split(",")[0].strip()
+def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
+    """The first secret of the environment, or the one kept in the state folder, or a new one that is kept there.
+
+    Args:
+        secrets_env: the variable, as ``authentication.secrets_env`` names it.
+
+    Raises:
+        SettingsError: none is set, and the state folder is none that this user can read and write.
+    """
+    from_environment = os.environ.get(secrets_env, "").split(",")[0].strip()
     if from_environment:
         return from_environment
     file = _STATE_FOLDER / _SECRET_FILE
-    kept = file.read_text("ascii").strip() if file.is_file() else ""
-    if kept:  # a full disk leaves an empty file
-        return kept
-    secret = secrets.token_urlsafe(32)
-    _write_private(file, secret)
+    try:
+        kept = file.read_text("ascii").strip() if file.is_file() else ""
+        if kept:  # a full disk leaves an empty file
+            return kept
+        secret = secrets.token_urlsafe(32)
+        _write_private(file, secret)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(
+            f"the secret cannot be kept in {file.absolute()} ({why}): set {secrets_env} to a secret of at least "
+            "16 characters, or start in a folder that you can write to"
+        ) from error
     return secret
 
 
-def keep_url(url: str) -> None:
-    """Remember the scan URL of the service that runs now."""
-    _write_private(_STATE_FOLDER / _URL_FILE, url)
+def keep_url(url: str) -> bool:
+    """Remember the scan URL of the service that runs now, so that ``check`` finds it; False if it cannot be kept."""
+    try:
+        _write_private(_STATE_FOLDER / _URL_FILE, url)
+    except OSError:
+        return False
+    return True
 
 
 def known_url() -> str | None:
@@ -43,7 +63,10 @@ def known_url() -> str | None:
     if from_environment:
         return from_environment
     file = _STATE_FOLDER / _URL_FILE
-    return file.read_text("ascii").strip() if file.is_file() else None
+    try:
+        return file.read_text("ascii").strip() or None
+    except (OSError, UnicodeDecodeError):  # also where it belongs to another user
+        return None
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -24,7 +24,7 @@ def scan_table(scans: Sequence[Scan]) -> Table:
         verdict = each.verdict or f"none ({each.reason})"
         table.add_row(
             # As texts: a file's name may hold brackets, which are Rich's markup in a plain string.
-            Text(each.picture),
+            Text(_printable(each.picture)),
             Text(verdict, _STYLES.get(each.verdict, "magenta")),
             Text(each.rule or "-"),
             f"{each.elapsed_ms:.0f}",
@@ -33,16 +33,14 @@ def scan_table(scans: Sequence[Scan]) -> Table:
     return table
 
 
+def _printable(name: str) -> str:
+    """A file's name on Linux may be no text; a terminal takes nothing else."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 def _why(scan: Scan) -> str:
-    """What decided: the concept scores, and how far over or under the line they are; or why nobody looked."""
+    """What decided: the concept scores, and how far over or under the line they are; or why it was not scanned."""
     if scan.verdict is None:
         return scan.message
     scores = " ".join(f"{concept}={score:.2f}" for concept, score in scan.scores.items())
     return scores if scan.margin is None else f"{scores} ({scan.margin:+.2f})"
-
-
-def summary(scans: Sequence[Scan]) -> str:
-    """One line of counts."""
-    rejected = sum(each.is_rejected for each in scans)
-    errors = sum(each.is_error for each in scans)
-    return f"{len(scans)} pictures: {len(scans) - rejected - errors} kept, {rejected} rejected, {errors} not looked at"

@@ -121,6 +121,12 @@ def test_a_ray_client_without_the_token_is_refused(service):
     assert "token" in done.stderr.lower() or "unauthenticated" in done.stderr.lower(), done.stderr[-2000:]
 
 
+def test_no_process_asks_a_cloud_about_this_machine(service):
+    # Ray's dashboard does, at its start, whatever is set.
+    commands = [" ".join(each.cmdline()) for each in service.processes()]
+    assert [command for command in commands if "dashboard/dashboard.py" in command] == []
+
+
 def run_command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """``python -m deployments.run`` with options that it does not start with."""
     command = [sys.executable, "-m", "deployments.run", *options]
@@ -134,7 +140,7 @@ def test_a_taken_port_is_said_in_one_line(service, tmp_path):
     assert done.returncode == 1
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
-    assert f"port {port} of 127.0.0.1 is taken" in done.stdout
+    assert f"port {port} on 127.0.0.1 is already in use" in done.stdout
 
 
 def test_a_model_that_is_named_leaves_the_other_settings_of_a_configuration(local_config, tmp_path):

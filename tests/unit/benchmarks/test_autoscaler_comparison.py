@@ -50,12 +50,12 @@ def turns(config, replica, duration_s):
 
 def test_serves_own_policy_counts_and_waits_for_its_delay():
     config = {"min_replicas": 1, "max_replicas": 10, "target_ongoing_requests": 8, "upscale_delay_s": 5}
-    targets = turns(config, Steady(32, ReplicaStats(0.0, 0.0, 0.0)), 8.0)
+    targets = turns(config, Steady(32, ReplicaStats(0.0, 0.0, 0.0, 8.0)), 8.0)
     assert (targets[4.5], targets[7.9]) == (1, 4)
 
 
 def test_the_queue_delay_policy_gets_what_replicas_report(scaling):
-    targets = turns(scaling | {"max_replicas": 16}, Steady(1, ReplicaStats(1.0, 2.0, 0.02)), 8.0)
+    targets = turns(scaling | {"max_replicas": 16}, Steady(1, ReplicaStats(1.0, 2.0, 0.02, 8.0)), 8.0)
     assert (targets[0.5], targets[7.9]) == (1, 3)
     at_least = min(moment for moment, target in targets.items() if target == 3)
     assert at_least == pytest.approx(scaling["upscale_delay_s"], abs=0.2)

@@ -34,12 +34,20 @@ ANSWERS: dict[bytes, tuple[int, dict[str, Any]]] = {
 
 
 class StandIn:
-    """A server on the loopback that answers like Pictwarden, and remembers what it was sent."""
+    """A server on the loopback that answers like Pictwarden, and remembers what it was sent.
+
+    ``busy_for``: requests that are answered 503 whatever they say.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.paths: set[str] = set()
         self.lanes: set[str | None] = set()
+        self.is_asked = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.busy_for = 0
+        self.retry_after: str | None = "0"
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,6 +56,11 @@ class StandIn:
                 stand_in.bodies.append(body)
                 stand_in.paths.add(self.path)
                 stand_in.lanes.add(self.headers["X-Pictwarden-Lane"])
+                stand_in.is_asked.set()
+                stand_in.may_answer.wait(30)
+                if stand_in.busy_for:
+                    stand_in.busy_for -= 1
+                    body = b"busy"
                 if body.startswith(b"html"):
                     self._answer(200, b"<!doctype html><title>It works</title>", "text/html")
                     return
@@ -58,6 +71,8 @@ class StandIn:
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
+                if status == 503 and stand_in.retry_after is not None:
+                    self.send_header("Retry-After", stand_in.retry_after)
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.cli.connection import keep_url, kept_secret, known_url
+from serve_app.domain import SettingsError
 
 STATE = Path(".pictwarden")
 
@@ -66,3 +67,25 @@ def test_the_environments_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_url("http://127.0.0.1:8000/api/v1/scan/kept")
     monkeypatch.setenv("PICTWARDEN_URL", "http://10.0.0.7/api/v1/scan/other")
     assert known_url() == "http://10.0.0.7/api/v1/scan/other"
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_variable_that_the_configuration_names_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANOTHER_NAME", "its secret, and the next")
+    assert kept_secret("ANOTHER_NAME") == "its secret"
+
+
+def test_where_nothing_can_be_kept_the_way_out_is_one_line(folder: Path) -> None:
+    STATE.write_text("a file where the folder is to be", "ascii")
+    with pytest.raises(SettingsError) as raised:
+        kept_secret()
+    assert str(raised.value).startswith(f"the secret cannot be kept in {folder / STATE / 'secret'} (")
+    assert "set PICTWARDEN_SECRETS to a secret of at least 16 characters" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_url_that_cannot_be_kept_is_no_error() -> None:
+    STATE.write_text("a file where the folder is to be", "ascii")
+    assert keep_url("http://127.0.0.1:8000/api/v1/scan/secret") is False
+    assert known_url() is None

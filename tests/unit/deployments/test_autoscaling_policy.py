@@ -1,5 +1,6 @@
 """The policy as Serve calls it: with Serve's own context, and through Serve's own configuration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from deployments.autoscaling.policy import QueueDelayPolicy
 from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.graph import build_app
 
 ROOT = Path(__file__).parents[3]
 DEPLOYMENT = DeploymentID(name="ClipScorer", app_name="pictwarden")
@@ -18,8 +20,8 @@ DEPLOYMENT = DeploymentID(name="ClipScorer", app_name="pictwarden")
 # Serve 2.60 announces environment variables in its place, and does not read them yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")
 
-BUSY = ReplicaStats(predicted_wait_s=7.5, offered_work=2.5, picture_s=0.02)
-IDLE = ReplicaStats(predicted_wait_s=0.0, offered_work=0.1, picture_s=0.02)
+BUSY = ReplicaStats(predicted_wait_s=7.5, offered_work=2.5, picture_s=0.02, deadline_s=8.0)
+IDLE = ReplicaStats(predicted_wait_s=0.0, offered_work=0.1, picture_s=0.02, deadline_s=8.0)
 
 
 def context(reports, *, now_s=100.0, stamp_s=99.0, target=None, queued=0.0, state=None, most=16):
@@ -62,7 +64,7 @@ def test_the_bounds_of_the_configuration_hold():
 
 
 def test_what_waits_in_front_of_the_replicas_is_their_work():
-    calm = ReplicaStats(predicted_wait_s=0.0, offered_work=0.8, picture_s=0.1)
+    calm = ReplicaStats(predicted_wait_s=0.0, offered_work=0.8, picture_s=0.1, deadline_s=8.0)
     assert QueueDelayPolicy()(context({"a": calm}))[0] == 1
     assert QueueDelayPolicy()(context({"a": calm}, queued=250.0))[0] == 4  # 25 s of work
 
@@ -118,10 +120,24 @@ def test_serve_makes_the_policy_that_the_file_names(name):
     assert policy(context({"a": BUSY, "b": BUSY}))[0] == 8
 
 
-def test_the_policys_deadline_is_the_services_own():
-    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text("utf-8"))["applications"][0]
-    scaled = [each["autoscaling_config"] for each in config["deployments"] if "autoscaling_config" in each]
-    assert [each["policy"]["policy_kwargs"]["deadline_s"] for each in scaled] == [config["args"]["deadline_s"]] * 2
+def test_the_deadline_stands_in_the_arguments_of_the_application_and_nowhere_else():
+    text = (ROOT / "serve_config.yaml").read_text("utf-8")
+    assert [line.strip() for line in text.splitlines() if "deadline_s:" in line] == ["deadline_s: 8.0"]
+    assert yaml.safe_load(text)["applications"][0]["args"]["deadline_s"] == 8.0
+
+
+def test_the_deadline_is_the_one_that_replicas_report():
+    hurried = replace(BUSY, deadline_s=2.0)
+    # 5.0 of load at 0.9, and 14.5 s beyond the accepted delay within 2 s; of two deadlines the shorter one holds.
+    assert QueueDelayPolicy()(context({"a": hurried, "b": hurried}))[0] == 13
+    assert QueueDelayPolicy()(context({"a": hurried, "b": BUSY}))[0] == 13
+
+
+def test_each_stage_is_built_with_the_deadline_of_the_application():
+    ingress = build_app({"deadline_s": 3.5})._bound_deployment
+    preprocessor, scorer = (each._bound_deployment for each in ingress.init_args[2:4])
+    assert 3.5 in preprocessor.init_args
+    assert 3.5 in scorer.init_args
 
 
 def test_ingress_replicas_are_fixed():

@@ -21,7 +21,12 @@ def views(count, size_px):
 
 
 async def test_an_idle_scorer_has_no_wait_and_no_load(scorer):
-    assert await scorer.record_autoscaling_stats() == {"predicted_wait_s": 0.0, "offered_work": 0.0, "picture_s": 0.0}
+    assert await scorer.record_autoscaling_stats() == {
+        "predicted_wait_s": 0.0,
+        "offered_work": 0.0,
+        "picture_s": 0.0,
+        "deadline_s": 8.0,
+    }
 
 
 async def test_pictures_that_are_refused_are_part_of_the_offered_work(scorer):

@@ -24,7 +24,7 @@ LIMITS = MediaLimits(max_pixels=10_000)
 
 @pytest.fixture(scope="module")
 def preprocessor():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, workers=1)
     yield preprocessor
     preprocessor.close()
 
@@ -62,11 +62,12 @@ async def test_what_cannot_be_read_is_told_in_the_words_of_the_domain(preprocess
 
 
 async def test_it_tells_the_autoscaler_of_its_work():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, workers=1)
     assert await preprocessor.record_autoscaling_stats() == {
         "predicted_wait_s": 0.0,
         "offered_work": 0.0,
         "picture_s": 0.0,
+        "deadline_s": 8.0,
     }
     for _ in range(2):
         await preprocessor.preprocess(drawn(50, 50), 32, Lane.LIVE, 1.0, 10.0)
@@ -78,7 +79,7 @@ async def test_it_tells_the_autoscaler_of_its_work():
 
 
 def test_without_its_workers_it_is_not_healthy():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, workers=1)
     preprocessor.close()
     with pytest.raises(UnavailableError):
         preprocessor.check_health()

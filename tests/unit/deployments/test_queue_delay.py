@@ -11,11 +11,12 @@ from deployments.autoscaling.queue_delay import Demand, QueueDelaySettings, want
 SETTINGS = QueueDelaySettings()
 LEAST, MOST = 1, 16
 
-CALM = Demand(target=2, running=2, silent=0, offered_work=1.4, backlog_s=0.5)
+DEADLINE_S = 8.0
+CALM = Demand(target=2, running=2, silent=0, offered_work=1.4, backlog_s=0.5, deadline_s=DEADLINE_S)
 
 utilisations = st.floats(0.05, 1.0)
 settings = st.builds(
-    lambda low, high, share, growth: QueueDelaySettings(8.0, share, max(low, high), min(low, high), growth),
+    lambda low, high, share, growth: QueueDelaySettings(share, max(low, high), min(low, high), growth),
     utilisations,
     utilisations,
     st.floats(0.0, 1.0),
@@ -28,6 +29,7 @@ demands = st.builds(
     silent=st.integers(0, 3),
     offered_work=st.floats(0.0, 100.0),
     backlog_s=st.floats(0.0, 500.0),
+    deadline_s=st.floats(0.5, 9.0),
 ).filter(lambda demand: demand.silent <= demand.running)
 
 
@@ -56,7 +58,7 @@ def test_more_load_never_means_fewer_replicas(demand, settings, more):
 def test_a_constant_load_moves_the_number_in_one_direction_and_then_no_more(load, first, settings):
     numbers = [first]
     while len(numbers) < 2 or numbers[-1] != numbers[-2]:
-        numbers.append(wanted_replicas(Demand(numbers[-1], numbers[-1], 0, load, 0.0), settings, 1, 1000))
+        numbers.append(wanted_replicas(Demand(numbers[-1], numbers[-1], 0, load, 0.0, DEADLINE_S), settings, 1, 1000))
         assert numbers in (sorted(numbers), sorted(numbers, reverse=True))
 
 
@@ -76,38 +78,42 @@ def test_what_runs_well_stays():
 
 
 def test_a_load_that_was_refused_counts_as_well():
-    assert wanted(Demand(target=1, running=1, silent=0, offered_work=5.0, backlog_s=7.9)) == 7
+    assert wanted(Demand(target=1, running=1, silent=0, offered_work=5.0, backlog_s=7.9, deadline_s=DEADLINE_S)) == 7
 
 
 def test_work_that_waits_beyond_the_accepted_delay_is_worked_off_within_a_deadline():
-    accepted_s = 2 * SETTINGS.delay_share * SETTINGS.deadline_s
+    accepted_s = 2 * SETTINGS.delay_share * DEADLINE_S
     load_of_two = replace(CALM, offered_work=2 * SETTINGS.up_utilisation)
     assert wanted(replace(load_of_two, backlog_s=accepted_s)) == 2
-    assert wanted(replace(load_of_two, backlog_s=accepted_s + 3 * SETTINGS.deadline_s)) == 5
+    assert wanted(replace(load_of_two, backlog_s=accepted_s + 3 * DEADLINE_S)) == 5
 
 
 def test_replicas_that_are_starting_are_not_ordered_again():
-    assert wanted(Demand(target=8, running=1, silent=0, offered_work=5.0, backlog_s=7.9)) == 8
+    assert wanted(Demand(target=8, running=1, silent=0, offered_work=5.0, backlog_s=7.9, deadline_s=DEADLINE_S)) == 8
 
 
 def test_a_load_that_went_is_followed_only_to_where_it_is_roomy():
-    assert wanted(Demand(target=8, running=8, silent=0, offered_work=1.7, backlog_s=0.0)) == 3
+    assert wanted(Demand(target=8, running=8, silent=0, offered_work=1.7, backlog_s=0.0, deadline_s=DEADLINE_S)) == 3
 
 
 @pytest.mark.parametrize("running", [0, 3])
 def test_without_any_figure_the_number_stays(running):
-    assert wanted(Demand(target=3, running=running, silent=running, offered_work=0.0, backlog_s=0.0)) == 3
+    assert (
+        wanted(
+            Demand(target=3, running=running, silent=running, offered_work=0.0, backlog_s=0.0, deadline_s=DEADLINE_S)
+        )
+        == 3
+    )
 
 
 def test_the_delay_is_that_of_evenly_spread_work():
-    assert Demand(2, 2, 0, 1.0, 3.0).delay_s == 1.5
-    assert Demand(2, 0, 0, 0.0, 0.0).delay_s == 0.0
+    assert Demand(2, 2, 0, 1.0, 3.0, DEADLINE_S).delay_s == 1.5
+    assert Demand(2, 0, 0, 0.0, 0.0, DEADLINE_S).delay_s == 0.0
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"deadline_s": 0.0},
         {"stale_after_s": 0.0},
         {"delay_share": 1.5},
         {"up_utilisation": 1.1},

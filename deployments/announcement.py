@@ -1,0 +1,50 @@
+"""That the service works, shown by pictures; and how to connect pict-rs. A start that shows nothing is no success."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+from rich.console import Console
+
+from serve_app.cli.report import scan_table
+from serve_app.cli.scanning import Scan, scan_all
+from serve_app.domain import UnavailableError
+
+
+def announce(url: str, ready_after_s: float, console: Console) -> None:
+    """Send the four sample pictures to ``url`` and show the answers, then the line to paste.
+
+    Raises:
+        UnavailableError: a sample was not scanned, twice, for a reason that lies with the service.
+    """
+    scans = scan_samples(url)
+    console.print(f"ready after {ready_after_s:.0f} s; four sample pictures, sent through the real path:\n")
+    console.print(scan_table(scans))
+    unscanned = [each for each in scans if each.is_unscanned_for_now]
+    if unscanned:
+        raise UnavailableError(
+            f"the service runs and does not work: {len(unscanned)} of {len(scans)} sample pictures were not scanned "
+            f"({unscanned[0].reason}: {unscanned[0].message}). It is stopped"
+        )
+    for notice in sorted({each.notice for each in scans if each.notice}):
+        console.print(f"\nNOTE: {notice}", style="yellow", markup=False)
+    console.print("\nPaste this into pict-rs, or POST a picture to its URL; Ctrl-C stops the service:\n")
+    # print, not the console: a terminal's width must not break the line that is to be pasted.
+    print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)
+
+
+def scan_samples(url: str) -> list[Scan]:
+    """The answers to the samples; one that could not be scanned is sent a second time."""
+    with resources.as_file(resources.files("serve_app.cli") / "samples") as folder:
+        samples = sorted(folder.iterdir())
+        scans = {each.picture: each for each in _direct(url, samples)}
+        again = [Path(picture) for picture, scan in scans.items() if scan.is_unscanned_for_now]
+        scans |= {each.picture: each for each in _direct(url, again)}
+    return [replace(each, picture=Path(each.picture).name) for each in scans.values()]
+
+
+def _direct(url: str, samples: list[Path]) -> list[Scan]:
+    # The service is on this machine, whatever its address: a proxy of the environment has no part in it.
+    return list(scan_all(url, samples, at_once=1, uses_proxy=False))

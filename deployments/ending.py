@@ -1,0 +1,90 @@
+"""An end that comes: whatever hangs is cut off in time, with every process that this one has started, by their ids."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+# After its processes are gone, what waited for them mostly returns by itself, and tidies up.
+_GRACE_S = 5.0
+
+# Processes may be starting others while they are being killed.
+_ROUNDS = 5
+_PAUSE_S = 0.1
+
+
+def adopt_orphans() -> None:
+    """Have processes whose parent dies become children of this one, and not of init: so they are known. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def bounded(limit_s: float, what: str) -> Iterator[None]:
+    """End this process, with exit code 1, and all that it has started, if the block takes longer than ``limit_s``.
+
+    Args:
+        limit_s: for the block.
+        what: takes so long; the subject of the sentence that is then printed.
+    """
+    timer = cut_off_after(limit_s, what)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def cut_off_after(limit_s: float, what: str) -> threading.Timer:
+    """As :func:`bounded`, from now on and until the timer is cancelled."""
+    timer = threading.Timer(limit_s, _cut_off, (limit_s, what))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _cut_off(limit_s: float, what: str) -> None:
+    print(f"{what} took longer than {limit_s:g} s: its processes are killed", file=sys.stderr, flush=True)
+    kill_descendants()
+    time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+def kill_descendants() -> None:
+    """Kill every process that descends from this one."""
+    for _ in range(_ROUNDS):
+        found = descendants(os.getpid())
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_S)
+
+
+def descendants(of: int) -> list[int]:
+    """The ids of the living processes that descend from the process ``of``; none where there is no ``/proc``."""
+    children: dict[int, list[int]] = {}
+    dead = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # `ID (NAME) STATE PARENT ...`; the name may hold anything, parentheses included.
+            pid = int(entry.parent.name)
+            state, parent = entry.read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
+            children.setdefault(int(parent), []).append(pid)
+            if state == "Z":
+                dead.add(pid)
+    found, open_ = [], [of]
+    while open_:
+        below = children.get(open_.pop(), [])
+        found += below
+        open_ += below
+    return [pid for pid in found if pid not in dead]

@@ -1,0 +1,92 @@
+"""The address that the service listens on, checked before Ray starts: Serve would say late what is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve_app.domain import SettingsError
+
+_LOOPBACK_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningAddress:
+    """An address of this machine, as a literal, and a port that was free a moment ago."""
+
+    host: str
+    port: int
+
+    @property
+    def root_url(self) -> str:
+        """How a client on this machine reaches it: every address (``0.0.0.0``, ``::``) is none that can be asked."""
+        host = _LOOPBACK_OF_ALL.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def listening_address(host: Any, port: Any) -> ListeningAddress:
+    """Where to listen.
+
+    A name is resolved once, here: pict-rs refuses to ask a validator by a name that resolves to a private address, so
+    that the line for it needs the literal in any case.
+
+    Args:
+        host: a literal or a name of this machine.
+        port: 1 to 65535.
+
+    Raises:
+        SettingsError: one line with the way out.
+    """
+    if not isinstance(host, str) or not host.strip():
+        raise SettingsError(f"{host!r} is no host: give --host an address of this machine, such as 127.0.0.1")
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+        raise SettingsError(f"{port!r} is no port: choose a --port from 1 to 65535")
+    family, literal = _resolved(host.strip().removeprefix("[").removesuffix("]"), port)
+    _require_free(family, literal, port)
+    return ListeningAddress(literal, port)
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+    try:
+        # IPv4 first: a name with both, such as localhost, is then what pict-rs has always been told.
+        found = sorted(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"{host!r} is no address, and no name that resolves to one: give --host an address of this machine"
+        ) from error
+    family, _, _, _, address = found[0]
+    literal = str(address[0])
+    if "%" in literal:
+        raise SettingsError(f"{literal} is a link-local address, which HAProxy cannot listen on: give another --host")
+    return family, literal
+
+
+def _require_free(family: socket.AddressFamily, host: str, port: int) -> None:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # A port that a service of a moment ago left in TIME_WAIT is free for HAProxy, and so it is here.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise SettingsError(_why_not(error, host, port)) from error
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is already in use: stop that process or choose another --port"
+    if error.errno == errno.EACCES:
+        return f"port {port} is for root alone: choose a --port from {_first_free_port()} on"
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return f"{host} is no address of this machine: give --host one that is, or 127.0.0.1"
+    return f"port {port} on {host} cannot be listened on: {os.strerror(error.errno or 0)}"
+
+
+def _first_free_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text("ascii"))
+    except (OSError, ValueError):
+        return 1024

@@ -1,0 +1,95 @@
+"""A Serve configuration for one machine: read from a file, with the command's own options in it.
+
+Every way in which a file can be wrong is one line that names the file, and for YAML the line and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from serve_app.domain import SettingsError
+
+# Of a file without http_options. Serve's own port would be 8000; pict-rs is told of this one.
+_HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
+
+
+def read_serve_file(file: Path | None, model: str | None, policy: str | None) -> dict[str, Any]:
+    """The configuration, with ``http_options`` and the first application's ``args``, whether or not the file has them.
+
+    Args:
+        file: of the form of ``serve_config.yaml``; None for ``local.yaml``, the embedded demo.
+        model: instead of the file's ``model.source``.
+        policy: instead of the file's ``policy``.
+
+    Raises:
+        SettingsError: the file cannot be read, is no YAML, or is no Serve configuration.
+    """
+    name = str(file or "local.yaml")
+    config = _mapping(_parsed(_text(file), name), name, "a Serve configuration", "see serve_config.yaml")
+    applications = config.get("applications")
+    if not isinstance(applications, list) or not applications:
+        raise SettingsError(f"{name}: `applications` is missing or no list: see serve_config.yaml")
+    application = _mapping(applications[0], name, "the first of `applications`", "it names its import_path and args")
+    if not application.get("import_path"):
+        raise SettingsError(f"{name}: the first of `applications` has no `import_path`: see serve_config.yaml")
+    args = _mapping(application.get("args") or {}, name, "`args`", "its keys are explained in serve_config.yaml")
+    http = _mapping(config.get("http_options") or {}, name, "`http_options`", "it has a host and a port")
+    _require_known_deployments(application.get("deployments") or [], name)
+    if model:
+        # Settings of the demo model's own make no sense for another one.
+        kept = _mapping(args.get("model") or {}, name, "`args.model`", "it has a source") if file else {}
+        args["model"] = {**kept, "source": model}
+    if policy:
+        args["policy"] = policy
+    application["args"] = args
+    config["http_options"] = {**_HTTP_OPTIONS, **http}
+    return config
+
+
+def _text(file: Path | None) -> str:
+    if file is None:
+        return resources.files("deployments").joinpath("local.yaml").read_text("utf-8")
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: is no text in UTF-8: byte {error.start} is wrong") from error
+
+
+def _parsed(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        said = ", ".join(filter(None, (error.context, error.problem)))
+        raise SettingsError(f"{name}{place}: is no YAML: {said}") from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise SettingsError(f"{name}:{line}:{column}: is no YAML: a character that may not be in it") from error
+    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45; a thousand brackets
+        raise SettingsError(f"{name}: is no YAML: {error}") from error
+
+
+def _require_known_deployments(deployments: Any, name: str) -> None:
+    is_list = isinstance(deployments, list)
+    if not is_list or not all(isinstance(each, Mapping) and "name" in each for each in deployments):
+        raise SettingsError(f"{name}: `deployments` is a list of mappings with a `name`: see serve_config.yaml")
+
+
+def _mapping(value: Any, name: str, what: str, hint: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{name}: {what} is a mapping, and here it is {_kind(value)}: {hint}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    kinds = {type(None): "empty", list: "a list", str: "a text", bool: "a truth value", int: "a number"}
+    return kinds.get(type(value), "something else")

@@ -1,0 +1,172 @@
+"""``pictwarden check``: pictures to a running service, and its answers to people, to scripts and to a file."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from serve_app.cli.connection import URL_ENV, known_url
+from serve_app.cli.interrupt import interruptible
+from serve_app.cli.journal import Journal
+from serve_app.cli.patience import Patience
+from serve_app.cli.pictures import pictures_in
+from serve_app.cli.progress import progress
+from serve_app.cli.report import scan_table
+from serve_app.cli.scanning import scan_all
+from serve_app.cli.tally import MOST_SHOWN, Tally
+from serve_app.domain import Lane
+
+
+class ExitCode(enum.IntEnum):
+    """What ``check`` tells a script."""
+
+    ALL_KEPT = 0
+    SOME_REJECTED = 1
+    ERRORS = 2
+    INTERRUPTED = 130
+
+
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+    url: Annotated[
+        str | None,
+        typer.Option(envvar=URL_ENV, help="Scan URL with its secret; by default that of the local `make run`."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, for machines, as the answers arrive.")
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Append each answer to this file, one JSON object a line, and skip the pictures to which it has a "
+            "verdict already: the same command goes on where it was interrupted. A picture that has changed, and one "
+            "that could not be scanned, is sent again.",
+            show_default=False,
+        ),
+    ] = None,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Pictures sent at once.")] = 4,
+    background: Annotated[bool, typer.Option("--background", help="Let uploads go first; for large folders.")] = False,
+) -> None:
+    """Send pictures to a running service and show what it says.
+
+    A picture that is answered 503 is sent again up to four times, after the seconds that the service asks for. After
+    16 pictures in a row that the service did not scan, the rest is not sent.
+
+    Exit code 0 if all are kept, 1 if the policy rejected any, 2 if any could not be scanned or was not sent, 130 after
+    Ctrl-C. Pictures that --resume skips count by their verdict.
+    """
+    errors = Console(stderr=True, highlight=False)
+    run = _Run(at_once, Lane.BACKGROUND if background else Lane.LIVE, as_json)
+    try:
+        with Journal.open(resume) if resume else contextlib.nullcontext() as journal:
+            run.send(_scan_url(url), pictures_in(paths), journal, errors)
+    except _NothingToAskError as error:
+        _say(errors, str(error))
+        raise typer.Exit(ExitCode.ERRORS) from error
+    except FileNotFoundError as error:
+        _say(errors, f"no such file or folder: {error}")
+        raise typer.Exit(ExitCode.ERRORS) from error
+    except OSError as error:
+        _say(errors, f"{error.filename or resume}: {error.strerror}")
+        raise typer.Exit(ExitCode.ERRORS) from error
+    if not as_json:
+        _print_report(run)
+    for line in run.epilogue(resume):
+        _say(errors, line)
+    raise typer.Exit(run.exit_code)
+
+
+class _NothingToAskError(Exception):
+    """No service is known."""
+
+
+def _scan_url(given: str | None) -> str:
+    url = given or known_url()
+    if url is None:
+        raise _NothingToAskError("no service known here: start one with `make run`, or give its scan URL with --url")
+    return url
+
+
+class _Run:
+    """One run of the command: what was sent, what came back, and why it ended."""
+
+    def __init__(self, at_once: int, lane: Lane, as_json: bool) -> None:
+        self.tally = Tally()
+        self.kept_before = self.rejected_before = 0
+        self._at_once = at_once
+        self._lane = lane
+        self._as_json = as_json
+        self._is_interrupted = self._is_given_up = False
+
+    def send(self, url: str, pictures: Iterator[Path], journal: Journal | None, console: Console) -> None:
+        """Until every picture is answered, or Ctrl-C, or the service is given up."""
+        unanswered = journal.unanswered(pictures) if journal else pictures
+        # Lines that move on the same terminal are progress enough.
+        is_shown = not (self._as_json and Console().is_terminal)
+        with interruptible() as stop, progress(console, is_shown) as show:
+            for scan in scan_all(url, unanswered, self._at_once, self._lane, Patience(), stop):
+                self.tally.add(scan)
+                if journal:
+                    journal.add(scan)
+                if self._as_json:
+                    typer.echo(json.dumps(scan.as_dict()))
+                show(self.tally)
+                if self.tally.is_hopeless and not stop.is_set():
+                    self._is_given_up = True
+                    stop.set()
+            self._is_interrupted = stop.is_set() and not self._is_given_up
+        if journal:
+            self.kept_before, self.rejected_before = journal.kept_before, journal.rejected_before
+
+    @property
+    def before(self) -> int:
+        """Pictures that an earlier run has answered."""
+        return self.kept_before + self.rejected_before
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The worst that happened."""
+        if self._is_interrupted:
+            return ExitCode.INTERRUPTED
+        if self._is_given_up or self.tally.unscanned or not self.tally.scanned + self.before:
+            return ExitCode.ERRORS
+        return ExitCode.SOME_REJECTED if self.tally.rejected + self.rejected_before else ExitCode.ALL_KEPT
+
+    def epilogue(self, resume: Path | None) -> Iterator[str]:
+        """What is to be said at the end, beside the answers."""
+        if not self.tally.scanned + self.before and not self._is_interrupted:
+            yield "no files found there"
+        if self.before:
+            yield (
+                f"{self.before:,} pictures have a verdict of an earlier run in {resume}: "
+                f"{self.kept_before:,} kept, {self.rejected_before:,} rejected"
+            )
+        way_on = "the same command goes on from here" if resume else "with --resume FILE, the next run can go on"
+        if self._is_given_up:
+            yield f"given up, for the service scans nothing: {self.tally.why_unscanned}. Once it does, {way_on}"
+        if self._is_interrupted:
+            yield f"interrupted after {self.tally.scanned:,} pictures: {way_on}"
+
+
+def _say(console: Console, line: str) -> None:
+    # A file's name may hold brackets, which are Rich's markup, and must stay whole to be copied.
+    console.print(line, style="red", markup=False, soft_wrap=True)
+
+
+def _print_report(run: _Run) -> None:
+    console = Console(highlight=False)
+    shown = run.tally.shown()
+    if shown:
+        console.print(scan_table(shown))
+    if len(shown) < run.tally.scanned:
+        console.print(f"the table has those that were not accepted, {MOST_SHOWN:,} at most; --json has all")
+    console.print(str(run.tally))
+    for notice in sorted(run.tally.notices):
+        console.print(f"NOTE: {notice}", style="yellow", markup=False)

@@ -1,0 +1,44 @@
+"""How far a long command is, on the standard error: a line that moves on a terminal, a line a minute elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_LINE_EVERY_S = 60.0
+
+
+@contextlib.contextmanager
+def progress(console: Console, is_shown: bool = True) -> Iterator[Callable[[object], None]]:
+    """Gives a function that is told, again and again, what to show.
+
+    Args:
+        console: on the standard error.
+        is_shown: False where the command's own output moves on the same terminal.
+    """
+    if not is_shown:
+        yield lambda _: None
+    elif not console.is_terminal:
+        yield _a_line_a_minute(console)
+    else:
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        # Rich would else send what is printed on the standard output to this console, which is the standard error.
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+            task = bar.add_task("no answer yet", total=None)
+            yield lambda said: bar.update(task, description=str(said))
+
+
+def _a_line_a_minute(console: Console) -> Callable[[object], None]:
+    said_s = time.monotonic()
+
+    def show(said: object) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s >= _LINE_EVERY_S:
+            said_s = time.monotonic()
+            console.print(str(said), markup=False, highlight=False, soft_wrap=True)
+
+    return show

@@ -1,0 +1,96 @@
+"""Log lines that cost nobody an answer: a thread of their own writes them; a line that fails is lost and counted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+
+# More than a replica logs in ten seconds under full load. Beyond it the disk stands still, and lines are lost.
+_MOST_WAITING = 10_000
+
+_FLUSH_S = 1.0
+
+_LOST = "%d log lines were lost: they could not be written"
+
+
+class LogWriter(logging.Handler):
+    """Hands each record to ``target`` in a thread of its own, so that logging never raises, recurses or waits.
+
+    A full disk otherwise takes the answer along: Serve turns a replica's standard error into log lines, and Python
+    reports a line that failed on the standard error. The first line that can be written again is followed by the number
+    of lines that were lost.
+
+    Args:
+        target: formats and writes; its ``handleError`` is replaced.
+        most_waiting: records that may wait for the thread; more are lost.
+    """
+
+    def __init__(self, target: logging.Handler, most_waiting: int = _MOST_WAITING) -> None:
+        super().__init__()
+        # Serve tells its dashboard where a replica's log is, by this attribute of the handler.
+        self.baseFilename = getattr(target, "baseFilename", "")
+        self._target = target
+        self._most_waiting = most_waiting
+        self._waiting: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = queue.SimpleQueue()
+        self._not_taken = 0
+        self._not_written = 0
+        self._said = 0
+        self._has_failed = False
+        target.handleError = self._note_failure  # type: ignore[method-assign]
+        self._thread = threading.Thread(target=self._write_all, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record for the thread, or count it as lost if too many wait."""
+        if self._waiting.qsize() < self._most_waiting:
+            self._waiting.put(record)
+        else:
+            self._not_taken += 1
+
+    def flush(self) -> None:
+        """Wait until what was taken is written, for at most a second."""
+        is_reached = threading.Event()
+        self._waiting.put(is_reached)
+        is_reached.wait(_FLUSH_S)
+
+    def close(self) -> None:
+        """End the thread once it has written what it took."""
+        self._waiting.put(None)
+        super().close()
+
+    def _write_all(self) -> None:
+        while (taken := self._waiting.get()) is not None:
+            if isinstance(taken, threading.Event):
+                taken.set()
+            elif self._is_written(taken):
+                self._say_how_many_were_lost(taken)
+            else:
+                self._not_written += 1
+
+    def _is_written(self, record: logging.LogRecord) -> bool:
+        self._has_failed = False
+        try:
+            self._target.handle(record)
+        except Exception:  # a filter or a formatter of the target: its failure may not end the thread
+            return False
+        return not self._has_failed
+
+    def _say_how_many_were_lost(self, after: logging.LogRecord) -> None:
+        lost = self._not_taken + self._not_written - self._said
+        if lost:
+            notice = logging.makeLogRecord({**after.__dict__, "exc_info": None, "exc_text": None, "stack_info": None})
+            notice.levelno, notice.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+            notice.msg, notice.args = _LOST, (lost,)
+            if self._is_written(notice):
+                self._said += lost
+
+    def _note_failure(self, record: logging.LogRecord) -> None:
+        """Called by the target, in the thread, for a record that it could not write."""
+        self._has_failed = True
+        if isinstance(self._target, logging.FileHandler) and self._target.stream is not None:
+            # The stream still holds the line. Without it, the next line opens the file anew.
+            stream, self._target.stream = self._target.stream, None
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()

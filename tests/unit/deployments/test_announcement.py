@@ -1,0 +1,90 @@
+"""The announcement: a service whose samples were not scanned is not announced."""
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from deployments.announcement import announce
+from serve_app.domain import UnavailableError
+
+# Not one of the addresses for which no proxy is asked in any case.
+HOST = "127.0.0.2"
+
+ACCEPTED = (200, b'{"verdict": "accept", "reason": "policy", "message": "fine", "notice": "a demo [only]"}')
+LATE = (503, b'{"verdict": null, "reason": "deadline", "message": "scanning took too long"}')
+TOO_LARGE = (413, b'{"verdict": null, "reason": "too_large", "message": "over the limit"}')
+
+
+@contextmanager
+def answering(*answers):
+    """A service that gives these answers, the last one again and again; and its URL."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Says nothing."""
+
+    with ThreadingHTTPServer((HOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://{HOST}:{server.server_port}/api/v1/scan/secret"
+        server.shutdown()
+        thread.join()
+
+
+def announced(url):
+    printed = StringIO()
+    announce(url, 3.0, Console(file=printed, width=100))
+    return printed.getvalue()
+
+
+def test_a_service_that_scans_is_announced_with_its_line(capsys):
+    with answering(ACCEPTED) as url:
+        said = announced(url)
+    assert "ready after 3 s" in said
+    assert "NOTE: a demo [only]" in said
+    assert capsys.readouterr().out == f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}\n"
+
+
+def test_a_service_that_scans_nothing_is_no_success(capsys):
+    with answering(LATE) as url, pytest.raises(UnavailableError) as raised:
+        announced(url)
+    assert str(raised.value) == (
+        "the service runs and does not work: 4 of 4 sample pictures were not scanned (deadline: scanning took too "
+        "long). It is stopped"
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_a_sample_that_was_late_once_has_a_second_try(capsys):
+    with answering(LATE, ACCEPTED) as url:
+        said = announced(url)
+    assert "none" not in said
+    assert capsys.readouterr().out != ""
+
+
+def test_limits_that_refuse_a_sample_are_the_operators_choice(capsys):
+    with answering(TOO_LARGE) as url:
+        assert "none (too_large)" in announced(url)
+    assert capsys.readouterr().out != ""
+
+
+def test_a_proxy_of_the_environment_has_no_part_in_it(monkeypatch, capsys):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with answering(ACCEPTED) as url:
+        announced(url)
+    assert capsys.readouterr().out != ""

@@ -1,0 +1,84 @@
+"""Where to listen: what cannot be is one line with the way out, before anything has started."""
+
+import errno
+import os
+import socket
+
+import pytest
+
+from deployments import listening
+from deployments.listening import ListeningAddress, listening_address
+from serve_app.domain import SettingsError
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "literal", "root"),
+    [
+        ("127.0.0.1", "127.0.0.1", "http://127.0.0.1"),
+        ("localhost", "127.0.0.1", "http://127.0.0.1"),
+        ("0.0.0.0", "0.0.0.0", "http://127.0.0.1"),
+        (" 127.0.0.2 ", "127.0.0.2", "http://127.0.0.2"),
+    ],
+)
+def test_an_address_or_a_name_is_a_literal_and_a_url_that_can_be_asked(port, host, literal, root):
+    address = listening_address(host, port)
+    assert (address.host, address.root_url) == (literal, f"{root}:{port}")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="this machine has no IPv6")  # noqa: PTH110
+@pytest.mark.parametrize(("host", "literal"), [("::1", "::1"), ("[::1]", "::1"), ("::", "::")])
+def test_an_ipv6_address_is_in_brackets_in_the_url(port, host, literal):
+    assert listening_address(host, port) == ListeningAddress(literal, port)
+    assert ListeningAddress(literal, port).root_url == f"http://[::1]:{port}"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0x", "no such host", "a..b", "256.1.1.1", "-", "x" * 300])
+def test_what_is_no_host_is_said(port, host):
+    with pytest.raises(SettingsError, match="is no address, and no name that resolves to one: give --host"):
+        listening_address(host, port)
+
+
+@pytest.mark.parametrize("host", ["", " ", None, 3])
+def test_what_is_no_text_is_no_host(port, host):
+    with pytest.raises(SettingsError, match="is no host: give --host an address"):
+        listening_address(host, port)
+
+
+def test_an_address_of_another_machine_is_said(port):
+    with pytest.raises(SettingsError, match=r"192\.0\.2\.77 is no address of this machine: give --host one that is"):
+        listening_address("192.0.2.77", port)
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1, True, "14051", None])
+def test_what_is_no_port_is_said(port):
+    with pytest.raises(SettingsError, match="is no port: choose a --port from 1 to 65535"):
+        listening_address("127.0.0.1", port)
+
+
+def test_a_taken_port_is_said_with_the_way_out():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError) as raised:
+            listening_address("127.0.0.1", port)
+    assert str(raised.value) == (
+        f"port {port} on 127.0.0.1 is already in use: stop that process or choose another --port"
+    )
+
+
+def test_a_port_for_root_alone_is_said(monkeypatch):
+    class Refusing(socket.socket):
+        def bind(self, _):
+            raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(listening.socket, "socket", Refusing)
+    with pytest.raises(SettingsError, match=r"port 80 is for root alone: choose a --port from \d+ on"):
+        listening_address("127.0.0.1", 80)

@@ -1,0 +1,53 @@
+"""A replica's logging as Serve sets it up, on a full disk."""
+
+import errno
+import gc
+import io
+import logging
+import sys
+from logging.handlers import MemoryHandler
+
+import pytest
+from ray.serve._private.logging_utils import StreamToLogger
+
+from deployments.replica_process import set_up_replica
+
+
+class FullDisk(io.StringIO):
+    def write(self, text, /):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def serve_logger(monkeypatch):
+    """Serve's logger, as in a replica; all as before at the end."""
+    names = ("ray.serve", "serve_app", "deployments")
+    before = {name: dict(logging.getLogger(name).__dict__) for name in names}
+    thresholds = gc.get_threshold()
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    logger = logging.getLogger("ray.serve")
+    handler = MemoryHandler(capacity=1, flushLevel=logging.ERROR, target=logging.StreamHandler(FullDisk()))
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    yield logger
+    handler.target.close()
+    gc.set_threshold(*thresholds)
+    for name in names:
+        logging.getLogger(name).__dict__.update(before[name])
+        logging.getLogger(name).manager._clear_cache()
+
+
+@pytest.mark.parametrize("name", ["ray.serve", "serve_app.moderation"])
+def test_a_line_on_a_full_disk_takes_no_answer_with_it(serve_logger, monkeypatch, name):
+    monkeypatch.setattr(sys, "stderr", StreamToLogger(serve_logger, logging.INFO, sys.stderr))
+    set_up_replica()
+    logging.getLogger(name).info("request %s: accept", "0" * 32)
+    print("and a line of somebody else's", file=sys.stderr)
+    serve_logger.handlers[0].target.flush()
+
+
+def test_setting_up_twice_changes_nothing(serve_logger):
+    set_up_replica()
+    target = serve_logger.handlers[0].target
+    set_up_replica()
+    assert serve_logger.handlers[0].target is target

@@ -1,0 +1,103 @@
+"""A Serve configuration from a file: what it lacks is filled in, and what is wrong with it is one line."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.serve_file import read_serve_file
+from serve_app.domain import SettingsError
+
+GOOD = """\
+applications:
+  - import_path: deployments.graph:build_app
+    args:
+      model: {source: fake, cpu_threads: 2}
+"""
+
+
+def read(folder, text, model=None, policy=None):
+    file = folder / "config.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_serve_file(file, model, policy)
+
+
+def test_by_default_the_embedded_demo_is_served():
+    config = read_serve_file(None, None, None)
+    assert config["applications"][0]["args"]["model"]["source"] == "embedded:demo-shapes"
+    assert config["http_options"]["port"] == 14051
+
+
+def test_a_file_without_http_options_gets_the_documented_address(tmp_path):
+    assert read(tmp_path, GOOD)["http_options"] == {"host": "127.0.0.1", "port": 14051}
+    assert read(tmp_path, GOOD + "http_options: {port: 9}\n")["http_options"] == {"host": "127.0.0.1", "port": 9}
+    assert read(tmp_path, GOOD + "http_options:\n")["http_options"] == {"host": "127.0.0.1", "port": 14051}
+
+
+@pytest.mark.parametrize("args", ["", "\n    args:\n"])
+def test_a_file_without_args_takes_the_defaults(tmp_path, args):
+    config = read(tmp_path, "applications: \n  - import_path: deployments.graph:build_app" + args)
+    assert config["applications"][0]["args"] == {}
+
+
+def test_options_of_the_command_win(tmp_path):
+    args = read(tmp_path, GOOD, model="random:ViT-B-32", policy="p.yaml")["applications"][0]["args"]
+    assert args == {"model": {"source": "random:ViT-B-32", "cpu_threads": 2}, "policy": "p.yaml"}
+    demo = read_serve_file(None, "fake", None)["applications"][0]["args"]
+    assert demo["model"] == {"source": "fake"}, "settings of the demo model are none of another's"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("applications: [\n  a: b\n  : c", r"config.yaml:3:\d+: is no YAML: "),
+        ("a: b\n\tc: d\n", "config.yaml:2:1: is no YAML: "),
+        ("a: 'b\n", r"config.yaml:2:1: is no YAML: while scanning a quoted scalar"),
+        ("a: !!python/object:os.system {}\n", "config.yaml:1:4: is no YAML: could not determine a constructor"),
+        ("a: 1\nb: \x01\n", "config.yaml:2:4: is no YAML: a character"),
+        (b"a: \xff\n", "config.yaml: is no text in UTF-8: byte 3"),
+        ("a: 2026-13-45\n", "config.yaml: is no YAML: month must be"),
+        ("[" * 5000, "config.yaml: is no YAML: "),
+        ("", "a Serve configuration is a mapping, and here it is empty"),
+        ("- a\n", "a Serve configuration is a mapping, and here it is a list"),
+        ("text\n", "a Serve configuration is a mapping, and here it is a text"),
+        ("http_options: {}\n", "`applications` is missing"),
+        ("applications: []\n", "`applications` is missing or no list"),
+        ("applications: {a: b}\n", "`applications` is missing or no list"),
+        ("applications: [pictwarden]\n", "the first of `applications` is a mapping, and here it is a text"),
+        ("applications: [{name: a}]\n", "has no `import_path`"),
+        ("applications: [{import_path: a, args: [b]}]\n", "`args` is a mapping, and here it is a list"),
+        ("applications: [{import_path: a, deployments: {b: c}}]\n", "`deployments` is a list of mappings"),
+        ("applications: [{import_path: a, deployments: [b]}]\n", "`deployments` is a list of mappings"),
+        (
+            "applications: [{import_path: a}]\nhttp_options: 14051\n",
+            "`http_options` is a mapping, and here it is a",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, text, says):
+    with pytest.raises(SettingsError, match=says) as raised:
+        read(tmp_path, text)
+    assert str(raised.value).startswith(f"{tmp_path / 'config.yaml'}:")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_model_of_the_file_that_is_no_mapping_is_said(tmp_path):
+    with pytest.raises(SettingsError, match=r"`args\.model` is a mapping"):
+        read(tmp_path, "applications: [{import_path: a, args: {model: fake}}]\n", model="fake")
+
+
+@pytest.mark.parametrize(("name", "says"), [("nowhere.yaml", "No such file or directory"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_said(tmp_path, name, says):
+    with pytest.raises(SettingsError, match=f": cannot be read: {says}"):
+        read_serve_file(tmp_path / name, None, None)
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_no_text_at_all_is_a_traceback(tmp_path_factory, text):
+    body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    folder = tmp_path_factory.getbasetemp()
+    with contextlib.suppress(SettingsError):
+        read(Path(folder), body)
