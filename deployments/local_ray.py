@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -36,8 +37,13 @@ class DeployFailedError(ConfigurationError):
 
 
 @contextlib.contextmanager
-def local_ray(num_cpus: int | None = None) -> Iterator[None]:
-    """A Ray of this process alone. It ends with the block, and with the process however that ends."""
+def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
+    """A Ray of this process alone. It ends with the block, and with the process however that ends.
+
+    Args:
+        folder: for its sockets and logs, below one that nobody else can enter: Ray opens its own to everybody.
+        num_cpus: logical ones; None: as many as the machine has.
+    """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(
         namespace="serve",
@@ -46,6 +52,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[None]:
         object_store_memory=_OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.WARNING,
+        _temp_dir=str(folder),
     )
     try:
         yield

@@ -13,8 +13,6 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.haproxy_rules import refusal_rules
-
 # Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
 # beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -25,7 +23,7 @@ BUFFER_BYTES = 512 * 1024
 
 # How long a sender may take for a body, or for as much of it as fits the buffer: HAProxy waits for it before an ingress
 # replica, and with it our own deadline, knows of the request. Together they stay under pict-rs' 10 s.
-_MAX_UPLOAD_S = 1
+MAX_UPLOAD_S = 1
 
 REPLICATED_INGRESS_SETTINGS: Mapping[str, str] = {
     # A request whose ingress replica dies is sent to another one. By default it fails: looking at a picture twice is
@@ -35,7 +33,7 @@ REPLICATED_INGRESS_SETTINGS: Mapping[str, str] = {
         (
             "conn-failure empty-response",
             "option http-buffer-request",
-            f"timeout http-request {_MAX_UPLOAD_S}s",
+            f"timeout http-request {MAX_UPLOAD_S}s",
         )
     ),
     # An ingress replica believes for so long what it last heard of how much waits at a replica behind it; then it asks.
@@ -58,11 +56,6 @@ FAST_SETTINGS: Mapping[str, str] = {
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
-    # How often HAProxy asks an ingress replica whether it is well: Serve's default. Serve has no variable for rules of
-    # our own; it writes this one into HAProxy's `default-server` line as it is, with a word after it.
-    "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "\n    ".join(
-        ("5s", *refusal_rules(BUFFER_BYTES, _MAX_UPLOAD_S), "default-server")
-    ),
     # Read by the head. A node is dead after five of these without an answer: 5 s, where the default of 3 s makes it 15.
     "RAY_health_check_period_ms": "1000",
 }

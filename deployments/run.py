@@ -21,6 +21,8 @@ import yaml
 from rich.console import Console
 
 from deployments.configuration import read_configuration
+from deployments.front_end import drain, front_end_settings, is_drained, ray_folder
+from deployments.private_folder import private_folder
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
@@ -35,6 +37,8 @@ from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
+_DRAIN_MARGIN_S = 1.0
+_POLL_S = 0.05
 
 console = Console(highlight=False)
 
@@ -57,20 +61,22 @@ def run(
         raise typer.Exit(1)
     os.environ.update(_environment(settings))
     try:
-        read_configuration(settings["applications"][0]["args"])
-        _serve(settings, stop)
+        application, _ = read_configuration(settings["applications"][0]["args"])
+        with private_folder() as folder:
+            os.environ.update(front_end_settings(folder, application))
+            _serve(settings, stop, folder, application.deadline_s)
     except ConfigurationError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
-def _serve(settings: Mapping[str, Any], stop: threading.Event) -> None:
-    """Start, announce, wait for ``stop``, end."""
+def _serve(settings: Mapping[str, Any], stop: threading.Event, folder: Path, deadline_s: float) -> None:
+    """Start, announce, wait for ``stop``, answer what is inside, end."""
     started_s = time.monotonic()
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
     from deployments.local_ray import deploy, local_ray, wait_until_running
 
-    with console.status("starting Ray") as status, local_ray():
+    with console.status("starting Ray") as status, local_ray(ray_folder(folder)):
         _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
         status.update("starting the application")
         deploy(settings)
@@ -80,6 +86,10 @@ def _serve(settings: Mapping[str, Any], stop: threading.Event) -> None:
             _announce(settings["http_options"], time.monotonic() - started_s)
             stop.wait()
         console.print("stopping")
+        drain(folder)
+        give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+        while not is_drained(folder) and time.monotonic() < give_up_s:
+            time.sleep(_POLL_S)
 
 
 def _configuration(
