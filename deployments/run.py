@@ -27,6 +27,7 @@ from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
     fresh_token_settings,
+    message_settings,
     own_port_settings,
     replicated_ingress_settings,
 )
@@ -35,6 +36,7 @@ from serve_app.cli.report import scan_table
 from serve_app.cli.scanning import scan_all
 from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
+from serve_app.settings import parse_settings
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _DRAIN_MARGIN_S = 1.0
@@ -61,7 +63,9 @@ def run(
         raise typer.Exit(1)
     os.environ.update(_environment(settings))
     try:
-        application, _ = read_configuration(settings["applications"][0]["args"])
+        args = settings["applications"][0]["args"]
+        os.environ.update(message_settings(parse_settings(args).limits.max_body_bytes))
+        application, _ = read_configuration(args)
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application))
             _serve(settings, stop, folder, application.deadline_s)

@@ -17,6 +17,8 @@ from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
     REPLICATED_INGRESS_SETTINGS,
+    lacking_message_settings,
+    message_settings,
     own_port_settings,
     replicated_ingress_settings,
 )
@@ -44,8 +46,10 @@ def test_a_shell_that_evaluates_the_documented_command_has_the_settings(folder):
         env={"PATH": "/usr/bin:/bin", "PICTWARDEN_FOLDER": str(folder)},
     )
     exported = dict(each.split("=", 1) for each in printed.stdout.split("\0") if each.startswith("RAY_"))
-    of_the_folder = front_end_settings(folder, parse_settings({})) | {"RAY_TMPDIR": str(folder)}
-    expected = {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS, **of_the_folder}
+    settings = parse_settings({})
+    of_the_folder = front_end_settings(folder, settings) | {"RAY_TMPDIR": str(folder)}
+    travels = message_settings(settings.limits.max_body_bytes)
+    expected = {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS, **travels, **of_the_folder}
     assert exported == {name: value for name, value in expected.items() if name.startswith("RAY_")}
 
 
@@ -84,6 +88,7 @@ def test_serve_reads_each_of_its_variables(folder):
     constants = (Path(serve) / "serve" / "_private" / "constants.py").read_text("utf-8")
     of_the_folder = front_end_settings(folder, parse_settings({}))
     names = {*FAST_SETTINGS, *REPLICATED_INGRESS_SETTINGS, *LOCAL_SETTINGS, *own_port_settings(), *of_the_folder}
+    names |= message_settings(1).keys()
     of_serve = {name for name in names if name.startswith("RAY_SERVE_")}
     assert of_serve
     assert {name for name in of_serve if f'"{name}"' not in constants} == set()
@@ -91,6 +96,14 @@ def test_serve_reads_each_of_its_variables(folder):
     open_to_all = set(re.findall(r'"(\w+)", "/tmp/haproxy-serve', constants))
     assert open_to_all
     assert open_to_all <= of_the_folder.keys()
+
+
+@pytest.mark.parametrize("max_body_bytes", [1, 41_943_040, 64_000_000, 10**9])
+def test_bodies_of_the_limit_travel_or_it_is_said(max_body_bytes):
+    travels = message_settings(max_body_bytes)
+    assert lacking_message_settings(max_body_bytes, travels) is None
+    assert lacking_message_settings(max_body_bytes + 1, travels) == message_settings(max_body_bytes + 1)
+    assert lacking_message_settings(max_body_bytes, {}) is None, "not over gRPC"
 
 
 def test_two_services_share_no_port():
