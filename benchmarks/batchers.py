@@ -16,8 +16,10 @@ from ray import serve
 
 from benchmarks.statistics import Latencies
 from deployments.batcher import Batcher
+from deployments.front_end import ray_folder
 from deployments.local_ray import local_ray
 from deployments.pass_costs import PassCosts
+from deployments.private_folder import private_folder
 from serve_app.domain import Deadline
 
 MAX_BATCH = 32
@@ -54,7 +56,7 @@ class Outcome:
 
 def compare_on_local_ray(arrivals_s: Sequence[float], pass_s: float) -> list[Outcome]:
     """Start Ray, let each batcher have the same arrivals in turn, end Ray."""
-    with local_ray():
+    with private_folder() as folder, local_ray(ray_folder(folder)):
         serve.start(proxy_location="Disabled")
         comparison = serve.run(serve.deployment()(Comparison).bind())
         outcomes: list[Outcome] = comparison.compare.remote(list(arrivals_s), pass_s).result()

@@ -16,7 +16,9 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from benchmarks.statistics import Latencies
+from deployments.front_end import ray_folder
 from deployments.local_ray import local_ray
+from deployments.private_folder import private_folder
 
 _WARM_UP_CALLS = 20
 _MOST_BYTES = 2_000_000_000  # of all calls of one size and way together
@@ -52,7 +54,7 @@ class Sender:
 
 def compare_on_local_ray(sizes_bytes: Sequence[int], calls: int) -> list[tuple[int, Latencies, Latencies]]:
     """For each size: by value, and through the store."""
-    with local_ray():
+    with private_folder() as folder, local_ray(ray_folder(folder)):
         serve.start(proxy_location="Disabled")
         receiver = serve.deployment(max_ongoing_requests=64)(Receiver)
         sender = serve.run(serve.deployment(max_ongoing_requests=64)(Sender).bind(receiver.bind()))

@@ -17,10 +17,13 @@ from typing import Any
 import httpx
 
 from benchmarks.nodes import Nodes, connected, environment
-from deployments.ray_environment import free_ports
+from deployments.front_end import front_end_settings
+from deployments.private_folder import private_folder
+from deployments.ray_environment import free_ports, message_settings
 from serve_app.cli.connection import SECRETS_ENV
 from serve_app.domain import ConfigurationError
 from serve_app.http.app import SCAN_PATH
+from serve_app.settings import parse_settings
 
 _SECRET = secrets.token_hex(16)
 """Of this run: while it lasts, the front end and the ingress replicas listen on every address of the machine."""
@@ -172,13 +175,15 @@ def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[
     Changes this process's environment, for Ray reads its own when it is imported: once in a process.
     """
     os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, repository))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Nodes(_CPUS_PER_NODE, os.environ) as nodes,
-        connected(nodes.address),
-    ):
+    with contextlib.ExitStack() as ended:
+        folder = ended.enter_context(private_folder())
+        settings = parse_settings({})
+        os.environ.update(front_end_settings(folder, settings))
+        os.environ.update(message_settings(settings.limits.max_body_bytes))
+        nodes = ended.enter_context(Nodes(_CPUS_PER_NODE, os.environ))
+        ended.enter_context(connected(nodes.address))
         # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.
-        yield nodes, Service(Path(folder), source, largest_batch, _SECRET, lambda: len(nodes.front_ends()) == 1)
+        yield nodes, Service(folder, source, largest_batch, _SECRET, lambda: len(nodes.front_ends()) == 1)
 
 
 @contextlib.contextmanager

@@ -14,10 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import hardware
-from deployments.ray_environment import FAST_SETTINGS, LOCAL_SETTINGS, fresh_token_settings, own_port_settings
+from deployments.ray_environment import (
+    FAST_SETTINGS,
+    LOCAL_SETTINGS,
+    fresh_token_settings,
+    message_settings,
+    own_port_settings,
+)
 
 # One view of 64 px and of 224 px, a picture from the web, a photograph, the largest body.
-_SIZES_BYTES = (12_288, 150_528, 200_000, 2_000_000, 41_000_000)
+_SIZES_BYTES = (12_288, 150_528, 200_000, 2_000_000, 64_000_000)
 
 console = Console(highlight=False)
 
@@ -26,6 +32,7 @@ def bench(calls: Annotated[int, typer.Option(min=10, help="Of each size and way.
     """Measure each size both ways, in turn."""
     console.print(f"{hardware.describe()}; {calls} calls each, fewer of the largest")
     os.environ.update({**FAST_SETTINGS, **LOCAL_SETTINGS, **fresh_token_settings(), **own_port_settings()})
+    os.environ.update(message_settings(max(_SIZES_BYTES)))
     # Ray reads that environment when it is imported, so this is the first moment at which it may be.
     from benchmarks.hops import compare_on_local_ray
 

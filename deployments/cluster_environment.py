@@ -1,19 +1,64 @@
-"""``python -m deployments.cluster_environment``: the environment of a cluster's Ray processes, as lines for a shell.
+"""``python -m deployments.cluster_environment [CONFIG]``: the environment of a cluster's Ray processes, for a shell.
 
-``eval "$(python -m deployments.cluster_environment)"`` before ``ray start``, on each node. It holds no secret.
+``eval "$(python -m deployments.cluster_environment)"`` before ``ray start``, on each node. It holds no secret. The
+folder that it names is made anew, unless ``PICTWARDEN_FOLDER`` names one.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
+from pathlib import Path
 
-from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS
+import yaml
+
+from deployments.front_end import front_end_settings, ray_folder
+from deployments.private_folder import create_private_folder, require_private
+from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS, message_settings
+from serve_app.domain import ConfigurationError
+from serve_app.settings import parse_settings
+
+FOLDER_ENV = "PICTWARDEN_FOLDER"
+RAY_FOLDER_ENV = "PICTWARDEN_RAY_FOLDER"
 
 
 def main() -> None:
-    """Entry point."""
-    for name, value in {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS}.items():
-        print(f"export {name}={shlex.quote(value)}")
+    """Entry point. Prints nothing for the shell when it fails, so that HAProxy stays off."""
+    try:
+        for line in lines(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
+            print(line)
+    except (ConfigurationError, OSError) as error:
+        sys.exit(str(error))
+
+
+def lines(config: Path | None) -> list[str]:
+    """For a shell to evaluate.
+
+    Args:
+        config: of the form of ``serve_config.yaml``; HAProxy ends requests by its deadline, and bodies of its limit
+            travel. None: as the settings are by default.
+
+    Raises:
+        ConfigurationError: the settings are wrong, or there is no folder that nobody else can enter.
+        OSError: the configuration cannot be read.
+    """
+    args = yaml.safe_load(config.read_text("utf-8"))["applications"][0]["args"] if config else {}
+    settings = parse_settings(args)
+    given = os.environ.get(FOLDER_ENV)
+    folder = require_private(Path(given)) if given else create_private_folder()
+    variables = {
+        **FAST_SETTINGS,
+        **REPLICATED_INGRESS_SETTINGS,
+        **message_settings(settings.limits.max_body_bytes),
+        **front_end_settings(folder, settings),
+    }
+    # Ray's own files, and where its commands look for them; each `ray start` is given the folder as its --temp-dir.
+    folders = {FOLDER_ENV: folder, RAY_FOLDER_ENV: ray_folder(folder), "RAY_TMPDIR": folder}
+    return [
+        *(f"export {name}={shlex.quote(str(value))}" for name, value in {**variables, **folders}.items()),
+        "# To be removed after `ray stop`: control sockets, configuration, logs.",
+    ]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.ray_environment import is_behind_haproxy
+from deployments.ray_environment import is_behind_haproxy, lacking_message_settings
 from serve_app.clip import source_name
 from serve_app.domain import PolicyError, SettingsError
 from serve_app.policy import Policy, load_policy
@@ -26,6 +26,7 @@ def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
     """
     settings = parse_settings(args)
     _require_known_addresses(settings)
+    _require_room_for_bodies(settings)
     policy = load_policy(settings.policy)
     model = source_name(settings.model.source)
     if policy.model != model:
@@ -41,4 +42,14 @@ def _require_known_addresses(settings: Settings) -> None:
         raise SettingsError(
             "authentication.trust_private_addresses cannot work behind HAProxy: every client is seen as 127.0.0.1, "
             "so everybody would be trusted. Use a secret in the path, or start Ray without RAY_SERVE_ENABLE_HA_PROXY"
+        )
+
+
+def _require_room_for_bodies(settings: Settings) -> None:
+    max_body_bytes = settings.limits.max_body_bytes
+    if lacking := lacking_message_settings(max_body_bytes):
+        variables = " ".join(f"{name}={value}" for name, value in lacking.items())
+        raise SettingsError(
+            f"limits.max_body_bytes is {max_body_bytes}, and less than that travels between replicas: "
+            f"start Ray's processes with {variables}, on each node"
         )

@@ -1,4 +1,7 @@
-"""What HAProxy does for us that Serve has no variable for: it refuses pictures itself while the ingress is full.
+"""What HAProxy does for us that Serve has no variable for: it answers itself while the ingress cannot, or is full.
+
+It ends what nobody answers, at the deadline, and says that nobody is there, at once and in the form of every other
+answer (``docs/adr/0009-a-front-end-that-is-closed-watched-and-in-time.md``).
 
 An ingress replica takes 0.9 ms of a core to refuse a picture, of which our application has less than a tenth; HAProxy
 takes 0.08 ms. Under a fivefold load there are four refusals for each picture that is looked at, so that most of what
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import json
 
+from deployments.haproxy_config import Amendments
 from serve_app.domain import UnscannedReason
 from serve_app.http.answers import STATUS_BY_REASON, bare_answer
 from serve_app.http.app import SCAN_PATH
@@ -26,8 +30,56 @@ NO_READING_AHEAD_HEADER = "X-Request-Disconnect-Disabled"
 REFUSED_BY_HAPROXY = "as many pictures are waiting already as can be looked at in time"
 """The message of such a refusal."""
 
+UNAVAILABLE_BY_HAPROXY = "the service is starting, or what answers for it has failed; nothing was scanned"
+"""The message of an answer to what no ingress replica answers."""
+
 # Stand for what is known only when the answer is given.
 _REQUEST_ID, _ELAPSED_MS = "REQUEST_ID", -1.0
+
+# An ingress replica answers at the deadline and not before, and its answer has a way to go.
+_AFTER_DEADLINE_MS = 250
+
+# What is full of connections that it does not accept, as a process that is stopped, leaves ours unanswered.
+_CONNECT_MS = 1000
+
+
+def amendments(buffer_bytes: int, max_upload_s: int, deadline_s: float, retry_after_s: int) -> Amendments:
+    """All that is added to Serve's configuration.
+
+    Args:
+        buffer_bytes: as for :func:`refusal_rules`.
+        max_upload_s: as for :func:`refusal_rules`.
+        deadline_s: of the application.
+        retry_after_s: of an answer that no ingress replica gave.
+    """
+    answer_ms = round(deadline_s * 1000) + _AFTER_DEADLINE_MS
+    unavailable = _unavailable(retry_after_s)
+    return Amendments(
+        defaults=(
+            *(f"timeout {each} {answer_ms}ms" for each in ("client", "server", "queue")),
+            f"timeout connect {_CONNECT_MS}ms",
+            "retries 2",
+            # What HAProxy answers when no server does, or one breaks off, or none does so in time.
+            *(f"http-error status {status} {unavailable}" for status in (502, 503, 504)),
+        ),
+        frontend=(
+            "unique-id-format %[uuid(),regsub(-,,g)]",
+            "http-request set-var(txn.pictwarden_arrived_ms) date(0,ms)",
+            # After every other rule, for whoever gave the answer. None of ours has these two.
+            "http-after-response set-status 503 if { status 502 504 }",
+        ),
+        unrouted=(
+            # A sender that does not listen while it sends gets the answer too; what does not fit the buffer is cut.
+            f"http-request wait-for-body time {max_upload_s}s if METH_POST",
+            f"http-request return status 503 {unavailable}",
+        ),
+        backend=(
+            "acl pictwarden_is_nobody_there nbsrv lt 1",
+            f"http-request wait-for-body time {max_upload_s}s if METH_POST pictwarden_is_nobody_there",
+            f"http-request return status 503 {unavailable} if pictwarden_is_nobody_there",
+            *refusal_rules(buffer_bytes, max_upload_s),
+        ),
+    )
 
 
 def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
@@ -53,15 +105,13 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         # Decided once: what is full may change between two lines.
         "http-request set-var(txn.pictwarden_is_refused) bool(true)"
         " if pictwarden_is_scan METH_POST pictwarden_is_before_end pictwarden_is_near_end pictwarden_is_held",
-        "http-request set-var(txn.pictwarden_arrived_ms) date(0,ms) if pictwarden_is_refused",
         f"http-request wait-for-body time {max_upload_s}s if pictwarden_is_refused",
         # A chunked body shows its length only now.
         "http-request unset-var(txn.pictwarden_is_refused) if !pictwarden_is_held",
-        "http-request set-var(txn.pictwarden_request_id) uuid(),regsub(-,,g) if pictwarden_is_refused",
         "http-request set-var(proc.pictwarden_refused) var(proc.pictwarden_refused,0),add(1) if pictwarden_is_refused",
         f"http-request return status {STATUS_BY_REASON[UnscannedReason.OVERLOADED]} content-type application/json"
-        " hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr X-Request-ID %[var(txn.pictwarden_request_id)]"
-        f" lf-string {_quoted(_answer_format())} if pictwarden_is_refused",
+        " hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr X-Request-ID %[unique-id]"
+        f" lf-string {_answer_format(UnscannedReason.OVERLOADED, REFUSED_BY_HAPROXY)} if pictwarden_is_refused",
         f"http-request del-header {REFUSED_HEADER}",
         f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan METH_POST",
         "http-request set-var(proc.pictwarden_refused) int(0) if pictwarden_is_scan METH_POST",
@@ -78,14 +128,19 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
     )
 
 
-def _answer_format() -> str:
-    """The body of a refusal, in HAProxy's log format."""
-    answer = bare_answer(
-        UnscannedReason.OVERLOADED.value, REFUSED_BY_HAPROXY, _REQUEST_ID, _ELAPSED_MS
-    ).model_dump_json()
-    return (
+def _unavailable(retry_after_s: int) -> str:
+    """The end of a line of HAProxy's that answers for nobody."""
+    body = _answer_format(UnscannedReason.UNAVAILABLE, UNAVAILABLE_BY_HAPROXY)
+    headers = f"hdr Retry-After {retry_after_s} hdr X-Request-ID %[unique-id]"
+    return f"content-type application/json {headers} lf-string {body}"
+
+
+def _answer_format(reason: UnscannedReason, message: str) -> str:
+    """The body of an answer: one word of HAProxy's configuration, in its log format."""
+    answer = bare_answer(reason.value, message, _REQUEST_ID, _ELAPSED_MS).model_dump_json()
+    return _quoted(
         answer.replace("%", "%%")
-        .replace(json.dumps(_REQUEST_ID), '"%[var(txn.pictwarden_request_id)]"')
+        .replace(json.dumps(_REQUEST_ID), '"%[unique-id]"')
         .replace(json.dumps(_ELAPSED_MS), "%[date(0,ms),sub(txn.pictwarden_arrived_ms)]")
     )
 

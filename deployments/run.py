@@ -20,11 +20,14 @@ from rich.console import Console
 from deployments.announcement import announce
 from deployments.configuration import read_configuration
 from deployments.ending import bounded, cut_off_after
+from deployments.front_end import drain, front_end_settings, is_drained, ray_folder
 from deployments.listening import listening_address
+from deployments.private_folder import private_folder
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
     fresh_token_settings,
+    message_settings,
     own_port_settings,
     replicated_ingress_settings,
 )
@@ -32,12 +35,15 @@ from deployments.serve_file import read_serve_file
 from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.http.app import SCAN_PATH
+from serve_app.settings import parse_settings
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _HUNG_AFTER_S = 60.0
 
 # From the signal to the end of the process. Serve gives its controller 30 s of it.
 _STOP_LIMIT_S = 55.0
+_DRAIN_MARGIN_S = 1.0
+_POLL_S = 0.05
 
 console = Console(highlight=False)
 
@@ -61,25 +67,29 @@ def run(
         http = settings["http_options"]
         address = listening_address(host or http["host"], port or http["port"])
         settings["http_options"] = {**http, "host": address.host, "port": address.port}
-        os.environ.update(_environment(settings))
-        application, _ = read_configuration(settings["applications"][0]["args"])
+        args = settings["applications"][0]["args"]
+        os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
+        application, _ = read_configuration(args)
         secrets_env = application.authentication.secrets_env
         secret = kept_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret
-        _serve(settings, f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}", stop)
+        url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
+        with private_folder() as folder:
+            os.environ.update(front_end_settings(folder, application))
+            _serve(settings, url, stop, folder, application.deadline_s)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
-def _serve(settings: Mapping[str, Any], url: str, stop: threading.Event) -> None:
-    """Start, announce, wait for ``stop``, end."""
+def _serve(settings: Mapping[str, Any], url: str, stop: threading.Event, folder: Path, deadline_s: float) -> None:
+    """Start, announce, wait for ``stop``, answer what is inside, end."""
     started_s = time.monotonic()
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
     from deployments.local_ray import deploy, local_ray, parse_schema, wait_until_running
 
     parse_schema(settings)
-    with console.status("starting Ray") as status, local_ray():
+    with console.status("starting Ray") as status, local_ray(ray_folder(folder)):
         _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
         status.update("starting the application")
         with bounded(_READY_TIMEOUT_S + _HUNG_AFTER_S, "the start of the application"):
@@ -92,6 +102,10 @@ def _serve(settings: Mapping[str, Any], url: str, stop: threading.Event) -> None
                 console.print("\nNOTE: `pictwarden check` needs --url here: this folder cannot be written to")
             stop.wait()
         console.print("stopping")
+        drain(folder)
+        give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+        while not is_drained(folder) and time.monotonic() < give_up_s:
+            time.sleep(_POLL_S)
 
 
 def _environment(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -44,7 +44,7 @@ class ModelSettings(_Section):
 class LimitSettings(_Section):
     """How much of a picture is taken in. Most fields are as in :class:`serve_app.media.MediaLimits`."""
 
-    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(41_000_000)
+    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(64_000_000)
     max_inside_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(512_000_000)
     max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
     max_video_pixels: Annotated[int, Field(ge=1)] = 8_294_400

