@@ -11,7 +11,8 @@ from typing import Any
 
 from serve_app.domain import SettingsError
 
-_LOOPBACK_OF_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_EVERY_ADDRESS = "0.0.0.0"
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,8 @@ class ListeningAddress:
 
     @property
     def root_url(self) -> str:
-        """How a client on this machine reaches it: every address (``0.0.0.0``, ``::``) is none that can be asked."""
-        host = _LOOPBACK_OF_ALL.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        """How a client on this machine reaches it: every address is none that can be asked."""
+        return f"http://{_LOOPBACK if self.host == _EVERY_ADDRESS else self.host}:{self.port}"
 
 
 def listening_address(host: Any, port: Any) -> ListeningAddress:
@@ -47,6 +47,7 @@ def listening_address(host: Any, port: Any) -> ListeningAddress:
         raise SettingsError(f"{port!r} is no port: choose a --port from 1 to 65535")
     family, literal = _resolved(host.strip().removeprefix("[").removesuffix("]"), port)
     _require_free(family, literal, port)
+    _require_served(literal)
     return ListeningAddress(literal, port)
 
 
@@ -60,9 +61,16 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, str]:
         ) from error
     family, _, _, _, address = found[0]
     literal = str(address[0])
-    if "%" in literal:
-        raise SettingsError(f"{literal} is a link-local address, which HAProxy cannot listen on: give another --host")
     return family, literal
+
+
+def _require_served(host: str) -> None:
+    """Serve has HAProxy and the ingress replicas listen on one address, and HAProxy ask the replicas on 127.0.0.1."""
+    if host not in (_LOOPBACK, _EVERY_ADDRESS):
+        raise SettingsError(
+            f"Ray Serve's front end cannot listen on {host} alone: give --host {_LOOPBACK}, or {_EVERY_ADDRESS} for "
+            "every IPv4 address of this machine, and keep others out with a firewall"
+        )
 
 
 def _require_free(family: socket.AddressFamily, host: str, port: int) -> None:

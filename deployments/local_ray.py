@@ -20,6 +20,7 @@ import ray
 from pydantic import ValidationError
 from ray import serve
 from ray._private.node import Node
+from ray.exceptions import RayError
 from ray.serve._private import api as serve_private_api
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
@@ -83,7 +84,7 @@ def _start(folder: Path, num_cpus: int | None) -> None:
             _temp_dir=str(folder),
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise RayStartError(f"Ray did not start: {' '.join(str(error).split())}") from error
+        raise RayStartError(f"Ray did not start: {_last_line(error)}") from error
 
 
 @contextlib.contextmanager
@@ -133,12 +134,16 @@ def deploy(config: Mapping[str, Any]) -> None:
 
     Raises:
         SettingsError: Serve does not take it.
+        DeployFailedError: Serve itself does not start.
     """
     schema = parse_schema(config)
-    client = serve_private_api.serve_start(
-        http_options=schema.http_options.model_dump(), proxy_location=schema.proxy_location
-    )
-    client.deploy_apps(schema)
+    try:
+        client = serve_private_api.serve_start(
+            http_options=schema.http_options.model_dump(), proxy_location=schema.proxy_location
+        )
+        client.deploy_apps(schema)
+    except (RayError, RuntimeError, OSError) as error:
+        raise DeployFailedError(f"Ray Serve did not start: {_last_line(error)}") from error
 
 
 def wait_until_running(
@@ -181,6 +186,11 @@ def wait_until_running(
         if told and told != last_told:
             on_progress(told)
             last_told = told
+
+
+def _last_line(error: Exception) -> str:
+    """The cause, of an error whose text is the traceback of another process."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
 
 
 def failure_message(told: str) -> str:

@@ -133,7 +133,10 @@ def _set_on_signals(stop: threading.Event) -> None:
 
 def main() -> None:
     """Entry point."""
-    typer.run(run)
+    # What nobody foresaw is shown without the values of variables: the secret is one of them.
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(run)
+    app()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ from serve_app.cli.comparing import model_compare
 from serve_app.domain import PolicyError
 from serve_app.policy import load_policy
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ask a running Pictwarden; check its policies.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    # What nobody foresaw is shown without the values of variables: the secret is one of them.
+    pretty_exceptions_enable=False,
+    help="Ask a running Pictwarden; check its policies.",
+)
 app.command()(check)
 policy_app = typer.Typer(no_args_is_help=True, help="Policies.")
 app.add_typer(policy_app, name="policy")
