@@ -5,6 +5,7 @@ The same application and the same form of configuration as on a cluster; only th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 import yaml
 from rich.console import Console
@@ -39,6 +41,7 @@ from serve_app.http.app import SCAN_PATH
 from serve_app.settings import parse_settings
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
+_FRONT_END_TIMEOUT_S = 30.0
 _DRAIN_MARGIN_S = 1.0
 _POLL_S = 0.05
 
@@ -85,6 +88,7 @@ def _serve(settings: Mapping[str, Any], stop: threading.Event, folder: Path, dea
         status.update("starting the application")
         deploy(settings)
         wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
+        _wait_for_front_end(settings["http_options"], stop)
         status.stop()
         if not stop.is_set():
             _announce(settings["http_options"], time.monotonic() - started_s)
@@ -127,11 +131,32 @@ def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _announce(http: Mapping[str, Any], ready_after_s: float) -> None:
-    """Show that it works, by pictures, and how to connect pict-rs."""
+def _wait_for_front_end(http: Mapping[str, Any], stop: threading.Event) -> None:
+    """Wait until HAProxy has heard of what runs, which takes it a second.
+
+    Raises:
+        DeployFailedError: it does not.
+    """
+    from deployments.local_ray import DeployFailedError
+
+    give_up_s = time.monotonic() + _FRONT_END_TIMEOUT_S
+    while not stop.wait(_POLL_S):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{_root(http)}/readyz", timeout=_FRONT_END_TIMEOUT_S, trust_env=False).is_success:
+                return
+        if time.monotonic() > give_up_s:
+            raise DeployFailedError(f"the front end does not answer at {_root(http)}")
+
+
+def _root(http: Mapping[str, Any]) -> str:
     # "Every address" is none that can be asked; from elsewhere this machine's own goes in its place.
     host = "127.0.0.1" if http["host"] in ("0.0.0.0", "::") else http["host"]
-    url = f"http://{host}:{http['port']}{SCAN_PATH}/{kept_secret()}"
+    return f"http://{host}:{http['port']}"
+
+
+def _announce(http: Mapping[str, Any], ready_after_s: float) -> None:
+    """Show that it works, by pictures, and how to connect pict-rs."""
+    url = f"{_root(http)}{SCAN_PATH}/{kept_secret()}"
     keep_url(url)
     samples = resources.files("serve_app.cli") / "samples"
     with resources.as_file(samples) as folder:
