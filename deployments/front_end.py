@@ -8,19 +8,25 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import httpx
 
 from deployments.haproxy_rules import amendments
 from deployments.haproxy_supervisor import AMENDMENTS_ENV, BINARY_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
-from serve_app.domain import SettingsError
+from serve_app.domain import SettingsError, UnavailableError
 from serve_app.settings import Settings
 
 _HAPROXY_FOLDER = "h"
 """Short: Unix sockets lie in it."""
 
 _RAY_FOLDER = "ray"
+
+_POLL_S = 0.05
 
 # Isolated from the environment and without site-packages: it starts in 0.1 s, at each change of the ingress replicas.
 _LAUNCHER = """\
@@ -71,16 +77,39 @@ def ray_folder(folder: Path) -> Path:
     return folder / _RAY_FOLDER
 
 
-def drain(folder: Path) -> None:
-    """Have the HAProxys of a private folder refuse new connections, and end when those that they have are answered."""
+def wait_until_ready(root_url: str, timeout_s: float, stop: threading.Event) -> None:
+    """Wait until the service answers that it is ready: HAProxy hears of what runs about a second later.
+
+    Args:
+        root_url: of the service.
+        timeout_s: how long.
+        stop: ends the wait early, without an error.
+
+    Raises:
+        UnavailableError: the time is over.
+    """
+    give_up_s = time.monotonic() + timeout_s
+    while not stop.wait(_POLL_S):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{root_url}/readyz", timeout=timeout_s, trust_env=False).is_success:
+                return
+        if time.monotonic() > give_up_s:
+            raise UnavailableError(f"the front end does not answer at {root_url}")
+
+
+def drain(folder: Path, timeout_s: float) -> None:
+    """Have the HAProxys of a private folder refuse new connections, and wait until those that they have are answered.
+
+    Args:
+        folder: as for :func:`front_end_settings`.
+        timeout_s: how long to wait at most.
+    """
     for pid in _supervisors(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)
-
-
-def is_drained(folder: Path) -> bool:
-    """Whether no HAProxy of a private folder runs."""
-    return not any(_supervisors(folder))
+    give_up_s = time.monotonic() + timeout_s
+    while any(_supervisors(folder)) and time.monotonic() < give_up_s:
+        time.sleep(_POLL_S)
 
 
 def _supervisors(folder: Path) -> Iterator[int]:

@@ -20,8 +20,8 @@ from rich.console import Console
 from deployments.announcement import announce
 from deployments.configuration import read_configuration
 from deployments.ending import bounded, cut_off_after
-from deployments.front_end import drain, front_end_settings, is_drained, ray_folder
-from deployments.listening import listening_address
+from deployments.front_end import drain, front_end_settings, ray_folder, wait_until_ready
+from deployments.listening import ListeningAddress, listening_address
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
     FAST_SETTINGS,
@@ -42,8 +42,8 @@ _HUNG_AFTER_S = 60.0
 
 # From the signal to the end of the process. Serve gives its controller 30 s of it.
 _STOP_LIMIT_S = 55.0
+_FRONT_END_TIMEOUT_S = 30.0
 _DRAIN_MARGIN_S = 1.0
-_POLL_S = 0.05
 
 console = Console(highlight=False)
 
@@ -73,16 +73,22 @@ def run(
         secrets_env = application.authentication.secrets_env
         secret = kept_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret
-        url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application))
-            _serve(settings, url, stop, folder, application.deadline_s)
+            _serve(settings, address, secret, stop, folder, application.deadline_s)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
-def _serve(settings: Mapping[str, Any], url: str, stop: threading.Event, folder: Path, deadline_s: float) -> None:
+def _serve(
+    settings: Mapping[str, Any],
+    address: ListeningAddress,
+    secret: str,
+    stop: threading.Event,
+    folder: Path,
+    deadline_s: float,
+) -> None:
     """Start, announce, wait for ``stop``, answer what is inside, end."""
     started_s = time.monotonic()
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
@@ -95,17 +101,16 @@ def _serve(settings: Mapping[str, Any], url: str, stop: threading.Event, folder:
         with bounded(_READY_TIMEOUT_S + _HUNG_AFTER_S, "the start of the application"):
             deploy(settings)
             wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
+            wait_until_ready(address.root_url, _FRONT_END_TIMEOUT_S, stop)
         status.stop()
         if not stop.is_set():
+            url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             announce(url, time.monotonic() - started_s, console)
             if not keep_url(url):
                 console.print("\nNOTE: `pictwarden check` needs --url here: this folder cannot be written to")
             stop.wait()
         console.print("stopping")
-        drain(folder)
-        give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
-        while not is_drained(folder) and time.monotonic() < give_up_s:
-            time.sleep(_POLL_S)
+        drain(folder, deadline_s + _DRAIN_MARGIN_S)
 
 
 def _environment(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,14 +82,15 @@ class Service:
         logs = {
             Path(opened.path).parent
             for each in self.processes()
-            for opened in _open_files(each)
+            for opened in open_files(each)
             if "/logs" in opened.path
         }
         files = {file for folder in logs for file in folder.rglob("*") if file.is_file()}
         return "\n".join(file.read_text("utf-8", errors="replace") for file in files)
 
 
-def _open_files(process):
+def open_files(process):
+    """Those of a process that may have ended."""
     try:
         return process.open_files()
     except psutil.Error:
@@ -136,6 +138,11 @@ def _read(service):
         if line.startswith(LINE):
             service.announced.set()
     service.announced.set()
+
+
+def folders_of_services():
+    """The folders of services that run, or left one behind."""
+    return {each for each in Path(tempfile.gettempdir()).glob("pictwarden-*") if each.is_dir()}
 
 
 def is_free(port):
