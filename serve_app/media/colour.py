@@ -8,8 +8,7 @@ One picture may have several *readings*, and each is looked at, because viewers 
   invisible to the model;
 * one whose colour profile or gamma turns it into another picture is given with and without: that is a known way of
   showing one picture to the checker and another to the public.
-
-Not handled: HDR transfer functions (PQ, HLG) of AVIF and HEIF. They look flat to the model, as in a viewer without HDR.
+* one of PQ or HLG is given tone-mapped, and as it stands: programs without HDR show the latter.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from serve_app.media.decode import DECODER_ERRORS
+from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
 
 _BACKGROUNDS = ("white", "black")
 
@@ -95,6 +95,13 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     """The picture in RGB or RGBA, in each of the ways in which a viewer may understand its numbers."""
     profile = picture.info.get("icc_profile")
+    cicp = _find_cicp(picture)
+    if cicp is not None and not cicp.is_srgb:
+        unmanaged = _unmanaged(picture)
+        if cicp.is_hdr:
+            yield unmanaged
+        yield as_srgb(unmanaged, cicp)
+        return
     transform = _find_transform(profile, picture.mode) if isinstance(profile, bytes) and profile else None
     if transform is not None:
         if transform.makes_another_picture:
@@ -106,6 +113,21 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     ratio = _gamma_ratio(picture)
     if ratio is not None and not profile:
         yield _with_gamma(unmanaged, ratio)
+
+
+def _find_cicp(picture: Image.Image) -> Cicp | None:
+    """What was found when the file was opened, or by pillow-heif in this picture of it, or in a profile."""
+    found, nclx, profile = (picture.info.get(key) for key in (CICP_INFO, "nclx_profile", "icc_profile"))
+    if isinstance(found, Cicp):
+        return found
+    if isinstance(nclx, dict):
+        light = picture.info.get("content_light_level") or {}
+        return Cicp(
+            nclx["color_primaries"],
+            nclx["transfer_characteristics"],
+            float(light.get("max_content_light_level", 0)),
+        )
+    return cicp_of_profile(profile) if isinstance(profile, bytes) else None
 
 
 def _unmanaged(picture: Image.Image) -> Image.Image:

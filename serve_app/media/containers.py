@@ -93,21 +93,6 @@ def webp_size(body: bytes) -> tuple[int, int]:
     raise ValueError("no kind of WebP that is known")
 
 
-def has_iso_box(body: bytes, wanted: bytes) -> bool:
-    """Whether an ISO media file has a box of this kind at its top, for instance ``moov``."""
-    at = 0
-    while at + 8 <= len(body):
-        length = int.from_bytes(body[at : at + 4], "big")
-        if body[at + 4 : at + 8] == wanted:
-            return True
-        if length == 1:
-            length = int.from_bytes(body[at + 8 : at + 16], "big")
-        if length < 8:
-            return False  # to the end of the file, or nonsense
-        at += length
-    return False
-
-
 def count_jpeg_scans(body: bytes, at_most: int) -> int:
     """Scans of a JPEG up to its end marker, or to whatever cannot be followed; ``at_most + 1`` if there are more."""
     scans = 0

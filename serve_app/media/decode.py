@@ -7,8 +7,8 @@ JPEG, MPO      Pillow, each picture                         libjpeg (no end mark
 PNG, APNG      Pillow                                       Pillow; a missing last chunk takes no pixel with it
 GIF            Pillow, each frame                           us: Pillow shows the frames that are left
 WebP           us: Pillow allocates two canvases            libwebp
-AVIF           libavif                                      libavif
-HEIC, HEIF     libheif, each picture                        libheif
+AVIF           libavif, or us                               us: what the items and the track point at
+HEIC, HEIF     libheif, each picture                        us: what the items and the track point at
 JPEG XL        us: the plugin decodes while it opens        libjxl, and us for the container
 TIFF           Pillow, each page                            Pillow
 BMP            Pillow                                       Pillow
@@ -32,19 +32,22 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageFile
 
-from serve_app.domain import TooLargeError, UndecodableError
-from serve_app.media.containers import count_gif_frames, count_jpeg_scans, has_iso_box, require_plain_apng, webp_size
+from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
+from serve_app.media.avif import decode_primary
+from serve_app.media.cicp import cicp_of_avif, cicp_of_png
+from serve_app.media.containers import count_gif_frames, count_jpeg_scans, require_plain_apng, webp_size
 from serve_app.media.decoders import register_decoders
+from serve_app.media.heif_items import is_cut
 from serve_app.media.jxl import codestream_of, decode_codestream, read_header
-from serve_app.media.limits import MediaLimits
+from serve_app.media.limits import MediaLimits, require_few
 from serve_app.media.sniff import unsupported
+from serve_app.media.tone_mapping import CICP_INFO
 
 _PILLOW_FORMATS = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
     "image/gif": "GIF",
     "image/webp": "WEBP",
-    "image/avif": "AVIF",
     "image/heic": "HEIF",
     "image/heif": "HEIF",
     "image/tiff": "TIFF",
@@ -108,12 +111,15 @@ def open_picture(body: bytes, media_type: str, limits: MediaLimits) -> Image.Ima
     """The picture at its first frame, with its header read; no pixel is decoded (of a JPEG XL: after its header was).
 
     Raises:
+        TruncatedError: the end of the file is missing.
         UndecodableError: the header cannot be read, or the file is cut short in a way that a decoder would not notice.
         UnsupportedError: no still or animation, or one with a feature that we cannot look at all of.
         TooLargeError: the header promises more pixels, frames or pages than ``limits`` allow.
     """
     if media_type == "image/jxl":
         return _open_jxl(body, limits)
+    if media_type == "image/avif":
+        return _open_avif(body, limits)
     if media_type not in _PILLOW_FORMATS:
         raise unsupported(media_type)
     with decoding(media_type):
@@ -129,6 +135,8 @@ def open_picture(body: bytes, media_type: str, limits: MediaLimits) -> Image.Ima
             picture.seek(0)  # a HEIF opens at its primary picture, which need not be the first
             require_few_pixels(picture, limits)
     _settle_transparent_colour(picture)
+    if media_type == "image/png":
+        picture.info[CICP_INFO] = cicp_of_png(body)
     return picture
 
 
@@ -146,6 +154,30 @@ def _open_jxl(body: bytes, limits: MediaLimits) -> Image.Image:
         return decode_codestream(codestream)
 
 
+def _open_avif(body: bytes, limits: MediaLimits) -> Image.Image:
+    """By libavif, and by our second reader a still that libavif refuses; one still is decoded at once, to know that."""
+    register_decoders()
+    with decoding("image/avif"):
+        _require_whole_items(body, "image/avif")
+        try:
+            picture: Image.Image = Image.open(io.BytesIO(body), formats=["AVIF"])
+            require_few_pixels(picture, limits)
+            _require_few_frames(picture, "image/avif", limits)
+            if not getattr(picture, "is_animated", False):
+                picture.load()
+        except DECODER_ERRORS:
+            if body[8:12] == b"avis":
+                raise  # the still beside a sequence that cannot be read is not what the file shows
+            picture = decode_primary(body, limits)
+        picture.info[CICP_INFO] = cicp_of_avif(body)
+    return picture
+
+
+def _require_whole_items(body: bytes, media_type: str) -> None:
+    if is_cut(body):
+        raise TruncatedError(f"the end of this {media_type} is missing")
+
+
 def _require_sane_container(body: bytes, media_type: str, limits: MediaLimits) -> None:
     """What a decoder would notice too late or not at all.
 
@@ -161,13 +193,10 @@ def _require_sane_container(body: bytes, media_type: str, limits: MediaLimits) -
             require_plain_apng(body)
         case "image/webp":
             require_few(*webp_size(body), limits)
+        case "image/heic" | "image/heif":
+            _require_whole_items(body, media_type)
         case "image/jpeg" if count_jpeg_scans(body, _MAX_JPEG_SCANS) > _MAX_JPEG_SCANS:
             raise TooLargeError(f"a JPEG of more than {_MAX_JPEG_SCANS} scans")
-        case "image/heic" | "image/heif" if has_iso_box(body, b"moov"):
-            raise unsupported(f"an animated {media_type}")
-        case "image/avif" if body[8:12] != b"avis" and has_iso_box(body, b"moov"):
-            # libavif shows the still, other viewers may play the animation; all writers name this kind `avis`.
-            raise unsupported("an image/avif that is animated and does not say so")
 
 
 def _require_plain_tiff(picture: Image.Image, limits: MediaLimits) -> None:
@@ -233,19 +262,6 @@ def require_few_pixels(picture: Image.Image, limits: MediaLimits) -> None:
         TooLargeError: it has more pixels than ``limits`` allow.
     """
     require_few(*picture.size, limits)
-
-
-def require_few(width_px: int, height_px: int, limits: MediaLimits) -> None:
-    """As :func:`require_few_pixels`, for a size that was read before there is a picture.
-
-    Raises:
-        UndecodableError: there is no pixel at all.
-        TooLargeError: more pixels than ``limits`` allow.
-    """
-    if width_px < 1 or height_px < 1:
-        raise UndecodableError(f"{width_px}x{height_px} pixels are no picture")
-    if width_px * height_px > limits.max_pixels:
-        raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_pixels}")
 
 
 def _settle_transparent_colour(picture: Image.Image) -> None:

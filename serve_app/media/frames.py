@@ -6,8 +6,9 @@ stays and what it looks like, once for the chosen ones. No more than one frame i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,20 @@ class FrameSample:
     total: int
     indices: tuple[int, ...]
     frames: Iterator[Frame]
+
+
+def joined(samples: Sequence[FrameSample]) -> FrameSample:
+    """Several samples of one file, as if the frames of each followed those of the one before."""
+    firsts = list(itertools.accumulate((sample.total for sample in samples), initial=0))
+    return FrameSample(
+        firsts[-1],
+        tuple(first + index for first, sample in zip(firsts, samples, strict=False) for index in sample.indices),
+        (
+            replace(frame, index=first + frame.index)
+            for first, sample in zip(firsts, samples, strict=False)
+            for frame in sample.frames
+        ),
+    )
 
 
 def sample_frames(

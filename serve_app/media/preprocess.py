@@ -12,8 +12,10 @@ from serve_app.domain import Deadline, OnTruncated, ViewPlace, Views
 from serve_app.media.decode import ShrunkPictures, decoding
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.limits import MediaLimits
+from serve_app.media.sequences import is_sequence, sample_sequence
 from serve_app.media.sniff import sniff
-from serve_app.media.video import VIDEO_TYPES, sample_video
+from serve_app.media.video import sample_video
+from serve_app.media.video_track import VIDEO_TYPES
 from serve_app.media.views import (
     DECODE_OVERSAMPLING,
     View,
@@ -74,12 +76,13 @@ def _sample(
 ) -> FrameSample:
     if media_type in VIDEO_TYPES:
         return sample_video(body, media_type, limits, view_size_px, deadline)
-    return sample_frames(
-        pictures,
-        limits,
-        deadline,
-        lambda picture: reduced_before_colours(picture, view_size_px, limits.max_views),
-    )
+
+    def shrink(picture: Image.Image) -> Image.Image:
+        return reduced_before_colours(picture, view_size_px, limits.max_views)
+
+    if is_sequence(body, media_type):
+        return sample_sequence(body, media_type, limits, view_size_px, deadline, shrink)
+    return sample_frames(pictures, limits, deadline, shrink)
 
 
 def _cut(frames: Iterable[Frame], size_px: int, share: int, full_size_px: tuple[int, int] | None) -> list[View]:

@@ -101,12 +101,6 @@ def test_a_heif_is_opened_at_its_first_picture_and_not_at_its_primary_one() -> N
     assert (picture.tell(), red > 200, green < 50) == (0, True, True)
 
 
-def test_an_animated_heif_is_refused() -> None:
-    body = encode(Image.new("RGB", (32, 32)), "image/heic")
-    with pytest.raises(UnsupportedError, match="an animated image/heic"):
-        open_picture(body + b"\x00\x00\x00\x08moov", "image/heic", LIMITS)
-
-
 @pytest.mark.parametrize("tag", [330, 50706], ids=["SubIFDs", "DNGVersion"])
 def test_a_tiff_with_pictures_inside_its_pages_is_refused(tag: int) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()

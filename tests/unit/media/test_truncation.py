@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
-from serve_app.domain import Deadline, UndecodableError, UnsupportedError, Views
+from serve_app.domain import Deadline, TruncatedError, UndecodableError, UnsupportedError, Views
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.decoders import register_decoders
 
@@ -108,7 +108,7 @@ def test_the_last_bytes_are_missed_too(name: str) -> None:
 def assert_undecodable_or_whole(kind: str, body: bytes, end: int) -> None:
     try:
         views = look(body[:end])
-    except (UndecodableError, UnsupportedError):
+    except (TruncatedError, UndecodableError, UnsupportedError):
         return
     assert len(body) - end <= WITHOUT_PIXELS_BYTES.get(kind, 0)
     np.testing.assert_array_equal(views.pixels, look(body).pixels)
