@@ -148,10 +148,10 @@ def _open_jxl(body: bytes, limits: MediaLimits) -> Image.Image:
         if header.animated:
             # pict-rs takes no animated JPEG XL either, and no decoder here would show more than one frame of it.
             raise unsupported("an animated image/jxl")
-        if not header.only_alpha:
-            # Black ink, spot colours: what they add to the picture would be missing from what the model is shown.
-            raise unsupported(f"an image/jxl with {header.extra_channels} channels besides its colours")
-        return decode_codestream(codestream)
+        if header.hidden_channels:
+            # What they add to the picture would be missing from what the model is shown.
+            raise unsupported(f"an image/jxl with {header.hidden_channels} channels of ink besides its colours")
+        return decode_codestream(codestream, header)
 
 
 def _open_avif(body: bytes, limits: MediaLimits) -> Image.Image:
