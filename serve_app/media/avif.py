@@ -15,7 +15,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from serve_app.media.heif_items import HeifItem, HeifItems, data_of, read_items
 from serve_app.media.limits import MediaLimits, require_few
@@ -36,13 +36,12 @@ _MATRICES = {
 }
 """libswscale's names of the matrices of ITU-T H.273. Of any other it takes the frame's own, or BT.601."""
 
-# 14496-12 turns counter-clockwise, by quarters; a mirror exchanges top and bottom (0) or left and right (1).
-_ROTATIONS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
-_MIRRORS = (Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.FLIP_LEFT_RIGHT)
+# By quarters of a turn counter-clockwise: not mirrored, top and bottom exchanged, left and right exchanged.
+_ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 
 
 def decode_primary(body: bytes, limits: MediaLimits) -> Image.Image:
-    """The picture that an AVIF shows, upright, in RGB or RGBA.
+    """The picture that an AVIF shows, in RGB or RGBA; which way up, is in its ``info`` as Pillow has it there.
 
     Raises:
         ValueError: what the file names cannot be read as pictures.
@@ -57,20 +56,19 @@ def decode_primary(body: bytes, limits: MediaLimits) -> Image.Image:
         picture.putalpha(mask)
         if alpha in item.references.get(b"prem", ()):
             picture = Image.frombytes("RGBa", picture.size, picture.tobytes()).convert("RGBA")
-    picture = _turned(picture, item)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = _orientation_of(item)
+    picture.info["exif"] = exif.tobytes()
     for kind, content in item.properties:
         if kind == b"colr" and content[:4] in (b"prof", b"rICC"):
             picture.info["icc_profile"] = content[4:]
     return picture
 
 
-def _turned(picture: Image.Image, item: HeifItem) -> Image.Image:
-    for kind, content in item.properties:
-        if kind == b"irot" and content and (turn := _ROTATIONS[content[0] & 3]) is not None:
-            picture = picture.transpose(turn)
-        elif kind == b"imir" and content:
-            picture = picture.transpose(_MIRRORS[content[0] & 1])
-    return picture
+def _orientation_of(item: HeifItem) -> int:
+    """How the picture is turned and then mirrored, in the numbers of EXIF."""
+    turn, mirror = item.property(b"irot"), item.property(b"imir")
+    return _ORIENTATIONS[turn[0] & 3 if turn else 0][1 + (mirror[0] & 1) if mirror else 0]
 
 
 def _decode(body: bytes, found: HeifItems, item: HeifItem, pixel_format: str, limits: MediaLimits) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from serve_app.media.heif_items import HeifItem, read_items
+from serve_app.media.heif_items import HeifItem, primary_item
 from serve_app.media.iso_boxes import Box, iso_boxes
 from serve_app.media.tone_mapping import Cicp
 
@@ -38,11 +38,7 @@ def cicp_of_avif(body: bytes) -> Cicp | None:
     """
     if body[8:12] == b"avis" and (entry := _first_sample_entry(body)) is not None:
         return cicp_of_item(entry)
-    try:
-        found = read_items(body)
-    except ValueError:
-        return None  # the decoder has read it, so its colours are those of a viewer that finds none either
-    return cicp_of_item(found.item(found.primary))
+    return cicp_of_item(primary_item(body))
 
 
 def cicp_of_item(item: HeifItem) -> Cicp | None:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
+from serve_app.media.aperture import apertures
 from serve_app.media.decode import DECODER_ERRORS
 from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
 
@@ -71,9 +72,9 @@ def as_rgb(picture: Image.Image) -> Iterator[Image.Image]:
     Raises:
         ValueError: a mode that has no meaning in RGB.
     """
-    upright = _upright(picture)
-    for reading in _colour_readings(upright):
-        yield from _flatten(reading)
+    for part in apertures(picture):
+        for reading in _colour_readings(_upright(part)):
+            yield from _flatten(reading)
 
 
 def _upright(picture: Image.Image) -> Image.Image:

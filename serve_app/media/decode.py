@@ -33,11 +33,12 @@ from collections.abc import Iterator
 from PIL import Image, ImageFile
 
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
+from serve_app.media.aperture import APERTURE_INFO, aperture_of
 from serve_app.media.avif import decode_primary
 from serve_app.media.cicp import cicp_of_avif, cicp_of_png
 from serve_app.media.containers import count_gif_frames, count_jpeg_scans, require_plain_apng, webp_size
 from serve_app.media.decoders import register_decoders
-from serve_app.media.heif_items import is_cut
+from serve_app.media.heif_items import is_cut, primary_item
 from serve_app.media.jxl import codestream_of, decode_codestream, read_header
 from serve_app.media.limits import MediaLimits, require_few
 from serve_app.media.sniff import unsupported
@@ -170,6 +171,7 @@ def _open_avif(body: bytes, limits: MediaLimits) -> Image.Image:
                 raise  # the still beside a sequence that cannot be read is not what the file shows
             picture = decode_primary(body, limits)
         picture.info[CICP_INFO] = cicp_of_avif(body)
+        picture.info[APERTURE_INFO] = aperture_of(primary_item(body))
     return picture
 
 

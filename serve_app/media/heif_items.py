@@ -94,6 +94,15 @@ def _is_alpha(item: HeifItem) -> bool:
     return purpose in (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
 
+def primary_item(body: bytes) -> HeifItem:
+    """The item that is shown. Empty where none can be found: what a decoder showed all the same says nothing more."""
+    try:
+        found = read_items(body)
+    except ValueError:
+        return HeifItem()
+    return found.items.get(found.primary, HeifItem())
+
+
 def is_cut(body: bytes) -> bool:
     """Whether something that an AVIF or HEIF shows lies beyond its end.
 

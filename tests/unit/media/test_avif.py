@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from serve_app.domain import Deadline, OnTruncated, TooLargeError, TruncatedError, UndecodableError, UnscannableError
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.avif import decode_primary
+from serve_app.media.colour import as_rgb
 from serve_app.media.decode import open_picture
 from serve_app.media.decoders import register_decoders
 from serve_app.media.heif_items import is_cut, read_items
@@ -81,15 +82,26 @@ def test_the_second_reader_sees_what_the_first_does(
     exif[274] = orientation  # written as irot and imir
     picture = drawn(alpha) if alpha < 255 else drawn().convert("RGB")
     body = encode(picture, subsampling=subsampling, range=value_range, exif=exif, quality=95)
-    first, second = open_picture(body, "image/avif", LIMITS), decode_primary(body, LIMITS)
-    upright = Image.Image.transpose if orientation > 1 else None
-    if upright is None:
-        assert is_near(np.asarray(first.convert(second.mode)), np.asarray(second))
-    else:
-        shown = preprocess(body, 32, LIMITS, NO_HURRY).pixels[0]
-        backdrop = Image.new("RGBA", second.size, "white")
-        backdrop.alpha_composite(second.convert("RGBA"))
-        assert is_near(shown, np.asarray(backdrop.convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)), levels=8)
+    first = list(as_rgb(open_picture(body, "image/avif", LIMITS)))
+    second = list(as_rgb(decode_primary(body, LIMITS)))
+    assert all(is_near(*map(np.asarray, pair)) for pair in zip(first, second, strict=True))
+
+
+def with_aperture(width: int, height: int, right_by: int, down_by: int) -> bytes:
+    aperture = struct.pack(">4I", width, 1, height, 1) + struct.pack(">iIiI", right_by, 1, down_by, 1)
+    return of_items({1: b"av01"}, box(b"clap", aperture))
+
+
+def test_what_browsers_cut_out_is_seen_besides_the_whole() -> None:
+    body = with_aperture(40, 30, 20 - SIDE_PX, 15 - SIDE_PX // 2)  # the red corner
+    whole, part = preprocess(body, 32, MediaLimits(max_views=2), NO_HURRY).pixels
+    assert is_near(whole, views_of(encode(drawn().convert("RGB")))[0])
+    assert is_near(part, np.full((32, 32, 3), (220, 30, 30), np.uint8), levels=6)
+
+
+@pytest.mark.parametrize("aperture", [(0, 30, 0, 0), (400, 30, 0, 0), (40, 30, 200, 0)])
+def test_an_aperture_beyond_the_picture_is_ignored(aperture: tuple[int, int, int, int]) -> None:
+    assert len(preprocess(with_aperture(*aperture), 32, MediaLimits(max_views=2), NO_HURRY).pixels) == 1
 
 
 def test_tiles_are_joined() -> None:
@@ -117,34 +129,44 @@ def box(kind: bytes, *contents: bytes) -> bytes:
 
 
 def grid(columns: int, stated_columns: int | None = None, size: tuple[int, int] | None = None) -> bytes:
+    width_px, height_px = size or (columns * 2 * SIDE_PX, SIDE_PX)
+    layout = struct.pack(">4B2H", 0, 0, 0, (stated_columns or columns) - 1, width_px, height_px)
+    return of_items({1: b"grid", **dict.fromkeys(range(2, 2 + columns), b"av01")}, layout=layout)
+
+
+def of_items(kinds: dict[int, bytes], *further_properties: bytes, layout: bytes = b"") -> bytes:
+    """A file whose items all have the same coded picture and properties, but for a grid's, which has the layout."""
     source = encode(drawn().convert("RGB"))
     item = read_items(source).items[1]
     (start, end), *_ = item.pieces
     tile = source[start:end]
-    width_px, height_px = size or (columns * 2 * SIDE_PX, SIDE_PX)
-    layout = struct.pack(">4B2H", 0, 0, 0, (stated_columns or columns) - 1, min(width_px, 65535), min(height_px, 65535))
-    tiles = range(2, 2 + columns)
-    properties = [box(kind, content) for kind, content in item.properties]
+    tiles = [each for each, kind in kinds.items() if kind == b"av01"]
+    properties = [*(box(kind, content) for kind, content in item.properties), *further_properties]
     full = bytes(4)
     infos = [
-        box(b"infe", b"\x02" + bytes(3), struct.pack(">2H", each, 0), kind, b"\x00")
-        for each, kind in [(1, b"grid"), *((each, b"av01") for each in tiles)]
+        box(b"infe", b"\x02" + bytes(3), struct.pack(">2H", each, 0), kind, b"\x00") for each, kind in kinds.items()
     ]
 
     def meta(tile_at: int) -> bytes:
-        places = [struct.pack(">4H2I", 1, 1, 0, 1, 0, len(layout))]
-        places += [struct.pack(">4H2I", each, 0, 0, 1, tile_at, len(tile)) for each in tiles]
+        places = [
+            struct.pack(">4H2I", each, 0, 0, 1, tile_at, len(tile))
+            if kind == b"av01"
+            else struct.pack(">4H2I", each, 1, 0, 1, 0, len(layout))
+            for each, kind in kinds.items()
+        ]
         associations = b"".join(
             struct.pack(">HB", each, len(properties)) + bytes(range(1, len(properties) + 1)) for each in tiles
         )
+        references = box(b"dimg", struct.pack(f">{2 + len(tiles)}H", 1, len(tiles), *tiles)) if layout else b""
         return box(
             b"meta",
             full,
+            box(b"hdlr", full, bytes(4), b"pict", bytes(13)),
             box(b"pitm", full, struct.pack(">H", 1)),
-            box(b"iloc", b"\x01" + bytes(3), b"\x44\x00", struct.pack(">H", 1 + columns), *places),
-            box(b"iinf", full, struct.pack(">H", 1 + columns), *infos),
-            box(b"iref", full, box(b"dimg", struct.pack(f">{2 + columns}H", 1, columns, *tiles))),
-            box(b"iprp", box(b"ipco", *properties), box(b"ipma", full, struct.pack(">I", columns), associations)),
+            box(b"iloc", b"\x01" + bytes(3), b"\x44\x00", struct.pack(">H", len(kinds)), *places),
+            box(b"iinf", full, struct.pack(">H", len(kinds)), *infos),
+            box(b"iref", full, references),
+            box(b"iprp", box(b"ipco", *properties), box(b"ipma", full, struct.pack(">I", len(tiles)), associations)),
             box(b"idat", layout),
         )
 
@@ -192,7 +214,7 @@ def heic_sequence() -> bytes:
     """A HEIC with a blue still, and a track of two other colours."""
     written = io.BytesIO()
     with av.open(written, "w", format="mp4") as container:
-        options = {"preset": "ultrafast", "x265-params": "log-level=none"}
+        options = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=0"}
         stream = container.add_stream("libx265", rate=10, options=options)
         stream.width = stream.height = SIDE_PX
         stream.pix_fmt = "yuv420p"
@@ -220,6 +242,7 @@ BODIES = {
     "avif, transparent": encode(drawn(alpha=100)),
     "avif, second reader": alpha_without_size(),
     "avif, grid": grid(columns=2),
+    "avif, aperture": with_aperture(40, 30, 0, 0),
     "avif, sequence": sequence(["blue", "white", "red"]),
     "avif, sequence and still": sequence(["blue", "white"], still="red"),
     "heic": encode(drawn().convert("RGB"), "HEIF"),
