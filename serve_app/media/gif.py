@@ -158,9 +158,11 @@ class GifPicture(Image.Image):
         """A frame's colour numbers on a ground of ``colour``, and whether its data made up all of them."""
         left, top, right, bottom = frame.box
         numbers = Image.new("L", (right - left, bottom - top), colour)
-        data = self._body[frame.data]
+        code_bits, data = self._body[frame.data.start], self._body[frame.data.start + 1 : frame.data.stop]
+        if frame.data.stop > len(self._body):
+            data = _with_whole_blocks(data)
         try:
-            numbers.frombytes(data[1:], "gif", (data[0], int(frame.is_interlaced), -1))
+            numbers.frombytes(data, "gif", (code_bits, int(frame.is_interlaced), -1))
         except ValueError:
             return numbers, False
         return numbers, True
@@ -242,3 +244,11 @@ def _after_sub_blocks(body: bytes, at: int) -> int:
     while at < len(body) and body[at]:
         at += 1 + body[at]
     return at + 1
+
+
+def _with_whole_blocks(data: bytes) -> bytes:
+    """Sub-blocks that were cut, the last one as long as it is: of one that is longer, Pillow would decode nothing."""
+    at = 0
+    while at + 1 + data[at] < len(data):
+        at += 1 + data[at]
+    return data[:at] + bytes([len(data) - at - 1]) + data[at + 1 :]

@@ -29,11 +29,12 @@ _MAX_TEXTS = 8
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _RAW_EXIF_KEYWORDS = (b"Raw profile type exif", b"Raw profile type APP1")
 
-# Lengths of the chunks that describe how the pixels are to be shown, which stand before them.
+# The fewest bytes of the chunks that describe how the pixels are to be shown, which stand before them.
 _COLOUR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
 _ONE_TRANSPARENT = {0: 2, 2: 6}
 """Colour type: bytes of its one transparent colour."""
 _PALETTE = 3
+_PALETTE_COLOURS = 256
 
 _HEADER_BYTES = 13
 _FRAME_CONTROL_BYTES = 26
@@ -157,19 +158,18 @@ class _Repair:
 
     def _take_description(self, chunk: _Chunk) -> None:
         if chunk.name in _COLOUR_CHUNKS or chunk.name == b"tRNS":
-            if not self.has_pixels and self._is_of_right_length(chunk):
+            if not self.has_pixels and self._is_long_enough(chunk):
                 self._ahead.setdefault(chunk.name, chunk)
         else:
             self._description.take(chunk.name, bytes(chunk.content))
 
-    def _is_of_right_length(self, chunk: _Chunk) -> bool:
+    def _is_long_enough(self, chunk: _Chunk) -> bool:
         if chunk.name in _COLOUR_CHUNKS:
-            return len(chunk.content) == _COLOUR_CHUNKS[chunk.name]
+            return len(chunk.content) >= _COLOUR_CHUNKS[chunk.name]
         colour_type = self._header[9]
         if colour_type == _PALETTE:
-            palette = self._ahead.get(b"PLTE")
-            return palette is not None and 0 < len(chunk.content) <= len(palette.content) // 3
-        return len(chunk.content) == _ONE_TRANSPARENT.get(colour_type)
+            return b"PLTE" in self._ahead and 0 < len(chunk.content) <= _PALETTE_COLOURS
+        return colour_type in _ONE_TRANSPARENT and len(chunk.content) >= _ONE_TRANSPARENT[colour_type]
 
     def finished(self) -> PngFile:
         """The file that was made of the chunks."""
