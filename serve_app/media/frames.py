@@ -123,8 +123,8 @@ class _Walk:
                     continue
                 orientations = orientations_of(picture)
                 self._load(picture)
-            except DECODER_ERRORS:
-                if not self.is_lenient:
+            except DECODER_ERRORS as error:
+                if not self.is_lenient or isinstance(error, MemoryError):
                     raise
                 return
             yield at, orientations

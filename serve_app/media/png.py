@@ -251,6 +251,7 @@ class _Description:
         self.exifs: list[bytes] = []
         self.xmps: list[bytes] = []
         self.profile: bytes | None = None
+        self._has_profile = False
         self._texts = 0
 
     def take(self, name: bytes, content: bytes) -> None:
@@ -258,7 +259,8 @@ class _Description:
         keyword, _, text = content.partition(b"\x00")
         if name == b"eXIf":
             self.exifs.append(content)
-        elif name == b"iCCP" and self.profile is None:
+        elif name == b"iCCP" and not self._has_profile:
+            self._has_profile = True
             self.profile = _unpacked(text[1:], _MAX_PROFILE_BYTES) if text[:1] == b"\x00" else None
         elif name == b"iTXt" and keyword == _XMP_KEYWORD:
             # Whether it is compressed and how, then a language and the keyword in it, each with a zero behind.

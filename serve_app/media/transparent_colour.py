@@ -45,14 +45,14 @@ def settle_transparent_colour(picture: PngImagePlugin.PngImageFile, body: bytes)
 
 
 def _with_alpha(upper: PngImagePlugin.PngImageFile, body: bytes) -> Image.Image:
-    transparent = np.array(upper.info.pop("transparency"), np.uint16)
+    sought_high, sought_low = np.array([divmod(level, 256) for level in upper.info.pop("transparency")], np.uint8).T
     lower = PngImagePlugin.PngImageFile(io.BytesIO(body))
     lower.tile = [lower.tile[0]._replace(args=_LOW_BYTES)]
     alpha = Image.new("L", upper.size)
     for top in range(0, upper.height, _BAND_PX):
         band = (0, top, upper.width, min(top + _BAND_PX, upper.height))
         high, low = (np.asarray(half.crop(band)) for half in (upper, lower))
-        is_opaque = (high != transparent >> 8).any(axis=2) | (low != transparent & 0xFF).any(axis=2)
+        is_opaque = ((high != sought_high) | (low != sought_low)).any(axis=2)
         alpha.paste(Image.fromarray(is_opaque.astype(np.uint8) * 255), (0, top))
     del lower
     rgba = upper.convert("RGBA")
