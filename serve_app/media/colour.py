@@ -1,6 +1,7 @@
-"""A decoded picture of any mode to what a person would see of it: upright, RGB, 8 bits, nothing transparent.
+"""A decoded picture of any mode to what a person would see of it: RGB, 8 bits, nothing transparent.
 
-Covers orientation (EXIF), colour profiles (ICC), palettes, CMYK, LAB, 16 bits, floating point and transparency.
+Covers colour profiles (ICC), palettes, CMYK, LAB, 16 bits, floating point and transparency. Which way up a picture is
+shown is the matter of :mod:`serve_app.media.orientation`.
 
 One picture may have several *readings*, and each is looked at, because viewers do not agree on which to show:
 
@@ -22,24 +23,13 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image, ImageCms
 
 from serve_app.media.aperture import apertures
-from serve_app.media.decode import DECODER_ERRORS
+from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
 
 _BACKGROUNDS = ("white", "black")
-
-# What undoes each EXIF orientation. ImageOps.exif_transpose also writes the metadata anew, and fails where it is odd.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 _ALPHA_BLOCKS_PER_SIDE = 256
 """Transparency is judged after averaging to this many blocks (to twice as many) along the shorter side: finer than
@@ -67,27 +57,14 @@ _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 
 
 def as_rgb(picture: Image.Image) -> Iterator[Image.Image]:
-    """The picture upright in RGB: once per reading, which for nearly all pictures is once.
+    """The picture in RGB: once per reading, which for nearly all pictures is once.
 
     Raises:
         ValueError: a mode that has no meaning in RGB.
     """
     for part in apertures(picture):
-        for reading in _colour_readings(_upright(part)):
+        for reading in _colour_readings(part):
             yield from _flatten(reading)
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except DECODER_ERRORS:
-        return picture  # shown as it stands by browsers too: odd metadata does not make a picture unreadable
-    turn = _TURNS.get(orientation)
-    if turn is None:
-        return picture
-    turned = picture.transpose(turn)
-    turned.format = picture.format
-    return turned
 
 
 # Colour

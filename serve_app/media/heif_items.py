@@ -103,6 +103,25 @@ def primary_item(body: bytes) -> HeifItem:
     return found.items.get(found.primary, HeifItem())
 
 
+def metadata_of(body: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Each block of EXIF, from its TIFF header on, and each other text that may be XMP.
+
+    Empty where the items cannot be read: what a decoder showed all the same says nothing more.
+    """
+    exifs: list[bytes] = []
+    texts: list[bytes] = []
+    try:
+        for item in read_items(body).items.values():
+            if item.kind == b"Exif":
+                block = data_of(body, item.pieces)
+                exifs.append(block[4 + int.from_bytes(block[:4], "big") :])
+            elif item.kind == b"mime":
+                texts.append(data_of(body, item.pieces))
+    except ValueError:
+        return [], []
+    return exifs, texts
+
+
 def is_cut(body: bytes) -> bool:
     """Whether something that an AVIF or HEIF shows lies beyond its end.
 

@@ -21,6 +21,7 @@ from serve_app.media.decode import open_picture
 from serve_app.media.decoders import register_decoders
 from serve_app.media.heif_items import is_cut, read_items
 from serve_app.media.iso_boxes import iso_boxes
+from serve_app.media.orientation import orientations_of
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
@@ -82,9 +83,19 @@ def test_the_second_reader_sees_what_the_first_does(
     exif[274] = orientation  # written as irot and imir
     picture = drawn(alpha) if alpha < 255 else drawn().convert("RGB")
     body = encode(picture, subsampling=subsampling, range=value_range, exif=exif, quality=95)
-    first = list(as_rgb(open_picture(body, "image/avif", LIMITS)))
-    second = list(as_rgb(decode_primary(body, LIMITS)))
-    assert all(is_near(*map(np.asarray, pair)) for pair in zip(first, second, strict=True))
+    first, second = open_picture(body, "image/avif", LIMITS), decode_primary(body, LIMITS)
+    assert orientations_of(first) == orientations_of(second) == (orientation,)
+    assert all(is_near(*map(np.asarray, pair)) for pair in zip(as_rgb(first), as_rgb(second), strict=True))
+
+
+def test_a_way_up_that_only_some_programs_honour_is_seen_too() -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
+    plain, turned = encode(drawn().convert("RGB")), encode(drawn().convert("RGB"), xmp=xmp)
+    (as_it_stands,), readings = (
+        preprocess(body, 32, MediaLimits(max_views=1), NO_HURRY).pixels for body in (plain, turned)
+    )
+    assert is_near(readings[0], as_it_stands)
+    assert is_near(readings[1], as_it_stands[::-1, ::-1])
 
 
 def with_aperture(width: int, height: int, right_by: int, down_by: int) -> bytes:

@@ -155,15 +155,6 @@ def test_a_short_animation_is_seen_whole(media_type: str) -> None:
     assert [frame.index for frame in frames] == [0, 1, 2]
 
 
-def test_both_pictures_of_a_stereo_jpeg_are_seen() -> None:
-    written = io.BytesIO()
-    Image.new("RGB", (32, 32), RED).save(
-        written, "MPO", save_all=True, append_images=[Image.new("RGB", (32, 32), BLUE)]
-    )
-    first, second = pixels_of(written.getvalue(), "image/jpeg")
-    np.testing.assert_allclose([first[9, 9].astype(int), second[9, 9].astype(int)], [RED, BLUE], atol=6)
-
-
 def gif(*frame_sides_px: int) -> bytes:
     """A GIF of square frames that hold next to no data, on a screen of 4x4: each may claim any size."""
     screen = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x80, 0, 0) + bytes([0, 0, 0, 255, 255, 255])
@@ -180,14 +171,3 @@ def test_a_later_frame_may_not_be_larger_than_the_limit(side_px: int) -> None:
 def test_not_even_a_frame_that_the_sample_leaves_out() -> None:
     with pytest.raises(TooLargeError):
         frames_of(gif(1, 7000, 1), "image/gif", MediaLimits(max_frames=2))
-
-
-@pytest.mark.parametrize("side_px", [7000, 30_000])
-def test_nor_may_the_second_picture_of_a_stereo_jpeg(side_px: int) -> None:
-    written = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(written, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
-    body = bytearray(written.getvalue())
-    size_at = body.rfind(b"\xff\xc0") + 5  # after the marker, the segment's length and the precision
-    body[size_at : size_at + 4] = struct.pack(">HH", side_px, side_px)
-    with pytest.raises(TooLargeError):
-        frames_of(bytes(body), "image/jpeg")

@@ -123,7 +123,6 @@ def test_an_animation_that_breaks_off_inside_a_frame_is_refused(media_type: str)
 
 @pytest.mark.parametrize("media_type", PILLOW_FORMATS)
 def test_a_truncated_picture_is_never_taken_for_another(media_type: str) -> None:
-    # Where the cut leaves every pixel whole (a PNG without its last chunk) it is the same picture; else it is none.
     body = BODIES[media_type]
     whole = look(body).pixels
     for end in range(32, len(body), 7):
