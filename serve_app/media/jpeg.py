@@ -19,7 +19,9 @@ _START = b"\xff\xd8"
 _BEGINNING = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
 # Inside a scan, 0xff is followed by a zero or is one of the restart markers, which have no content (ITU-T T.81, B.1.1).
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
+_HEADER_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
+# What may stand between scans: anything else that looks like a marker there is damage in what the scan codes.
+_LATER_MARKER = re.compile(rb"\xff[\xc4\xcc\xd9-\xdd\xe0-\xef\xfe]")
 _END_CODE = 0xD9
 _SCAN_CODE = 0xDA
 _APP_CODES = range(0xE0, 0xF0)
@@ -92,7 +94,7 @@ class _Walk:
         at = self.start + len(_START)
         scans = segments = 0
         self.end = len(self.body)
-        while marker := _MARKER.search(self.body, at):
+        while marker := (_HEADER_MARKER if self.first_scan_at is None else _LATER_MARKER).search(self.body, at):
             code = marker[0][1]
             if code == _END_CODE:
                 self.is_cut, self.end = False, marker.start()

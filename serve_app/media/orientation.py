@@ -60,15 +60,15 @@ def honoured_by_all(exifs: Iterable[bytes], xmps: Iterable[bytes] = ()) -> tuple
         xmps: each XMP packet.
     """
     blocks = [_read(exif) for exif in exifs]
-    found = {block.orientation for block in blocks}
-    if len(blocks) != 1 or not blocks[0].is_sound or None in found:
+    found = set[int]().union(*(block.orientations for block in blocks))
+    if len(blocks) != 1 or not blocks[0].is_sound or not found:
         found.add(AS_IT_STANDS)
     return _in_order(found, xmps)
 
 
 def honoured_by_some(exifs: Iterable[bytes], xmps: Iterable[bytes] = ()) -> tuple[int, ...]:
     """As :func:`honoured_by_all`, where some programs show the picture as it stands, whatever the tags say."""
-    return _in_order({AS_IT_STANDS, *(_read(exif).orientation for exif in exifs)}, xmps)
+    return _in_order({AS_IT_STANDS}.union(*(_read(exif).orientations for exif in exifs)), xmps)
 
 
 def undone_by_some(orientation: int, xmps: Iterable[bytes] = ()) -> tuple[int, ...]:
@@ -102,27 +102,26 @@ def turned(picture: Image.Image, orientations: Iterable[int]) -> Iterator[Image.
 
 @dataclass(frozen=True, slots=True)
 class _Exif:
-    """``orientation`` is None where the block names none of the eight."""
+    """The orientations that a block names, of which a sound one has one or none."""
 
-    orientation: int | None
+    orientations: frozenset[int]
     is_sound: bool
 
 
 def _read(exif: bytes) -> _Exif:
-    orientation = None
+    found: list[int] = []
     is_sound = True
     try:
         data = TagData(exif.removeprefix(b"Exif\x00\x00"))
         for tag in data.tags(data.first_at):
             if tag.number == _TAG:
-                is_sound = is_sound and orientation is None and (tag.kind, tag.count) == (_UNSIGNED_16_BITS, 1)
-                value = next(iter(tag.integers()), 0)
-                orientation = value if 1 <= value <= 8 else orientation
+                is_sound = is_sound and not found and (tag.kind, tag.count) == (_UNSIGNED_16_BITS, 1)
+                found += tag.integers()[:1]
     except (ValueError, struct.error):
         is_sound = False
-    return _Exif(orientation, is_sound)
+    return _Exif(frozenset(each for each in found if 1 <= each <= 8), is_sound)
 
 
-def _in_order(orientations: set[int | None], xmps: Iterable[bytes]) -> tuple[int, ...]:
+def _in_order(orientations: set[int], xmps: Iterable[bytes]) -> tuple[int, ...]:
     in_xmp = {int(found) for xmp in xmps for found in _IN_XMP.findall(xmp[:_MAX_XMP_BYTES])}
-    return tuple(sorted(each for each in orientations | in_xmp if each is not None))
+    return tuple(sorted(orientations | in_xmp))

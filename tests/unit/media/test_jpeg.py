@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serve_app.domain import Deadline, OnTruncated, TooLargeError, TruncatedError, UnscannableError, Views
+from serve_app.domain import (
+    Deadline,
+    OnTruncated,
+    TooLargeError,
+    TruncatedError,
+    UndecodableError,
+    UnscannableError,
+    Views,
+)
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.jpeg import jpeg_pictures
 
@@ -124,6 +132,17 @@ def test_the_second_picture_may_not_be_larger_than_the_limit(side_px: int) -> No
 )
 def test_a_damaged_description_does_not_refuse_a_picture(code: int, content: bytes) -> None:
     assert colours_of(look(with_segment(jpeg(RED), code, content))) == [(250, 0, 0)]
+
+
+@pytest.mark.parametrize("damage", [b"\xff\x12", b"\xff\xc0"], ids=["no marker", "a header"])
+def test_damage_that_looks_like_a_marker_is_not_taken_for_a_cut(damage: bytes) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    written = io.BytesIO()
+    noise.save(written, "JPEG")
+    body = written.getvalue()
+    at = body.index(b"\xff\xda") + 60
+    with pytest.raises(UndecodableError):
+        look(body[:at] + damage + body[at + 2 :])
 
 
 def test_a_jpeg_of_more_segments_than_any_is_too_large() -> None:
