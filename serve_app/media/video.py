@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import av
@@ -29,7 +29,7 @@ from serve_app.media.limits import MediaLimits
 from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
 from serve_app.media.tone_mapping import CICP_INFO, Cicp
 from serve_app.media.video_container import is_whole
-from serve_app.media.video_track import VideoTrack, count_tracks, opened, require_few_frames
+from serve_app.media.video_track import VideoTrack, opened, require_few_frames
 
 # What undoes each rotation that a display matrix asks for, in degrees counter-clockwise. Browsers know no others.
 _TURNS = {
@@ -74,16 +74,16 @@ def sample_video(
         raise TruncatedError(f"not a readable {media_type}: it breaks off")
     scaler = _Scaler(round(view_size_px * _OVERSAMPLING))
     try:
-        tracks = count_tracks(body, media_type, limits)
-        samples = [
-            _sample_track(_Source(body, media_type, number, limits, is_cut), tracks, scaler, deadline)
-            for number in range(tracks)
+        first, tracks = _sample_track(_Source(body, media_type, 0, limits, is_cut), scaler, deadline)
+        others = [
+            _sample_track(_Source(body, media_type, number, limits, is_cut), scaler, deadline)[0]
+            for number in range(1, tracks)
         ]
     except UndecodableError as error:
         if is_cut:
             raise TruncatedError(f"not a readable {media_type}: it breaks off before its first frame") from error
         raise
-    return joined(samples)
+    return joined([first, *others])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,16 @@ class _Source:
                 raise
 
 
-def _sample_track(source: _Source, tracks: int, scaler: _Scaler, deadline: Deadline) -> FrameSample:
+def _sample_track(source: _Source, scaler: _Scaler, deadline: Deadline) -> tuple[FrameSample, int]:
+    """The frames of one track that are looked at, and how many tracks share the places for them."""
     survey = _survey(source, scaler, deadline)
-    max_frames = max(1, source.limits.max_frames // tracks)
+    max_frames = max(1, source.limits.max_frames // survey.tracks)
     indices = choose_frames(survey.durations_s(), np.stack(survey.signatures), max_frames)
     if survey.kept is not None:
         frames = _converted({index: survey.kept[index] for index in indices})
     else:
         frames = _decoded_again(source, indices, scaler, deadline)
-    return FrameSample(len(survey.starts_s), tuple(indices), frames)
+    return FrameSample(len(survey.starts_s), tuple(indices), frames), survey.tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class _Scaler:
         size_px = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
         pixel_format = "yuva420p" if _has_alpha(frame) else "yuv420p"
         small = self._to_small.reformat(frame, *size_px, pixel_format, interpolation=Interpolation.AREA, threads=1)
-        return _SmallFrame(small, frame.rotation, Cicp(frame.color_primaries, frame.color_trc, _peak_nits(frame)))
+        return _SmallFrame(small, frame.rotation, _cicp_of(frame))
 
     def signature(self, frame: av.VideoFrame, with_alpha: bool) -> NDArray[np.uint8]:
         """What the frame looks like in few cells; ``with_alpha`` over white, and below that over black."""
@@ -174,6 +175,11 @@ class _Scaler:
 
 def _has_alpha(frame: av.VideoFrame) -> bool:
     return frame.format.name.startswith("yuva")
+
+
+def _cicp_of(frame: av.VideoFrame) -> Cicp:
+    cicp = Cicp(frame.color_primaries, frame.color_trc)
+    return replace(cicp, peak_nits=_peak_nits(frame)) if cicp.is_hdr else cicp
 
 
 def _peak_nits(frame: av.VideoFrame) -> float:
@@ -203,6 +209,8 @@ class _Survey:
     kept_bytes: int = 0
     last_s: float = 0.0
     """How long the last frame says that it is shown; 0 if it does not."""
+    tracks: int = 1
+    """How many video tracks the file has."""
 
     def add(self, frame: av.VideoFrame, scaler: _Scaler, with_alpha: bool) -> None:
         if frame.pts is None or frame.time_base is None:
@@ -234,6 +242,7 @@ def _survey(source: _Source, scaler: _Scaler, deadline: Deadline) -> _Survey:
         require_few_frames(len(survey.starts_s), survey.starts_s[-1] - survey.starts_s[0], source.limits)
     if track is None:
         raise UndecodableError(f"not a readable {source.media_type}: no frame in it")
+    survey.tracks = track.tracks
     if not source.is_cut:
         track.require_promised(len(survey.starts_s), survey.length_s(), source.media_type)
     return survey

@@ -72,9 +72,13 @@ class Demuxed:
 
 
 class VideoTrack:
-    """A track of an open container, to be decoded once. What libav told of it is copied, and outlives the container."""
+    """A track of an open container, to be decoded once. What libav told of it is copied, and outlives the container.
 
-    def __init__(self, container: InputContainer, stream: VideoStream, limits: MediaLimits) -> None:
+    ``tracks`` is how many video tracks the file has. Players do not agree which of several they show.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, tracks: int, limits: MediaLimits) -> None:
+        self.tracks = tracks
         self._container = container
         self._stream = stream
         self._limits = limits
@@ -186,7 +190,7 @@ class _LeadingPictures:
 
 @contextlib.contextmanager
 def opened(body: bytes, media_type: str, limits: MediaLimits, number: int = 0) -> Iterator[VideoTrack]:
-    """A track, with nothing decoded; ``number`` counts those of :func:`count_tracks`.
+    """A track, with nothing decoded: the first, or the one of that ``number`` from 0 on.
 
     What libav raises inside becomes our errors.
 
@@ -196,20 +200,11 @@ def opened(body: bytes, media_type: str, limits: MediaLimits, number: int = 0) -
         TooLargeError: it says that it has more pixels, frames or seconds than ``limits`` allow.
     """
     with _container(body, media_type, limits) as container:
-        stream = _video_tracks(container, media_type)[number]
+        streams = _video_tracks(container, media_type)
+        stream = streams[number]
         _require_few_pixels(stream.codec_context.width, stream.codec_context.height, limits)
         require_few_frames(stream.frames, _stated_s(container, stream), limits)
-        yield VideoTrack(container, stream, limits)
-
-
-def count_tracks(body: bytes, media_type: str, limits: MediaLimits) -> int:
-    """How many video tracks a file has. Players do not agree which of several they show.
-
-    Raises:
-        UndecodableError, UnsupportedError: as :func:`opened`.
-    """
-    with _container(body, media_type, limits) as container:
-        return len(_video_tracks(container, media_type))
+        yield VideoTrack(container, stream, len(streams), limits)
 
 
 def require_few_frames(frames: int, length_s: float, limits: MediaLimits) -> None:
