@@ -11,7 +11,7 @@ AVIF           libavif, or us                               us: what the items a
 HEIC, HEIF     libheif, each picture                        us: what the items and the track point at
 JPEG XL        us: the plugin decodes while it opens        libjxl, and us for the container
 TIFF           Pillow, each page                            us: data that a page points at
-BMP            Pillow                                       us: shorter than its size takes
+BMP            us                                           us: fewer rows, or no last command
 =============  ===========================================  ==========================================================
 
 A container's size may differ from that of the coded picture inside it (AVIF, HEIF). libavif, libheif and libjxl refuse
@@ -35,6 +35,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
 from serve_app.media.aperture import APERTURE_INFO, aperture_of
 from serve_app.media.avif import decode_primary
+from serve_app.media.bmp import open_bmp
 from serve_app.media.cicp import cicp_of_avif, cicp_of_png
 from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.decoders import register_decoders
@@ -56,7 +57,6 @@ _PILLOW_FORMATS = {
     "image/heic": "HEIF",
     "image/heif": "HEIF",
     "image/tiff": "TIFF",
-    "image/bmp": "BMP",
 }
 
 # Types whose further pictures are pages: each may be another picture, so that none may be left out by sampling.
@@ -86,7 +86,8 @@ def decoding(media_type: str) -> Iterator[None]:
 
 
 Open = Callable[[], Image.Image]
-"""Opens one picture anew at each call: at its first frame, with its header read; no pixel is decoded, but of a JPEG XL.
+"""Opens one picture anew at each call: at its first frame, with its header read. Only of a JPEG XL, a BMP and a PNG of
+16 bits with a transparent colour are the pixels decoded already.
 
 ``info`` of what it returns has what :mod:`serve_app.media.orientation` and :mod:`serve_app.media.colour` ask for.
 """
@@ -129,6 +130,9 @@ def open_picture(body: bytes, media_type: str, limits: MediaLimits, is_lenient: 
             return pictures_of(body, media_type, limits, is_lenient)[0]()
         case "image/png":
             return _open_png(body, limits, is_lenient)
+        case "image/bmp":
+            with decoding(media_type):
+                return open_bmp(body, limits.max_pixels, is_lenient)
         case "image/gif":
             return _open_gif(body, limits, is_lenient)
         case _ if media_type in _PILLOW_FORMATS:

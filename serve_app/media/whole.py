@@ -1,7 +1,7 @@
-"""Whether the end of a WebP, a BMP or a TIFF is missing: their decoders do not always tell, or not from other damage.
+"""Whether the end of a WebP or a TIFF is missing: their decoders do not always tell it, or not from other damage.
 
-JPEG, PNG and GIF are read block by block in modules of their own, which know where the last one ends. The others'
-decoders are asked.
+JPEG, PNG, GIF and BMP are read in modules of their own, which know where the last part ends. The others' decoders are
+asked.
 """
 
 from __future__ import annotations
@@ -18,10 +18,6 @@ _MAX_PAGES = 1000
 _DATA_PLACES = ((273, 279), (324, 325), (513, 514))
 """Tags that hold where data lies, and those that hold its length: strips, tiles, a picture of JPEG's first kind."""
 
-_CORE_HEADER_BYTES = 12
-_FILE_HEADER_BYTES = 14
-_UNCOMPRESSED = (0, 3, 6)
-
 
 def require_whole(body: bytes, media_type: str) -> None:
     """Ask that everything is in ``body`` that it points at.
@@ -32,32 +28,12 @@ def require_whole(body: bytes, media_type: str) -> None:
     match media_type:
         case "image/webp":
             is_whole = 8 + int.from_bytes(body[4:8], "little") <= len(body)
-        case "image/bmp":
-            is_whole = _end_of_bmp(body) <= len(body)
         case "image/tiff":
             is_whole = all(end <= len(body) for end in _ends_in_tiff(body))
         case _:
             return
     if not is_whole:
         raise TruncatedError(f"the end of this {media_type} is missing")
-
-
-def _end_of_bmp(body: bytes) -> int:
-    """Behind the last row of an uncompressed BMP, else behind what its header says that the pixels take."""
-    header_bytes = int.from_bytes(body[14:18], "little")
-    pixels_at = int.from_bytes(body[10:14], "little")
-    header = body[_FILE_HEADER_BYTES : _FILE_HEADER_BYTES + header_bytes]
-    if len(header) < header_bytes:
-        return _FILE_HEADER_BYTES + header_bytes
-    if header_bytes == _CORE_HEADER_BYTES:
-        width_px, height_px, _, bits = struct.unpack_from("<HHHH", header, 4)
-        compression = pixel_bytes = 0
-    else:
-        width_px, height_px, _, bits = struct.unpack_from("<iiHH", header, 4)
-        compression, pixel_bytes = struct.unpack_from("<II", header.ljust(24, b"\x00"), 16)
-    if compression in _UNCOMPRESSED:
-        pixel_bytes = (abs(width_px) * bits + 31) // 32 * 4 * abs(height_px)
-    return max(pixels_at, _FILE_HEADER_BYTES + header_bytes) + pixel_bytes
 
 
 def _ends_in_tiff(body: bytes) -> Iterator[int]:

@@ -249,7 +249,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], type[PictwardenError]]] = {
     "jpeg: 65500 x 65500": (lambda: jpeg_of_a_size(65_500, 65_500), TooLargeError),
     "jpeg: 65500 x 65500, progressive": (lambda: jpeg_of_a_size(65_500, 65_500, progressive=True), TooLargeError),
     "jpeg: a thousand scans": (lambda: jpeg_of_scans(1000), TooLargeError),
-    "bmp: 2^31 x 2^31": (lambda: bmp_of_a_size(2**31 - 1, 2**31 - 1), TruncatedError),
+    "bmp: 2^31 x 2^31": (lambda: bmp_of_a_size(2**31 - 1, 2**31 - 1), TooLargeError),
     "bmp: 0x16": (lambda: bmp_of_a_size(0, 16), UndecodableError),
     "bmp: more rows than it has": (lambda: bmp_of_a_size(16, 64), TruncatedError),
     "avif: 30000 x 30000 in the container": (lambda: iso_of_a_size("AVIF", 30_000, 30_000), TooLargeError),
