@@ -1,6 +1,7 @@
-"""A decoded picture of any mode to what a person would see of it: upright, RGB, 8 bits, nothing transparent.
+"""A decoded picture of any mode to what a person would see of it: RGB, 8 bits, nothing transparent.
 
-Covers orientation (EXIF), colour profiles (ICC), palettes, CMYK, LAB, 16 bits, floating point and transparency.
+Covers colour profiles (ICC), palettes, CMYK, LAB, 16 bits, floating point and transparency. Which way up a picture is
+shown is the matter of :mod:`serve_app.media.orientation`.
 
 One picture may have several *readings*, and each is looked at, because viewers do not agree on which to show:
 
@@ -8,8 +9,7 @@ One picture may have several *readings*, and each is looked at, because viewers 
   invisible to the model;
 * one whose colour profile or gamma turns it into another picture is given with and without: that is a known way of
   showing one picture to the checker and another to the public.
-
-Not handled: HDR transfer functions (PQ, HLG) of AVIF and HEIF. They look flat to the model, as in a viewer without HDR.
+* one of PQ or HLG is given tone-mapped, and as it stands: programs without HDR show the latter.
 """
 
 from __future__ import annotations
@@ -23,22 +23,13 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image, ImageCms
 
-from serve_app.media.decode import DECODER_ERRORS
+from serve_app.media.aperture import apertures
+from serve_app.media.decoder_errors import DECODER_ERRORS
+from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
 
 _BACKGROUNDS = ("white", "black")
-
-# What undoes each EXIF orientation. ImageOps.exif_transpose also writes the metadata anew, and fails where it is odd.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 _ALPHA_BLOCKS_PER_SIDE = 256
 """Transparency is judged after averaging to this many blocks (to twice as many) along the shorter side: finer than
@@ -66,27 +57,14 @@ _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 
 
 def as_rgb(picture: Image.Image) -> Iterator[Image.Image]:
-    """The picture upright in RGB: once per reading, which for nearly all pictures is once.
+    """The picture in RGB: once per reading, which for nearly all pictures is once.
 
     Raises:
         ValueError: a mode that has no meaning in RGB.
     """
-    upright = _upright(picture)
-    for reading in _colour_readings(upright):
-        yield from _flatten(reading)
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except DECODER_ERRORS:
-        return picture  # shown as it stands by browsers too: odd metadata does not make a picture unreadable
-    turn = _TURNS.get(orientation)
-    if turn is None:
-        return picture
-    turned = picture.transpose(turn)
-    turned.format = picture.format
-    return turned
+    for part in apertures(picture):
+        for reading in _colour_readings(part):
+            yield from _flatten(reading)
 
 
 # Colour
@@ -95,6 +73,13 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     """The picture in RGB or RGBA, in each of the ways in which a viewer may understand its numbers."""
     profile = picture.info.get("icc_profile")
+    cicp = _find_cicp(picture)
+    if cicp is not None and not cicp.is_srgb:
+        unmanaged = _unmanaged(picture)
+        if cicp.is_hdr:
+            yield unmanaged
+        yield as_srgb(unmanaged, cicp)
+        return
     transform = _find_transform(profile, picture.mode) if isinstance(profile, bytes) and profile else None
     if transform is not None:
         if transform.makes_another_picture:
@@ -106,6 +91,21 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     ratio = _gamma_ratio(picture)
     if ratio is not None and not profile:
         yield _with_gamma(unmanaged, ratio)
+
+
+def _find_cicp(picture: Image.Image) -> Cicp | None:
+    """What was found when the file was opened, or by pillow-heif in this picture of it, or in a profile."""
+    found, nclx, profile = (picture.info.get(key) for key in (CICP_INFO, "nclx_profile", "icc_profile"))
+    if isinstance(found, Cicp):
+        return found
+    if isinstance(nclx, dict):
+        light = picture.info.get("content_light_level") or {}
+        return Cicp(
+            nclx["color_primaries"],
+            nclx["transfer_characteristics"],
+            float(light.get("max_content_light_level", 0)),
+        )
+    return cicp_of_profile(profile) if isinstance(profile, bytes) else None
 
 
 def _unmanaged(picture: Image.Image) -> Image.Image:

@@ -3,86 +3,67 @@
 =============  ===========================================  ==========================================================
 type           sizes known before pixels are allocated by   a cut file is noticed by
 =============  ===========================================  ==========================================================
-JPEG, MPO      Pillow, each picture                         libjpeg (no end marker); a second picture that is not there
-PNG, APNG      Pillow                                       Pillow; a missing last chunk takes no pixel with it
-GIF            Pillow, each frame                           us: Pillow shows the frames that are left
-WebP           us: Pillow allocates two canvases            libwebp
-AVIF           libavif                                      libavif
-HEIC, HEIF     libheif, each picture                        libheif
+JPEG, MPO      Pillow, each picture                         us: no end marker, of each picture that begins in the file
+PNG, APNG      Pillow                                       us: no last chunk
+GIF            us, the canvas and each frame                us: no trailer
+WebP           us: Pillow allocates two canvases            us: shorter than it says
+AVIF           libavif, or us                               us: what the items and the track point at
+HEIC, HEIF     libheif, each picture                        us: what the items and the track point at
 JPEG XL        us: the plugin decodes while it opens        libjxl, and us for the container
-TIFF           Pillow, each page                            Pillow
-BMP            Pillow                                       Pillow
+TIFF           Pillow, each page                            us: data that a page points at
+BMP            us                                           us: fewer rows, or no last command
 =============  ===========================================  ==========================================================
 
 A container's size may differ from that of the coded picture inside it (AVIF, HEIF). libavif, libheif and libjxl refuse
 that, or decode into the size they announced; what they allocate on the way is bounded by the worker's memory limit.
 
-Pictures besides the first: the pages of a TIFF, the further pictures of an MPO (stereo, bursts) and of a HEIF are all
-looked at, so there may be no more of them than frames that are looked at. Thumbnails, depth maps and gain maps are not:
-viewers show them beside or inside the picture, never instead of it.
+Pictures besides the first: the pages of a TIFF, the further pictures of a JPEG (stereo, bursts, gain maps) and of a
+HEIF are all scanned, so there may be no more of them than frames that are. Thumbnails and depth maps are not: viewers
+show them beside or inside the picture, never instead of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
-import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
 
-from serve_app.domain import TooLargeError, UndecodableError
-from serve_app.media.containers import count_gif_frames, count_jpeg_scans, has_iso_box, require_plain_apng, webp_size
+from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
+from serve_app.media.aperture import APERTURE_INFO, aperture_of
+from serve_app.media.avif import decode_primary
+from serve_app.media.bmp import open_bmp
+from serve_app.media.cicp import cicp_of_avif, cicp_of_png
+from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.decoders import register_decoders
+from serve_app.media.gif import open_gif
+from serve_app.media.heif_items import is_cut, metadata_of, primary_item
+from serve_app.media.jpeg import JpegPicture, jpeg_pictures
 from serve_app.media.jxl import codestream_of, decode_codestream, read_header
-from serve_app.media.limits import MediaLimits
+from serve_app.media.limits import MediaLimits, require_few
+from serve_app.media.orientation import AS_IT_STANDS, ORIENTATIONS, honoured_by_all, honoured_by_some
+from serve_app.media.png import repaired_png
 from serve_app.media.sniff import unsupported
+from serve_app.media.tone_mapping import CICP_INFO
+from serve_app.media.transparent_colour import settle_transparent_colour
+from serve_app.media.webp import completed_webp, webp_size
+from serve_app.media.whole import require_whole
 
 _PILLOW_FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/gif": "GIF",
     "image/webp": "WEBP",
-    "image/avif": "AVIF",
     "image/heic": "HEIF",
     "image/heif": "HEIF",
     "image/tiff": "TIFF",
-    "image/bmp": "BMP",
 }
 
 # Types whose further pictures are pages: each may be another picture, so that none may be left out by sampling.
-_PAGED = frozenset({"image/jpeg", "image/tiff", "image/heic", "image/heif"})
-
-_MAX_JPEG_SCANS = 100
-"""Each scan of a progressive JPEG passes over all coefficients. Encoders write about ten; a thousand stop a core."""
+_PAGED = frozenset({"image/tiff", "image/heic", "image/heif"})
 
 _TIFF_SUB_IFDS = 330
 _TIFF_DNG_VERSION = 50706
-
-# What Pillow's plugins raise on bytes that are not what their header says. SyntaxError is its own word for "not this
-# format"; the others come out of parsers that trusted a length. A MemoryError is theirs too: the pixels are bounded
-# before they are allocated, so it is a lying header and not our need.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-    AssertionError,
-    struct.error,
-    ZeroDivisionError,
-)
-
-
-# PNG stores grey of 2 and 4 bits; Pillow spreads the pixels over 0..255, and leaves the transparent grey as it was.
-_GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 @contextlib.contextmanager
@@ -104,19 +85,97 @@ def decoding(media_type: str) -> Iterator[None]:
         raise UndecodableError(f"not a readable {media_type}: {type(error).__name__}") from error
 
 
-def open_picture(body: bytes, media_type: str, limits: MediaLimits) -> Image.Image:
-    """The picture at its first frame, with its header read; no pixel is decoded (of a JPEG XL: after its header was).
+Open = Callable[[], Image.Image]
+"""Opens one picture anew at each call: at its first frame, with its header read. Only of a JPEG XL, a BMP and a PNG of
+16 bits with a transparent colour are the pixels decoded already.
+
+``info`` of what it returns has what :mod:`serve_app.media.orientation` and :mod:`serve_app.media.colour` ask for.
+"""
+
+
+def pictures_of(body: bytes, media_type: str, limits: MediaLimits, is_lenient: bool = False) -> list[Open]:
+    """How to open each picture of a file: one, with its frames or pages, but for a JPEG of several pictures.
+
+    Args:
+        body: of the type ``media_type``.
+        media_type: as :func:`serve_app.media.sniff.sniff` names it.
+        limits: of what a header may promise.
+        is_lenient: read a file whose end is missing as far as it goes.
 
     Raises:
-        UndecodableError: the header cannot be read, or the file is cut short in a way that a decoder would not notice.
+        TruncatedError, TooLargeError: as :func:`open_picture`; the functions raise as that does.
+    """
+    if media_type != "image/jpeg":
+        return [functools.partial(open_picture, body, media_type, limits, is_lenient)]
+    with decoding(media_type):
+        pictures = jpeg_pictures(body, limits.max_frames, is_lenient)
+    return [functools.partial(_open_jpeg, picture, limits) for picture in pictures]
+
+
+def open_picture(body: bytes, media_type: str, limits: MediaLimits, is_lenient: bool = False) -> Image.Image:
+    """The (first) picture at its first frame, as :data:`Open` has it.
+
+    Raises:
+        TruncatedError: the end of the file is missing; where ``is_lenient``, so much of it that nothing can be shown.
+        UndecodableError: the header cannot be read.
         UnsupportedError: no still or animation, or one with a feature that we cannot look at all of.
         TooLargeError: the header promises more pixels, frames or pages than ``limits`` allow.
     """
-    if media_type == "image/jxl":
-        return _open_jxl(body, limits)
-    if media_type not in _PILLOW_FORMATS:
-        raise unsupported(media_type)
+    match media_type:
+        case "image/jxl":
+            return _open_jxl(body, limits)
+        case "image/avif":
+            return _open_avif(body, limits)
+        case "image/jpeg":
+            return pictures_of(body, media_type, limits, is_lenient)[0]()
+        case "image/png":
+            return _open_png(body, limits, is_lenient)
+        case "image/bmp":
+            with decoding(media_type):
+                return open_bmp(body, limits.max_pixels, is_lenient)
+        case "image/gif":
+            return _open_gif(body, limits, is_lenient)
+        case _ if media_type in _PILLOW_FORMATS:
+            return _open_other(body, media_type, limits, is_lenient)
+    raise unsupported(media_type)
+
+
+def _open_jpeg(jpeg: JpegPicture, limits: MediaLimits) -> Image.Image:
+    with decoding("image/jpeg"):
+        # Pillow's own door for this type also reads the index of further pictures.
+        picture = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg.body))
+        require_few_pixels(picture, limits)
+    picture.info[ORIENTATIONS] = honoured_by_all(jpeg.exifs, jpeg.xmps)
+    return picture
+
+
+def _open_png(body: bytes, limits: MediaLimits, is_lenient: bool) -> Image.Image:
+    with decoding("image/png"):
+        png = repaired_png(body, is_lenient)
+        picture = PngImagePlugin.PngImageFile(io.BytesIO(png.body))
+        require_few_pixels(picture, limits)
+        _require_few_frames(picture, "image/png", limits)
+        picture.info[ORIENTATIONS] = honoured_by_some(png.exifs, png.xmps)
+        if png.profile is not None:
+            picture.info["icc_profile"] = png.profile
+        picture.info[CICP_INFO] = cicp_of_png(png.body)
+        return settle_transparent_colour(picture, png.body)
+
+
+def _open_gif(body: bytes, limits: MediaLimits, is_lenient: bool) -> Image.Image:
+    with decoding("image/gif"):
+        picture = open_gif(body, limits, is_lenient)
+        require_few_pixels(picture, limits)
+    picture.info[ORIENTATIONS] = honoured_by_some((), picture.xmps)
+    return picture
+
+
+def _open_other(body: bytes, media_type: str, limits: MediaLimits, is_lenient: bool) -> Image.Image:
     with decoding(media_type):
+        if not is_lenient:
+            require_whole(body, media_type)
+        elif media_type == "image/webp":
+            body = completed_webp(body)
         _require_sane_container(body, media_type, limits)
         register_decoders()
         # Only the sniffed format's plugin may look: otherwise bytes of one type could be read as another.
@@ -128,7 +187,9 @@ def open_picture(body: bytes, media_type: str, limits: MediaLimits) -> Image.Ima
         if media_type in _PAGED and picture.tell() != 0:
             picture.seek(0)  # a HEIF opens at its primary picture, which need not be the first
             require_few_pixels(picture, limits)
-    _settle_transparent_colour(picture)
+    if media_type == "image/webp":
+        found = {name: [picture.info[name]] if name in picture.info else [] for name in ("exif", "xmp")}
+        picture.info[ORIENTATIONS] = honoured_by_some(found["exif"], found["xmp"])
     return picture
 
 
@@ -140,10 +201,44 @@ def _open_jxl(body: bytes, limits: MediaLimits) -> Image.Image:
         if header.animated:
             # pict-rs takes no animated JPEG XL either, and no decoder here would show more than one frame of it.
             raise unsupported("an animated image/jxl")
-        if not header.only_alpha:
-            # Black ink, spot colours: what they add to the picture would be missing from what the model is shown.
-            raise unsupported(f"an image/jxl with {header.extra_channels} channels besides its colours")
-        return decode_codestream(codestream)
+        if header.hidden_channels:
+            # What they add to the picture would be missing from what the model is shown.
+            raise unsupported(f"an image/jxl with {header.hidden_channels} channels of ink besides its colours")
+        return decode_codestream(codestream, header)
+
+
+def _open_avif(body: bytes, limits: MediaLimits) -> Image.Image:
+    """By libavif, and by our second reader a still that libavif refuses; one still is decoded at once, to know that."""
+    register_decoders()
+    with decoding("image/avif"):
+        _require_whole_items(body, "image/avif")
+        try:
+            picture: Image.Image = Image.open(io.BytesIO(body), formats=["AVIF"])
+            require_few_pixels(picture, limits)
+            _require_few_frames(picture, "image/avif", limits)
+            if not getattr(picture, "is_animated", False):
+                picture.load()
+        except DECODER_ERRORS:
+            if body[8:12] == b"avis":
+                raise  # the still beside a sequence that cannot be read is not what the file shows
+            picture = decode_primary(body, limits)
+        picture.info[CICP_INFO] = cicp_of_avif(body)
+        picture.info[APERTURE_INFO] = aperture_of(primary_item(body))
+        picture.info[ORIENTATIONS] = _orientations_of_avif(picture, body)
+    return picture
+
+
+def _orientations_of_avif(picture: Image.Image, body: bytes) -> tuple[int, ...]:
+    """As the container says, which Pillow gives as EXIF, and as the file's own EXIF and XMP say, which some honour."""
+    by_container = Image.Exif()
+    by_container.load(picture.info.get("exif", b""))
+    by_tags = [each for each in honoured_by_some(*metadata_of(body)) if each != AS_IT_STANDS]
+    return tuple(sorted({by_container.get(ExifTags.Base.Orientation, AS_IT_STANDS), *by_tags}))
+
+
+def _require_whole_items(body: bytes, media_type: str) -> None:
+    if is_cut(body):
+        raise TruncatedError(f"the end of this {media_type} is missing")
 
 
 def _require_sane_container(body: bytes, media_type: str, limits: MediaLimits) -> None:
@@ -153,21 +248,10 @@ def _require_sane_container(body: bytes, media_type: str, limits: MediaLimits) -
         DECODER_ERRORS, UnsupportedError, TooLargeError: as :func:`open_picture`.
     """
     match media_type:
-        case "image/gif":
-            frames = count_gif_frames(body, at_most=limits.max_frames_total)
-            if frames > limits.max_frames_total:
-                raise TooLargeError(f"{frames} frames are more than {limits.max_frames_total}")
-        case "image/png":
-            require_plain_apng(body)
         case "image/webp":
             require_few(*webp_size(body), limits)
-        case "image/jpeg" if count_jpeg_scans(body, _MAX_JPEG_SCANS) > _MAX_JPEG_SCANS:
-            raise TooLargeError(f"a JPEG of more than {_MAX_JPEG_SCANS} scans")
-        case "image/heic" | "image/heif" if has_iso_box(body, b"moov"):
-            raise unsupported(f"an animated {media_type}")
-        case "image/avif" if body[8:12] != b"avis" and has_iso_box(body, b"moov"):
-            # libavif shows the still, other viewers may play the animation; all writers name this kind `avis`.
-            raise unsupported("an image/avif that is animated and does not say so")
+        case "image/heic" | "image/heif":
+            _require_whole_items(body, media_type)
 
 
 def _require_plain_tiff(picture: Image.Image, limits: MediaLimits) -> None:
@@ -198,30 +282,27 @@ def _require_few_frames(picture: Image.Image, media_type: str, limits: MediaLimi
 
 
 class ShrunkPictures:
-    """Opens one body's picture anew at each call, decoded at a reduced scale already where the format can.
+    """Opens a picture anew at each call, decoded at a reduced scale already where the format can.
 
     ``full_size_px`` is the size that the header gave the last one, which a reduced scale hides.
     """
 
-    def __init__(self, body: bytes, media_type: str, limits: MediaLimits, shorter_side_px: int) -> None:
-        self._body = body
-        self._media_type = media_type
-        self._limits = limits
+    def __init__(self, open_anew: Open, shorter_side_px: int) -> None:
+        self._open_anew = open_anew
         self._shorter_side_px = shorter_side_px
         self.full_size_px = (0, 0)
 
     def __call__(self) -> Image.Image:
         """Raises what :func:`open_picture` does."""
-        picture = open_picture(self._body, self._media_type, self._limits)
+        picture = self._open_anew()
         self.full_size_px = picture.size
         if not shrink_on_load(picture, self._shorter_side_px):
             return picture
         try:
-            with decoding(self._media_type):
-                picture.load()
-        except UndecodableError:
+            picture.load()
+        except DECODER_ERRORS:
             # Some whole JPEGs decode at full size only. Whether this is one, or is broken, the full decode will tell.
-            return open_picture(self._body, self._media_type, self._limits)
+            return self._open_anew()
         return picture
 
 
@@ -233,36 +314,6 @@ def require_few_pixels(picture: Image.Image, limits: MediaLimits) -> None:
         TooLargeError: it has more pixels than ``limits`` allow.
     """
     require_few(*picture.size, limits)
-
-
-def require_few(width_px: int, height_px: int, limits: MediaLimits) -> None:
-    """As :func:`require_few_pixels`, for a size that was read before there is a picture.
-
-    Raises:
-        UndecodableError: there is no pixel at all.
-        TooLargeError: more pixels than ``limits`` allow.
-    """
-    if width_px < 1 or height_px < 1:
-        raise UndecodableError(f"{width_px}x{height_px} pixels are no picture")
-    if width_px * height_px > limits.max_pixels:
-        raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_pixels}")
-
-
-def _settle_transparent_colour(picture: Image.Image) -> None:
-    """Put the one transparent colour of a PNG (its tRNS chunk) into the units of the pixels, before they are decoded.
-
-    Otherwise nothing would match it: a browser would leave out what the model is shown, and show what it is not.
-    """
-    if picture.format != "PNG" or "transparency" not in picture.info:
-        return
-    if not isinstance(picture, ImageFile.ImageFile) or not picture.tile:
-        return
-    raw_mode = picture.tile[0].args
-    if raw_mode == "RGB;16B":
-        # Pillow drops the lower byte, after which colours that are transparent and opaque look alike.
-        raise unsupported("an image/png with 16 bits and one transparent colour")
-    if raw_mode in _GREY_STEPS:
-        picture.info["transparency"] *= _GREY_STEPS[raw_mode]
 
 
 def shrink_on_load(picture: Image.Image, shorter_side_px: int) -> bool:

@@ -6,17 +6,20 @@ stays and what it looks like, once for the chosen ones. No more than one frame i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from serve_app.domain import Deadline
 from serve_app.media.colour import as_rgb
 from serve_app.media.decode import require_few_pixels
+from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.limits import MediaLimits
+from serve_app.media.orientation import orientations_of, turned
 from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
 
 # Chrome and Firefox both show a frame of 10 ms or less for 100 ms, whatever the format.
@@ -28,8 +31,8 @@ _INSTEAD_S = 0.1
 class Frame:
     """An upright RGB picture, and the index of the frame it was in its media.
 
-    A frame with transparency is given once per background, each with the same index. ``full_size_px`` is its size
-    before it was shrunk, either side first.
+    A frame is given once per reading (background, colours, way up), each with the same index. ``full_size_px`` is its
+    size before it was shrunk, either side first.
     """
 
     index: int
@@ -46,11 +49,26 @@ class FrameSample:
     frames: Iterator[Frame]
 
 
+def joined(samples: Sequence[FrameSample]) -> FrameSample:
+    """Several samples of one file, as if the frames of each followed those of the one before."""
+    firsts = list(itertools.accumulate((sample.total for sample in samples), initial=0))
+    return FrameSample(
+        firsts[-1],
+        tuple(first + index for first, sample in zip(firsts, samples, strict=False) for index in sample.indices),
+        (
+            replace(frame, index=first + frame.index)
+            for first, sample in zip(firsts, samples, strict=False)
+            for frame in sample.frames
+        ),
+    )
+
+
 def sample_frames(
     open_anew: Callable[[], Image.Image],
     limits: MediaLimits,
     deadline: Deadline,
     shrink: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+    is_lenient: bool = False,
 ) -> FrameSample:
     """The frames of a still or an animation that are looked at, decoded one at a time.
 
@@ -59,16 +77,18 @@ def sample_frames(
         limits: how many frames may be looked at, and how large each may be.
         deadline: asked before each frame.
         shrink: takes what no view can show out of a decoded frame, before its colours are worked on at full size.
+        is_lenient: take frames as far as they can be decoded, and none of those behind the first that cannot.
 
     Raises:
         TooLargeError: a frame is larger than the header said.
         DeadlineExceededError: no time is left. As the frames are iterated, too.
         Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.decode.decoding`.
     """
+    walk = _Walk(limits, deadline, is_lenient)
     picture = open_anew()
     total = _frames_total(picture)
-    indices = list(range(total)) if total <= limits.max_frames else _choose(open_anew(), limits, deadline)
-    return FrameSample(total, tuple(indices), _chosen(picture, indices, limits, deadline, shrink))
+    indices = list(range(total)) if total <= limits.max_frames else _choose(open_anew(), walk, limits.max_frames)
+    return FrameSample(total, tuple(indices), _chosen(picture, indices, walk, shrink))
 
 
 def shown_s(duration_ms: float) -> float:
@@ -80,39 +100,59 @@ def _frames_total(picture: Image.Image) -> int:
     return int(getattr(picture, "n_frames", 1))
 
 
-def _choose(picture: Image.Image, limits: MediaLimits, deadline: Deadline) -> list[int]:
-    total = _frames_total(picture)
+def _choose(picture: Image.Image, walk: _Walk, max_frames: int) -> list[int]:
     durations_s: list[float] = []
     signatures: list[NDArray[np.uint8]] = []
-    for _ in _walk(picture, total, limits, deadline):
-        picture.load()
+    for _ in walk.decoded(picture, range(_frames_total(picture))):
         durations_s.append(shown_s(float(picture.info.get("duration") or 0)))
         signatures.append(_signature(picture))
-    return choose_frames(durations_s, np.stack(signatures), limits.max_frames)
+    return choose_frames(durations_s, np.stack(signatures), max_frames) if signatures else [0]
 
 
 def _chosen(
-    picture: Image.Image,
-    indices: list[int],
-    limits: MediaLimits,
-    deadline: Deadline,
-    shrink: Callable[[Image.Image], Image.Image],
+    picture: Image.Image, indices: list[int], walk: _Walk, shrink: Callable[[Image.Image], Image.Image]
 ) -> Iterator[Frame]:
-    for at in _walk(picture, indices[-1] + 1, limits, deadline):
-        if at in indices:
+    for at, orientations in walk.decoded(picture, indices):
+        for rgb in as_rgb(shrink(picture)):
+            for upright in turned(rgb, orientations):
+                yield Frame(at, upright, picture.size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Goes through the frames of a picture, one by one: to decode a later one, those before it are needed too."""
+
+    limits: MediaLimits
+    deadline: Deadline
+    is_lenient: bool
+
+    def decoded(self, picture: Image.Image, indices: Collection[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Decode each frame of ``indices`` in turn; its number and the orientations in which it is shown."""
+        for at in range(max(indices) + 1):
+            self.deadline.require("decoding")
+            try:
+                if at:
+                    picture.seek(at)
+                    require_few_pixels(picture, self.limits)
+                if at not in indices:
+                    continue
+                orientations = orientations_of(picture)
+                self._load(picture)
+            except DECODER_ERRORS as error:
+                if not self.is_lenient or isinstance(error, MemoryError):
+                    raise
+                return
+            yield at, orientations
+
+    def _load(self, picture: Image.Image) -> None:
+        try:
             picture.load()
-            for rgb in as_rgb(shrink(picture)):
-                yield Frame(at, rgb, picture.size)
-
-
-def _walk(picture: Image.Image, until: int, limits: MediaLimits, deadline: Deadline) -> Iterator[int]:
-    """Go to the frames before ``until``, one by one: on its way to a later frame Pillow decodes those before it too."""
-    for at in range(until):
-        deadline.require("decoding")
-        if at:
-            picture.seek(at)
-            require_few_pixels(picture, limits)
-        yield at
+        except DECODER_ERRORS:
+            if not self.is_lenient or not isinstance(picture, ImageFile.ImageFile):
+                raise
+            # Without anything left to decode, Pillow takes the rows that it has; if it has none, it raises again.
+            picture.tile = []
+            picture.load()
 
 
 def _signature(picture: Image.Image) -> NDArray[np.uint8]:

@@ -8,15 +8,25 @@ Field names and widths are those of ISO/IEC 18181-1:2024, annex D.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image
 
+from serve_app.domain import TruncatedError
+from serve_app.media.iso_boxes import iso_boxes
+
 _CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _CODESTREAM = b"\xff\x0a"
+_BOX_HEADER_BYTES = 8
 _LAST_PART = 0x80000000
 _ALPHA = 0
+_HARMLESS_CHANNELS = frozenset({_ALPHA, 1, 2, 3, 6, 16})
+"""Types of extra channels that are no riddle. libjxl paints spot colours (2) itself; viewers do not show depth (1),
+selections (3), heat (6) and what says of itself that it may be left out (16)."""
+_MAX_EXTRA_CHANNELS = 16
+
+_SPOT_COLOUR = 2
+_PREMULTIPLIED_MODES = {"RGBA": "RGBa", "LA": "La"}
 
 # Width over height for the values 1..7 of the field `ratio`.
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -29,31 +39,39 @@ class JxlHeader:
     width_px: int
     height_px: int
     animated: bool
-    extra_channels: int
-    """Channels besides the colours."""
-    only_alpha: bool
-    """Whether there is no extra channel, or one and that is transparency."""
+    hidden_channels: int = 0
+    """At most so many channels change the picture, and are left out by the decoder: black ink, unknown ones."""
+    is_premultiplied: bool = False
+    """Whether the colours are multiplied with the transparency already."""
 
 
 def codestream_of(body: bytes) -> bytes:
     """The codestream, whether bare or in a container, without the boxes that could show something else.
 
     Raises:
-        ValueError: neither, or a container whose codestream is not whole.
+        TruncatedError: a container whose codestream is not whole. Of a bare one only the decoder can tell, and does not
+            say whether it was cut or damaged.
+        ValueError: neither of the two, or a damaged container.
     """
     if body.startswith(_CODESTREAM):
         return body
     if not body.startswith(_CONTAINER):
         raise ValueError("no JPEG XL")
     parts: list[bytes] = []
-    for kind, content in _boxes(body):
-        if kind == b"jxlc":
-            return content
-        if kind == b"jxlp":
-            parts.append(content[4:])
-            if int.from_bytes(content[:4], "big") & _LAST_PART:
+    end = 0
+    for box in iso_boxes(body):
+        end = box.end
+        if end > len(body):
+            break
+        if box.kind == b"jxlc":
+            return body[box.start : end]
+        if box.kind == b"jxlp":
+            parts.append(body[box.start + 4 : end])
+            if int.from_bytes(body[box.start : box.start + 4], "big") & _LAST_PART:
                 return b"".join(parts)
-    raise ValueError("the codestream ends before its last part")
+    if len(body) < end + _BOX_HEADER_BYTES:
+        raise TruncatedError("the end of this image/jxl is missing")
+    raise ValueError("a box of no length")
 
 
 def read_header(codestream: bytes) -> JxlHeader:
@@ -67,7 +85,7 @@ def read_header(codestream: bytes) -> JxlHeader:
     bits = _Bits(codestream[len(_CODESTREAM) :])
     width_px, height_px = _read_size(bits)
     if bits.flag():  # all_default
-        return JxlHeader(width_px, height_px, animated=False, extra_channels=0, only_alpha=True)
+        return JxlHeader(width_px, height_px, animated=False)
     animated = False
     if bits.flag():  # extra_fields
         bits.take(3)  # orientation
@@ -81,11 +99,18 @@ def read_header(codestream: bytes) -> JxlHeader:
     _skip_bit_depth(bits)
     bits.flag()  # modular_16bit_buffers
     extra_channels = bits.choice((0, 0), (1, 0), (2, 4), (1, 12))
-    only_alpha = extra_channels == 0 or (extra_channels == 1 and _read_extra_channel_type(bits) == _ALPHA)
-    return JxlHeader(width_px, height_px, animated, extra_channels, only_alpha)
+    if extra_channels > _MAX_EXTRA_CHANNELS:
+        return JxlHeader(width_px, height_px, animated, hidden_channels=extra_channels)
+    is_premultiplied = False
+    for channel in range(extra_channels):
+        kind, multiplies = _read_extra_channel(bits)
+        if kind not in _HARMLESS_CHANNELS:
+            return JxlHeader(width_px, height_px, animated, hidden_channels=extra_channels - channel)
+        is_premultiplied = is_premultiplied or multiplies
+    return JxlHeader(width_px, height_px, animated, is_premultiplied=is_premultiplied)
 
 
-def decode_codestream(codestream: bytes) -> Image.Image:
+def decode_codestream(codestream: bytes, header: JxlHeader) -> Image.Image:
     """The pixels, upright: libjxl applies the orientation.
 
     Raises:
@@ -103,40 +128,21 @@ def decode_codestream(codestream: bytes) -> Image.Image:
             raise
         raise ValueError("the decoder gave up") from None
     mode = "F" if found.mode == "F;16" else found.mode
-    picture = Image.frombytes(mode, (found.width, found.height), pixels)
+    if header.is_premultiplied and mode in _PREMULTIPLIED_MODES:
+        picture = Image.frombytes(_PREMULTIPLIED_MODES[mode], (found.width, found.height), pixels).convert(mode)
+    else:
+        picture = Image.frombytes(mode, (found.width, found.height), pixels)
     if icc_profile:
         picture.info["icc_profile"] = bytes(icc_profile)
     return picture
-
-
-def _boxes(body: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each box of an ISO file; a box that ends beyond the file is an error.
-
-    Raises:
-        ValueError: a box is cut short, or says that it is shorter than its own header.
-    """
-    at = 0
-    while at < len(body):
-        length = int.from_bytes(body[at : at + 4], "big")
-        kind = body[at + 4 : at + 8]
-        header = 8
-        if length == 1:
-            length = int.from_bytes(body[at + 8 : at + 16], "big")
-            header = 16
-        elif length == 0:
-            length = len(body) - at
-        if length < header or at + length > len(body):
-            raise ValueError("a box is cut short")
-        yield kind, body[at + header : at + length]
-        at += length
 
 
 class _Bits:
     """Bits of the header, the lowest of each byte first."""
 
     def __init__(self, data: bytes) -> None:
-        # No header that we read is longer: the longest is 2 + 5 * 32 bits, an extra channel's name left aside.
-        self._data = data[:64]
+        # No header that we read is longer: sixteen extra channels, each with the longest name.
+        self._data = data[: 1 << 15]
         self._number = int.from_bytes(self._data, "little")
         self._at = 0
 
@@ -200,7 +206,19 @@ def _skip_bit_depth(bits: _Bits) -> None:
         bits.choice((8, 0), (10, 0), (12, 0), (1, 6))
 
 
-def _read_extra_channel_type(bits: _Bits) -> int:
+def _read_extra_channel(bits: _Bits) -> tuple[int, bool]:
+    """Its type, and whether it is transparency with which the colours are multiplied already.
+
+    Of a type that is refused no more is read.
+    """
     if bits.flag():  # all_default
-        return _ALPHA
-    return bits.choice((0, 0), (1, 0), (2, 4), (18, 6))
+        return _ALPHA, False
+    kind = bits.choice((0, 0), (1, 0), (2, 4), (18, 6))
+    if kind not in _HARMLESS_CHANNELS:
+        return kind, False
+    _skip_bit_depth(bits)
+    bits.choice((0, 0), (3, 0), (4, 0), (1, 3))  # dim_shift
+    bits.take(8 * bits.choice((0, 0), (0, 4), (16, 5), (48, 10)))  # name
+    if kind == _SPOT_COLOUR:
+        bits.take(4 * 16)  # red, green, blue, solidity
+    return kind, kind == _ALPHA and bits.flag()  # alpha_associated

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serve_app.domain import TooLargeError, UndecodableError
+
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
@@ -28,3 +30,16 @@ class MediaLimits:
     """Seconds of CPU time that one body may take to decode; then its worker is killed, and it is ``undecodable``."""
     max_decode_memory_bytes: int = 600_000_000
     """Memory that a worker may come to hold for one body, over what it holds before."""
+
+
+def require_few(width_px: int, height_px: int, limits: MediaLimits) -> None:
+    """Asked of a size that was read before any pixel of it is allocated.
+
+    Raises:
+        UndecodableError: there is no pixel at all.
+        TooLargeError: more pixels than ``limits`` allow.
+    """
+    if width_px < 1 or height_px < 1:
+        raise UndecodableError(f"{width_px}x{height_px} pixels are no picture")
+    if width_px * height_px > limits.max_pixels:
+        raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_pixels}")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 from PIL import Image
 
-from serve_app.domain import Deadline, OnTruncated, ViewPlace, Views
-from serve_app.media.decode import ShrunkPictures, decoding
+from serve_app.domain import Deadline, OnTruncated, TruncatedError, UndecodableError, ViewPlace, Views
+from serve_app.media.decode import Open, ShrunkPictures, decoding, pictures_of
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.limits import MediaLimits
+from serve_app.media.sequences import is_sequence, sample_sequence
 from serve_app.media.sniff import sniff
-from serve_app.media.video import VIDEO_TYPES, sample_video
+from serve_app.media.video import sample_video
+from serve_app.media.video_track import VIDEO_TYPES
 from serve_app.media.views import (
     DECODE_OVERSAMPLING,
     View,
@@ -36,57 +39,94 @@ def preprocess(
 
     Raises:
         UnsupportedError: of no type that we read.
-        UndecodableError: cannot be read from end to end.
+        TruncatedError: the end is missing; if such a file is to be scanned, so much of it that nothing can be shown.
+        UndecodableError: cannot be read, for any other reason.
         TooLargeError: beyond ``limits``.
         DeadlineExceededError: no time is left; asked before the decoding and between frames.
     """
-    media_type = sniff(body)
-    deadline.require("decoding")
-    views: list[View] = []
-    places: list[ViewPlace] = []
-    pictures = ShrunkPictures(body, media_type, limits, view_size_px * DECODE_OVERSAMPLING)
-    with decoding(media_type):
-        sample = _sample(body, media_type, pictures, view_size_px, limits, deadline)
-        # Other types are decoded at full size, and each of their frames has its own.
-        full_size_px = pictures.full_size_px if media_type == "image/jpeg" else None
-        share = views_per_frame(len(sample.indices), limits.max_frames, limits.max_views)
-        for index, frames in groupby(sample.frames, key=lambda frame: frame.index):
-            cut = _cut(frames, view_size_px, share, full_size_px)
-            views += cut
-            places += [ViewPlace(index, view.box) for view in cut]
-            deadline.require("decoding")
-    return Views(
-        pixels=np.stack([view.pixels for view in views]),
-        places=tuple(places),
-        media_type=media_type,
-        frames_seen=len(sample.indices),
-        frames_total=sample.total,
-    )
+    reader = _Reader(body, sniff(body), view_size_px, limits, deadline)
+    try:
+        return reader.views(is_lenient=False)
+    except TruncatedError:
+        if on_truncated is OnTruncated.REFUSE:
+            raise
+    try:
+        return replace(reader.views(is_lenient=True), is_truncated=True)
+    except UndecodableError as error:
+        raise TruncatedError("so much is missing that nothing can be shown") from error
 
 
-def _sample(
-    body: bytes,
-    media_type: str,
-    pictures: ShrunkPictures,
-    view_size_px: int,
-    limits: MediaLimits,
-    deadline: Deadline,
-) -> FrameSample:
-    if media_type in VIDEO_TYPES:
-        return sample_video(body, media_type, limits, view_size_px, deadline)
-    return sample_frames(
-        pictures,
-        limits,
-        deadline,
-        lambda picture: reduced_before_colours(picture, view_size_px, limits.max_views),
-    )
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    body: bytes
+    media_type: str
+    view_size_px: int
+    limits: MediaLimits
+    deadline: Deadline
+
+    def views(self, is_lenient: bool) -> Views:
+        """The views of the whole file or, if ``is_lenient``, of what there is of it."""
+        self.deadline.require("decoding")
+        views: list[View] = []
+        places: list[ViewPlace] = []
+        with decoding(self.media_type):
+            sample = self._sample(is_lenient)
+            share = views_per_frame(len(sample.indices), self.limits.max_frames, self.limits.max_views)
+            seen = 0
+            for index, frames in groupby(sample.frames, key=lambda frame: frame.index):
+                cut = _cut(frames, self.view_size_px, share)
+                views += cut
+                places += [ViewPlace(index, view.box) for view in cut]
+                seen += 1
+                self.deadline.require("decoding")
+        if not views:
+            raise UndecodableError(f"not a readable {self.media_type}: no frame")
+        return Views(
+            pixels=np.stack([view.pixels for view in views]),
+            places=tuple(places),
+            media_type=self.media_type,
+            frames_seen=seen,
+            frames_total=sample.total,
+        )
+
+    def _sample(self, is_lenient: bool) -> FrameSample:
+        if self.media_type in VIDEO_TYPES:
+            return sample_video(self.body, self.media_type, self.limits, self.view_size_px, self.deadline, is_lenient)
+        if is_sequence(self.body, self.media_type):
+            return sample_sequence(
+                self.body, self.media_type, self.limits, self.view_size_px, self.deadline, self._shrunk, is_lenient
+            )
+        openings = pictures_of(self.body, self.media_type, self.limits, is_lenient)
+        if len(openings) == 1:
+            return self._sample_picture(openings[0], is_lenient)
+        samples = (self._sample_picture(opening, is_lenient) for opening in openings)
+        frames = (replace(frame, index=page) for page, sample in enumerate(samples) for frame in sample.frames)
+        return FrameSample(len(openings), tuple(range(len(openings))), frames)
+
+    def _sample_picture(self, opening: Open, is_lenient: bool) -> FrameSample:
+        pictures = ShrunkPictures(opening, self.view_size_px * DECODE_OVERSAMPLING)
+        sample = sample_frames(
+            pictures,
+            self.limits,
+            self.deadline,
+            self._shrunk,
+            is_lenient,
+        )
+        if self.media_type != "image/jpeg":
+            return sample
+        # A JPEG was decoded at a reduced scale. Other types are decoded at full size, and each frame has its own.
+        frames = (replace(frame, full_size_px=pictures.full_size_px) for frame in sample.frames)
+        return replace(sample, frames=frames)
+
+    def _shrunk(self, picture: Image.Image) -> Image.Image:
+        return reduced_before_colours(picture, self.view_size_px, self.limits.max_views)
 
 
-def _cut(frames: Iterable[Frame], size_px: int, share: int, full_size_px: tuple[int, int] | None) -> list[View]:
-    """The views of one frame, given once or once per background: at most ``share``, and one of each at least."""
+def _cut(frames: Iterable[Frame], size_px: int, share: int) -> list[View]:
+    """The views of one frame, given once per reading: at most ``share``, and at least the whole of each reading."""
     pictures: list[Image.Image] = []
     rows = 1
     for frame in frames:
-        rows = tile_rows(*(full_size_px or frame.full_size_px), size_px)
+        rows = tile_rows(*frame.full_size_px, size_px)
         pictures.append(reduced(frame.picture, size_px, share))
     return [view for picture in pictures for view in cut_views(picture, size_px, share // len(pictures), rows)]

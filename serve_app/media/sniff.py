@@ -56,8 +56,8 @@ _OTHER_ISO_MAJORS = {
     b"crx ": "image/x-canon-cr3",
 }
 
-_DIB_HEADER_BYTES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-"""Sizes of the second header of a BMP. ``BM`` alone is also how many a text begins."""
+_DIB_HEADER_BYTES = frozenset({12, 42, 46, 108, 124, *range(16, 65, 4)})
+"""Sizes of the second header of a BMP; OS/2's may end early. ``BM`` alone is also how many a text begins."""
 
 _EBML = b"\x1aE\xdf\xa3"
 _EBML_DOCTYPE = b"\x42\x82"

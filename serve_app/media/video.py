@@ -1,51 +1,35 @@
-"""Which frames of a video are looked at. The only module that imports PyAV (libav).
+"""Which frames of a video are looked at.
 
-Every frame is decoded, on one thread: to skip frames would be to miss what stays in between. A first pass learns how
-long each frame stays and what it looks like. It keeps the frames at the size that views need, while that is not too
-much memory (20 s of 16:9 at 25 frames a second are not); where it is, a second pass decodes the chosen ones again.
+A first pass over all frames learns how long each stays and what it looks like. It keeps the frames at the size that
+views need, while that is not too much memory (20 s of 16:9 at 25 frames a second are not); where it is, a second pass
+decodes the chosen ones again.
 
-Not looked at: alpha (WebM's second plane, which is left out), sound, subtitles, cover pictures. A file with several
-video tracks is refused, since players do not agree which of them is shown. Edit lists are ignored, so that what they
-hide is seen: a player that does not honour them would show it.
+Of several video tracks each is scanned: players do not agree which of them is shown. Frames with transparency are seen
+over white and over black, those of HDR tone-mapped and as they stand, as stills are.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import av
-import av.logging
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.domain import Deadline, TooLargeError, UndecodableError, UnsupportedError
-from serve_app.media.decode import decoding
-from serve_app.media.frames import Frame, FrameSample
+from serve_app.domain import Deadline, TruncatedError, UndecodableError
+from serve_app.media.colour import as_rgb
+from serve_app.media.frames import Frame, FrameSample, joined
 from serve_app.media.limits import MediaLimits
 from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
-from serve_app.media.video_container import require_whole
-
-VIDEO_TYPES = frozenset({"video/mp4", "video/webm"})
-
-# libav's name of the one demuxer that may read each type: bytes of one type are never read as another.
-_DEMUXERS = {"video/mp4": "mp4", "video/webm": "webm"}
-
-# libav has decoders for hundreds of codecs, few of which anyone attacks on purpose but us. Only these are ever opened.
-_CODECS = frozenset({"h264", "hevc", "av1", "vp8", "vp9"})
-_DECODERS = ("h264", "hevc", "libdav1d", "av1", "vp8", "vp9")
-
-# What a file promises may differ from what is decoded by rounding, and by a frame at each end.
-_TOLERATED_SHARE = 0.05
-_TOLERATED_FRAMES = 2
-_TOLERATED_S = 0.5
+from serve_app.media.tone_mapping import CICP_INFO, Cicp
+from serve_app.media.video_container import is_whole
+from serve_app.media.video_track import VideoTrack, opened, require_few_frames
 
 # What undoes each rotation that a display matrix asks for, in degrees counter-clockwise. Browsers know no others.
 _TURNS = {
@@ -55,37 +39,90 @@ _TURNS = {
     -90: Image.Transpose.ROTATE_270,
 }
 
-# Codecs pad frames to whole blocks. libav's own limit counts the padding, ours does not.
-_PADDING_PIXELS = 128 * 128
-
 # Frames are kept at this multiple of the view's size, on their shorter side, unless they are smaller.
 _OVERSAMPLING = 1.5
 
 _KEPT_BYTES = 160 * 1024 * 1024
 
-_MICROSECONDS = 1_000_000
+# Of libav's side data: AVContentLightMetadata begins with the brightest pixel's nits; AVMasteringDisplayMetadata holds
+# ten fractions, of which the last is the screen's highest luminance, and says with its last number whether it has it.
+_LIGHT = struct.Struct("=I")
+_SCREEN = struct.Struct("=72x2i4xi")
 
 
 def sample_video(
-    body: bytes, media_type: str, limits: MediaLimits, view_size_px: int, deadline: Deadline
+    body: bytes,
+    media_type: str,
+    limits: MediaLimits,
+    view_size_px: int,
+    deadline: Deadline,
+    is_lenient: bool = False,
 ) -> FrameSample:
     """The frames of an MP4 or a WebM that are looked at, turned as players turn them, no larger than views need.
 
+    The tracks of an image sequence (HEIC) are read as those of an MP4.
+
     Raises:
-        UndecodableError: it has no video track, breaks off, is damaged, or holds less than it promises.
-        UnsupportedError: its codec is none that we read, or it has several video tracks.
+        UndecodableError: it has no video track, is damaged, or holds less than it promises.
+        TruncatedError: its end is missing; where ``is_lenient``, so much of it that no frame is left.
+        UnsupportedError: its codec is none that we read, or it has too many video tracks.
         TooLargeError: more pixels, frames or seconds than ``limits`` allow.
         DeadlineExceededError: no time is left; asked before each frame. As the frames are iterated, too.
     """
-    require_whole(body, media_type)
+    is_cut = not is_whole(body, media_type)
+    if is_cut and not is_lenient:
+        raise TruncatedError(f"not a readable {media_type}: it breaks off")
     scaler = _Scaler(round(view_size_px * _OVERSAMPLING))
-    survey = _survey(body, media_type, limits, scaler, deadline)
-    indices = choose_frames(survey.durations_s(), np.stack(survey.signatures), limits.max_frames)
+    try:
+        first, tracks = _sample_track(_Source(body, media_type, 0, limits, is_cut), scaler, deadline)
+        others = [
+            _sample_track(_Source(body, media_type, number, limits, is_cut), scaler, deadline)[0]
+            for number in range(1, tracks)
+        ]
+    except UndecodableError as error:
+        if is_cut:
+            raise TruncatedError(f"not a readable {media_type}: it breaks off before its first frame") from error
+        raise
+    return joined([first, *others])
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One track of a file. A cut one ends without an error at the first frame that cannot be read."""
+
+    body: bytes
+    media_type: str
+    number: int
+    limits: MediaLimits
+    is_cut: bool
+
+    def frames(self, deadline: Deadline) -> Iterator[tuple[VideoTrack, av.VideoFrame]]:
+        """Every frame with the track it is of.
+
+        Raises:
+            UndecodableError: as :func:`opened`; of a cut file only if there is no frame at all.
+        """
+        frames = 0
+        try:
+            with opened(self.body, self.media_type, self.limits, self.number) as track:
+                for frame in track.frames(deadline):
+                    frames += 1
+                    yield track, frame
+        except UndecodableError:
+            if not self.is_cut or not frames:
+                raise
+
+
+def _sample_track(source: _Source, scaler: _Scaler, deadline: Deadline) -> tuple[FrameSample, int]:
+    """The frames of one track that are looked at, and how many tracks share the places for them."""
+    survey = _survey(source, scaler, deadline)
+    max_frames = max(1, source.limits.max_frames // survey.tracks)
+    indices = choose_frames(survey.durations_s(), np.stack(survey.signatures), max_frames)
     if survey.kept is not None:
         frames = _converted({index: survey.kept[index] for index in indices})
     else:
-        frames = _decoded_again(body, media_type, indices, limits, scaler, deadline)
-    return FrameSample(len(survey.starts_s), tuple(indices), frames)
+        frames = _decoded_again(source, indices, scaler, deadline)
+    return FrameSample(len(survey.starts_s), tuple(indices), frames), survey.tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +131,15 @@ class _SmallFrame:
 
     planes: av.VideoFrame
     rotation: int
+    cicp: Cicp
 
-    def picture(self) -> Image.Image:
-        """Upright, in RGB."""
-        picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format="rgb24"), np.uint8))
+    def pictures(self) -> Iterator[Image.Image]:
+        """Upright, in RGB, once per reading."""
+        pixel_format = "rgba" if _has_alpha(self.planes) else "rgb24"
+        picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format=pixel_format), np.uint8))
+        picture.info[CICP_INFO] = self.cicp
         turn = _TURNS.get(self.rotation)
-        return picture if turn is None else picture.transpose(turn)
+        return as_rgb(picture if turn is None else picture.transpose(turn))
 
 
 class _Scaler:
@@ -113,17 +153,49 @@ class _Scaler:
     def small(self, frame: av.VideoFrame) -> _SmallFrame:
         """The frame with a shorter side no longer than asked for."""
         shrink = min(1.0, self._shorter_side_px / min(frame.width, frame.height))
-        size_px = round(frame.width * shrink), round(frame.height * shrink)
-        small = self._to_small.reformat(frame, *size_px, "yuv420p", interpolation=Interpolation.AREA, threads=1)
-        return _SmallFrame(small, frame.rotation)
+        size_px = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
+        pixel_format = "yuva420p" if _has_alpha(frame) else "yuv420p"
+        small = self._to_small.reformat(frame, *size_px, pixel_format, interpolation=Interpolation.AREA, threads=1)
+        return _SmallFrame(small, frame.rotation, _cicp_of(frame))
 
-    def signature(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """What the frame looks like in few cells."""
+    def signature(self, frame: av.VideoFrame, with_alpha: bool) -> NDArray[np.uint8]:
+        """What the frame looks like in few cells; ``with_alpha`` over white, and below that over black."""
         side_px = SIGNATURE_SIDE
+        pixel_format = "rgba" if with_alpha else "rgb24"
         small = self._to_signature.reformat(
-            frame, side_px, side_px, "rgb24", interpolation=Interpolation.AREA, threads=1
+            frame, side_px, side_px, pixel_format, interpolation=Interpolation.AREA, threads=1
         )
-        return np.asarray(small.to_ndarray(), np.uint8)
+        cells = np.asarray(small.to_ndarray(), np.uint8)
+        if not with_alpha:
+            return cells
+        alpha = cells[..., 3:].astype(np.uint16)
+        over_black = cells[..., :3] * alpha // 255
+        return np.concatenate([over_black + (255 - alpha), over_black]).astype(np.uint8)
+
+
+def _has_alpha(frame: av.VideoFrame) -> bool:
+    return frame.format.name.startswith("yuva")
+
+
+def _cicp_of(frame: av.VideoFrame) -> Cicp:
+    cicp = Cicp(frame.color_primaries, frame.color_trc)
+    return replace(cicp, peak_nits=_peak_nits(frame)) if cicp.is_hdr else cicp
+
+
+def _peak_nits(frame: av.VideoFrame) -> float:
+    """The luminance of the video's brightest pixel, or of the screen that it was made on; 0 if it does not say."""
+    try:
+        container = cast(SideDataContainer, frame.side_data)  # PyAV's own annotation knows one kind of it
+        every = [container[number] for number in range(len(container))]
+    except ValueError:
+        return 0.0  # side data of a kind that PyAV has no name for
+    found = {each.type: bytes(each) for each in every}
+    light, screen = found.get(Type.CONTENT_LIGHT_LEVEL), found.get(Type.MASTERING_DISPLAY_METADATA)
+    nits = float(_LIGHT.unpack_from(light)[0]) if light is not None else 0.0
+    if not nits and screen is not None:
+        numerator, denominator, is_stated = _SCREEN.unpack_from(screen)
+        nits = numerator / denominator if is_stated and denominator else 0.0
+    return nits
 
 
 @dataclass(slots=True)
@@ -137,13 +209,15 @@ class _Survey:
     kept_bytes: int = 0
     last_s: float = 0.0
     """How long the last frame says that it is shown; 0 if it does not."""
+    tracks: int = 1
+    """How many video tracks the file has."""
 
-    def add(self, frame: av.VideoFrame, scaler: _Scaler) -> None:
+    def add(self, frame: av.VideoFrame, scaler: _Scaler, with_alpha: bool) -> None:
         if frame.pts is None or frame.time_base is None:
             raise UndecodableError("not a readable video: a frame without a time")
         self.starts_s.append(float(frame.pts * frame.time_base))
         self.last_s = float(frame.duration * frame.time_base)
-        self.signatures.append(scaler.signature(frame))
+        self.signatures.append(scaler.signature(frame, with_alpha))
         if self.kept is not None:
             self.kept.append(scaler.small(frame))
             self.kept_bytes += sum(plane.buffer_size for plane in self.kept[-1].planes.planes)
@@ -160,118 +234,34 @@ class _Survey:
         return sum(self.durations_s())
 
 
-def _survey(body: bytes, media_type: str, limits: MediaLimits, scaler: _Scaler, deadline: Deadline) -> _Survey:
+def _survey(source: _Source, scaler: _Scaler, deadline: Deadline) -> _Survey:
     survey = _Survey()
-    with _opened(body, media_type, limits) as (container, stream):
-        for frame in _decoded(container, stream, limits, deadline):
-            survey.add(frame, scaler)
-            _require_few(len(survey.starts_s), survey.starts_s[-1] - survey.starts_s[0], limits)
-        promised_s = (container.duration or 0) / _MICROSECONDS
-        if stream.duration and stream.time_base:  # the sound may be longer than the picture
-            promised_s = float(stream.duration * stream.time_base)
-        _require_promised(survey, stream.frames, promised_s, media_type)
+    track = None
+    for track, frame in source.frames(deadline):
+        survey.add(frame, scaler, track.has_alpha)
+        require_few_frames(len(survey.starts_s), survey.starts_s[-1] - survey.starts_s[0], source.limits)
+    if track is None:
+        raise UndecodableError(f"not a readable {source.media_type}: no frame in it")
+    survey.tracks = track.tracks
+    if not source.is_cut:
+        track.require_promised(len(survey.starts_s), survey.length_s(), source.media_type)
     return survey
 
 
 def _converted(chosen: Mapping[int, _SmallFrame]) -> Iterator[Frame]:
     for index, frame in chosen.items():
-        yield _shown(index, frame.picture())
+        yield from _shown(index, frame)
 
 
-def _decoded_again(
-    body: bytes, media_type: str, indices: list[int], limits: MediaLimits, scaler: _Scaler, deadline: Deadline
-) -> Iterator[Frame]:
-    with _opened(body, media_type, limits) as (container, stream):
-        for index, frame in enumerate(_decoded(container, stream, limits, deadline)):
-            if index in indices:
-                yield _shown(index, scaler.small(frame).picture())
-            if index == indices[-1]:
-                return
+def _decoded_again(source: _Source, indices: list[int], scaler: _Scaler, deadline: Deadline) -> Iterator[Frame]:
+    for index, (_, frame) in enumerate(source.frames(deadline)):
+        if index in indices:
+            yield from _shown(index, scaler.small(frame))
+        if index == indices[-1]:
+            return
 
 
-@contextlib.contextmanager
-def _opened(body: bytes, media_type: str, limits: MediaLimits) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its one video track, with nothing decoded. What libav raises inside becomes our errors."""
-    av.logging.set_level(None)  # libav describes broken files at length, on the standard error of the whole process
-    options = {
-        "codec_whitelist": ",".join(_DECODERS),
-        "err_detect": "explode",  # else damage is concealed with grey
-        "ignore_editlist": "1",
-        "max_pixels": str(limits.max_video_pixels + limits.max_video_pixels // 8 + _PADDING_PIXELS),
-        "threads": "1",
-    }
-    with (
-        _naming_errors(media_type),
-        av.open(
-            io.BytesIO(body), "r", format=_DEMUXERS[media_type], container_options=options, options=options
-        ) as container,
-    ):
-        stream = _video_track(container, media_type)
-        _require_few_pixels(stream.codec_context.width, stream.codec_context.height, limits)
-        _require_few(stream.frames, (container.duration or 0) / _MICROSECONDS, limits)
-        stream.codec_context.thread_count = 1
-        yield container, stream
-
-
-@contextlib.contextmanager
-def _naming_errors(media_type: str) -> Iterator[None]:
-    with decoding(media_type):
-        try:
-            yield
-        except av.FFmpegError as error:
-            # Most are also an OSError or a ValueError, some are of libav's own kinds.
-            raise UndecodableError(f"not a readable {media_type}: {type(error).__name__}") from error
-
-
-def _video_track(container: InputContainer, media_type: str) -> VideoStream:
-    tracks = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
-    if not tracks:
-        raise UndecodableError(f"not a readable {media_type}: no video in it")
-    if len(tracks) > 1:
-        raise UnsupportedError(f"found {media_type} with {len(tracks)} video tracks, and only one is read")
-    codec = tracks[0].codec_context.codec.canonical_name
-    if codec not in _CODECS:
-        raise UnsupportedError(f"found {media_type} with {codec}, and only H.264, HEVC, AV1, VP8 and VP9 are read")
-    return tracks[0]
-
-
-def _decoded(
-    container: InputContainer, stream: VideoStream, limits: MediaLimits, deadline: Deadline
-) -> Iterator[av.VideoFrame]:
-    """Every frame, in the order and at the time of its presentation."""
-    for packet in container.demux(stream):
-        deadline.require("decoding")
-        if packet.is_corrupt:
-            raise UndecodableError("not a readable video: a damaged packet")
-        for frame in packet.decode():
-            if frame.is_corrupt:
-                raise UndecodableError("not a readable video: a damaged frame")
-            _require_few_pixels(frame.width, frame.height, limits)
-            yield frame
-
-
-def _require_few_pixels(width_px: int, height_px: int, limits: MediaLimits) -> None:
-    if width_px * height_px > limits.max_video_pixels:
-        raise TooLargeError(f"{width_px}x{height_px} pixels are more than {limits.max_video_pixels}")
-
-
-def _require_few(frames: int, length_s: float, limits: MediaLimits) -> None:
-    if frames > limits.max_frames_total:
-        raise TooLargeError(f"{frames} frames are more than {limits.max_frames_total}")
-    if length_s > limits.max_duration_s:
-        raise TooLargeError(f"{length_s:.0f} seconds are more than {limits.max_duration_s:.0f}")
-
-
-def _require_promised(survey: _Survey, frames: int, length_s: float, media_type: str) -> None:
-    """Ask that as much was decoded as the container says (0 if it does not say): the rest would not be looked at."""
-    decoded = len(survey.starts_s)
-    kept = 1 - _TOLERATED_SHARE
-    if not decoded or decoded < frames * kept - _TOLERATED_FRAMES:
-        raise UndecodableError(f"not a readable {media_type}: {decoded} frames of {frames}")
-    if survey.length_s() < length_s * kept - _TOLERATED_S:
-        raise UndecodableError(f"not a readable {media_type}: {survey.length_s():.1f} of {length_s:.1f} seconds")
-
-
-def _shown(index: int, picture: Image.Image) -> Frame:
+def _shown(index: int, frame: _SmallFrame) -> Iterator[Frame]:
     """A frame that is small already: no video is so large that it is tiled in two rows."""
-    return Frame(index, picture, picture.size)
+    for picture in frame.pictures():
+        yield Frame(index, picture, picture.size)

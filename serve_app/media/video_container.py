@@ -5,42 +5,37 @@ A decoder reads a file that breaks off as a shorter video. What was cut off woul
 
 from __future__ import annotations
 
-from serve_app.domain import UndecodableError
+from serve_app.media.iso_boxes import iso_boxes
 
 _BOXES_WITH_PICTURES = (b"moov", b"moof", b"mdat")
+_HEADER_BYTES = 8
 
 # RFC 9559, section 5: the elements whose length may be unknown, because they were written before it was known.
 _SEGMENT = bytes.fromhex("18538067")
 _CLUSTER = bytes.fromhex("1f43b675")
 
 
-def require_whole(body: bytes, media_type: str) -> None:
-    """Ask that an MP4 or a WebM does not state more bytes than it has.
+def is_whole(body: bytes, media_type: str) -> bool:
+    """Whether a video does not state more bytes than it has.
 
     Bytes that follow the video are ignored. A WebM recorded live states only the lengths of its parts, so one that
-    breaks off exactly between two of them is a whole one.
-
-    Raises:
-        UndecodableError: it breaks off.
+    breaks off exactly between two of them is a whole one, and so is an MP4 that breaks off between two fragments.
     """
-    stated_bytes = _mp4_bytes(body) if media_type == "video/mp4" else _webm_bytes(body)
-    if stated_bytes > len(body):
-        raise UndecodableError(f"not a readable {media_type}: it breaks off")
+    stated_bytes = _webm_bytes(body) if media_type == "video/webm" else _iso_bytes(body)
+    return stated_bytes <= len(body)
 
 
-def _mp4_bytes(body: bytes) -> int:
-    """Where the last box that may hold pictures ends (ISO/IEC 14496-12, 4.2: length, name, perhaps a long length)."""
-    at = end = 0
-    while at + 8 <= len(body):
-        length, name = int.from_bytes(body[at : at + 4], "big"), body[at + 4 : at + 8]
-        if length == 1:
-            length = int.from_bytes(body[at + 8 : at + 16], "big")
-        if length < 8:  # 0: to the end of the file; less than a header: not a box
-            break
-        at += length
-        if name in _BOXES_WITH_PICTURES:
-            end = at
-    return end
+def _iso_bytes(body: bytes) -> int:
+    """Where the last box that may hold pictures ends, or the one that must follow it in a file of fragments."""
+    with_pictures = [box for box in iso_boxes(body) if box.kind in _BOXES_WITH_PICTURES]
+    if not with_pictures:
+        return 0
+    last = with_pictures[-1]
+    if last.kind == b"moof":
+        return last.end + _HEADER_BYTES  # the pictures that it describes come next
+    is_fragmented = any(box.kind == b"moof" for box in with_pictures)
+    begins_another = is_fragmented and last.end < len(body) < last.end + _HEADER_BYTES
+    return last.end + _HEADER_BYTES if begins_another else last.end
 
 
 def _webm_bytes(body: bytes) -> int:

@@ -66,7 +66,7 @@ def views_per_frame(frames: int, max_frames: int, max_views: int) -> int:
     """How many views may be cut from each of ``frames``: never more than 3 * ``max_frames`` + ``max_views`` in all.
 
     That is 60 with the default limits. A still may have all of ``max_views``; sixteen frames three each, the whole and
-    two tiles, which are squares for a video of 16:9.
+    two tiles, which are squares for a video of 16:9. A frame of more readings than that has one view of each.
     """
     return max(1, min(max_views, (3 * max_frames + max_views) // frames))
 
