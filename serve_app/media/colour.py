@@ -35,6 +35,7 @@ _ALPHA_BLOCKS_PER_SIDE = 256
 """Transparency is judged after averaging to this many blocks (to twice as many) along the shorter side: finer than
 any model sees."""
 
+_OPAQUE = 255
 _OPAQUE_ENOUGH = 250
 """Averaged alpha (of 255) from which on two backgrounds differ by at most 5 grey levels, so that one shows all."""
 
@@ -250,6 +251,9 @@ def _flatten(picture: Image.Image) -> Iterator[Image.Image]:
     """An RGB or RGBA picture without transparency: once if that hides nothing, else once per background."""
     if picture.mode != "RGBA":
         yield picture
+        return
+    if picture.getchannel("A").getextrema() == (_OPAQUE, _OPAQUE):
+        yield picture.convert("RGB")
         return
     backgrounds = _BACKGROUNDS if _hides_anything(picture.getchannel("A")) else _BACKGROUNDS[:1]
     for background in backgrounds:

@@ -133,20 +133,21 @@ class GifPicture(Image.Image):
         if right <= left or bottom <= top:
             return
         colours, shown = self._decoded(frame)
-        # In bands, since a large frame in RGB takes four times the memory of its colour numbers.
+        # In bands, since a large frame in RGBA takes four times the memory of its colour numbers.
         for start in range(0, min(bottom, canvas.height) - top, _BAND_PX):
             band = (0, start, right - left, min(start + _BAND_PX, bottom - top))
             numbers = colours.crop(band)
-            mask = shown.crop(band)
             numbers.putpalette(frame.palette or _GREYS)
-            canvas.paste(numbers.convert("RGB"), (left, top + start), mask)
+            canvas.paste(numbers.convert("RGBA"), (left, top + start), None if shown is None else shown.crop(band))
 
-    def _decoded(self, frame: _Frame) -> tuple[Image.Image, Image.Image]:
-        """A frame's colour numbers, and 255 wherever one of them is seen."""
+    def _decoded(self, frame: _Frame) -> tuple[Image.Image, Image.Image | None]:
+        """A frame's colour numbers, and 255 wherever one of them is seen; None where all are."""
+        colours, is_whole = self._filled(frame, 0)
+        if is_whole and frame.transparent is None:
+            return colours, None
         is_seen = [255] * 256
         if frame.transparent is not None:
             is_seen[frame.transparent] = 0
-        colours, is_whole = self._filled(frame, 0)
         shown = colours.point(is_seen)
         if not is_whole:
             # What another filling changes was not painted by the frame.

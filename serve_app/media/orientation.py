@@ -73,7 +73,8 @@ def honoured_by_some(exifs: Iterable[bytes], xmps: Iterable[bytes] = ()) -> tupl
 
 def undone_by_some(orientation: int, xmps: Iterable[bytes] = ()) -> tuple[int, ...]:
     """The same for a picture that its decoder turns by a tag (a TIFF): as it is then, and turned back."""
-    return _in_order({AS_IT_STANDS, _OPPOSITES.get(orientation, orientation)}, xmps)
+    undone = {_OPPOSITES.get(orientation, orientation)} if orientation in _TURNS else set()
+    return _in_order({AS_IT_STANDS} | undone, xmps)
 
 
 def orientations_of(picture: Image.Image) -> tuple[int, ...]:

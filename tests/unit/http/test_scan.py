@@ -93,8 +93,11 @@ async def test_what_can_never_be_scanned_is_refused_whatever_is_configured(
     make_service: Callable[..., Service], draw: Callable[..., bytes], on_unscanned: str
 ) -> None:
     service = make_service(on_unscanned=on_unscanned)
+    damaged = bytearray(draw(RED))
+    damaged[20] ^= 0xFF  # in its header, whose checksum is then wrong
     cases = [
-        (draw(RED)[:50], 422, "undecodable"),
+        (bytes(damaged), 422, "undecodable"),
+        (draw(RED)[:50], 422, "truncated"),
         (b"hello, this is no picture", 415, "unsupported"),
         (draw("white", size=(1001, 1000)), 413, "too_large"),
     ]

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
-from serve_app.domain import Deadline, UnscannedError
+from serve_app.domain import Deadline, OnTruncated, UnscannedError
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.decoders import register_decoders
 
@@ -138,7 +138,7 @@ def outcome_of(seed: int) -> tuple[str, str]:
         body = with_right_checksums(body)
     began_s = time.process_time()
     try:
-        views = preprocess(body, 16, LIMITS, Deadline.after(60))
+        views = preprocess(body, 16, LIMITS, Deadline.after(60), dice.choice(list(OnTruncated)))
     except UnscannedError as error:
         outcome = error.reason.value
     except BaseException as error:
