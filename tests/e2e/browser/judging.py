@@ -1,0 +1,97 @@
+"""Whether we scan what Chromium shows: our views of a file beside Chromium's drawing of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import Deadline, OnTruncated, UnscannedError, UnsupportedError, Views
+from serve_app.media import MediaLimits, preprocess
+from serve_app.media.sniff import sniff
+from tests.e2e.browser.chromium import Drawn
+
+MAX_DIFFERENCE = 16.0
+"""Grey levels (of 255) on average over all blocks and channels. A picture that is turned, mirrored or tone-mapped
+otherwise differs by more, one that is resampled otherwise by about one."""
+
+COMPARED_FROM_PX = 64
+"""Pictures with a side of at most this many pixels are not compared: enlarging them is a matter of taste."""
+
+PICTRS_TYPES = frozenset(
+    {"image/avif", "image/gif", "image/jpeg", "image/jxl", "image/png", "image/webp", "video/mp4", "video/webm"}
+)
+"""What pict-rs sends; an APNG has the type of a PNG."""
+
+_BLOCKS = 12
+_VIEW_SIZE_PX = 20 * _BLOCKS
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one file. ``difference`` is in grey levels, ``None`` where the pictures were not compared."""
+
+    media_type: str
+    is_shown: bool
+    refusal: str | None
+    difference: float | None = None
+
+    @property
+    def is_refused_though_shown(self) -> bool:
+        return self.is_shown and self.refusal is not None
+
+    @property
+    def is_another_picture(self) -> bool:
+        return self.difference is not None and self.difference > MAX_DIFFERENCE
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong, in words; ``None`` if nothing is."""
+        if self.is_refused_though_shown:
+            return f"Chromium shows it, and we refuse it: {self.refusal}"
+        if self.is_another_picture:
+            return f"no view of ours is nearer to what Chromium shows than {self.difference:.1f} grey levels"
+        return None
+
+
+def judge(body: bytes, drawn: Drawn | None) -> Outcome:
+    """Our views of ``body`` beside what Chromium drew of it. A cut file is scanned, as in the background lane."""
+    media_type = _media_type(body)
+    try:
+        views = preprocess(
+            body, _VIEW_SIZE_PX, MediaLimits(), Deadline.after(_PATIENCE_S), on_truncated=OnTruncated.SCAN
+        )
+    except UnscannedError as error:
+        return Outcome(media_type, drawn is not None, f"{error.reason}: {error}")
+    if drawn is None or min(drawn.width_px, drawn.height_px) <= COMPARED_FROM_PX:
+        return Outcome(media_type, drawn is not None, None)
+    return Outcome(media_type, True, None, difference=difference(views, drawn))
+
+
+def difference(views: Views, drawn: Drawn) -> float:
+    """Mean difference in grey levels between the drawing and the nearest of our views of the whole first frame."""
+    shown = [blocks(each) for each in (drawn.over_white, drawn.over_black)]
+    first = min(place.frame for place in views.places)
+    ours = [
+        blocks(pixels)
+        for pixels, place in zip(views.pixels, views.places, strict=True)
+        if place.frame == first and place.box == _WHOLE
+    ]
+    return min(float(np.abs(mine - theirs).mean()) for mine in ours for theirs in shown)
+
+
+def blocks(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A square picture averaged to ``(_BLOCKS, _BLOCKS, 3)``; its side is a multiple of ``_BLOCKS``."""
+    side_px = len(pixels) // _BLOCKS
+    averaged: NDArray[np.float64] = pixels.reshape(_BLOCKS, side_px, _BLOCKS, side_px, 3).mean(axis=(1, 3))
+    return averaged
+
+
+def _media_type(body: bytes) -> str:
+    try:
+        return sniff(body)
+    except UnsupportedError:
+        return "other"
