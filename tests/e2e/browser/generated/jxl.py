@@ -7,16 +7,13 @@ from typing import Any
 
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
-from tests.e2e.browser.generated.drawing import ORIENTATIONS, Makers, draw, encode, exif_with_orientation
+from tests.e2e.browser.generated.drawing import ORIENTATIONS, SIZE_PX, Makers, draw, encode, exif_with_orientation
 from tests.e2e.browser.generated.jpeg import drawn as drawn_jpeg
 from tests.e2e.browser.generated.profiles import GREY_PROFILES, RGB_PROFILES
 
 
-def _drawn(mode: str, profile: bytes | None = None, size_px: tuple[int, int] = (120, 90), **options: Any) -> bytes:
-    picture = draw(size_px, mode)
-    if profile is not None:
-        picture.info["icc_profile"] = profile
-    return encode(picture, "JXL", **options)
+def _drawn(mode: str, size_px: tuple[int, int] = SIZE_PX, **options: Any) -> bytes:
+    return encode(draw(size_px, mode), "JXL", **options)
 
 
 def _container(codestream: bytes, parts: int) -> bytes:
@@ -44,29 +41,33 @@ def files() -> Makers:
     for size_px in ((65, 67), (97, 71), (1000, 71), (600, 700)):
         yield f"jxl-{size_px[0]}x{size_px[1]}.jxl", partial(_drawn, "RGB", size_px=size_px)
     for name, profile in RGB_PROFILES.items():
-        for way, options in (("lossy", {}), ("lossless", {"lossless": True})):
-            yield f"jxl-profile-{name}-{way}.jxl", partial(_drawn, "RGB", profile, **options)
+        yield f"jxl-profile-{name}.jxl", lambda icc=profile: _from_jpeg(drawn_jpeg(icc_profile=icc))
     for name, profile in GREY_PROFILES.items():
-        yield f"jxl-profile-{name}-l.jxl", partial(_drawn, "L", profile, lossless=True)
+        yield f"jxl-profile-{name}-l.jxl", lambda icc=profile: _from_jpeg(drawn_jpeg("L", icc_profile=icc))
     for orientation in ORIENTATIONS:
         exif = b"Exif\0\0" + exif_with_orientation(orientation)
         yield f"jxl-exif-orientation-{orientation}.jxl", partial(_drawn, "RGB", exif=exif)
+        yield f"jxl-orientation-{orientation}.jxl", lambda tag=exif: _from_jpeg(drawn_jpeg(exif=tag))
     for effort in (1, 9):
         yield f"jxl-effort-{effort}.jxl", partial(_drawn, "RGB", effort=effort)
     for speed in (1, 4):
         yield f"jxl-decoding-speed-{speed}.jxl", partial(_drawn, "RGB", decoding_speed=speed)
     for parts in (1, 3):
         yield f"jxl-container-of-{parts}.jxl", lambda count=parts: _container(_drawn("RGB", use_container=False), count)
-    yield "jxl-from-jpeg.jxl", partial(_from_jpeg)
+    for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+        yield f"jxl-jpeg-{subsampling.replace(':', '')}.jxl", lambda by=subsampling: _from_jpeg(
+            drawn_jpeg(subsampling=by)
+        )
+    yield "jxl-jpeg-progressive.jxl", lambda: _from_jpeg(drawn_jpeg(progressive=True))
     yield "jxl-cut.jxl", lambda: _drawn("RGB", size_px=(600, 700), use_container=False)[:-300]
 
 
-def _from_jpeg() -> bytes:
-    """A JPEG's own coefficients in JPEG XL."""
+def _from_jpeg(jpeg: bytes) -> bytes:
+    """A JPEG's own coefficients in JPEG XL, with its profile and its orientation in the codestream's header."""
     from pillow_jxl import Encoder
 
     written: bytes = Encoder(
         mode="RGB", lossless=True, quality=1.0, decoding_speed=0, effort=7, use_container=True,
         use_original_profile=True, num_threads=1,
-    )(drawn_jpeg(), 120, 90, True)  # fmt: skip
+    )(jpeg, *SIZE_PX, jpeg_encode=True)  # fmt: skip
     return written

@@ -95,7 +95,6 @@ def stills() -> Makers:
     yield "webp-says-alpha-and-has-none.webp", partial(_tagged, _ALPHA)
     yield "webp-unknown-chunks.webp", partial(_tagged, 0, _chunk(b"DRWN", b"drawn"), _chunk(b"DRWN", b"drawn"))
     yield "webp-garbage-behind.webp", lambda: drawn() + b"drawn" * 20
-    yield "webp-two-pictures.webp", lambda: _tagged(0, behind=_bitstream(draw_other()))
     yield "webp-cut.webp", lambda: drawn()[:-200]
     yield "webp-cut-lossless.webp", lambda: drawn(lossless=True)[:-60]
 
