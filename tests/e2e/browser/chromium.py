@@ -136,10 +136,18 @@ def _served(desk: _Desk) -> Iterator[str]:
             if self.path == "/":
                 self._answer(_PAGE.read_bytes(), "text/html")
             elif self.path.startswith("/file/"):
-                # Chromium finds out by the bytes what they are, as it does where a server does not know better.
-                self._answer(desk.read(int(self.path.removeprefix("/file/"))), "application/octet-stream")
+                self._answer_file(int(self.path.removeprefix("/file/")))
             else:
                 self.send_error(404)
+
+        def _answer_file(self, index: int) -> None:
+            try:
+                body = desk.read(index)
+            except Exception:
+                self.send_error(500)  # whoever judges the file reads it too, and says what is wrong
+            else:
+                # Chromium finds out by the bytes what they are, as it does where a server does not know better.
+                self._answer(body, "application/octet-stream")
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))

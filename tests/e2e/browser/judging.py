@@ -28,11 +28,16 @@ _BLOCKS = 12
 _VIEW_SIZE_PX = 20 * _BLOCKS
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 _PATIENCE_S = 60.0
+_LIMITS = MediaLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one file. ``difference`` is in grey levels, ``None`` where the pictures were not compared."""
+    """What came of one file.
+
+    ``is_shown`` if Chromium shows it, and pict-rs lets pictures of its size through to us. ``difference`` is in grey
+    levels, ``None`` where the pictures were not compared.
+    """
 
     media_type: str
     is_shown: bool
@@ -60,15 +65,14 @@ class Outcome:
 def judge(body: bytes, drawn: Drawn | None) -> Outcome:
     """Our views of ``body`` beside what Chromium drew of it. A cut file is scanned, as in the background lane."""
     media_type = _media_type(body)
+    is_shown = drawn is not None and drawn.width_px * drawn.height_px <= _LIMITS.max_pixels
     try:
-        views = preprocess(
-            body, _VIEW_SIZE_PX, MediaLimits(), Deadline.after(_PATIENCE_S), on_truncated=OnTruncated.SCAN
-        )
+        views = preprocess(body, _VIEW_SIZE_PX, _LIMITS, Deadline.after(_PATIENCE_S), on_truncated=OnTruncated.SCAN)
     except UnscannedError as error:
-        return Outcome(media_type, drawn is not None, f"{error.reason}: {error}")
+        return Outcome(media_type, is_shown, f"{error.reason}: {error}")
     if drawn is None or min(drawn.width_px, drawn.height_px) <= COMPARED_FROM_PX:
-        return Outcome(media_type, drawn is not None, None)
-    return Outcome(media_type, True, None, difference=difference(views, drawn))
+        return Outcome(media_type, is_shown, None)
+    return Outcome(media_type, is_shown, None, difference(views, drawn))
 
 
 def difference(views: Views, drawn: Drawn) -> float:

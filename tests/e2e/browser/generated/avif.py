@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import av
-import numpy as np
 from PIL import Image
 
 from tests.e2e.browser.generated import heif_boxes as boxes
@@ -24,6 +23,8 @@ from tests.e2e.browser.generated.drawing import (
     exif_with_orientation,
 )
 from tests.e2e.browser.generated.heif_boxes import Item, heif
+from tests.e2e.browser.generated.libav import SIZE_PX as DEEP_SIZE_PX
+from tests.e2e.browser.generated.libav import Colours, frame_of
 from tests.e2e.browser.generated.profiles import RGB_PROFILES
 
 _CODE_POINTS = {
@@ -39,9 +40,6 @@ _CODE_POINTS = {
     "hlg": (9, 18),
 }
 """Name: colour primaries and transfer characteristics (ITU-T H.273)."""
-
-_DEEP_SIZE_PX = (128, 96)
-"""libav's AV1 encoder pads other sizes."""
 
 
 def drawn(mode: str = "RGB", size_px: tuple[int, int] = SIZE_PX, **options: Any) -> bytes:
@@ -80,17 +78,15 @@ def _exif_item(orientation: int) -> bytes:
     return bytes(4) + exif_with_orientation(orientation)
 
 
-def _deep(primaries: int, transfer: int, pixel_format: str = "yuv420p10le") -> bytes:
+def _deep(primaries: int, transfer: int) -> bytes:
     """The drawing in 10 bits, as libav writes it."""
+    colours = Colours(primaries, transfer, primaries)
     file = io.BytesIO()
     with av.open(file, "w", format="avif") as container:
         stream: Any = container.add_stream("libsvtav1", rate=1, options={"crf": "10", "preset": "10"})
-        stream.width, stream.height, stream.pix_fmt, stream.time_base = *_DEEP_SIZE_PX, pixel_format, Fraction(1, 1)
-        codec = stream.codec_context
-        codec.color_primaries, codec.color_trc, codec.colorspace, codec.color_range = primaries, transfer, 9, 1
-        frame = av.VideoFrame.from_ndarray(np.asarray(draw(_DEEP_SIZE_PX)), "rgb24").reformat(
-            format=pixel_format, dst_colorspace=9, dst_color_range=1
-        )
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = *DEEP_SIZE_PX, "yuv420p10le", Fraction(1, 1)
+        colours.state(stream.codec_context)
+        frame = frame_of(draw(DEEP_SIZE_PX), "yuv420p10le", colours, 0, 1)
         container.mux([*stream.encode(frame), *stream.encode(None)])
     return file.getvalue()
 
@@ -139,8 +135,9 @@ def places() -> Makers:
         yield f"avif-orientation-{orientation}.avif", partial(drawn, exif=exif)
         yield f"avif-exif-orientation-{orientation}.avif", partial(_with_metadata, b"Exif", _exif_item(orientation))
     yield "avif-turned-and-exif-orientation-3.avif", partial(_with_metadata, b"Exif", _exif_item(3), boxes.turned(1))
-    yield "avif-xmp-orientation-6.avif", partial(
-        _with_metadata, b"mime", XMP_ORIENTATION_6, content_type=b"application/rdf+xml"
+    yield (
+        "avif-xmp-orientation-6.avif",
+        partial(_with_metadata, b"mime", XMP_ORIENTATION_6, content_type=b"application/rdf+xml"),
     )
     for axis in (0, 1):
         yield f"avif-mirrored-{axis}.avif", partial(_still, boxes.mirrored(axis))
@@ -152,9 +149,7 @@ def places() -> Makers:
     yield "avif-cropped-to-uneven-size.avif", partial(_still, boxes.cropped(71, 67, 0, 0))
     yield "avif-primary-is-second.avif", lambda: heif([_item(draw_other()), _item(draw())], primary=2)
     yield "avif-second-is-hidden.avif", lambda: heif([_item(draw()), _item(draw_other(), is_hidden=True)])
-    yield "avif-thumbnail.avif", lambda: heif(
-        [_item(draw()), _item(draw_other((64, 64)), references=[(b"thmb", [1])])]
-    )
+    yield "avif-thumbnail.avif", lambda: heif([_item(draw()), _item(draw_other((64, 64)), references=[(b"thmb", [1])])])
     yield "avif-grid.avif", _grid
     yield "avif-grid-turned.avif", partial(_grid, boxes.turned(1))
     yield "avif-unknown-property.avif", partial(_still, boxes.box(b"drwn", b"drawn"))
@@ -192,8 +187,9 @@ def animations() -> Makers:
     yield "avif-animated-profile-linear.avif", partial(_animation, icc_profile=RGB_PROFILES["linear"])
     yield "avif-animated-with-another-still.avif", _animation_with_another_still
     yield "avif-animated-says-still.avif", lambda: _animation().replace(b"avis", b"avif", 1)
-    yield "avif-animated-says-still-with-another-still.avif", lambda: _animation_with_another_still().replace(
-        b"avis", b"avif", 1
+    yield (
+        "avif-animated-says-still-with-another-still.avif",
+        lambda: _animation_with_another_still().replace(b"avis", b"avif", 1),
     )
 
 

@@ -31,7 +31,7 @@ TURNS = {
 
 
 def draw(size_px: tuple[int, int] = SIZE_PX, mode: str = "RGB") -> Image.Image:
-    """The drawing. With an alpha channel its lower left is transparent, and a bar beside it half so."""
+    """The drawing. With an alpha channel its right is transparent, and a bar beside that half so."""
     width, height = size_px
     picture = Image.new("RGB", size_px, (230, 180, 40))
     pen = ImageDraw.Draw(picture)
@@ -42,8 +42,8 @@ def draw(size_px: tuple[int, int] = SIZE_PX, mode: str = "RGB") -> Image.Image:
     if mode in ("RGBA", "LA"):
         alpha = Image.new("L", size_px, 255)
         pen = ImageDraw.Draw(alpha)
-        pen.rectangle((0, height * 0.6, width * 0.4, height), fill=0)
-        pen.rectangle((width * 0.4, height * 0.6, width * 0.6, height), fill=128)
+        pen.rectangle((width * 0.5, 0, width * 0.65, height * 0.65), fill=128)
+        pen.rectangle((width * 0.65, 0, width, height * 0.65), fill=0)
         picture.putalpha(alpha)
     return picture.convert(mode)
 

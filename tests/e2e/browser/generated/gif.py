@@ -132,8 +132,9 @@ def stills() -> Makers:
     yield "gif-background-of-every-number.gif", lambda: _still(background=_background_number())
     yield "gif-smaller-than-its-canvas.gif", partial(_placed, (30, 20), (200, 150))
     yield "gif-smaller-than-its-canvas-with-background.gif", lambda: _placed((30, 20), (200, 150), _background_number())
-    yield "gif-smaller-than-its-canvas-with-transparency.gif", lambda: _placed(
-        (30, 20), (200, 150), transparent=_background_number()
+    yield (
+        "gif-smaller-than-its-canvas-with-transparency.gif",
+        lambda: _placed((30, 20), (200, 150), transparent=_background_number()),
     )
     yield "gif-over-the-right-edge.gif", partial(_placed, (40, 0))
     yield "gif-over-the-lower-edge.gif", partial(_placed, (0, 30))
@@ -176,8 +177,9 @@ def animations() -> Makers:
     """Each disposal; first frames of every kind."""
     for disposal in range(8):
         yield f"gif-animated-disposal-{disposal}.gif", partial(_animation, {"disposal": disposal})
-        yield f"gif-animated-disposal-{disposal}-transparent.gif", lambda d=disposal: _animation(
-            {"disposal": d, "transparent": _background_number()}
+        yield (
+            f"gif-animated-disposal-{disposal}-transparent.gif",
+            lambda d=disposal: _animation({"disposal": d, "transparent": _background_number()}),
         )
     yield "gif-animated-interlaced.gif", partial(_animation, {"is_interlaced": True})
     yield "gif-animated-first-frame-is-smaller.gif", partial(_animation, {"place": (50, 40)}, canvas_px=(200, 150))

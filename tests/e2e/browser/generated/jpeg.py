@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import av
-import numpy as np
 from PIL import Image
 
 from tests.e2e.browser.generated.drawing import (
@@ -21,6 +20,7 @@ from tests.e2e.browser.generated.drawing import (
     encode,
     exif_with_orientation,
 )
+from tests.e2e.browser.generated.libav import BT601, FULL, Colours, frame_of
 from tests.e2e.browser.generated.profiles import GREY_PROFILES, RGB_PROFILES
 
 _SOI = b"\xff\xd8"
@@ -60,12 +60,12 @@ def _profile_segments(profile: bytes) -> bytes:
     )
 
 
-def _by_libav(pixel_format: str, encoder: str = "mjpeg") -> bytes:
-    """The drawing with a subsampling that Pillow's encoder does not offer."""
-    codec: Any = av.CodecContext.create(encoder, "w")
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = *SIZE_PX, pixel_format, Fraction(1, 25)
+def _by_libav(pixel_format: str) -> bytes:
+    """The drawing as libav's encoder writes it."""
+    codec: Any = av.CodecContext.create("mjpeg", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = *SIZE_PX, pixel_format, Fraction(1, 1)
     codec.qmin = codec.qmax = 2
-    frame = av.VideoFrame.from_ndarray(np.asarray(draw()), "rgb24").reformat(format=pixel_format, dst_color_range=2)
+    frame = frame_of(draw(), pixel_format, Colours(matrix=BT601, extent=FULL), 0, 1)
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
 
 
@@ -97,8 +97,9 @@ def orientations() -> Makers:
     for orientation in ORIENTATIONS:
         exif = _exif(exif_with_orientation(orientation))
         yield f"jpeg-exif-orientation-{orientation}.jpg", partial(_with_segments, exif)
-        yield f"jpeg-exif-orientation-{orientation}-l-progressive.jpg", partial(
-            _with_segments, exif, "L", progressive=True
+        yield (
+            f"jpeg-exif-orientation-{orientation}-l-progressive.jpg",
+            partial(_with_segments, exif, "L", progressive=True),
         )
     six = exif_with_orientation(6)
     odd = {
@@ -118,9 +119,7 @@ def orientations() -> Makers:
     }
     for name, content in odd.items():
         yield f"jpeg-exif-{name}.jpg", partial(_with_segments, _exif(content))
-    yield "jpeg-exif-orientation-6-then-3.jpg", partial(
-        _with_segments, _exif(six) + _exif(exif_with_orientation(3))
-    )
+    yield "jpeg-exif-orientation-6-then-3.jpg", partial(_with_segments, _exif(six) + _exif(exif_with_orientation(3)))
     yield "jpeg-exif-orientation-1-then-6.jpg", partial(_with_segments, _exif(exif_with_orientation(1)) + _exif(six))
     yield "jpeg-exif-orientation-6-behind-jfif.jpg", partial(drawn, exif=b"Exif\0\0" + six)
     xmp = _segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP_ORIENTATION_6)
@@ -148,19 +147,19 @@ def colours() -> Makers:
         yield f"jpeg-profile-{name}-l.jpg", partial(_with_segments, _profile_segments(profile), "L")
     swapped, srgb = (_profile_segments(RGB_PROFILES[name]) for name in ("swapped-channels", "srgb"))
     yield "jpeg-two-profiles.jpg", partial(_with_segments, srgb + swapped)
-    yield "jpeg-profile-lacks-a-part.jpg", partial(
-        _with_segments, _segment(0xE2, b"ICC_PROFILE\0\1\2" + RGB_PROFILES["swapped-channels"])
+    yield (
+        "jpeg-profile-lacks-a-part.jpg",
+        partial(_with_segments, _segment(0xE2, b"ICC_PROFILE\0\1\2" + RGB_PROFILES["swapped-channels"])),
     )
 
 
 def containers() -> Makers:
     """Odd segments, further pictures, missing ends."""
-    whole = drawn()
     yield "jpeg-garbage-behind.jpg", lambda: drawn() + b"drawn" * 200
     yield "jpeg-another-behind.jpg", lambda: drawn() + encode(draw_other(), "JPEG")
     yield "jpeg-without-its-end.jpg", lambda: drawn()[:-2]
-    yield "jpeg-cut.jpg", lambda: drawn()[: len(whole) * 3 // 4]
-    yield "jpeg-cut-progressive.jpg", lambda: drawn(progressive=True)[: len(whole) * 3 // 4]
+    yield "jpeg-cut.jpg", lambda: _cut(drawn())
+    yield "jpeg-cut-progressive.jpg", lambda: _cut(drawn(progressive=True))
     yield "jpeg-comment.jpg", partial(_with_segments, _segment(0xFE, b"drawn" * 1000))
     yield "jpeg-fill-bytes.jpg", lambda: _SOI + b"\xff" * 7 + drawn()[2:]
     yield "jpeg-without-jfif.jpg", lambda: _SOI + drawn()[2 + 18 :]
@@ -174,6 +173,10 @@ def containers() -> Makers:
     yield "jpeg-mpf-smaller-second-picture.jpg", partial(_two_pictures, draw_other((60, 45)))
     yield "jpeg-mpf-lacks-its-second-picture.jpg", _lacking_second_picture
     yield "jpeg-mpf-large.jpg", partial(_two_pictures, draw_other((2400, 1800)), draw((2400, 1800)))
+
+
+def _cut(body: bytes) -> bytes:
+    return body[: len(body) * 3 // 4]
 
 
 def _without_jfif(segments: bytes) -> bytes:

@@ -162,9 +162,13 @@ def metadata() -> Makers:
     yield "png-exif-orientation-6-behind.png", partial(drawn, "RGB", 8, behind=tag)
     yield "png-exif-orientation-6-rgba-16-bit.png", partial(drawn, "RGBA", 16, ahead=tag)
     yield "png-xmp-orientation-6.png", partial(drawn, "RGB", 8, ahead=_text(b"XML:com.adobe.xmp", XMP_ORIENTATION_6))
-    raw_profile = b"\nexif\n%8d\n%s\n" % (len(exif_with_orientation(6)) + 6, (b"Exif\0\0" + exif_with_orientation(6)).hex().encode())
-    yield "png-raw-profile-orientation-6.png", partial(
-        drawn, "RGB", 8, ahead=chunk(b"tEXt", b"Raw profile type exif\0" + raw_profile)
+    raw_profile = b"\nexif\n%8d\n%s\n" % (
+        len(exif_with_orientation(6)) + 6,
+        (b"Exif\0\0" + exif_with_orientation(6)).hex().encode(),
+    )
+    yield (
+        "png-raw-profile-orientation-6.png",
+        partial(drawn, "RGB", 8, ahead=chunk(b"tEXt", b"Raw profile type exif\0" + raw_profile)),
     )
     damaged = {
         "text-with-bad-crc": chunk(b"tEXt", b"Comment\0drawn", crc=1),
@@ -240,9 +244,7 @@ def animations() -> Makers:
     yield "apng-says-no-frames.png", partial(_apng, "RGB", 8, 0, 0, says=0)
     yield "apng-pq.png", partial(_apng, "RGB", 8, 0, 0, ahead=chunk(b"cICP", bytes([9, 16, 0, 1])))
     yield "apng-profile-linear.png", partial(_apng, "RGB", 8, 0, 0, ahead=_profile_chunk(RGB_PROFILES["linear"]))
-    yield "apng-exif-orientation-6.png", partial(
-        _apng, "RGB", 8, 0, 0, ahead=chunk(b"eXIf", exif_with_orientation(6))
-    )
+    yield "apng-exif-orientation-6.png", partial(_apng, "RGB", 8, 0, 0, ahead=chunk(b"eXIf", exif_with_orientation(6)))
     yield "apng-text-with-bad-crc.png", partial(_apng, "RGB", 8, 0, 0, ahead=chunk(b"tEXt", b"Comment\0drawn", crc=1))
 
 
@@ -271,7 +273,13 @@ def _apng(
     else:
         scale = (2**depth_bits - 1) // 255
         samples = [np.asarray(each.convert(mode)).astype(np.uint16) * scale for each in pictures]
-    parts = [_SIGNATURE, header, chunk(b"acTL", struct.pack(">II", frames if says is None else says, 0)), ahead, palette]
+    parts = [
+        _SIGNATURE,
+        header,
+        chunk(b"acTL", struct.pack(">II", frames if says is None else says, 0)),
+        ahead,
+        palette,
+    ]
     sequence = 0
     for number, each in enumerate(samples):
         lines = each.reshape(height, width, -1)

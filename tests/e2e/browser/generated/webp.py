@@ -106,9 +106,7 @@ def metadata() -> Makers:
         yield f"webp-exif-orientation-{orientation}.webp", partial(_tagged, _EXIF, behind=_chunk(b"EXIF", exif))
     exif = exif_with_orientation(6)
     yield "webp-exif-orientation-6-rgba.webp", partial(_tagged, _EXIF, behind=_chunk(b"EXIF", exif), mode="RGBA")
-    yield "webp-exif-orientation-6-with-mark.webp", partial(
-        _tagged, _EXIF, behind=_chunk(b"EXIF", b"Exif\0\0" + exif)
-    )
+    yield "webp-exif-orientation-6-with-mark.webp", partial(_tagged, _EXIF, behind=_chunk(b"EXIF", b"Exif\0\0" + exif))
     yield "webp-exif-orientation-6-unannounced.webp", partial(_tagged, 0, behind=_chunk(b"EXIF", exif))
     yield "webp-xmp-orientation-6.webp", partial(_tagged, _XMP, behind=_chunk(b"XMP ", XMP_ORIENTATION_6))
     for name, profile in RGB_PROFILES.items():
@@ -124,19 +122,23 @@ def animations() -> Makers:
     for dispose in range(2):
         for blend in range(2):
             for way, options in (("lossy", {}), ("lossless", {"lossless": True})):
-                yield f"webp-animated-dispose-{dispose}-blend-{blend}-{way}.webp", partial(
-                    _animation, dispose, blend, **options
+                yield (
+                    f"webp-animated-dispose-{dispose}-blend-{blend}-{way}.webp",
+                    partial(_animation, dispose, blend, **options),
                 )
     yield "webp-animated-rgb.webp", partial(_animation, mode="RGB")
     yield "webp-animated-first-frame-is-smaller.webp", partial(_animation, place=(50, 40), canvas_px=(200, 150))
-    yield "webp-animated-with-background.webp", partial(
-        _animation, place=(50, 40), canvas_px=(200, 150), background=b"\x20\x20\xd0\xff"
+    yield (
+        "webp-animated-with-background.webp",
+        partial(_animation, place=(50, 40), canvas_px=(200, 150), background=b"\x20\x20\xd0\xff"),
     )
-    yield "webp-animated-exif-orientation-6.webp", partial(
-        _animation, flags=_EXIF, behind=_chunk(b"EXIF", exif_with_orientation(6))
+    yield (
+        "webp-animated-exif-orientation-6.webp",
+        partial(_animation, flags=_EXIF, behind=_chunk(b"EXIF", exif_with_orientation(6))),
     )
-    yield "webp-animated-profile-linear.webp", partial(
-        _animation, flags=_ICC, ahead=_chunk(b"ICCP", RGB_PROFILES["linear"])
+    yield (
+        "webp-animated-profile-linear.webp",
+        partial(_animation, flags=_ICC, ahead=_chunk(b"ICCP", RGB_PROFILES["linear"])),
     )
     yield "webp-animated-by-pillow.webp", partial(drawn, "RGBA", save_all=True, append_images=[draw_other(mode="RGBA")])
     yield "webp-animated-cut.webp", lambda: _animation()[:-300]
