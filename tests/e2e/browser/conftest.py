@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.e2e.browser.chromium import MISSING, Drawn, draw_all, find_chromium
+from tests.e2e.browser.chromium import MISSING, Drawn, Files, draw_all, find_chromium
 from tests.e2e.browser.generated import generated_files
 from tests.e2e.browser.media import files_in, folders_of_environment
 
@@ -22,15 +20,13 @@ def chromium() -> None:
 
 
 @pytest.fixture(scope="session")
-def files() -> dict[str, Callable[[], bytes]]:
+def files() -> Files:
     """Name or path of each file: what makes or reads its bytes."""
-    return generated_files() | files_in(folders_of_environment())
+    return {**generated_files(), **files_in(folders_of_environment())}
 
 
 @pytest.fixture(scope="session")
-def drawings(
-    request: pytest.FixtureRequest, chromium: None, files: dict[str, Callable[[], bytes]]
-) -> dict[str, Drawn | None]:
+def drawings(request: pytest.FixtureRequest, chromium: None, files: Files) -> dict[str, Drawn | None]:
     """What Chromium draws of each file that a selected test asks for."""
     calls = [
         item.callspec

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.e2e.browser.chromium import Drawn
+from tests.e2e.browser.chromium import Drawn, Files
 from tests.e2e.browser.judging import judge
 from tests.e2e.browser.named import reason_for
 
@@ -14,9 +12,7 @@ from tests.e2e.browser.named import reason_for
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
-def test_what_chromium_shows_is_what_we_scan(
-    file: str, files: dict[str, Callable[[], bytes]], drawings: dict[str, Drawn | None]
-) -> None:
+def test_what_chromium_shows_is_what_we_scan(file: str, files: Files, drawings: dict[str, Drawn | None]) -> None:
     outcome = judge(files[file](), drawings[file])
     if not outcome.is_shown:
         pytest.skip("Chromium does not show it, or pict-rs lets no picture of its size through")

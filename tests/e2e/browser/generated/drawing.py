@@ -51,9 +51,10 @@ def draw(size_px: tuple[int, int] = SIZE_PX, mode: str = "RGB") -> Image.Image:
 def draw_other(size_px: tuple[int, int] = SIZE_PX, mode: str = "RGB") -> Image.Image:
     """Another picture, for what must not be mistaken for the first: later frames, hidden pictures, thumbnails."""
     picture = draw(size_px, mode).transpose(Image.Transpose.ROTATE_180)
-    *colours, alpha = picture.split() if mode in ("RGBA", "LA") else (*picture.split(), None)
-    inverted = [channel.point(lambda level: 255 - level) for channel in colours]
-    return Image.merge(mode, [*inverted, alpha] if alpha else inverted)
+    levels = 255 - np.asarray(picture)
+    if mode in ("RGBA", "LA"):
+        levels[:, :, -1] = np.asarray(picture)[:, :, -1]
+    return Image.fromarray(levels)
 
 
 def draw_samples(mode: str, depth_bits: int) -> NDArray[np.uint16]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -221,7 +222,7 @@ def _in_many_chunks() -> bytes:
     return whole[:at] + chunk(b"IDAT", b"") + parts + chunk(b"IEND", b"")
 
 
-def _recompressed(change) -> bytes:
+def _recompressed(change: Callable[[bytes], bytes]) -> bytes:
     width, height = SIZE_PX
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     lines = change(_scan_lines(draw_samples("RGB", 8), 8))
