@@ -67,6 +67,16 @@ class Drawn:
     over_white: NDArray[np.uint8]
     over_black: NDArray[np.uint8]
 
+    @property
+    def opaque(self) -> NDArray[np.bool_]:
+        """Where nothing of the background is seen, ``(SIDE_PX, SIDE_PX)``."""
+        return np.asarray((self.over_white == self.over_black).all(axis=2))
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing at all is seen but the background."""
+        return bool(self.over_white.min() == 255 and self.over_black.max() == 0)
+
 
 def find_chromium() -> str | None:
     """Where Chromium is, if it is installed."""

@@ -24,8 +24,10 @@ PICTRS_TYPES = frozenset(
 )
 """What pict-rs sends; an APNG has the type of a PNG."""
 
-_BLOCKS = 12
-_VIEW_SIZE_PX = 20 * _BLOCKS
+BLOCKS = 12
+"""Blocks on each side of a picture."""
+
+_VIEW_SIZE_PX = 20 * BLOCKS
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 _PATIENCE_S = 60.0
 _LIMITS = MediaLimits()
@@ -35,8 +37,8 @@ _LIMITS = MediaLimits()
 class Outcome:
     """What came of one file.
 
-    ``is_shown`` if Chromium shows it, and pict-rs lets pictures of its size through to us. ``difference`` is in grey
-    levels, ``None`` where the pictures were not compared.
+    ``is_shown`` if something is to be seen of it in Chromium, and pict-rs lets pictures of its size through to us.
+    ``difference`` is in grey levels, ``None`` where the pictures were not compared.
     """
 
     media_type: str
@@ -65,16 +67,21 @@ class Outcome:
 def judge(body: bytes, drawn: Drawn | None) -> Outcome:
     """Our views of ``body`` beside what Chromium drew of it. A cut file is scanned, as in the background lane."""
     media_type = _media_type(body)
-    is_shown = drawn is not None and drawn.width_px * drawn.height_px <= _LIMITS.max_pixels
+    is_shown = drawn is not None and not drawn.is_blank and drawn.width_px * drawn.height_px <= _LIMITS.max_pixels
     try:
         views = preprocess(body, _VIEW_SIZE_PX, _LIMITS, Deadline.after(_PATIENCE_S), on_truncated=OnTruncated.SCAN)
     except UnscannedError as error:
         return Outcome(media_type, is_shown, f"{error.reason}: {error}")
-    if drawn is None or min(drawn.width_px, drawn.height_px) <= COMPARED_FROM_PX:
+    if drawn is None or not is_shown or min(drawn.width_px, drawn.height_px) <= COMPARED_FROM_PX:
         return Outcome(media_type, is_shown, None)
     ours = _whole_views(views, frames=2 if _has_still_beside_animation(body, media_type) else 1)
     theirs = (drawn.over_white, drawn.over_black)
-    return Outcome(media_type, is_shown, None, min(difference(view, drawing) for view in ours for drawing in theirs))
+    # Of a cut file Chromium leaves out what it lacks, where decoders put grey, or the rows that are half there.
+    where = _whole_blocks(drawn.opaque) if views.is_truncated else np.ones((BLOCKS, BLOCKS), bool)
+    if not where.any():
+        return Outcome(media_type, is_shown, None)
+    nearest = min(difference(view, drawing, where) for view in ours for drawing in theirs)
+    return Outcome(media_type, is_shown, None, nearest)
 
 
 def _whole_views(views: Views, frames: int) -> list[NDArray[np.uint8]]:
@@ -94,15 +101,21 @@ def _has_still_beside_animation(body: bytes, media_type: str) -> bool:
     return media_type == "image/avif" and b"moov" in body
 
 
-def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Mean difference of two square pictures in grey levels, block by block."""
-    return float(np.abs(blocks(one) - blocks(other)).mean())
+def difference(one: NDArray[np.uint8], other: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
+    """Mean difference of two square pictures in grey levels, over the blocks that ``where`` names."""
+    return float(np.abs(blocks(one) - blocks(other))[where].mean())
+
+
+def _whole_blocks(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Blocks of which every pixel is true."""
+    side_px = len(pixels) // BLOCKS
+    return np.asarray(pixels.reshape(BLOCKS, side_px, BLOCKS, side_px).all(axis=(1, 3)))
 
 
 def blocks(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """A square picture averaged to ``(_BLOCKS, _BLOCKS, 3)``; its side is a multiple of ``_BLOCKS``."""
-    side_px = len(pixels) // _BLOCKS
-    averaged: NDArray[np.float64] = pixels.reshape(_BLOCKS, side_px, _BLOCKS, side_px, 3).mean(axis=(1, 3))
+    """A square picture averaged to ``(BLOCKS, BLOCKS, 3)``; its side is a multiple of ``BLOCKS``."""
+    side_px = len(pixels) // BLOCKS
+    averaged: NDArray[np.float64] = pixels.reshape(BLOCKS, side_px, BLOCKS, side_px, 3).mean(axis=(1, 3))
     return averaged
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 def test_what_chromium_shows_is_what_we_scan(file: str, files: Files, drawings: dict[str, Drawn | None]) -> None:
     outcome = judge(files[file](), drawings[file])
     if not outcome.is_shown:
-        pytest.skip("Chromium does not show it, or pict-rs lets no picture of its size through")
+        pytest.skip("Chromium shows nothing of it, or pict-rs lets no picture of its size through")
     if outcome.fault is None:
         return
     if reason := reason_for(file):

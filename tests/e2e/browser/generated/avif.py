@@ -104,6 +104,7 @@ def stills() -> Makers:
     yield "avif-premultiplied.avif", partial(drawn, "RGBA", alpha_premultiplied=True)
     yield "avif-alpha-without-size.avif", lambda: heif([_item(draw()), _alpha_item(has_size=False)])
     yield "avif-alpha.avif", lambda: heif([_item(draw()), _alpha_item()])
+    yield "avif-alpha-associated-apart.avif", lambda: heif([_item(draw()), _alpha_item()], associates_apart=True)
     yield "avif-alpha-ahead.avif", lambda: heif([_alpha_item(to=2), _item(draw())], primary=2)
     yield "avif-10-bit.avif", partial(_deep, 1, 13)
     yield "avif-10-bit-pq.avif", partial(_deep, 9, 16)

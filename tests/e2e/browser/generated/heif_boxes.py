@@ -70,14 +70,15 @@ def auxiliary(urn: bytes) -> bytes:
     return full_box(b"auxC", urn)
 
 
-def heif(items: Sequence[Item], primary: int = 1, brand: bytes = b"avif") -> bytes:
-    """A file of these items."""
-    head = box(b"ftyp", brand + bytes(4) + b"avifmif1miaf")
-    data_at = len(head) + len(_meta(items, primary, 0)) + 8
-    return head + _meta(items, primary, data_at) + box(b"mdat", b"".join(item.data for item in items))
+def heif(items: Sequence[Item], primary: int = 1, *, associates_apart: bool = False) -> bytes:
+    """A file of these items; ``associates_apart`` gives the properties of each in a box of its own."""
+    head = box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf")
+    properties = _properties(items, associates_apart)
+    data_at = len(head) + len(_meta(items, primary, properties, 0)) + 8
+    return head + _meta(items, primary, properties, data_at) + box(b"mdat", b"".join(item.data for item in items))
 
 
-def _meta(items: Sequence[Item], primary: int, data_at: int) -> bytes:
+def _meta(items: Sequence[Item], primary: int, properties: bytes, data_at: int) -> bytes:
     handler = full_box(b"hdlr", bytes(4) + b"pict" + bytes(13))
     parts = [handler, full_box(b"pitm", struct.pack(">H", primary)), _locations(items, data_at), _infos(items)]
     references = b"".join(
@@ -87,7 +88,7 @@ def _meta(items: Sequence[Item], primary: int, data_at: int) -> bytes:
     )
     if references:
         parts.append(full_box(b"iref", references))
-    return full_box(b"meta", b"".join([*parts, _properties(items)]))
+    return full_box(b"meta", b"".join([*parts, properties]))
 
 
 def _locations(items: Sequence[Item], data_at: int) -> bytes:
@@ -107,16 +108,19 @@ def _infos(items: Sequence[Item]) -> bytes:
     return full_box(b"iinf", struct.pack(">H", len(items)) + entries)
 
 
-def _properties(items: Sequence[Item]) -> bytes:
+def _properties(items: Sequence[Item], apart: bool) -> bytes:
     """Each property once for each item that has it."""
     boxes: list[bytes] = []
-    associations = struct.pack(">I", len(items))
+    associations: list[bytes] = []
     for number, item in enumerate(items, 1):
-        associations += struct.pack(">HB", number, len(item.properties))
+        association = struct.pack(">HB", number, len(item.properties))
         for each in item.properties:
             boxes.append(each)
-            associations += bytes([len(boxes) | 0x80 * (each[4:8] in _ESSENTIAL)])
-    return box(b"iprp", box(b"ipco", b"".join(boxes)) + full_box(b"ipma", associations))
+            association += bytes([len(boxes) | 0x80 * (each[4:8] in _ESSENTIAL)])
+        associations.append(association)
+    groups = [[each] for each in associations] if apart else [associations]
+    tables = [full_box(b"ipma", struct.pack(">I", len(group)) + b"".join(group)) for group in groups]
+    return box(b"iprp", box(b"ipco", b"".join(boxes)) + b"".join(tables))
 
 
 def boxes_of(content: bytes) -> Iterator[tuple[bytes, int, int]]:
