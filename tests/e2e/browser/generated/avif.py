@@ -22,6 +22,7 @@ from tests.e2e.browser.generated.drawing import (
     encode,
     exif_with_orientation,
 )
+from tests.e2e.browser.generated.hdr import graded
 from tests.e2e.browser.generated.heif_boxes import Item, heif
 from tests.e2e.browser.generated.libav import SIZE_PX as DEEP_SIZE_PX
 from tests.e2e.browser.generated.libav import Colours, frame_of
@@ -120,6 +121,7 @@ def colours() -> Makers:
         code = boxes.code_points(primaries, transfer)
         yield f"avif-cicp-{name}.avif", partial(_still, code)
         yield f"avif-cicp-{name}-rgba.avif", lambda c=code: heif([_item(draw(), c), _alpha_item()])
+    yield "avif-cicp-pq-graded.avif", lambda: heif([_item(graded(draw()), boxes.code_points(9, 16))])
     for name, profile in RGB_PROFILES.items():
         yield f"avif-profile-{name}.avif", partial(_still, boxes.code_points(2, 2), boxes.profile(profile))
         yield f"avif-profile-{name}-rgba.avif", partial(drawn, "RGBA", icc_profile=profile)

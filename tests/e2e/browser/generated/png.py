@@ -21,6 +21,7 @@ from tests.e2e.browser.generated.drawing import (
     draw_samples,
     exif_with_orientation,
 )
+from tests.e2e.browser.generated.hdr import graded
 from tests.e2e.browser.generated.profiles import GREY_PROFILES, RGB_PROFILES
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -148,9 +149,11 @@ def colours() -> Makers:
         code = chunk(b"cICP", bytes([primary, transfer, 0, 1]))
         for mode, depth_bits in (("RGB", 8), ("RGB", 16), ("RGBA", 8), ("P", 8), ("L", 8)):
             yield f"png-cicp-{name}-{mode.lower()}-{depth_bits}-bit.png", partial(drawn, mode, depth_bits, ahead=code)
+    pq = chunk(b"cICP", bytes([9, 16, 0, 1]))
+    yield "png-cicp-pq-graded.png", lambda: png(np.asarray(graded(draw())).astype(np.uint16), 8, 2, ahead=pq)
     narrow = chunk(b"cICP", bytes([1, 13, 0, 0]))
     yield "png-cicp-narrow-range.png", partial(drawn, "RGB", 8, ahead=narrow)
-    both = chunk(b"cICP", bytes([9, 16, 0, 1])) + _profile_chunk(RGB_PROFILES["srgb"])
+    both = pq + _profile_chunk(RGB_PROFILES["srgb"])
     yield "png-cicp-pq-and-profile.png", partial(drawn, "RGB", 8, ahead=both)
 
 

@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from tests.e2e.browser.generated.drawing import Makers, draw, draw_other
+from tests.e2e.browser.generated.hdr import graded
 from tests.e2e.browser.generated.libav import (
     BT601,
     BT709,
@@ -60,6 +61,8 @@ class _Video:
     first_frame_at: int = 0
     sound_s: float = 0.0
     sample_shape: Fraction | None = None
+    is_graded: bool = False
+    """Whether it is drawn as :mod:`tests.e2e.browser.generated.hdr` has it."""
 
     def __call__(self) -> bytes:
         # Some ways of writing read the file again, which libav does by its name only.
@@ -75,6 +78,7 @@ class _Video:
             mode = "RGBA" if self.pixel_format == "yuva420p" else "RGB"
             for number in range(self.frames):
                 picture = (draw if number < self.frames / 2 else draw_other)(self.size_px, mode)
+                picture = graded(picture) if self.is_graded else picture
                 at = self.first_frame_at + number
                 frame = frame_of(picture, self.pixel_format, self.colours, at, _FRAMES_PER_S)
                 container.mux(stream.encode(frame))
@@ -176,6 +180,10 @@ def colours() -> Makers:
             depth_bits = 10 if "10" in pixel_format else 8
             kind = f"{container}-{_NAMES[encoder]}-{depth_bits}-bit-{name}.{container}"
             yield kind, _Video(encoder=encoder, container=container, pixel_format=pixel_format, colours=code)
+    pq = Colours(BT2020, PQ, BT2020)
+    for encoder, container in (("libx264", "mp4"), ("libvpx-vp9", "webm")):
+        name = f"{container}-{_NAMES[encoder]}-pq-graded.{container}"
+        yield name, _Video(encoder=encoder, container=container, colours=pq, is_graded=True)
     yield (
         "mp4-h264-rgb.mp4",
         _Video(encoder="libx264rgb", container="mp4", pixel_format="rgb24", colours=Colours(matrix=0, extent=FULL)),
