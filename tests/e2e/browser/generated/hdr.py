@@ -1,4 +1,4 @@
-"""The drawing as an HDR picture is graded: white at 203 cd/m², in BT.2020 with the PQ curve (ITU-R BT.2408, BT.2100)."""
+"""The drawing graded for HDR: its white at 203 cd/m², in BT.2020 with the PQ curve (ITU-R BT.2408 and BT.2100)."""
 
 from __future__ import annotations
 
