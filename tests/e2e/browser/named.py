@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-NAMED: dict[str, str] = {}
+NAMED = {
+    "jxl-profile-for-grey.jxl": "a profile for grey beside colours: libjxl gives grey levels, Chromium colours",
+}
 """Pattern of a file's name, as :mod:`fnmatch` has it: why the file is shown by Chromium otherwise than by us."""
 
 

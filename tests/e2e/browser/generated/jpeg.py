@@ -160,6 +160,8 @@ def containers() -> Makers:
     yield "jpeg-without-its-end.jpg", lambda: drawn()[:-2]
     yield "jpeg-cut.jpg", lambda: _cut(drawn())
     yield "jpeg-cut-progressive.jpg", lambda: _cut(drawn(progressive=True))
+    yield "jpeg-says-it-is-taller.jpg", partial(_of_height, 180)
+    yield "jpeg-says-it-is-lower.jpg", partial(_of_height, 70)
     yield "jpeg-comment.jpg", partial(_with_segments, _segment(0xFE, b"drawn" * 1000))
     yield "jpeg-fill-bytes.jpg", lambda: _SOI + b"\xff" * 7 + drawn()[2:]
     yield "jpeg-without-jfif.jpg", lambda: _SOI + drawn()[2 + 18 :]
@@ -173,6 +175,13 @@ def containers() -> Makers:
     yield "jpeg-mpf-smaller-second-picture.jpg", partial(_two_pictures, draw_other((60, 45)))
     yield "jpeg-mpf-lacks-its-second-picture.jpg", _lacking_second_picture
     yield "jpeg-mpf-large.jpg", partial(_two_pictures, draw_other((2400, 1800)), draw((2400, 1800)))
+
+
+def _of_height(height_px: int) -> bytes:
+    """The drawing with another height in its header."""
+    whole = bytearray(drawn())
+    struct.pack_into(">H", whole, whole.index(b"\xff\xc0") + 5, height_px)
+    return bytes(whole)
 
 
 def _cut(body: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from random import Random
 from typing import NamedTuple
 
 Colour = tuple[float, float, float]
@@ -25,7 +26,7 @@ _ADOBE_RGB = _Primaries((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1
 def _profile(space: bytes, curves_and_colours: dict[bytes, bytes], padding_bytes: int = 0) -> bytes:
     name = b"Drawn\x00"
     tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78 + padding_bytes),
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78) + Random(1).randbytes(padding_bytes),
         b"cprt": b"text\0\0\0\0none\x00",
         b"wtpt": _xyz(_D50),
         **curves_and_colours,

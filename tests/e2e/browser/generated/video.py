@@ -61,6 +61,8 @@ class _Video:
     first_frame_at: int = 0
     sound_s: float = 0.0
     sample_shape: Fraction | None = None
+    other_tracks: int = 0
+    """Further tracks, with another picture."""
     is_graded: bool = False
     """Whether it is drawn as :mod:`tests.e2e.browser.generated.hdr` has it."""
 
@@ -74,6 +76,7 @@ class _Video:
     def _write(self, path: str) -> None:
         with av.open(path, "w", format=self.container, options=self.container_options) as container:
             stream = self._add_stream(container)
+            others = [self._add_stream(container) for _ in range(self.other_tracks)]
             sound = self._add_sound(container) if self.sound_s else None
             mode = "RGBA" if self.pixel_format == "yuva420p" else "RGB"
             for number in range(self.frames):
@@ -82,7 +85,11 @@ class _Video:
                 at = self.first_frame_at + number
                 frame = frame_of(picture, self.pixel_format, self.colours, at, _FRAMES_PER_S)
                 container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+                for other in others:
+                    hidden = draw_other(self.size_px, mode)
+                    container.mux(other.encode(frame_of(hidden, self.pixel_format, self.colours, at, _FRAMES_PER_S)))
+            for each in (stream, *others):
+                container.mux(each.encode(None))
             if sound is not None:
                 self._write_sound(container, sound)
 
@@ -152,6 +159,7 @@ def codecs() -> Makers:
         yield f"{kind}-sound-outlasts-picture.{container}", _Video(encoder=encoder, container=container, sound_s=6.0)
         yield f"{kind}-begins-late.{container}", _Video(encoder=encoder, container=container, first_frame_at=7)
         wide = Fraction(2, 1)
+        yield f"{kind}-two-tracks.{container}", _Video(encoder=encoder, container=container, other_tracks=1)
         yield f"{kind}-wide-pixels.{container}", _Video(encoder=encoder, container=container, sample_shape=wide)
     yield "webm-vp8-odd-size.webm", _Video(encoder="libvpx", container="webm", size_px=(97, 71))
     yield "webm-vp9-odd-size.webm", _Video(encoder="libvpx-vp9", container="webm", size_px=(97, 71))
