@@ -61,6 +61,7 @@ class _Video:
     first_frame_at: int = 0
     sound_s: float = 0.0
     sample_shape: Fraction | None = None
+    tags: dict[str, str] = field(default_factory=dict)
     other_tracks: int = 0
     """Further tracks, with another picture."""
     is_graded: bool = False
@@ -104,8 +105,7 @@ class _Video:
         self.colours.state(codec)
         if self.sample_shape is not None:
             codec.sample_aspect_ratio = self.sample_shape
-        if self.pixel_format == "yuva420p":
-            stream.metadata["alpha_mode"] = "1"
+        stream.metadata.update(self.tags)
         return stream
 
     def _add_sound(self, container: Any) -> Any:
@@ -161,6 +161,10 @@ def codecs() -> Makers:
         wide = Fraction(2, 1)
         yield f"{kind}-two-tracks.{container}", _Video(encoder=encoder, container=container, other_tracks=1)
         yield f"{kind}-wide-pixels.{container}", _Video(encoder=encoder, container=container, sample_shape=wide)
+    for encoder in ("libvpx", "libvpx-vp9"):
+        # The muxer also writes it in capitals, which is how it is found again.
+        tagged = _Video(encoder=encoder, container="webm", pixel_format="yuva420p", tags={"alpha_mode": "1"})
+        yield f"webm-{_NAMES[encoder]}-yuva420p-tagged.webm", tagged
     yield "webm-vp8-odd-size.webm", _Video(encoder="libvpx", container="webm", size_px=(97, 71))
     yield "webm-vp9-odd-size.webm", _Video(encoder="libvpx-vp9", container="webm", size_px=(97, 71))
 
