@@ -74,7 +74,7 @@ def judge(body: bytes, drawn: Drawn | None) -> Outcome:
         return Outcome(media_type, is_shown, f"{error.reason}: {error}")
     if drawn is None or not is_shown or min(drawn.width_px, drawn.height_px) <= COMPARED_FROM_PX:
         return Outcome(media_type, is_shown, None)
-    ours = _whole_views(views, frames=2 if _has_still_beside_animation(body, media_type) else 1)
+    ours = _whole_views(views, _frames_shown_first(body, views))
     theirs = (drawn.over_white, drawn.over_black)
     # Of a cut file Chromium leaves out what it lacks, where decoders put grey, or the rows that are half there.
     where = _whole_blocks(drawn.opaque) if views.is_truncated else np.ones((BLOCKS, BLOCKS), bool)
@@ -84,21 +84,23 @@ def judge(body: bytes, drawn: Drawn | None) -> Outcome:
     return Outcome(media_type, is_shown, None, nearest)
 
 
-def _whole_views(views: Views, frames: int) -> list[NDArray[np.uint8]]:
-    """Our views of the whole picture, of the first ``frames`` frames."""
-    first = sorted({place.frame for place in views.places})[:frames]
+def _whole_views(views: Views, frames: set[int]) -> list[NDArray[np.uint8]]:
+    """Our views of the whole picture, of these frames."""
     return [
         pixels
         for pixels, place in zip(views.pixels, views.places, strict=True)
-        if place.frame in first and place.box == _WHOLE
+        if place.frame in frames and place.box == _WHOLE
     ]
 
 
-def _has_still_beside_animation(body: bytes, media_type: str) -> bool:
-    """Whether the file holds a picture that need not be a frame: it comes first in our views, if not in Chromium."""
-    if media_type == "image/png":
-        return body.find(b"fcTL") > body.find(b"IDAT") >= 0
-    return media_type == "image/avif" and b"moov" in body
+def _frames_shown_first(body: bytes, views: Views) -> set[int]:
+    """Numbers of the frames that Chromium may show first: a still beside an animation has a number too."""
+    frames = sorted({place.frame for place in views.places})
+    if views.media_type == "image/png" and body.find(b"fcTL") > body.find(b"IDAT") >= 0:
+        return set(frames[:2])  # the still comes ahead of the animation
+    if views.media_type == "image/avif" and b"moov" in body:
+        return {frames[0], frames[-1]}  # the still comes behind it
+    return {frames[0]}
 
 
 def difference(one: NDArray[np.uint8], other: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:

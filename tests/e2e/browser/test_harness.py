@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 SIDE_PX = 96
 EVERYWHERE = np.ones((BLOCKS, BLOCKS), bool)
-TURNED = [draw().transpose(turn) for turn in TURNS.values() if turn is not None]
+TURNED = [draw().transpose(turn) for turn in TURNS.values()]
 SWAPPED = [
     Image.merge("RGB", [draw().getchannel(channel) for channel in order])
     for order in list(itertools.permutations("RGB"))[1:]

@@ -15,6 +15,7 @@ from tests.e2e.browser.generated import heif_boxes as boxes
 from tests.e2e.browser.generated.drawing import (
     ORIENTATIONS,
     SIZE_PX,
+    TURNS,
     XMP_ORIENTATION_6,
     Makers,
     draw,
@@ -175,7 +176,7 @@ def _animation(mode: str = "RGB", **options: Any) -> bytes:
 def _animation_with_another_still() -> bytes:
     """An animation whose still item is none of its frames: readers without animations show that one."""
     animation = bytearray(_animation())
-    still, _ = _coded(draw_other())
+    still, _ = _coded(draw().transpose(TURNS[2]))
     at = animation.index(b"iloc") + 4 + 4 + 2 + 2 + 6
     struct.pack_into(">II", animation, at, len(animation) + 8, len(still))
     return bytes(animation) + boxes.box(b"mdat", still)

@@ -16,10 +16,9 @@ Makers = Iterator[tuple[str, Callable[[], bytes]]]
 SIZE_PX = (120, 90)
 
 ORIENTATIONS = range(1, 9)
-"""The values of EXIF's orientation; what each asks of a viewer stands in :data:`TURNS`."""
+"""The values of EXIF's orientation. The first asks for nothing; what the others ask for stands in :data:`TURNS`."""
 
 TURNS = {
-    1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
