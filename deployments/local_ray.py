@@ -77,7 +77,9 @@ def _start(num_cpus: int | None) -> None:
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
-    except (RuntimeError, ValueError, OSError) as error:
+    except (
+        Exception
+    ) as error:  # Ray raises of many trees, and the root itself where a busy machine starts it too slowly
         raise RayStartError(f"Ray did not start: {_last_line(error)}") from error
 
 
