@@ -21,7 +21,8 @@ class Journal:
     answers take about 100 MB, since of each only a digest is in memory.
 
     Attributes:
-        rejected_before: pictures whose verdict of an earlier run was to reject, and which were met again.
+        kept_before: pictures that were met again and that an earlier run has found to be kept.
+        rejected_before: the same for those that it has found to be rejected.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:

@@ -14,6 +14,8 @@ _KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _INTEGER_LETTERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MAX_TAGS = 4096
 """Of one directory. Real ones have under a hundred."""
+_MAX_VALUES = 1_000_000
+"""Of one tag. A TIFF of 40 megapixels in strips of one row has some thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,13 @@ class Tag:
     number: int
     kind: int
     count: int
-    content: bytes | None
+    content: memoryview | None
     order: str
 
     def integers(self) -> tuple[int, ...]:
-        """Its values, where they are unsigned integers and all there; else none."""
+        """Its values, where they are unsigned integers, all there, and no more than any real tag has; else none."""
         letter = _INTEGER_LETTERS.get(self.kind)
-        if letter is None or self.content is None:
+        if letter is None or self.content is None or self.count > _MAX_VALUES:
             return ()
         return struct.unpack(f"{self.order}{self.count}{letter}", self.content)
 
@@ -83,12 +85,12 @@ class TagData:
             raise ValueError(f"a directory of {count} entries")
         return count, at + struct.calcsize("<" + self._count_form)
 
-    def _content(self, kind: int, values: int, place: bytes) -> bytes | None:
+    def _content(self, kind: int, values: int, place: bytes) -> memoryview | None:
         size = values * _KIND_BYTES.get(kind, 1)
         if size <= len(place):
-            return place[:size]
+            return memoryview(place)[:size]
         start = int.from_bytes(place, "little" if self._order == "<" else "big")
-        return self._data[start : start + size] if start + size <= len(self._data) else None
+        return memoryview(self._data)[start : start + size] if start + size <= len(self._data) else None
 
     def _integer(self, form: str, at: int) -> int:
         return int(self._unpack(form, at)[0])

@@ -144,5 +144,5 @@ class _Walk:
                 yield self.index_at + place
 
 
-def _whole_entries(content: bytes) -> bytes:
+def _whole_entries(content: memoryview) -> memoryview:
     return content[: len(content) - len(content) % 16]

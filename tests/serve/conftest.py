@@ -29,6 +29,14 @@ STOP_TIMEOUT_S = 60
 LINE = "PICTRS__MEDIA__EXTERNAL_VALIDATION="
 SECRET = "a-secret-of-the-tests-and-of-nothing-else"
 
+# A service starts all the same where the environment names a proxy for everything, and another Ray.
+NOBODY = "127.0.0.1:9"
+HOSTILE_ENVIRONMENT = {
+    "RAY_ADDRESS": NOBODY,
+    **{f"{kind}_proxy": f"http://{NOBODY}" for kind in ("http", "https", "grpc", "all")},
+    **{f"{kind}_PROXY": f"http://{NOBODY}" for kind in ("HTTP", "HTTPS", "ALL")},
+}
+
 FAKE_POLICY = """\
 policy: fake-red
 model: fake
@@ -103,7 +111,8 @@ def running(config, folder):
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config), "utf-8")
     command = [sys.executable, "-m", "deployments.run", "--config", str(file)]
-    environment = {**os.environ, "PICTWARDEN_SECRETS": SECRET, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **HOSTILE_ENVIRONMENT, "PICTWARDEN_SECRETS": SECRET, "PYTHONPATH": str(ROOT)}
+    environment["PYTHONUNBUFFERED"] = "1"
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from .conftest import free_port
+from .conftest import LINE, free_port, is_free
 
 SECRET = "a-secret-of-the-tests-and-of-nothing-else"
 SAMPLES = Path(__file__).parents[2] / "serve_app" / "cli" / "samples"
@@ -127,11 +127,13 @@ def test_no_process_asks_a_cloud_about_this_machine(service):
     assert [command for command in commands if "dashboard/dashboard.py" in command] == []
 
 
-def run_command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run_command(folder: Path, *options: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     """``python -m deployments.run`` with options that it does not start with."""
     command = [sys.executable, "-m", "deployments.run", *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
 
 
 def test_a_taken_port_is_said_in_one_line(service, tmp_path):
@@ -141,6 +143,19 @@ def test_a_taken_port_is_said_in_one_line(service, tmp_path):
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
     assert f"port {port} on 127.0.0.1 is already in use" in done.stdout
+
+
+def test_a_start_whose_samples_are_not_scanned_is_no_success(local_config, tmp_path):
+    config = copy.deepcopy(local_config)
+    config["applications"][0]["args"]["deadline_s"] = 0.001
+    config["http_options"]["port"] = port = free_port()
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    done = run_command(tmp_path, "--config", str(file), timeout_s=150)
+    assert done.returncode == 1, done.stdout
+    assert "4 of 4 sample pictures were not scanned (deadline: " in done.stdout
+    assert LINE not in done.stdout
+    assert is_free(port)
 
 
 def test_a_model_that_is_named_leaves_the_other_settings_of_a_configuration(local_config, tmp_path):
