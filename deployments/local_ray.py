@@ -79,7 +79,7 @@ def _start(num_cpus: int | None) -> None:
         )
     except (
         Exception
-    ) as error:  # Ray raises of many trees, and the root itself where a busy machine starts it too slowly
+    ) as error:  # of many trees; Exception itself where a busy machine is too slow
         raise RayStartError(f"Ray did not start: {_last_line(error)}") from error
 
 
