@@ -77,9 +77,7 @@ def _start(num_cpus: int | None) -> None:
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
-    except (
-        Exception
-    ) as error:  # of many trees; Exception itself where a busy machine is too slow
+    except Exception as error:  # of many trees; Exception itself where a busy machine is too slow
         raise RayStartError(f"Ray did not start: {_last_line(error)}") from error
 
 
