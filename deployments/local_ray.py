@@ -83,9 +83,7 @@ def _start(folder: Path, num_cpus: int | None) -> None:
             logging_level=logging.WARNING,
             _temp_dir=str(folder),
         )
-    except (
-        Exception
-    ) as error:  # Ray raises of many trees, and the root itself where a busy machine starts it too slowly
+    except Exception as error:  # of many trees; Exception itself where a busy machine is too slow
         raise RayStartError(f"Ray did not start: {_last_line(error)}") from error
 
 
