@@ -19,6 +19,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.serve._private import api as serve_private_api
+from ray.serve._private.common import DeploymentStatus
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from serve_app.domain import ConfigurationError
@@ -28,6 +29,7 @@ from serve_app.domain import ConfigurationError
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 _POLL_S = 0.1
+_WATCH_S = 2.0
 
 _OUR_ERROR = re.compile(r"^serve_app\.domain\.\w+Error: (.+?)(?=\n\S*Traceback|\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -121,6 +123,25 @@ def wait_until_running(
         if told and told != last_told:
             on_progress(told)
             last_told = told
+
+
+def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
+    """Until ``stop`` is set, tell in a line when a deployment has lost a replica, and when it is whole again."""
+    ill: set[str] = set()
+    while not stop.wait(_WATCH_S):
+        try:
+            applications = serve.status().applications
+        except Exception:  # the controller may be the one that is being replaced
+            continue
+        for name, deployment in (
+            (name, each) for app in applications.values() for name, each in app.deployments.items()
+        ):
+            if deployment.status == DeploymentStatus.UNHEALTHY and name not in ill:
+                ill.add(name)
+                on_change(f"{name}: a replica has died or does not answer; another one is started")
+            elif deployment.status == DeploymentStatus.HEALTHY and name in ill:
+                ill.remove(name)
+                on_change(f"{name}: all replicas run again")
 
 
 def failure_message(told: str) -> str:

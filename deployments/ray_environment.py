@@ -63,6 +63,8 @@ FAST_SETTINGS: Mapping[str, str] = {
 LOCAL_SETTINGS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Ray prints a paragraph about each process that dies, into the terminal of whoever started it. We say it in a line.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     # Counters for a dashboard and a Prometheus that are not there. Each request moves a dozen of them: without, one
     # picture in twenty more goes through two cores.
     "RAY_enable_metrics_collection": "0",

@@ -54,11 +54,15 @@ def run(
     policy: Annotated[str | None, typer.Option(help="Instead of the configuration's policy.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
+    logs: Annotated[Path | None, typer.Option(help="Folder for logs that outlive the service.")] = None,
 ) -> None:
     """Serve on this machine until Ctrl-C or SIGTERM."""
     stop = threading.Event()
     _set_on_signals(stop)
     settings = _configuration(config, model, policy, host, port)
+    if logs is not None:
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings["logging_config"] = {**settings.get("logging_config", {}), "logs_dir": str(logs.resolve())}
     http = settings["http_options"]
     if not _is_free(http["host"], http["port"]):
         way_out = "stop what listens there, or give another --port"
@@ -80,8 +84,11 @@ def run(
 def _serve(settings: Mapping[str, Any], stop: threading.Event, folder: Path, deadline_s: float) -> None:
     """Start, announce, wait for ``stop``, answer what is inside, end."""
     started_s = time.monotonic()
+    logs = (
+        settings.get("logging_config", {}).get("logs_dir") or ray_folder(folder) / "session_latest" / "logs" / "serve"
+    )
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
-    from deployments.local_ray import deploy, local_ray, wait_until_running
+    from deployments.local_ray import deploy, local_ray, wait_until_running, watch
 
     with console.status("starting Ray") as status, local_ray(ray_folder(folder)):
         _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
@@ -92,7 +99,8 @@ def _serve(settings: Mapping[str, Any], stop: threading.Event, folder: Path, dea
         status.stop()
         if not stop.is_set():
             _announce(settings["http_options"], time.monotonic() - started_s)
-            stop.wait()
+            console.print(f"Logs: {logs}", soft_wrap=True)
+            watch(stop, lambda line: console.print(line, soft_wrap=True))
         console.print("stopping")
         drain(folder)
         give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
