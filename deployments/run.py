@@ -102,10 +102,7 @@ def _serve(settings: Mapping[str, Any], stop: threading.Event, folder: Path, dea
             console.print(f"Logs: {logs}", soft_wrap=True)
             watch(stop, lambda line: console.print(line, soft_wrap=True))
         console.print("stopping")
-        drain(folder)
-        give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
-        while not is_drained(folder) and time.monotonic() < give_up_s:
-            time.sleep(_POLL_S)
+        _answer_what_is_inside(folder, deadline_s)
 
 
 def _configuration(
@@ -154,6 +151,17 @@ def _wait_for_front_end(http: Mapping[str, Any], stop: threading.Event) -> None:
                 return
         if time.monotonic() > give_up_s:
             raise DeployFailedError(f"the front end does not answer at {_root(http)}")
+
+
+def _answer_what_is_inside(folder: Path, deadline_s: float) -> None:
+    """Close the front end's port, and wait for the pictures behind it; a second signal ends the wait."""
+    is_hurried = threading.Event()
+    _set_on_signals(is_hurried)
+    drain(folder)
+    give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+    while not is_drained(folder) and time.monotonic() < give_up_s:
+        if is_hurried.wait(_POLL_S):
+            return
 
 
 def _root(http: Mapping[str, Any]) -> str:
