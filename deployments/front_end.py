@@ -8,8 +8,12 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import httpx
 
 from deployments.haproxy_rules import amendments
 from deployments.haproxy_supervisor import AMENDMENTS_ENV, BINARY_ENV
@@ -21,6 +25,10 @@ _HAPROXY_FOLDER = "h"
 """Short: Unix sockets lie in it."""
 
 _RAY_FOLDER = "ray"
+
+_ANSWERED_S = 30.0
+_DRAIN_MARGIN_S = 1.0
+_POLL_S = 0.05
 
 # Isolated from the environment and without site-packages: it starts in 0.1 s, at each change of the ingress replicas.
 _LAUNCHER = """\
@@ -69,6 +77,36 @@ def front_end_settings(folder: Path, settings: Settings) -> dict[str, str]:
 def ray_folder(folder: Path) -> Path:
     """Where Ray's sockets, logs and other files go: below a private folder, for Ray opens its own to everybody."""
     return folder / _RAY_FOLDER
+
+
+def wait_until_answered(root_url: str, stop: threading.Event) -> None:
+    """Wait until HAProxy has heard of what runs, which takes it a second, or ``stop`` is set.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    give_up_s = time.monotonic() + _ANSWERED_S
+    while not stop.wait(_POLL_S):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{root_url}/readyz", timeout=_ANSWERED_S, trust_env=False).is_success:
+                return
+        if time.monotonic() > give_up_s:
+            raise SettingsError(f"the front end does not answer at {root_url}")
+
+
+def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading.Event) -> None:
+    """Close the front end's port, and wait for the pictures behind it, or until ``is_hurried`` is set.
+
+    Args:
+        folder: as for :func:`drain`.
+        deadline_s: of a picture.
+        is_hurried: ends the wait.
+    """
+    drain(folder)
+    give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+    while not is_drained(folder) and time.monotonic() < give_up_s:
+        if is_hurried.wait(_POLL_S):
+            return
 
 
 def drain(folder: Path) -> None:

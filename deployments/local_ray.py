@@ -125,6 +125,15 @@ def wait_until_running(
             last_told = told
 
 
+def stay(stop: threading.Event, on_change: Callable[[str], None]) -> None:
+    """Until ``stop`` is set, tell what :func:`watch` does."""
+    # In a thread of its own: who asks a controller that has died waits for the next one, and a signal must not.
+    watching = threading.Thread(target=watch, args=(stop, on_change), daemon=True)
+    watching.start()
+    stop.wait()
+    watching.join(_WATCH_S)
+
+
 def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
     """Until ``stop`` is set, tell in a line when a deployment has lost a replica, and when it is whole again."""
     ill: set[str] = set()

@@ -5,7 +5,7 @@ The same application and the same form of configuration as on a cluster; only th
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
 import signal
 import socket
@@ -17,13 +17,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 import yaml
 from rich.console import Console
 
 from deployments.configuration import read_configuration
-from deployments.front_end import drain, front_end_settings, is_drained, ray_folder
+from deployments.front_end import answer_what_is_inside, front_end_settings, ray_folder, wait_until_answered
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
     FAST_SETTINGS,
@@ -41,9 +40,6 @@ from serve_app.http.app import SCAN_PATH
 from serve_app.settings import parse_settings
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
-_FRONT_END_TIMEOUT_S = 30.0
-_DRAIN_MARGIN_S = 1.0
-_POLL_S = 0.05
 
 console = Console(highlight=False)
 
@@ -88,21 +84,23 @@ def _serve(settings: Mapping[str, Any], stop: threading.Event, folder: Path, dea
         settings.get("logging_config", {}).get("logs_dir") or ray_folder(folder) / "session_latest" / "logs" / "serve"
     )
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
-    from deployments.local_ray import deploy, local_ray, wait_until_running, watch
+    from deployments.local_ray import deploy, local_ray, stay, wait_until_running
 
     with console.status("starting Ray") as status, local_ray(ray_folder(folder)):
         _set_on_signals(stop)  # ray.init sets a handler of its own, which exits at once
         status.update("starting the application")
         deploy(settings)
         wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
-        _wait_for_front_end(settings["http_options"], stop)
+        wait_until_answered(_root(settings["http_options"]), stop)
         status.stop()
         if not stop.is_set():
             _announce(settings["http_options"], time.monotonic() - started_s)
             console.print(f"Logs: {logs}", soft_wrap=True)
-            watch(stop, lambda line: console.print(line, soft_wrap=True))
+            stay(stop, functools.partial(console.print, soft_wrap=True))
         console.print("stopping")
-        _answer_what_is_inside(folder, deadline_s)
+        is_hurried = threading.Event()
+        _set_on_signals(is_hurried)
+        answer_what_is_inside(folder, deadline_s, is_hurried)
 
 
 def _configuration(
@@ -134,34 +132,6 @@ def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
         SECRETS_ENV: os.environ.get(SECRETS_ENV) or kept_secret(),
         "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
     }
-
-
-def _wait_for_front_end(http: Mapping[str, Any], stop: threading.Event) -> None:
-    """Wait until HAProxy has heard of what runs, which takes it a second.
-
-    Raises:
-        DeployFailedError: it does not.
-    """
-    from deployments.local_ray import DeployFailedError
-
-    give_up_s = time.monotonic() + _FRONT_END_TIMEOUT_S
-    while not stop.wait(_POLL_S):
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{_root(http)}/readyz", timeout=_FRONT_END_TIMEOUT_S, trust_env=False).is_success:
-                return
-        if time.monotonic() > give_up_s:
-            raise DeployFailedError(f"the front end does not answer at {_root(http)}")
-
-
-def _answer_what_is_inside(folder: Path, deadline_s: float) -> None:
-    """Close the front end's port, and wait for the pictures behind it; a second signal ends the wait."""
-    is_hurried = threading.Event()
-    _set_on_signals(is_hurried)
-    drain(folder)
-    give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
-    while not is_drained(folder) and time.monotonic() < give_up_s:
-        if is_hurried.wait(_POLL_S):
-            return
 
 
 def _root(http: Mapping[str, Any]) -> str:
