@@ -13,7 +13,7 @@ import grpc
 import psutil
 import pytest
 
-from .conftest import SECRET, folders_of_services, open_files
+from .conftest import SECRET, open_files
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="another user's eyes need root to start with"),
@@ -116,7 +116,7 @@ def test_no_socket_no_file_and_no_process_of_ours_tells_or_does_anything(service
     sockets = unix_sockets(processes)
     assert any("/h/" in path for path in sockets), "HAProxy's control socket is one of them"
     files = {opened.path for each in processes for opened in open_files(each)}
-    folders = [decoys, Path(processes[0].cwd()) / ".pictwarden", *folders_of_services(), "/tmp/ray", "/dev/shm"]
+    folders = [decoys, Path(processes[0].cwd()) / ".pictwarden", service.folder, "/tmp/ray", "/dev/shm"]
     tried = {
         "user": NOBODY,
         "sockets": [*sorted(sockets), str(decoys / "open.sock")],
