@@ -18,7 +18,7 @@ import httpx
 from deployments.haproxy_rules import amendments
 from deployments.haproxy_supervisor import AMENDMENTS_ENV, BINARY_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
-from serve_app.domain import SettingsError, UnavailableError
+from serve_app.domain import SettingsError
 from serve_app.settings import Settings
 
 _HAPROXY_FOLDER = "h"
@@ -26,6 +26,8 @@ _HAPROXY_FOLDER = "h"
 
 _RAY_FOLDER = "ray"
 
+_ANSWERED_S = 30.0
+_DRAIN_MARGIN_S = 1.0
 _POLL_S = 0.05
 
 # Isolated from the environment and without site-packages: it starts in 0.1 s, at each change of the ingress replicas.
@@ -77,39 +79,46 @@ def ray_folder(folder: Path) -> Path:
     return folder / _RAY_FOLDER
 
 
-def wait_until_ready(root_url: str, timeout_s: float, stop: threading.Event) -> None:
-    """Wait until the service answers that it is ready: HAProxy hears of what runs about a second later.
-
-    Args:
-        root_url: of the service.
-        timeout_s: how long.
-        stop: ends the wait early, without an error.
+def wait_until_answered(root_url: str, stop: threading.Event) -> None:
+    """Wait until HAProxy has heard of what runs, which takes it a second, or ``stop`` is set.
 
     Raises:
-        UnavailableError: the time is over.
+        SettingsError: it does not.
     """
-    give_up_s = time.monotonic() + timeout_s
+    give_up_s = time.monotonic() + _ANSWERED_S
     while not stop.wait(_POLL_S):
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{root_url}/readyz", timeout=timeout_s, trust_env=False).is_success:
+            if httpx.get(f"{root_url}/readyz", timeout=_ANSWERED_S, trust_env=False).is_success:
                 return
         if time.monotonic() > give_up_s:
-            raise UnavailableError(f"the front end does not answer at {root_url}")
+            raise SettingsError(f"the front end does not answer at {root_url}")
 
 
-def drain(folder: Path, timeout_s: float) -> None:
-    """Have the HAProxys of a private folder refuse new connections, and wait until those that they have are answered.
+def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading.Event) -> None:
+    """Close the front end's port, and wait for the pictures behind it, or until ``is_hurried`` is set.
 
     Args:
-        folder: as for :func:`front_end_settings`.
-        timeout_s: how long to wait at most.
+        folder: as for :func:`drain`.
+        deadline_s: of a picture.
+        is_hurried: ends the wait.
     """
+    drain(folder)
+    give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+    while not is_drained(folder) and time.monotonic() < give_up_s:
+        if is_hurried.wait(_POLL_S):
+            return
+
+
+def drain(folder: Path) -> None:
+    """Have the HAProxys of a private folder refuse new connections, and end when those that they have are answered."""
     for pid in _supervisors(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)
-    give_up_s = time.monotonic() + timeout_s
-    while any(_supervisors(folder)) and time.monotonic() < give_up_s:
-        time.sleep(_POLL_S)
+
+
+def is_drained(folder: Path) -> bool:
+    """Whether no HAProxy of a private folder runs."""
+    return not any(_supervisors(folder))
 
 
 def _supervisors(folder: Path) -> Iterator[int]:

@@ -22,6 +22,7 @@ from ray import serve
 from ray._private.node import Node
 from ray.exceptions import RayError
 from ray.serve._private import api as serve_private_api
+from ray.serve._private.common import DeploymentStatus
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from deployments.ending import adopt_orphans, bounded
@@ -32,6 +33,7 @@ from serve_app.domain import ConfigurationError, SettingsError
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 _POLL_S = 0.1
+_WATCH_S = 2.0
 
 # A start takes 5 s on an idle machine. Serve gives its controller 30 s to stop.
 _START_LIMIT_S = 180.0
@@ -191,6 +193,34 @@ def wait_until_running(
 def _last_line(error: Exception) -> str:
     """The cause, of an error whose text is the traceback of another process."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+
+
+def stay(stop: threading.Event, on_change: Callable[[str], None]) -> None:
+    """Until ``stop`` is set, tell what :func:`watch` does."""
+    # In a thread of its own: who asks a controller that has died waits for the next one, and a signal must not.
+    watching = threading.Thread(target=watch, args=(stop, on_change), daemon=True)
+    watching.start()
+    stop.wait()
+    watching.join(_WATCH_S)
+
+
+def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
+    """Until ``stop`` is set, tell in a line when a deployment has lost a replica, and when it is whole again."""
+    ill: set[str] = set()
+    while not stop.wait(_WATCH_S):
+        try:
+            applications = serve.status().applications
+        except Exception:  # the controller may be the one that is being replaced
+            continue
+        for name, deployment in (
+            (name, each) for app in applications.values() for name, each in app.deployments.items()
+        ):
+            if deployment.status == DeploymentStatus.UNHEALTHY and name not in ill:
+                ill.add(name)
+                on_change(f"{name}: a replica has died or does not answer; another one is started")
+            elif deployment.status == DeploymentStatus.HEALTHY and name in ill:
+                ill.remove(name)
+                on_change(f"{name}: all replicas run again")
 
 
 def failure_message(told: str) -> str:

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ _MAX_PARENT_BYTES = _MAX_FOLDER_BYTES - len(f"/{_PREFIX}") - _MKDTEMP_BYTES
 
 _FALLBACK_PARENT = Path("/tmp")
 
+_REMOVE_S = 5.0
+_REMOVE_POLL_S = 0.1
+
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
@@ -40,7 +44,16 @@ def private_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove it, whatever the last processes of a service still write into it for a moment."""
+    give_up_s = time.monotonic() + _REMOVE_S
+    while folder.exists() and time.monotonic() < give_up_s:
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(_REMOVE_POLL_S)
 
 
 def create_private_folder() -> Path:

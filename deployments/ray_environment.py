@@ -69,6 +69,8 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     # On a machine of many programs, any of which may take the memory, it is the kernel that decides who goes. Ray's own
     # monitor killed the controller and the front end at 95 %: for 25 s nobody was answered.
     "RAY_memory_monitor_refresh_ms": "0",
+    # Ray prints a paragraph about each process that dies, into the terminal of whoever started it. We say it in a line.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     # Counters for a dashboard and a Prometheus that are not there. Each request moves a dozen of them: without, one
     # picture in twenty more goes through two cores.
     "RAY_enable_metrics_collection": "0",

@@ -5,6 +5,7 @@ The same application and the same form of configuration as on a cluster; only th
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -20,7 +21,7 @@ from rich.console import Console
 from deployments.announcement import announce
 from deployments.configuration import read_configuration
 from deployments.ending import bounded, cut_off_after
-from deployments.front_end import drain, front_end_settings, ray_folder, wait_until_ready
+from deployments.front_end import answer_what_is_inside, front_end_settings, ray_folder, wait_until_answered
 from deployments.listening import ListeningAddress, listening_address
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
@@ -40,10 +41,9 @@ from serve_app.settings import parse_settings
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _HUNG_AFTER_S = 60.0
 
-# From the signal to the end of the process. Serve gives its controller 30 s of it.
+# From the signal to the end of the process. The pictures inside are answered within 9 s of it, and Serve gives its
+# controller 30 s.
 _STOP_LIMIT_S = 55.0
-_FRONT_END_TIMEOUT_S = 30.0
-_DRAIN_MARGIN_S = 1.0
 
 console = Console(highlight=False)
 
@@ -54,6 +54,7 @@ def run(
     policy: Annotated[str | None, typer.Option(help="Instead of the configuration's policy.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
+    logs: Annotated[Path | None, typer.Option(help="Folder for logs that outlive the service.")] = None,
 ) -> None:
     """Serve on this machine until Ctrl-C or SIGTERM.
 
@@ -67,6 +68,9 @@ def run(
         http = settings["http_options"]
         address = listening_address(host or http["host"], port or http["port"])
         settings["http_options"] = {**http, "host": address.host, "port": address.port}
+        if logs is not None:
+            logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            settings["logging_config"] = {**settings.get("logging_config", {}), "logs_dir": str(logs.resolve())}
         args = settings["applications"][0]["args"]
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
         application, _ = read_configuration(args)
@@ -91,8 +95,11 @@ def _serve(
 ) -> None:
     """Start, announce, wait for ``stop``, answer what is inside, end."""
     started_s = time.monotonic()
+    logs = (
+        settings.get("logging_config", {}).get("logs_dir") or ray_folder(folder) / "session_latest" / "logs" / "serve"
+    )
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
-    from deployments.local_ray import deploy, local_ray, parse_schema, wait_until_running
+    from deployments.local_ray import deploy, local_ray, parse_schema, stay, wait_until_running
 
     parse_schema(settings)
     with console.status("starting Ray") as status, local_ray(ray_folder(folder)):
@@ -101,16 +108,19 @@ def _serve(
         with bounded(_READY_TIMEOUT_S + _HUNG_AFTER_S, "the start of the application"):
             deploy(settings)
             wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
-            wait_until_ready(address.root_url, _FRONT_END_TIMEOUT_S, stop)
+            wait_until_answered(address.root_url, stop)
         status.stop()
         if not stop.is_set():
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             announce(url, time.monotonic() - started_s, console)
+            console.print(f"Logs: {logs}", soft_wrap=True)
             if not keep_url(url):
                 console.print("\nNOTE: `pictwarden check` needs --url here: this folder cannot be written to")
-            stop.wait()
+            stay(stop, functools.partial(console.print, soft_wrap=True))
         console.print("stopping")
-        drain(folder, deadline_s + _DRAIN_MARGIN_S)
+        is_hurried = threading.Event()
+        _set_on_signals(is_hurried)
+        answer_what_is_inside(folder, deadline_s, is_hurried)
 
 
 def _environment(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +84,12 @@ class Service:
                     found.append(each)
         return found
 
+    @property
+    def folder(self):
+        """The service's own, by the configuration that HAProxy runs with."""
+        arguments = (part for each in self.processes() if each.name() == "haproxy" for part in each.cmdline())
+        return next(Path(part).parents[2] for part in arguments if part.endswith(".cfg"))
+
     def log_text(self):
         """All that the service's processes have written to their log files, and to ours."""
         logs = {
@@ -95,6 +100,12 @@ class Service:
         }
         files = {file for folder in logs for file in folder.rglob("*") if file.is_file()}
         return "\n".join(file.read_text("utf-8", errors="replace") for file in files)
+
+
+def _is_alive(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def open_files(process):
@@ -130,7 +141,7 @@ def running(config, folder):
         try:
             process.wait(STOP_TIMEOUT_S)
         finally:
-            left = [each for each in descendants if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+            left = [each for each in descendants if _is_alive(each)]
             for each in [*left, *([psutil.Process(process.pid)] if process.poll() is None else [])]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
@@ -147,11 +158,6 @@ def _read(service):
         if line.startswith(LINE):
             service.announced.set()
     service.announced.set()
-
-
-def folders_of_services():
-    """The folders of services that run, or left one behind."""
-    return {each for each in Path(tempfile.gettempdir()).glob("pictwarden-*") if each.is_dir()}
 
 
 def is_free(port):

@@ -119,6 +119,11 @@ def test_a_replica_that_died_is_replaced_and_its_pictures_are_answered(service, 
     assert response.json()["reason"] in ("policy", "unavailable", "deadline")
     wait_for(lambda: service.replicas(deployment) and victim.pid not in [p.pid for p in service.replicas(deployment)])
     wait_for(lambda: service.scan(unique_picture()).status_code == 200)
+    wait_for(lambda: f"{deployment}: all replicas run again" in service.text)
+    said = service.text.partition("PICTRS__")[2].splitlines()[1:]
+    of_it = [line for line in said if line.startswith(f"{deployment}: ")]
+    assert of_it[0] == f"{deployment}: a replica has died or does not answer; another one is started"
+    assert "worker died" not in service.text, "a line of ours, and not Ray's paragraphs"
 
 
 def test_a_dead_decode_worker_costs_neither_its_replica_nor_a_picture(service, unique_picture):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SECRET, folders_of_services, running
+from .conftest import SECRET, running
 from .pictrs_client import PictrsClient
 
 LONGEST_S = 8.5
@@ -32,7 +32,6 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, pict
     port = fake_config["http_options"]["port"]
     fake_config["applications"][0]["args"]["model"] = {"source": "fake:100ms"}
     url = f"http://127.0.0.1:{port}/api/v1/scan/{SECRET}"
-    before = folders_of_services()
     at_start, at_end = [], []
     has_started, has_ended = threading.Event(), threading.Event()
 
@@ -54,6 +53,8 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, pict
         while len(at_end) < 5 * SENDERS:
             assert sending.is_alive()
             has_ended.wait(0.05)
+        folder = service.folder
+        assert folder.is_dir()
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(60) == 0
         has_ended.set()
@@ -72,7 +73,7 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, pict
     assert not [outcome for outcome in at_end if outcome.is_sent_whole and outcome.status is None]
     assert [outcome for outcome in at_end if outcome.is_kept]
 
-    assert folders_of_services() == before, "the folder of the run is gone"
+    assert not folder.exists()
     assert not [
         each for each in Path(tempfile.gettempdir()).glob("ray/session_*") if str(service.process.pid) in each.name
     ]

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from deployments.front_end import drain, front_end_settings
+from deployments.front_end import drain, front_end_settings, is_drained
 from deployments.haproxy_supervisor import restart_arguments
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports
@@ -157,8 +157,10 @@ def test_a_reload_after_a_replacement_hands_the_port_over_too(front):
 
 
 def test_one_that_is_drained_ends_and_is_not_replaced(front):
-    drain(front.folder, timeout_s=30.0)
-    assert front.started[0].poll() == 0
+    assert not is_drained(front.folder)
+    drain(front.folder)
+    assert front.started[0].wait(30) == 0
+    assert is_drained(front.folder)
     assert not front.is_there()
 
 
