@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -38,12 +39,13 @@ from deployments.haproxy_supervisor import main; main()' {packages} "$@"
 """
 
 
-def front_end_settings(folder: Path, settings: Settings) -> dict[str, str]:
+def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict[str, str]:
     """Write what HAProxy is started with, and say where.
 
     Args:
         folder: a private one; see :mod:`deployments.private_folder`.
         settings: the application's.
+        bind: as in :class:`deployments.haproxy_config.Amendments`.
 
     Returns:
         The variables for the environment of Ray's processes.
@@ -60,7 +62,7 @@ def front_end_settings(folder: Path, settings: Settings) -> dict[str, str]:
     if not os.access(launcher, os.X_OK):
         raise SettingsError(f"no program may be started from {folder}: set TMPDIR to a folder of your own")
     added = amendments(BUFFER_BYTES, MAX_UPLOAD_S, settings.deadline_s, settings.retry_after_s)
-    lines.write_text(added.to_json(), "utf-8")
+    lines.write_text(replace(added, bind=bind).to_json(), "utf-8")
     sockets = folder / _HAPROXY_FOLDER
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),

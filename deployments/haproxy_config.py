@@ -32,12 +32,14 @@ class Amendments:
         frontend: before all that Serve does with a request.
         unrouted: instead of Serve's 404, for what comes before an application is there.
         backend: before the servers of an application.
+        bind: where to listen, in HAProxy's words; empty: where Serve does, which has its replicas listen there too.
     """
 
     defaults: tuple[str, ...]
     frontend: tuple[str, ...]
     unrouted: tuple[str, ...]
     backend: tuple[str, ...]
+    bind: str = ""
 
     def to_json(self) -> str:
         """For :meth:`from_json`."""
@@ -46,7 +48,9 @@ class Amendments:
     @classmethod
     def from_json(cls, text: str) -> Amendments:
         """What :meth:`to_json` wrote."""
-        return cls(**{section: tuple(lines) for section, lines in json.loads(text).items()})
+        told = json.loads(text)
+        bind = told.pop("bind")
+        return cls(**{section: tuple(lines) for section, lines in told.items()}, bind=bind)
 
 
 def amend(config: str, amendments: Amendments, control_socket: str) -> str:
@@ -78,11 +82,12 @@ def amend(config: str, amendments: Amendments, control_socket: str) -> str:
         elif section == "backend default_backend" and _NOT_FOUND.match(line):
             seen.add("404")
             amended += _indented(amendments.unrouted)
+        elif section == "frontend http_frontend" and line.lstrip().startswith("bind "):
+            seen.add("front end")
+            amended.append(f"{_INDENT}bind {amendments.bind}" if amendments.bind else line)
+            amended += _indented(amendments.frontend)
         elif not _FALLBACK.match(line):
             amended.append(line)
-        if section == "frontend http_frontend" and line.lstrip().startswith("bind "):
-            seen.add("front end")
-            amended += _indented(amendments.frontend)
         if section.startswith("backend http-") and line.lstrip().startswith("default-server "):
             amended += _indented(amendments.backend)
     if missing := {"admin socket", "error file", "404", "front end"} - seen:

@@ -11,8 +11,8 @@ from typing import Any
 
 from serve_app.domain import SettingsError
 
-_EVERY_ADDRESS = "0.0.0.0"
 _LOOPBACK = "127.0.0.1"
+_INSTEAD_OF_EVERY = {"0.0.0.0": _LOOPBACK, "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,13 @@ class ListeningAddress:
     @property
     def root_url(self) -> str:
         """How a client on this machine reaches it: every address is none that can be asked."""
-        return f"http://{_LOOPBACK if self.host == _EVERY_ADDRESS else self.host}:{self.port}"
+        return f"http://{_in_url(_INSTEAD_OF_EVERY.get(self.host, self.host))}:{self.port}"
+
+    @property
+    def bind(self) -> str:
+        """The same in HAProxy's words; ``::`` takes IPv4 as well, as it does elsewhere."""
+        both = " v4v6" if self.host == "::" else ""
+        return f"{_in_url(self.host)}:{self.port}{both}"
 
 
 def listening_address(host: Any, port: Any) -> ListeningAddress:
@@ -47,7 +53,6 @@ def listening_address(host: Any, port: Any) -> ListeningAddress:
         raise SettingsError(f"{port!r} is no port: choose a --port from 1 to 65535")
     family, literal = _resolved(host.strip().removeprefix("[").removesuffix("]"), port)
     _require_free(family, literal, port)
-    _require_served(literal)
     return ListeningAddress(literal, port)
 
 
@@ -64,13 +69,8 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, str]:
     return family, literal
 
 
-def _require_served(host: str) -> None:
-    """Serve has HAProxy and the ingress replicas listen on one address, and HAProxy ask the replicas on 127.0.0.1."""
-    if host not in (_LOOPBACK, _EVERY_ADDRESS):
-        raise SettingsError(
-            f"Ray Serve's front end cannot listen on {host} alone: give --host {_LOOPBACK}, or {_EVERY_ADDRESS} for "
-            "every IPv4 address of this machine, and keep others out with a firewall"
-        )
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _require_free(family: socket.AddressFamily, host: str, port: int) -> None:

@@ -67,7 +67,8 @@ def run(
         settings = read_serve_file(config, model, policy)
         http = settings["http_options"]
         address = listening_address(host or http["host"], port or http["port"])
-        settings["http_options"] = {**http, "host": address.host, "port": address.port}
+        # The ingress replicas stay on the loopback address, whatever the front end listens on.
+        settings["http_options"] = {**http, "host": "127.0.0.1", "port": address.port}
         if logs is not None:
             logs.mkdir(mode=0o700, parents=True, exist_ok=True)
             settings["logging_config"] = {**settings.get("logging_config", {}), "logs_dir": str(logs.resolve())}
@@ -78,7 +79,7 @@ def run(
         secret = kept_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret
         with private_folder() as folder:
-            os.environ.update(front_end_settings(folder, application))
+            os.environ.update(front_end_settings(folder, application, address.bind))
             _serve(settings, address, secret, stop, folder, application.deadline_s)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)

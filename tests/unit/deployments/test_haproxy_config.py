@@ -1,6 +1,7 @@
 """Our lines in the configuration that the installed Serve writes; HAProxy takes it."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from ray.serve._private import haproxy
@@ -70,6 +71,16 @@ def test_a_configuration_without_what_is_to_be_changed_is_refused(served, line):
     changed = "\n".join(each for each in served(REPLICA).splitlines() if not each.strip().startswith(line))
     with pytest.raises(UnknownConfigError):
         amend(changed, ADDED, "/private/control")
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:30102", "[::1]:30102", "[::]:30102 v4v6"])
+def test_the_front_end_listens_elsewhere_than_the_replicas(served, tmp_path, bind):
+    amended = amend(served(REPLICA), replace(ADDED, bind=bind), str(tmp_path / "control"))
+    assert [line.strip() for line in amended.splitlines() if ":30102" in line] == [f"bind {bind}"]
+    file = tmp_path / "ours.cfg"
+    file.write_text(amended, "utf-8")
+    done = subprocess.run([get_haproxy_binary(), "-c", "-f", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_amendments_travel_as_json():
