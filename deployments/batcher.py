@@ -106,7 +106,7 @@ class Batcher(Generic[Item, Outcome]):
         self._device: asyncio.Task[None] | None = None
         self._has_ended = False  # by an error or by close
         self._unanswered: set[asyncio.Future[list[Outcome]]] = set()
-        self._staging_started_s: float | None = None
+        self._stagings_started_s: list[float] = []
         self._pass_started_s: float | None = None
         self._pass_expected_s = 0.0
         self._bound_items = 0
@@ -131,9 +131,9 @@ class Batcher(Generic[Item, Outcome]):
 
     @property
     def _staging_overdue_s(self) -> float:
-        if self._staging_started_s is None:
+        if not self._stagings_started_s:
             return 0.0
-        return self._clock() - self._staging_started_s - self._costs.staging_s
+        return self._clock() - min(self._stagings_started_s) - self._costs.staging_s
 
     def require_alive(self) -> None:
         """For a health check.
@@ -310,13 +310,14 @@ class Batcher(Generic[Item, Outcome]):
         items = [item for _, item in batch]
         if self._stage is None:
             return _StagedBatch(batch, items)
-        self._staging_started_s = started_s = self._clock()
+        started_s = self._clock()
+        self._stagings_started_s.append(started_s)
         try:
             staged = await self._stage(items)
         except Exception as error:
             return _StagedBatch(batch, failure=error)
         finally:
-            self._staging_started_s = None
+            self._stagings_started_s.remove(started_s)
         self._costs.observe_staging(self._clock() - started_s)
         return _StagedBatch(batch, staged)
 

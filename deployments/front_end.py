@@ -129,6 +129,8 @@ def _supervisors(folder: Path) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
+                if entry.stat().st_uid != os.geteuid():
+                    continue  # another user's, whatever its arguments pretend
                 arguments = (entry / "cmdline").read_bytes().split(b"\0")
                 if b"-I" in arguments and any(each.startswith(configuration) for each in arguments):
                     yield int(entry.name)

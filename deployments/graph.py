@@ -13,6 +13,7 @@ from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.clip.agreement import PolicyReference
 from serve_app.media import MediaLimits
+from serve_app.media.workers import DECODE_SHARE
 from serve_app.settings import Settings
 
 # A request that waits for one of these in Serve is on no clock of ours, so that it must not come to that: the
@@ -66,6 +67,7 @@ def _media_limits(settings: Settings) -> MediaLimits:
         max_duration_s=limits.max_duration_s,
         max_frames=limits.max_frames,
         max_views=limits.max_views,
-        max_decode_s=limits.max_decode_s,
+        # A decode that may outlast what it is given would only ever be late, and its bytes never hostile.
+        max_decode_s=min(limits.max_decode_s, settings.deadline_s * DECODE_SHARE),
         max_decode_memory_bytes=limits.max_decode_memory_bytes,
     )

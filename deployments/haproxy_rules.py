@@ -59,6 +59,9 @@ def amendments(buffer_bytes: int, max_upload_s: int, deadline_s: float, retry_af
             *(f"timeout {each} {answer_ms}ms" for each in ("client", "server", "queue")),
             f"timeout connect {_CONNECT_MS}ms",
             "retries 2",
+            # Serve has HAProxy send a line about each request, path and secret included, to the syslog port of this
+            # machine, on which any program may listen.
+            "no log",
             # What HAProxy answers when no server does, or one breaks off, or none does so in time.
             *(f"http-error status {status} {unavailable}" for status in (502, 503, 504)),
         ),

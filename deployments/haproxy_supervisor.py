@@ -160,6 +160,11 @@ class Supervisor:
         arguments = restart_arguments(self._arguments)
         while not self._is_ending.is_set():
             haproxy = self._haproxy = await self._start(arguments)
+            if self._is_ending.is_set():
+                # The signal that came meanwhile went to its predecessor.
+                haproxy.kill()
+                await haproxy.wait()
+                return None
             if await self._answers_first(haproxy):
                 return haproxy
             # What holds the port may go away.

@@ -71,7 +71,7 @@ def run(
         settings["http_options"] = {**http, "host": "127.0.0.1", "port": address.port}
         if logs is not None:
             logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            settings["logging_config"] = {**settings.get("logging_config", {}), "logs_dir": str(logs.resolve())}
+            settings["logging_config"]["logs_dir"] = str(logs.resolve())
         args = settings["applications"][0]["args"]
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
         application, _ = read_configuration(args)
@@ -83,6 +83,10 @@ def run(
             _serve(settings, address, secret, stop, folder, application.deadline_s)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        # Of the folders for logs and for control sockets: what else is read or written says it in its own words.
+        console.print(f"{error.filename}: {error.strerror}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -96,9 +100,7 @@ def _serve(
 ) -> None:
     """Start, announce, wait for ``stop``, answer what is inside, end."""
     started_s = time.monotonic()
-    logs = (
-        settings.get("logging_config", {}).get("logs_dir") or ray_folder(folder) / "session_latest" / "logs" / "serve"
-    )
+    logs = settings["logging_config"].get("logs_dir") or ray_folder(folder) / "session_latest" / "logs" / "serve"
     # Ray reads the environment when it is imported, so this is the first moment at which it may be.
     from deployments.local_ray import deploy, local_ray, parse_schema, stay, wait_until_running
 
@@ -138,10 +140,15 @@ def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _set_on_signals(stop: threading.Event) -> None:
+    is_told = False
+
     def on_signal(*_: object) -> None:
-        if not stop.is_set():
-            stop.set()
+        nonlocal is_told
+        if not is_told:
+            # First of all: whatever the signal has interrupted, the end comes.
+            is_told = True
             cut_off_after(_STOP_LIMIT_S, "the shutdown")
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

@@ -39,14 +39,18 @@ def read_serve_file(file: Path | None, model: str | None, policy: str | None) ->
         raise SettingsError(f"{name}: the first of `applications` has no `import_path`: see serve_config.yaml")
     args = _mapping(application.get("args") or {}, name, "`args`", "its keys are explained in serve_config.yaml")
     http = _mapping(config.get("http_options") or {}, name, "`http_options`", "it has a host and a port")
-    _require_known_deployments(application.get("deployments") or [], name)
+    deployments = application.get("deployments") or []
+    _require_known_deployments(deployments, name)
     if model:
         # Settings of the demo model's own make no sense for another one.
         kept = _mapping(args.get("model") or {}, name, "`args.model`", "it has a source") if file else {}
         args["model"] = {**kept, "source": model}
     if policy:
         args["policy"] = policy
-    application["args"] = args
+    application["args"], application["deployments"] = args, deployments
+    config["logging_config"] = _mapping(
+        config.get("logging_config") or {}, name, "`logging_config`", "it has a log_level"
+    )
     config["http_options"] = {**_HTTP_OPTIONS, **http}
     return config
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 else:
     _Adapter = logging.LoggerAdapter
 
+# The override below; frames of the logging package itself are skipped anyway.
+_OWN_FRAMES = 1
+
 
 class AnswerLogger(_Adapter):
     """A logger whose handlers may raise, as those of a full disk do, without whoever logs being told."""
@@ -20,5 +23,7 @@ class AnswerLogger(_Adapter):
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """As :meth:`logging.Logger.log`, which all other methods come to."""
+        # The line names who logs, and not this method.
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + _OWN_FRAMES
         with contextlib.suppress(Exception):
             super().log(level, msg, *args, **kwargs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hashlib
 import io
 from collections.abc import AsyncIterator
@@ -12,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve_app.domain import (
     Body,
+    Clock,
     Deadline,
     DeadlineExceededError,
     EmptyBodyError,
@@ -56,7 +59,7 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, r
     try:
         async with asyncio.timeout(deadline.require("reading the body")) as limit:
             loop = asyncio.get_running_loop()
-            reservation.on_refused = lambda: limit.reschedule(loop.time())
+            reservation.on_refused = functools.partial(_end, limit, loop.time)
             chunks = _chunks(request, limit_bytes, reservation)
             if _is_multipart(request.headers):
                 part = FilePartReader(request.headers["content-type"], content.append)
@@ -75,6 +78,11 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, r
     body = content.body()
     reservation.finish(len(body.content))
     return body
+
+
+def _end(limit: asyncio.Timeout, clock: Clock) -> None:
+    with contextlib.suppress(RuntimeError):  # it is about to end by itself
+        limit.reschedule(clock())
 
 
 class _Content:

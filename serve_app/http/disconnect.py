@@ -27,6 +27,9 @@ async def unless_sender_leaves(request: Request, work: Coroutine[Any, Any, T]) -
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
+            working.cancel()
+            # Its memory counts as free when this returns.
+            await asyncio.wait({working})
             raise ClientDisconnect
         return working.result()
     finally:

@@ -79,7 +79,7 @@ class Scanning:
                 self._moderator.require_room()
             except OverloadedError as error:
                 return self._refuse_for_want_of_room(error, arrival)
-            with self._memory.reserve(declared_bytes(request.headers, max_body_bytes)) as reservation:
+            with self._memory.reserve(declared_bytes(request.headers, max_body_bytes), lane) as reservation:
                 with self._moderator.arriving():
                     body = await read_body(request, max_body_bytes, arrival.deadline, reservation)
                 deciding = self._moderator.moderate(body, arrival.request_id, arrival.deadline, lane)

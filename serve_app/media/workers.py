@@ -41,9 +41,9 @@ _NEWEST_WEIGHT = 0.05
 # it at once would turn a moment of overload into a storm of starting workers.
 _UNWANTED_S = 0.25
 
-# A decode that has its full time is given this share of what is left until the answer: scoring needs the rest, and so
-# does the news that it stalled.
-_DECODE_SHARE = 0.9
+DECODE_SHARE = 0.9
+"""A decode that has its full time is given this share of what is left until the answer: scoring needs the rest, and so
+does the news that it stalled."""
 
 # A worker that has computed for less than this share of its time was kept waiting: on a busy machine it gets
 # more than that.
@@ -177,8 +177,8 @@ class DecodeWorkers:
     ) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
         remaining_s = deadline.remaining_s()
-        has_its_full_time = remaining_s >= self._limits.max_decode_s
-        limit_s = remaining_s * _DECODE_SHARE if has_its_full_time else remaining_s + _UNWANTED_S
+        has_its_full_time = remaining_s * DECODE_SHARE >= self._limits.max_decode_s
+        limit_s = remaining_s * DECODE_SHARE if has_its_full_time else remaining_s + _UNWANTED_S
         comes_back = False
         started_s, started_cpu_s = time.monotonic(), worker.cpu_s()
         try:

@@ -26,7 +26,7 @@ _SHARE_OF_DEADLINE = 0.25
 # the same cores less often: at twice the capacity, goodput was 0.98 of it, and 0.90 with half of this.
 _FULL_FOR_SHARE = 0.2
 
-# With so many pictures inside, every stage is busy and batches fill: what comes out is all that the service can do.
+# With this many pictures being examined, every stage is busy and batches fill: the service does all that it can.
 _FULL = 16
 
 # How many are let in at least while that is not known. More than full, so that it becomes known.
@@ -60,9 +60,9 @@ class AdmissionControl:
         """``deadline_s``: as in the settings."""
         self._longest_wait_s = deadline_s * _SHARE_OF_DEADLINE
         self._clock = clock
-        self._inside = 0
+        self._inside = self._examined = 0
         self._window_began_s = clock()
-        self._least_inside = 0
+        self._least_examined = 0
         self._answers = self._let_in = self._refused = 0
         self._refused_unasked = self._authorised = self._unauthorised = 0
         self._demand = 1.0
@@ -121,27 +121,31 @@ class AdmissionControl:
             yield
         finally:
             self._inside -= 1
-            self._least_inside = min(self._least_inside, self._inside)
 
     @contextlib.contextmanager
     def examining(self) -> Iterator[None]:
         """A picture is inside, and examined, for as long as the block."""
         self._let_in += 1
-        with self.inside():
-            yield
-            self._answers += 1
+        self._examined += 1
+        try:
+            with self.inside():
+                yield
+                self._answers += 1
+        finally:
+            self._examined -= 1
+            self._least_examined = min(self._least_examined, self._examined)
 
     def _close_window(self) -> None:
         now_s = self._clock()
         elapsed_s = now_s - self._window_began_s
         if elapsed_s < _WINDOW_S:
             return
-        self._windows.append(_Window(now_s, self._answers / elapsed_s, self._least_inside >= _FULL))
+        self._windows.append(_Window(now_s, self._answers / elapsed_s, self._least_examined >= _FULL))
         while now_s - self._windows[0].ended_s > _REMEMBERED_S:
             self._windows.popleft()
         came = self._authorised + self._unauthorised
         refused = self._refused + (self._refused_unasked * self._authorised / came if came else 0.0)
         self._demand = 1 + refused / self._let_in if self._let_in else 1.0
-        self._window_began_s, self._least_inside = now_s, self._inside
+        self._window_began_s, self._least_examined = now_s, self._examined
         self._answers = self._let_in = self._refused = 0
         self._refused_unasked = self._authorised = self._unauthorised = 0

@@ -73,6 +73,36 @@ async def test_staging_that_hangs_is_overdue(device, clock):
     await batcher.close()
 
 
+async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_goes(device, clock):
+    """The halves of a pass that failed are staged beside the batch that was staged ahead."""
+    never = asyncio.Event()
+
+    async def stage(items):
+        if "hangs" in items:
+            await never.wait()
+        return items
+
+    costs = PassCosts(FLAT)
+    for _ in range(50):
+        costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
+    batcher = Batcher(device.run_pass, costs, 100, stage=stage, clock=clock)
+    poisoned = asyncio.create_task(batcher.submit(["good", ValueError("poison")], Deadline.after(60.0, clock)))
+    await device.settle()
+    hanging = asyncio.create_task(batcher.submit(["hangs"], Deadline.after(60.0, clock)))
+    await device.settle()
+    while device.is_busy:
+        await device.end_pass()
+    with pytest.raises(ValueError, match="poison"):
+        await poisoned
+    clock.now_s += 31.0
+    assert batcher.overdue_s > 29.0
+    never.set()
+    await device.settle()
+    await device.end_pass()
+    assert await hanging == ["seen hangs"]
+    await batcher.close()
+
+
 async def test_staging_that_fails_is_not_overdue(device, clock):
     async def stage(items):
         raise OSError("no room")

@@ -62,6 +62,7 @@ def test_nobody_else_commands_it_and_nobody_is_held_or_told_the_path(served):
     assert "stats socket /private/control mode 600 level admin expose-fd listeners" in amended
     assert "fallback" not in amended.partition("backend http-pictwarden")[2].replace("# Fallback", "")
     assert "errorfile" not in amended
+    assert "no log" in [line.strip() for line in amended.partition("frontend ")[0].splitlines()]
     assert "%[path]" not in amended
     assert f"server {REPLICA.name} " in amended
 

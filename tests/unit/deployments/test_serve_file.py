@@ -101,3 +101,13 @@ def test_no_text_at_all_is_a_traceback(tmp_path_factory, text):
     folder = tmp_path_factory.getbasetemp()
     with contextlib.suppress(SettingsError):
         read(Path(folder), body)
+
+
+def test_keys_that_are_left_empty_are_as_if_they_were_not_there(tmp_path):
+    file = tmp_path / "serve.yaml"
+    file.write_text(
+        "logging_config:\napplications:\n- import_path: a:b\n  deployments:\n  args:\nhttp_options:\n", "utf-8"
+    )
+    config = read_serve_file(file, None, None)
+    assert config["logging_config"] == {}
+    assert config["applications"][0] == {"import_path": "a:b", "deployments": [], "args": {}}

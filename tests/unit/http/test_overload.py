@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
-from serve_app.domain import OverloadedError, UnscannedReason
+from serve_app.domain import Deadline, OverloadedError, UnscannedReason
+from serve_app.http.body import read_body
 from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
+from serve_app.moderation import BodyMemory
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -130,3 +134,23 @@ async def test_of_bodies_that_outgrow_the_memory_together_the_oldest_are_read_to
     assert set(statuses) == {200, 503}
     assert statuses[:4] == [200] * 4, "the oldest"
     service.answered(await service.scan(pictures[-1]), 200)
+
+
+async def test_a_body_whose_time_is_just_over_makes_room_without_a_fault() -> None:
+    memory = BodyMemory(2_000_000)
+    with memory.reserve(None) as older, memory.reserve(None) as younger:
+        older.grow(1)
+        younger.grow(1)
+
+        async def receive() -> Message:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                older.grow(2_000_000)  # while the other body's time-out is on its way
+                raise
+            raise AssertionError("never comes")
+
+        request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+        with pytest.raises(OverloadedError):
+            await read_body(request, 2_000_000, Deadline.after(0.02), younger)
+        assert (older.is_refused, older.reserved_bytes) == (False, 2_000_000)

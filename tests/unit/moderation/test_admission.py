@@ -135,6 +135,17 @@ def test_a_picture_that_failed_is_no_longer_inside_and_no_answer(service, clock)
     assert service.refused == 0
 
 
+def test_bodies_that_come_slowly_do_not_make_an_idle_service_look_full(service, clock):
+    with contextlib.ExitStack() as reading:
+        for _ in range(20):
+            reading.enter_context(service.admission.inside())
+        clock.now_s += 8
+        service.arrive()
+        clock.now_s += 8
+        service.arrive()
+    assert (service.refused, service.admission.limit) == (0, 64)
+
+
 def test_a_body_that_is_being_read_takes_a_place_and_is_no_answer(service, clock):
     with contextlib.ExitStack() as reading:
         for _ in range(64):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from serve_app.domain import OverloadedError
+from serve_app.domain import Lane, OverloadedError
 from serve_app.moderation import BodyMemory, Reservation
 
 MB = 1_000_000
@@ -65,6 +65,35 @@ def test_the_youngest_unfinished_body_is_refused_for_an_older_one() -> None:
     assert memory.reserved_bytes == 0
 
 
+def test_background_bodies_have_a_quarter_and_are_refused_before_older_live_ones() -> None:
+    memory = BodyMemory(8 * MB)
+    with contextlib.ExitStack() as stack:
+        waiting = stack.enter_context(memory.reserve(2 * MB, Lane.BACKGROUND))
+        waiting.finish(2 * MB)
+        with pytest.raises(OverloadedError), memory.reserve(1, Lane.BACKGROUND):
+            pass
+        live = [stack.enter_context(memory.reserve(3 * MB)) for _ in range(2)]
+        assert memory.reserved_bytes == 8 * MB
+    with contextlib.ExitStack() as stack:
+        background = stack.enter_context(memory.reserve(None, Lane.BACKGROUND))
+        background.grow(MB)
+        live = [stack.enter_context(memory.reserve(None)) for _ in range(2)]
+        live[0].grow(7 * MB)
+        live[1].grow(MB)
+        assert [each.is_refused for each in (background, *live)] == [True, False, False]
+    assert memory.reserved_bytes == 0
+
+
+def test_a_background_body_takes_nothing_from_a_live_one() -> None:
+    memory = BodyMemory(8 * MB)
+    with contextlib.ExitStack() as stack:
+        background = stack.enter_context(memory.reserve(None, Lane.BACKGROUND))
+        live = stack.enter_context(memory.reserve(8 * MB))
+        with pytest.raises(OverloadedError):
+            background.grow(1)
+        assert not live.is_refused
+
+
 class Bodies(RuleBasedStateMachine):
     """Any order of arrivals, growth, ends and departures."""
 
@@ -75,11 +104,11 @@ class Bodies(RuleBasedStateMachine):
         self.received: dict[int, int] = {}
         self.finished: set[int] = set()
 
-    @rule(declared_bytes=st.none() | st.integers(0, 9 * MB))
-    def arrive(self, declared_bytes: int | None) -> None:
+    @rule(declared_bytes=st.none() | st.integers(0, 9 * MB), lane=st.sampled_from(list(Lane)))
+    def arrive(self, declared_bytes: int | None, lane: Lane) -> None:
         stack = contextlib.ExitStack()
         with contextlib.suppress(OverloadedError):
-            self.open.append((stack.enter_context(self.memory.reserve(declared_bytes)), stack))
+            self.open.append((stack.enter_context(self.memory.reserve(declared_bytes, lane)), stack))
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 99), chunk_bytes=st.integers(1, 3 * MB))
@@ -89,15 +118,17 @@ class Bodies(RuleBasedStateMachine):
             return
         unfinished = [each for each, _ in self.open if id(each) not in self.finished and not each.is_refused]
         received_bytes = min(self.received.get(id(reservation), 0) + chunk_bytes, 9 * MB)
-        try:
+        with contextlib.suppress(OverloadedError):
             reservation.grow(received_bytes)
             self.received[id(reservation)] = received_bytes
-        except OverloadedError:
-            assert reservation.is_refused
-            assert unfinished[0] is reservation or all(
-                each is unfinished[0] or each.is_refused or unfinished.index(each) < unfinished.index(reservation)
-                for each in unfinished
-            ), "refused while a younger one went on"
+        refused = [each for each in unfinished if each.is_refused]
+        for lane in Lane:
+            of_lane = [each for each in unfinished if each.lane is lane]
+            assert of_lane[len(of_lane) - sum(each.lane is lane for each in refused) :] == [
+                each for each in refused if each.lane is lane
+            ], "the youngest of its lane"
+        if any(each.lane is Lane.LIVE for each in refused):
+            assert all(each.is_refused for each in unfinished if each.lane is Lane.BACKGROUND), "background first"
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 99))
