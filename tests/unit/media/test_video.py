@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import struct
 from collections.abc import Iterable
 from math import ceil
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from serve_app.domain import (
     Deadline,
@@ -176,6 +178,30 @@ def test_a_rotated_video_is_turned_upright(rotation: int, corner: tuple[int, int
     down, right = corner
     assert pixels.shape[:2] == ((96, 48) if rotation % 180 else (48, 96))
     assert is_red(pixels[down * 12 or slice(0, 12), right * 12 or slice(0, 12)][None, None].reshape(1, -1, 3))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turn"),
+    [
+        ((-1, 0, 0, 1), Image.Transpose.FLIP_LEFT_RIGHT),
+        ((1, 0, 0, -1), Image.Transpose.FLIP_TOP_BOTTOM),
+        ((0, 1, 1, 0), Image.Transpose.TRANSPOSE),
+        ((0, -1, -1, 0), Image.Transpose.TRANSVERSE),
+    ],
+)
+def test_a_mirrored_video_is_seen_as_players_mirror_it(
+    matrix: tuple[int, int, int, int], turn: Image.Transpose
+) -> None:
+    frame = np.full((48, 96, 3), 20, np.uint8)
+    frame[:24, :24] = RED
+    body = bytearray(encode([frame] * 3))
+    right_x, right_y, down_x, down_y = (number << 16 for number in matrix)
+    place = body.index(b"tkhd") + 4 + 40
+    struct.pack_into(">9i", body, place, right_x, right_y, 0, down_x, down_y, 0, 0, 0, 1 << 30)
+    _, pixels = look(bytes(body))[0]
+    upright = np.asarray(Image.fromarray(frame).transpose(turn))
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - upright).mean() < 8
 
 
 # Limits and deadline
