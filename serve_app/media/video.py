@@ -140,13 +140,17 @@ class _SmallFrame:
     planes: av.VideoFrame
     turn: Image.Transpose | None
     cicp: Cicp
+    is_alpha_disputed: bool
 
     def pictures(self) -> Iterator[Image.Image]:
         """Upright, in RGB, once per reading."""
-        pixel_format = "rgba" if _has_alpha(self.planes) else "rgb24"
-        picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format=pixel_format), np.uint8))
-        picture.info[CICP_INFO] = self.cicp
-        return as_rgb(picture if self.turn is None else picture.transpose(self.turn))
+        pixel_formats = ["rgba" if _has_alpha(self.planes) else "rgb24"]
+        if self.is_alpha_disputed:
+            pixel_formats.append("rgb24")
+        for pixel_format in pixel_formats:
+            picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format=pixel_format), np.uint8))
+            picture.info[CICP_INFO] = self.cicp
+            yield from as_rgb(picture if self.turn is None else picture.transpose(self.turn))
 
 
 class _Scaler:
@@ -157,27 +161,28 @@ class _Scaler:
         self._to_small = VideoReformatter()
         self._to_signature = VideoReformatter()
 
-    def small(self, frame: av.VideoFrame) -> _SmallFrame:
+    def small(self, frame: av.VideoFrame, track: VideoTrack) -> _SmallFrame:
         """The frame with a shorter side no longer than asked for."""
         shrink = min(1.0, self._shorter_side_px / min(frame.width, frame.height))
         size_px = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
         pixel_format = "yuva420p" if _has_alpha(frame) else "yuv420p"
         small = self._to_small.reformat(frame, *size_px, pixel_format, interpolation=Interpolation.AREA, threads=1)
-        return _SmallFrame(small, _turn_of(frame), _cicp_of(frame))
+        return _SmallFrame(small, _turn_of(frame), _cicp_of(frame), track.is_alpha_disputed)
 
-    def signature(self, frame: av.VideoFrame, with_alpha: bool) -> NDArray[np.uint8]:
-        """What the frame looks like in few cells; ``with_alpha`` over white, and below that over black."""
+    def signature(self, frame: av.VideoFrame, track: VideoTrack) -> NDArray[np.uint8]:
+        """What the frame looks like in few cells; a transparent one over white, over black and, if disputed, opaque."""
         side_px = SIGNATURE_SIDE
-        pixel_format = "rgba" if with_alpha else "rgb24"
+        pixel_format = "rgba" if track.has_alpha else "rgb24"
         small = self._to_signature.reformat(
             frame, side_px, side_px, pixel_format, interpolation=Interpolation.AREA, threads=1
         )
         cells = np.asarray(small.to_ndarray(), np.uint8)
-        if not with_alpha:
+        if not track.has_alpha:
             return cells
         alpha = cells[..., 3:].astype(np.uint16)
         over_black = cells[..., :3] * alpha // 255
-        return np.concatenate([over_black + (255 - alpha), over_black]).astype(np.uint8)
+        readings = [over_black + (255 - alpha), over_black, *[cells[..., :3]] * track.is_alpha_disputed]
+        return np.concatenate(readings).astype(np.uint8)
 
 
 def _has_alpha(frame: av.VideoFrame) -> bool:
@@ -229,14 +234,14 @@ class _Survey:
     tracks: int = 1
     """How many video tracks the file has."""
 
-    def add(self, frame: av.VideoFrame, scaler: _Scaler, with_alpha: bool) -> None:
+    def add(self, frame: av.VideoFrame, scaler: _Scaler, track: VideoTrack) -> None:
         if frame.pts is None or frame.time_base is None:
             raise UndecodableError("not a readable video: a frame without a time")
         self.starts_s.append(float(frame.pts * frame.time_base))
         self.last_s = float(frame.duration * frame.time_base)
-        self.signatures.append(scaler.signature(frame, with_alpha))
+        self.signatures.append(scaler.signature(frame, track))
         if self.kept is not None:
-            self.kept.append(scaler.small(frame))
+            self.kept.append(scaler.small(frame, track))
             self.kept_bytes += sum(plane.buffer_size for plane in self.kept[-1].planes.planes)
             if self.kept_bytes > _KEPT_BYTES:
                 self.kept = None
@@ -255,7 +260,7 @@ def _survey(source: _Source, scaler: _Scaler, deadline: Deadline) -> _Survey:
     survey = _Survey()
     track = None
     for track, frame in source.frames(deadline):
-        survey.add(frame, scaler, track.has_alpha)
+        survey.add(frame, scaler, track)
         require_few_frames(len(survey.starts_s), survey.starts_s[-1] - survey.starts_s[0], source.limits)
     if track is None:
         raise UndecodableError(f"not a readable {source.media_type}: no frame in it")
@@ -271,9 +276,9 @@ def _converted(chosen: Mapping[int, _SmallFrame]) -> Iterator[Frame]:
 
 
 def _decoded_again(source: _Source, indices: list[int], scaler: _Scaler, deadline: Deadline) -> Iterator[Frame]:
-    for index, (_, frame) in enumerate(source.frames(deadline)):
+    for index, (track, frame) in enumerate(source.frames(deadline)):
         if index in indices:
-            yield from _shown(index, scaler.small(frame))
+            yield from _shown(index, scaler.small(frame, track))
         if index == indices[-1]:
             return
 

@@ -1,9 +1,11 @@
-"""Whether a video's file is there to its end, by the lengths that its outermost elements state.
+"""What a video's file says of itself, read without a decoder: whether it is there to its end, and its transparency.
 
 A decoder reads a file that breaks off as a shorter video. What was cut off would never be looked at.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from serve_app.media.iso_boxes import iso_boxes
 
@@ -13,6 +15,9 @@ _HEADER_BYTES = 8
 # RFC 9559, section 5: the elements whose length may be unknown, because they were written before it was known.
 _SEGMENT = bytes.fromhex("18538067")
 _CLUSTER = bytes.fromhex("1f43b675")
+_TRACKS, _TRACK, _VIDEO, _ALPHA_MODE = (bytes.fromhex(each) for each in ("1654ae6b", "ae", "e0", "53c0"))
+_MAX_ELEMENTS = 10_000
+"""Walked over in one go: ahead of its first frame a WebM has some hundred."""
 
 
 def is_whole(body: bytes, media_type: str) -> bool:
@@ -23,6 +28,29 @@ def is_whole(body: bytes, media_type: str) -> bool:
     """
     stated_bytes = _webm_bytes(body) if media_type == "video/webm" else _iso_bytes(body)
     return stated_bytes <= len(body)
+
+
+def alpha_elements(body: bytes) -> set[bool]:
+    """What the video tracks of a WebM say of their transparency in their own elements, where a tag may contradict."""
+    found: set[bool] = set()
+    for segment in _ebml_content(body, 0, len(body), _SEGMENT):
+        for tracks in _ebml_content(body, *segment, _TRACKS):
+            for track in _ebml_content(body, *tracks, _TRACK):
+                for video in _ebml_content(body, *track, _VIDEO):
+                    modes = [body[start:end] for start, end in _ebml_content(body, *video, _ALPHA_MODE)]
+                    found.add(any(int.from_bytes(mode, "big") == 1 for mode in modes))
+    return found
+
+
+def _ebml_content(body: bytes, at: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
+    """Where the content of each such element begins and ends, from ``at`` on, up to one of unknown length."""
+    for _ in range(_MAX_ELEMENTS):
+        identifier, start, length = _ebml_element(body, at)
+        if not identifier or start >= end:
+            return
+        at = end if length is None else min(end, start + length)
+        if identifier == wanted:
+            yield start, at
 
 
 def _iso_bytes(body: bytes) -> int:

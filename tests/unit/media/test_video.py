@@ -483,8 +483,8 @@ def test_leading_pictures_that_no_player_shows_are_not_missed() -> None:
 ALPHA_ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
-@pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
-def test_transparency_is_seen_over_white_and_over_black(encoder: str) -> None:
+def half_red(encoder: str, alpha_mode: str | None = None) -> bytes:
+    """A WebM that is red, and transparent in its lower half; ``alpha_mode`` is what a tag says of that."""
     pixels = np.zeros((SIDE_PX, SIDE_PX, 4), np.uint8)
     pixels[..., 0] = 255
     pixels[:32, :, 3] = 255  # red below, too, where nobody sees it
@@ -493,15 +493,38 @@ def test_transparency_is_seen_over_white_and_over_black(encoder: str) -> None:
         stream = container.add_stream(encoder, rate=FPS, options={"auto-alt-ref": "0", "deadline": "realtime"})
         stream.width = stream.height = SIDE_PX
         stream.pix_fmt = "yuva420p"
+        if alpha_mode is not None:
+            stream.metadata["alpha_mode"] = alpha_mode
         for step in range(3):
             frame = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format="yuva420p")
             frame.pts = step
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    frames = [shown.astype(int) for _, shown in look_at_all(written.getvalue(), "video/webm")]
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("alpha_mode", [None, "1"])
+@pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
+def test_transparency_is_seen_over_white_and_over_black(encoder: str, alpha_mode: str | None) -> None:
+    frames = [shown.astype(int) for _, shown in look_at_all(half_red(encoder, alpha_mode), "video/webm")]
     assert all(is_red(shown[4:28].astype(np.uint8)) for shown in frames)
     below = {round(float(shown[36:60].mean())) for shown in frames}
     assert below == {0, 255}
+
+
+ALPHA_ELEMENT = bytes.fromhex("53c08101")
+
+
+@pytest.mark.parametrize("kept_in", ["the element", "the tag"])
+@pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
+def test_transparency_that_a_tag_contradicts_is_seen_as_each_player_shows_it(encoder: str, kept_in: str) -> None:
+    body = half_red(encoder, alpha_mode="0" if kept_in == "the element" else "1")
+    assert body.count(ALPHA_ELEMENT) == 1
+    if kept_in == "the tag":
+        body = body.replace(ALPHA_ELEMENT, ALPHA_ELEMENT[:-1] + b"\x00")
+    readings = [shown[36:60] for _, shown in look_at_all(body, "video/webm")]
+    assert {round(float(shown.mean())) for shown in readings if not is_red(shown)} == {0, 255}
+    assert any(is_red(shown) for shown in readings)
 
 
 def test_an_animation_of_transparency_alone_is_no_still() -> None:
