@@ -87,7 +87,7 @@ class VideoTrack:
         self._stream = stream
         self._limits = limits
         self._stated_frames = stream.frames
-        self._stated_s = (container.duration or 0) / _MICROSECONDS
+        self._stated_s = _stated_from_first_frame_s(container)
         self._leading = _LeadingPictures(stream)
         self.demuxed = Demuxed()
         self.has_alpha = _codec_of(stream) in _DECODERS_WITH_ALPHA and True in alphas
@@ -233,6 +233,15 @@ def require_few_frames(frames: int, length_s: float, limits: MediaLimits) -> Non
         raise TooLargeError(f"{frames} frames are more than {limits.max_frames_total}")
     if length_s > limits.max_duration_s:
         raise TooLargeError(f"{length_s:.0f} seconds are more than {limits.max_duration_s:.0f}")
+
+
+def _stated_from_first_frame_s(container: InputContainer) -> float:
+    """The length of the file from its first packet to its end; not above 0 where it does not say.
+
+    A WebM counts from zero, even if its first frame comes later.
+    """
+    begin = container.start_time or 0 if "webm" in container.format.name else 0
+    return ((container.duration or 0) - begin) / _MICROSECONDS
 
 
 def _stated_s(container: InputContainer, stream: VideoStream) -> float:

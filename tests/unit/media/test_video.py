@@ -180,6 +180,12 @@ def test_a_rotated_video_is_turned_upright(rotation: int, corner: tuple[int, int
     assert is_red(pixels[down * 12 or slice(0, 12), right * 12 or slice(0, 12)][None, None].reshape(1, -1, 3))
 
 
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_video_that_begins_late_is_seen(kind: str) -> None:
+    body = encode([one_colour(RED)] * 5, kind, times=[50, 51, 52, 53, 54])
+    assert is_red(look(body, ENCODERS[kind][1])[0][1])
+
+
 @pytest.mark.parametrize(
     ("matrix", "turn"),
     [
