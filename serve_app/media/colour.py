@@ -7,8 +7,8 @@ One picture may have several *readings*, and each is looked at, because viewers 
 
 * one with transparency is given over white and over black: on either alone, something drawn in that colour would be
   invisible to the model;
-* one whose colour profile or gamma turns it into another picture is given with and without: that is a known way of
-  showing one picture to the checker and another to the public.
+* one whose colour profile, gamma or primaries make another picture of it is given with and without: that is a known
+  way of showing one picture to the checker and another to the public;
 * one of PQ or HLG is given tone-mapped, and as it stands: programs without HDR show the latter;
 * one whose transparency some programs leave out is given without it too.
 """
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from serve_app.media.aperture import apertures
+from serve_app.media.chromaticities import other_chromaticities
 from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
 
@@ -89,7 +90,7 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     cicp = _find_cicp(picture)
     if cicp is not None and not cicp.is_srgb:
         unmanaged = _unmanaged(picture)
-        if cicp.is_hdr:
+        if cicp.is_hdr or cicp.is_disputed:
             yield unmanaged
         yield as_srgb(unmanaged, cicp)
         return
@@ -101,9 +102,14 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
         return
     unmanaged = _unmanaged(picture)
     yield unmanaged
+    if profile:
+        return
     ratio = _gamma_ratio(picture)
-    if ratio is not None and not profile:
+    if ratio is not None:
         yield _with_gamma(unmanaged, ratio)
+    chromaticities = other_chromaticities(picture)
+    if chromaticities is not None:
+        yield chromaticities.as_srgb(unmanaged)
 
 
 def _find_cicp(picture: Image.Image) -> Cicp | None:
