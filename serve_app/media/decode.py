@@ -30,10 +30,11 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 
-from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin
 
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
 from serve_app.media.aperture import APERTURE_INFO, aperture_of
+from serve_app.media.apng import PngPicture
 from serve_app.media.avif import decode_primary
 from serve_app.media.bmp import open_bmp
 from serve_app.media.cicp import cicp_of_avif, cicp_of_png
@@ -153,7 +154,7 @@ def _open_jpeg(jpeg: JpegPicture, limits: MediaLimits) -> Image.Image:
 def _open_png(body: bytes, limits: MediaLimits, is_lenient: bool) -> Image.Image:
     with decoding("image/png"):
         png = repaired_png(body, is_lenient)
-        picture = PngImagePlugin.PngImageFile(io.BytesIO(png.body))
+        picture = PngPicture(io.BytesIO(png.body))
         require_few_pixels(picture, limits)
         _require_few_frames(picture, "image/png", limits)
         picture.info[ORIENTATIONS] = honoured_by_some(png.exifs, png.xmps)
