@@ -124,6 +124,15 @@ def test_pixels_may_be_interrupted() -> None:
     assert colours_of(look(body)) == [RED]
 
 
+def test_rows_that_are_missing_in_a_whole_file_are_missing() -> None:
+    rows = zlib.decompress(packed(RED))
+    body = SIGNATURE + header() + chunk(b"IDAT", zlib.compress(rows[: len(rows) * 3 // 4 + 5])) + END
+    with pytest.raises(TruncatedError):
+        look(body)
+    views = look(body, OnTruncated.SCAN)
+    assert (views.is_truncated, colours_of(views)) == (True, [RED])
+
+
 # Animations
 
 
