@@ -16,8 +16,8 @@ _HEADER_BYTES = 8
 _SEGMENT = bytes.fromhex("18538067")
 _CLUSTER = bytes.fromhex("1f43b675")
 _TRACKS, _TRACK, _VIDEO, _ALPHA_MODE = (bytes.fromhex(each) for each in ("1654ae6b", "ae", "e0", "53c0"))
-_MAX_ELEMENTS = 10_000
-"""Walked over in one go: ahead of its first frame a WebM has some hundred."""
+_MAX_ELEMENTS = 50_000
+"""Walked over in one file: a film recorded live has some thousand parts."""
 
 
 def is_whole(body: bytes, media_type: str) -> bool:
@@ -31,26 +31,32 @@ def is_whole(body: bytes, media_type: str) -> bool:
 
 
 def alpha_elements(body: bytes) -> set[bool]:
-    """What the video tracks of a WebM say of their transparency in their own elements, where a tag may contradict."""
+    """What the video tracks of a WebM say of their transparency in their own elements, where a tag may contradict.
+
+    Raises:
+        ValueError: more elements than any real file has.
+    """
     found: set[bool] = set()
-    for segment in _ebml_content(body, 0, len(body), _SEGMENT):
-        for tracks in _ebml_content(body, *segment, _TRACKS):
-            for track in _ebml_content(body, *tracks, _TRACK):
-                for video in _ebml_content(body, *track, _VIDEO):
-                    modes = [body[start:end] for start, end in _ebml_content(body, *video, _ALPHA_MODE)]
-                    found.add(any(int.from_bytes(mode, "big") == 1 for mode in modes))
+    places = [(0, len(body))]
+    budget = iter(range(_MAX_ELEMENTS))
+    for wanted in (_SEGMENT, _TRACKS, _TRACK, _VIDEO):
+        places = [inside for place in places for inside in _ebml_content(body, *place, wanted, budget)]
+    for place in places:
+        modes = [body[start:end] for start, end in _ebml_content(body, *place, _ALPHA_MODE, budget)]
+        found |= {int.from_bytes(mode, "big") == 1 for mode in modes} or {False}
     return found
 
 
-def _ebml_content(body: bytes, at: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
+def _ebml_content(body: bytes, at: int, end: int, wanted: bytes, budget: Iterator[int]) -> Iterator[tuple[int, int]]:
     """Where the content of each such element begins and ends, from ``at`` on, up to one of unknown length."""
-    for _ in range(_MAX_ELEMENTS):
+    for _ in budget:
         identifier, start, length = _ebml_element(body, at)
         if not identifier or start >= end:
             return
         at = end if length is None else min(end, start + length)
         if identifier == wanted:
             yield start, at
+    raise ValueError("too many elements")
 
 
 def _iso_bytes(body: bytes) -> int:

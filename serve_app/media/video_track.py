@@ -220,7 +220,7 @@ def _alphas(body: bytes, stream: VideoStream) -> set[bool]:
     if _codec_of(stream) not in _DECODERS_WITH_ALPHA:
         return {False}
     by_libav = any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
-    return {by_libav} | alpha_elements(body)
+    return {by_libav} | (alpha_elements(body) or {False})
 
 
 def require_few_frames(frames: int, length_s: float, limits: MediaLimits) -> None:

@@ -29,6 +29,7 @@ from serve_app.domain import (
 )
 from serve_app.media.limits import MediaLimits
 from serve_app.media.video import sample_video
+from serve_app.media.video_container import alpha_elements
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 LIMITS = MediaLimits()
@@ -531,6 +532,18 @@ def test_transparency_that_a_tag_contradicts_is_seen_as_each_player_shows_it(enc
     readings = [shown[36:60] for _, shown in look_at_all(body, "video/webm")]
     assert {round(float(shown.mean())) for shown in readings if not is_red(shown)} == {0, 255}
     assert any(is_red(shown) for shown in readings)
+
+
+def test_more_elements_than_any_file_has_are_refused() -> None:
+    segment_of_unknown_length = bytes.fromhex("1853806701ffffffffffffff")
+    with pytest.raises(ValueError, match="elements"):
+        alpha_elements(segment_of_unknown_length + bytes.fromhex("ec80") * 200_000)
+
+
+@given(st.binary(max_size=200))
+@quick
+def test_elements_of_any_bytes_end(body: bytes) -> None:
+    assert alpha_elements(bytes.fromhex("18538067ff1654ae6bffaeffe0ff") + body) <= {True, False}
 
 
 def test_an_animation_of_transparency_alone_is_no_still() -> None:

@@ -168,9 +168,10 @@ def codecs() -> Makers:
         yield f"{kind}-two-tracks.{container}", _Video(encoder=encoder, container=container, other_tracks=1)
         yield f"{kind}-wide-pixels.{container}", _Video(encoder=encoder, container=container, sample_shape=wide)
     for encoder in ("libvpx", "libvpx-vp9"):
-        # The muxer also writes it in capitals, which is how it is found again.
-        tagged = _Video(encoder=encoder, container="webm", pixel_format="yuva420p", tags={"alpha_mode": "1"})
-        yield f"webm-{_NAMES[encoder]}-yuva420p-tagged.webm", tagged
+        for says, name in (("1", "tagged"), ("0", "tagged-opaque")):
+            # The muxer also writes it in capitals, which is how it is found again.
+            tagged = _Video(encoder=encoder, container="webm", pixel_format="yuva420p", tags={"alpha_mode": says})
+            yield f"webm-{_NAMES[encoder]}-yuva420p-{name}.webm", tagged
     yield "webm-vp8-odd-size.webm", _Video(encoder="libvpx", container="webm", size_px=(97, 71))
     yield "webm-vp9-odd-size.webm", _Video(encoder="libvpx-vp9", container="webm", size_px=(97, 71))
 
