@@ -66,8 +66,9 @@ class Demuxed:
     """What the container held, to be compared with what was decoded."""
 
     end_s: float = 0.0
-    """When the last packet of any track ends, sound included."""
+    """When the last packet of any track ends, sound included, counted from the first of any."""
     video_end_s: float = 0.0
+    """When the last packet of this track ends, counted from its first."""
     never_shown: int = 0
     """Frames of this track that no player shows, since the picture that they refer to is not in the file."""
 
@@ -87,7 +88,10 @@ class VideoTrack:
         self._stream = stream
         self._limits = limits
         self._stated_frames = stream.frames
-        self._stated_s = _stated_from_first_frame_s(container)
+        self._start_s = (container.start_time or 0) / _MICROSECONDS
+        # A WebM counts its length from zero, even if its first packet comes later.
+        begin_s = self._start_s if "webm" in container.format.name else 0.0
+        self._stated_s = (container.duration or 0) / _MICROSECONDS - begin_s
         self._leading = _LeadingPictures(stream)
         self.demuxed = Demuxed()
         self.has_alpha = _codec_of(stream) in _DECODERS_WITH_ALPHA and True in alphas
@@ -149,10 +153,11 @@ class VideoTrack:
     def _count(self, packet: Packet[Stream]) -> None:
         if packet.pts is None or packet.time_base is None:
             return
-        ends_s = float((packet.pts - (packet.stream.start_time or 0) + (packet.duration or 0)) * packet.time_base)
-        self.demuxed.end_s = max(self.demuxed.end_s, ends_s)
+        end = packet.pts + (packet.duration or 0)
+        self.demuxed.end_s = max(self.demuxed.end_s, float(end * packet.time_base) - self._start_s)
         if packet.stream is self._stream:
-            self.demuxed.video_end_s = max(self.demuxed.video_end_s, ends_s)
+            length_s = float((end - (packet.stream.start_time or 0)) * packet.time_base)
+            self.demuxed.video_end_s = max(self.demuxed.video_end_s, length_s)
             self.demuxed.never_shown += self._leading.is_skipped(packet)
 
 
@@ -233,15 +238,6 @@ def require_few_frames(frames: int, length_s: float, limits: MediaLimits) -> Non
         raise TooLargeError(f"{frames} frames are more than {limits.max_frames_total}")
     if length_s > limits.max_duration_s:
         raise TooLargeError(f"{length_s:.0f} seconds are more than {limits.max_duration_s:.0f}")
-
-
-def _stated_from_first_frame_s(container: InputContainer) -> float:
-    """The length of the file from its first packet to its end; not above 0 where it does not say.
-
-    A WebM counts from zero, even if its first frame comes later.
-    """
-    begin = container.start_time or 0 if "webm" in container.format.name else 0
-    return ((container.duration or 0) - begin) / _MICROSECONDS
 
 
 def _stated_s(container: InputContainer, stream: VideoStream) -> float:

@@ -379,8 +379,8 @@ def test_the_decoder_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 # Tracks and codecs
 
 
-def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0) -> bytes:
-    """A file with a track per encoder, of some seconds of silence or of eight frames."""
+def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0, begin: int = 0) -> bytes:
+    """A file with a track per encoder, of some seconds of silence or of eight frames from ``begin`` / 25 s on."""
     written = io.BytesIO()
     with av.open(written, "w", format=container) as output:
         streams = [output.add_stream(each, rate=FPS if "x" in each else 48_000) for each in encoders]
@@ -394,7 +394,7 @@ def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0) ->
             if isinstance(stream, av.VideoStream):
                 for step in range(8):
                     video = av.VideoFrame.from_ndarray(moving(step))
-                    video.pts = step
+                    video.pts = begin + step
                     output.mux(stream.encode(video))
             elif isinstance(stream, av.AudioStream):
                 for step in range(int(sound_s * 50)):
@@ -412,6 +412,12 @@ def test_sound_besides_the_picture_is_left_out() -> None:
 @pytest.mark.parametrize("container", ["webm", "mp4"])
 def test_sound_may_outlast_the_picture(container: str) -> None:
     body = with_tracks("libvpx-vp9", "libopus", container=container, sound_s=20)
+    assert len(look(body, f"video/{container}")) == 8
+
+
+@pytest.mark.parametrize("container", ["webm", "mp4"])
+def test_sound_may_begin_ahead_of_the_picture(container: str) -> None:
+    body = with_tracks("libvpx-vp9", "libopus", container=container, begin=200)
     assert len(look(body, f"video/{container}")) == 8
 
 
