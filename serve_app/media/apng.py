@@ -11,9 +11,9 @@ _FIRST_FRAME = 1
 class PngPicture(PngImagePlugin.PngImageFile):
     """As Pillow reads it, but for an animation beside a still that is none of its frames.
 
-    Pillow puts the first frame on top of the still. Browsers begin with an empty canvas (W3C PNG, 11.3.3.1), on which a
-    frame that is smaller or transparent shows another picture. Where the colours have no transparency, black stands for
-    what is empty, and of a palette its first colour, as in Pillow's own disposal of frames.
+    Pillow puts the first frame on top of the still. Browsers begin with an empty canvas, as the standard asks (W3C PNG,
+    third edition), on which a frame that is smaller or transparent shows another picture. Where the colours have no
+    transparency, black stands for what is empty, and of a palette its first colour, as in Pillow's disposal of frames.
     """
 
     def _seek(self, frame: int, rewind: bool = False) -> None:

@@ -1,12 +1,12 @@
 """The primaries that a PNG states (its cHRM chunk), where they make another picture of its numbers.
 
-Browsers honour them beside a gamma, and other programs leave them out.
+Chromium honours them beside a gamma; other programs leave them out.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +58,10 @@ def other_chromaticities(picture: Image.Image) -> Chromaticities | None:
 def _makes_another_picture(stated: Chromaticities) -> bool:
     levels = np.linspace(0, 255, 5).astype(np.uint8)
     palette = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-    by_gamma = Chromaticities(D65, BT709, stated.gamma)
+    # The usual gamma, since beside an odd one a coarse palette has hardly any colours.
+    primaries, usual = replace(stated, gamma=_USUAL_GAMMA), Chromaticities(D65, BT709, _USUAL_GAMMA)
     try:
-        change = np.abs(_converted(palette, stated).astype(int) - _converted(palette, by_gamma))
+        change = np.abs(_converted(palette, primaries).astype(int) - _converted(palette, usual))
     except (ValueError, ZeroDivisionError):
         return False  # no colours: programs ignore it
     return bool(change.mean() > _OTHER_PICTURE_LEVELS)

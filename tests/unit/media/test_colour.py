@@ -333,6 +333,13 @@ def test_a_picture_that_only_its_primaries_show_is_seen(gamma: int | None) -> No
     np.testing.assert_allclose(heeded[16, 16].astype(int), (60, 200, 60), atol=3)
 
 
+@pytest.mark.parametrize("gamma", [1_000, 2_272, 1_000_000])
+def test_primaries_are_seen_beside_any_gamma(gamma: int) -> None:
+    body = with_primaries(encode(half_and_half("RGB", (255, 0, 0), (0, 0, 0))), WHITE_XY, GREEN_XY, BLUE_XY, RED_XY)
+    *_, heeded = pixels_of(with_gamma(body, gamma))
+    assert heeded[..., 1].max() > 200 > heeded[..., 0].max()
+
+
 def test_primaries_leave_transparency_as_it_is() -> None:
     drawn = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
     drawn.paste((200, 60, 60, 255), (8, 8, 24, 24))
