@@ -12,6 +12,9 @@ from serve_app.media.tone_mapping import Cicp
 _NITS = 10_000
 """PNG and ISO files count a ten-thousandth of a candela per square metre, where they count in integers of 32 bits."""
 
+_PNG_COLOUR_TYPE = slice(25, 26)  # in the header, which is the first chunk
+_PNG_PALETTE = b"\x03"
+
 _TRACK = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 _SAMPLE_DESCRIPTIONS_BYTES = 8  # version, flags, count
 _VISUAL_SAMPLE_ENTRY_BYTES = 78  # ISO/IEC 14496-12, 12.1.3
@@ -28,7 +31,9 @@ def cicp_of_png(body: bytes) -> Cicp | None:
             peak_nits = struct.unpack(">I", content[:4])[0] / _NITS or peak_nits
         elif name == b"mDCV" and len(content) == 24:
             peak_nits = peak_nits or struct.unpack(">I", content[16:20])[0] / _NITS
-    return None if found is None else Cicp(*found, peak_nits)
+    # Chromium ignores the chunk beside a palette.
+    is_ignored = body[_PNG_COLOUR_TYPE] == _PNG_PALETTE
+    return None if found is None else Cicp(*found, peak_nits, is_disputed=is_ignored)
 
 
 def cicp_of_avif(body: bytes) -> Cicp | None:

@@ -7,9 +7,10 @@ One picture may have several *readings*, and each is looked at, because viewers 
 
 * one with transparency is given over white and over black: on either alone, something drawn in that colour would be
   invisible to the model;
-* one whose colour profile or gamma turns it into another picture is given with and without: that is a known way of
-  showing one picture to the checker and another to the public.
-* one of PQ or HLG is given tone-mapped, and as it stands: programs without HDR show the latter.
+* one whose colour profile, gamma or primaries make another picture of it is given with and without: that is a known
+  way of showing one picture to the checker and another to the public;
+* one of PQ or HLG is given tone-mapped, and as it stands: programs without HDR show the latter;
+* one whose transparency some programs leave out is given without it too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from serve_app.media.aperture import apertures
+from serve_app.media.chromaticities import other_chromaticities
 from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
 
@@ -53,6 +55,9 @@ _ODD_GAMMA_RATIO = 1.25
 _MAX_PROFILE_BYTES = 4_000_000
 _MAX_CACHED_TRANSFORMS = 32
 
+WITHOUT_ALPHA_INFO = "without_alpha"
+"""Under which key of its ``info`` a picture carries what opens it without the transparency that some leave out."""
+
 _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 """Pillow's mode: the colour space that a profile must be of to fit it (ICC.1:2022, table 19)."""
 
@@ -66,6 +71,14 @@ def as_rgb(picture: Image.Image) -> Iterator[Image.Image]:
     for part in apertures(picture):
         for reading in _colour_readings(part):
             yield from _flatten(reading)
+    if WITHOUT_ALPHA_INFO in picture.info:
+        yield from as_rgb(picture.info[WITHOUT_ALPHA_INFO]())
+
+
+def has_unusable_profile(picture: Image.Image) -> bool:
+    """Whether it carries a colour profile that is damaged or does not fit its colours."""
+    profile = picture.info.get("icc_profile")
+    return isinstance(profile, bytes) and bool(profile) and _fitting_transform(profile, picture.mode) is None
 
 
 # Colour
@@ -77,7 +90,7 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     cicp = _find_cicp(picture)
     if cicp is not None and not cicp.is_srgb:
         unmanaged = _unmanaged(picture)
-        if cicp.is_hdr:
+        if cicp.is_hdr or cicp.is_disputed:
             yield unmanaged
         yield as_srgb(unmanaged, cicp)
         return
@@ -89,9 +102,14 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
         return
     unmanaged = _unmanaged(picture)
     yield unmanaged
+    if profile:
+        return
     ratio = _gamma_ratio(picture)
-    if ratio is not None and not profile:
+    if ratio is not None:
         yield _with_gamma(unmanaged, ratio)
+    chromaticities = other_chromaticities(picture)
+    if chromaticities is not None:
+        yield chromaticities.as_srgb(unmanaged)
 
 
 def _find_cicp(picture: Image.Image) -> Cicp | None:
@@ -166,7 +184,7 @@ class _TransformCache:
         self._lock = Lock()
 
     def find(self, profile: bytes, mode: str) -> _Transform | None:
-        """The transform, or ``None`` where the profile is unusable or changes nothing."""
+        """The transform, or ``None`` where the profile is unusable."""
         key = (hashlib.sha256(profile).digest(), mode)
         with self._lock:
             if key in self._kept:
@@ -184,6 +202,12 @@ _TRANSFORMS = _TransformCache(_MAX_CACHED_TRANSFORMS)
 
 
 def _find_transform(profile: bytes, picture_mode: str) -> _Transform | None:
+    """The transform, or ``None`` where the profile is unusable or changes nothing."""
+    transform = _fitting_transform(profile, picture_mode)
+    return None if transform is None or transform.changes_nothing else transform
+
+
+def _fitting_transform(profile: bytes, picture_mode: str) -> _Transform | None:
     if len(profile) > _MAX_PROFILE_BYTES:
         return None
     if picture_mode in ("CMYK", "LAB"):
@@ -198,10 +222,9 @@ def _build_transform(profile: bytes, mode: str) -> _Transform | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space != _PROFILE_SPACES[mode]:
             return None
-        transform = _Transform(source, mode)
+        return _Transform(source, mode)
     except (ImageCms.PyCMSError, *DECODER_ERRORS):
         return None  # browsers ignore it too: the numbers are then sRGB
-    return None if transform.changes_nothing else transform
 
 
 @functools.cache

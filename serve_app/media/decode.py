@@ -30,17 +30,19 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 
-from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin
 
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
 from serve_app.media.aperture import APERTURE_INFO, aperture_of
+from serve_app.media.apng import PngPicture
 from serve_app.media.avif import decode_primary
 from serve_app.media.bmp import open_bmp
 from serve_app.media.cicp import cicp_of_avif, cicp_of_png
+from serve_app.media.colour import WITHOUT_ALPHA_INFO, has_unusable_profile
 from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.decoders import register_decoders
 from serve_app.media.gif import open_gif
-from serve_app.media.heif_items import is_cut, metadata_of, primary_item
+from serve_app.media.heif_items import is_cut, metadata_of, primary_item, without_alpha
 from serve_app.media.jpeg import JpegPicture, jpeg_pictures
 from serve_app.media.jxl import codestream_of, decode_codestream, read_header
 from serve_app.media.limits import MediaLimits, require_few
@@ -152,7 +154,7 @@ def _open_jpeg(jpeg: JpegPicture, limits: MediaLimits) -> Image.Image:
 def _open_png(body: bytes, limits: MediaLimits, is_lenient: bool) -> Image.Image:
     with decoding("image/png"):
         png = repaired_png(body, is_lenient)
-        picture = PngImagePlugin.PngImageFile(io.BytesIO(png.body))
+        picture = PngPicture(io.BytesIO(png.body))
         require_few_pixels(picture, limits)
         _require_few_frames(picture, "image/png", limits)
         picture.info[ORIENTATIONS] = honoured_by_some(png.exifs, png.xmps)
@@ -210,6 +212,7 @@ def _open_jxl(body: bytes, limits: MediaLimits) -> Image.Image:
 def _open_avif(body: bytes, limits: MediaLimits) -> Image.Image:
     """By libavif, and by our second reader a still that libavif refuses; one still is decoded at once, to know that."""
     register_decoders()
+    is_refused = False
     with decoding("image/avif"):
         _require_whole_items(body, "image/avif")
         try:
@@ -221,7 +224,14 @@ def _open_avif(body: bytes, limits: MediaLimits) -> Image.Image:
         except DECODER_ERRORS:
             if body[8:12] == b"avis":
                 raise  # the still beside a sequence that cannot be read is not what the file shows
+            is_refused = True
             picture = decode_primary(body, limits)
+        is_animated = getattr(picture, "is_animated", False)
+        if not is_animated and picture.has_transparency_data and (is_refused or has_unusable_profile(picture)):
+            # Browsers refuse such a picture, and show it without transparency where it stands in place of a video.
+            opaque = without_alpha(body)
+            if opaque != body:
+                picture.info[WITHOUT_ALPHA_INFO] = functools.partial(_open_avif, opaque, limits)
         picture.info[CICP_INFO] = cicp_of_avif(body)
         picture.info[APERTURE_INFO] = aperture_of(primary_item(body))
         picture.info[ORIENTATIONS] = _orientations_of_avif(picture, body)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from serve_app.domain import Deadline
+from serve_app.domain import Deadline, TruncatedError
 from serve_app.media.colour import as_rgb
 from serve_app.media.decode import require_few_pixels
 from serve_app.media.decoder_errors import DECODER_ERRORS
@@ -25,6 +25,10 @@ from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
 # Chrome and Firefox both show a frame of 10 ms or less for 100 ms, whatever the format.
 _SHORTEST_MS = 10.0
 _INSTEAD_S = 0.1
+
+
+_ENDS_EARLY = "image file is truncated"
+"""Pillow's words for pixels that end early. Of a PNG they may, even where its last chunk is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def sample_frames(
 
     Raises:
         TooLargeError: a frame is larger than the header said.
+        TruncatedError: a whole PNG lacks its last rows. As the frames are iterated.
         DeadlineExceededError: no time is left. As the frames are iterated, too.
         Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.decode.decoding`.
     """
@@ -147,7 +152,9 @@ class _Walk:
     def _load(self, picture: Image.Image) -> None:
         try:
             picture.load()
-        except DECODER_ERRORS:
+        except DECODER_ERRORS as error:
+            if not self.is_lenient and picture.format == "PNG" and str(error).startswith(_ENDS_EARLY):
+                raise TruncatedError("the last rows of this image/png are missing") from error
             if not self.is_lenient or not isinstance(picture, ImageFile.ImageFile):
                 raise
             # Without anything left to decode, Pillow takes the rows that it has; if it has none, it raises again.

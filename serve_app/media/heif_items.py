@@ -122,6 +122,26 @@ def metadata_of(body: bytes) -> tuple[list[bytes], list[bytes]]:
     return exifs, texts
 
 
+def without_alpha(body: bytes) -> bytes:
+    """The file with the references by which transparency belongs to its pictures, and tracks, under another name."""
+    names: list[int] = []
+    for box in iso_boxes(body):
+        parents: list[Box] = []
+        if box.kind == b"meta":
+            meta = iso_boxes(body, box.start + _FULL_BOX_BYTES, box.end)
+            parents = [Box(b"", each.start + _FULL_BOX_BYTES, each.end) for each in meta if each.kind == b"iref"]
+        elif box.kind == b"moov":
+            tracks = [each for each in iso_boxes(body, box.start, box.end) if each.kind == b"trak"]
+            inside = [each for track in tracks for each in iso_boxes(body, track.start, track.end)]
+            parents = [each for each in inside if each.kind == b"tref"]
+        references = [each for parent in parents for each in iso_boxes(body, parent.start, parent.end)]
+        names += [body.rindex(b"auxl", 0, each.start) for each in references if each.kind == b"auxl"]
+    renamed = bytearray(body)
+    for at in names:
+        renamed[at : at + 4] = b"none"
+    return bytes(renamed) if names else body
+
+
 def is_cut(body: bytes) -> bool:
     """Whether something that an AVIF or HEIF shows lies beyond its end.
 

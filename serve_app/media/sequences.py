@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from serve_app.domain import Deadline
+from serve_app.media.colour import has_unusable_profile
 from serve_app.media.decode import open_picture
 from serve_app.media.frames import FrameSample, joined, sample_frames
-from serve_app.media.heif_items import read_items
+from serve_app.media.heif_items import read_items, without_alpha
 from serve_app.media.iso_boxes import has_iso_box, iso_boxes
 from serve_app.media.limits import MediaLimits
 from serve_app.media.video import sample_video
@@ -48,14 +49,17 @@ def sample_sequence(
     of_track = replace(limits, max_frames=max(1, limits.max_frames - 1)) if has_still else limits
     if media_type != "image/avif":
         track = sample_video(body, media_type, of_track, view_size_px, deadline, is_lenient)
-        stills = [_without_tracks(body)] if has_still else []
+        others = [_without_tracks(body)] if has_still else []
     else:
         animated = body[: _MAJOR_BRAND.start] + b"avis" + body[_MAJOR_BRAND.stop :]
         track = sample_frames(partial(open_picture, animated, media_type, limits), of_track, deadline, shrink)
         still = body[: _MAJOR_BRAND.start] + b"avif" + body[_MAJOR_BRAND.stop :]
-        stills = [still] if has_still and not _show_the_same(animated, still, media_type, limits) else []
+        others = [still] if has_still and not _show_the_same(animated, still, media_type, limits) else []
+        opaque = without_alpha(animated)
+        if opaque != animated and has_unusable_profile(open_picture(animated, media_type, limits)):
+            others.append(opaque)  # browsers show it where it stands in place of a video, and then opaque
     opened = [
-        sample_frames(partial(open_picture, each, media_type, limits), limits, deadline, shrink) for each in stills
+        sample_frames(partial(open_picture, each, media_type, limits), of_track, deadline, shrink) for each in others
     ]
     return joined([track, *opened])
 

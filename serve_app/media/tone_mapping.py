@@ -37,12 +37,14 @@ _USUAL_PEAK_NITS = 1000.0
 """Of HLG by its standard, and of PQ where the file does not say."""
 _HIGHEST_PEAK_NITS = 10_000.0
 
-_BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
+BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
+"""x and y of the red, green and blue of sRGB."""
 _BT2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 _WIDE_PRIMARIES = {9: _BT2020, 11: _P3, 12: _P3}
 """x and y of red, green and blue. The other code points are BT.709, or too near to it for a model to see."""
-_D65 = (0.3127, 0.3290)
+D65 = (0.3127, 0.3290)
+"""x and y of its white."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,13 @@ class Cicp:
     """What a file says of its colours, in code points of ITU-T H.273.
 
     ``peak_nits`` is the luminance of its brightest pixel, or of the screen that it was made on; 0 if it does not say.
+    ``is_disputed`` if programs that know all code points take the numbers for sRGB all the same.
     """
 
     primaries: int
     transfer: int
     peak_nits: float = 0.0
+    is_disputed: bool = False
 
     @property
     def is_hdr(self) -> bool:
@@ -85,14 +89,14 @@ def cicp_of_profile(profile: bytes) -> Cicp | None:
 
 def as_srgb(picture: Image.Image, cicp: Cicp) -> Image.Image:
     """An RGB or RGBA picture of the colours that ``cicp`` names, in sRGB. Its transparency stays as it is."""
-    primaries = _WIDE_PRIMARIES.get(cicp.primaries, _BT709)
+    primaries = _WIDE_PRIMARIES.get(cicp.primaries, BT709)
     light = _to_light(cicp.transfer)[np.asarray(picture.convert("RGB"))]
     if cicp.is_hdr:
         if cicp.transfer == _HLG:
             light = _with_system_gamma(light, primaries)
         light = _tone_mapped(light @ _conversion(primaries, _BT2020), cicp.peak_nits or _USUAL_PEAK_NITS)
         primaries = _BT2020
-    shown = Image.fromarray(_encoded(light @ _conversion(primaries, _BT709)))
+    shown = Image.fromarray(encoded(light @ _conversion(primaries, BT709)))
     if picture.mode == "RGBA":
         shown.putalpha(picture.getchannel("A"))
     return shown
@@ -118,7 +122,7 @@ def _to_light(transfer: int) -> _Light:
 
 def _with_system_gamma(light: _Light, primaries: tuple[tuple[float, float], ...]) -> _Light:
     """The scene's light to the screen's: HLG's OOTF."""
-    luminance = light @ _to_xyz(primaries)[1].astype(np.float32)
+    luminance = light @ to_xyz(primaries)[1].astype(np.float32)
     shown: _Light = light * (luminance**0.2 * (_USUAL_PEAK_NITS / _DIFFUSE_WHITE_NITS))[..., None]
     return shown
 
@@ -141,7 +145,7 @@ def _tone_mapped(light: _Light, peak_nits: float) -> _Light:
     return mapped
 
 
-def _encoded(light: _Light) -> NDArray[np.uint8]:
+def encoded(light: _Light) -> NDArray[np.uint8]:
     """Light of 0..1 in sRGB's levels, by a table: a power for each number would cost more than all else here."""
     levels: NDArray[np.uint8] = _levels()[(light * (_STEPS - 1) + 0.5).clip(0, _STEPS - 1).astype(np.uint16)]
     return levels
@@ -161,14 +165,18 @@ def _levels() -> NDArray[np.uint8]:
 @functools.cache
 def _conversion(source: tuple[tuple[float, float], ...], target: tuple[tuple[float, float], ...]) -> _Light:
     """What rows of RGB are multiplied with."""
-    return np.linalg.solve(_to_xyz(target), _to_xyz(source)).T.astype(np.float32)
+    return np.linalg.solve(to_xyz(target), to_xyz(source)).T.astype(np.float32)
 
 
-@functools.cache
-def _to_xyz(primaries: tuple[tuple[float, float], ...]) -> _Matrix:
-    """RGB to CIE XYZ, white being D65 and of luminance 1."""
+@functools.lru_cache(maxsize=32)
+def to_xyz(primaries: tuple[tuple[float, float], ...], white: tuple[float, float] = D65) -> _Matrix:
+    """RGB to CIE XYZ, white being of luminance 1.
+
+    Raises:
+        ValueError, ZeroDivisionError: no such colours can be.
+    """
     columns = np.array([_xyz(*point) for point in primaries]).T
-    scaled: _Matrix = columns * np.linalg.solve(columns, np.array(_xyz(*_D65)))
+    scaled: _Matrix = columns * np.linalg.solve(columns, np.array(_xyz(*white)))
     return scaled
 
 

@@ -31,12 +31,18 @@ from serve_app.media.tone_mapping import CICP_INFO, Cicp
 from serve_app.media.video_container import is_whole
 from serve_app.media.video_track import VideoTrack, opened, require_few_frames
 
-# What undoes each rotation that a display matrix asks for, in degrees counter-clockwise. Browsers know no others.
+# How players turn by a display matrix: the degrees counter-clockwise that libav reads from it, and whether it mirrors.
+# Browsers know no others.
 _TURNS = {
-    90: Image.Transpose.ROTATE_90,
-    180: Image.Transpose.ROTATE_180,
-    -180: Image.Transpose.ROTATE_180,
-    -90: Image.Transpose.ROTATE_270,
+    (90, False): Image.Transpose.ROTATE_90,
+    (180, False): Image.Transpose.ROTATE_180,
+    (-180, False): Image.Transpose.ROTATE_180,
+    (-90, False): Image.Transpose.ROTATE_270,
+    (0, True): Image.Transpose.FLIP_TOP_BOTTOM,
+    (90, True): Image.Transpose.TRANSVERSE,
+    (180, True): Image.Transpose.FLIP_LEFT_RIGHT,
+    (-180, True): Image.Transpose.FLIP_LEFT_RIGHT,
+    (-90, True): Image.Transpose.TRANSPOSE,
 }
 
 # Frames are kept at this multiple of the view's size, on their shorter side, unless they are smaller.
@@ -48,6 +54,8 @@ _KEPT_BYTES = 160 * 1024 * 1024
 # ten fractions, of which the last is the screen's highest luminance, and says with its last number whether it has it.
 _LIGHT = struct.Struct("=I")
 _SCREEN = struct.Struct("=72x2i4xi")
+_MATRIX = struct.Struct("=2i4x2i")
+"""Of nine numbers, the four that turn, mirror and scale."""
 
 
 def sample_video(
@@ -130,16 +138,19 @@ class _SmallFrame:
     """A frame no larger than views need, as it lies in the file, in half the bytes that RGB would take."""
 
     planes: av.VideoFrame
-    rotation: int
+    turn: Image.Transpose | None
     cicp: Cicp
+    is_alpha_disputed: bool
 
     def pictures(self) -> Iterator[Image.Image]:
         """Upright, in RGB, once per reading."""
-        pixel_format = "rgba" if _has_alpha(self.planes) else "rgb24"
-        picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format=pixel_format), np.uint8))
-        picture.info[CICP_INFO] = self.cicp
-        turn = _TURNS.get(self.rotation)
-        return as_rgb(picture if turn is None else picture.transpose(turn))
+        pixel_formats = ["rgba" if _has_alpha(self.planes) else "rgb24"]
+        if self.is_alpha_disputed:
+            pixel_formats.append("rgb24")
+        for pixel_format in pixel_formats:
+            picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format=pixel_format), np.uint8))
+            picture.info[CICP_INFO] = self.cicp
+            yield from as_rgb(picture if self.turn is None else picture.transpose(self.turn))
 
 
 class _Scaler:
@@ -150,31 +161,38 @@ class _Scaler:
         self._to_small = VideoReformatter()
         self._to_signature = VideoReformatter()
 
-    def small(self, frame: av.VideoFrame) -> _SmallFrame:
+    def small(self, frame: av.VideoFrame, track: VideoTrack) -> _SmallFrame:
         """The frame with a shorter side no longer than asked for."""
         shrink = min(1.0, self._shorter_side_px / min(frame.width, frame.height))
         size_px = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
         pixel_format = "yuva420p" if _has_alpha(frame) else "yuv420p"
         small = self._to_small.reformat(frame, *size_px, pixel_format, interpolation=Interpolation.AREA, threads=1)
-        return _SmallFrame(small, frame.rotation, _cicp_of(frame))
+        return _SmallFrame(small, _turn_of(frame), _cicp_of(frame), track.is_alpha_disputed)
 
-    def signature(self, frame: av.VideoFrame, with_alpha: bool) -> NDArray[np.uint8]:
-        """What the frame looks like in few cells; ``with_alpha`` over white, and below that over black."""
+    def signature(self, frame: av.VideoFrame, track: VideoTrack) -> NDArray[np.uint8]:
+        """What the frame looks like in few cells; a transparent one over white, over black and, if disputed, opaque."""
         side_px = SIGNATURE_SIDE
-        pixel_format = "rgba" if with_alpha else "rgb24"
+        pixel_format = "rgba" if track.has_alpha else "rgb24"
         small = self._to_signature.reformat(
             frame, side_px, side_px, pixel_format, interpolation=Interpolation.AREA, threads=1
         )
         cells = np.asarray(small.to_ndarray(), np.uint8)
-        if not with_alpha:
+        if not track.has_alpha:
             return cells
         alpha = cells[..., 3:].astype(np.uint16)
         over_black = cells[..., :3] * alpha // 255
-        return np.concatenate([over_black + (255 - alpha), over_black]).astype(np.uint8)
+        readings = [over_black + (255 - alpha), over_black, *[cells[..., :3]] * track.is_alpha_disputed]
+        return np.concatenate(readings).astype(np.uint8)
 
 
 def _has_alpha(frame: av.VideoFrame) -> bool:
     return frame.format.name.startswith("yuva")
+
+
+def _turn_of(frame: av.VideoFrame) -> Image.Transpose | None:
+    matrix = _side_data(frame).get(Type.DISPLAYMATRIX)
+    right_x, right_y, down_x, down_y = _MATRIX.unpack_from(matrix) if matrix else (1, 0, 0, 1)
+    return _TURNS.get((frame.rotation, right_x * down_y < right_y * down_x))
 
 
 def _cicp_of(frame: av.VideoFrame) -> Cicp:
@@ -184,18 +202,22 @@ def _cicp_of(frame: av.VideoFrame) -> Cicp:
 
 def _peak_nits(frame: av.VideoFrame) -> float:
     """The luminance of the video's brightest pixel, or of the screen that it was made on; 0 if it does not say."""
-    try:
-        container = cast(SideDataContainer, frame.side_data)  # PyAV's own annotation knows one kind of it
-        every = [container[number] for number in range(len(container))]
-    except ValueError:
-        return 0.0  # side data of a kind that PyAV has no name for
-    found = {each.type: bytes(each) for each in every}
+    found = _side_data(frame)
     light, screen = found.get(Type.CONTENT_LIGHT_LEVEL), found.get(Type.MASTERING_DISPLAY_METADATA)
     nits = float(_LIGHT.unpack_from(light)[0]) if light is not None else 0.0
     if not nits and screen is not None:
         numerator, denominator, is_stated = _SCREEN.unpack_from(screen)
         nits = numerator / denominator if is_stated and denominator else 0.0
     return nits
+
+
+def _side_data(frame: av.VideoFrame) -> dict[Type, bytes]:
+    try:
+        container = cast(SideDataContainer, frame.side_data)  # PyAV's own annotation knows one kind of it
+    except ValueError:
+        return {}  # side data of a kind that PyAV has no name for
+    every = [container[number] for number in range(len(container))]
+    return {each.type: bytes(each) for each in every}
 
 
 @dataclass(slots=True)
@@ -212,14 +234,14 @@ class _Survey:
     tracks: int = 1
     """How many video tracks the file has."""
 
-    def add(self, frame: av.VideoFrame, scaler: _Scaler, with_alpha: bool) -> None:
+    def add(self, frame: av.VideoFrame, scaler: _Scaler, track: VideoTrack) -> None:
         if frame.pts is None or frame.time_base is None:
             raise UndecodableError("not a readable video: a frame without a time")
         self.starts_s.append(float(frame.pts * frame.time_base))
         self.last_s = float(frame.duration * frame.time_base)
-        self.signatures.append(scaler.signature(frame, with_alpha))
+        self.signatures.append(scaler.signature(frame, track))
         if self.kept is not None:
-            self.kept.append(scaler.small(frame))
+            self.kept.append(scaler.small(frame, track))
             self.kept_bytes += sum(plane.buffer_size for plane in self.kept[-1].planes.planes)
             if self.kept_bytes > _KEPT_BYTES:
                 self.kept = None
@@ -238,7 +260,7 @@ def _survey(source: _Source, scaler: _Scaler, deadline: Deadline) -> _Survey:
     survey = _Survey()
     track = None
     for track, frame in source.frames(deadline):
-        survey.add(frame, scaler, track.has_alpha)
+        survey.add(frame, scaler, track)
         require_few_frames(len(survey.starts_s), survey.starts_s[-1] - survey.starts_s[0], source.limits)
     if track is None:
         raise UndecodableError(f"not a readable {source.media_type}: no frame in it")
@@ -254,9 +276,9 @@ def _converted(chosen: Mapping[int, _SmallFrame]) -> Iterator[Frame]:
 
 
 def _decoded_again(source: _Source, indices: list[int], scaler: _Scaler, deadline: Deadline) -> Iterator[Frame]:
-    for index, (_, frame) in enumerate(source.frames(deadline)):
+    for index, (track, frame) in enumerate(source.frames(deadline)):
         if index in indices:
-            yield from _shown(index, scaler.small(frame))
+            yield from _shown(index, scaler.small(frame, track))
         if index == indices[-1]:
             return
 

@@ -1,9 +1,11 @@
-"""Whether a video's file is there to its end, by the lengths that its outermost elements state.
+"""What a video's file says of itself, read without a decoder: whether it is there to its end, and its transparency.
 
 A decoder reads a file that breaks off as a shorter video. What was cut off would never be looked at.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from serve_app.media.iso_boxes import iso_boxes
 
@@ -13,6 +15,9 @@ _HEADER_BYTES = 8
 # RFC 9559, section 5: the elements whose length may be unknown, because they were written before it was known.
 _SEGMENT = bytes.fromhex("18538067")
 _CLUSTER = bytes.fromhex("1f43b675")
+_TRACKS, _TRACK, _VIDEO, _ALPHA_MODE = (bytes.fromhex(each) for each in ("1654ae6b", "ae", "e0", "53c0"))
+_MAX_ELEMENTS = 50_000
+"""Walked over in one file: a film recorded live has some thousand parts."""
 
 
 def is_whole(body: bytes, media_type: str) -> bool:
@@ -23,6 +28,35 @@ def is_whole(body: bytes, media_type: str) -> bool:
     """
     stated_bytes = _webm_bytes(body) if media_type == "video/webm" else _iso_bytes(body)
     return stated_bytes <= len(body)
+
+
+def alpha_elements(body: bytes) -> set[bool]:
+    """What the video tracks of a WebM say of their transparency in their own elements, where a tag may contradict.
+
+    Raises:
+        ValueError: more elements than any real file has.
+    """
+    found: set[bool] = set()
+    places = [(0, len(body))]
+    budget = iter(range(_MAX_ELEMENTS))
+    for wanted in (_SEGMENT, _TRACKS, _TRACK, _VIDEO):
+        places = [inside for place in places for inside in _ebml_content(body, *place, wanted, budget)]
+    for place in places:
+        modes = [body[start:end] for start, end in _ebml_content(body, *place, _ALPHA_MODE, budget)]
+        found |= {int.from_bytes(mode, "big") == 1 for mode in modes} or {False}
+    return found
+
+
+def _ebml_content(body: bytes, at: int, end: int, wanted: bytes, budget: Iterator[int]) -> Iterator[tuple[int, int]]:
+    """Where the content of each such element begins and ends, from ``at`` on, up to one of unknown length."""
+    for _ in budget:
+        identifier, start, length = _ebml_element(body, at)
+        if not identifier or start >= end:
+            return
+        at = end if length is None else min(end, start + length)
+        if identifier == wanted:
+            yield start, at
+    raise ValueError("too many elements")
 
 
 def _iso_bytes(body: bytes) -> int:

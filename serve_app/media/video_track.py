@@ -2,7 +2,7 @@
 
 Every frame is decoded, on one thread: to skip frames would be to miss what stays in between. Damage is an error, and
 never concealed. Transparency is in WebM a second, hidden picture of each frame; libvpx decodes it, libav's own decoders
-leave it out.
+leave it out. Where a tag and an element of the file contradict each other about it, players show one or the other.
 
 Edit lists are ignored, so that what they hide is seen: a player that does not honour them would show it. Cover pictures
 are left out.
@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 from serve_app.domain import Deadline, TooLargeError, TruncatedError, UndecodableError, UnsupportedError
 from serve_app.media.decode import decoding
 from serve_app.media.limits import MediaLimits
+from serve_app.media.video_container import alpha_elements
 
 VIDEO_TYPES = frozenset({"video/mp4", "video/webm"})
 
@@ -65,8 +66,9 @@ class Demuxed:
     """What the container held, to be compared with what was decoded."""
 
     end_s: float = 0.0
-    """When the last packet of any track ends, sound included."""
+    """When the last packet of any track ends, sound included, counted from the first of any."""
     video_end_s: float = 0.0
+    """When the last packet of this track ends, counted from its first."""
     never_shown: int = 0
     """Frames of this track that no player shows, since the picture that they refer to is not in the file."""
 
@@ -75,18 +77,25 @@ class VideoTrack:
     """A track of an open container, to be decoded once. What libav told of it is copied, and outlives the container.
 
     ``tracks`` is how many video tracks the file has. Players do not agree which of several they show.
+    ``alphas`` is whether it has transparency, in the words of each place that says so; players read one or another.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, tracks: int, limits: MediaLimits) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, tracks: int, alphas: set[bool], limits: MediaLimits
+    ) -> None:
         self.tracks = tracks
         self._container = container
         self._stream = stream
         self._limits = limits
         self._stated_frames = stream.frames
-        self._stated_s = (container.duration or 0) / _MICROSECONDS
+        self._start_s = (container.start_time or 0) / _MICROSECONDS
+        # A WebM counts its length from zero, even if its first packet comes later.
+        begin_s = self._start_s if "webm" in container.format.name else 0.0
+        self._stated_s = (container.duration or 0) / _MICROSECONDS - begin_s
         self._leading = _LeadingPictures(stream)
         self.demuxed = Demuxed()
-        self.has_alpha = stream.metadata.get("alpha_mode") == "1" and _codec_of(stream) in _DECODERS_WITH_ALPHA
+        self.has_alpha = _codec_of(stream) in _DECODERS_WITH_ALPHA and True in alphas
+        self.is_alpha_disputed = len(alphas) > 1
 
     def frames(self, deadline: Deadline) -> Iterator[av.VideoFrame]:
         """Every frame, in the order and at the time of its presentation.
@@ -144,10 +153,11 @@ class VideoTrack:
     def _count(self, packet: Packet[Stream]) -> None:
         if packet.pts is None or packet.time_base is None:
             return
-        ends_s = float((packet.pts - (packet.stream.start_time or 0) + (packet.duration or 0)) * packet.time_base)
-        self.demuxed.end_s = max(self.demuxed.end_s, ends_s)
+        end = packet.pts + (packet.duration or 0)
+        self.demuxed.end_s = max(self.demuxed.end_s, float(end * packet.time_base) - self._start_s)
         if packet.stream is self._stream:
-            self.demuxed.video_end_s = max(self.demuxed.video_end_s, ends_s)
+            length_s = float((end - (packet.stream.start_time or 0)) * packet.time_base)
+            self.demuxed.video_end_s = max(self.demuxed.video_end_s, length_s)
             self.demuxed.never_shown += self._leading.is_skipped(packet)
 
 
@@ -204,7 +214,18 @@ def opened(body: bytes, media_type: str, limits: MediaLimits, number: int = 0) -
         stream = streams[number]
         _require_few_pixels(stream.codec_context.width, stream.codec_context.height, limits)
         require_few_frames(stream.frames, _stated_s(container, stream), limits)
-        yield VideoTrack(container, stream, len(streams), limits)
+        yield VideoTrack(container, stream, len(streams), _alphas(body, stream), limits)
+
+
+def _alphas(body: bytes, stream: VideoStream) -> set[bool]:
+    """Whether the track has transparency, as libav has it (from a tag, else from an element) and as the elements say.
+
+    A tag's name is written in any case, and hides the element from who asks libav.
+    """
+    if _codec_of(stream) not in _DECODERS_WITH_ALPHA:
+        return {False}
+    by_libav = any(name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items())
+    return {by_libav} | (alpha_elements(body) or {False})
 
 
 def require_few_frames(frames: int, length_s: float, limits: MediaLimits) -> None:

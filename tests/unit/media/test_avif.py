@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageCms, ImageDraw
 
 from serve_app.domain import Deadline, OnTruncated, TooLargeError, TruncatedError, UndecodableError, UnscannableError
 from serve_app.media import MediaLimits, preprocess
@@ -52,8 +52,8 @@ def is_near(one: NDArray[np.uint8], other: NDArray[np.uint8], levels: float = 4)
 # The second reader
 
 
-def alpha_without_size() -> bytes:
-    body = encode(drawn(alpha=100))
+def alpha_without_size(body: bytes | None = None) -> bytes:
+    body = body or encode(drawn(alpha=100))
     at = body.rindex(b"ispe")  # libavif writes one for both items; the association of the second is taken out
     associations = body.index(b"ipma")
     size_index = 1 + [box.kind for box in iso_boxes(body, body.index(b"ipco") + 4, associations - 4)].index(b"ispe")
@@ -68,8 +68,44 @@ def test_transparency_without_a_size_is_seen() -> None:
     with pytest.raises(OSError):  # noqa: PT011 - else the second reader is not asked
         Image.open(io.BytesIO(body), formats=["AVIF"])
     whole, strict = views_of(encode(drawn(alpha=100))), views_of(body)
-    assert len(strict) == len(whole)
-    assert all(is_near(*pair) for pair in zip(whole, strict, strict=True))
+    assert all(is_near(*pair) for pair in zip(whole, strict, strict=False))
+
+
+def masked(**options: object) -> bytes:
+    """A red corner on blue, of which nothing is seen but the blue at its right."""
+    picture = drawn()
+    ImageDraw.Draw(alpha := Image.new("L", picture.size)).rectangle((SIDE_PX, 0, 2 * SIDE_PX, SIDE_PX), fill=255)
+    picture.putalpha(alpha)
+    return encode(picture, quality=95, **options)
+
+
+def grey_profile() -> bytes:
+    """A sound profile that fits no picture with colours: of another space than it says in its header."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:16] + b"GRAY" + profile[20:]
+
+
+UNUSABLE_PROFILES = {"damaged": b"no profile" * 20, "for grey": grey_profile()}
+
+
+def shows_all(body: bytes) -> bool:
+    whole = views_of(encode(drawn().convert("RGB")))[0]
+    return any(is_near(whole, seen) for seen in views_of(body))
+
+
+@pytest.mark.parametrize("profile", UNUSABLE_PROFILES.values(), ids=UNUSABLE_PROFILES)
+def test_what_transparency_hides_is_seen_where_browsers_leave_it_out(profile: bytes) -> None:
+    assert shows_all(masked(icc_profile=profile))
+    assert shows_all(masked(icc_profile=profile, save_all=True, append_images=[drawn(alpha=100)], duration=100))
+
+
+def test_what_transparency_without_a_size_hides_is_seen() -> None:
+    assert shows_all(alpha_without_size(masked()))
+
+
+@pytest.mark.parametrize("profile", [b"", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()])
+def test_what_all_browsers_hide_is_not_seen(profile: bytes) -> None:
+    assert not shows_all(masked(icc_profile=profile))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0", "4:0:0"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable
@@ -306,9 +307,74 @@ def test_a_picture_that_only_its_gamma_shows_is_seen() -> None:
 
 
 def with_gamma(body: bytes, gamma: int) -> bytes:
-    """A PNG with a gAMA chunk behind its header (of 8 + 25 bytes); in units of 1/100000."""
-    content = b"gAMA" + gamma.to_bytes(4, "big")
-    return body[:33] + (4).to_bytes(4, "big") + content + zlib.crc32(content).to_bytes(4, "big") + body[33:]
+    """A PNG with a gAMA chunk; in units of 1/100000."""
+    return with_chunk(body, b"gAMA" + gamma.to_bytes(4, "big"))
+
+
+def with_chunk(body: bytes, content: bytes) -> bytes:
+    """A PNG with a chunk behind its header (of 8 + 25 bytes); ``content`` begins with its name."""
+    length = (len(content) - 4).to_bytes(4, "big")
+    return body[:33] + length + content + zlib.crc32(content).to_bytes(4, "big") + body[33:]
+
+
+RED_XY, GREEN_XY, BLUE_XY, WHITE_XY = (64_000, 33_000), (30_000, 60_000), (15_000, 6_000), (31_270, 32_900)
+
+
+def with_primaries(body: bytes, *points: tuple[int, int]) -> bytes:
+    """A PNG with a cHRM chunk: white, red, green, blue."""
+    return with_chunk(body, b"cHRM" + struct.pack(">8I", *itertools.chain(*points)))
+
+
+@pytest.mark.parametrize("gamma", [None, 45_455])
+def test_a_picture_that_only_its_primaries_show_is_seen(gamma: int | None) -> None:
+    body = with_primaries(encode(Image.new("RGB", (32, 32), (200, 60, 60))), WHITE_XY, GREEN_XY, BLUE_XY, RED_XY)
+    without, heeded = pixels_of(body if gamma is None else with_gamma(body, gamma))
+    np.testing.assert_array_equal(without[16, 16], (200, 60, 60))
+    np.testing.assert_allclose(heeded[16, 16].astype(int), (60, 200, 60), atol=3)
+
+
+@pytest.mark.parametrize("gamma", [1_000, 2_272, 1_000_000])
+def test_primaries_are_seen_beside_any_gamma(gamma: int) -> None:
+    body = with_primaries(encode(half_and_half("RGB", (255, 0, 0), (0, 0, 0))), WHITE_XY, GREEN_XY, BLUE_XY, RED_XY)
+    *_, heeded = pixels_of(with_gamma(body, gamma))
+    assert heeded[..., 1].max() > 200 > heeded[..., 0].max()
+
+
+def test_primaries_leave_transparency_as_it_is() -> None:
+    drawn = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    drawn.paste((200, 60, 60, 255), (8, 8, 24, 24))
+    *_, over_white, over_black = pixels_of(with_primaries(encode(drawn), WHITE_XY, GREEN_XY, BLUE_XY, RED_XY))
+    assert (over_white[0, 0, 0], over_black[0, 0, 0]) == (255, 0)
+    np.testing.assert_allclose(over_black[16, 16].astype(int), (60, 200, 60), atol=3)
+
+
+ADOBE_XY = (WHITE_XY, (64_000, 33_000), (21_000, 71_000), (15_000, 6_000))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        (WHITE_XY, RED_XY, GREEN_XY, BLUE_XY),
+        ADOBE_XY,
+        (WHITE_XY, RED_XY, RED_XY, RED_XY),
+        (WHITE_XY, RED_XY, GREEN_XY, (15_000, 0)),
+        ((0, 0), RED_XY, GREEN_XY, BLUE_XY),
+        ((0, 0),) * 4,
+        ((2**31,) * 2,) * 4,
+    ],
+)
+def test_usual_primaries_and_no_primaries_change_nothing(points: tuple[tuple[int, int], ...]) -> None:
+    assert len(pixels_of(with_gamma(with_primaries(encode(quadrants()), *points), 45_455))) == 1
+
+
+def test_code_points_beside_a_palette_are_looked_at_with_and_without() -> None:
+    linear = b"cICP" + bytes([1, 8, 0, 1])
+    drawn = Image.new("RGB", (32, 32), (60, 60, 60))
+    (converted,) = pixels_of(with_chunk(encode(drawn), linear))
+    without, heeded = pixels_of(with_chunk(encode(drawn.quantize(2)), linear))
+    np.testing.assert_array_equal(without[16, 16], (60, 60, 60))
+    np.testing.assert_array_equal(heeded[16, 16], converted[16, 16])
+    assert converted[16, 16, 0] > 100
 
 
 # Transparency

@@ -23,7 +23,7 @@ RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
 LONGEST_S = 5.0
 """Of a body that is made to stop us, on a slow and busy core."""
 
-TRUECOLOUR, PALETTE = 2, 3
+TRUECOLOUR, PALETTE, TRUECOLOUR_WITH_ALPHA = 2, 3, 6
 
 
 def chunk(name: bytes, content: bytes, is_sound: bool = True) -> bytes:
@@ -124,6 +124,15 @@ def test_pixels_may_be_interrupted() -> None:
     assert colours_of(look(body)) == [RED]
 
 
+def test_rows_that_are_missing_in_a_whole_file_are_missing() -> None:
+    rows = zlib.decompress(packed(RED))
+    body = SIGNATURE + header() + chunk(b"IDAT", zlib.compress(rows[: len(rows) * 3 // 4 + 5])) + END
+    with pytest.raises(TruncatedError):
+        look(body)
+    views = look(body, OnTruncated.SCAN)
+    assert (views.is_truncated, colours_of(views)) == (True, [RED])
+
+
 # Animations
 
 
@@ -163,6 +172,24 @@ ANIMATIONS = {
 def test_all_frames_are_seen_however_the_chunks_disagree(name: str) -> None:
     body, colours = ANIMATIONS[name]
     assert colours_of(look(body)) == colours
+
+
+@pytest.mark.parametrize(("colours", "mode"), [(TRUECOLOUR, "RGB"), (TRUECOLOUR_WITH_ALPHA, "RGBA")])
+@pytest.mark.parametrize("blends_over", [False, True])
+@pytest.mark.parametrize("dispose", range(3))
+def test_the_frames_beside_a_still_begin_on_an_empty_canvas(
+    colours: int, mode: str, blends_over: bool, dispose: int
+) -> None:
+    opaque = (255,) * (len(mode) - 3)
+    corner_px = SIDE_PX // 4
+    corner = zlib.compress((b"\x00" + bytes((*GREEN, *opaque)) * corner_px) * corner_px)
+    place = struct.pack(">5IHHBB", 0, corner_px, corner_px, 0, 0, 1, 10, dispose, blends_over)
+    still = chunk(b"IDAT", packed((*RED, *opaque)))
+    frames = chunk(b"fcTL", place) + chunk(b"fdAT", (1).to_bytes(4, "big") + corner)
+    views = look(SIGNATURE + header(colours) + says(1) + still + frames + END)
+    assert colours_of(views)[0] == RED
+    assert set(colours_of(views)[1:]) <= {(0, 0, 0), (255, 255, 255)}
+    assert all(tuple(pixels[0, 0]) == GREEN for pixels in views.pixels[1:])
 
 
 def test_the_frames_ahead_of_a_cut_are_seen() -> None:

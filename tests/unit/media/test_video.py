@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import struct
 from collections.abc import Iterable
 from math import ceil
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from serve_app.domain import (
     Deadline,
@@ -27,6 +29,7 @@ from serve_app.domain import (
 )
 from serve_app.media.limits import MediaLimits
 from serve_app.media.video import sample_video
+from serve_app.media.video_container import alpha_elements
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 LIMITS = MediaLimits()
@@ -176,6 +179,36 @@ def test_a_rotated_video_is_turned_upright(rotation: int, corner: tuple[int, int
     down, right = corner
     assert pixels.shape[:2] == ((96, 48) if rotation % 180 else (48, 96))
     assert is_red(pixels[down * 12 or slice(0, 12), right * 12 or slice(0, 12)][None, None].reshape(1, -1, 3))
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_video_that_begins_late_is_seen(kind: str) -> None:
+    body = encode([one_colour(RED)] * 5, kind, times=[50, 51, 52, 53, 54])
+    assert is_red(look(body, ENCODERS[kind][1])[0][1])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turn"),
+    [
+        ((-1, 0, 0, 1), Image.Transpose.FLIP_LEFT_RIGHT),
+        ((1, 0, 0, -1), Image.Transpose.FLIP_TOP_BOTTOM),
+        ((0, 1, 1, 0), Image.Transpose.TRANSPOSE),
+        ((0, -1, -1, 0), Image.Transpose.TRANSVERSE),
+    ],
+)
+def test_a_mirrored_video_is_seen_as_players_mirror_it(
+    matrix: tuple[int, int, int, int], turn: Image.Transpose
+) -> None:
+    frame = np.full((48, 96, 3), 20, np.uint8)
+    frame[:24, :24] = RED
+    body = bytearray(encode([frame] * 3))
+    right_x, right_y, down_x, down_y = (number << 16 for number in matrix)
+    place = body.index(b"tkhd") + 4 + 40
+    struct.pack_into(">9i", body, place, right_x, right_y, 0, down_x, down_y, 0, 0, 0, 1 << 30)
+    _, pixels = look(bytes(body))[0]
+    upright = np.asarray(Image.fromarray(frame).transpose(turn))
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - upright).mean() < 8
 
 
 # Limits and deadline
@@ -346,8 +379,8 @@ def test_the_decoder_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 # Tracks and codecs
 
 
-def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0) -> bytes:
-    """A file with a track per encoder, of some seconds of silence or of eight frames."""
+def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0, begin: int = 0) -> bytes:
+    """A file with a track per encoder, of some seconds of silence or of eight frames from ``begin`` / 25 s on."""
     written = io.BytesIO()
     with av.open(written, "w", format=container) as output:
         streams = [output.add_stream(each, rate=FPS if "x" in each else 48_000) for each in encoders]
@@ -361,7 +394,7 @@ def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0) ->
             if isinstance(stream, av.VideoStream):
                 for step in range(8):
                     video = av.VideoFrame.from_ndarray(moving(step))
-                    video.pts = step
+                    video.pts = begin + step
                     output.mux(stream.encode(video))
             elif isinstance(stream, av.AudioStream):
                 for step in range(int(sound_s * 50)):
@@ -379,6 +412,12 @@ def test_sound_besides_the_picture_is_left_out() -> None:
 @pytest.mark.parametrize("container", ["webm", "mp4"])
 def test_sound_may_outlast_the_picture(container: str) -> None:
     body = with_tracks("libvpx-vp9", "libopus", container=container, sound_s=20)
+    assert len(look(body, f"video/{container}")) == 8
+
+
+@pytest.mark.parametrize("container", ["webm", "mp4"])
+def test_sound_may_begin_ahead_of_the_picture(container: str) -> None:
+    body = with_tracks("libvpx-vp9", "libopus", container=container, begin=200)
     assert len(look(body, f"video/{container}")) == 8
 
 
@@ -457,8 +496,8 @@ def test_leading_pictures_that_no_player_shows_are_not_missed() -> None:
 ALPHA_ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
-@pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
-def test_transparency_is_seen_over_white_and_over_black(encoder: str) -> None:
+def half_red(encoder: str, alpha_mode: str | None = None) -> bytes:
+    """A WebM that is red, and transparent in its lower half; ``alpha_mode`` is what a tag says of that."""
     pixels = np.zeros((SIDE_PX, SIDE_PX, 4), np.uint8)
     pixels[..., 0] = 255
     pixels[:32, :, 3] = 255  # red below, too, where nobody sees it
@@ -467,15 +506,50 @@ def test_transparency_is_seen_over_white_and_over_black(encoder: str) -> None:
         stream = container.add_stream(encoder, rate=FPS, options={"auto-alt-ref": "0", "deadline": "realtime"})
         stream.width = stream.height = SIDE_PX
         stream.pix_fmt = "yuva420p"
+        if alpha_mode is not None:
+            stream.metadata["alpha_mode"] = alpha_mode
         for step in range(3):
             frame = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format="yuva420p")
             frame.pts = step
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    frames = [shown.astype(int) for _, shown in look_at_all(written.getvalue(), "video/webm")]
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("alpha_mode", [None, "1"])
+@pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
+def test_transparency_is_seen_over_white_and_over_black(encoder: str, alpha_mode: str | None) -> None:
+    frames = [shown.astype(int) for _, shown in look_at_all(half_red(encoder, alpha_mode), "video/webm")]
     assert all(is_red(shown[4:28].astype(np.uint8)) for shown in frames)
     below = {round(float(shown[36:60].mean())) for shown in frames}
     assert below == {0, 255}
+
+
+ALPHA_ELEMENT = bytes.fromhex("53c08101")
+
+
+@pytest.mark.parametrize("kept_in", ["the element", "the tag"])
+@pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
+def test_transparency_that_a_tag_contradicts_is_seen_as_each_player_shows_it(encoder: str, kept_in: str) -> None:
+    body = half_red(encoder, alpha_mode="0" if kept_in == "the element" else "1")
+    assert body.count(ALPHA_ELEMENT) == 1
+    if kept_in == "the tag":
+        body = body.replace(ALPHA_ELEMENT, ALPHA_ELEMENT[:-1] + b"\x00")
+    readings = [shown[36:60] for _, shown in look_at_all(body, "video/webm")]
+    assert {round(float(shown.mean())) for shown in readings if not is_red(shown)} == {0, 255}
+    assert any(is_red(shown) for shown in readings)
+
+
+def test_more_elements_than_any_file_has_are_refused() -> None:
+    segment_of_unknown_length = bytes.fromhex("1853806701ffffffffffffff")
+    with pytest.raises(ValueError, match="elements"):
+        alpha_elements(segment_of_unknown_length + bytes.fromhex("ec80") * 200_000)
+
+
+@given(st.binary(max_size=200))
+@quick
+def test_elements_of_any_bytes_end(body: bytes) -> None:
+    assert alpha_elements(bytes.fromhex("18538067ff1654ae6bffaeffe0ff") + body) <= {True, False}
 
 
 def test_an_animation_of_transparency_alone_is_no_still() -> None:

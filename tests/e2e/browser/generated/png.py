@@ -144,6 +144,7 @@ def colours() -> Makers:
     primaries = struct.pack(">8I", 31270, 32900, 30000, 60000, 15000, 6000, 64000, 33000)
     swapped = chunk(b"gAMA", struct.pack(">I", 45_455)) + chunk(b"cHRM", primaries)
     yield "png-primaries-swapped.png", partial(drawn, "RGB", 8, ahead=swapped)
+    yield "png-primaries-swapped-without-gamma.png", partial(drawn, "RGB", 8, ahead=chunk(b"cHRM", primaries))
     for name, (primary, transfer) in _CICP.items():
         code = chunk(b"cICP", bytes([primary, transfer, 0, 1]))
         for mode, depth_bits in (("RGB", 8), ("RGB", 16), ("RGBA", 8), ("P", 8), ("L", 8)):

@@ -121,18 +121,24 @@ class _Video:
         container.mux(stream.encode(None))
 
 
-def _turned(video: _Video, quarters: int) -> bytes:
-    """An MP4 with a display matrix that turns it by quarters, clockwise."""
+_MATRICES = {
+    "turned-90": (0, 1, -1, 0),
+    "turned-180": (-1, 0, 0, -1),
+    "turned-270": (0, -1, 1, 0),
+    "mirrored": (-1, 0, 0, 1),
+    "upside-down": (1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+    "transversed": (0, -1, -1, 0),
+}
+"""Name: where a display matrix lets one step to the right and one down lead to."""
+
+
+def _turned(video: _Video, name: str) -> bytes:
+    """An MP4 with the display matrix of that name."""
     body = bytearray(video())
-    matrices = {
-        1: (0, 1, 0, -1, 0, 0),
-        2: (-1, 0, 0, 0, -1, 0),
-        3: (0, -1, 0, 1, 0, 0),
-        4: (-1, 0, 0, 0, 1, 0),  # no turn: mirrored
-    }
+    right_x, right_y, down_x, down_y = (number << 16 for number in _MATRICES[name])
     at = body.index(b"tkhd") + 4 + 40
-    a, b, u, c, d, v = matrices[quarters]
-    struct.pack_into(">9i", body, at, a << 16, b << 16, u, c << 16, d << 16, v, 0, 0, 1 << 30)
+    struct.pack_into(">9i", body, at, right_x, right_y, 0, down_x, down_y, 0, 0, 0, 1 << 30)
     return bytes(body)
 
 
@@ -162,9 +168,10 @@ def codecs() -> Makers:
         yield f"{kind}-two-tracks.{container}", _Video(encoder=encoder, container=container, other_tracks=1)
         yield f"{kind}-wide-pixels.{container}", _Video(encoder=encoder, container=container, sample_shape=wide)
     for encoder in ("libvpx", "libvpx-vp9"):
-        # The muxer also writes it in capitals, which is how it is found again.
-        tagged = _Video(encoder=encoder, container="webm", pixel_format="yuva420p", tags={"alpha_mode": "1"})
-        yield f"webm-{_NAMES[encoder]}-yuva420p-tagged.webm", tagged
+        for says, name in (("1", "tagged"), ("0", "tagged-opaque")):
+            # The muxer also writes it in capitals, which is how it is found again.
+            tagged = _Video(encoder=encoder, container="webm", pixel_format="yuva420p", tags={"alpha_mode": says})
+            yield f"webm-{_NAMES[encoder]}-yuva420p-{name}.webm", tagged
     yield "webm-vp8-odd-size.webm", _Video(encoder="libvpx", container="webm", size_px=(97, 71))
     yield "webm-vp9-odd-size.webm", _Video(encoder="libvpx-vp9", container="webm", size_px=(97, 71))
 
@@ -205,9 +212,9 @@ def colours() -> Makers:
 def containers() -> Makers:
     """Ways of writing MP4 and WebM."""
     h264 = partial(_Video, encoder="libx264", container="mp4")
-    for quarters, name in enumerate(("turned-90", "turned-180", "turned-270", "mirrored"), 1):
-        yield f"mp4-h264-{name}.mp4", partial(_turned, h264(), quarters)
-        yield f"mp4-av1-{name}.mp4", partial(_turned, _Video(encoder="libsvtav1", container="mp4"), quarters)
+    for name in _MATRICES:
+        yield f"mp4-h264-{name}.mp4", partial(_turned, h264(), name)
+        yield f"mp4-av1-{name}.mp4", partial(_turned, _Video(encoder="libsvtav1", container="mp4"), name)
     yield "mp4-h264-index-ahead.mp4", h264(container_options={"movflags": "faststart"})
     yield "mp4-h264-fragments.mp4", h264(container_options={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
     yield "mp4-h264-interlaced.mp4", h264(options={"x264-params": "interlaced=1"})
