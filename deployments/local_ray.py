@@ -33,7 +33,7 @@ from serve_app.domain import ConfigurationError, SettingsError
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 _POLL_S = 0.1
-_WATCH_S = 2.0
+_WATCH_S = 0.5  # a replica is replaced within a second or two, and is not to be missed
 
 # A start takes 5 s on an idle machine. Serve gives its controller 30 s to stop.
 _START_LIMIT_S = 180.0
