@@ -80,6 +80,8 @@ def run(
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application, address.bind))
+            # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")
             _serve(settings, address, secret, stop, folder, application.deadline_s)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
