@@ -27,6 +27,7 @@ from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from deployments.ending import adopt_orphans, bounded
 from serve_app.domain import ConfigurationError, SettingsError
+from serve_app.settings import wrong_keys
 
 # Bodies and views travel between replicas as gRPC messages; the object store holds next to nothing, and what it may
 # hold is resident memory. Ray accepts no less than 75 MB.
@@ -125,8 +126,7 @@ def parse_schema(config: Mapping[str, Any]) -> ServeDeploySchema:
     try:
         return ServeDeploySchema.model_validate(dict(config))
     except ValidationError as error:
-        wrong = (f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise SettingsError("Serve does not take this configuration:\n" + "\n".join(wrong)) from error
+        raise SettingsError(f"Serve does not take this configuration:\n{wrong_keys(error)}") from error
 
 
 def deploy(config: Mapping[str, Any]) -> None:

@@ -106,5 +106,9 @@ def parse_settings(args: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(dict(args))
     except ValidationError as error:
-        wrong = (f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise SettingsError("wrong settings (the args of serve_config.yaml):\n" + "\n".join(wrong)) from error
+        raise SettingsError(f"wrong settings (the args of serve_config.yaml):\n{wrong_keys(error)}") from error
+
+
+def wrong_keys(error: ValidationError) -> str:
+    """One line for each thing that is wrong, with its key."""
+    return "\n".join(f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

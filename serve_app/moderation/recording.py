@@ -21,11 +21,6 @@ class Recorder:
         self._ledger = ledger
         self._lost = 0
 
-    @property
-    def lost(self) -> int:
-        """Decisions that the ledger did not take, since the start."""
-        return self._lost
-
     async def recall(self, sha256: str, model: ModelIdentity, policy_digest: str) -> Decision | None:
         """The ledger's decision with a judgement on these bytes; none also where the ledger fails or hangs."""
         try:

@@ -34,7 +34,7 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
     costs = BrokenCosts(FLAT)
     batcher = Batcher(device.run_pass, costs, 100, stage=stage if stages else None, clock=clock)
     batcher.require_alive()
-    jobs = [asyncio.create_task(batcher.submit([name], Deadline.after(8.0, clock))) for name in ("running",)]
+    jobs = [asyncio.create_task(batcher.submit(["running"], Deadline.after(8.0, clock)))]
     await device.settle()
     costs.is_broken = True
     for lane in Lane:
@@ -44,7 +44,8 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
         await device.end_pass()
     outcomes = await asyncio.gather(*jobs, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[1:]] == [UnavailableError, UnavailableError]
-    assert outcomes[0] == ["seen running"] or isinstance(outcomes[0], UnavailableError)
+    # Where batches are staged ahead, the loop may end while the pass still runs, and takes it along.
+    assert outcomes[0] == ["seen running"] or (stages and isinstance(outcomes[0], UnavailableError))
     assert "ZeroDivisionError" in caplog.text
     with pytest.raises(UnavailableError, match="the log says which"):
         batcher.require_alive()
