@@ -121,7 +121,7 @@ def _given(pass_ms: str) -> dict[int, float]:
 
 def _measured(model: str, args: Mapping[str, Any], deadline_s: float) -> Mapping[int, float]:
     # torch is not needed where the passes are given.
-    from serve_app.clip.open import open_engine
+    from serve_app.models.open import open_engine
 
     with console.status(f"measuring the passes of {model}"):
         engine = open_engine(model, ("a shape",))

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.own_process import measured_apart
-from serve_app.clip.calibration import Calibration
-from serve_app.clip.engine import Engine
-from serve_app.clip.open import OPENVINO_INT8, open_engine, open_quantised
+from serve_app.models.calibration import Calibration
+from serve_app.models.engine import Engine
+from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
 
 MAX_BATCH_VIEWS = 32
 
@@ -39,7 +39,7 @@ Rates = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine is opened: see :func:`serve_app.clip.open.open_engine`.
+    """How an engine is opened: see :func:`serve_app.models.open.open_engine`.
 
     ``openvino-int8`` is opened without a record of its agreement, quantised with drawn pictures.
     """

@@ -15,11 +15,11 @@ from typing import Any
 from ray import serve
 
 from benchmarks.statistics import Latencies
-from deployments.batcher import Batcher
 from deployments.front_end import ray_folder
 from deployments.local_ray import local_ray
-from deployments.pass_costs import PassCosts
 from deployments.private_folder import private_folder
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.pass_costs import PassCosts
 from serve_app.domain import Deadline
 
 MAX_BATCH = 32

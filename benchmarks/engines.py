@@ -20,7 +20,7 @@ from benchmarks.bare_pass import EngineOptions, Rates, best_of, best_of_each
 from benchmarks.output import FOLDER, finish
 from benchmarks.report import Check, Column, Report, Section, Table, at_least
 from benchmarks.target import command_line
-from serve_app.clip.open import OPENVINO_INT8
+from serve_app.models.open import OPENVINO_INT8
 
 LEAST_RATIO = 1.7
 

@@ -2,7 +2,7 @@
 
 Each replica has a device that takes as long for a pass as the real one was measured to, and the batcher's rules: the
 batch is formed when the device is free, a picture is refused on arrival when its predicted wait is longer than what is
-left, and dropped before a pass when that has become so (``deployments/batcher.py``; every picture here has one view and
+left, and dropped before a pass when that has become so (``serve_app/batching``; every picture here has one view and
 the same deadline, so that earliest deadline first is first come, first served). What a pass takes varies around the
 measured time. Starting a replica takes a while, in which it costs and does nothing; one that is stopped finishes what
 it has accepted. Pictures go to the emptier of two replicas drawn at random, as Serve's router sends them.
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
-from deployments.pass_costs import PassCosts
+from serve_app.batching.pass_costs import PassCosts
 from serve_app.domain import Clock
 
 Scaler = Callable[[float, Mapping[int, "Replica"]], int]

@@ -89,7 +89,7 @@ def _measure(
 ) -> MatrixRate:
     import torch
 
-    from serve_app.clip.device import choose_device, use_cpu_threads
+    from serve_app.models.device import choose_device, use_cpu_threads
 
     use_cpu_threads(threads)
     chosen = choose_device(device, precision, parameters)

@@ -25,7 +25,7 @@ class ImageTower:
 
 
 def measure(source: str) -> ImageTower:
-    """Of the model that ``source`` names (see :mod:`serve_app.clip.source`), in a process of its own.
+    """Of the model that ``source`` names (see :mod:`serve_app.models.source`), in a process of its own.
 
     Raises:
         ModelError: the model cannot be had.
@@ -53,7 +53,7 @@ def tower_of(network: torch.nn.Module, size_px: int) -> ImageTower:
 
 
 def _measure(source: str) -> ImageTower:
-    from serve_app.clip.load import load_model
+    from serve_app.models.load import load_model
 
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     model = load_model(source)

@@ -82,7 +82,7 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
         port: of the HTTP front end.
         policy: of the model.
         replicas: of each deployment.
-        source: the model's, as :mod:`serve_app.clip.source` reads it.
+        source: the model's, as :mod:`serve_app.models.source` reads it.
         largest_batch: views in one pass at most.
     """
     model = {"source": source, "max_batch_views": largest_batch}

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
-from deployments.batcher import Batcher
-from deployments.idle_cores import idle_s
-from deployments.pass_costs import PassCosts
 from deployments.replica_process import set_up_replica
-from serve_app.clip.agreement import PolicyReference
-from serve_app.clip.engine import Staged
-from serve_app.clip.open import open_engine
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.idle_cores import idle_s
+from serve_app.batching.pass_costs import PassCosts
 from serve_app.domain import Deadline, LabelScores, Lane, ModelIdentity, UnavailableError
+from serve_app.models.agreement import PolicyReference
+from serve_app.models.engine import Staged
+from serve_app.models.open import open_engine
 from serve_app.settings import ModelSettings
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.ray_environment import is_behind_haproxy, lacking_message_settings
-from serve_app.clip import source_name
 from serve_app.domain import PolicyError, SettingsError
+from serve_app.models import source_name
 from serve_app.policy import Policy, load_policy
 from serve_app.settings import Settings, parse_settings
 

@@ -11,9 +11,9 @@ from deployments.clip_scorer import ClipScorer
 from deployments.configuration import read_configuration
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
-from serve_app.clip.agreement import PolicyReference
 from serve_app.media import MediaLimits
 from serve_app.media.workers import DECODE_SHARE
+from serve_app.models.agreement import PolicyReference
 from serve_app.settings import Settings
 
 # A request that waits for one of these in Serve is on no clock of ours, so that it must not come to that: the

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.clip.engine import Engine
 from serve_app.domain import Deadline, Judgement, LabelScores, UnscannedError, Verdict
 from serve_app.media import MediaLimits, preprocess
+from serve_app.models.engine import Engine
 from serve_app.policy import Policy, concept_scores, evaluate
 
 # Nobody waits for an answer: this only ends a decode that never would.

@@ -24,14 +24,14 @@ from rich.progress import (
 
 from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.pictures import pictures_in
-from serve_app.clip.agreement import Agreement, Agreements, shortfall
-from serve_app.clip.calibration import CALIBRATION_VIEWS, Calibration
-from serve_app.clip.engine import Engine
-from serve_app.clip.model_cache import Recipe, default_cache_folder
-from serve_app.clip.open import OPENVINO_INT8, open_engine, open_quantised
 from serve_app.comparison import Comparison, compare, first_views
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
+from serve_app.models.agreement import Agreement, Agreements, shortfall
+from serve_app.models.calibration import CALIBRATION_VIEWS, Calibration
+from serve_app.models.engine import Engine
+from serve_app.models.model_cache import Recipe, default_cache_folder
+from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
 from serve_app.policy import Policy, load_policy
 
 _PRECISIONS = {"torch": "auto", "torch-fp32": "fp32", "torch-bf16": "bf16"}

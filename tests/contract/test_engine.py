@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.clip.calibration import Calibration
-from serve_app.clip.engine import Engine, buckets
-from serve_app.clip.fake import FakeEngine
-from serve_app.clip.open import open_engine, open_quantised
+from serve_app.models.calibration import Calibration
+from serve_app.models.engine import Engine, buckets
+from serve_app.models.fake import FakeEngine
+from serve_app.models.open import open_engine, open_quantised
 
 LABELS = ("a red view", "a green view", "something else")
 TINY_MODEL = {
@@ -46,9 +46,9 @@ def make_tiny_model(folder: Path) -> str:
 def make_torch_for_an_accelerator(folder: Path) -> Engine:
     import torch
 
-    from serve_app.clip.accelerator import HostAccelerator
-    from serve_app.clip.cuda_engine import CudaClipEngine
-    from serve_app.clip.load import load_model
+    from serve_app.models.accelerator import HostAccelerator
+    from serve_app.models.cuda_engine import CudaClipEngine
+    from serve_app.models.load import load_model
 
     engine = CudaClipEngine(load_model(make_tiny_model(folder)), LABELS, torch.float32, HostAccelerator())
     engine.warm_up(8, max_pass_s=1e9)

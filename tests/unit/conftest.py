@@ -16,13 +16,13 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from serve_app.clip.fake import FakeEngine
 from serve_app.domain import Deadline, Decision, LabelScores, Lane, ModelIdentity, Views
 from serve_app.http import create_app
 from serve_app.http.answers import Answer
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
 from serve_app.media import MediaLimits, preprocess
+from serve_app.models.fake import FakeEngine
 from serve_app.moderation import AdmissionControl, Moderator
 from serve_app.policy import Policy, parse_policy
 from serve_app.settings import Settings, parse_settings

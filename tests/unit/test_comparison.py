@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.clip.fake import FakeEngine
 from serve_app.comparison import Difference, Side, compare, first_views
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
 from serve_app.media import MediaLimits
+from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy
 
 LIMITS = MediaLimits()

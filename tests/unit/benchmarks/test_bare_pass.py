@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from benchmarks.bare_pass import MAX_BATCH_VIEWS, agreement, best_of, sustained_rates
-from serve_app.clip.fake import FakeEngine
+from serve_app.models.fake import FakeEngine
 
 
 def test_the_bare_pass_is_measured_at_each_batch_size() -> None:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from benchmarks import bare_pass, engines
-from serve_app.clip.open import OPENVINO_INT8
+from serve_app.models.open import OPENVINO_INT8
 
 
 @pytest.mark.parametrize(("int8_per_s", "holds"), [(169.0, False), (171.0, True)])

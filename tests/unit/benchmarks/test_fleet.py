@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from benchmarks.demand import arrivals_s, step
 from benchmarks.fleet import Fleet, FleetSettings
-from deployments.batcher import Batcher
-from deployments.pass_costs import PassCosts
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.pass_costs import PassCosts
 from serve_app.domain import Deadline, DeadlineExceededError, OverloadedError
 
 FLAT = {1: 0.1, 2: 0.1, 4: 0.1, 8: 0.1}

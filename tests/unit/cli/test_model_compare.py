@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from serve_app.cli import comparing
 from serve_app.cli.main import app
-from serve_app.clip.calibration import Calibration
-from serve_app.clip.demo.draw import draw
-from serve_app.clip.open import open_quantised
+from serve_app.models.calibration import Calibration
+from serve_app.models.demo.draw import draw
+from serve_app.models.open import open_quantised
 
 POLICY = """\
 policy: colours

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deployments.clip_scorer import ClipScorer
-from serve_app.clip.agreement import PolicyReference
 from serve_app.domain import Lane, OverloadedError
+from serve_app.models.agreement import PolicyReference
 from serve_app.settings import ModelSettings
 
 

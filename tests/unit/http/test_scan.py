@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serve_app.clip.fake import FAKE_NOTICE, FakeEngine
 from serve_app.domain import (
     LANE_HEADER,
     DeadlineExceededError,
@@ -21,6 +20,7 @@ from serve_app.domain import (
     UnavailableError,
     UnscannedReason,
 )
+from serve_app.models.fake import FAKE_NOTICE, FakeEngine
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.clip.fake import FAKE_NOTICE, FakeEngine
 from serve_app.domain import (
     Body,
     Deadline,
@@ -39,6 +38,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.ledger import MemoryLedger
+from serve_app.models.fake import FAKE_NOTICE, FakeEngine
 from serve_app.moderation import AdmissionControl, Moderator
 from serve_app.policy import Policy, parse_policy
 

@@ -1,0 +1,70 @@
+"""The views that quantising looks at, to learn how large the numbers inside the model become."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import ModelError
+from serve_app.models.demo.backgrounds import BACKGROUNDS, PHOTO_LIKE
+from serve_app.models.demo.draw import COLOURS, SHAPES, draw
+
+# Part of the name of drawn calibration. Raise it when other pictures are drawn, so that no model that was quantised
+# with the earlier ones is taken for one quantised with these.
+_DRAWING_SCHEMA = 1
+_SEED = 20_260
+
+CALIBRATION_VIEWS = 128
+"""Views are enough when more do not change the agreement; time grows with their number (docs/models.md has both)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Which views, by a name that tells them from all others; ``photographs`` is None for those that are drawn here."""
+
+    name: str
+    photographs: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def drawn(cls) -> Calibration:
+        """Shapes and things like photographs, drawn here: nobody's pictures, and no network."""
+        return cls(f"drawn-{_DRAWING_SCHEMA}")
+
+    @classmethod
+    def of(cls, views: NDArray[np.uint8]) -> Calibration:
+        """Views of pictures that somebody gave, uint8, ``(views, size_px, size_px, 3)``; known by their bytes."""
+        return cls(f"photographs-{hashlib.sha256(views.tobytes()).hexdigest()[:16]}", views)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the views can be had again from the name alone."""
+        return self.photographs is None and self == Calibration.drawn()
+
+    def views(self, size_px: int) -> NDArray[np.uint8]:
+        """uint8, ``(views, size_px, size_px, 3)``, RGB.
+
+        Raises:
+            ModelError: they are photographs of which only the name is known.
+        """
+        if self.photographs is not None:
+            return self.photographs
+        if not self.is_drawn:
+            raise ModelError(f"the calibration {self.name} is not here, and cannot be drawn")
+        return _drawn_views(size_px)
+
+
+def _drawn_views(size_px: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(_SEED)
+    return np.stack([_drawn_view(rng, number, size_px) for number in range(CALIBRATION_VIEWS)])
+
+
+def _drawn_view(rng: np.random.Generator, number: int, size_px: int) -> NDArray[np.uint8]:
+    """Every other one has a shape with hard edges in it, the others are soft as photographs are."""
+    if number % 2:
+        painter = PHOTO_LIKE[int(rng.integers(len(PHOTO_LIKE)))]
+        return (np.clip(painter(rng, size_px, size_px), 0, 1) * 255 + 0.5).astype(np.uint8)
+    colour, shape, background = (str(rng.choice(of)) for of in (COLOURS, SHAPES, tuple(BACKGROUNDS)))
+    return draw(rng, colour, shape, background=background, height_px=size_px, width_px=size_px)

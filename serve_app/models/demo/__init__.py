@@ -1,0 +1,19 @@
+"""The embedded demo model: a tiny open_clip model, trained by :mod:`serve_app.models.demo.train` on drawn shapes.
+
+With it one command runs the real loading code, the real graph and a real verdict on a machine without a network.
+It knows eleven colours and eight shapes, and nothing of the world.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+DEMO_NOTICE: Final = (
+    "This is the demo model: it only knows drawn shapes, protects nobody, and must be replaced before real use."
+)
+
+
+def demo_model_folder() -> Path:
+    """The folder with the model's ``open_clip_config.json`` and ``open_clip_model.safetensors``."""
+    return Path(__file__).with_name("model")

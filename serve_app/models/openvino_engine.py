@@ -1,0 +1,78 @@
+"""The engine that runs a quantised image tower with OpenVINO, on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import ModelIdentity
+from serve_app.models.engine import measure_buckets
+from serve_app.models.shares import shares
+
+
+class OpenVinoEngine:
+    """A quantised image tower, and the text features of the labels."""
+
+    stages_ahead = False
+
+    def __init__(
+        self,
+        openvino: Any,
+        file: Path,
+        identity: ModelIdentity,
+        logit_scale: float,
+        label_features: NDArray[np.float32],
+        threads: int,
+    ) -> None:
+        """Compile for this CPU.
+
+        Args:
+            openvino: the module.
+            file: the quantised model, uint8 views to features of length one.
+            identity: of the quantised model.
+            logit_scale: of the model that it is made of.
+            label_features: float32, ``(labels, width)``, each of length one.
+            threads: CPU threads of a pass.
+        """
+        self.identity = identity
+        self.logit_scale = logit_scale
+        self._label_features = label_features.T
+        self._threads = threads
+        core = openvino.Core()
+        model = core.read_model(str(file))
+        self._together = _compile(core, model, threads, streams=1).create_infer_request()
+        alone = _compile(core, model, threads, streams=threads) if threads > 1 else None
+        self._alone = [alone.create_infer_request() for _ in range(threads)] if alone else []
+
+    def warm_up(self, max_batch_views: int, max_pass_s: float) -> dict[int, float]:
+        """See :class:`~serve_app.models.engine.Engine`."""
+        size_px = self.identity.image_size_px
+        blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
+        return measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
+
+    def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
+        return np.stack(views)
+
+    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See :class:`~serve_app.models.engine.Engine`."""
+        parts = shares(staged, self._threads)
+        requests = self._alone if len(parts) > 1 else [self._together]
+        for request, part in zip(requests, parts, strict=True):
+            request.start_async([np.ascontiguousarray(part)], share_inputs=True)
+        for request in requests:
+            request.wait()
+        features = np.concatenate([request.get_output_tensor(0).data for request in requests])
+        cosines: NDArray[np.float32] = features @ self._label_features
+        return cosines
+
+
+def _compile(core: Any, model: Any, threads: int, streams: int) -> Any:
+    # Not pinned to cores: other replicas compute on the same machine, and two that are pinned to the same cores get
+    # half of them each while others idle.
+    properties = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+    return core.compile_model(model, "CPU", properties)

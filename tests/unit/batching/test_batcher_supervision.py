@@ -1,0 +1,117 @@
+"""The loop that serves the device is watched: where it hangs or ends, the replica says so and nobody waits for it."""
+
+import asyncio
+import logging
+
+import pytest
+
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.pass_costs import PassCosts
+from serve_app.domain import Deadline, Lane, UnavailableError
+
+PASS_S = 0.1
+FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S}
+
+
+class BrokenCosts(PassCosts):
+    """Stands for a mistake of ours somewhere in the loop: its answer raises when it is told to."""
+
+    is_broken = False
+
+    def batch_size(self, waiting, budget_s):
+        if self.is_broken:
+            raise ZeroDivisionError("a mistake of ours")
+        return super().batch_size(waiting, budget_s)
+
+
+@pytest.mark.parametrize("stages", [False, True])
+async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_it_is_gone(
+    device, clock, caplog, stages
+):
+    async def stage(items):
+        return items
+
+    costs = BrokenCosts(FLAT)
+    batcher = Batcher(device.run_pass, costs, 100, stage=stage if stages else None, clock=clock)
+    batcher.require_alive()
+    jobs = [asyncio.create_task(batcher.submit(["running"], Deadline.after(8.0, clock)))]
+    await device.settle()
+    costs.is_broken = True
+    for lane in Lane:
+        jobs.append(asyncio.create_task(batcher.submit(["waiting"], Deadline.after(8.0, clock), lane)))
+        await device.settle()
+    with caplog.at_level(logging.ERROR):
+        await device.end_pass()
+    outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[1:]] == [UnavailableError, UnavailableError]
+    # Where batches are staged ahead, the loop may end while the pass still runs, and takes it along.
+    assert outcomes[0] == ["seen running"] or (stages and isinstance(outcomes[0], UnavailableError))
+    assert "ZeroDivisionError" in caplog.text
+    with pytest.raises(UnavailableError, match="the log says which"):
+        batcher.require_alive()
+    with pytest.raises(UnavailableError):
+        await batcher.submit(["later"], Deadline.after(8.0, clock))
+
+
+async def test_staging_that_hangs_is_overdue(device, clock):
+    never = asyncio.Event()
+
+    async def stage(items):
+        await never.wait()
+        return items
+
+    batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, stage=stage, clock=clock)
+    assert batcher.overdue_s <= 0.0
+    waiting = asyncio.create_task(batcher.submit(["a"], Deadline.after(8.0, clock)))
+    await device.settle()
+    clock.now_s += 31.0
+    assert batcher.overdue_s == pytest.approx(31.0)
+    never.set()
+    await device.settle()
+    assert batcher.overdue_s <= 0.0
+    await device.end_pass()
+    assert await waiting == ["seen a"]
+    await batcher.close()
+
+
+async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_goes(device, clock):
+    """The halves of a pass that failed are staged beside the batch that was staged ahead."""
+    never = asyncio.Event()
+
+    async def stage(items):
+        if "hangs" in items:
+            await never.wait()
+        return items
+
+    costs = PassCosts(FLAT)
+    for _ in range(50):
+        costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
+    batcher = Batcher(device.run_pass, costs, 100, stage=stage, clock=clock)
+    poisoned = asyncio.create_task(batcher.submit(["good", ValueError("poison")], Deadline.after(60.0, clock)))
+    await device.settle()
+    hanging = asyncio.create_task(batcher.submit(["hangs"], Deadline.after(60.0, clock)))
+    await device.settle()
+    while device.is_busy:
+        await device.end_pass()
+    with pytest.raises(ValueError, match="poison"):
+        await poisoned
+    clock.now_s += 31.0
+    assert batcher.overdue_s > 29.0
+    never.set()
+    await device.settle()
+    await device.end_pass()
+    assert await hanging == ["seen hangs"]
+    await batcher.close()
+
+
+async def test_staging_that_fails_is_not_overdue(device, clock):
+    async def stage(items):
+        raise OSError("no room")
+
+    batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, stage=stage, clock=clock)
+    with pytest.raises(OSError, match="no room"):
+        await batcher.submit(["a"], Deadline.after(8.0, clock))
+    clock.now_s += 31.0
+    assert batcher.overdue_s <= 0.0
+    batcher.require_alive()
+    await batcher.close()

@@ -1,0 +1,111 @@
+"""Which records let a quantised model start, and which record is the one that counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from serve_app.domain import ModelError
+from serve_app.models.agreement import LEAST_PICTURES, Agreement, Agreements, require_agreement
+from serve_app.models.model_cache import Recipe
+
+MODEL, POLICY = "ab" * 32, "cd" * 32
+RECIPE = Recipe(MODEL, "drawn-1", "2026.4.1", "3.4.0")
+GOOD = Agreement(RECIPE, "my-clip", "colours", POLICY, LEAST_PICTURES, 1.0, "2026-11-24T10:00:00+00:00", False)
+COMMAND = "pictwarden model compare FOLDER"
+
+
+@pytest.fixture
+def agreements(tmp_path: Path) -> Agreements:
+    return Agreements(tmp_path)
+
+
+def latest(agreements: Agreements) -> Agreement | None:
+    return agreements.latest(MODEL, POLICY, "2026.4.1", "3.4.0")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "agreement", "is_enough"),
+    [
+        (LEAST_PICTURES, 1.0, True),
+        (LEAST_PICTURES, 0.999, True),
+        (10 * LEAST_PICTURES, 0.9989, False),
+        (LEAST_PICTURES - 1, 1.0, False),
+        (1, 0.0, False),
+    ],
+)
+def test_enough_is_a_share_of_enough_pictures(pictures: int, agreement: float, is_enough: bool) -> None:
+    record = replace(GOOD, pictures=pictures, agreement=agreement)
+    assert record.is_enough is is_enough
+    assert (record.shortfall is None) is is_enough
+    assert replace(record, accepted_lower=True).is_enough
+
+
+def test_without_a_record_the_message_is_the_command() -> None:
+    with pytest.raises(ModelError, match=rf"no record .*{COMMAND}$"):
+        require_agreement(None, COMMAND)
+
+
+def test_a_record_that_is_not_enough_says_what_it_lacks_and_the_two_ways_out() -> None:
+    with pytest.raises(ModelError, match=rf"98\.00% .*{COMMAND}\. Adding --accept-lower"):
+        require_agreement(replace(GOOD, agreement=0.98), COMMAND)
+
+
+def test_a_record_that_is_enough_is_returned() -> None:
+    assert require_agreement(GOOD, COMMAND) is GOOD
+
+
+def test_what_was_recorded_is_found(agreements: Agreements) -> None:
+    agreements.record(GOOD)
+    assert latest(agreements) == GOOD
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(GOOD, policy_digest="ef" * 32),
+        replace(GOOD, recipe=replace(RECIPE, model_digest="ef" * 32)),
+        replace(GOOD, recipe=replace(RECIPE, openvino="2027.0")),
+        replace(GOOD, recipe=replace(RECIPE, nncf="4.0")),
+        replace(GOOD, recipe=replace(RECIPE, schema=0)),
+    ],
+)
+def test_a_record_of_anything_else_does_not_count(agreements: Agreements, other: Agreement) -> None:
+    agreements.record(other)
+    assert latest(agreements) is None
+
+
+def test_the_same_comparison_again_replaces_the_record(agreements: Agreements, tmp_path: Path) -> None:
+    agreements.record(GOOD)
+    agreements.record(replace(GOOD, agreement=0.5))
+    found = latest(agreements)
+    assert found is not None
+    assert found.agreement == 0.5
+    assert len(list((tmp_path / "agreements").iterdir())) == 1
+
+
+def test_the_newest_of_several_calibrations_counts(agreements: Agreements) -> None:
+    newer = replace(GOOD, recipe=replace(RECIPE, calibration="photographs-1"), compared_at="2026-11-25T00:00:00+00:00")
+    for each in (newer, GOOD):
+        agreements.record(each)
+    assert latest(agreements) == newer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"recipe": {}}',
+        json.dumps({**asdict(GOOD), "accepted_lower": "yes"}),
+        json.dumps({**asdict(GOOD), "agreement": "1.0"}),
+        json.dumps({**asdict(GOOD), "unknown": 1}),
+    ],
+)
+def test_what_is_no_record_is_none(agreements: Agreements, text: str) -> None:
+    agreements.record(GOOD).write_text(text, "utf-8")
+    assert latest(agreements) is None
