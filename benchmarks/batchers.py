@@ -15,7 +15,7 @@ from typing import Any
 from ray import serve
 
 from benchmarks.statistics import Latencies
-from deployments.front_end import ray_folder
+from deployments.haproxy.front_end import ray_folder
 from deployments.local_ray import local_ray
 from deployments.private_folder import private_folder
 from serve_app.batching.batcher import Batcher

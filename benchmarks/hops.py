@@ -16,7 +16,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from benchmarks.statistics import Latencies
-from deployments.front_end import ray_folder
+from deployments.haproxy.front_end import ray_folder
 from deployments.local_ray import local_ray
 from deployments.private_folder import private_folder
 

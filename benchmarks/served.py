@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from benchmarks.nodes import Nodes, connected, environment
-from deployments.front_end import front_end_settings
+from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
 from serve_app.cli.connection import SECRETS_ENV

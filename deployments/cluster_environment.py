@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from deployments.front_end import front_end_settings, ray_folder
+from deployments.haproxy.front_end import front_end_settings, ray_folder
 from deployments.private_folder import create_private_folder, require_private
 from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS, message_settings
 from serve_app.domain import ConfigurationError

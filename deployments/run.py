@@ -18,11 +18,8 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from deployments.announcement import announce
 from deployments.configuration import read_configuration
-from deployments.ending import bounded, cut_off_after
-from deployments.front_end import answer_what_is_inside, front_end_settings, ray_folder, wait_until_answered
-from deployments.listening import ListeningAddress, listening_address
+from deployments.haproxy.front_end import answer_what_is_inside, front_end_settings, ray_folder, wait_until_answered
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
     FAST_SETTINGS,
@@ -33,7 +30,10 @@ from deployments.ray_environment import (
     replicated_ingress_settings,
 )
 from deployments.serve_file import read_serve_file
+from serve_app.cli.announcement import announce
 from serve_app.cli.connection import keep_url, kept_secret
+from serve_app.cli.ending import bounded, cut_off_after
+from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.http.app import SCAN_PATH
 from serve_app.settings import parse_settings

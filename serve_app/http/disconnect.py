@@ -1,7 +1,7 @@
 """Senders that leave before they are answered: what is done for them ends.
 
 Ray Serve can watch for this itself, but then reads all of a body into memory ahead of the application, whatever its
-length: ``deployments/haproxy_rules.py`` switches that off.
+length: ``deployments/haproxy/rules.py`` switches that off.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from deployments.haproxy_rules import REFUSED_BY_HAPROXY
+from deployments.haproxy.rules import REFUSED_BY_HAPROXY
 
 DEADLINE_S = 3.0
 

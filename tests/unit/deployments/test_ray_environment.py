@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.front_end import front_end_settings
+from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
     BUFFER_BYTES,

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from deployments import listening
-from deployments.listening import listening_address
+from serve_app.cli import listening
+from serve_app.cli.listening import listening_address
 from serve_app.domain import SettingsError
 
 

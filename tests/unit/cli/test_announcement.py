@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from deployments.announcement import announce
+from serve_app.cli.announcement import announce
 from serve_app.domain import UnavailableError
 
 # Not one of the addresses for which no proxy is asked in any case.

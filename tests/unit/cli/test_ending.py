@@ -7,14 +7,14 @@ from pathlib import Path
 
 import psutil
 
-from deployments.ending import descendants
+from serve_app.cli.ending import descendants
 
 ROOT = Path(__file__).parents[3]
 
 # Starts a child that ignores SIGTERM, which starts one that becomes an orphan; then hangs in the end.
 HANGS = """
 import os, signal, subprocess, sys, threading
-from deployments.ending import adopt_orphans, bounded
+from serve_app.cli.ending import adopt_orphans, bounded
 SLEEPS = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "print('up', flush=True); time.sleep(600)"
@@ -54,7 +54,7 @@ def _lives(pid):
 
 
 def test_what_ends_in_time_is_left_alone():
-    code = "from deployments.ending import bounded\nwith bounded(600, 'this'):\n    pass\nprint('done')"
+    code = "from serve_app.cli.ending import bounded\nwith bounded(600, 'this'):\n    pass\nprint('done')"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50, check=False
