@@ -136,8 +136,8 @@ def test_one_that_is_stopped_is_killed_and_replaced(front):
     victim.suspend()
     # A connection that it would have answered is closed, and the next one is answered.
     assert not front.is_there()
-    assert not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE
-    front.wait_for(lambda: front.is_there())
+    front.wait_for(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
+    front.wait_for(front.is_there)
 
 
 def test_a_reload_hands_the_port_over_and_the_predecessor_ends(front):
