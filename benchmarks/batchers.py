@@ -20,7 +20,7 @@ from deployments.local_ray import local_ray
 from deployments.private_folder import private_folder
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Deadline
+from serve_app.domain import Call, Deadline
 
 MAX_BATCH = 32
 _DEADLINE_S = 1000.0  # nothing is dropped: a queue that diverges is to be seen as one
@@ -80,7 +80,7 @@ async def _ours(arrivals_s: Sequence[float], pass_s: float) -> Outcome:
     costs = PassCosts({1 << power: pass_s for power in range(6) if 1 << power <= MAX_BATCH})
     batcher: Batcher[int, int] = Batcher(device.run_pass, costs, max_queued_items=1_000_000)
     outcome = await _drive(
-        "late binding", lambda item: batcher.submit([item], Deadline.after(_DEADLINE_S)), arrivals_s, device
+        "late binding", lambda item: batcher.submit([item], Call("-", Deadline.after(_DEADLINE_S))), arrivals_s, device
     )
     await batcher.close()
     return outcome

@@ -22,8 +22,8 @@ from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
 from serve_app.cli.connection import SECRETS_ENV
 from serve_app.domain import ConfigurationError
-from serve_app.http.app import SCAN_PATH
 from serve_app.settings import parse_settings
+from serve_app.wire import SCAN_PATH
 
 _SECRET = secrets.token_hex(16)
 """Of this run: while it lasts, the front end and the ingress replicas listen on every address of the machine."""

@@ -1,7 +1,7 @@
 """Serve's deployment handles as the domain's ports. Ray's errors become ours here, and nowhere else.
 
 The one retry lives here too. When a replica dies, Serve returns the requests that it had accepted to their callers:
-`ActorDiedError` on the default transport, `ActorUnavailableError` over gRPC. Looking at a picture twice is harmless,
+`ActorDiedError` on the default transport, `ActorUnavailableError` over gRPC. Scanning a picture twice is harmless,
 so a lost call is made once more, on another replica, while the deadline allows.
 """
 
@@ -17,17 +17,17 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from deployments.transfer_gate import TransferGate
 from serve_app.domain import (
+    Call,
     Deadline,
     DeadlineExceededError,
     LabelScores,
-    Lane,
+    LoadSignals,
     ModelIdentity,
     OverloadedError,
     PictwardenError,
     UnavailableError,
     Views,
 )
-from serve_app.moderation import AdmissionControl
 
 logger = logging.getLogger(__name__)
 
@@ -37,68 +37,55 @@ _ATTEMPTS = 2
 class PreprocessorHandle:
     """:class:`serve_app.domain.Preprocessor` behind a deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any], admission: AdmissionControl, gate: TransferGate) -> None:
-        """``admission`` tells the replicas how much more is asked of them than they see; ``gate`` holds bodies back."""
+    def __init__(self, handle: DeploymentHandle[Any], gate: TransferGate) -> None:
+        """``gate`` holds bodies back."""
         self._handle = handle
-        self._admission = admission
         self._gate = gate
-        self._live_inside = 0
 
-    @property
-    def live_inside(self) -> int:
-        """Live pictures that are being preprocessed: the scorers will have them next."""
-        return self._live_inside
-
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
+    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
         """See the port."""
-        is_live = lane is Lane.LIVE
-        async with self._gate.through(len(body), lane):
-            self._live_inside += is_live
-            try:
-                views: Views = await _call(
-                    self._handle.preprocess, "preprocessing", deadline, body, view_size_px, lane, self._admission.demand
-                )
-            finally:
-                self._live_inside -= is_live
+        async with self._gate.through(len(content), call.lane):
+            views: Views = await _called(
+                self._handle.preprocess, "preprocessing", call, content, view_size_px, call, load
+            )
         return views
 
 
 class ScorerHandle:
     """:class:`serve_app.domain.Scorer` behind a deployment handle."""
 
-    def __init__(
-        self, handle: DeploymentHandle[Any], admission: AdmissionControl, preprocessor: PreprocessorHandle
-    ) -> None:
-        """``admission`` tells the replicas how much more is asked than they see; ``preprocessor``, what comes."""
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
-        self._admission = admission
-        self._preprocessor = preprocessor
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """See the port."""
-        identity: ModelIdentity = await _call(self._handle.identify, "the scorer", deadline, pass_remaining=False)
+        identity: ModelIdentity = await _called(self._handle.identify, "the scorer", Call("of no picture", deadline))
         return identity
 
-    async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
-        """See the port."""
-        demand, coming = self._admission.demand, self._preprocessor.live_inside
-        scores: LabelScores = await _call(self._handle.score, "scoring", deadline, views.pixels, lane, demand, coming)
+    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
+        """See the port. Of the views, their pixels alone travel."""
+        scores: LabelScores = await _called(self._handle.score, "scoring", call, views.pixels, call, load)
         return scores
 
 
-async def _call(method: Any, stage: str, deadline: Deadline, *args: Any, pass_remaining: bool = True) -> Any:
-    """Call a replica's method, with the seconds that are left as its last argument.
+async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
+    """What a replica's method returns, within the time of ``call``.
 
     Raises:
         PictwardenError: only these; whatever Ray raises has become one.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        remaining_s = deadline.require(stage)
-        response = method.remote(*args, remaining_s) if pass_remaining else method.remote(*args)
+        remaining_s = call.deadline.require(stage)
         try:
-            return await _within(response, remaining_s, stage)
+            return await _within(method.remote(*args), remaining_s, stage)
         except RayActorError as error:
-            logger.warning("%s: a replica was lost (%s), attempt %d", stage, type(error).__name__, attempt)
+            logger.warning(
+                "request %s: %s: a replica was lost (%s), attempt %d",
+                call.request_id,
+                stage,
+                type(error).__name__,
+                attempt,
+            )
             lost = error
         except BackPressureError as error:
             raise OverloadedError(f"{stage}: the queue is full") from error
@@ -108,7 +95,7 @@ async def _call(method: Any, stage: str, deadline: Deadline, *args: Any, pass_re
         except DeploymentUnavailableError as error:
             raise UnavailableError(f"{stage} is not there: it failed to start") from error
         except (RayError, RayServeException, TimeoutError) as error:
-            logger.exception("%s failed", stage)
+            logger.exception("request %s: %s failed", call.request_id, stage)
             raise UnavailableError(f"{stage} failed") from error
     raise UnavailableError(f"{stage}: {_ATTEMPTS} replicas were lost with this request") from lost
 

@@ -12,8 +12,7 @@ from deployments.replica_process import return_large_memory, set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
-from serve_app.ledger import MemoryLedger
-from serve_app.moderation import AdmissionControl, Moderator
+from serve_app.moderation import assemble_moderator
 from serve_app.policy import Policy
 from serve_app.settings import Settings
 
@@ -32,17 +31,9 @@ class Ingress:
         return_large_memory()
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
-        admission = AdmissionControl(settings.deadline_s)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
-        preprocessing = PreprocessorHandle(preprocessor, admission, gate)
-        self._moderator = Moderator(
-            policy,
-            preprocessing,
-            ScorerHandle(scorer, admission, preprocessing),
-            MemoryLedger(settings.ledger.kept_decisions),
-            settings.on_unscanned,
-            admission,
-            settings.max_background_pictures,
+        self._moderator = assemble_moderator(
+            settings, policy, PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer)
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

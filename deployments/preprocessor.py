@@ -9,7 +9,7 @@ import ray
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_process import set_up_replica
-from serve_app.domain import Deadline, Lane, OnTruncated, Views
+from serve_app.domain import Call, Lane, LoadSignals, OnTruncated, Views
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
 
@@ -38,14 +38,11 @@ class Preprocessor:
         self._offered = OfferedWork()
         self._deadline_s = deadline_s
 
-    async def preprocess(self, body: bytes, view_size_px: int, lane: Lane, demand: float, remaining_s: float) -> Views:
-        """See :class:`serve_app.domain.Preprocessor`; ``remaining_s`` is what is left of the request's deadline.
-
-        ``demand`` is that of :class:`serve_app.moderation.admission.AdmissionControl`.
-        """
-        if lane is Lane.LIVE:
-            self._offered.add(demand * self._workers.picture_s)
-        return await self._workers.preprocess(body, view_size_px, Deadline.after(remaining_s), lane)
+    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+        """See :class:`serve_app.domain.Preprocessor`."""
+        if call.lane is Lane.LIVE:
+            self._offered.add(load.demand * self._workers.picture_s)
+        return await self._workers.preprocess(content, view_size_px, call, load)
 
     def check_health(self) -> None:
         """Called by Serve from time to time; raising has this replica replaced."""

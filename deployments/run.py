@@ -35,8 +35,8 @@ from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.domain import ConfigurationError, UnavailableError
-from serve_app.http.app import SCAN_PATH
 from serve_app.settings import parse_settings
+from serve_app.wire import SCAN_PATH
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _HUNG_AFTER_S = 60.0

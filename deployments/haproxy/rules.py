@@ -15,9 +15,7 @@ import json
 
 from deployments.haproxy.config import Amendments
 from serve_app.domain import UnscannedReason
-from serve_app.http.answers import STATUS_BY_REASON, bare_answer
-from serve_app.http.app import SCAN_PATH
-from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
+from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, SCAN_PATH, STATUS_BY_REASON, bare_answer
 
 # An ingress replica is full for less than a second. An end that is further away than this is one that the clock was set
 # back before: HAProxy's is the wall's.

@@ -34,8 +34,8 @@ from typing import Any, Generic, TypeVar
 from serve_app.batching.job_queue import Batch, Job, JobQueue
 from serve_app.batching.pass_costs import PassCosts
 from serve_app.domain import (
+    Call,
     Clock,
-    Deadline,
     DeadlineExceededError,
     DeviceMemoryError,
     Lane,
@@ -153,9 +153,7 @@ class Batcher(Generic[Item, Outcome]):
         """Seconds until the device would be free for a live item that arrived now, behind all live ones."""
         return self._until_free_s() + self._costs.total_s(self._queue.waiting(Lane.LIVE))
 
-    async def submit(
-        self, items: Sequence[Item], deadline: Deadline, lane: Lane = Lane.LIVE, coming: int = 0
-    ) -> list[Outcome]:
+    async def submit(self, items: Sequence[Item], call: Call, coming: int = 0) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
 
         ``coming`` is how many live items at least are being prepared elsewhere. The latest caller's word counts.
@@ -171,9 +169,9 @@ class Batcher(Generic[Item, Outcome]):
         self.require_alive()
         self._coming = coming
         is_idle = self._is_idle
-        self._admit(len(items), deadline, lane, is_idle)
+        self._admit(len(items), call, is_idle)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        job = Job[Item, Outcome](deadline.at_s, items, future, lane, came_to_idle_device=is_idle)
+        job = Job[Item, Outcome](call.deadline.at_s, items, future, call.lane, came_to_idle_device=is_idle)
         self._queue.put(job)
         self._arrived.set()
         if self._device is None:
@@ -209,10 +207,10 @@ class Batcher(Generic[Item, Outcome]):
         waiting = sum(self._queue.waiting(lane) for lane in Lane)
         return self._pass_started_s is None and self._bound_items == 0 and waiting == 0
 
-    def _admit(self, items: int, deadline: Deadline, lane: Lane, is_idle: bool) -> None:
-        remaining_s = deadline.require("scoring")
-        queued = self._queue.waiting(lane)
-        ahead = self._queue.ahead_of(deadline.at_s, lane)
+    def _admit(self, items: int, call: Call, is_idle: bool) -> None:
+        remaining_s = call.deadline.require("scoring")
+        queued = self._queue.waiting(call.lane)
+        ahead = self._queue.ahead_of(call.deadline.at_s, call.lane)
         wait_s = self._until_free_s() + self._costs.total_s(ahead + items)
         # An idle device is tried whatever its passes took when it last ran: nobody else waits for it, and a time in
         # which the machine stood still must not be the last that is ever known of it.

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from serve_app.cli.patience import IMPATIENT, Patience
-from serve_app.domain import LANE_HEADER, Lane, UnscannedReason
+from serve_app.domain import Lane, UnscannedReason
+from serve_app.wire import LANE_HEADER
 
 # The service answers within its own deadline; this only ends a wait for something that is not the service.
 _CLIENT_TIMEOUT_S = 30.0

@@ -1,4 +1,4 @@
-"""HTTP: routes, authentication, and the only map from domain errors to status codes. The only room with FastAPI."""
+"""HTTP: the routes of each protocol, who may ask, and bodies read under limits. The only room with FastAPI."""
 
 from serve_app.http.app import create_app
 

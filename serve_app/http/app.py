@@ -1,4 +1,4 @@
-"""The FastAPI application: a drop-in for pictrs-safety's endpoint, and what an operator asks of a service."""
+"""The FastAPI application: the routes of each protocol over one moderator, and one shape for all that is no route."""
 
 from __future__ import annotations
 
@@ -10,95 +10,24 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import (
-    LANE_HEADER,
-    ConfigurationError,
-    Lane,
-    NotScannedError,
-)
-from serve_app.http.answers import Answer, bare_answer
+from serve_app.http.answers import json_response
 from serve_app.http.authentication import Authenticator
-from serve_app.http.scanning import Arrival, Scanning, json_response
+from serve_app.http.intake import Intake
+from serve_app.http.routes import health, scan
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
+from serve_app.wire import SCAN_PATH, bare_answer
 
 logger = AnswerLogger(__name__)
-
-SCAN_PATH = "/api/v1/scan"
-
-# How long `/readyz` waits for a scorer: shorter than the second that load balancers commonly give a probe.
-_READY_WAIT_S = 0.8
-
-_STATUS_TEXTS = {
-    200: "keep the picture: accepted, flagged, or not looked at while `on_unscanned` is `accept`",
-    400: "no body, or a multipart body without a `file` part",
-    401: "no secret, or a wrong one; answered before the body is read",
-    406: "rejected by the policy",
-    413: "more bytes, pixels or frames than the limits allow",
-    415: "of no type that is read",
-    422: "cannot be decoded from end to end: `undecodable` or `truncated`",
-    503: "not looked at: `deadline`, `overloaded` or `unavailable`; may be sent again",
-}
 
 
 def create_app(moderator: Moderator, authenticator: Authenticator, settings: Settings) -> FastAPI:
     """The application over one moderator."""
     app = _bare_app(with_docs=settings.docs)
     _add_error_answers(app)
-
-    scanning = Scanning(moderator, authenticator, settings)
-
-    async def scan_by_path(request: Request, secret: str) -> Response:
-        return await scanning.answer(request, secret)
-
-    # Its own function: one with an optional argument would take the secret from the query too, where proxies log it.
-    async def scan(request: Request) -> Response:
-        return await scanning.answer(request, "")
-
-    documented: dict[int | str, dict[str, Any]] = {
-        status: {"model": Answer, "description": text} for status, text in _STATUS_TEXTS.items()
-    }
-    lane_header = {
-        "name": LANE_HEADER,
-        "in": "header",
-        "schema": {"enum": list(Lane), "default": Lane.LIVE},
-        "description": "background: work that can be done later, and never delays an upload",
-    }
-    scan_body = {
-        "parameters": [lane_header],
-        "requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
-    }
-    for path, endpoint in ((f"{SCAN_PATH}/{{secret}}", scan_by_path), (SCAN_PATH, scan)):
-        app.post(
-            path,
-            summary="Look at a picture",
-            response_model=Answer,
-            responses=documented,
-            openapi_extra=scan_body,
-            operation_id=endpoint.__name__,
-        )(endpoint)
-
-    @app.get("/healthz", summary="The process answers")
-    async def healthz() -> Response:
-        return Response("ok\n", media_type="text/plain")
-
-    @app.get("/readyz", summary="A scorer has warmed up", response_model=Answer, responses={503: {"model": Answer}})
-    async def readyz() -> Response:
-        arrival = Arrival.now(_READY_WAIT_S)
-        try:
-            identity = await moderator.ready(arrival.deadline)
-        except NotScannedError as error:
-            status, answer = 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
-        except ConfigurationError:
-            logger.exception("the model does not fit the policy")
-            message = "the loaded model is not the policy's; the log says more"
-            status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
-        else:
-            ready = bare_answer("ready", "a scorer is warm", arrival.request_id, arrival.elapsed_ms)
-            told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
-            status, answer = 200, ready.model_copy(update=told)
-        return json_response(status, answer, settings.retry_after_s)
-
+    intake = Intake(moderator, authenticator, settings.limits)
+    app.include_router(scan.router(moderator, intake, settings))
+    app.include_router(health.router(moderator, settings))
     return app
 
 

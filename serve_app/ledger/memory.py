@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from serve_app.domain import Decision, Examination
+from serve_app.domain import Decision, Judged
 
 
 class MemoryLedger:
@@ -20,7 +20,7 @@ class MemoryLedger:
     async def record(self, decision: Decision) -> None:
         """See :class:`~serve_app.domain.Ledger`."""
         self._by_request[decision.request_id] = decision
-        if isinstance(decision.outcome, Examination):
+        if isinstance(decision.outcome, Judged):
             self._judged[_key(decision)] = decision.request_id
         while len(self._by_request) > self._kept_decisions:
             request_id, oldest = self._by_request.popitem(last=False)

@@ -13,9 +13,11 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Self, TypeVar
 
 from serve_app.domain import (
+    Call,
     Deadline,
     DeadlineExceededError,
     Lane,
+    LoadSignals,
     OnTruncated,
     StalledError,
     UnavailableError,
@@ -129,7 +131,7 @@ class DecodeWorkers:
         if self._closed or (self._failed_starts and not self.pids()):
             raise UnavailableError("there are no decode workers, and none can be started")
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
+    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
         """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
 
         Raises:
@@ -139,20 +141,23 @@ class DecodeWorkers:
             TooLargeError: also for bytes that need more memory than ``max_decode_memory_bytes``.
             UnavailableError: closed, or our own mistake.
         """
-        if body in self._stalled:
+        deadline = call.deadline
+        if content in self._stalled:
             raise _stalled()
         for _ in range(STRIKES):
-            if body in self._hostile:
+            if content in self._hostile:
                 break
-            worker = await self._take_idle(deadline, lane)
-            decode = self._run(self._decode_on(worker, body, view_size_px, deadline, self._on_truncated[lane]))
+            worker = await self._take_idle(deadline, call.lane)
+            decode = self._run(self._decode_on(worker, content, view_size_px, call))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
                     return await asyncio.shield(decode)
             except TimeoutError as error:
                 raise DeadlineExceededError("no time was left for decoding") from error
             except WorkerLostError:
-                logger.warning("a decode worker was lost with a picture of %d bytes", len(body))
+                logger.warning(
+                    "request %s: a decode worker was lost with a picture of %d bytes", call.request_id, len(content)
+                )
                 if self._closed:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes have killed the processes that decoded them")
@@ -172,11 +177,9 @@ class DecodeWorkers:
             self._waiting -= 1
         raise UnavailableError("decoding has ended")
 
-    async def _decode_on(
-        self, worker: WorkerProcess, body: bytes, view_size_px: int, deadline: Deadline, on_truncated: OnTruncated
-    ) -> Views:
+    async def _decode_on(self, worker: WorkerProcess, content: bytes, view_size_px: int, call: Call) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
-        remaining_s = deadline.remaining_s()
+        remaining_s = call.deadline.remaining_s()
         has_its_full_time = remaining_s * DECODE_SHARE >= self._limits.max_decode_s
         limit_s = remaining_s * DECODE_SHARE if has_its_full_time else remaining_s + _UNWANTED_S
         comes_back = False
@@ -184,26 +187,30 @@ class DecodeWorkers:
         try:
             async with asyncio.timeout(limit_s):
                 answer = await worker.ask(
-                    body, view_size_px, remaining_s, on_truncated, self._limits.max_decode_memory_bytes
+                    content,
+                    view_size_px,
+                    remaining_s,
+                    self._on_truncated[call.lane],
+                    self._limits.max_decode_memory_bytes,
                 )
             comes_back = True
         except TimeoutError as error:
             if has_its_full_time and worker.cpu_s() - started_cpu_s < limit_s * _STALLED_SHARE:
-                self._stalled.strike(body)
-                if body in self._stalled:
+                self._stalled.strike(content)
+                if content in self._stalled:
                     raise _stalled() from error
             raise DeadlineExceededError("no time was left for decoding") from error
         except WorkerLostError as error:
             if not self._closed:
-                self._hostile.strike(body)
+                self._hostile.strike(content)
                 if await asyncio.to_thread(worker.ran_out_of_time):
                     raise UndecodableError("took longer than max_decode_s of CPU time") from error
             raise
         finally:
             self._observe(time.monotonic() - started_s)
             self._give_back(worker, comes_back)
-        self._hostile.clear(body)
-        self._stalled.clear(body)
+        self._hostile.clear(content)
+        self._stalled.clear(content)
         if isinstance(answer, UnscannedError):
             raise answer
         return answer

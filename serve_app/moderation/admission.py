@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from serve_app.domain import Clock, OverloadedError
+from serve_app.domain import Clock, FullError
 
 # Share of the deadline that may be waited for: enough to fill the batches of the slowest device, whose passes take as
 # long. The rest absorbs what the prediction does not know: pictures of many views, a replica that dies and whose
@@ -106,12 +106,12 @@ class AdmissionControl:
         """For a picture whose bytes are not there yet.
 
         Raises:
-            OverloadedError: at once; the wait would be too long.
+            FullError: at once; the wait would be too long.
         """
         self._close_window()
         if self._inside >= self.limit:
             self._refused += 1
-            raise OverloadedError(f"{self._inside} pictures are waiting already")
+            raise FullError(f"{self._inside} pictures are waiting already")
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

@@ -11,10 +11,12 @@ import pytest
 
 from serve_app.domain import (
     Decision,
-    Examination,
+    Judged,
     Judgement,
     Ledger,
     ModelIdentity,
+    Outcome,
+    Unscanned,
     UnscannedReason,
     Verdict,
     ViewPlace,
@@ -40,19 +42,18 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     return LEDGERS[request.param](tmp_path, 100)
 
 
-def judged(verdict: Verdict = Verdict.ACCEPT) -> Examination:
+def judged(verdict: Verdict = Verdict.ACCEPT) -> Judged:
     judgement = Judgement(verdict, "a-rule", "größer", view=1, scores={"red": 0.25, "round": -0.5}, margin=0.125)
-    return Examination(judgement, ViewPlace(3, (0.0, 0.25, 0.5, 1.0)), "image/gif", 4, 4, 90)
+    return Judged(judgement, ViewPlace(3, (0.0, 0.25, 0.5, 1.0)), "image/gif", 4, 4, 90)
 
 
-def decision(request_id: str, outcome: Examination | UnscannedReason, sha256: str = PICTURE) -> Decision:
+def decision(request_id: str, outcome: Outcome, sha256: str = PICTURE) -> Decision:
     return Decision(
         request_id=request_id,
         decided_at=datetime(2025, 1, 31, 23, 59, 58, 123456, tzinfo=UTC),
         sha256=sha256,
         body_bytes=1234,
         outcome=outcome,
-        detail="größer",
         kept=True,
         model=MODEL,
         policy="demo",
@@ -89,13 +90,13 @@ async def test_the_latest_judgement_wins(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("reason", UnscannedReason)
 async def test_what_was_not_scanned_is_never_found(ledger: Ledger, reason: UnscannedReason) -> None:
-    await ledger.record(decision("r-1", reason))
+    await ledger.record(decision("r-1", Unscanned(reason, "why")))
     assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) is None
 
 
 async def test_what_was_not_scanned_later_does_not_hide_a_judgement(ledger: Ledger) -> None:
     await ledger.record(decision("r-1", judged()))
-    await ledger.record(decision("r-2", UnscannedReason.OVERLOADED))
+    await ledger.record(decision("r-2", Unscanned(UnscannedReason.OVERLOADED, "why")))
     assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) == decision("r-1", judged())
 
 
@@ -134,9 +135,9 @@ async def test_forgetting_an_earlier_judgement_leaves_the_later_one(kind: str, t
     ledger = LEDGERS[kind](tmp_path, 2)
     await ledger.record(decision("r-1", judged(Verdict.ACCEPT)))
     await ledger.record(decision("r-2", judged(Verdict.REJECT)))
-    await ledger.record(decision("r-3", UnscannedReason.DEADLINE, OTHER_PICTURE))
+    await ledger.record(decision("r-3", Unscanned(UnscannedReason.DEADLINE, "why"), OTHER_PICTURE))
     assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) == decision("r-2", judged(Verdict.REJECT))
-    await ledger.record(decision("r-4", UnscannedReason.DEADLINE, OTHER_PICTURE))
+    await ledger.record(decision("r-4", Unscanned(UnscannedReason.DEADLINE, "why"), OTHER_PICTURE))
     assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) is None
 
 

@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from serve_app.domain import (
+    Call,
     Deadline,
     DeadlineExceededError,
+    LoadSignals,
     OverloadedError,
     StalledError,
     TooLargeError,
@@ -65,7 +67,7 @@ def fifo(tmp_path):
 
 
 async def ask(workers, body, remaining_s=PATIENT_S):
-    return await workers.preprocess(body.encode(), 32, Deadline.after(remaining_s))
+    return await workers.preprocess(body.encode(), 32, Call("r-1", Deadline.after(remaining_s)), LoadSignals())
 
 
 async def answering_pid(workers):
@@ -296,14 +298,14 @@ OWNER = """\
 import asyncio, sys
 sys.path.insert(0, {folder!r})
 import hostile_decoder
-from serve_app.domain import Deadline
+from serve_app.domain import Call, Deadline, LoadSignals
 from serve_app.media import MediaLimits
 from serve_app.media.workers import DecodeWorkers
 
 async def main():
     workers = DecodeWorkers(MediaLimits(), 2, hostile_decoder.decode)
     print(*workers.pids(), flush=True)
-    await workers.preprocess(b"hang {fifo}", 32, Deadline.after(60))
+    await workers.preprocess(b"hang {fifo}", 32, Call("r-1", Deadline.after(60)), LoadSignals())
 
 asyncio.run(main())
 """

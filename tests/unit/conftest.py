@@ -16,16 +16,27 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from serve_app.domain import Deadline, Decision, LabelScores, Lane, ModelIdentity, Views
+from serve_app.domain import (
+    Call,
+    Deadline,
+    Decision,
+    LabelScores,
+    Lane,
+    LoadSignals,
+    ModelIdentity,
+    Unscanned,
+    UnscannedReason,
+    Views,
+)
 from serve_app.http import create_app
-from serve_app.http.answers import Answer
 from serve_app.http.authentication import Authenticator
 from serve_app.ledger import MemoryLedger
 from serve_app.media import MediaLimits, preprocess
 from serve_app.models.fake import FakeEngine
-from serve_app.moderation import AdmissionControl, Moderator
+from serve_app.moderation import AdmissionControl, LogSink, Moderator, Pipeline
 from serve_app.policy import Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
+from serve_app.wire import Answer
 
 POLICY = """\
 policy: colours
@@ -66,25 +77,30 @@ class Port:
 class InProcessPreprocessor(Port):
     limits: MediaLimits = field(default_factory=lambda: MediaLimits(max_pixels=1_000_000))
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane = Lane.LIVE) -> Views:
-        await self.enter(lane)
-        return preprocess(body, view_size_px, self.limits, deadline)
+    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+        await self.enter(call.lane)
+        return preprocess(content, view_size_px, self.limits, call.deadline)
 
 
 @dataclass(kw_only=True)
 class InProcessScorer(Port):
-    """``fault`` and ``hangs`` are of :meth:`score`; ``asleep`` is of :meth:`identify`."""
+    """``fault`` and ``hangs`` are of :meth:`score`; ``asleep`` and ``sleeps`` are of :meth:`identify`."""
 
     engine: FakeEngine
     asleep: BaseException | None = None
+    sleeps: bool = False
+    loads: list[LoadSignals] = field(default_factory=list)
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         if self.asleep is not None:
             raise self.asleep
+        if self.sleeps:
+            await self.release.wait()
         return self.engine.identity
 
-    async def score(self, views: Views, deadline: Deadline, lane: Lane = Lane.LIVE) -> LabelScores:
-        await self.enter(lane)
+    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
+        self.loads.append(load)
+        await self.enter(call.lane)
         return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity)
 
 
@@ -164,6 +180,11 @@ class Service:
         return answer
 
     @staticmethod
+    def reason(decision: Decision) -> UnscannedReason | None:
+        """Why the picture was not scanned; None if it was."""
+        return decision.outcome.reason if isinstance(decision.outcome, Unscanned) else None
+
+    @staticmethod
     async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
         """A body as pict-rs sends it: no Content-Length."""
         for chunk in chunks:
@@ -202,12 +223,12 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         admission = WatchedAdmission(settings.deadline_s)
         moderator = Moderator(
             policy,
-            preprocessor,
-            scorer,
+            Pipeline(preprocessor, scorer, lambda: admission.demand),
             ledger,
             settings.on_unscanned,
             admission,
             settings.max_background_pictures,
+            sinks=[LogSink()],
         )
         environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
         authenticator = Authenticator.from_environment(settings.authentication, environment)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Deadline, DeadlineExceededError, Lane, OverloadedError, UnavailableError
+from serve_app.domain import Call, Deadline, DeadlineExceededError, Lane, OverloadedError, UnavailableError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
@@ -24,7 +24,7 @@ async def batcher(device, clock):
 @pytest.fixture
 def submit(batcher, clock):
     def start(*items, within_s=8.0, lane=Lane.LIVE):
-        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane))
+        return asyncio.create_task(batcher.submit(items, Call("r", Deadline.after(within_s, clock), lane)))
 
     return start
 
@@ -114,12 +114,12 @@ async def test_only_what_goes_first_counts_in_the_predicted_wait(submit, device)
 
 async def test_a_full_queue_refuses_at_once(device, clock):
     batcher = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=4, clock=clock)
-    tasks = [asyncio.create_task(batcher.submit(range(4), Deadline.after(8.0, clock)))]
+    tasks = [asyncio.create_task(batcher.submit(range(4), Call("r", Deadline.after(8.0, clock))))]
     await device.settle()
-    tasks.append(asyncio.create_task(batcher.submit(range(4), Deadline.after(8.0, clock))))
+    tasks.append(asyncio.create_task(batcher.submit(range(4), Call("r", Deadline.after(8.0, clock)))))
     await device.settle()
     with pytest.raises(OverloadedError):
-        await batcher.submit(["one more"], Deadline.after(8.0, clock))
+        await batcher.submit(["one more"], Call("r", Deadline.after(8.0, clock)))
     await batcher.close()
     await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -151,9 +151,9 @@ async def test_a_pass_with_missing_outcomes_fails_its_items_and_not_the_batcher(
 
     batcher = Batcher(forgets_one, PassCosts(FLAT), max_queued_items=10, clock=clock)
     with pytest.raises(RuntimeError, match="outcomes"):
-        await batcher.submit(["a"], Deadline.after(8.0, clock))
+        await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     with pytest.raises(RuntimeError, match="outcomes"):
-        await batcher.submit(["b"], Deadline.after(8.0, clock))
+        await batcher.submit(["b"], Call("r", Deadline.after(8.0, clock)))
     await batcher.close()
 
 
@@ -180,7 +180,9 @@ async def test_a_caller_cancelled_during_its_pass_does_not_disturb_it(submit, de
 
 async def test_a_failed_item_keeps_the_rest_of_its_job_from_the_device(device, clock):
     batcher = Batcher(device.run_pass, PassCosts({1: PASS_S}), max_queued_items=100, clock=clock)
-    job = asyncio.create_task(batcher.submit([ValueError("poison"), "never", "never"], Deadline.after(8.0, clock)))
+    job = asyncio.create_task(
+        batcher.submit([ValueError("poison"), "never", "never"], Call("r", Deadline.after(8.0, clock)))
+    )
     await device.end_pass()
     with pytest.raises(ValueError, match="poison"):
         await job
@@ -190,7 +192,7 @@ async def test_a_failed_item_keeps_the_rest_of_its_job_from_the_device(device, c
 
 
 async def test_nothing_to_do_is_done_at_once(batcher, clock):
-    assert await batcher.submit([], Deadline.after(1.0, clock)) == []
+    assert await batcher.submit([], Call("r", Deadline.after(1.0, clock))) == []
 
 
 async def test_closing_answers_what_waits(submit, batcher, device):
@@ -208,7 +210,7 @@ async def test_the_costs_follow_what_passes_really_take(device, clock):
     costs = PassCosts(FLAT)
     batcher = Batcher(device.run_pass, costs, max_queued_items=100, clock=clock)
     for _ in range(30):
-        task = asyncio.create_task(batcher.submit(["a"], Deadline.after(8.0, clock)))
+        task = asyncio.create_task(batcher.submit(["a"], Call("r", Deadline.after(8.0, clock))))
         await device.end_pass(seconds=0.5)
         await task
     assert costs.pass_s(1) == pytest.approx(0.5, rel=0.01)
@@ -220,7 +222,7 @@ async def test_an_idle_device_is_tried_whatever_its_passes_took_before(device, c
     costs = PassCosts({1: 20.0})
     batcher = Batcher(device.run_pass, costs, max_queued_items=100, clock=clock)
     for _ in range(6):
-        alone = asyncio.create_task(batcher.submit(["alone"], Deadline.after(8.0, clock)))
+        alone = asyncio.create_task(batcher.submit(["alone"], Call("r", Deadline.after(8.0, clock))))
         await device.end_pass()
         assert await alone == ["seen alone"]
     assert costs.pass_s(1) < 8.0, "it has learnt that it is fast again"
@@ -229,10 +231,10 @@ async def test_an_idle_device_is_tried_whatever_its_passes_took_before(device, c
 
 async def test_behind_such_a_try_nobody_waits(device, clock):
     batcher = Batcher(device.run_pass, PassCosts({1: 20.0}), max_queued_items=100, clock=clock)
-    alone = asyncio.create_task(batcher.submit(["alone"], Deadline.after(8.0, clock)))
+    alone = asyncio.create_task(batcher.submit(["alone"], Call("r", Deadline.after(8.0, clock))))
     await device.settle()
     with pytest.raises(OverloadedError, match="0 views wait"):
-        await batcher.submit(["behind"], Deadline.after(8.0, clock))
+        await batcher.submit(["behind"], Call("r", Deadline.after(8.0, clock)))
     await device.end_pass()
     assert await alone == ["seen alone"]
     await batcher.close()
@@ -320,7 +322,9 @@ def test_no_live_item_ever_waits_for_two_background_passes(new_device, steps):
             else:
                 lane = Lane(step)
                 items = [(lane, number, index) for index in range(size)]
-                tasks.append(asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane)))
+                tasks.append(
+                    asyncio.create_task(batcher.submit(items, Call("r", Deadline.after(within_s, clock), lane)))
+                )
                 await device.settle()
             is_live_waiting = batcher.waiting(Lane.LIVE) > 0
             if not is_live_waiting:
@@ -339,7 +343,8 @@ def test_no_live_item_ever_waits_for_two_background_passes(new_device, steps):
 async def test_the_predicted_wait_is_the_running_pass_and_all_that_waits(clock, device):
     batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, clock=clock)
     assert batcher.predicted_wait_s == 0.0
-    submitted = [asyncio.create_task(batcher.submit([number] * 8, Deadline.after(5, clock))) for number in range(3)]
+    calls = [Call("r", Deadline.after(5, clock)) for _ in range(3)]
+    submitted = [asyncio.create_task(batcher.submit([0] * 8, call)) for call in calls]
     await device.settle()
     clock.now_s += PASS_S / 4
     assert batcher.predicted_wait_s == pytest.approx(0.75 * PASS_S + 2 * PASS_S)

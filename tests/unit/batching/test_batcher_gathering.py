@@ -7,7 +7,7 @@ import pytest
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Deadline, Lane
+from serve_app.domain import Call, Deadline, Lane
 
 
 class Cores:
@@ -38,7 +38,7 @@ async def gathering(device, clock, cores):
 def submit_to_gathering(gathering, clock):
     def start(*items, coming, within_s=1e6, lane=Lane.LIVE):
         deadline = Deadline.after(within_s, clock)
-        return asyncio.create_task(gathering.submit(items, deadline, lane, coming))
+        return asyncio.create_task(gathering.submit(items, Call("r", deadline, lane), coming))
 
     return start
 
@@ -100,5 +100,5 @@ async def test_what_was_coming_and_never_came_delays_nobody_for_ever():
 
     # Real seconds: a hundredth of one is what the wait may come to.
     batcher = Batcher(run_pass, PassCosts({1: 0.01, 2: 0.01}), 100, idle_s=time.monotonic)
-    assert await batcher.submit(["a"], Deadline.after(60.0), coming=1) == ["a"]
+    assert await batcher.submit(["a"], Call("r", Deadline.after(60.0)), coming=1) == ["a"]
     await batcher.close()

@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Deadline, DeviceMemoryError, Lane, UnavailableError
+from serve_app.domain import Call, Deadline, DeviceMemoryError, Lane, UnavailableError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
@@ -29,7 +29,7 @@ async def staging(device, clock):
     batcher = Batcher(device.run_pass, costs, max_queued_items=100, stage=stage, clock=clock)
 
     def start(*items, within_s=8.0, lane=Lane.LIVE):
-        return asyncio.create_task(batcher.submit(items, Deadline.after(within_s, clock), lane))
+        return asyncio.create_task(batcher.submit(items, Call("r", Deadline.after(within_s, clock), lane)))
 
     start.staged = staged
     start.batcher = batcher
@@ -117,10 +117,10 @@ async def test_out_of_memory_halves_the_batch_and_goes_on_with_smaller_ones(cloc
 
     costs = PassCosts(FLAT)
     batcher = Batcher(run_pass, costs, max_queued_items=100, clock=clock)
-    assert await batcher.submit(range(8), Deadline.after(8.0, clock)) == list(range(8))
+    assert await batcher.submit(range(8), Call("r", Deadline.after(8.0, clock))) == list(range(8))
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
     assert costs.largest_bucket == 2
-    assert await batcher.submit(range(4), Deadline.after(8.0, clock)) == list(range(4))
+    assert await batcher.submit(range(4), Call("r", Deadline.after(8.0, clock))) == list(range(4))
     assert sizes[7:] == [2, 2]
     await batcher.close()
 
@@ -131,5 +131,5 @@ async def test_one_view_that_does_not_fit_fails_its_job(clock):
 
     batcher = Batcher(run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
     with pytest.raises(DeviceMemoryError):
-        await batcher.submit(["a"], Deadline.after(8.0, clock))
+        await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     await batcher.close()

@@ -7,7 +7,7 @@ import pytest
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Deadline, Lane, UnavailableError
+from serve_app.domain import Call, Deadline, Lane, UnavailableError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S}
@@ -34,11 +34,11 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
     costs = BrokenCosts(FLAT)
     batcher = Batcher(device.run_pass, costs, 100, stage=stage if stages else None, clock=clock)
     batcher.require_alive()
-    jobs = [asyncio.create_task(batcher.submit(["running"], Deadline.after(8.0, clock)))]
+    jobs = [asyncio.create_task(batcher.submit(["running"], Call("r", Deadline.after(8.0, clock))))]
     await device.settle()
     costs.is_broken = True
     for lane in Lane:
-        jobs.append(asyncio.create_task(batcher.submit(["waiting"], Deadline.after(8.0, clock), lane)))
+        jobs.append(asyncio.create_task(batcher.submit(["waiting"], Call("r", Deadline.after(8.0, clock), lane))))
         await device.settle()
     with caplog.at_level(logging.ERROR):
         await device.end_pass()
@@ -50,7 +50,7 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
     with pytest.raises(UnavailableError, match="the log says which"):
         batcher.require_alive()
     with pytest.raises(UnavailableError):
-        await batcher.submit(["later"], Deadline.after(8.0, clock))
+        await batcher.submit(["later"], Call("r", Deadline.after(8.0, clock)))
 
 
 async def test_staging_that_hangs_is_overdue(device, clock):
@@ -62,7 +62,7 @@ async def test_staging_that_hangs_is_overdue(device, clock):
 
     batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, stage=stage, clock=clock)
     assert batcher.overdue_s <= 0.0
-    waiting = asyncio.create_task(batcher.submit(["a"], Deadline.after(8.0, clock)))
+    waiting = asyncio.create_task(batcher.submit(["a"], Call("r", Deadline.after(8.0, clock))))
     await device.settle()
     clock.now_s += 31.0
     assert batcher.overdue_s == pytest.approx(31.0)
@@ -87,9 +87,11 @@ async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_go
     for _ in range(50):
         costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
     batcher = Batcher(device.run_pass, costs, 100, stage=stage, clock=clock)
-    poisoned = asyncio.create_task(batcher.submit(["good", ValueError("poison")], Deadline.after(60.0, clock)))
+    poisoned = asyncio.create_task(
+        batcher.submit(["good", ValueError("poison")], Call("r", Deadline.after(60.0, clock)))
+    )
     await device.settle()
-    hanging = asyncio.create_task(batcher.submit(["hangs"], Deadline.after(60.0, clock)))
+    hanging = asyncio.create_task(batcher.submit(["hangs"], Call("r", Deadline.after(60.0, clock))))
     await device.settle()
     while device.is_busy:
         await device.end_pass()
@@ -110,7 +112,7 @@ async def test_staging_that_fails_is_not_overdue(device, clock):
 
     batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, stage=stage, clock=clock)
     with pytest.raises(OSError, match="no room"):
-        await batcher.submit(["a"], Deadline.after(8.0, clock))
+        await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     clock.now_s += 31.0
     assert batcher.overdue_s <= 0.0
     batcher.require_alive()

@@ -12,7 +12,7 @@ from benchmarks.demand import arrivals_s, step
 from benchmarks.fleet import Fleet, FleetSettings
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Deadline, DeadlineExceededError, OverloadedError
+from serve_app.domain import Call, Deadline, DeadlineExceededError, OverloadedError
 
 FLAT = {1: 0.1, 2: 0.1, 4: 0.1, 8: 0.1}
 
@@ -135,7 +135,7 @@ async def through_the_batcher(arrivals, pass_s, deadline_s, max_queued):
     async def one(arrival_s):
         await asyncio.sleep(arrival_s)
         try:
-            await batcher.submit([0], Deadline.after(deadline_s, clock))
+            await batcher.submit([0], Call("r", Deadline.after(deadline_s, clock)))
         except (OverloadedError, DeadlineExceededError) as error:
             refusals.append(type(error))
         else:

@@ -10,17 +10,16 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.transfer_gate import TransferGate
 from serve_app.domain import (
+    Call,
     Deadline,
     DeadlineExceededError,
-    Lane,
+    LoadSignals,
     OverloadedError,
     UnavailableError,
     UndecodableError,
     Views,
 )
-from serve_app.moderation import AdmissionControl
 
-ADMISSION = AdmissionControl(8.0)
 GATE = TransferGate(10**9)
 VIEWS = Views(np.zeros((1, 8, 8, 3), np.uint8), (), "image/png", 1, 1)
 
@@ -70,38 +69,27 @@ LOST = [
 
 
 def within(seconds=5.0):
-    return Deadline.after(seconds)
+    return Call("r-1", Deadline.after(seconds))
 
 
-async def test_the_value_comes_through_and_the_replica_is_told_what_is_left():
-    handle = Handle("views")
-    assert await PreprocessorHandle(handle, ADMISSION, GATE).preprocess(b"bytes", 224, within(5.0)) == "views"
-    body, size_px, lane, demand, remaining_s = handle.preprocess.calls[0]
-    assert (body, size_px, lane, demand) == (b"bytes", 224, Lane.LIVE, 1.0)
-    assert 4.0 < remaining_s <= 5.0
+async def test_the_value_comes_through_and_the_replica_is_given_the_call():
+    handle, call, load = Handle("views"), within(5.0), LoadSignals(demand=2.0)
+    assert await PreprocessorHandle(handle, GATE).preprocess(b"bytes", 224, call, load) == "views"
+    assert handle.preprocess.calls == [(b"bytes", 224, call, load)]
 
 
-async def test_the_scorer_is_told_how_many_live_pictures_are_being_preprocessed():
-    handle, scoring = Handle(None, None), Handle("scores", "scores")
-    preprocessor = PreprocessorHandle(handle, ADMISSION, GATE)
-    scorer = ScorerHandle(scoring, ADMISSION, preprocessor)
-    lanes = (Lane.LIVE, Lane.BACKGROUND)
-    tasks = [asyncio.create_task(preprocessor.preprocess(b"", 224, within(), lane)) for lane in lanes]
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert len(handle.preprocess.calls) == len(lanes)
-    await scorer.score(VIEWS, within())
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await scorer.score(VIEWS, within())
-    assert [coming for _, _, _, coming, _ in scoring.score.calls] == [1, 0]
+async def test_of_the_views_their_pixels_alone_travel_to_the_scorer():
+    handle, call, load = Handle("scores"), within(), LoadSignals(coming=3)
+    assert await ScorerHandle(handle).score(VIEWS, call, load) == "scores"
+    ((pixels, *others),) = handle.score.calls
+    assert pixels is VIEWS.pixels
+    assert others == [call, load]
 
 
 @pytest.mark.parametrize("lost", LOST)
 async def test_a_lost_call_is_made_once_more(lost):
     handle = Handle(lost, "views")
-    assert await PreprocessorHandle(handle, ADMISSION, GATE).preprocess(b"", 224, within()) == "views"
+    assert await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals()) == "views"
     assert len(handle.preprocess.calls) == 2
 
 
@@ -109,28 +97,26 @@ async def test_a_lost_call_is_made_once_more(lost):
 async def test_a_call_lost_twice_is_unavailable(lost):
     handle = Handle(lost, lost, "never asked")
     with pytest.raises(UnavailableError, match="2 replicas were lost"):
-        await PreprocessorHandle(handle, ADMISSION, GATE).preprocess(b"", 224, within())
+        await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals())
     assert len(handle.preprocess.calls) == 2
 
 
 async def test_a_hanging_replica_is_a_missed_deadline_and_its_call_is_cancelled():
     handle = Handle(None)
     with pytest.raises(DeadlineExceededError):
-        await PreprocessorHandle(handle, ADMISSION, GATE).preprocess(b"", 224, within(0.02))
+        await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(0.02), LoadSignals())
     assert handle.preprocess.responses[0].is_cancelled
 
 
 async def test_an_expired_deadline_calls_nobody():
     handle = Handle()
     with pytest.raises(DeadlineExceededError):
-        await PreprocessorHandle(handle, ADMISSION, GATE).preprocess(b"", 224, within(0.0))
+        await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(0.0), LoadSignals())
 
 
 async def test_a_caller_that_goes_away_cancels_the_call():
     handle = Handle(None)
-    task = asyncio.create_task(
-        ScorerHandle(handle, ADMISSION, PreprocessorHandle(handle, ADMISSION, GATE)).identify(within())
-    )
+    task = asyncio.create_task(ScorerHandle(handle).identify(within().deadline))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
@@ -147,7 +133,7 @@ def raised_in_a_replica(error):
 async def test_our_own_error_comes_out_as_it_was_raised():
     handle = Handle(raised_in_a_replica(UndecodableError("not a readable image/png")))
     with pytest.raises(UndecodableError) as caught:
-        await PreprocessorHandle(handle, ADMISSION, GATE).preprocess(b"", 224, within())
+        await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals())
     assert str(caught.value) == "not a readable image/png"
     assert type(caught.value) is UndecodableError
 
@@ -165,5 +151,5 @@ async def test_our_own_error_comes_out_as_it_was_raised():
 )
 async def test_every_other_error_becomes_one_of_ours_without_its_text(error, ours):
     with pytest.raises(ours) as caught:
-        await PreprocessorHandle(Handle(error), ADMISSION, GATE).preprocess(b"", 224, within())
+        await PreprocessorHandle(Handle(error), GATE).preprocess(b"", 224, within(), LoadSignals())
     assert "secret internals" not in str(caught.value)

@@ -8,9 +8,11 @@ from PIL import Image
 
 from deployments.preprocessor import Preprocessor
 from serve_app.domain import (
+    Call,
     Deadline,
     DeadlineExceededError,
     Lane,
+    LoadSignals,
     OnTruncated,
     TooLargeError,
     UnavailableError,
@@ -29,6 +31,10 @@ def preprocessor():
     preprocessor.close()
 
 
+def call(remaining_s):
+    return Call("r-1", Deadline.after(remaining_s))
+
+
 def drawn(width_px, height_px):
     body = io.BytesIO()
     Image.linear_gradient("L").resize((width_px, height_px)).convert("RGB").save(body, "PNG")
@@ -39,7 +45,7 @@ async def test_a_worker_makes_the_same_views_as_the_function(preprocessor):
     body = drawn(120, 40)
     here, there = (
         preprocess(body, 32, LIMITS, Deadline.after(10)),
-        await preprocessor.preprocess(body, 32, Lane.LIVE, 1.0, 10.0),
+        await preprocessor.preprocess(body, 32, call(10.0), LoadSignals()),
     )
     assert np.array_equal(here.pixels, there.pixels)
     assert here.places == there.places
@@ -57,7 +63,7 @@ async def test_a_worker_makes_the_same_views_as_the_function(preprocessor):
 )
 async def test_what_cannot_be_read_is_told_in_the_words_of_the_domain(preprocessor, body, remaining_s, kind):
     with pytest.raises(kind):
-        await preprocessor.preprocess(body, 32, Lane.LIVE, 1.0, remaining_s)
+        await preprocessor.preprocess(body, 32, call(remaining_s), LoadSignals())
     preprocessor.check_health()
 
 
@@ -70,7 +76,7 @@ async def test_it_tells_the_autoscaler_of_its_work():
         "deadline_s": 8.0,
     }
     for _ in range(2):
-        await preprocessor.preprocess(drawn(50, 50), 32, Lane.LIVE, 1.0, 10.0)
+        await preprocessor.preprocess(drawn(50, 50), 32, call(10.0), LoadSignals())
     stats = await preprocessor.record_autoscaling_stats()
     assert stats["predicted_wait_s"] == 0.0
     assert stats["offered_work"] > 0.0

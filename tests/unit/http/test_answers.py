@@ -21,9 +21,10 @@ from serve_app.domain import (
     UnscannedError,
     UnscannedReason,
 )
-from serve_app.http.answers import REQUEST_ERRORS, STATUS_BY_REASON, answer_for_error
+from serve_app.http.answers import answer_for_error
 from serve_app.http.authentication import MIN_SECRET_CHARACTERS, Authenticator
 from serve_app.settings import AuthenticationSettings
+from serve_app.wire import REQUEST_ERRORS, STATUS_BY_REASON
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service

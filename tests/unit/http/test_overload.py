@@ -13,8 +13,8 @@ from starlette.types import Message
 
 from serve_app.domain import Deadline, OverloadedError, UnscannedReason
 from serve_app.http.body import read_body
-from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
 from serve_app.moderation import BodyMemory
+from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -58,7 +58,7 @@ async def test_what_a_full_service_lets_through_is_remembered(
     response = await service.scan(draw("white", (16, 100)))
     assert service.answered(response, 200)["reason"] == "overloaded"
     assert FULL_FOR_HEADER not in response.headers, "the front end would refuse what is to be let through"
-    assert [each.outcome for each in service.ledger.recorded] == [UnscannedReason.OVERLOADED]
+    assert [service.reason(each) for each in service.ledger.recorded] == [UnscannedReason.OVERLOADED]
     service.preprocessor.release.set()
     await asyncio.gather(*inside)
 
@@ -76,7 +76,7 @@ async def test_a_stage_that_refuses_says_nothing_of_the_next_picture(
 async def test_what_the_front_end_refused_counts_as_demand(
     service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture, told: str, counted: int
 ) -> None:
-    caplog.set_level("INFO", "serve_app.http.scanning")
+    caplog.set_level("INFO", "serve_app.http.intake")
     service.answered(await service.scan(draw("white"), headers={REFUSED_HEADER: told}), 200)
     assert service.admission.arrivals == [(True, counted)]
     assert ("refused by the front end" in caplog.text) == (counted > 0)

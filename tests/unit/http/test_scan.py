@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from serve_app.domain import (
-    LANE_HEADER,
     DeadlineExceededError,
     Lane,
     ModelIdentity,
@@ -21,6 +20,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.models.fake import FAKE_NOTICE, FakeEngine
+from serve_app.wire import LANE_HEADER
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -105,7 +105,7 @@ async def test_what_can_never_be_scanned_is_refused_whatever_is_configured(
         answer = service.answered(await service.scan(body), status)
         assert (answer["verdict"], answer["reason"], answer["scores"]) == (None, reason, None)
         decision = service.ledger.recorded[-1]
-        assert (decision.outcome, decision.kept) == (UnscannedReason(reason), False)
+        assert (service.reason(decision), decision.kept) == (UnscannedReason(reason), False)
 
 
 async def test_a_declared_length_over_the_limit_is_refused_unread(make_service: Callable[..., Service]) -> None:
@@ -270,7 +270,7 @@ async def test_what_was_not_scanned_is_refused_for_now(
     assert response.headers["retry-after"] == "17"
     assert (answer["verdict"], answer["reason"], answer["message"]) == (None, reason, "not now")
     (decision,) = service.ledger.recorded
-    assert (decision.outcome, decision.kept) == (UnscannedReason(reason), False)
+    assert (service.reason(decision), decision.kept) == (UnscannedReason(reason), False)
 
 
 @pytest.mark.parametrize(("error", "reason"), NOT_SCANNED)
@@ -283,7 +283,7 @@ async def test_what_was_not_scanned_is_kept_and_remembered_where_that_is_configu
     assert (answer["verdict"], answer["reason"]) == (None, reason)
     assert answer["notice"] == FAKE_NOTICE
     (decision,) = service.ledger.recorded
-    assert (decision.outcome, decision.kept) == (UnscannedReason(reason), True)
+    assert (service.reason(decision), decision.kept) == (UnscannedReason(reason), True)
     assert decision.request_id == answer["request_id"]
 
 

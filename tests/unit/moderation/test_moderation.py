@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from serve_app.domain import (
     Body,
+    Call,
     Deadline,
     DeadlineExceededError,
     Decision,
-    Examination,
+    Judged,
     LabelScores,
     Lane,
+    LoadSignals,
     ModelIdentity,
     OnUnscanned,
     OverloadedError,
@@ -31,6 +33,7 @@ from serve_app.domain import (
     TruncatedError,
     UnavailableError,
     UndecodableError,
+    Unscanned,
     UnscannedError,
     UnscannedReason,
     UnsupportedError,
@@ -39,7 +42,7 @@ from serve_app.domain import (
 )
 from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FAKE_NOTICE, FakeEngine
-from serve_app.moderation import AdmissionControl, Moderator
+from serve_app.moderation import AdmissionControl, Moderator, Pipeline
 from serve_app.policy import Policy, parse_policy
 
 if TYPE_CHECKING:
@@ -73,10 +76,9 @@ async def test_a_decision_says_all_there_is_to_say(
     service: Service, draw: Callable[..., bytes], colour: object, verdict: Verdict, kept: bool
 ) -> None:
     body = draw(colour, encoding="WEBP", lossless=True)
-    decision = await service.moderator.moderate(Body.of(body), "r-1", in_time())
-    assert isinstance(decision.outcome, Examination)
+    decision = await service.moderator.moderate(Body.of(body), Call("r-1", in_time()))
+    assert isinstance(decision.outcome, Judged)
     assert (decision.outcome.judgement.verdict, decision.kept) == (verdict, kept)
-    assert decision.detail == decision.outcome.judgement.message
     assert (decision.outcome.media_type, decision.outcome.views_seen) == ("image/webp", 1)
     assert (decision.request_id, decision.body_bytes) == ("r-1", len(body))
     assert decision.sha256 == hashlib.sha256(body).hexdigest()
@@ -91,22 +93,21 @@ async def test_time_is_read_from_the_clocks_that_were_given(service: Service, dr
     at = datetime(2025, 1, 31, 12, tzinfo=UTC)
     moderator = Moderator(
         service.policy,
-        service.preprocessor,
-        service.scorer,
+        Pipeline(service.preprocessor, service.scorer),
         service.ledger,
         OnUnscanned.REJECT,
         ADMISSION,
         wall_clock=lambda: at,
     )
     ticks = iter(range(1000))
-    decision = await moderator.moderate(Body.of(draw()), "r-1", Deadline(10_000.0, lambda: next(ticks)))
+    decision = await moderator.moderate(Body.of(draw()), Call("r-1", Deadline(10_000.0, lambda: next(ticks))))
     assert decision.decided_at == at
     assert decision.elapsed_ms >= 1000, "whole seconds of the given clock"
 
 
 async def test_a_decision_is_recorded_before_it_is_given(service: Service, draw: Callable[..., bytes]) -> None:
     service.ledger.hangs = True
-    deciding = asyncio.create_task(service.moderator.moderate(Body.of(draw()), "r-1", in_time()))
+    deciding = asyncio.create_task(service.moderator.moderate(Body.of(draw()), Call("r-1", in_time())))
     await service.ledger.entered.wait()
     assert not deciding.done()
     service.ledger.release.set()
@@ -121,8 +122,8 @@ async def test_a_port_that_hangs_is_left_at_the_deadline(
     service: Service, draw: Callable[..., bytes], port: str
 ) -> None:
     getattr(service, port).hangs = True
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time(0.05))
-    assert (decision.outcome, decision.kept) == (UnscannedReason.DEADLINE, False)
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time(0.05)))
+    assert (service.reason(decision), decision.kept) == (UnscannedReason.DEADLINE, False)
     assert service.ledger.recorded == [decision]
 
 
@@ -134,15 +135,15 @@ async def test_a_scorer_that_never_says_which_model_it_is_is_left_at_the_deadlin
         raise AssertionError("never comes")
 
     monkeypatch.setattr(service.scorer, "identify", hang)
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time(0.05))
-    assert decision.outcome is UnscannedReason.DEADLINE
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time(0.05)))
+    assert service.reason(decision) is UnscannedReason.DEADLINE
     with pytest.raises(DeadlineExceededError):
         await service.moderator.ready(in_time(0.05))
 
 
 async def test_without_time_no_port_is_called(service: Service, draw: Callable[..., bytes]) -> None:
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time(-1))
-    assert decision.outcome is UnscannedReason.DEADLINE
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time(-1)))
+    assert service.reason(decision) is UnscannedReason.DEADLINE
     assert (service.preprocessor.calls, service.scorer.calls) == (0, 0)
     assert service.ledger.recorded == [decision]
 
@@ -160,8 +161,8 @@ async def test_a_port_that_could_not_is_believed(
     service: Service, draw: Callable[..., bytes], port: str, error: UnscannedError, reason: UnscannedReason
 ) -> None:
     getattr(service, port).fault = error
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
-    assert (decision.outcome, decision.detail, decision.kept) == (reason, "why", False)
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
+    assert (decision.outcome, decision.kept) == (Unscanned(reason, "why"), False)
     assert service.ledger.recorded == [decision]
 
 
@@ -175,9 +176,9 @@ async def test_an_unexpected_fault_is_logged_and_not_told(
     error: Exception,
 ) -> None:
     getattr(service, port).fault = error
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
-    assert decision.outcome is UnscannedReason.UNAVAILABLE
-    assert "hunter2" not in decision.detail
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
+    assert service.reason(decision) is UnscannedReason.UNAVAILABLE
+    assert "hunter2" not in str(decision.outcome)
     (logged,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert logged.exc_info
     assert logged.exc_info[1] is error
@@ -189,11 +190,11 @@ async def test_a_scorer_that_is_not_there_yet_makes_a_picture_unscanned(
     service: Service, draw: Callable[..., bytes]
 ) -> None:
     service.scorer.asleep = UnavailableError("starting")
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
-    assert decision.outcome is UnscannedReason.UNAVAILABLE
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
+    assert service.reason(decision) is UnscannedReason.UNAVAILABLE
     assert decision.model == ModelIdentity(service.policy.model, "", 0), "no model has been heard of"
     service.scorer.asleep = None
-    assert isinstance((await service.moderator.moderate(Body.of(draw()), "r-2", in_time())).outcome, Examination)
+    assert isinstance((await service.moderator.moderate(Body.of(draw()), Call("r-2", in_time()))).outcome, Judged)
 
 
 async def test_scores_that_are_no_numbers_are_no_judgement(
@@ -204,8 +205,8 @@ async def test_scores_that_are_no_numbers_are_no_judgement(
         return LabelScores(cosines, 100.0, service.scorer.engine.identity)
 
     monkeypatch.setattr(service.scorer, "score", score)
-    decision = await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
-    assert (decision.outcome, decision.kept) == (UnscannedReason.UNAVAILABLE, False)
+    decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
+    assert (service.reason(decision), decision.kept) == (UnscannedReason.UNAVAILABLE, False)
 
 
 @PORTS
@@ -214,7 +215,7 @@ async def test_a_caller_that_goes_away_ends_the_work_and_leaves_no_decision(
 ) -> None:
     stage = getattr(service, port)
     stage.hangs = True
-    deciding = asyncio.create_task(service.moderator.moderate(Body.of(draw()), "r-1", in_time()))
+    deciding = asyncio.create_task(service.moderator.moderate(Body.of(draw()), Call("r-1", in_time())))
     await stage.entered.wait()
     deciding.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -225,12 +226,13 @@ async def test_a_caller_that_goes_away_ends_the_work_and_leaves_no_decision(
 async def test_one_picture_that_fails_does_not_fail_its_neighbour(service: Service, draw: Callable[..., bytes]) -> None:
     decisions = await asyncio.gather(
         *(
-            service.moderator.moderate(Body.of(body), body[:4].hex(), in_time())
+            service.moderator.moderate(Body.of(body), Call(body[:4].hex(), in_time()))
             for body in (draw(RED), b"garbage", draw("white"))
         )
     )
     outcomes = [
-        each.outcome.judgement.verdict if isinstance(each.outcome, Examination) else each.outcome for each in decisions
+        each.outcome.judgement.verdict if isinstance(each.outcome, Judged) else service.reason(each)
+        for each in decisions
     ]
     assert outcomes == [Verdict.REJECT, UnscannedReason.UNSUPPORTED, Verdict.ACCEPT]
 
@@ -263,10 +265,10 @@ class Failing:
     async def identify(self, _: Deadline) -> ModelIdentity:
         return ModelIdentity("fake", "0" * 64, 8)
 
-    async def preprocess(self, body: bytes, view_size_px: int, deadline: Deadline, lane: Lane) -> Views:
+    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
         raise self._error
 
-    async def score(self, views: Views, deadline: Deadline, lane: Lane) -> LabelScores:
+    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
         raise self._error
 
 
@@ -276,26 +278,25 @@ async def test_only_what_may_be_sent_again_is_kept_and_only_where_that_is_config
     reason: UnscannedReason, on_unscanned: OnUnscanned, body: bytes
 ) -> None:
     failing = Failing(ERROR_OF[reason]("why"))
-    moderator = Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned, ADMISSION)
-    decision = await moderator.moderate(Body.of(body), "r-1", in_time())
-    assert decision.outcome is reason
+    moderator = Moderator(POLICY, Pipeline(failing, failing), MemoryLedger(1), on_unscanned, ADMISSION)
+    decision = await moderator.moderate(Body.of(body), Call("r-1", in_time()))
+    assert decision.outcome == Unscanned(reason, "why")
     assert decision.kept == (on_unscanned is OnUnscanned.ACCEPT and reason in PASSING)
 
 
 async def test_bytes_that_stall_are_refused_also_where_what_is_late_is_let_through() -> None:
     failing = Failing(StalledError("twice"))
-    decision = await Moderator(POLICY, failing, failing, MemoryLedger(1), OnUnscanned.ACCEPT, ADMISSION).moderate(
-        Body.of(b"picture"), "r-1", in_time()
-    )
-    assert (decision.outcome, decision.kept) == (UnscannedReason.DEADLINE, False)
+    moderator = Moderator(POLICY, Pipeline(failing, failing), MemoryLedger(1), OnUnscanned.ACCEPT, ADMISSION)
+    decision = await moderator.moderate(Body.of(b"picture"), Call("r-1", in_time()))
+    assert (decision.outcome, decision.kept) == (Unscanned(UnscannedReason.DEADLINE, "twice"), False)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.sampled_from(list(OnUnscanned)), st.binary(max_size=200))
 async def test_no_bytes_are_a_fault(on_unscanned: OnUnscanned, body: bytes) -> None:
     failing = Failing(UnsupportedError("why"))
-    decision = await Moderator(POLICY, failing, failing, MemoryLedger(1), on_unscanned, ADMISSION).moderate(
-        Body.of(body), "r", in_time()
+    decision = await Moderator(POLICY, Pipeline(failing, failing), MemoryLedger(1), on_unscanned, ADMISSION).moderate(
+        Body.of(body), Call("r", in_time())
     )
     assert (decision.sha256, decision.kept) == (hashlib.sha256(body).hexdigest(), False)
 
@@ -304,14 +305,14 @@ async def test_no_bytes_are_a_fault(on_unscanned: OnUnscanned, body: bytes) -> N
 
 
 async def test_the_same_bytes_are_judged_once(service: Service, draw: Callable[..., bytes]) -> None:
-    first = await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    first = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     calls = (service.preprocessor.calls, service.scorer.calls)
-    second = await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
+    second = await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
     assert (service.preprocessor.calls, service.scorer.calls) == calls == (1, 1)
     assert (second.outcome, second.kept, second.model) == (first.outcome, first.kept, first.model)
     assert second.request_id == "r-2"
     assert service.ledger.recorded == [first, second], "each answer has a decision"
-    await service.moderator.moderate(Body.of(draw(GREEN)), "r-3", in_time())
+    await service.moderator.moderate(Body.of(draw(GREEN)), Call("r-3", in_time()))
     assert service.scorer.calls == 2
 
 
@@ -321,24 +322,26 @@ async def test_what_was_not_looked_at_is_looked_at_when_it_comes_again(
 ) -> None:
     service = make_service(on_unscanned=on_unscanned)
     service.scorer.fault = OverloadedError("later")
-    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     service.scorer.fault = None
-    decision = await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
-    assert isinstance(decision.outcome, Examination)
+    decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
+    assert isinstance(decision.outcome, Judged)
     assert decision.outcome.judgement.verdict is Verdict.REJECT
 
 
 async def test_a_judgement_by_another_policy_is_not_taken_over(
     service: Service, make_policy: Callable[..., Policy], draw: Callable[..., bytes]
 ) -> None:
-    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     milder = make_policy(reject="flag")
     assert milder.digest != service.policy.digest
-    moderator = Moderator(milder, service.preprocessor, service.scorer, service.ledger, OnUnscanned.REJECT, ADMISSION)
+    moderator = Moderator(
+        milder, Pipeline(service.preprocessor, service.scorer), service.ledger, OnUnscanned.REJECT, ADMISSION
+    )
     await moderator.ready(in_time())
-    decision = await moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
+    decision = await moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
     assert service.scorer.calls == 2
-    assert isinstance(decision.outcome, Examination)
+    assert isinstance(decision.outcome, Judged)
     assert decision.outcome.judgement.verdict is Verdict.FLAG
 
 
@@ -346,10 +349,10 @@ async def test_a_judgement_by_another_policy_is_not_taken_over(
 
 
 async def test_another_model_is_never_used_silently(service: Service, draw: Callable[..., bytes]) -> None:
-    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     service.scorer.engine = other_model(service, name="another")
-    decision = await service.moderator.moderate(Body.of(draw("white")), "r-2", in_time())
-    assert (decision.outcome, decision.kept) == (UnscannedReason.UNAVAILABLE, False)
+    decision = await service.moderator.moderate(Body.of(draw("white")), Call("r-2", in_time()))
+    assert (service.reason(decision), decision.kept) == (UnscannedReason.UNAVAILABLE, False)
     with pytest.raises(PolicyError, match="'another'"):
         await service.moderator.ready(in_time())
 
@@ -358,19 +361,19 @@ async def test_a_scorer_that_comes_back_as_another_model_is_not_asked_for_scores
     service: Service, draw: Callable[..., bytes]
 ) -> None:
     service.scorer.fault = UnavailableError("died")
-    await service.moderator.moderate(Body.of(draw("white")), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw("white")), Call("r-1", in_time()))
     service.scorer.fault, service.scorer.engine = None, other_model(service, name="another")
-    decision = await service.moderator.moderate(Body.of(draw("white")), "r-2", in_time())
-    assert decision.outcome is UnscannedReason.UNAVAILABLE
+    decision = await service.moderator.moderate(Body.of(draw("white")), Call("r-2", in_time()))
+    assert service.reason(decision) is UnscannedReason.UNAVAILABLE
     assert service.scorer.calls == 1
 
 
 async def test_other_weights_of_the_same_name_judge_anew(service: Service, draw: Callable[..., bytes]) -> None:
-    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     service.scorer.engine = other_model(service)
-    green = await service.moderator.moderate(Body.of(draw(GREEN)), "r-2", in_time())
+    green = await service.moderator.moderate(Body.of(draw(GREEN)), Call("r-2", in_time()))
     assert green.model == service.moderator.model == service.scorer.engine.identity
-    red = await service.moderator.moderate(Body.of(draw(RED)), "r-3", in_time())
+    red = await service.moderator.moderate(Body.of(draw(RED)), Call("r-3", in_time()))
     assert red.model.digest == "1" * 64
     assert service.scorer.calls == 3
 
@@ -379,15 +382,15 @@ async def test_a_decision_names_the_model_that_looked_whatever_happens_to_its_ne
     service: Service, draw: Callable[..., bytes]
 ) -> None:
     service.scorer.hangs = True
-    looking = asyncio.create_task(service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time()))
+    looking = asyncio.create_task(service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time())))
     await service.scorer.entered.wait()
     service.scorer.hangs, service.scorer.fault = False, UnavailableError("a replica died")
-    failed = await service.moderator.moderate(Body.of(draw(GREEN)), "r-2", in_time())
-    assert failed.outcome is UnscannedReason.UNAVAILABLE
+    failed = await service.moderator.moderate(Body.of(draw(GREEN)), Call("r-2", in_time()))
+    assert service.reason(failed) is UnscannedReason.UNAVAILABLE
     service.scorer.fault = None
     service.scorer.release.set()
     decision = await looking
-    assert isinstance(decision.outcome, Examination)
+    assert isinstance(decision.outcome, Judged)
     assert decision.model == failed.model == service.scorer.engine.identity
     assert decision.model.notice == FAKE_NOTICE
 
@@ -396,7 +399,7 @@ async def test_a_scorer_that_died_is_asked_once_by_all_who_come_then(
     service: Service, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.scorer.fault = UnavailableError("died")
-    await service.moderator.moderate(Body.of(draw("white")), "r-0", in_time())
+    await service.moderator.moderate(Body.of(draw("white")), Call("r-0", in_time()))
     service.scorer.fault = None
     asked, answers = 0, asyncio.Event()
 
@@ -409,11 +412,11 @@ async def test_a_scorer_that_died_is_asked_once_by_all_who_come_then(
     monkeypatch.setattr(service.scorer, "identify", identify)
     hurried = asyncio.create_task(service.moderator.ready(in_time(0.05)))
     bodies = [Body.of(draw("white", (16, 20 + number))) for number in range(9)]
-    waiting = [asyncio.create_task(service.moderator.moderate(body, "r", in_time())) for body in bodies]
+    waiting = [asyncio.create_task(service.moderator.moderate(body, Call("r", in_time()))) for body in bodies]
     with pytest.raises(DeadlineExceededError):
         await hurried
     answers.set()
-    assert all(isinstance(each.outcome, Examination) for each in await asyncio.gather(*waiting))
+    assert all(isinstance(each.outcome, Judged) for each in await asyncio.gather(*waiting))
     assert asked == 1
 
 
@@ -432,7 +435,7 @@ async def test_a_decision_is_one_line_with_the_notice_and_nothing_of_the_picture
 ) -> None:
     body = draw(RED)[:50] if content is None else draw(content)
     with caplog.at_level(logging.DEBUG, LOGGER):
-        decision = await service.moderator.moderate(Body.of(body), "r-1", in_time())
+        decision = await service.moderator.moderate(Body.of(body), Call("r-1", in_time()))
     (record,) = caplog.records
     line = record.getMessage()
     assert record.levelno == logging.INFO
@@ -454,7 +457,7 @@ async def test_the_notice_stays_while_the_scorer_is_away(
     service.scorer.fault = UnavailableError("died")
     with caplog.at_level(logging.INFO, LOGGER):
         for _ in range(2):
-            await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
+            await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
     assert [FAKE_NOTICE in record.getMessage() for record in caplog.records] == [True, True]
 
 
@@ -462,8 +465,8 @@ async def test_the_notice_stays_while_the_scorer_is_away(
 
 
 async def test_the_lane_reaches_both_ports(service: Service, draw: Callable[..., bytes]) -> None:
-    await service.moderator.moderate(Body.of(draw()), "r-1", in_time())
-    await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time(), Lane.BACKGROUND)
+    await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
+    await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time(), Lane.BACKGROUND))
     assert service.preprocessor.lanes == service.scorer.lanes == [Lane.LIVE, Lane.BACKGROUND]
 
 
@@ -474,21 +477,21 @@ async def test_only_so_many_background_pictures_are_looked_at_at_once_and_live_o
     service.scorer.hangs = True
     in_background = [
         asyncio.create_task(
-            service.moderator.moderate(Body.of(draw("white", (16, 17 + n))), f"b-{n}", in_time(), Lane.BACKGROUND)
+            service.moderator.moderate(Body.of(draw("white", (16, 17 + n))), Call(f"b-{n}", in_time(), Lane.BACKGROUND))
         )
         for n in range(6)
     ]
     # One is looked at, four wait, and the sixth is told at once that there is no room.
     refused = await in_background[5]
-    assert refused.outcome is UnscannedReason.OVERLOADED
+    assert service.reason(refused) is UnscannedReason.OVERLOADED
     await service.scorer.entered.wait()
-    live = asyncio.create_task(service.moderator.moderate(Body.of(draw("white", (16, 40))), "live", in_time()))
+    live = asyncio.create_task(service.moderator.moderate(Body.of(draw("white", (16, 40))), Call("live", in_time())))
     service.scorer.entered.clear()
     await service.scorer.entered.wait()
     assert service.scorer.lanes == [Lane.BACKGROUND, Lane.LIVE]
     service.scorer.release.set()
     decisions = await asyncio.gather(live, *in_background[:5])
-    assert all(isinstance(each.outcome, Examination) for each in decisions)
+    assert all(isinstance(each.outcome, Judged) for each in decisions)
 
 
 async def test_a_background_caller_that_goes_away_gives_its_turn_back(
@@ -496,11 +499,11 @@ async def test_a_background_caller_that_goes_away_gives_its_turn_back(
 ) -> None:
     service = make_service(max_background_pictures=1)
     service.scorer.hangs = True
-    gone = asyncio.create_task(service.moderator.moderate(Body.of(draw()), "gone", in_time(), Lane.BACKGROUND))
+    gone = asyncio.create_task(service.moderator.moderate(Body.of(draw()), Call("gone", in_time(), Lane.BACKGROUND)))
     await service.scorer.entered.wait()
     next_one = asyncio.create_task(
-        service.moderator.moderate(Body.of(draw("white", (16, 20))), "next", in_time(), Lane.BACKGROUND)
+        service.moderator.moderate(Body.of(draw("white", (16, 20))), Call("next", in_time(), Lane.BACKGROUND))
     )
     gone.cancel()
     service.scorer.release.set()
-    assert isinstance((await next_one).outcome, Examination)
+    assert isinstance((await next_one).outcome, Judged)

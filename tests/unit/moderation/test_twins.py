@@ -11,10 +11,12 @@ import pytest
 
 from serve_app.domain import (
     Body,
+    Call,
     Deadline,
     Decision,
-    Examination,
+    Judged,
     Lane,
+    LoadSignals,
     OnTruncated,
     OverloadedError,
     TruncatedError,
@@ -43,7 +45,7 @@ class Callers:
     async def comes(self, lane: Lane = Lane.LIVE, deadline: Deadline | None = None) -> asyncio.Task[Decision]:
         """A caller that waits now, for its own examination or for another one's."""
         self.count += 1
-        work = self.service.moderator.moderate(self.body, f"r-{self.count}", deadline or in_time(), lane)
+        work = self.service.moderator.moderate(self.body, Call(f"r-{self.count}", deadline or in_time(), lane))
         task = asyncio.create_task(work)
         await self.everybody_waits()
         return task
@@ -67,7 +69,7 @@ def callers(service: Service, draw: Callable[..., bytes]) -> Callers:
 
 
 def is_examined(decision: Decision) -> bool:
-    return isinstance(decision.outcome, Examination)
+    return isinstance(decision.outcome, Judged)
 
 
 @pytest.mark.parametrize("lane", list(Lane))
@@ -83,7 +85,7 @@ async def test_twins_are_examined_once_and_each_has_a_decision(service: Service,
 async def test_a_follower_keeps_its_own_deadline(service: Service, callers: Callers) -> None:
     first = await callers.hang()
     late = await (await callers.comes(deadline=in_time(0.05)))
-    assert (late.outcome, first.done()) == (UnscannedReason.DEADLINE, False)
+    assert (service.reason(late), first.done()) == (UnscannedReason.DEADLINE, False)
     service.preprocessor.release.set()
     assert is_examined(await first)
 
@@ -92,7 +94,7 @@ async def test_a_follower_survives_the_deadline_of_the_first(service: Service, c
     service.preprocessor.hangs = True
     first = await callers.comes(deadline=in_time(0.05))
     follower = await callers.comes()
-    assert (await first).outcome is UnscannedReason.DEADLINE
+    assert service.reason(await first) is UnscannedReason.DEADLINE
     service.preprocessor.release.set()
     assert is_examined(await follower)
     assert service.preprocessor.calls == 2
@@ -123,12 +125,12 @@ async def test_nobody_examines_for_callers_that_have_all_gone(service: Service, 
 async def test_a_failure_that_is_not_in_the_bytes_is_the_first_callers_alone(
     service: Service, callers: Callers, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    async def fail_once(body: bytes, view_size_px: int, deadline: Deadline, lane: Lane) -> Views:
+    async def fail_once(content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
         is_first = service.preprocessor.calls == 0
-        await service.preprocessor.enter(lane)
+        await service.preprocessor.enter(call.lane)
         if is_first:
             raise fault
-        return preprocess(body, view_size_px, service.preprocessor.limits, deadline)
+        return preprocess(content, view_size_px, service.preprocessor.limits, call.deadline)
 
     monkeypatch.setattr(service.preprocessor, "preprocess", fail_once)
     first = await callers.hang()
@@ -143,7 +145,7 @@ async def test_bytes_that_cannot_be_read_are_so_for_all(service: Service, caller
     tasks = [await callers.hang(), await callers.comes(), await callers.comes()]
     service.preprocessor.fault = UndecodableError("broken")
     service.preprocessor.release.set()
-    assert {each.outcome for each in await asyncio.gather(*tasks)} == {UnscannedReason.UNDECODABLE}
+    assert {service.reason(each) for each in await asyncio.gather(*tasks)} == {UnscannedReason.UNDECODABLE}
     assert service.preprocessor.calls == 1
 
 
@@ -187,11 +189,11 @@ def cuts(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     """A service that takes every picture for a cut one, and scans those of the background."""
     on_truncated = service.settings.truncated.by_lane()
 
-    async def see(body: bytes, view_size_px: int, deadline: Deadline, lane: Lane) -> Views:
-        await service.preprocessor.enter(lane)
-        if on_truncated[lane] is OnTruncated.REFUSE:
+    async def see(content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+        await service.preprocessor.enter(call.lane)
+        if on_truncated[call.lane] is OnTruncated.REFUSE:
             raise TruncatedError("its end is missing")
-        views = preprocess(body, view_size_px, service.preprocessor.limits, deadline)
+        views = preprocess(content, view_size_px, service.preprocessor.limits, call.deadline)
         return dataclasses.replace(views, is_truncated=True)
 
     monkeypatch.setattr(service.preprocessor, "preprocess", see)
@@ -205,8 +207,8 @@ async def test_what_is_refused_live_is_scanned_in_the_background(cuts: Service, 
     assert cuts.preprocessor.calls == 1, "it may be whole"
     cuts.preprocessor.release.set()
     refused, scanned = await asyncio.gather(live, background)
-    assert (refused.outcome, refused.kept, refused.is_pending) == (UnscannedReason.TRUNCATED, False, False)
-    assert isinstance(scanned.outcome, Examination)
+    assert (cuts.reason(refused), refused.kept, refused.is_pending) == (UnscannedReason.TRUNCATED, False, False)
+    assert isinstance(scanned.outcome, Judged)
     assert (scanned.outcome.is_truncated, scanned.kept, scanned.is_pending) == (True, True, True)
 
 
@@ -216,4 +218,4 @@ async def test_what_was_scanned_of_a_cut_file_is_not_recalled_for_an_upload(
     callers = Callers(cuts, draw("white"))
     assert is_examined(await (await callers.comes(Lane.BACKGROUND)))
     live = await (await callers.comes(Lane.LIVE))
-    assert (live.outcome, live.kept) == (UnscannedReason.TRUNCATED, False)
+    assert (cuts.reason(live), live.kept) == (UnscannedReason.TRUNCATED, False)

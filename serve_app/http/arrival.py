@@ -1,0 +1,53 @@
+"""A request when it arrives: what it is called, how long it may take, and what its headers say."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from serve_app.domain import Call, Deadline, Lane, MalformedRequestError
+from serve_app.wire import LANE_HEADER, REFUSED_HEADER
+
+# More is no number that a front end counts up to between two requests.
+_MAX_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When a request arrived and what it is called in answers, decisions and logs."""
+
+    request_id: str
+    deadline: Deadline
+    started_s: float
+
+    @classmethod
+    def now(cls, deadline_s: float) -> Arrival:
+        """A request that arrives now."""
+        # Never the client's X-Request-ID: two requests with one name would share an entry in the ledger.
+        return cls(uuid.uuid4().hex, Deadline.after(deadline_s), time.monotonic())
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since it arrived."""
+        return (time.monotonic() - self.started_s) * 1e3
+
+    def call(self, headers: Mapping[str, str]) -> Call:
+        """The call that this request makes.
+
+        Raises:
+            MalformedRequestError: it names a lane that there is not.
+        """
+        told = headers.get(LANE_HEADER)
+        try:
+            lane = Lane(told.strip().lower()) if told else Lane.LIVE
+        except ValueError:
+            raise MalformedRequestError(f"{LANE_HEADER} is {' or '.join(Lane)}") from None
+        return Call(self.request_id, self.deadline, lane)
+
+
+def refused_before(headers: Mapping[str, str]) -> int:
+    """How many pictures the front end refused before this request; 0 if it does not say so."""
+    told = headers.get(REFUSED_HEADER, "")
+    return int(told) if told.isascii() and told.isdecimal() and len(told) <= _MAX_DIGITS else 0

@@ -1,0 +1,67 @@
+"""What stands before every picture: who sends it, whether there is room for it, and memory for its body."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+
+from serve_app.answer_log import AnswerLogger
+from serve_app.domain import Body, Call, UnauthorisedError
+from serve_app.http.arrival import Arrival, refused_before
+from serve_app.http.authentication import Authenticator
+from serve_app.http.body import declared_bytes, read_body
+from serve_app.moderation import BodyMemory, Moderator
+from serve_app.settings import LimitSettings
+
+logger = AnswerLogger(__name__)
+
+
+class Intake:
+    """Takes pictures in. One instance for all routes of a process: they share its memory."""
+
+    def __init__(self, moderator: Moderator, authenticator: Authenticator, limits: LimitSettings) -> None:
+        self._moderator = moderator
+        self._authenticator = authenticator
+        self._max_body_bytes = limits.max_body_bytes
+        self._memory = BodyMemory(limits.max_inside_bytes)
+
+    def require_authorised(self, request: Request, path_secret: str, arrival: Arrival) -> None:
+        """Lets pass or raises, and counts either.
+
+        Args:
+            request: nothing of its body is read.
+            path_secret: the last segment of the path, or nothing.
+            arrival: of the request.
+
+        Raises:
+            UnauthorisedError: no secret, or a wrong one.
+        """
+        refused = refused_before(request.headers)
+        if refused:
+            logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
+        client_host = request.client.host if request.client else None
+        try:
+            self._authenticator.require(path_secret, request.headers.get("authorization"), client_host)
+        except UnauthorisedError:
+            self._moderator.count_arrival(is_authorised=False, refused_before=refused)
+            raise
+        self._moderator.count_arrival(is_authorised=True, refused_before=refused)
+
+    @contextlib.asynccontextmanager
+    async def body(self, request: Request, call: Call) -> AsyncIterator[Body]:
+        """The picture of ``request``, whose memory is reserved for as long as the block.
+
+        Raises:
+            FullError: there is no room for a picture; nothing was read.
+            OverloadedError: there is no memory for this one.
+            RequestError: as :func:`~serve_app.http.body.read_body`.
+            UnscannedError: as :func:`~serve_app.http.body.read_body`.
+        """
+        self._moderator.require_room()
+        declared = declared_bytes(request.headers, self._max_body_bytes)
+        with self._memory.reserve(declared, call.lane) as reservation:
+            with self._moderator.arriving():
+                body = await read_body(request, self._max_body_bytes, call.deadline, reservation)
+            yield body

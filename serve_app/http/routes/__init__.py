@@ -1,0 +1,1 @@
+"""One file for each protocol that the application speaks, each with a ``router(...)``."""

@@ -1,0 +1,46 @@
+"""What an operator's probes ask: whether the process answers, and whether it can scan."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from serve_app.answer_log import AnswerLogger
+from serve_app.domain import ConfigurationError, NotScannedError
+from serve_app.http.answers import json_response
+from serve_app.http.arrival import Arrival
+from serve_app.moderation import Moderator
+from serve_app.settings import Settings
+from serve_app.wire import HEALTH_PATH, READY_PATH, Answer, bare_answer
+
+logger = AnswerLogger(__name__)
+
+# Shorter than the second that load balancers commonly give a probe.
+_READY_WAIT_S = 0.8
+
+
+def router(moderator: Moderator, settings: Settings) -> APIRouter:
+    """The paths of the two probes; neither asks for a secret."""
+    routes = APIRouter()
+
+    @routes.get(HEALTH_PATH, summary="The process answers")
+    async def healthz() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @routes.get(READY_PATH, summary="A scorer has warmed up", response_model=Answer, responses={503: {"model": Answer}})
+    async def readyz() -> Response:
+        arrival = Arrival.now(_READY_WAIT_S)
+        try:
+            identity = await moderator.ready(arrival.deadline)
+        except NotScannedError as error:
+            status, answer = 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
+        except ConfigurationError:
+            logger.exception("the model does not fit the policy")
+            message = "the loaded model is not the policy's; the log says more"
+            status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
+        else:
+            ready = bare_answer("ready", "a scorer is warm", arrival.request_id, arrival.elapsed_ms)
+            told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
+            status, answer = 200, ready.model_copy(update=told)
+        return json_response(status, answer, settings.retry_after_s)
+
+    return routes

@@ -1,0 +1,90 @@
+"""pictrs-safety's protocol, which pict-rs speaks: a picture is POSTed, and the status is the answer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+
+from serve_app.answer_log import AnswerLogger
+from serve_app.domain import FullError, Lane, RequestError, UnscannedError
+from serve_app.http.answers import answer_for_decision, answer_for_error, json_response
+from serve_app.http.arrival import Arrival
+from serve_app.http.disconnect import unless_sender_leaves
+from serve_app.http.intake import Intake
+from serve_app.moderation import Moderator
+from serve_app.settings import Settings
+from serve_app.wire import FULL_FOR_HEADER, LANE_HEADER, SCAN_PATH, STATUS_TEXTS, Answer
+
+logger = AnswerLogger(__name__)
+
+# Nobody reads it; nginx's number for the same in a log.
+_STATUS_SENDER_LEFT = 499
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Answer, "description": text} for status, text in STATUS_TEXTS.items()
+}
+_OPENAPI: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": LANE_HEADER,
+            "in": "header",
+            "schema": {"enum": list(Lane), "default": Lane.LIVE},
+            "description": "background: work that can be done later, and never delays an upload",
+        }
+    ],
+    "requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+}
+
+
+def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRouter:
+    """The scan path, with the secret in it or in a header."""
+    routes = APIRouter()
+
+    async def scan_by_path(request: Request, secret: str) -> Response:
+        return await answer(request, secret)
+
+    # Its own function: one with an optional argument would take the secret from the query too, where proxies log it.
+    async def scan(request: Request) -> Response:
+        return await answer(request, "")
+
+    async def answer(request: Request, secret: str) -> Response:
+        """Whatever happens, a response in time."""
+        arrival = Arrival.now(settings.deadline_s)
+        try:
+            intake.require_authorised(request, secret, arrival)
+            call = arrival.call(request.headers)
+            async with intake.body(request, call) as body:
+                decision = await unless_sender_leaves(request, moderator.moderate(body, call))
+        except (RequestError, UnscannedError) as error:
+            return refusal(error, arrival)
+        except ClientDisconnect:
+            logger.info("request %s: the sender left before the answer", arrival.request_id)
+            return Response(status_code=_STATUS_SENDER_LEFT)
+        status, answered = answer_for_decision(decision, arrival.elapsed_ms)
+        return json_response(status, answered, settings.retry_after_s)
+
+    def refusal(error: RequestError | UnscannedError, arrival: Arrival) -> Response:
+        status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
+        logger.info("request %s answered %d %s", arrival.request_id, status, answered.reason)
+        if not isinstance(error, FullError):
+            response = json_response(status, answered, settings.retry_after_s)
+            response.headers["Connection"] = "close"  # the rest of a body that is not read may have no end
+            return response
+        # The front end reads the body and uses the connection again: under overload, a new one would cost more.
+        response = json_response(status, answered, math.ceil(moderator.full_for_s))
+        response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
+        return response
+
+    for path, endpoint in ((f"{SCAN_PATH}/{{secret}}", scan_by_path), (SCAN_PATH, scan)):
+        routes.post(
+            path,
+            summary="Scan a picture",
+            response_model=Answer,
+            responses=_RESPONSES,
+            openapi_extra=_OPENAPI,
+            operation_id=endpoint.__name__,
+        )(endpoint)
+    return routes

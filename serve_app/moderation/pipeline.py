@@ -1,0 +1,87 @@
+"""Examining as two stages, one after the other: preprocess, then score.
+
+The front asks both. A chain in which the preprocessor asks the scorer costs a picture 12.2 core-ms where this costs
+10.9, since on Ray Serve a call costs its caller 1.1 core-ms whoever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from serve_app.domain import (
+    Body,
+    Call,
+    Deadline,
+    DeadlineExceededError,
+    Examination,
+    Lane,
+    LoadSignals,
+    ModelIdentity,
+    Preprocessor,
+    Scorer,
+    UnavailableError,
+    Views,
+)
+from serve_app.moderation.shared_call import AbandonedError, SharedCall
+from serve_app.moderation.time_limit import until
+
+
+class Pipeline:
+    """:class:`serve_app.domain.Examiner` over a preprocessor and a scorer. For one event loop."""
+
+    def __init__(self, preprocessor: Preprocessor, scorer: Scorer, demand: Callable[[], float] = lambda: 1.0) -> None:
+        """``demand`` is that of :class:`serve_app.domain.LoadSignals`, as it is now."""
+        self._preprocessor = preprocessor
+        self._scorer = scorer
+        self._demand = demand
+        self._coming = 0
+        self._model: ModelIdentity | None = None
+        self._identifying: SharedCall[ModelIdentity] | None = None
+
+    @property
+    def model(self) -> ModelIdentity | None:
+        """See the port."""
+        return self._model
+
+    async def identify(self, deadline: Deadline) -> ModelIdentity:
+        """See the port. Callers that ask at the same time share one question to the scorer."""
+        async with until(deadline, "the scorer"):
+            while True:
+                asked = self._identifying
+                is_own = asked is None or not asked.is_running
+                if asked is None or is_own:
+                    asked = self._identifying = SharedCall(self._scorer.identify(deadline))
+                try:
+                    self._model = await asked.result()
+                except AbandonedError:
+                    continue
+                except DeadlineExceededError:
+                    if is_own:
+                        raise
+                    continue  # the deadline was the one of the caller that asked
+                return self._model
+
+    async def examine(self, body: Body, call: Call) -> Examination:
+        """See the port."""
+        model = self._model or await self.identify(call.deadline)
+        views = await self._preprocess(body, model.image_size_px, call)
+        try:
+            scores = await self._scorer.score(views, call, self._load())
+        except UnavailableError:
+            # The scorer that comes back may hold another model: ask again before the next picture.
+            self._model = None
+            raise
+        self._model = scores.model
+        return Examination.of(views, scores)
+
+    async def _preprocess(self, body: Body, view_size_px: int, call: Call) -> Views:
+        is_live = call.lane is Lane.LIVE
+        load = self._load()
+        self._coming += is_live
+        try:
+            return await self._preprocessor.preprocess(body.content, view_size_px, call, load)
+        finally:
+            self._coming -= is_live
+
+    def _load(self) -> LoadSignals:
+        return LoadSignals(self._demand(), self._coming)

@@ -1,0 +1,166 @@
+"""One engine on one device behind one batcher: the scorer of a process.
+
+It stands above the rooms ``models`` and ``batching``, which do not know each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.batching import Batcher, PassCosts, idle_s
+from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIdentity, UnavailableError, Views
+from serve_app.models.agreement import PolicyReference
+from serve_app.models.engine import Staged
+from serve_app.models.open import open_engine
+from serve_app.settings import ModelSettings
+
+logger = logging.getLogger(__name__)
+
+# A pass may take this share of the deadline: a picture that arrives just after one began waits for it, then needs its
+# own, and decoding and the network need time as well.
+_PASS_SHARE_OF_DEADLINE = 0.25
+
+# By so much niceness passes on the CPU step back behind what receives, decodes and refuses pictures on the same cores:
+# that needs little, and late is late for all of it. The cores are as busy as before.
+_CPU_PASS_NICENESS = 5
+
+# A device that has not come back for this long is stuck.
+_HUNG_AFTER_S = 30.0
+
+
+class EngineScorer:
+    """:class:`serve_app.domain.Scorer` over an engine. Warm when constructed: every batch size has run.
+
+    For one event loop; close it after use.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, labels: tuple[str, ...], policy: PolicyReference, deadline_s: float
+    ) -> None:
+        """Load the model and warm it.
+
+        Args:
+            settings: which model, and on what.
+            labels: the policy's prompts.
+            policy: whose agreement a quantised engine needs.
+            deadline_s: of the application; a pass may take a share of it.
+
+        Raises:
+            ModelError: as :func:`serve_app.models.open.open_engine`.
+        """
+        self._engine = open_engine(
+            settings.source,
+            labels,
+            settings.device,
+            settings.precision,
+            settings.cpu_threads,
+            settings.engine,
+            policy,
+            settings.cache_folder,
+        )
+        # One thread each: the engine runs one pass and stages one batch at a time, and the event loop stays free to
+        # queue and refuse.
+        self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._staging_thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
+        if not self._engine.stages_ahead:
+            self._device_thread.submit(_step_back).result()
+        # In the thread that will run the passes, which has a pool of computing threads of its own.
+        pass_costs_s = self._device_thread.submit(
+            self._engine.warm_up, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE
+        ).result()
+        self._costs = PassCosts(pass_costs_s)
+        self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
+            self._run_pass,
+            self._costs,
+            settings.max_queued_views,
+            self._stage if self._engine.stages_ahead else None,
+            # What is being decoded needs the cores that a pass on the CPU would take from it.
+            None if self._engine.stages_ahead else idle_s,
+        )
+        identity = self._engine.identity
+        logger.info(
+            "model %s is warm, ms per pass by batch size: %s%s",
+            identity,
+            {bucket: round(seconds * 1e3, 1) for bucket, seconds in pass_costs_s.items()},
+            f" NOTICE: {identity.notice}" if identity.notice else "",
+        )
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The model that is loaded and warm."""
+        return self._engine.identity
+
+    @property
+    def view_s(self) -> float:
+        """Seconds that the device takes for a view, in its largest pass."""
+        return self._costs.pass_s(self._costs.largest_bucket) / self._costs.largest_bucket
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until the device would be free for a live view that arrived now."""
+        return self._batcher.predicted_wait_s
+
+    async def identify(self, deadline: Deadline) -> ModelIdentity:
+        """See the port."""
+        deadline.require("the scorer")
+        return self.model
+
+    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
+        """See the port."""
+        return await self.score_pixels(views.pixels, call, load)
+
+    async def score_pixels(self, pixels: NDArray[np.uint8], call: Call, load: LoadSignals) -> LabelScores:
+        """As :meth:`score`, for views of which only the pixels have travelled here.
+
+        Args:
+            pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
+            call: which picture it is.
+            load: what the front knows.
+        """
+        size_px = self.model.image_size_px
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size_px, size_px, 3):
+            raise UnavailableError(f"views of {size_px} px are wanted, and {pixels.shape} {pixels.dtype} came")
+        rows = await self._batcher.submit(list(pixels), call, load.coming)
+        return LabelScores(np.stack(rows), self._engine.logit_scale, self.model)
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: batching has ended, or the device is stuck.
+        """
+        self._batcher.require_alive()
+        if self._batcher.overdue_s > _HUNG_AFTER_S:
+            raise UnavailableError(f"the device is {self._batcher.overdue_s:.0f} s overdue: it is stuck")
+
+    async def close(self) -> None:
+        """Stop; whoever waits for scores is told that scoring is not there."""
+        await self._batcher.close()
+        for thread in (self._staging_thread, self._device_thread):
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._staging_thread, self._engine.stage, views)
+
+    async def _run_pass(self, staged: Staged) -> Sequence[NDArray[np.float32]]:
+        loop = asyncio.get_running_loop()
+        return list(await loop.run_in_executor(self._device_thread, self._encode, staged))
+
+    def _encode(self, staged: Staged) -> NDArray[np.float32]:
+        return self._engine.encode(staged if self._engine.stages_ahead else np.stack(staged))
+
+
+def _step_back() -> None:
+    """Lower the priority of the calling thread and of those that it starts. Linux alone counts niceness by thread."""
+    if sys.platform == "linux":
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, niceness + _CPU_PASS_NICENESS)

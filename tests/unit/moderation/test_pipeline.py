@@ -1,0 +1,74 @@
+"""The two stages behind the examiner: what each is told, and when the model is asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from serve_app.domain import Body, Call, Deadline, DeadlineExceededError, Lane, LoadSignals, UnavailableError
+from serve_app.moderation import Pipeline
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Service
+
+
+def call(lane: Lane = Lane.LIVE, seconds: float = 8.0) -> Call:
+    return Call("r-1", Deadline.after(seconds), lane)
+
+
+@pytest.fixture
+def pipeline(service: Service) -> Pipeline:
+    return Pipeline(service.preprocessor, service.scorer, lambda: 2.5)
+
+
+async def test_an_examination_has_a_row_of_scores_for_each_place(
+    pipeline: Pipeline, draw: Callable[..., bytes]
+) -> None:
+    examination = await pipeline.examine(Body.of(draw(size=(16, 64))), call())
+    assert len(examination.scores.cosines) == len(examination.places) > 1
+    assert (examination.media_type, examination.frames_seen, examination.is_truncated) == ("image/png", 1, False)
+    assert examination.scores.model == pipeline.model
+
+
+async def test_the_scorer_is_told_how_many_live_pictures_are_being_preprocessed(
+    service: Service, pipeline: Pipeline, draw: Callable[..., bytes]
+) -> None:
+    await pipeline.examine(Body.of(draw()), call())
+    service.preprocessor.hangs = True
+    lanes = (Lane.LIVE, Lane.BACKGROUND, Lane.LIVE)
+    examining = [asyncio.create_task(pipeline.examine(Body.of(draw()), call(lane))) for lane in lanes]
+    await asyncio.sleep(0)
+    assert service.preprocessor.calls == 1 + len(lanes)
+    service.preprocessor.hangs = False
+    await pipeline.examine(Body.of(draw()), call())
+    service.preprocessor.release.set()
+    await asyncio.gather(*examining)
+    assert service.scorer.loads[:2] == [LoadSignals(2.5, coming=0), LoadSignals(2.5, coming=2)]
+    await pipeline.examine(Body.of(draw()), call())
+    assert service.scorer.loads[-1] == LoadSignals(2.5, coming=0)
+
+
+async def test_a_scorer_that_was_lost_is_asked_for_its_model_again(
+    service: Service, pipeline: Pipeline, draw: Callable[..., bytes]
+) -> None:
+    await pipeline.examine(Body.of(draw()), call())
+    service.scorer.fault = UnavailableError("lost")
+    with pytest.raises(UnavailableError):
+        await pipeline.examine(Body.of(draw()), call())
+    assert pipeline.model is None
+    service.scorer.fault = None
+    await pipeline.examine(Body.of(draw()), call())
+    assert pipeline.model == service.scorer.engine.identity
+
+
+async def test_whoever_asks_for_the_model_keeps_a_deadline_of_their_own(service: Service, pipeline: Pipeline) -> None:
+    service.scorer.sleeps = True
+    hurried = asyncio.create_task(pipeline.identify(Deadline.after(0.02)))
+    patient = asyncio.create_task(pipeline.identify(Deadline.after(8.0)))
+    with pytest.raises(DeadlineExceededError):
+        await hurried
+    service.scorer.release.set()
+    assert await patient == service.scorer.engine.identity
