@@ -29,7 +29,8 @@ from PIL import Image, ImageCms
 from serve_app.media.aperture import apertures
 from serve_app.media.chromaticities import other_chromaticities
 from serve_app.media.decoder_errors import DECODER_ERRORS
-from serve_app.media.tone_mapping import CICP_INFO, Cicp, as_srgb, cicp_of_profile
+from serve_app.media.parsers.cicp import Cicp, cicp_of_profile
+from serve_app.media.tone_mapping import CICP_INFO, as_srgb, is_srgb
 
 _BACKGROUNDS = ("white", "black")
 
@@ -88,7 +89,7 @@ def _colour_readings(picture: Image.Image) -> Iterator[Image.Image]:
     """The picture in RGB or RGBA, in each of the ways in which a viewer may understand its numbers."""
     profile = picture.info.get("icc_profile")
     cicp = _find_cicp(picture)
-    if cicp is not None and not cicp.is_srgb:
+    if cicp is not None and not is_srgb(cicp):
         unmanaged = _unmanaged(picture)
         if cicp.is_hdr or cicp.is_disputed:
             yield unmanaged

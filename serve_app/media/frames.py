@@ -16,11 +16,11 @@ from PIL import Image, ImageFile
 
 from serve_app.domain import Deadline, TruncatedError
 from serve_app.media.colour import as_rgb
-from serve_app.media.decode import require_few_pixels
 from serve_app.media.decoder_errors import DECODER_ERRORS
+from serve_app.media.frame_choice import SIGNATURE_SIDE, choose_frames
 from serve_app.media.limits import MediaLimits
+from serve_app.media.opening import require_few_pixels
 from serve_app.media.orientation import orientations_of, turned
-from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
 
 # Chrome and Firefox both show a frame of 10 ms or less for 100 ms, whatever the format.
 _SHORTEST_MS = 10.0
@@ -87,7 +87,7 @@ def sample_frames(
         TooLargeError: a frame is larger than the header said.
         TruncatedError: a whole PNG lacks its last rows. As the frames are iterated.
         DeadlineExceededError: no time is left. As the frames are iterated, too.
-        Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.decode.decoding`.
+        Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.opening.decoding`.
     """
     walk = _Walk(limits, deadline, is_lenient)
     picture = open_anew()

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from serve_app.media.parsers.cicp import HLG, PQ, Cicp
 
 _Light = NDArray[np.float32]
 _Matrix = NDArray[np.float64]
@@ -27,8 +28,6 @@ _Matrix = NDArray[np.float64]
 CICP_INFO = "cicp"
 """Under which key of its ``info`` a picture carries its :class:`Cicp`."""
 
-_PQ = 16
-_HLG = 18
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
 """Transfer functions that are one power. Browsers show those of cameras (BT.709 and its kin) as sRGB's own."""
 
@@ -47,44 +46,9 @@ D65 = (0.3127, 0.3290)
 """x and y of its white."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cicp:
-    """What a file says of its colours, in code points of ITU-T H.273.
-
-    ``peak_nits`` is the luminance of its brightest pixel, or of the screen that it was made on; 0 if it does not say.
-    ``is_disputed`` if programs that know all code points take the numbers for sRGB all the same.
-    """
-
-    primaries: int
-    transfer: int
-    peak_nits: float = 0.0
-    is_disputed: bool = False
-
-    @property
-    def is_hdr(self) -> bool:
-        """Whether the light is coded by PQ or HLG. Programs that do not know them show another picture."""
-        return self.transfer in (_PQ, _HLG)
-
-    @property
-    def is_srgb(self) -> bool:
-        """Whether the numbers can be taken for sRGB."""
-        return not self.is_hdr and self.transfer not in _GAMMAS and self.primaries not in _WIDE_PRIMARIES
-
-
-def cicp_of_profile(profile: bytes) -> Cicp | None:
-    """What a colour profile says of PQ or HLG (ICC.1:2022, 9.2.17), which its tables can only approximate.
-
-    Other transfer functions are left to the profile itself.
-    """
-    tags = int.from_bytes(profile[128:132], "big")
-    for at in range(132, min(132 + 12 * tags, len(profile) - 11), 12):
-        if profile[at : at + 4] == b"cicp":
-            start = int.from_bytes(profile[at + 4 : at + 8], "big")
-            content = profile[start : start + 12]
-            if len(content) == 12 and content[:4] == b"cicp":
-                cicp = Cicp(content[8], content[9])
-                return cicp if cicp.is_hdr else None
-    return None
+def is_srgb(cicp: Cicp) -> bool:
+    """Whether the numbers can be taken for sRGB."""
+    return not cicp.is_hdr and cicp.transfer not in _GAMMAS and cicp.primaries not in _WIDE_PRIMARIES
 
 
 def as_srgb(picture: Image.Image, cicp: Cicp) -> Image.Image:
@@ -92,7 +56,7 @@ def as_srgb(picture: Image.Image, cicp: Cicp) -> Image.Image:
     primaries = _WIDE_PRIMARIES.get(cicp.primaries, BT709)
     light = _to_light(cicp.transfer)[np.asarray(picture.convert("RGB"))]
     if cicp.is_hdr:
-        if cicp.transfer == _HLG:
+        if cicp.transfer == HLG:
             light = _with_system_gamma(light, primaries)
         light = _tone_mapped(light @ _conversion(primaries, _BT2020), cicp.peak_nits or _USUAL_PEAK_NITS)
         primaries = _BT2020
@@ -106,11 +70,11 @@ def as_srgb(picture: Image.Image, cicp: Cicp) -> Image.Image:
 def _to_light(transfer: int) -> _Light:
     """The light of each of 256 levels: 1 is diffuse white; of HLG it is the scene's, whose peak is 1."""
     level = np.arange(256) / 255
-    if transfer == _PQ:
+    if transfer == PQ:
         root = level ** (1 / (2523 / 32))
         part = (root - 3424 / 4096).clip(min=0) / (2413 / 128 - 2392 / 128 * root)
         light = part ** (1 / (2610 / 16384)) * (10_000 / _DIFFUSE_WHITE_NITS)
-    elif transfer == _HLG:
+    elif transfer == HLG:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         light = np.where(level <= 0.5, level**2 / 3, (np.exp((level - c) / a) + b) / 12)
     elif transfer in _GAMMAS:

@@ -24,11 +24,12 @@ from PIL import Image
 
 from serve_app.domain import Deadline, TruncatedError, UndecodableError
 from serve_app.media.colour import as_rgb
+from serve_app.media.frame_choice import SIGNATURE_SIDE, choose_frames
 from serve_app.media.frames import Frame, FrameSample, joined
 from serve_app.media.limits import MediaLimits
-from serve_app.media.sampling import SIGNATURE_SIDE, choose_frames
-from serve_app.media.tone_mapping import CICP_INFO, Cicp
-from serve_app.media.video_container import is_whole
+from serve_app.media.parsers.cicp import Cicp
+from serve_app.media.parsers.video_container import is_whole
+from serve_app.media.tone_mapping import CICP_INFO
 from serve_app.media.video_track import VideoTrack, opened, require_few_frames
 
 # How players turn by a display matrix: the degrees counter-clockwise that libav reads from it, and whether it mirrors.

@@ -26,9 +26,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from serve_app.domain import Deadline, TooLargeError, TruncatedError, UndecodableError, UnsupportedError
-from serve_app.media.decode import decoding
+from serve_app.media.decoder_errors import decoding
 from serve_app.media.limits import MediaLimits
-from serve_app.media.video_container import alpha_elements
+from serve_app.media.parsers.hevc import LeadingPictures
+from serve_app.media.parsers.video_container import alpha_elements
 
 VIDEO_TYPES = frozenset({"video/mp4", "video/webm"})
 
@@ -52,13 +53,6 @@ _TOLERATED_S = 0.5
 _PADDING_PIXELS = 128 * 128
 
 _MICROSECONDS = 1_000_000
-
-# ITU-T H.265, table 7-1: pictures that cannot be shown if the one before which they come is where decoding begins.
-_HEVC_SKIPPED = frozenset({8, 9})
-_HEVC_BREAKS = frozenset({16, 17, 18})
-_HEVC_CLEAN = 21
-_HEVC_PICTURES = range(32)
-_MAX_UNITS_BEFORE_PICTURE = 64
 
 
 @dataclass(slots=True)
@@ -92,7 +86,7 @@ class VideoTrack:
         # A WebM counts its length from zero, even if its first packet comes later.
         begin_s = self._start_s if "webm" in container.format.name else 0.0
         self._stated_s = (container.duration or 0) / _MICROSECONDS - begin_s
-        self._leading = _LeadingPictures(stream)
+        self._leading = LeadingPictures(stream.codec_context.extradata or b"") if _codec_of(stream) == "hevc" else None
         self.demuxed = Demuxed()
         self.has_alpha = _codec_of(stream) in _DECODERS_WITH_ALPHA and True in alphas
         self.is_alpha_disputed = len(alphas) > 1
@@ -158,44 +152,8 @@ class VideoTrack:
         if packet.stream is self._stream:
             length_s = float((end - (packet.stream.start_time or 0)) * packet.time_base)
             self.demuxed.video_end_s = max(self.demuxed.video_end_s, length_s)
-            self.demuxed.never_shown += self._leading.is_skipped(packet)
-
-
-class _LeadingPictures:
-    """Finds the pictures that HEVC's decoders leave out after the point at which decoding begins (RASL).
-
-    A video that was cut at such a point, without being coded anew, begins with some.
-    """
-
-    def __init__(self, stream: VideoStream) -> None:
-        configuration = stream.codec_context.extradata or b""
-        is_length_prefixed = _codec_of(stream) == "hevc" and len(configuration) > 21 and configuration[0] == 1
-        # ISO/IEC 14496-15, 8.3.3.1: bytes of each unit's length.
-        self._length_bytes = (configuration[21] & 3) + 1 if is_length_prefixed else 0
-        self._starts_here = True
-        self._skips = False
-
-    def is_skipped(self, packet: Packet[Stream]) -> bool:
-        kind = self._kind_of_picture(bytes(packet)) if self._length_bytes else None
-        if kind is None:
-            return False
-        if kind in _HEVC_SKIPPED:
-            return self._skips
-        if kind >= min(_HEVC_BREAKS):
-            self._skips = kind in _HEVC_BREAKS or (kind == _HEVC_CLEAN and self._starts_here)
-        self._starts_here = False
-        return False
-
-    def _kind_of_picture(self, data: bytes) -> int | None:
-        at = 0
-        for _ in range(_MAX_UNITS_BEFORE_PICTURE):
-            if at + self._length_bytes >= len(data):
-                break
-            kind = data[at + self._length_bytes] >> 1 & 0x3F
-            if kind in _HEVC_PICTURES:
-                return kind
-            at += self._length_bytes + int.from_bytes(data[at : at + self._length_bytes], "big")
-        return None
+            if self._leading is not None:
+                self.demuxed.never_shown += self._leading.is_skipped(bytes(packet))
 
 
 @contextlib.contextmanager
@@ -275,7 +233,7 @@ def _naming_errors(media_type: str) -> Iterator[None]:
             yield
         except av.FFmpegError as error:
             # Most are also an OSError or a ValueError, some are of libav's own kinds.
-            raise UndecodableError(f"not a readable {media_type}: {type(error).__name__}") from error
+            raise UndecodableError(f"not a readable {media_type}") from error
 
 
 def _video_tracks(container: InputContainer, media_type: str) -> list[VideoStream]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from serve_app import domain
 from serve_app.domain import ViewPlace, Views
-from serve_app.media.decode import decoding
+from serve_app.media.decoder_errors import decoding
 
 SECRET_TEXT = "what stands in the picture"
 

@@ -15,13 +15,13 @@ from PIL import Image, ImageCms, ImageDraw
 
 from serve_app.domain import Deadline, OnTruncated, TooLargeError, TruncatedError, UndecodableError, UnscannableError
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.avif import decode_primary
+from serve_app.media.avif_picture import decode_primary
 from serve_app.media.colour import as_rgb
-from serve_app.media.decode import open_picture
-from serve_app.media.decoders import register_decoders
-from serve_app.media.heif_items import is_cut, read_items
-from serve_app.media.iso_boxes import iso_boxes
+from serve_app.media.decoder_plugins import register_decoders
+from serve_app.media.opening import open_picture
 from serve_app.media.orientation import orientations_of
+from serve_app.media.parsers.heif_items import is_cut, read_items
+from serve_app.media.parsers.iso_boxes import IsoBoxes
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
@@ -56,7 +56,8 @@ def alpha_without_size(body: bytes | None = None) -> bytes:
     body = body or encode(drawn(alpha=100))
     at = body.rindex(b"ispe")  # libavif writes one for both items; the association of the second is taken out
     associations = body.index(b"ipma")
-    size_index = 1 + [box.kind for box in iso_boxes(body, body.index(b"ipco") + 4, associations - 4)].index(b"ispe")
+    properties = next(IsoBoxes(body).find(b"meta", b"iprp", b"ipco"))
+    size_index = 1 + [box.kind for box in IsoBoxes(body).inside(properties)].index(b"ispe")
     second = body.index(struct.pack(">HB", 2, body[associations + 4 + 4 + 4 + 2]), associations)
     assert body.index(b"ispe") == at
     assert body[second + 3] & 0x7F == size_index

@@ -23,7 +23,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.bmp import open_bmp
+from serve_app.media.bmp_picture import open_bmp
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 SIDE_PX = 16

@@ -23,7 +23,7 @@ from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write
 
 from serve_app.domain import Deadline, OnTruncated, UnscannedError
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.decoders import register_decoders
+from serve_app.media.decoder_plugins import register_decoders
 
 register_decoders()
 LONG_RUN_S = float(os.environ.get("PICTWARDEN_FUZZ_S", "0"))

@@ -23,8 +23,8 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.decoders import register_decoders
-from serve_app.media.jxl import read_header
+from serve_app.media.decoder_plugins import register_decoders
+from serve_app.media.parsers.jxl import read_header
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -21,7 +21,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.jpeg import jpeg_pictures
+from serve_app.media.parsers.jpeg import jpeg_pictures
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 SIZE_PX = 16

@@ -13,7 +13,7 @@ from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write
 
 from serve_app.domain import Deadline, OnTruncated, TruncatedError
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.jxl import read_header
+from serve_app.media.parsers.jxl import read_header
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 ALPHA, DEPTH, SPOT_COLOUR, BLACK, UNKNOWN = 0, 1, 2, 4, 15

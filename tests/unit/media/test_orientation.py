@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from serve_app.domain import Deadline
-from serve_app.media.decode import decoding, open_picture
-from serve_app.media.decoders import register_decoders
+from serve_app.media.decoder_errors import decoding
+from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.frames import sample_frames
 from serve_app.media.limits import MediaLimits
-from serve_app.media.orientation import honoured_by_all, honoured_by_some
+from serve_app.media.opening import open_picture
+from serve_app.media.parsers.orientation_tags import honoured_by_all, honoured_by_some
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from serve_app.domain import Deadline, OnTruncated, TruncatedError, UndecodableError, UnscannableError, Views
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.png import SIGNATURE, repaired_png
+from serve_app.media.parsers.png import SIGNATURE, repaired_png
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 SIDE_PX = 16

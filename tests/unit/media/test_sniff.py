@@ -11,7 +11,7 @@ from PIL import Image
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
 from serve_app.domain import UnsupportedError
-from serve_app.media.decoders import register_decoders
+from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.sniff import sniff
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 
 from serve_app.domain import Deadline
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.cicp import cicp_of_avif, cicp_of_png
-from serve_app.media.decoders import register_decoders
-from serve_app.media.tone_mapping import Cicp, as_srgb, cicp_of_profile
+from serve_app.media.decoder_plugins import register_decoders
+from serve_app.media.parsers.cicp import Cicp, cicp_of_avif, cicp_of_png, cicp_of_profile
+from serve_app.media.tone_mapping import as_srgb
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
@@ -150,6 +150,11 @@ def test_the_peak_that_a_png_names_counts() -> None:
     screen = chunk(b"mDCV", bytes(16) + struct.pack(">2I", 600 * 10_000, 0))
     assert cicp_of_png(in_png(light=screen)) == Cicp(BT2020, PQ, 600.0)
     assert cicp_of_png(in_png(light=screen + light)) == Cicp(BT2020, PQ, 400.0)
+    views = preprocess(in_png(light=light), 32, MediaLimits(), NO_HURRY)
+    told, usual = (as_srgb(Image.new("RGB", (1, 1), (144, 144, 144)), Cicp(BT2020, PQ, nits)) for nits in (400.0, 0.0))
+    levels = {int(pixels[16, 16, 0]) for pixels in views.pixels}
+    assert told.getpixel((0, 0))[0] in levels
+    assert usual.getpixel((0, 0))[0] not in levels
 
 
 @pytest.mark.parametrize("cicp", [bytes((9, 16, 0, 0)), bytes((9, 16, 9, 1)), bytes((9, 16, 0))])

@@ -13,7 +13,7 @@ from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write
 
 from serve_app.domain import Deadline, OnTruncated, TruncatedError, UndecodableError, UnsupportedError, Views
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.decoders import register_decoders
+from serve_app.media.decoder_plugins import register_decoders
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -28,8 +28,8 @@ from serve_app.domain import (
     UnsupportedError,
 )
 from serve_app.media.limits import MediaLimits
+from serve_app.media.parsers.video_container import alpha_elements
 from serve_app.media.video import sample_video
-from serve_app.media.video_container import alpha_elements
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 LIMITS = MediaLimits()

@@ -1,0 +1,146 @@
+"""What runs inside a decode worker: the process in which hostile bytes meet the decoders.
+
+:mod:`serve_app.media.workers` owns it, and asks it over a socket, one picture at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from serve_app.domain import Deadline, OnTruncated, UnscannedError
+from serve_app.media.limits import MediaLimits
+from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, Decode, pack_error, pack_views
+
+
+def main(channel_fd: int) -> None:
+    """Answer until the owner closes the channel, or ends."""
+    _end_with_owner()
+    _write_no_core()
+    with socket.socket(fileno=channel_fd) as channel:
+        (setup_bytes,) = SETUP.unpack(_receive(channel, SETUP.size))
+        decode, limits = pickle.loads(_receive(channel, setup_bytes))
+        channel.sendall(READY)
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                body_bytes, view_size_px, remaining_s, scans_cut = REQUEST.unpack(_receive(channel, REQUEST.size))
+                body = _receive(channel, body_bytes)
+                on_truncated = OnTruncated.SCAN if scans_cut else OnTruncated.REFUSE
+                _send(channel, _answer(decode, body, view_size_px, limits, remaining_s, on_truncated))
+
+
+def _answer(
+    decode: Decode,
+    body: bytes,
+    view_size_px: int,
+    limits: MediaLimits,
+    remaining_s: float,
+    on_truncated: OnTruncated,
+) -> tuple[bytes, bytes, memoryview]:
+    try:
+        with _bounded_cpu_time(limits.max_decode_s), _bounded_memory(limits.max_decode_memory_bytes):
+            return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s), on_truncated))
+    except Exception as error:
+        if _ran_out_of_memory(error):
+            # Too large and not undecodable: the operator can raise this limit, and the same bytes will be read.
+            return pack_error("TooLargeError", "needs more memory than max_decode_memory_bytes")
+        if isinstance(error, UnscannedError):
+            return pack_error(type(error).__name__, str(error))
+        # Our own mistake. Its text may quote the picture, so only its place is told.
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
+        return pack_error("UnavailableError", "decoding failed", cause)
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is what ``error`` comes from: those who decode take a MemoryError for one of the bytes."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _receive(channel: socket.socket, size: int) -> bytes:
+    """Exactly ``size`` bytes, in one system call where the kernel does not cut it short."""
+    received = channel.recv(size, socket.MSG_WAITALL)
+    while len(received) < size:
+        more = channel.recv(size - len(received), socket.MSG_WAITALL)
+        if not more:
+            raise EOFError
+        received += more
+    return received
+
+
+def _send(channel: socket.socket, parts: tuple[bytes, bytes, memoryview]) -> None:
+    """All parts, in one system call where they fit: each further one would wake the owner for a piece of the answer."""
+    sent = channel.sendmsg(parts)
+    for part in parts:
+        if sent < len(part):
+            channel.sendall(part[sent:])
+        sent = max(0, sent - len(part))
+
+
+def _end_with_owner() -> None:
+    """Have the kernel end this process with its owner, even in the middle of a decode that never returns.
+
+    Standard input is a pipe that only the owner holds open, and nobody writes to: when the owner is gone, however it
+    went, the pipe hangs up, and SIGIO ends the process (its default on Linux; elsewhere an idle worker still sees the
+    end of its channel). Not PR_SET_PDEATHSIG, which is sent when the owner's *thread* that started us ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.signal(OUT_OF_TIME, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO, OUT_OF_TIME})
+    lifeline = sys.stdin.fileno()
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:
+        raise SystemExit("the owner ended before its worker began")
+
+
+def _write_no_core() -> None:
+    # A core holds the picture. One byte and not zero: that also keeps it from a core_pattern that is a program.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
+@contextlib.contextmanager
+def _bounded_cpu_time(limit_s: float) -> Iterator[None]:
+    """Within, the kernel ends the process by :data:`OUT_OF_TIME` once it has computed for ``limit_s``.
+
+    Time in which the process waited, or the whole machine stood still, does not count.
+    """
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+@contextlib.contextmanager
+def _bounded_memory(growth_bytes: int) -> Iterator[None]:
+    """Within, the process may come to hold ``growth_bytes`` more; beyond it allocations fail. On Linux only.
+
+    The limit is on writable private memory (RLIMIT_DATA): RLIMIT_AS would count what allocators reserve and never use.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with contextlib.suppress(FileNotFoundError):
+        limit = _data_bytes() + growth_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def _data_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_bytes().split()[5])
+    return pages * resource.getpagesize()

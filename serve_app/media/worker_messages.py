@@ -1,0 +1,106 @@
+"""What a decode worker and its owner send each other.
+
+An answer is :func:`pack_views` or :func:`pack_error`: JSON and raw pixels, and no pickle. A decoder that was taken over
+by the bytes it read must not get code into the replica.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from serve_app.domain import (
+    Deadline,
+    DeadlineExceededError,
+    OnTruncated,
+    OverloadedError,
+    TooLargeError,
+    TruncatedError,
+    UnavailableError,
+    UndecodableError,
+    UnscannedError,
+    UnsupportedError,
+    ViewPlace,
+    Views,
+)
+from serve_app.media.limits import MediaLimits
+
+Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated], Views]
+"""As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""
+
+SETUP = struct.Struct("!I")
+"""Bytes of the pickled ``(Decode, MediaLimits)`` that follow: the first thing a worker is sent."""
+REQUEST = struct.Struct("!QId?")
+"""Bytes of the body that follows, size of a view in pixels, seconds that are left, whether to scan a cut file."""
+REPLY = struct.Struct("!IQ")
+"""Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
+READY = b"."
+OUT_OF_TIME = signal.SIGPROF
+"""What ends a worker that has computed for longer than it may."""
+
+_ERRORS: dict[str, type[UnscannedError]] = {
+    error.__name__: error
+    for error in (
+        UndecodableError,
+        TruncatedError,
+        UnsupportedError,
+        TooLargeError,
+        DeadlineExceededError,
+        OverloadedError,
+        UnavailableError,
+    )
+}
+
+
+def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
+    """The parts of the message that :func:`unpack_views` reads."""
+    head = {
+        "places": [[place.frame, *place.box] for place in views.places],
+        "media_type": views.media_type,
+        "frames_seen": views.frames_seen,
+        "frames_total": views.frames_total,
+        "is_truncated": views.is_truncated,
+    }
+    return _pack(head, np.ascontiguousarray(views.pixels).data.cast("B"))
+
+
+def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, memoryview]:
+    """The parts of the message of an error of the domain; ``cause`` is for the owner's log alone."""
+    return _pack({"error": name, "message": message, "cause": cause}, memoryview(b""))
+
+
+def unpack_error(head: memoryview) -> tuple[UnscannedError, str] | None:
+    """The error that a head tells of with its cause, if it does.
+
+    Raises:
+        ValueError, KeyError: no worker in its right mind wrote this.
+    """
+    told = json.loads(bytes(head))
+    return (_ERRORS[told["error"]](str(told["message"])), str(told["cause"])) if "error" in told else None
+
+
+def unpack_views(head: memoryview, pixels: memoryview, view_size_px: int) -> Views:
+    """What :func:`pack_views` packed.
+
+    Raises:
+        ValueError, KeyError: no worker in its right mind wrote this.
+    """
+    told = json.loads(bytes(head))
+    places = tuple(ViewPlace(frame, (left, top, right, bottom)) for frame, left, top, right, bottom in told["places"])
+    return Views(
+        pixels=np.frombuffer(pixels, np.uint8).reshape(len(places), view_size_px, view_size_px, 3),
+        places=places,
+        media_type=str(told["media_type"]),
+        frames_seen=int(told["frames_seen"]),
+        frames_total=int(told["frames_total"]),
+        is_truncated=bool(told["is_truncated"]),
+    )
+
+
+def _pack(head: dict[str, object], pixels: memoryview) -> tuple[bytes, bytes, memoryview]:
+    text = json.dumps(head).encode()
+    return REPLY.pack(len(text), pixels.nbytes), text, pixels

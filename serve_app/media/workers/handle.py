@@ -1,0 +1,180 @@
+"""The owner's end of one decode worker: start it, ask it, kill it. Inside runs :mod:`serve_app.media.worker_main`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from serve_app.domain import OnTruncated, UnavailableError, UnscannedError, Views
+from serve_app.media.worker_messages import OUT_OF_TIME, READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
+
+logger = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 60.0
+
+# As much as Linux gives by default. The fewer calls a body takes through the socket, the sooner it is there.
+_SEND_BUFFER_BYTES = 212_992
+
+_MAX_HEAD_BYTES = 1_000_000
+
+# What is received at first, so that the answer of an ordinary picture (one view of 224 px) comes in one call.
+_FIRST_BYTES = 262_144
+
+# One worker is one core: the pools that numpy's libraries start would take memory and other workers' cores.
+_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+# Nothing else of the environment goes to where hostile bytes are decoded: the service's secrets are in it.
+_INHERITED = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR")
+
+
+class WorkerLostError(Exception):
+    """A worker died under a decode, or answered what no worker in its right mind does."""
+
+
+class WorkerProcess:
+    """The owner's end of one process."""
+
+    def __init__(self, setup: bytes) -> None:
+        """Begins to start it: it can be asked after :meth:`wait_ready`. ``setup`` is what ``SETUP`` announces."""
+        self._setup = setup
+        self._received = bytearray(_FIRST_BYTES)
+        self._channel, theirs = socket.socketpair()
+        for end in (self._channel, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        # A fresh interpreter and no fork: the replica has threads, and its main module is Ray's.
+        start = f"from serve_app.media.worker_main import main; main({theirs.fileno()})"
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _THREADS
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", start],
+                stdin=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the process, which may have ended."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    def wait_ready(self) -> None:
+        """Block until all is imported.
+
+        Raises:
+            UnavailableError: it ended instead, or takes more than a minute.
+        """
+        try:
+            self._channel.settimeout(_START_TIMEOUT_S)
+            self._channel.sendall(SETUP.pack(len(self._setup)) + self._setup)
+            is_ready = self._channel.recv(len(READY)) == READY
+        except OSError:
+            is_ready = False
+        if not is_ready:
+            self.kill()
+            self.wait()
+            self.close_channel()
+            raise UnavailableError(f"a decode worker did not start; it ended with {self._process.returncode}")
+        self._channel.setblocking(False)
+
+    async def ask(
+        self, body: bytes, view_size_px: int, remaining_s: float, on_truncated: OnTruncated, max_pixels_bytes: int
+    ) -> Views | UnscannedError:
+        """The views, or the error of the domain that came instead.
+
+        Cancelled, it leaves a worker that is still at it, and of no more use.
+
+        Raises:
+            WorkerLostError: it died, or its answer is none.
+        """
+        try:
+            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s, on_truncated is OnTruncated.SCAN), body)
+            head, pixels = await self._receive(max_pixels_bytes)
+            told = unpack_error(head)
+            if told is None:
+                return unpack_views(head, pixels, view_size_px)
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkerLostError from error
+        failure, cause = told
+        if cause:
+            logger.error("decoding failed with %s", cause)
+        return failure
+
+    async def _send(self, head: bytes, body: bytes) -> None:
+        """Both at once, as far as the socket takes them: a head alone would wake the worker to wait for the body."""
+        try:
+            sent = self._channel.sendmsg((head, body))
+        except BlockingIOError:
+            sent = 0
+        loop = asyncio.get_running_loop()
+        if sent < len(head):
+            await loop.sock_sendall(self._channel, head[sent:])
+        if sent < len(head) + len(body):
+            await loop.sock_sendall(self._channel, memoryview(body)[max(0, sent - len(head)) :])
+
+    async def _receive(self, max_pixels_bytes: int) -> tuple[memoryview, memoryview]:
+        """The two parts of an answer; the pixels' memory is of this answer alone.
+
+        Raises:
+            EOFError: the worker ended.
+            ValueError: an answer larger than any.
+        """
+        count = await self._receive_into(memoryview(self._received), REPLY.size)
+        head_bytes, pixels_bytes = REPLY.unpack_from(self._received)
+        if head_bytes > _MAX_HEAD_BYTES or pixels_bytes > max_pixels_bytes:
+            raise ValueError("an answer larger than any")
+        answer = memoryview(bytearray(REPLY.size + head_bytes + pixels_bytes))
+        answer[:count] = memoryview(self._received)[:count]
+        await self._receive_into(answer[count:], len(answer) - count)
+        return answer[REPLY.size : REPLY.size + head_bytes], answer[REPLY.size + head_bytes :]
+
+    async def _receive_into(self, buffer: memoryview, at_least: int) -> int:
+        """How many bytes came: ``at_least`` so many."""
+        loop = asyncio.get_running_loop()
+        received = 0
+        while received < at_least:
+            count = await loop.sock_recv_into(self._channel, buffer[received:])
+            if not count:
+                raise EOFError
+            received += count
+        return received
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that the process has used; 0 where the system does not tell (proc(5))."""
+        try:
+            _, _, fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")
+        except OSError:
+            return 0.0
+        user_ticks, system_ticks = (int(ticks) for ticks in fields.split()[11:13])
+        return (user_ticks + system_ticks) / os.sysconf("SC_CLK_TCK")
+
+    def kill(self) -> None:
+        """Returns at once; :meth:`wait` for the end."""
+        self._process.kill()
+
+    def ran_out_of_time(self) -> bool:
+        """Whether that is how it ended; blocks until it has."""
+        self.kill()  # changes nothing where it is dead
+        return self._process.wait() == -OUT_OF_TIME
+
+    def wait(self) -> None:
+        """Block until a killed worker is gone, and let go of it."""
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+
+    def close_channel(self) -> None:
+        """Not while it is asked: an event loop must not lose what it waits for."""
+        self._channel.close()

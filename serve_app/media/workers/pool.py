@@ -1,0 +1,272 @@
+"""Decoding in processes that can be killed: a decode that hangs, bloats or crashes costs one process.
+
+Why this is not a pool from a library: docs/adr/0005-decoders-run-in-processes-that-can-be-killed.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any, Self, TypeVar
+
+from serve_app.domain import (
+    Call,
+    Deadline,
+    DeadlineExceededError,
+    Lane,
+    LoadSignals,
+    OnTruncated,
+    StalledError,
+    UnavailableError,
+    UndecodableError,
+    UnscannedError,
+    Views,
+)
+from serve_app.media.limits import MediaLimits
+from serve_app.media.preprocess import preprocess
+from serve_app.media.worker_messages import Decode
+from serve_app.media.workers.handle import WorkerLostError, WorkerProcess
+from serve_app.media.workers.hostile import STRIKES, HostileBytes
+from serve_app.media.workers.lane_queue import LaneQueue
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+# Weight of the newest decode in the running mean: pictures differ by a hundred times, so the mean is over many.
+_NEWEST_WEIGHT = 0.05
+
+# A new worker costs 0.2 s of a core. A decode that nobody waits for any more is left to end within about that; killing
+# it at once would turn a moment of overload into a storm of starting workers.
+_UNWANTED_S = 0.25
+
+DECODE_SHARE = 0.9
+"""A decode that has its full time is given this share of what is left until the answer: scoring needs the rest, and so
+does the news that it stalled."""
+
+# A worker that has computed for less than this share of its time was kept waiting: on a busy machine it gets
+# more than that.
+_STALLED_SHARE = 0.05
+
+# Bytes that stalled are innocent again after this time: it may have been the machine that stood still.
+_STALLED_FOR_S = 600.0
+
+_REFUSE_TRUNCATED = dict.fromkeys(Lane, OnTruncated.REFUSE)
+
+
+class DecodeWorkers:
+    """:class:`serve_app.domain.Preprocessor` over worker processes, warm when constructed; close it after use."""
+
+    def __init__(
+        self,
+        limits: MediaLimits,
+        count: int,
+        decode: Decode = preprocess,
+        on_truncated: Mapping[Lane, OnTruncated] = _REFUSE_TRUNCATED,
+    ) -> None:
+        """``count``: pictures decoded at once; as many as there are cores for it."""
+        self._on_truncated = on_truncated
+        self._limits = limits
+        self._setup = pickle.dumps((decode, limits))
+        self._hostile = HostileBytes()
+        self._stalled = HostileBytes(forgotten_after_s=_STALLED_FOR_S)
+        self._idle: LaneQueue[WorkerProcess] = LaneQueue()
+        self._asked: set[WorkerProcess] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._failed_starts = 0
+        self._closed = False
+        self._count = count
+        self._waiting = 0
+        self._decode_s: float | None = None
+        self._workers = {WorkerProcess(self._setup) for _ in range(count)}
+        try:
+            for worker in self._workers:
+                worker.wait_ready()
+                self._idle.put(worker)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill all workers. Who waits for one is answered that decoding is not there."""
+        self._closed = True
+        self._idle.close()
+        workers = tuple(self._workers)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.wait()
+            if worker not in self._asked:  # the others' callers see the end of the channel, and close it
+                worker.close_channel()
+
+    @property
+    def picture_s(self) -> float:
+        """Seconds that all workers together take for an average picture recently; 0 before the first."""
+        return (self._decode_s or 0.0) / self._count
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until a picture that comes now would find an idle worker."""
+        return self._waiting * self.picture_s
+
+    def pids(self) -> set[int]:
+        """The processes that are there now."""
+        return {worker.pid for worker in tuple(self._workers) if worker.is_alive}
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: no worker is there, and none can be started.
+        """
+        if self._closed or (self._failed_starts and not self.pids()):
+            raise UnavailableError("there are no decode workers, and none can be started")
+
+    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+        """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
+
+        Raises:
+            UndecodableError: also for bytes that take longer than ``max_decode_s`` of CPU time, or that killed two
+                workers.
+            StalledError: these bytes have twice kept a worker waiting until the end of its time.
+            TooLargeError: also for bytes that need more memory than ``max_decode_memory_bytes``.
+            UnavailableError: closed, or our own mistake.
+        """
+        deadline = call.deadline
+        if content in self._stalled:
+            raise _stalled()
+        for _ in range(STRIKES):
+            if content in self._hostile:
+                break
+            worker = await self._take_idle(deadline, call.lane)
+            decode = self._run(self._decode_on(worker, content, view_size_px, call))
+            try:
+                async with asyncio.timeout(deadline.remaining_s()):
+                    return await asyncio.shield(decode)
+            except TimeoutError as error:
+                raise DeadlineExceededError("no time was left for decoding") from error
+            except WorkerLostError:
+                logger.warning(
+                    "request %s: a decode worker was lost with a picture of %d bytes", call.request_id, len(content)
+                )
+                if self._closed:
+                    raise UnavailableError("decoding has ended") from None
+        raise UndecodableError("these bytes have killed the processes that decoded them")
+
+    async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(deadline.require("decoding")):
+                while (worker := await self._idle.get(lane)) is not None:
+                    if worker.is_alive:
+                        self._asked.add(worker)
+                        return worker
+                    self._run(self._replace(worker))
+        except TimeoutError as error:
+            raise DeadlineExceededError("no decode worker became free in time") from error
+        finally:
+            self._waiting -= 1
+        raise UnavailableError("decoding has ended")
+
+    async def _decode_on(self, worker: WorkerProcess, content: bytes, view_size_px: int, call: Call) -> Views:
+        """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
+        remaining_s = call.deadline.remaining_s()
+        has_its_full_time = remaining_s * DECODE_SHARE >= self._limits.max_decode_s
+        limit_s = remaining_s * DECODE_SHARE if has_its_full_time else remaining_s + _UNWANTED_S
+        comes_back = False
+        started_s, started_cpu_s = time.monotonic(), worker.cpu_s()
+        try:
+            async with asyncio.timeout(limit_s):
+                answer = await worker.ask(
+                    content,
+                    view_size_px,
+                    remaining_s,
+                    self._on_truncated[call.lane],
+                    self._limits.max_decode_memory_bytes,
+                )
+            comes_back = True
+        except TimeoutError as error:
+            if has_its_full_time and worker.cpu_s() - started_cpu_s < limit_s * _STALLED_SHARE:
+                self._stalled.strike(content)
+                if content in self._stalled:
+                    raise _stalled() from error
+            raise DeadlineExceededError("no time was left for decoding") from error
+        except WorkerLostError as error:
+            if not self._closed:
+                self._hostile.strike(content)
+                if await asyncio.to_thread(worker.ran_out_of_time):
+                    raise UndecodableError("took longer than max_decode_s of CPU time") from error
+            raise
+        finally:
+            self._observe(time.monotonic() - started_s)
+            self._give_back(worker, comes_back)
+        self._hostile.clear(content)
+        self._stalled.clear(content)
+        if isinstance(answer, UnscannedError):
+            raise answer
+        return answer
+
+    def _observe(self, decode_s: float) -> None:
+        mean_s = decode_s if self._decode_s is None else self._decode_s
+        self._decode_s = mean_s + _NEWEST_WEIGHT * (decode_s - mean_s)
+
+    def _give_back(self, worker: WorkerProcess, comes_back: bool) -> None:
+        self._asked.discard(worker)
+        if comes_back and not self._closed:
+            self._idle.put(worker)
+        else:
+            worker.kill()
+            self._run(self._replace(worker))
+
+    async def _replace(self, dead: WorkerProcess) -> None:
+        dead.close_channel()
+        await asyncio.to_thread(dead.wait)
+        self._workers.discard(dead)
+        while not self._closed:
+            try:
+                worker = await asyncio.to_thread(self._start)
+            except (OSError, UnavailableError) as error:
+                self._failed_starts += 1
+                logger.error("%s; the %d. time in a row", error, self._failed_starts)
+                await asyncio.sleep(min(self._failed_starts, 10))
+            else:
+                self._failed_starts = 0
+                self._idle.put(worker)
+                return
+
+    def _start(self) -> WorkerProcess:
+        worker = WorkerProcess(self._setup)
+        self._workers.add(worker)
+        if self._closed:
+            worker.kill()
+        try:
+            worker.wait_ready()
+        except UnavailableError:
+            self._workers.discard(worker)
+            raise
+        return worker
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Work that goes on when its caller goes away."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # asked for, so that asyncio does not complain when the caller has gone
+
+
+def _stalled() -> StalledError:
+    return StalledError("these bytes have twice kept a decoder waiting until its time was over")
