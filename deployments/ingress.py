@@ -8,12 +8,13 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.replica_process import return_large_memory, set_up_replica
+from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.http import create_app
 from serve_app.http.authentication import Authenticator
-from serve_app.moderation import assemble_moderator
+from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
+from serve_app.process import return_large_memory
 from serve_app.settings import Settings
 
 # One in so many bytes of the bodies inside may be on its way to a preprocessor: three bodies of 40 MB by default, or
@@ -32,9 +33,9 @@ class Ingress:
         self._settings = settings
         self._authenticator = Authenticator.from_environment(settings.authentication)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
-        self._moderator = assemble_moderator(
-            settings, policy, PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer)
-        )
+        admission = AdmissionControl(settings.deadline_s)
+        examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
+        self._moderator = assemble_moderator(settings, policy, examiner, admission)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once this object is constructed, on each replica."""
