@@ -1,4 +1,4 @@
-"""The answers of version 0.1.0, kept as files: whoever reads them today can read them tomorrow. Fields are only added."""
+"""The answers of version 0.1.0, as files: whoever reads them today can read them tomorrow. Fields are only added."""
 
 from __future__ import annotations
 
