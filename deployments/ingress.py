@@ -11,7 +11,7 @@ from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.replica_process import return_large_memory, set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.http import create_app
-from serve_app.http.authentication import Authenticator
+from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.moderation import AdmissionControl, Moderator
 from serve_app.policy import Policy
@@ -31,7 +31,7 @@ class Ingress:
         set_up_replica()
         return_large_memory()
         self._settings = settings
-        self._authenticator = Authenticator.from_environment(settings.authentication)
+        self._guard = Guard.from_environment(settings.authentication)
         admission = AdmissionControl(settings.deadline_s)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         preprocessing = PreprocessorHandle(preprocessor, admission, gate)
@@ -39,7 +39,7 @@ class Ingress:
             policy,
             preprocessing,
             ScorerHandle(scorer, admission, preprocessing),
-            MemoryLedger(settings.ledger.kept_decisions),
+            MemoryLedger(),
             settings.on_unscanned,
             admission,
             settings.max_background_pictures,
@@ -47,4 +47,4 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once this object is constructed, on each replica."""
-        return create_app(self._moderator, self._authenticator, self._settings)
+        return create_app(self._moderator, self._guard, self._settings)

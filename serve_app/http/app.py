@@ -17,7 +17,7 @@ from serve_app.domain import (
     NotScannedError,
 )
 from serve_app.http.answers import Answer, bare_answer
-from serve_app.http.authentication import Authenticator
+from serve_app.http.guard import Guard
 from serve_app.http.scanning import Arrival, Scanning, json_response
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
@@ -41,12 +41,12 @@ _STATUS_TEXTS = {
 }
 
 
-def create_app(moderator: Moderator, authenticator: Authenticator, settings: Settings) -> FastAPI:
+def create_app(moderator: Moderator, guard: Guard, settings: Settings) -> FastAPI:
     """The application over one moderator."""
     app = _bare_app(with_docs=settings.docs)
     _add_error_answers(app)
 
-    scanning = Scanning(moderator, authenticator, settings)
+    scanning = Scanning(moderator, guard, settings)
 
     async def scan_by_path(request: Request, secret: str) -> Response:
         return await scanning.answer(request, secret)

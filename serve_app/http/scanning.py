@@ -23,10 +23,10 @@ from serve_app.domain import (
     UnscannedError,
 )
 from serve_app.http.answers import Answer, answer_for_decision, answer_for_error
-from serve_app.http.authentication import Authenticator
 from serve_app.http.body import declared_bytes, read_body
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.front_end import FULL_FOR_HEADER, refused_before
+from serve_app.http.guard import Guard, Scope
 from serve_app.moderation import BodyMemory, Moderator
 from serve_app.settings import Settings
 
@@ -62,9 +62,9 @@ class Arrival:
 class Scanning:
     """Answers requests to scan a picture. One instance serves many at once."""
 
-    def __init__(self, moderator: Moderator, authenticator: Authenticator, settings: Settings) -> None:
+    def __init__(self, moderator: Moderator, guard: Guard, settings: Settings) -> None:
         self._moderator = moderator
-        self._authenticator = authenticator
+        self._guard = guard
         self._settings = settings
         self._memory = BodyMemory(settings.limits.max_inside_bytes)
 
@@ -103,7 +103,7 @@ class Scanning:
             logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
         client_host = request.client.host if request.client else None
         try:
-            self._authenticator.require(path_secret, request.headers.get("authorization"), client_host)
+            self._guard.require(Scope.SCAN, path_secret, request.headers.get("authorization"), client_host)
         except UnauthorisedError:
             self._moderator.count_arrival(is_authorised=False, refused_before=refused)
             raise

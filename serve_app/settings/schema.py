@@ -1,21 +1,16 @@
-"""The ``args`` of ``serve_config.yaml``: parsed once, frozen, unknown keys refused.
-
-What each key means to an operator stands beside it in ``serve_config.yaml``; ``tests/unit/test_settings.py`` asserts
-that each one does. Secrets are not settings: they come from the environment variable that a setting names.
-"""
+"""The settings: their keys, kinds and defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
-
-# pict-rs' wall is 10 s. An answer may come half a second after the deadline, and the network takes its part.
-MAX_DEADLINE_S = 9.0
+from serve_app.domain import Lane, OnTruncated, OnUnscanned
+from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.settings.networks import Network, trusted_network
 
 
 class _Section(BaseModel):
@@ -23,15 +18,18 @@ class _Section(BaseModel):
 
 
 class ModelSettings(_Section):
-    """Which model looks, and on what."""
+    """Which model scans, and on what."""
+
+    max_queued_views: ClassVar[int] = 1024
+    """No setting: the most views that wait in a scorer, which bounds its memory. Pictures are refused long before, by
+    the wait that is predicted for them."""
 
     source: str = "embedded:demo-shapes"
-    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     max_batch_views: Annotated[int, Field(ge=1, le=128)] = 32
-    max_queued_views: Annotated[int, Field(ge=1)] = 1024
     cache_folder: Path | None = None
 
     @model_validator(mode="after")
@@ -41,74 +39,40 @@ class ModelSettings(_Section):
         return self
 
 
-class LimitSettings(_Section):
-    """How much of a picture is taken in. Most fields are as in :class:`serve_app.media.MediaLimits`."""
-
-    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(64_000_000)
-    max_inside_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(512_000_000)
-    max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
-    max_video_pixels: Annotated[int, Field(ge=1)] = 8_294_400
-    max_frames_total: Annotated[int, Field(ge=1)] = 900
-    max_duration_s: Annotated[float, Field(gt=0)] = 900.0
-    max_frames: Annotated[int, Field(ge=1)] = 16
-    max_views: Annotated[int, Field(ge=1)] = 12
-    max_decode_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 5.0
-    max_decode_memory_bytes: Annotated[ByteSize, Field(ge=100_000_000)] = ByteSize(600_000_000)
-    decode_workers: Annotated[int, Field(ge=1)] | None = None
-
-
-class TruncatedSettings(_Section):
-    """What to do with a picture whose end is missing, for each lane."""
-
-    live: OnTruncated = OnTruncated.REFUSE
-    background: OnTruncated = OnTruncated.SCAN
-
-    def by_lane(self) -> dict[Lane, OnTruncated]:
-        """The same, to be asked by lane."""
-        return {lane: getattr(self, lane.value) for lane in Lane}
-
-
 class AuthenticationSettings(_Section):
-    """Who may ask."""
+    """Who may ask. Secrets themselves are in the environment."""
 
     secrets_env: str = "PICTWARDEN_SECRETS"
-    trust_private_addresses: bool = False
+    trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
-class LedgerSettings(_Section):
-    """How decisions are kept."""
+_ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
-    kept_decisions: Annotated[int, Field(ge=1)] = 10_000
+
+def _of_every_lane(given: Mapping[Lane, OnTruncated]) -> Mapping[Lane, OnTruncated]:
+    return {**_ON_TRUNCATED, **given}
+
+
+def _known_ledger(given: Any) -> Any:
+    if given != "memory":
+        raise ValueError("`memory` is the only ledger of this version")
+    return given
 
 
 class Settings(_Section):
     """Everything that a person tunes, apart from Ray Serve's own options per deployment."""
 
-    model: ModelSettings = ModelSettings()
+    retry_after_s: ClassVar[int] = 30
+    """No setting: the Retry-After of a 503. pict-rs does not read it; ``pictwarden check`` waits for so long."""
+
     policy: str = "shipped:demo-red-triangle"
-    deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
+    model: ModelSettings = ModelSettings()
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
-    truncated: TruncatedSettings = TruncatedSettings()
-    retry_after_s: Annotated[int, Field(ge=1)] = 30
+    ledger: Annotated[Literal["memory"], BeforeValidator(_known_ledger)] = "memory"
+    deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
+    truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
+    decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
-    limits: LimitSettings = LimitSettings()
+    limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
-    ledger: LedgerSettings = LedgerSettings()
-
-
-def parse_settings(args: Mapping[str, Any]) -> Settings:
-    """Settings from the plain values of a YAML mapping.
-
-    Raises:
-        SettingsError: one line for each thing that is wrong, with its key.
-    """
-    try:
-        return Settings.model_validate(dict(args))
-    except ValidationError as error:
-        raise SettingsError(f"wrong settings (the args of serve_config.yaml):\n{wrong_keys(error)}") from error
-
-
-def wrong_keys(error: ValidationError) -> str:
-    """One line for each thing that is wrong, with its key."""
-    return "\n".join(f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

@@ -19,7 +19,7 @@ from PIL import Image
 from serve_app.domain import Deadline, Decision, LabelScores, Lane, ModelIdentity, Views
 from serve_app.http import create_app
 from serve_app.http.answers import Answer
-from serve_app.http.authentication import Authenticator
+from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.media import MediaLimits, preprocess
 from serve_app.models.fake import FakeEngine
@@ -127,7 +127,7 @@ class Service:
     ledger: WatchedLedger
     admission: WatchedAdmission
     moderator: Moderator
-    authenticator: Authenticator
+    guard: Guard
     app: FastAPI
     secret: str = SECRET
     other_secret: str = OTHER_SECRET
@@ -210,9 +210,9 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
             settings.max_background_pictures,
         )
         environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
-        authenticator = Authenticator.from_environment(settings.authentication, environment)
-        app = create_app(moderator, authenticator, settings)
-        return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, authenticator, app)
+        guard = Guard.from_environment(settings.authentication, environment)
+        app = create_app(moderator, guard, settings)
+        return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, guard, app)
 
     return make
 
