@@ -27,6 +27,7 @@ from benchmarks.plots import Axis, Mark, Point, timeline
 from benchmarks.report import Check, Column, Report, Section, Table
 from benchmarks.statistics import Latencies
 from benchmarks.target import OUT, Out, Seed, command_line
+from serve_app.settings import ModelSettings
 
 CONFIG = Path(__file__).parents[1] / "serve_config.yaml"
 
@@ -70,7 +71,7 @@ def bench(
     settings = FleetSettings(
         pass_s=_given(pass_ms) if pass_ms else _measured(model, application["args"], deadline_s),
         deadline_s=deadline_s,
-        max_queued=application["args"]["model"]["max_queued_views"],
+        max_queued=ModelSettings.max_queued_views,
         start_s=start_s,
         control_interval_s=_CONTROL_INTERVAL_S,
     )

@@ -11,11 +11,10 @@ import shlex
 import sys
 from pathlib import Path
 
-import yaml
-
 from deployments.haproxy.front_end import front_end_settings, ray_folder
 from deployments.private_folder import create_private_folder, require_private
 from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS, message_settings
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError
 from serve_app.settings import parse_settings
 
@@ -40,10 +39,9 @@ def lines(config: Path | None) -> list[str]:
             travel. None: as the settings are by default.
 
     Raises:
-        ConfigurationError: the settings are wrong, or there is no folder that nobody else can enter.
-        OSError: the configuration cannot be read.
+        ConfigurationError: the configuration is wrong, or there is no folder that nobody else can enter.
     """
-    args = yaml.safe_load(config.read_text("utf-8"))["applications"][0]["args"] if config else {}
+    args = read_serve_file(config)["applications"][0]["args"] if config else {}
     settings = parse_settings(args)
     given = os.environ.get(FOLDER_ENV)
     folder = require_private(Path(given)) if given else create_private_folder()

@@ -1,7 +1,4 @@
-"""What can be wrong with a configuration, found before a replica starts; and before Ray does, on one machine.
-
-Only what a replica alone can see is left for later: its secrets, its devices, and the model's weights.
-"""
+"""What can be wrong with a configuration on Ray Serve, found before a replica starts."""
 
 from __future__ import annotations
 
@@ -9,39 +6,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.ray_environment import is_behind_haproxy, lacking_message_settings
-from serve_app.domain import PolicyError, SettingsError
-from serve_app.models import source_name
-from serve_app.policy import Policy, load_policy
-from serve_app.settings import Settings, parse_settings
+from serve_app.configuration import read_args
+from serve_app.domain import SettingsError
+from serve_app.policy import Policy
+from serve_app.settings import Settings
 
 
 def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
-    """The settings and the policy of an application.
+    """The settings and the policy of an application, which this environment of Ray's can serve.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
-        ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
+        ConfigurationError: as :func:`serve_app.configuration.read_args`, or Ray's environment does not suffice.
     """
-    settings = parse_settings(args)
+    settings, policy = read_args(args)
     _require_known_addresses(settings)
     _require_room_for_bodies(settings)
-    policy = load_policy(settings.policy)
-    model = source_name(settings.model.source)
-    if policy.model != model:
-        raise PolicyError(
-            f"policy {policy.name} has thresholds for the model {policy.model!r}, and model.source is {model!r}. "
-            "Thresholds are never copied from one model to another: choose the policy of this model, or write one"
-        )
     return settings, policy
 
 
 def _require_known_addresses(settings: Settings) -> None:
-    if settings.authentication.trust_private_addresses and is_behind_haproxy():
+    if settings.authentication.trusted_networks and is_behind_haproxy():
         raise SettingsError(
-            "authentication.trust_private_addresses cannot work behind HAProxy: every client is seen as 127.0.0.1, "
-            "so everybody would be trusted. Use a secret in the path, or start Ray without RAY_SERVE_ENABLE_HA_PROXY"
+            "authentication.trusted_networks cannot work behind HAProxy: every client is seen as 127.0.0.1, so that "
+            "all or none would be trusted. Give pict-rs a URL with a secret, or start Ray without "
+            "RAY_SERVE_ENABLE_HA_PROXY"
         )
 
 

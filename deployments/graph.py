@@ -11,10 +11,7 @@ from deployments.clip_scorer import ClipScorer
 from deployments.configuration import read_configuration
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
-from serve_app.media import MediaLimits
-from serve_app.media.workers import DECODE_SHARE
 from serve_app.models.agreement import PolicyReference
-from serve_app.settings import Settings
 
 # A request that waits for one of these in Serve is on no clock of ours, so that it must not come to that: the
 # application counts the pictures inside and refuses long before this many (serve_app/moderation/admission.py).
@@ -47,27 +44,12 @@ def build_app(args: dict[str, Any]) -> Application:
         settings,
         policy,
         preprocessor.bind(
-            _media_limits(settings),
-            settings.truncated.by_lane(),
+            settings.limits.within(settings.deadline_s),
+            settings.truncated,
             settings.deadline_s,
-            settings.limits.decode_workers,
+            settings.decode_workers,
         ),
         scorer.bind(
             settings.model, policy.labels, PolicyReference(settings.policy, policy.digest), settings.deadline_s
         ),
-    )
-
-
-def _media_limits(settings: Settings) -> MediaLimits:
-    limits = settings.limits
-    return MediaLimits(
-        max_pixels=limits.max_pixels,
-        max_video_pixels=limits.max_video_pixels,
-        max_frames_total=limits.max_frames_total,
-        max_duration_s=limits.max_duration_s,
-        max_frames=limits.max_frames,
-        max_views=limits.max_views,
-        # A decode that may outlast what it is given would only ever be late, and its bytes never hostile.
-        max_decode_s=min(limits.max_decode_s, settings.deadline_s * DECODE_SHARE),
-        max_decode_memory_bytes=limits.max_decode_memory_bytes,
     )

@@ -11,7 +11,7 @@ from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.http import create_app
-from serve_app.http.authentication import Authenticator
+from serve_app.http.guard import Guard
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
@@ -31,7 +31,7 @@ class Ingress:
         set_up_replica()
         return_large_memory()
         self._settings = settings
-        self._authenticator = Authenticator.from_environment(settings.authentication)
+        self._guard = Guard.from_environment(settings.authentication)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
@@ -39,4 +39,4 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once this object is constructed, on each replica."""
-        return create_app(self._moderator, self._authenticator, self._settings)
+        return create_app(self._moderator, self._guard, self._settings)

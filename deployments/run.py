@@ -29,14 +29,16 @@ from deployments.ray_environment import (
     own_port_settings,
     replicated_ingress_settings,
 )
-from deployments.serve_file import read_serve_file
 from serve_app.cli.announcement import announce
 from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
+
+_DEFAULT_CONFIG = Path(__file__).with_name("local.yaml")
 
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _HUNG_AFTER_S = 60.0
@@ -64,7 +66,7 @@ def run(
     stop = threading.Event()
     _set_on_signals(stop)
     try:
-        settings = read_serve_file(config, model, policy)
+        settings = read_serve_file(config or _DEFAULT_CONFIG, model, policy, is_default=config is None)
         http = settings["http_options"]
         address = listening_address(host or http["host"], port or http["port"])
         # The ingress replicas stay on the loopback address, whatever the front end listens on.

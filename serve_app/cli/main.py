@@ -8,6 +8,7 @@ import typer
 
 from serve_app.cli.checking import ExitCode, check
 from serve_app.cli.comparing import model_compare
+from serve_app.cli.serving import serve
 from serve_app.domain import PolicyError
 from serve_app.policy import load_policy
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     help="Ask a running Pictwarden; check its policies.",
 )
 app.command()(check)
+app.command()(serve)
 policy_app = typer.Typer(no_args_is_help=True, help="Policies.")
 app.add_typer(policy_app, name="policy")
 model_app = typer.Typer(no_args_is_help=True, help="Models and the engines that compute them.")

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.http.answers import json_response
-from serve_app.http.authentication import Authenticator
+from serve_app.http.guard import Guard
 from serve_app.http.intake import Intake
 from serve_app.http.routes import health, scan
 from serve_app.moderation import Moderator
@@ -21,11 +21,11 @@ from serve_app.wire import SCAN_PATH, bare_answer
 logger = AnswerLogger(__name__)
 
 
-def create_app(moderator: Moderator, authenticator: Authenticator, settings: Settings) -> FastAPI:
+def create_app(moderator: Moderator, guard: Guard, settings: Settings) -> FastAPI:
     """The application over one moderator."""
     app = _bare_app(with_docs=settings.docs)
     _add_error_answers(app)
-    intake = Intake(moderator, authenticator, settings.limits)
+    intake = Intake(moderator, guard, settings.limits)
     app.include_router(scan.router(moderator, intake, settings))
     app.include_router(health.router(moderator, settings))
     return app

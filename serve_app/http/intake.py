@@ -10,10 +10,10 @@ from starlette.requests import Request
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, UnauthorisedError
 from serve_app.http.arrival import Arrival, refused_before
-from serve_app.http.authentication import Authenticator
 from serve_app.http.body import declared_bytes, read_body
+from serve_app.http.guard import Guard, Scope
+from serve_app.limits import Limits
 from serve_app.moderation import BodyMemory, Moderator
-from serve_app.settings import LimitSettings
 
 logger = AnswerLogger(__name__)
 
@@ -21,9 +21,9 @@ logger = AnswerLogger(__name__)
 class Intake:
     """Takes pictures in. One instance for all routes of a process: they share its memory."""
 
-    def __init__(self, moderator: Moderator, authenticator: Authenticator, limits: LimitSettings) -> None:
+    def __init__(self, moderator: Moderator, guard: Guard, limits: Limits) -> None:
         self._moderator = moderator
-        self._authenticator = authenticator
+        self._guard = guard
         self._max_body_bytes = limits.max_body_bytes
         self._memory = BodyMemory(limits.max_inside_bytes)
 
@@ -43,7 +43,7 @@ class Intake:
             logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
         client_host = request.client.host if request.client else None
         try:
-            self._authenticator.require(path_secret, request.headers.get("authorization"), client_host)
+            self._guard.require(Scope.SCAN, path_secret, request.headers.get("authorization"), client_host)
         except UnauthorisedError:
             self._moderator.count_arrival(is_authorised=False, refused_before=refused)
             raise

@@ -10,7 +10,7 @@ from serve_app.domain import Decision, Judged
 class MemoryLedger:
     """Keeps up to ``kept_decisions``; the oldest leaves first. What was accepted unscanned leaves with the process."""
 
-    def __init__(self, kept_decisions: int) -> None:
+    def __init__(self, kept_decisions: int = 10_000) -> None:
         if kept_decisions < 1:
             raise ValueError("a ledger keeps at least one decision")
         self._kept_decisions = kept_decisions

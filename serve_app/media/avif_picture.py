@@ -17,9 +17,10 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from serve_app.media.limits import MediaLimits, require_few
+from serve_app.limits import MediaLimits
 from serve_app.media.parsers.heif_items import HeifItem, HeifItems, data_of, read_items
 from serve_app.media.parsers.malformed import MalformedError
+from serve_app.media.size import require_few
 
 _AV1C_BYTES = 4
 """Of the configuration box, before the header that an item's own data may leave out."""

@@ -32,6 +32,7 @@ from collections.abc import Callable
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
+from serve_app.limits import MediaLimits
 from serve_app.media.aperture import APERTURE_INFO
 from serve_app.media.avif_picture import decode_primary
 from serve_app.media.bmp_picture import open_bmp
@@ -40,7 +41,6 @@ from serve_app.media.decoder_errors import DECODER_ERRORS, decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.gif_picture import open_gif
 from serve_app.media.jxl_picture import decode_codestream
-from serve_app.media.limits import MediaLimits, require_few
 from serve_app.media.orientation import ORIENTATIONS
 from serve_app.media.parsers.cicp import cicp_of_avif, cicp_of_png
 from serve_app.media.parsers.clean_aperture import aperture_of
@@ -52,6 +52,7 @@ from serve_app.media.parsers.png import repaired_png
 from serve_app.media.parsers.tiff import is_whole_tiff
 from serve_app.media.parsers.webp import completed_webp, is_whole_webp, webp_size
 from serve_app.media.png_picture import PngPicture
+from serve_app.media.size import require_few
 from serve_app.media.sniff import unsupported
 from serve_app.media.tone_mapping import CICP_INFO
 from serve_app.media.transparent_colour import settle_transparent_colour

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from serve_app.domain import Deadline, OnTruncated, TruncatedError, UndecodableError, ViewPlace, Views
+from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.image_sequence import is_sequence, sample_sequence
-from serve_app.media.limits import MediaLimits
 from serve_app.media.opening import Open, ShrunkPictures, pictures_of
 from serve_app.media.sniff import sniff
 from serve_app.media.video import sample_video

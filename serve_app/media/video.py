@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import Deadline, TruncatedError, UndecodableError
+from serve_app.limits import MediaLimits
 from serve_app.media.colour import as_rgb
 from serve_app.media.frame_choice import SIGNATURE_SIDE, choose_frames
 from serve_app.media.frames import Frame, FrameSample, joined
-from serve_app.media.limits import MediaLimits
 from serve_app.media.parsers.cicp import Cicp
 from serve_app.media.parsers.video_container import is_whole
 from serve_app.media.tone_mapping import CICP_INFO

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serve_app.domain import Deadline, OnTruncated, UnscannedError
-from serve_app.media.limits import MediaLimits
+from serve_app.limits import MediaLimits
 from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, Decode, pack_error, pack_views
 
 

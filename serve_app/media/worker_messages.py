@@ -27,7 +27,7 @@ from serve_app.domain import (
     ViewPlace,
     Views,
 )
-from serve_app.media.limits import MediaLimits
+from serve_app.limits import MediaLimits
 
 Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated], Views]
 """As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""

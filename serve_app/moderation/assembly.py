@@ -18,7 +18,7 @@ def assemble_moderator(
     return Moderator(
         policy,
         examiner,
-        MemoryLedger(settings.ledger.kept_decisions),
+        MemoryLedger(),
         settings.on_unscanned,
         admission,
         settings.max_background_pictures,

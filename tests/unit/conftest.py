@@ -29,7 +29,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.http import create_app
-from serve_app.http.authentication import Authenticator
+from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.media import MediaLimits, preprocess
 from serve_app.models.fake import FakeEngine
@@ -143,7 +143,7 @@ class Service:
     ledger: WatchedLedger
     admission: WatchedAdmission
     moderator: Moderator
-    authenticator: Authenticator
+    guard: Guard
     app: FastAPI
     secret: str = SECRET
     other_secret: str = OTHER_SECRET
@@ -231,9 +231,9 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
             sinks=[LogSink()],
         )
         environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
-        authenticator = Authenticator.from_environment(settings.authentication, environment)
-        app = create_app(moderator, authenticator, settings)
-        return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, authenticator, app)
+        guard = Guard.from_environment(settings.authentication, environment)
+        app = create_app(moderator, guard, settings)
+        return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, guard, app)
 
     return make
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.settings import MAX_DEADLINE_S, Settings, parse_settings
+from serve_app.settings.changes import CHANGES, Change, has_key, outdated, upgraded
 
-SERVE_CONFIG = Path(__file__).parents[2] / "serve_config.yaml"
+ROOT = Path(__file__).parents[2]
+SERVE_CONFIG = ROOT / "serve_config.yaml"
 
 
 def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -25,11 +29,16 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
         kind = described.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from leaves(kind, (*path, name))
+        elif isinstance(kind, type) and is_dataclass(kind):
+            yield from ((*path, name, field.name) for field in fields(kind))
+        elif name == "truncated":
+            yield from ((*path, name, lane.value) for lane in Lane)
         else:
             yield (*path, name)
 
 
-LEAVES = list(leaves(Settings))
+REMOVED = {change.key for change in CHANGES}
+LEAVES = [leaf for leaf in leaves(Settings) if ".".join(leaf) not in REMOVED]
 TEXTS = {("policy",), ("model", "source"), ("model", "cache_folder"), ("authentication", "secrets_env")}
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
@@ -49,13 +58,36 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (settings.deadline_s, settings.on_unscanned) == (8.0, OnUnscanned.REJECT)
     assert (settings.model.source, settings.policy) == ("embedded:demo-shapes", "shipped:demo-red-triangle")
     assert settings.limits.max_body_bytes == 64_000_000
-    assert not settings.authentication.trust_private_addresses
+    assert settings.authentication.trusted_networks == ()
+    assert settings.ledger == "memory"
+    assert settings.truncated == {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
     assert settings == Settings()
 
 
-def test_the_limits_are_by_default_those_of_the_media_room() -> None:
+def test_limits_are_what_the_media_room_takes() -> None:
+    limits = parse_settings({"limits": {"max_pixels": 7, "max_decode_memory_bytes": "100MB"}}).limits
+    assert isinstance(limits, MediaLimits)
+    assert (limits.max_pixels, limits.max_decode_memory_bytes, limits.max_frames) == (7, 100_000_000, 16)
+
+
+def test_a_decode_worker_that_is_sent_limits_loads_no_pydantic() -> None:
+    # It would take 11 MB in each worker.
+    sent = pickle.dumps(parse_settings({"limits": {"max_body_bytes": "40MiB"}}).limits).hex()
+    code = f"import pickle, sys, serve_app.media.worker_main; pickle.loads(bytes.fromhex('{sent}')); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert "serve_app.limits" in loaded.split()
+    assert "pydantic" not in loaded.split()
+
+
+def test_no_decode_outlasts_what_is_left_of_its_deadline() -> None:
     limits = parse_settings({}).limits
-    assert MediaLimits(**{each.name: getattr(limits, each.name) for each in fields(MediaLimits)}) == MediaLimits()
+    assert limits.within(8.0) == limits
+    assert limits.within(2.0) == replace(limits, max_decode_s=1.8)
+
+
+def test_one_lane_may_be_told_what_to_do_with_cut_pictures() -> None:
+    truncated = parse_settings({"truncated": {"live": "scan"}}).truncated
+    assert truncated == {Lane.LIVE: OnTruncated.SCAN, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
 @pytest.mark.parametrize(
@@ -72,16 +104,17 @@ def test_a_deadline_within_the_wall_is_taken(deadline_s: float) -> None:
 
 
 def test_a_section_that_is_given_in_part_keeps_its_other_defaults() -> None:
-    settings = parse_settings({"model": {"cpu_threads": 2}})
+    settings = parse_settings({"model": {"cpu_threads": 2}, "limits": {"max_frames": 4}})
     assert (settings.model.cpu_threads, settings.model.max_batch_views) == (2, 32)
+    assert (settings.limits.max_frames, settings.limits.max_body_bytes) == (4, 64_000_000)
 
 
 # Refusals
 
 
-@pytest.mark.parametrize("path", [("deadline",), ("model", "sauce"), ("limits", "max_bytes"), ("ledger", "dsn")])
+@pytest.mark.parametrize("path", [("deadline",), ("model", "sauce"), ("limits", "max_bytes"), ("truncated", "dead")])
 def test_an_unknown_key_is_refused_by_its_path(path: tuple[str, ...]) -> None:
-    with pytest.raises(SettingsError, match=rf"(?m)^  {'.'.join(path)}: "):
+    with pytest.raises(SettingsError, match=rf"(?m)^  {'.'.join(path)}(\.\[key\])?: "):
         parse_settings(nested(path, 1))
 
 
@@ -112,6 +145,73 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert sorted(line.partition(":")[0].strip() for line in others) == ["deadline_s", "model.device", "on_unscanned"]
 
 
+@pytest.mark.parametrize(
+    "ledger", ["sqlite:///decisions.db", "postgresql://user:hush@db/pictwarden", "Memory", "", 1, None, {"kept": 3}]
+)
+def test_another_ledger_than_memory_is_refused_without_its_password(ledger: object) -> None:
+    with pytest.raises(SettingsError, match=r"(?m)^  ledger: .*`memory` is the only ledger of this version") as caught:
+        parse_settings({"ledger": ledger})
+    assert "hush" not in str(caught.value)
+
+
+# Keys of earlier versions
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.key)
+def test_a_key_of_an_earlier_version_is_refused_with_what_became_of_it(change: Change) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(nested(tuple(change.key.split(".")), 1))
+    first, line, way_out = str(caught.value).splitlines()
+    assert first == "wrong settings (the args of serve_config.yaml):"
+    assert line.startswith(f"  {change.key}: was {'renamed to' if change.new_key else 'removed in'} ")
+    assert (change.new_key or change.reason) in line
+    assert "`pictwarden settings upgrade FILE`" in way_out
+
+
+def test_what_else_is_wrong_is_told_with_the_keys_of_earlier_versions() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings({"limits": {"decode_workers": 0, "max_pixels": 0}, "retry_after_s": 5})
+    _, *lines, _ = str(caught.value).splitlines()
+    assert [line.partition(":")[0].strip() for line in lines] == [
+        *("limits.decode_workers", "retry_after_s"),
+        *("decode_workers", "limits.max_pixels"),
+    ]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.key)
+def test_no_key_has_changed_and_is_a_setting(change: Change) -> None:
+    assert tuple(change.key.split(".")) not in LEAVES
+    assert change.new_key is None or tuple(change.new_key.split(".")) in LEAVES
+    assert change.new_key or change.reason
+
+
+def test_the_args_of_0_1_0_are_settings_once_they_are_upgraded() -> None:
+    document = yaml.safe_load((ROOT / "tests" / "golden" / "serve_config_0.1.0.yaml").read_text("utf-8"))
+    args = document["applications"][0]["args"]
+    assert {change.key for change in outdated(args)} == {change.key for change in CHANGES if change.since == "0.2.0"}
+    assert not outdated(upgraded(args))
+    # The file said what the defaults of a cluster are, and still does.
+    assert parse_settings(upgraded(args)) == parse_settings(shipped_args())
+
+
+def test_a_renamed_key_keeps_its_value_unless_the_new_one_is_set() -> None:
+    assert upgraded({"limits": {"decode_workers": 3}}) == {"decode_workers": 3}
+    assert upgraded({"limits": {"decode_workers": 3, "max_frames": 2}, "decode_workers": 5}) == {
+        "limits": {"max_frames": 2},
+        "decode_workers": 5,
+    }
+    args = {"ledger": {"kept_decisions": 5}, "docs": True}
+    assert upgraded(args) == {"docs": True}
+    assert args == {"ledger": {"kept_decisions": 5}, "docs": True}
+
+
+def test_a_key_may_move_to_a_section_that_is_not_there_yet() -> None:
+    moved = Change("9.9.9", "a.b", new_key="c.d.e")
+    assert upgraded({"a": {"b": 1}}, [moved]) == {"c": {"d": {"e": 1}}}
+    assert has_key({"c": {"d": {"e": 1}}}, "c.d.e")
+    assert outdated({"a": 1}, [moved]) == []
+
+
 # Frozen
 
 
@@ -121,6 +221,8 @@ def test_settings_do_not_change() -> None:
         settings.deadline_s = 1.0  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
         settings.model.device = "cpu"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        settings.limits.max_frames = 1  # type: ignore[misc]
 
 
 def test_settings_travel_between_processes() -> None:
@@ -132,9 +234,7 @@ def test_settings_travel_between_processes() -> None:
 
 
 def test_the_walk_over_the_settings_finds_them() -> None:
-    assert {("deadline_s",), ("limits", "max_views"), ("model", "cpu_threads"), ("ledger", "kept_decisions")} <= set(
-        LEAVES
-    )
+    assert {("deadline_s",), ("limits", "max_frames"), ("model", "cpu_threads"), ("truncated", "live")} <= set(LEAVES)
 
 
 def args_node() -> yaml.MappingNode:
@@ -169,6 +269,25 @@ def test_every_setting_stands_in_the_serve_config_and_is_explained_there(path: t
     assert " #" in lines[at] or lines[at - 1].lstrip().startswith("#"), f"line {at + 1} has no comment"
 
 
+def shipped_args() -> dict[str, Any]:
+    args = yaml.safe_load(SERVE_CONFIG.read_text("utf-8"))["applications"][0]["args"]
+    assert isinstance(args, dict)
+    return args
+
+
 def test_the_args_of_the_serve_config_are_settings() -> None:
-    document = yaml.safe_load(SERVE_CONFIG.read_text("utf-8"))
-    parse_settings(document["applications"][0]["args"])
+    parse_settings(shipped_args())
+
+
+def keys_of(args: dict[str, Any], path: str = "") -> Iterator[str]:
+    for name, value in args.items():
+        yield from keys_of(value, f"{path}{name}.") if isinstance(value, dict) else [f"{path}{name}"]
+
+
+def test_the_first_five_keys_are_those_that_everyone_sets() -> None:
+    first = list(keys_of(shipped_args()))[:5]
+    assert set(first) == {"policy", "model.source", "model.device", "on_unscanned", "ledger"}
+
+
+def test_the_serve_config_has_no_key_that_is_not_a_setting() -> None:
+    assert set(keys_of(shipped_args())) == {".".join(leaf) for leaf in LEAVES}

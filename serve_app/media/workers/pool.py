@@ -25,7 +25,7 @@ from serve_app.domain import (
     UnscannedError,
     Views,
 )
-from serve_app.media.limits import MediaLimits
+from serve_app.limits import DECODE_SHARE, MediaLimits
 from serve_app.media.preprocess import preprocess
 from serve_app.media.worker_messages import Decode
 from serve_app.media.workers.handle import WorkerLostError, WorkerProcess
@@ -42,10 +42,6 @@ _NEWEST_WEIGHT = 0.05
 # A new worker costs 0.2 s of a core. A decode that nobody waits for any more is left to end within about that; killing
 # it at once would turn a moment of overload into a storm of starting workers.
 _UNWANTED_S = 0.25
-
-DECODE_SHARE = 0.9
-"""A decode that has its full time is given this share of what is left until the answer: scoring needs the rest, and so
-does the news that it stalled."""
 
 # A worker that has computed for less than this share of its time was kept waiting: on a busy machine it gets
 # more than that.

@@ -10,10 +10,9 @@ from serve_app.settings import ModelSettings
 
 
 @pytest.fixture
-def scorer():
-    return ClipScorer(
-        ModelSettings(source="fake", max_queued_views=4), ("red",), PolicyReference("red.yaml", "0" * 64), 8.0
-    )
+def scorer(monkeypatch):
+    monkeypatch.setattr(ModelSettings, "max_queued_views", 4)
+    return ClipScorer(ModelSettings(source="fake"), ("red",), PolicyReference("red.yaml", "0" * 64), 8.0)
 
 
 def call(lane=Lane.LIVE):

@@ -6,15 +6,28 @@ import pytest
 import yaml
 from ray.serve.deployment import Application
 
+from deployments.configuration import read_configuration
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
-from serve_app.domain import ModelError, PolicyError, SettingsError
+from serve_app.cli.serve_file import read_serve_file
+from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError
+from serve_app.limits import DECODE_SHARE
+from serve_app.settings import ModelSettings
 
 SERVE_CONFIG = Path(__file__).parents[3] / "serve_config.yaml"
+LOCAL_CONFIG = Path(__file__).parents[3] / "deployments" / "local.yaml"
 
 
 def test_the_defaults_build():
     assert build_app({}) is not None
+
+
+def test_the_limits_and_lanes_of_the_settings_are_those_of_the_preprocessor():
+    args = {"limits": {"max_pixels": 7, "max_decode_s": 5}, "truncated": {"live": "scan"}, "deadline_s": 2}
+    limits, on_truncated, *_ = build_app(args)._bound_deployment.init_args[2]._bound_deployment.init_args
+    # A decode may not outlast the time that it is given.
+    assert (limits.max_pixels, limits.max_decode_s) == (7, 2 * DECODE_SHARE)
+    assert on_truncated == {Lane.LIVE: OnTruncated.SCAN, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
 def test_an_unknown_setting_is_refused_with_its_name():
@@ -33,7 +46,7 @@ def test_a_model_that_names_nothing_is_refused():
 
 
 def test_trust_by_address_is_refused_where_the_address_cannot_be_known(monkeypatch):
-    args = {"authentication": {"trust_private_addresses": True}}
+    args = {"authentication": {"trusted_networks": ["10.0.0.0/24"]}}
     monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "0")
     assert build_app(args) is not None
     monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
@@ -82,4 +95,11 @@ def test_nor_is_one_of_the_documented_cluster():
     ingress = stages["Ingress"]
     inside = ingress["num_replicas"] * (ingress["max_ongoing_requests"] + ingress["max_queued_requests"])
     assert stages["Preprocessor"]["max_ongoing_requests"] > inside
-    assert stages["ClipScorer"]["max_ongoing_requests"] > max(inside, config["args"]["model"]["max_queued_views"])
+    assert stages["ClipScorer"]["max_ongoing_requests"] > max(inside, ModelSettings.max_queued_views)
+
+
+def test_the_file_of_make_run_is_one_that_can_be_served():
+    config = read_serve_file(LOCAL_CONFIG)
+    assert config["http_options"]["port"] == 14051
+    settings, policy = read_configuration(config["applications"][0]["args"])
+    assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")

@@ -82,6 +82,15 @@ def test_a_folder_is_made_where_none_is_given():
         shutil.rmtree(made)
 
 
+def test_a_configuration_that_is_none_is_one_line(folder):
+    (folder / "config.yaml").write_text("applications: []\n", "utf-8")
+    command = [sys.executable, "-m", "deployments.cluster_environment", str(folder / "config.yaml")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env={"PATH": "/bin"})
+    assert (printed.returncode, printed.stdout) == (1, "")
+    assert printed.stderr.startswith(f"{folder / 'config.yaml'}: `applications` is missing")
+    assert len(printed.stderr.splitlines()) == 1
+
+
 def test_serve_reads_each_of_its_variables(folder):
     # A variable that a new version no longer reads would be set for nothing, and nobody would notice.
     (serve,) = importlib.util.find_spec("ray").submodule_search_locations

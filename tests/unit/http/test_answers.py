@@ -15,15 +15,13 @@ import pytest
 from serve_app.domain import (
     PictwardenError,
     RequestError,
-    SettingsError,
     UnauthorisedError,
     UnscannableError,
     UnscannedError,
     UnscannedReason,
 )
 from serve_app.http.answers import answer_for_error
-from serve_app.http.authentication import MIN_SECRET_CHARACTERS, Authenticator
-from serve_app.settings import AuthenticationSettings
+from serve_app.http.guard import Guard, Scope
 from serve_app.wire import REQUEST_ERRORS, STATUS_BY_REASON
 
 if TYPE_CHECKING:
@@ -104,16 +102,16 @@ def test_the_tree_of_errors_is_drawn_in_full() -> None:
 # Secrets
 
 
-def test_no_text_of_an_authenticator_shows_a_secret(service: Service) -> None:
-    shown = f"{service.authenticator!r} {service.authenticator} {service.settings!r} {service.moderator!r}"
+def test_no_text_of_a_guard_shows_a_secret(service: Service) -> None:
+    shown = f"{service.guard!r} {service.guard} {service.settings!r} {service.moderator!r}"
     assert service.secret not in shown
     assert service.other_secret not in shown
 
 
 def test_a_refusal_shows_no_secret() -> None:
-    authenticator = Authenticator(("the-secret-of-the-house",), trust_private_addresses=False)
+    guard = Guard({Scope.SCAN: ["the-secret-of-the-house"]})
     with pytest.raises(UnauthorisedError) as caught:
-        authenticator.require("the-secret-of-the-hous", "Bearer my-own-guess", "8.8.8.8")
+        guard.require(Scope.SCAN, "the-secret-of-the-hous", "Bearer my-own-guess", "8.8.8.8")
     assert not {"secret-of-the-hous", "my-own-guess", "8.8.8.8"} & set(str(caught.value).split())
     assert "the-secret" not in str(caught.value)
 
@@ -139,39 +137,6 @@ async def test_secrets_are_in_no_answer_and_no_log(
     said += "".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
     assert caplog.records
     assert not [word for word in (secret, guess, in_basic) if word in said]
-
-
-# Secrets from the environment
-
-
-def test_secrets_come_from_the_variable_that_the_settings_name() -> None:
-    settings = AuthenticationSettings(secrets_env="MY_SECRETS")
-    environment = {"MY_SECRETS": " first-of-the-two-secrets ,, second-of-the-two-secrets,"}
-    authenticator = Authenticator.from_environment(settings, environment)
-    authenticator.require("first-of-the-two-secrets", None, None)
-    authenticator.require("second-of-the-two-secrets", None, None)
-    with pytest.raises(UnauthorisedError):
-        authenticator.require("", None, None)
-
-
-@pytest.mark.parametrize("value", [None, "", "  ", ",", " , ,"])
-def test_no_secret_is_refused_with_the_way_out(value: str | None) -> None:
-    environment = {} if value is None else {"PICTWARDEN_SECRETS": value}
-    with pytest.raises(SettingsError, match=r"set PICTWARDEN_SECRETS .*secrets\.token_urlsafe"):
-        Authenticator.from_environment(AuthenticationSettings(), environment)
-
-
-def test_a_short_secret_is_refused_and_not_shown() -> None:
-    short, long_enough = "x" * (MIN_SECRET_CHARACTERS - 1), "y" * MIN_SECRET_CHARACTERS
-    Authenticator.from_environment(AuthenticationSettings(), {"PICTWARDEN_SECRETS": long_enough})
-    with pytest.raises(SettingsError, match=f"under {MIN_SECRET_CHARACTERS} characters") as caught:
-        Authenticator.from_environment(AuthenticationSettings(), {"PICTWARDEN_SECRETS": f"{long_enough},{short}"})
-    assert short not in str(caught.value)
-    assert long_enough not in str(caught.value)
-
-
-def test_the_word_for_a_trusted_address_is_no_secret() -> None:
-    assert len("IPADDR") < MIN_SECRET_CHARACTERS
 
 
 async def test_an_answer_is_json_that_every_reader_takes(service: Service, draw: Callable[..., bytes]) -> None:

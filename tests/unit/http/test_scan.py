@@ -263,11 +263,11 @@ async def test_what_was_not_scanned_is_refused_for_now(
     error: type[NotScannedError],
     reason: str,
 ) -> None:
-    service = make_service(retry_after_s=17)
+    service = make_service()
     getattr(service, port).fault = error("not now")
     response = await service.scan(draw("white"))
     answer = service.answered(response, 503)
-    assert response.headers["retry-after"] == "17"
+    assert response.headers["retry-after"] == "30"
     assert (answer["verdict"], answer["reason"], answer["message"]) == (None, reason, "not now")
     (decision,) = service.ledger.recorded
     assert (service.reason(decision), decision.kept) == (UnscannedReason(reason), False)

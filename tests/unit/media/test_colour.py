@@ -16,10 +16,10 @@ from PIL import ExifTags, Image, ImageCms
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
 from serve_app.domain import Deadline
+from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.frames import Frame, sample_frames
-from serve_app.media.limits import MediaLimits
 from serve_app.media.opening import open_picture
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import Deadline, DeadlineExceededError, TooLargeError, TruncatedError, UndecodableError
+from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.frames import Frame, sample_frames, shown_s
-from serve_app.media.limits import MediaLimits
 from serve_app.media.opening import open_picture
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from serve_app.domain import Deadline
+from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.frames import sample_frames
-from serve_app.media.limits import MediaLimits
 from serve_app.media.opening import open_picture
 from serve_app.media.parsers.orientation_tags import honoured_by_all, honoured_by_some
 

@@ -187,7 +187,7 @@ async def test_a_live_caller_does_not_wait_behind_the_gate_of_the_background(
 @pytest.fixture
 def cuts(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     """A service that takes every picture for a cut one, and scans those of the background."""
-    on_truncated = service.settings.truncated.by_lane()
+    on_truncated = service.settings.truncated
 
     async def see(content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
         await service.preprocessor.enter(call.lane)

@@ -1,4 +1,4 @@
-"""Who is answered: a secret in three places, and a private address where that is configured."""
+"""Who is answered: whoever offers the secret, in one of three places. Addresses are in ``test_neighbours.py``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+
+from serve_app.domain import SettingsError, UnauthorisedError
+from serve_app.http.guard import MIN_SECRET_CHARACTERS, Guard, Scope
+from serve_app.settings import AuthenticationSettings
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -68,50 +72,44 @@ async def test_without_a_secret_the_body_is_not_read(service: Service, path: str
     assert service.ledger.recorded == []
 
 
-TRUSTING = {"authentication": {"trust_private_addresses": True}}
+# Secrets from the environment
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "172.16.0.9", "172.31.255.1", "192.168.1.4", "169.254.7.7"),
-        *("::1", "fd00::5", "fe80::1%eth0", "::ffff:10.0.0.1"),
-    ],
-)
-async def test_a_private_address_is_trusted_where_that_is_configured(
-    make_service: Callable[..., Service], draw: Callable[..., bytes], address: str
-) -> None:
-    trusting, cautious = make_service(**TRUSTING), make_service()
-    trusting.answered(await trusting.scan(draw("white"), f"{SCAN}/IPADDR", address=address), 200)
-    cautious.answered(await cautious.scan(cautious.unreadable(), f"{SCAN}/IPADDR", address=address), 401)
+def test_secrets_come_from_the_variable_that_the_settings_name() -> None:
+    settings = AuthenticationSettings(secrets_env="MY_SECRETS")
+    environment = {"MY_SECRETS": " first-of-the-two-secrets ,, second-of-the-two-secrets,"}
+    guard = Guard.from_environment(settings, environment)
+    guard.require(Scope.SCAN, "first-of-the-two-secrets", None, None)
+    guard.require(Scope.SCAN, "second-of-the-two-secrets", None, None)
+    with pytest.raises(UnauthorisedError):
+        guard.require(Scope.SCAN, "", None, None)
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("8.8.8.8", "172.32.0.1", "192.169.0.1", "11.0.0.1", "100.64.0.1", "100.127.255.254", "100.100.100.100"),
-        *("2606:4700::1", "::ffff:8.8.8.8", "::ffff:100.64.0.1", "2002:808:808::1"),
-        *("garbage", "", "10.0.0.1 ", "10.0.0.999", "localhost", None),
-    ],
-)
-async def test_another_address_is_not(make_service: Callable[..., Service], address: str | None) -> None:
-    service = make_service(**TRUSTING)
-    service.answered(await service.scan(service.unreadable(), f"{SCAN}/IPADDR", address=address), 401)
+@pytest.mark.parametrize("value", [None, "", "  ", ",", " , ,"])
+def test_no_secret_is_refused_with_the_way_out(value: str | None) -> None:
+    environment = {} if value is None else {"PICTWARDEN_SECRETS": value}
+    with pytest.raises(SettingsError, match=r"set PICTWARDEN_SECRETS .*secrets\.token_urlsafe"):
+        Guard.from_environment(AuthenticationSettings(), environment)
 
 
-async def test_a_private_address_helps_only_who_asks_for_it(make_service: Callable[..., Service]) -> None:
-    service = make_service(**TRUSTING)
-    for path in (SCAN, f"{SCAN}/wrong", f"{SCAN}/ipaddr"):
-        service.answered(await service.scan(service.unreadable(), path, address="10.0.0.1"), 401)
+def test_a_short_secret_is_refused_and_not_shown() -> None:
+    short, long_enough = "x" * (MIN_SECRET_CHARACTERS - 1), "y" * MIN_SECRET_CHARACTERS
+    Guard.from_environment(AuthenticationSettings(), {"PICTWARDEN_SECRETS": long_enough})
+    with pytest.raises(SettingsError, match=f"under {MIN_SECRET_CHARACTERS} characters") as caught:
+        Guard.from_environment(AuthenticationSettings(), {"PICTWARDEN_SECRETS": f"{long_enough},{short}"})
+    assert short not in str(caught.value)
+    assert long_enough not in str(caught.value)
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
-async def test_what_a_client_says_of_its_address_is_not_believed(
-    make_service: Callable[..., Service], draw: Callable[..., bytes], header: str
-) -> None:
-    service = make_service(**TRUSTING)
-    path = f"{SCAN}/IPADDR"
-    service.answered(
-        await service.scan(service.unreadable(), path, address="8.8.8.8", headers={header: "10.0.0.1"}), 401
-    )
-    service.answered(await service.scan(draw("white"), path, address="10.0.0.1", headers={header: "8.8.8.8"}), 200)
+def test_the_word_for_a_trusted_address_is_no_secret() -> None:
+    assert len("IPADDR") < MIN_SECRET_CHARACTERS
+
+
+def test_each_scope_has_a_setting_for_its_secrets() -> None:
+    assert {scope.value for scope in Scope} <= AuthenticationSettings.model_fields.keys()
+
+
+def test_a_scope_without_secrets_is_open_to_nobody() -> None:
+    guard = Guard({})
+    with pytest.raises(UnauthorisedError):
+        guard.require(Scope.SCAN, "", None, "127.0.0.1")

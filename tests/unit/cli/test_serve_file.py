@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import SettingsError
 
 GOOD = """\
@@ -22,12 +22,6 @@ def read(folder, text, model=None, policy=None):
     file = folder / "config.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_serve_file(file, model, policy)
-
-
-def test_by_default_the_embedded_demo_is_served():
-    config = read_serve_file(None, None, None)
-    assert config["applications"][0]["args"]["model"]["source"] == "embedded:demo-shapes"
-    assert config["http_options"]["port"] == 14051
 
 
 def test_a_file_without_http_options_gets_the_documented_address(tmp_path):
@@ -45,8 +39,14 @@ def test_a_file_without_args_takes_the_defaults(tmp_path, args):
 def test_options_of_the_command_win(tmp_path):
     args = read(tmp_path, GOOD, model="random:ViT-B-32", policy="p.yaml")["applications"][0]["args"]
     assert args == {"model": {"source": "random:ViT-B-32", "cpu_threads": 2}, "policy": "p.yaml"}
-    demo = read_serve_file(None, "fake", None)["applications"][0]["args"]
-    assert demo["model"] == {"source": "fake"}, "settings of the demo model are none of another's"
+
+
+def test_what_a_default_file_says_of_its_own_model_is_not_said_of_another(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(GOOD, "utf-8")
+    demo = read_serve_file(file, "random:ViT-B-32", is_default=True)["applications"][0]["args"]
+    assert demo["model"] == {"source": "random:ViT-B-32"}
+    assert read_serve_file(file, is_default=True)["applications"][0]["args"]["model"]["cpu_threads"] == 2
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_model_of_the_file_that_is_no_mapping_is_said(tmp_path):
 @pytest.mark.parametrize(("name", "says"), [("nowhere.yaml", "No such file or directory"), (".", "Is a directory")])
 def test_a_file_that_cannot_be_read_is_said(tmp_path, name, says):
     with pytest.raises(SettingsError, match=f": cannot be read: {says}"):
-        read_serve_file(tmp_path / name, None, None)
+        read_serve_file(tmp_path / name)
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))
@@ -108,6 +108,6 @@ def test_keys_that_are_left_empty_are_as_if_they_were_not_there(tmp_path):
     file.write_text(
         "logging_config:\napplications:\n- import_path: a:b\n  deployments:\n  args:\nhttp_options:\n", "utf-8"
     )
-    config = read_serve_file(file, None, None)
+    config = read_serve_file(file)
     assert config["logging_config"] == {}
     assert config["applications"][0] == {"import_path": "a:b", "deployments": [], "args": {}}

@@ -1,0 +1,90 @@
+"""Callers that are let in by their address, where an admin has listed their networks.
+
+lemmy-ansible deploys pict-rs with the path ``/api/v1/scan/IPADDR``: "trust my address". An address is a weak secret:
+behind a proxy it is the proxy's. So nobody is trusted by default, only the socket's own address counts, and never that
+of a gateway.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from serve_app.domain import SettingsError
+from serve_app.http.gateways import PROC_NET, Address, UnknownRoutesError, gateways
+from serve_app.settings.networks import Network
+
+logger = logging.getLogger(__name__)
+
+TRUST_MY_ADDRESS = "IPADDR"
+"""The path segment that asks for it."""
+
+_INSTEAD = "Give pict-rs a secret instead: PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET"
+
+
+class Neighbours:
+    """Trusted networks, less the gateways of this machine."""
+
+    def __init__(self, networks: Sequence[Network] = (), proc_net: Path = PROC_NET) -> None:
+        """Warns of each start that trusts addresses.
+
+        Args:
+            networks: what an admin has listed.
+            proc_net: where the kernel tells its routes.
+
+        Raises:
+            SettingsError: networks are listed, and this system does not tell its gateways.
+        """
+        self._networks = tuple(networks)
+        self._proc_net = proc_net
+        self._told: set[str] = set()
+        if networks:
+            self._require_known_gateways()
+            listed = ", ".join(map(str, networks))
+            logger.warning("callers in %s are let in without a secret (trusted_networks). %s", listed, _INSTEAD)
+
+    def include(self, client_host: str | None) -> bool:
+        """Whether the caller with this address is let in without a secret."""
+        address = _plain_address(client_host)
+        if address is None:
+            return False
+        why_not = self._why_not(address)
+        if why_not and why_not not in self._told:  # once: strangers are not to fill the log
+            self._told.add(why_not)
+            logger.warning("refused %s, asked for by %s, which %s. %s", TRUST_MY_ADDRESS, address, why_not, _INSTEAD)
+        return not why_not
+
+    def _why_not(self, address: Address) -> str:
+        if not any(address in network for network in self._networks):
+            return "is in none of authentication.trusted_networks"
+        try:
+            # At each request: a container may be given another network while it runs.
+            if address in gateways(self._proc_net):
+                return "is a gateway of this machine: a proxy for published ports gives it to every stranger"
+        except UnknownRoutesError as error:
+            return f"cannot be told from a gateway: {error}"
+        return ""
+
+    def _require_known_gateways(self) -> None:
+        try:
+            gateways(self._proc_net)
+        except UnknownRoutesError as error:
+            raise SettingsError(
+                f"authentication.trusted_networks works on Linux only, where gateways are known: {error}. Remove the "
+                f"setting. {_INSTEAD}"
+            ) from error
+
+
+def _plain_address(host: str | None) -> Address | None:
+    """An IPv4 address also where the socket is an IPv6 one that takes both."""
+    try:
+        address = _without_scope(ipaddress.ip_address(host or ""))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _without_scope(address: Address) -> Address:
+    return ipaddress.IPv6Address(int(address)) if isinstance(address, ipaddress.IPv6Address) else address

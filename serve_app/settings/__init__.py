@@ -1,0 +1,19 @@
+"""The ``args`` of ``serve_config.yaml``: parsed once, frozen, unknown keys refused, and one type for each thing.
+
+What each key means to an operator stands beside it in ``serve_config.yaml``; ``tests/unit/test_settings.py`` asserts
+that each one does. Secrets are not settings: they come from the environment variable that a setting names. Keys of
+earlier versions are in :mod:`serve_app.settings.changes`.
+"""
+
+from serve_app.limits import MAX_DEADLINE_S
+from serve_app.settings.parsing import parse_settings, wrong_keys
+from serve_app.settings.schema import AuthenticationSettings, ModelSettings, Settings
+
+__all__ = [
+    "MAX_DEADLINE_S",
+    "AuthenticationSettings",
+    "ModelSettings",
+    "Settings",
+    "parse_settings",
+    "wrong_keys",
+]

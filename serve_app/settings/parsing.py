@@ -1,0 +1,36 @@
+"""Plain values to settings, or to a line for each thing that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from serve_app.domain import SettingsError
+from serve_app.settings.changes import outdated, upgraded
+from serve_app.settings.schema import Settings
+
+
+def parse_settings(args: Mapping[str, Any]) -> Settings:
+    """Settings from the plain values of a YAML mapping.
+
+    Raises:
+        SettingsError: one line for each thing that is wrong, with its key. Keys of earlier versions are wrong, too: the
+            line says what became of them.
+    """
+    wrong = [f"  {change}" for change in outdated(args)]
+    way_out = ["`pictwarden settings upgrade FILE` rewrites the keys of earlier versions"] if wrong else []
+    settings = None
+    try:
+        settings = Settings.model_validate(upgraded(args))
+    except ValidationError as error:
+        wrong.append(wrong_keys(error))
+    if wrong or settings is None:
+        raise SettingsError("\n".join(["wrong settings (the args of serve_config.yaml):", *wrong, *way_out]))
+    return settings
+
+
+def wrong_keys(error: ValidationError) -> str:
+    """One line for each thing that is wrong, with its key."""
+    return "\n".join(f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())

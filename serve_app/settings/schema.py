@@ -1,0 +1,78 @@
+"""The settings: their keys, kinds and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from serve_app.domain import Lane, OnTruncated, OnUnscanned
+from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.settings.networks import Network, trusted_network
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Section):
+    """Which model scans, and on what."""
+
+    max_queued_views: ClassVar[int] = 1024
+    """No setting: the most views that wait in a scorer, which bounds its memory. Pictures are refused long before, by
+    the wait that is predicted for them."""
+
+    source: str = "embedded:demo-shapes"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    max_batch_views: Annotated[int, Field(ge=1, le=128)] = 32
+    cache_folder: Path | None = None
+
+    @model_validator(mode="after")
+    def _require_one_choice(self) -> Self:
+        if self.engine == "openvino-int8" and (self.device == "cuda" or self.precision != "auto"):
+            raise ValueError("engine openvino-int8 computes in int8 on the CPU: device is auto or cpu, precision auto")
+        return self
+
+
+class AuthenticationSettings(_Section):
+    """Who may ask. Secrets themselves are in the environment."""
+
+    secrets_env: str = "PICTWARDEN_SECRETS"
+    trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
+
+
+_ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
+
+
+def _of_every_lane(given: Mapping[Lane, OnTruncated]) -> Mapping[Lane, OnTruncated]:
+    return {**_ON_TRUNCATED, **given}
+
+
+def _known_ledger(given: Any) -> Any:
+    if given != "memory":
+        raise ValueError("`memory` is the only ledger of this version")
+    return given
+
+
+class Settings(_Section):
+    """Everything that a person tunes, apart from Ray Serve's own options per deployment."""
+
+    retry_after_s: ClassVar[int] = 30
+    """No setting: the Retry-After of a 503. pict-rs does not read it; ``pictwarden check`` waits for so long."""
+
+    policy: str = "shipped:demo-red-triangle"
+    model: ModelSettings = ModelSettings()
+    on_unscanned: OnUnscanned = OnUnscanned.REJECT
+    ledger: Annotated[Literal["memory"], BeforeValidator(_known_ledger)] = "memory"
+    deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
+    truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
+    max_background_pictures: Annotated[int, Field(ge=1)] = 2
+    decode_workers: Annotated[int, Field(ge=1)] | None = None
+    docs: bool = False
+    limits: Limits = Limits()
+    authentication: AuthenticationSettings = AuthenticationSettings()
