@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --no-header pyproject.toml
+	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run openvino test lint bench bench-latency bench-capacity bench-overload bench-flood bench-baseline bench-batching bench-transport \
+.PHONY: run serve openvino test lint bench bench-latency bench-capacity bench-overload bench-flood bench-baseline bench-batching bench-transport \
 	bench-preprocessing bench-autoscaling bench-engines bench-utilisation bench-corpus bench-faults bench-cluster lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
+
+# The same application in one process, without Ray: for a small server.
+serve: $(VENV)/serve.installed
+	@exec $(BIN)/pictwarden serve $(ARGS)
 
 # The CPU engine openvino-int8 (docs/models.md): adds what it needs to the installation of `make run`.
 openvino: $(VENV)/openvino.installed
@@ -81,9 +85,11 @@ bench-corpus: $(VENV)/dev.installed
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
-	$(COMPILE) --group build --extra openvino --output-file requirements/openvino.lock
-	$(COMPILE) --group build --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --group build --group dev --extra openvino --constraint requirements/openvino.lock --output-file requirements/dev.lock
+	$(COMPILE) --extra clip --extra ray --extra openvino --output-file requirements/openvino.lock
+	$(COMPILE) --extra clip --extra ray --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --group dev --extra clip --extra ray --extra openvino --constraint requirements/openvino.lock \
+		--output-file requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

