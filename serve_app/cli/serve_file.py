@@ -6,7 +6,6 @@ Every way in which a file can be wrong is one line that names the file, and for 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,22 @@ from serve_app.domain import SettingsError
 _HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
 
 
-def read_serve_file(file: Path | None, model: str | None, policy: str | None) -> dict[str, Any]:
+def read_serve_file(
+    file: Path, model: str | None = None, policy: str | None = None, *, is_default: bool = False
+) -> dict[str, Any]:
     """The configuration, with ``http_options`` and the first application's ``args``, whether or not the file has them.
 
     Args:
-        file: of the form of ``serve_config.yaml``; None for ``local.yaml``, the embedded demo.
+        file: of the form of ``serve_config.yaml``.
         model: instead of the file's ``model.source``.
         policy: instead of the file's ``policy``.
+        is_default: nobody has chosen this file: with another ``model``, what it says of its own model is left out.
 
     Raises:
         SettingsError: the file cannot be read, is no YAML, or is no Serve configuration.
     """
-    name = str(file or "local.yaml")
-    config = _mapping(_parsed(_text(file), name), name, "a Serve configuration", "see serve_config.yaml")
+    name = str(file)
+    config = _mapping(parsed(read_text(file), name), name, "a Serve configuration", "see serve_config.yaml")
     applications = config.get("applications")
     if not isinstance(applications, list) or not applications:
         raise SettingsError(f"{name}: `applications` is missing or no list: see serve_config.yaml")
@@ -42,9 +44,8 @@ def read_serve_file(file: Path | None, model: str | None, policy: str | None) ->
     deployments = application.get("deployments") or []
     _require_known_deployments(deployments, name)
     if model:
-        # Settings of the demo model's own make no sense for another one.
-        kept = _mapping(args.get("model") or {}, name, "`args.model`", "it has a source") if file else {}
-        args["model"] = {**kept, "source": model}
+        of_its_own = _mapping(args.get("model") or {}, name, "`args.model`", "it has a source")
+        args["model"] = {"source": model} if is_default else {**of_its_own, "source": model}
     if policy:
         args["policy"] = policy
     application["args"], application["deployments"] = args, deployments
@@ -55,18 +56,26 @@ def read_serve_file(file: Path | None, model: str | None, policy: str | None) ->
     return config
 
 
-def _text(file: Path | None) -> str:
-    if file is None:
-        return resources.files("deployments").joinpath("local.yaml").read_text("utf-8")
+def read_text(file: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        SettingsError: it cannot be read, or is no text.
+    """
     try:
-        return file.read_text("utf-8")
+        return file.read_bytes().decode("utf-8")  # with its line ends as they are
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: is no text in UTF-8: byte {error.start} is wrong") from error
 
 
-def _parsed(text: str, name: str) -> Any:
+def parsed(text: str, name: str) -> Any:
+    """The plain values of a YAML text.
+
+    Raises:
+        SettingsError: it is no YAML; with line and column, as far as they are known.
+    """
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
