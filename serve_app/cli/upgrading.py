@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import shutil
 import tempfile
@@ -28,7 +29,7 @@ def settings_upgrade(
 ) -> None:
     """Rewrite the keys of earlier versions in a configuration, and show what has changed.
 
-    Comments and the order of keys stay. FILE.bak has the file as it was.
+    Comments and the order of keys stay. FILE.bak has the file as it was; FILE.bak2 if there is one already, and so on.
 
     Exit code 0 if the file has the keys of this version now, 1 if --dry-run has found others, 2 if the file cannot be
     read or rewritten, or is wrong in another way.
@@ -40,8 +41,8 @@ def settings_upgrade(
         for line in _report(before, after, str(file), changes):
             typer.echo(line)
         if changes and not dry_run:
-            _replace(file.resolve(), after)
-            typer.echo(f"{file} is rewritten; {file.resolve()}.bak has it as it was")
+            backup = _replace(file.resolve(), after)
+            typer.echo(f"{file} is rewritten; {backup} has it as it was")
         for args in _each_args(parsed(after, str(file)), str(file)).values():
             parse_settings(args)
     except SettingsError as error:
@@ -135,9 +136,11 @@ def _report(before: str, after: str, name: str, changes: list[Change]) -> Iterat
     yield from map(str, changes)
 
 
-def _replace(file: Path, text: str) -> None:
-    """All of it or nothing, with the mode of the file."""
-    shutil.copy2(file, f"{file}.bak")
+def _replace(file: Path, text: str) -> Path:
+    """All of it or nothing, with the mode of the file; the copy of the file as it was."""
+    names = (file.with_name(f"{file.name}.bak{number if number > 1 else ''}") for number in itertools.count(1))
+    backup = next(each for each in names if not each.exists())
+    shutil.copy2(file, backup)
     descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -149,3 +152,4 @@ def _replace(file: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return backup

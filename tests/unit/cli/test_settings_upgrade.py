@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,24 @@ def test_a_second_time_there_is_nothing_to_do(file: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, f"{file}: no keys of earlier versions\n")
     assert Path(f"{file}.bak").read_text("utf-8") == SMALL
     assert upgrade(file, "--dry-run").exit_code == 0
+
+
+def test_no_backup_is_written_over(file: Path) -> None:
+    first, second = Path(f"{file}.bak"), Path(f"{file}.bak2")
+    first.write_text("somebody's own", "utf-8")
+    assert upgrade(file).stdout.splitlines()[-1] == f"{file} is rewritten; {second} has it as it was"
+    assert (first.read_text("utf-8"), second.read_text("utf-8")) == ("somebody's own", SMALL)
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mine.yaml")
+
+    monkeypatch.setattr("os.fsync", fail)
+    result = upgrade(file)
+    assert (result.exit_code, result.stderr) == (2, "mine.yaml: No space left on device\n")
+    assert file.read_text("utf-8") == SMALL
+    assert sorted(each.name for each in file.parent.iterdir()) == ["mine.yaml", "mine.yaml.bak"]
 
 
 def test_a_dry_run_shows_and_writes_nothing(file: Path) -> None:
