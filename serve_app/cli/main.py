@@ -9,6 +9,7 @@ import typer
 from serve_app.cli.checking import ExitCode, check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.serving import serve
+from serve_app.cli.upgrading import settings_upgrade
 from serve_app.domain import PolicyError
 from serve_app.policy import load_policy
 
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     # What nobody foresaw is shown without the values of variables: the secret is one of them.
     pretty_exceptions_enable=False,
-    help="Ask a running Pictwarden; check its policies.",
+    help="Ask a running Pictwarden; check its policies and settings.",
 )
 app.command()(check)
 app.command()(serve)
@@ -26,6 +27,9 @@ app.add_typer(policy_app, name="policy")
 model_app = typer.Typer(no_args_is_help=True, help="Models and the engines that compute them.")
 model_app.command("compare")(model_compare)
 app.add_typer(model_app, name="model")
+settings_app = typer.Typer(no_args_is_help=True, help="Configuration files.")
+settings_app.command("upgrade")(settings_upgrade)
+app.add_typer(settings_app, name="settings")
 
 
 @policy_app.command("check")

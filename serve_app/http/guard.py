@@ -55,7 +55,7 @@ class Guard:
             scope: what is asked for.
             path_secret: the last segment of the path, or nothing.
             authorization: the header of that name.
-            client_host: the address of the peer as this server sees it; forwarding headers are never believed.
+            client_host: see :func:`serve_app.http.neighbours.own_address`.
 
         Raises:
             UnauthorisedError: nothing given fits.

@@ -2,7 +2,7 @@
 
 lemmy-ansible deploys pict-rs with the path ``/api/v1/scan/IPADDR``: "trust my address". An address is a weak secret:
 behind a proxy it is the proxy's. So nobody is trusted by default, only the socket's own address counts, and never that
-of a gateway.
+of a gateway, nor that of a request with a proxy's headers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastapi import Request
+
 from serve_app.domain import SettingsError
 from serve_app.http.gateways import PROC_NET, Address, UnknownRoutesError, gateways
 from serve_app.settings.networks import Network
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 TRUST_MY_ADDRESS = "IPADDR"
 """The path segment that asks for it."""
+
+_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 _INSTEAD = "Give pict-rs a secret instead: PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET"
 
@@ -48,15 +52,15 @@ class Neighbours:
     def include(self, client_host: str | None) -> bool:
         """Whether the caller with this address is let in without a secret."""
         address = _plain_address(client_host)
-        if address is None:
-            return False
         why_not = self._why_not(address)
         if why_not and why_not not in self._told:  # once: strangers are not to fill the log
             self._told.add(why_not)
-            logger.warning("refused %s, asked for by %s, which %s. %s", TRUST_MY_ADDRESS, address, why_not, _INSTEAD)
+            logger.warning("refused %s to %s, which %s. %s", TRUST_MY_ADDRESS, address or "a caller", why_not, _INSTEAD)
         return not why_not
 
-    def _why_not(self, address: Address) -> str:
+    def _why_not(self, address: Address | None) -> str:
+        if address is None:
+            return "came through a proxy, or from no address"
         if not any(address in network for network in self._networks):
             return "is in none of authentication.trusted_networks"
         try:
@@ -75,6 +79,17 @@ class Neighbours:
                 f"authentication.trusted_networks works on Linux only, where gateways are known: {error}. Remove the "
                 f"setting. {_INSTEAD}"
             ) from error
+
+
+def own_address(request: Request) -> str | None:
+    """The address of the socket that a request came by; None for one that a proxy has passed on.
+
+    uvicorn, ours and Serve's, puts what ``X-Forwarded-For`` says in the place of a loopback address, so that anybody
+    behind a proxy on this machine could choose an address. pict-rs sends none of these headers.
+    """
+    if any(header in request.headers for header in _OF_PROXIES):
+        return None
+    return request.client.host if request.client else None
 
 
 def _plain_address(host: str | None) -> Address | None:

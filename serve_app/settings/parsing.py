@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from serve_app.domain import SettingsError
 from serve_app.settings.changes import outdated, upgraded
@@ -31,6 +32,21 @@ def parse_settings(args: Mapping[str, Any]) -> Settings:
     return settings
 
 
+# Where pydantic speaks of its own kinds.
+_PLAIN_WORDS = {
+    "extra_forbidden": "there is no such key",
+    "unexpected_keyword_argument": "there is no such key",
+    "model_type": "is a section, with keys of its own",
+    "dataclass_type": "is a section, with keys of its own",
+}
+
+
 def wrong_keys(error: ValidationError) -> str:
     """One line for each thing that is wrong, with its key."""
-    return "\n".join(f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return "\n".join(map(_wrong_key, error.errors()))
+
+
+def _wrong_key(each: ErrorDetails) -> str:
+    # Of a mapping whose keys are checked, pydantic says "[key]" behind the key.
+    key = ".".join(str(part) for part in each["loc"] if part != "[key]")
+    return f"  {key}: {_PLAIN_WORDS.get(each['type'], each['msg'].removeprefix('Value error, '))}"

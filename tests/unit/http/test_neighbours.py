@@ -8,12 +8,14 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from serve_app.domain import SettingsError, UnauthorisedError
 from serve_app.http.gateways import gateways
@@ -164,9 +166,11 @@ def test_trust_is_said_at_the_start_with_the_way_out(
     assert "PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET" in line
 
 
-@pytest.mark.parametrize(("address", "why"), [("172.18.0.1", "a gateway"), ("10.0.0.7", "in none of")])
+@pytest.mark.parametrize(
+    ("address", "why"), [("172.18.0.1", "a gateway"), ("10.0.0.7", "in none of"), (None, "a proxy")]
+)
 def test_a_refusal_is_said_once_with_the_reason(
-    make_neighbours: MakeNeighbours, caplog: pytest.LogCaptureFixture, address: str, why: str
+    make_neighbours: MakeNeighbours, caplog: pytest.LogCaptureFixture, address: str | None, why: str
 ) -> None:
     neighbours = make_neighbours("172.18.0.0/16")
     caplog.clear()
@@ -174,7 +178,7 @@ def test_a_refusal_is_said_once_with_the_reason(
         assert not neighbours.include(address)
     (line,) = warnings_of(caplog)
     assert why in line
-    assert address in line
+    assert (address or "a caller") in line
     assert "scan/SECRET" in line
 
 
@@ -203,9 +207,23 @@ async def test_what_a_client_says_of_its_address_is_not_believed(
 ) -> None:
     service = make_service(authentication={"trusted_networks": ["198.51.100.0/24"]})
     path, inside, outside = f"{SCAN}/IPADDR", "198.51.100.7", "8.8.8.8"
-    refused = await service.scan(service.unreadable(), path, address=outside, headers={header: inside})
-    service.answered(refused, 401)
-    service.answered(await service.scan(draw("white"), path, address=inside, headers={header: outside}), 200)
+    service.answered(await service.scan(draw("white"), path, address=inside), 200)
+    # The second is a stranger's that a proxy among the neighbours passes on.
+    for address, said in ((outside, inside), (inside, outside), (inside, inside), (inside, "")):
+        refused = await service.scan(service.unreadable(), path, address=address, headers={header: said})
+        service.answered(refused, 401)
+
+
+async def test_an_address_that_uvicorn_has_from_a_header_is_not_believed(
+    make_service: Callable[..., Service], draw: Callable[..., bytes]
+) -> None:
+    service = make_service(authentication={"trusted_networks": ["198.51.100.0/24"]})
+    # As uvicorn wraps every application by default, ours in one process and Serve's proxy.
+    service = replace(service, app=ProxyHeadersMiddleware(service.app))
+    for headers in ({"x-forwarded-for": "198.51.100.7"}, {}):
+        refused = await service.scan(service.unreadable(), f"{SCAN}/IPADDR", address="127.0.0.1", headers=headers)
+        service.answered(refused, 401)
+    service.answered(await service.scan(draw("white"), f"{SCAN}/IPADDR", address="198.51.100.7"), 200)
 
 
 async def test_nobody_is_trusted_by_default(service: Service) -> None:

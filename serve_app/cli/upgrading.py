@@ -1,0 +1,155 @@
+"""``pictwarden settings upgrade``: a configuration of an earlier version, rewritten for this one."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from serve_app.cli.checking import ExitCode
+from serve_app.cli.serve_file import parsed, read_text
+from serve_app.cli.yaml_keys import KeyPath, NotEditableError, has_key, remove_key, rename_key
+from serve_app.domain import SettingsError
+from serve_app.settings import parse_settings
+from serve_app.settings.changes import CHANGES, Change, outdated, upgraded
+
+
+def settings_upgrade(
+    file: Annotated[
+        Path, typer.Argument(help="Of the form of serve_config.yaml, or its args alone.", show_default=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
+) -> None:
+    """Rewrite the keys of earlier versions in a configuration, and show what has changed.
+
+    Comments and the order of keys stay. FILE.bak has the file as it was; FILE.bak2 if there is one already, and so on.
+
+    Exit code 0 if the file has the keys of this version now, 1 if --dry-run has found others, 2 if the file cannot be
+    read or rewritten, or is wrong in another way.
+    """
+    try:
+        before = read_text(file)
+        changes = _changes(before, str(file))
+        after = upgraded_text(before, str(file))
+        for line in _report(before, after, str(file), changes):
+            typer.echo(line)
+        if changes and not dry_run:
+            backup = _replace(file.resolve(), after)
+            typer.echo(f"{file} is rewritten; {backup} has it as it was")
+        for args in _each_args(parsed(after, str(file)), str(file)).values():
+            parse_settings(args)
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(ExitCode.ERRORS) from error
+    except OSError as error:
+        typer.echo(f"{error.filename or file}: {error.strerror}", err=True)
+        raise typer.Exit(ExitCode.ERRORS) from error
+    if changes and dry_run:
+        raise typer.Exit(1)
+
+
+def upgraded_text(text: str, name: str) -> str:
+    """A configuration with the keys of this version; the same text if it has no others.
+
+    Args:
+        text: of the form of ``serve_config.yaml``, or its args alone.
+        name: of the file, for errors.
+
+    Raises:
+        SettingsError: the text is no configuration, or has to be changed by hand.
+    """
+    document = parsed(text, name)
+    after = text
+    try:
+        for root in _each_args(document, name):
+            for change in CHANGES:
+                after = _without(after, root, change)
+    except NotEditableError as error:
+        raise _by_hand(text, name) from error
+    # The text was edited as text: only what has the values that it should have is handed out.
+    if _changes(after, name) or _rewritten(parsed(after, name)) != _rewritten(document):
+        raise _by_hand(text, name)
+    return after
+
+
+def _without(text: str, root: KeyPath, change: Change) -> str:
+    old = (*root, *change.key.split("."))
+    new = (*root, *change.new_key.split(".")) if change.new_key else None
+    while has_key(text, old):
+        is_free = new is not None and not has_key(text, new)
+        text = rename_key(text, old, new, root) if new and is_free else remove_key(text, old, root)
+    return text
+
+
+def _each_args(document: Any, name: str) -> dict[tuple[str | int, ...], Mapping[str, Any]]:
+    """The args in a configuration, by their path in it.
+
+    Raises:
+        SettingsError: it is no configuration.
+    """
+    if document is None:  # all keys are optional
+        return {}
+    if not isinstance(document, Mapping):
+        raise SettingsError(f"{name}: is no mapping of settings, and no Serve configuration: see serve_config.yaml")
+    if "applications" not in document:
+        return {(): document}
+    applications = document["applications"]
+    if not isinstance(applications, list) or not all(isinstance(each, Mapping) for each in applications):
+        raise SettingsError(f"{name}: `applications` is no list of applications: see serve_config.yaml")
+    each_args = {("applications", place, "args"): each.get("args") for place, each in enumerate(applications)}
+    return {path: args for path, args in each_args.items() if isinstance(args, Mapping)}
+
+
+def _rewritten(document: Any) -> Any:
+    """The values of a configuration with the keys of this version."""
+    if not isinstance(document, Mapping) or "applications" not in document:
+        return upgraded(document or {})
+    applications = [{**each, "args": upgraded(each.get("args") or {})} for each in document["applications"]]
+    return {**document, "applications": applications}
+
+
+def _changes(text: str, name: str) -> list[Change]:
+    """What the keys of a configuration have become, each once."""
+    found = [each for args in _each_args(parsed(text, name), name).values() for each in outdated(args)]
+    return list(dict.fromkeys(found))
+
+
+def _by_hand(text: str, name: str) -> SettingsError:
+    lines = "\n".join(f"  {change}" for change in _changes(text, name))
+    return SettingsError(f"{name}: its YAML (an alias, or several keys on a line) is to be changed by hand:\n{lines}")
+
+
+def _report(before: str, after: str, name: str, changes: list[Change]) -> Iterator[str]:
+    if not changes:
+        yield f"{name}: no keys of earlier versions"
+        return
+    old, new = before.splitlines(), after.splitlines()
+    yield from difflib.unified_diff(old, new, name, name, lineterm="")
+    yield ""
+    yield from map(str, changes)
+
+
+def _replace(file: Path, text: str) -> Path:
+    """All of it or nothing, with the mode of the file; the copy of the file as it was."""
+    names = (file.with_name(f"{file.name}.bak{number if number > 1 else ''}") for number in itertools.count(1))
+    backup = next(each for each in names if not each.exists())
+    shutil.copy2(file, backup)
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode("utf-8"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        shutil.copymode(file, temporary)
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return backup
