@@ -55,6 +55,6 @@ def of_rule_names(found: MappingValue) -> Iterator[Diagnostic]:
     first: dict[str, ScalarValue] = {}
     for rule in rules if isinstance(rules, ListValue) else ():
         each = rule.get("name") if isinstance(rule, MappingValue) else None
-        if isinstance(each, ScalarValue) and each and first.setdefault(each, each) is not each:
+        if isinstance(each, ScalarValue) and each.kind != "nothing" and first.setdefault(each, each) is not each:
             hint = f"the rule in line {first[each].span.line} has it already"
             yield Diagnostic(each.span, f"duplicate rule name {quote(each)}", hint)

@@ -84,7 +84,7 @@ def read_document(report: Report) -> Value:
         raise report.refusal(span, f"the character U+{error.character:04X} is not allowed in YAML") from error
     if root is None:
         raise report.refusal(Span(1, 1), "the file is empty", "it needs the keys policy, model, concepts and rules")
-    return _value(root, report)
+    return _value(root)
 
 
 def _compose(report: Report) -> yaml.Node | None:
@@ -104,6 +104,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(report.text)
         self._report = report
         self._depth = 0
+        self._keys: dict[tuple[int, str], yaml.Node] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -119,26 +120,30 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
+        if is_key and isinstance(node, yaml.ScalarNode):
+            first = self._keys.setdefault((id(parent), node.value), node)
+            if first is not node:
+                hint = f"it is given in line {_span(first).line} already"
+                self._report.error(_span(node), f"duplicate key {quote(node.value)}", hint)
         return node
 
     def _refusal(self, message: str, hint: str | None = None) -> PolicyError:
         return self._report.refusal(_span(self.peek_event()), message, hint)  # type: ignore[no-untyped-call]
 
 
-def _value(node: yaml.Node, report: Report) -> Value:
+def _value(node: yaml.Node) -> Value:
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     if isinstance(node, yaml.SequenceNode):
-        items = ListValue(_value(item, report) for item in node.value)
+        items = ListValue(map(_value, node.value))
         items.span = _collection_span(node, items[0].span if items else None)
         return items
     mapping = MappingValue()
     mapping.written = {}
-    for key, value in ((_scalar(key), _value(value, report)) for key, value in node.value):
-        first = mapping.written.setdefault(key, key)
-        mapping.setdefault(key, value)
-        if first is not key:
-            report.error(key.span, f"duplicate key {quote(key)}", f"it is given in line {first.span.line} already")
+    for key_node, value_node in node.value:
+        key = _scalar(key_node)
+        if mapping.written.setdefault(key, key) is key:
+            mapping[key] = _value(value_node)
     mapping.span = _collection_span(node, next((key.span for key in mapping.written.values()), None))
     return mapping
 

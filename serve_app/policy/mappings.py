@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
@@ -46,7 +47,7 @@ def mapping(
         found = require_mapping(value, what, hint)
         # Noted and not raised, so that what is wrong inside the fields is told as well.
         info.context.report.diagnostics += [*key_problems(found, what, keys_of(kind)), *across(found)]
-        return handler(found)
+        return handler({key: found[key] for key in keys_of(kind) if key in found})
 
     return WrapValidator(read)
 
@@ -58,6 +59,7 @@ def require_mapping(value: Value, what: str, hint: str) -> MappingValue:
     raise wrong(value, f"{what} must be a mapping, found {describe(value)}", hint)
 
 
+@cache
 def keys_of(kind: type) -> dict[str, bool]:
     """The keys that a file gives for the fields of a dataclass, and whether each must be there."""
     hints = get_type_hints(kind, include_extras=True)

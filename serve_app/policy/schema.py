@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import unicodedata
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
@@ -99,7 +100,7 @@ def _read(
         *consistency.of_counter_prompts(name, found),
         *consistency.of_prompts(found),
     ]
-    return handler({**found, "name": name})
+    return handler({"name": name, **{key: found[key] for key in keys if key in found}})
 
 
 Concepts = Annotated[Several[Annotated[Concept, WrapValidator(_read)]], BeforeValidator(_entries)]
@@ -223,6 +224,8 @@ def _description(value: Value) -> str | None:
         raise wrong(value, f"'description' must be text, found {describe(value)}")
     if len(value) > MAX_DESCRIPTION_CHARS:
         raise wrong(value, f"'description' may have {MAX_DESCRIPTION_CHARS} characters, found {len(value)}")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} and char not in "\t\r\n" for char in value):
+        raise wrong(value, "'description' must not have control characters")
     return value.strip() or None
 
 
