@@ -1,6 +1,7 @@
 """Whether the fields of a policy file fit each other.
 
-Asked of the values as they stand in the file, so that a misfit is told together with what is wrong inside a field.
+The checks run on the values as they are written in the file, so that a misfit is reported together with the errors
+inside a field.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ def of_prompts(found: MappingValue) -> Iterator[Diagnostic]:
             folded = " ".join(prompt.lower().split())
             if folded in seen:
                 hint = "it would count twice" if seen[folded] == key else "the two would cancel each other out"
-                message = f"the prompt {quote(prompt.strip())} stands in '{seen[folded]}' already"
+                message = f"the prompt {quote(prompt.strip())} is already in '{seen[folded]}'"
                 yield Diagnostic(prompt.span, message, hint)
             seen.setdefault(folded, key)
 
 
 def of_count(found: MappingValue) -> Iterator[Diagnostic]:
-    """A count can be met by the conditions that are listed, and asks for one of them at least."""
+    """A count is between 1 and the number of listed conditions."""
     written, of = found.get("count"), found.get("of")
     count, listed = whole_number(written), len(of) if isinstance(of, ListValue) else 0
     if written is not None and count is not None and listed and not 1 <= count <= listed:
@@ -56,5 +57,5 @@ def of_rule_names(found: MappingValue) -> Iterator[Diagnostic]:
     for rule in rules if isinstance(rules, ListValue) else ():
         each = rule.get("name") if isinstance(rule, MappingValue) else None
         if isinstance(each, ScalarValue) and each.kind != "nothing" and first.setdefault(each, each) is not each:
-            hint = f"the rule in line {first[each].span.line} has it already"
+            hint = f"the rule in line {first[each].span.line} already has this name"
             yield Diagnostic(each.span, f"duplicate rule name {quote(each)}", hint)

@@ -1,7 +1,7 @@
-"""What is wrong with a policy file, where, and how it is shown: file, line, column, the line itself, carets, a hint.
+"""The errors of a policy file, as they are shown: file, line, column, the line itself, carets, a hint.
 
-The shape is a compiler's, because whoever edits a policy already knows how to read one. All problems of a file are
-collected and shown together: a person who corrects a file should need one round, not one per mistake.
+They look like a compiler's, which people who edit policies know how to read. All errors of a file are collected and
+shown together, so that one round of corrections is enough.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """YAML text to plain values (text, lists, mappings) that know where in the text they stand.
 
-Only the plain part of YAML is read. Composed rather than loaded, because ``yaml.safe_load`` forgets positions, keeps
-the last of two equal keys without a word, takes ``no`` for a boolean, and expands aliases (a few lines can become
-gigabytes).
+PyYAML composes its nodes and does not load them, because ``yaml.safe_load`` forgets positions, drops the first of two
+equal keys without a warning, takes ``no`` for a boolean, and expands aliases (a few lines can become gigabytes).
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from serve_app.domain import PolicyError
 from serve_app.policy.diagnostics import LINE_BREAK, Report, Span, quote
 
 MAX_DEPTH = 64
-"""Levels of nesting. Everything that walks a policy recurses, so this also bounds the stack that a file can use."""
+"""Levels of nesting. Reading and evaluating recurse, so this also bounds the stack that a file can use."""
 
 MAX_CHARS = 1024 * 1024
 """Longer texts are refused before they are parsed."""
 
 
 Kind = Literal["text", "number", "boolean", "date", "nothing"]
-"""What YAML takes a scalar for, in the words of a message."""
+"""The type that YAML gives to a scalar, in the words of a message."""
 
 
 class ScalarValue(str):
@@ -51,7 +50,7 @@ Value = ScalarValue | ListValue | MappingValue
 
 
 def describe(value: Value) -> str:
-    """How a message calls what was found."""
+    """The words of a message for a value that was found."""
     if isinstance(value, ScalarValue):
         return "nothing" if value.kind == "nothing" else f"the {value.kind} {quote(value)}"
     return ("a " if value else "an empty ") + ("list" if isinstance(value, ListValue) else "mapping")
@@ -70,10 +69,10 @@ def read_document(report: Report) -> Value:
     """The one document of ``report.text``. Duplicate keys are noted in the report; the first of them is kept.
 
     Raises:
-        PolicyError: this is no YAML, or uses what we do not read: anchors, tags, a second document, deep nesting.
+        PolicyError: the text is not YAML, or it has anchors, tags, a second document or deep nesting.
     """
     if len(report.text) > MAX_CHARS:
-        raise report.refusal(Span(1, 1), f"the policy is longer than {MAX_CHARS} characters")
+        raise report.refusal(Span(1, 1), f"the policy is longer than the limit of {MAX_CHARS} characters")
     try:
         root = _compose(report)
     except yaml.MarkedYAMLError as error:
@@ -92,13 +91,13 @@ def _compose(report: Report) -> yaml.Node | None:
     try:
         return loader.get_single_node()
     except (ValueError, OverflowError) as error:
-        # PyYAML converts the digits of an escape sequence, and of a version, whatever number they are.
+        # PyYAML converts the digits of an escape sequence or of a version without checking their range.
         problem = "this number is too large for a character or a version of YAML"
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=loader.get_mark()) from error
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what we do not read before it is composed, and with it whatever an alias could grow to."""
+    """Refuses the parts of YAML that no policy needs before they are composed: an alias could grow without bound."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(report.text)
@@ -110,11 +109,11 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         is_key = isinstance(parent, yaml.MappingNode) and index is None
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise self._refusal("anchors (&) and aliases (*) are not read", "write it out, or quote the text")
+            raise self._refusal("unsupported YAML: anchors (&) and aliases (*)", "write it out, or quote the text")
         if event.tag is not None:
-            raise self._refusal("tags (!) are not read", "remove the tag, or quote the text")
+            raise self._refusal("unsupported YAML: tags (!)", "remove the tag, or quote the text")
         if self._depth == MAX_DEPTH:
-            raise self._refusal(f"nested more than {MAX_DEPTH} levels deep")
+            raise self._refusal(f"nested deeper than the limit of {MAX_DEPTH} levels")
         if is_key and not isinstance(event, yaml.ScalarEvent):
             raise self._refusal("a key must be plain text")
         self._depth += 1
@@ -123,7 +122,7 @@ class _Loader(yaml.SafeLoader):
         if is_key and isinstance(node, yaml.ScalarNode):
             first = self._keys.setdefault((id(parent), node.value), node)
             if first is not node:
-                hint = f"it is given in line {_span(first).line} already"
+                hint = f"the key is already in line {_span(first).line}"
                 self._report.error(_span(node), f"duplicate key {quote(node.value)}", hint)
         return node
 
@@ -174,24 +173,24 @@ def _syntax_refusal(report: Report, error: yaml.MarkedYAMLError) -> PolicyError:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     if error.context == "expected a single document in the stream":
-        hint = "one file holds one policy: remove the '---'"
-        return report.refusal(Span(line, column, len("---")), "a second document", hint)
-    message = (error.problem or "this is no YAML").replace("\t", "\\t")
+        hint = "a file holds one policy; remove the '---'"
+        return report.refusal(Span(line, column, len("---")), "unsupported YAML: a second document", hint)
+    message = (error.problem or "this is not YAML").replace("\t", "\\t")
     way_out = next((hint for part, hint in _HINTS.items() if part in message), None)
     if way_out is None and error.context in _OPENED and error.context_mark is not None:
         opened, opened_in = _OPENED[error.context], error.context_mark.line + 1
-        way_out = f"{opened} that starts in line {opened_in} has not ended before this"
+        way_out = f"{opened} that starts in line {opened_in} is not closed before this"
     return report.refusal(Span(line, column), message, way_out)
 
 
 _HINTS = {
     r"'\t'": "YAML is indented with spaces, never with tabs",
     "mapping values are not allowed": (
-        "a text that holds ': ' must be quoted, and keys of one mapping stand in one column"
+        "quote a text that contains ': ', and start all keys of a mapping in the same column"
     ),
-    "cannot start any token": "a text that starts with this character must be quoted",
+    "cannot start any token": "quote a text that starts with this character",
 }
-"""The way out of the mistakes that YAML's own words explain badly, by a part of them."""
+"""Hints for the mistakes that PyYAML explains badly, by a part of its message."""
 
 _OPENED = {
     "while parsing a flow sequence": "the list [...]",
@@ -200,4 +199,4 @@ _OPENED = {
     "while parsing a block mapping": "the mapping",
     "while scanning a quoted scalar": "the quoted text",
 }
-"""What YAML was reading when it stopped, in the words of our messages."""
+"""The part of a file that PyYAML was reading when it stopped, in the words of our messages."""

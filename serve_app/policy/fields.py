@@ -1,6 +1,6 @@
-"""Readers of single values: what the annotations of a policy's fields take a text, a name, a choice or a number for.
+"""Readers of single values, for the annotations of a policy's fields: names, texts, choices and numbers.
 
-Each checks the value as it stands in the file, and raises what a person is shown when it is wrong.
+Each checks a value as it is written in the file, and raises :func:`wrong` with the message for people.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def wrong(value: Value, message: str, hint: str | None = None) -> PydanticCustom
 
 
 def name_reader(what: str, pattern: str, rule: str) -> BeforeValidator:
-    """Of a name that fully matches ``pattern``; ``rule`` says the pattern in words.
+    """Read a name that fully matches ``pattern``; ``rule`` says the pattern in words.
 
-    Read as written, whatever YAML takes it for: ``no`` is a fine name for a concept, and a digest may be all digits.
+    The YAML type does not matter: ``no`` is a fine name for a concept, and a digest may be all digits.
     """
 
     def read(value: Value) -> str:
@@ -44,7 +44,7 @@ def name_reader(what: str, pattern: str, rule: str) -> BeforeValidator:
 
 
 def text_reader(what: str, max_chars: int) -> BeforeValidator:
-    """Of one line of text, without the blanks around it."""
+    """Read one line of text, without the blanks around it."""
 
     def read(value: Value) -> str:
         if not isinstance(value, ScalarValue) or value.kind != "text":
@@ -55,7 +55,7 @@ def text_reader(what: str, max_chars: int) -> BeforeValidator:
         if not text:
             raise wrong(value, f"{what} must not be empty")
         if len(text) > max_chars:
-            raise wrong(value, f"{what} has {len(text)} characters, and may have {max_chars}")
+            raise wrong(value, f"{what} has {len(text)} characters; the limit is {max_chars}")
         if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text):
             raise wrong(value, f"{what} must be a single line without control characters")
         return text
@@ -64,11 +64,11 @@ def text_reader(what: str, max_chars: int) -> BeforeValidator:
 
 
 def choice_reader(what: str, *choices: enum.StrEnum) -> BeforeValidator:
-    """Of one of a few words."""
+    """Read one of a few words."""
     by_word = {choice.value: choice for choice in choices}
 
     def read(value: Value) -> enum.StrEnum:
-        hint = f"it is one of: {', '.join(by_word)}"
+        hint = f"supported: {', '.join(by_word)}"
         if not isinstance(value, ScalarValue) or not value:
             raise wrong(value, f"{what} cannot be {describe(value)}", hint)
         if value not in by_word:
@@ -79,7 +79,7 @@ def choice_reader(what: str, *choices: enum.StrEnum) -> BeforeValidator:
 
 
 def read_number(value: Value, what: str, low: float, high: float, why: str) -> float:
-    """A finite number in ``low..high``, both included; ``why`` says where these bounds come from.
+    """Read a finite number in ``low..high``, both included; ``why`` explains these bounds.
 
     Decimal numbers only, with or without an exponent: YAML 1.1 would take ``1e-3`` for text and ``1:30`` for 90.
     """
@@ -97,5 +97,5 @@ def read_number(value: Value, what: str, low: float, high: float, why: str) -> f
 
 
 def whole_number(value: Any) -> int | None:
-    """The whole number that ``value`` is, zero or more (at most nine digits); None if it is none."""
+    """The whole number (zero or more, at most nine digits) that ``value`` is, or None."""
     return int(value) if isinstance(value, ScalarValue) and value.plain and _WHOLE.fullmatch(value) else None

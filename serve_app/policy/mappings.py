@@ -1,4 +1,4 @@
-"""Mappings of a policy file to frozen dataclasses: pydantic reads the fields, and every error becomes a diagnostic."""
+"""Mappings of a policy file become frozen dataclasses: pydantic reads the fields, every error becomes a diagnostic."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Several = Annotated[tuple[Item, ...], Field(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is known of a file while it is read: pydantic hands it to each reader as ``info.context``.
+    """The state of reading one file, which pydantic passes to each reader as ``info.context``.
 
-    ``concepts`` are those that a condition may name, each with how it is scored. None stands for a concept whose score
-    is wrong: it is known all the same, because a second diagnostic where it is used would only repeat the first.
+    ``concepts`` maps the concepts that a condition may name to their kind of score. None stands for a concept whose
+    score is wrong: it counts as known, because an error where it is used would only repeat the first one.
     """
 
     report: Report
@@ -34,18 +34,18 @@ class Reading:
 def mapping(
     kind: type, what: str, hint: str, across: Callable[[MappingValue], Iterable[Diagnostic]] = lambda _: ()
 ) -> WrapValidator:
-    """Reads a mapping whose keys are the fields of the dataclass ``kind``.
+    """Read a mapping whose keys are the fields of the dataclass ``kind``.
 
     Args:
         kind: annotated with the readers of its fields.
         what: how a message calls the mapping, for instance "a rule".
         hint: how it is written.
-        across: finds what is wrong between the fields, in the mapping as it stands in the file.
+        across: finds the fields that do not fit each other, in the mapping as it is written in the file.
     """
 
     def read(value: Value, handler: ValidatorFunctionWrapHandler, info: ValidationInfo[Reading]) -> Any:
         found = require_mapping(value, what, hint)
-        # Noted and not raised, so that what is wrong inside the fields is told as well.
+        # Noted and not raised, so that the errors inside the fields are reported as well.
         info.context.report.diagnostics += [*key_problems(found, what, keys_of(kind)), *across(found)]
         return handler({key: found[key] for key in keys_of(kind) if key in found})
 
@@ -75,9 +75,9 @@ def keys_of(kind: type) -> dict[str, bool]:
 def key_problems(
     found: MappingValue, what: str, keys: dict[str, bool], at: Span | None = None, otherwise: str | None = None
 ) -> Iterator[Diagnostic]:
-    """Every key that ``what`` does not have, and every key that it lacks (at ``at``, by default where it starts).
+    """Every unknown key, and every required key that is missing (reported at ``at``, by default where ``what`` starts).
 
-    A key that was only misspelt is not also told as lacking.
+    A misspelt key is not also reported as missing.
     """
     unknown = [key for key in found.written.values() if key not in keys]
     for key in unknown:
@@ -90,7 +90,7 @@ def key_problems(
 
 
 def diagnostics(error: ValidationError) -> Iterator[Diagnostic]:
-    """The lines of an error; those of our readers are diagnostics already."""
+    """The errors that pydantic has collected; those of our own readers are diagnostics already."""
     for line in error.errors(include_url=False):
         kind, value = line["type"], line["input"]
         if kind == "diagnostic":
@@ -100,5 +100,5 @@ def diagnostics(error: ValidationError) -> Iterator[Diagnostic]:
             yield Diagnostic(value.span, message, "write [one, two], or '- one' lines")
         elif kind == "too_short" and not value:  # not of a list whose every item is wrong
             yield Diagnostic(value.span, f"'{line['loc'][-1]}' must not be empty")
-        elif kind not in {"too_short", "missing"}:  # key_problems() tells of what is missing
+        elif kind not in {"too_short", "missing"}:  # key_problems() reports missing keys
             yield Diagnostic(value.span, f"'{line['loc'][-1]}': {line['msg']}")

@@ -1,4 +1,4 @@
-"""A policy's text to a :class:`~serve_app.policy.schema.Policy`, or to all that is wrong with it at once."""
+"""A policy's text to a :class:`~serve_app.policy.schema.Policy`, or to all of its errors at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_policy(text: str, file_name: str) -> Policy:
     """The policy that ``text`` holds. ``file_name`` is only shown.
 
     Raises:
-        PolicyError: the text is no policy. The message shows every problem, with its line and column.
+        PolicyError: the text is not a policy. The message shows every error, with its line and column.
     """
     report = Report(file_name, text.removeprefix("\ufeff"))
     try:

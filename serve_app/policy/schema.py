@@ -1,8 +1,8 @@
-"""The language of policies: a class for each thing that a file can say, frozen and free of YAML once it has been read.
+"""The classes of a policy: concepts (prompts, and how they are scored) and rules (a condition, and a verdict).
 
-A policy has concepts (prompts, and how they are scored) and rules (a condition over concepts, and a verdict). The
-annotation of a field is the reader of its value: a further field is a line here. A further kind of condition is a
-class, its entry in :data:`Condition` and a case in evaluation.
+They are frozen and free of YAML. Pydantic makes them from the values of a file: the annotation of a field is its
+reader, so a new field is one line. A new kind of condition is one class, its entries in :data:`Condition` and
+``_FORM_OF_KEY``, and a case in evaluation. Objects made in code are not checked.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ DIGEST_SCHEMA = 1
 taken for a decision under the new meaning."""
 
 MAX_PROMPT_CHARS = 300
-"""CLIP reads 77 tokens, about as many as these characters hold at most, and cuts the rest off without a word."""
+"""CLIP reads 77 tokens, at most about this many characters, and cuts the rest off without a warning."""
 
 MAX_MESSAGE_CHARS = 300
 MAX_DESCRIPTION_CHARS = 4000
 MAX_MODEL_CHARS = 300
 
-_CONCEPT_NAME = "a name starts with a-z and goes on with a-z, 0-9 and _, 64 characters at most"
+_CONCEPT_NAME = "a name starts with a-z and continues with a-z, 0-9 and _; it has at most 64 characters"
 _RULE = "it has the keys name, verdict, when and (optional) message"
-_POLICY_NAME = "a name is of the characters a-z, 0-9 and -, 64 at most"
-_RULE_NAME = "a name starts with a-z or 0-9 and goes on with a-z, 0-9, _ and -, 64 characters at most"
+_POLICY_NAME = "a name has at most 64 characters, all of a-z, 0-9 and -"
+_RULE_NAME = "a name starts with a-z or 0-9 and continues with a-z, 0-9, _ and -; it has at most 64 characters"
 _MODEL_DIGEST = name_reader(
     "a model digest",
     "[0-9a-fA-F]{12,64}",
-    "the sha256 of the model in hexadecimal, all 64 characters or the first 12 at least",
+    "the model's sha256 in hexadecimal: all 64 characters, or at least the first 12",
 )
 
 
@@ -104,7 +104,7 @@ def _read(
 
 
 Concepts = Annotated[Several[Annotated[Concept, WrapValidator(_read)]], BeforeValidator(_entries)]
-"""In the file a mapping from names to concepts."""
+"""A mapping from names to concepts in the file, a tuple of concepts in the policy."""
 
 _FORMS = "{concept: NAME, above: NUMBER}, {all: [...]}, {any: [...]} or {at_least: {count: N, of: [...]}}"
 _HINT = f"it is one of {_FORMS}"
@@ -123,7 +123,7 @@ def _concept(value: Value, info: ValidationInfo[Reading]) -> str:
 def _threshold(value: Value, info: ValidationInfo[Reading]) -> float:
     kind = info.context.concepts.get(info.data.get("concept", ""))
     low, high = ScoreKind(kind or ScoreKind.COSINE).range  # of an unknown kind, the wider of the two ranges
-    why = f"{kind} scores are in {low:g}..{high:g}" if kind is not None else "no score is beyond that"
+    why = f"{kind} scores are in {low:g}..{high:g}" if kind is not None else "no score is outside this range"
     return read_number(value, "'above'", low, high, why)
 
 
@@ -175,7 +175,7 @@ def _one_form(value: Value, handler: ValidatorFunctionWrapHandler, info: Validat
     found = require_mapping(value, "a condition", _HINT)
     keys = [key for key in found if key in _FORM_OF_KEY]
     if len({_FORM_OF_KEY[key] for key in keys}) > 1:
-        message = f"a condition has one form, found {', '.join(map(quote, keys))}"
+        message = f"a condition has exactly one form, found {', '.join(map(quote, keys))}"
         raise wrong(found, message, "nest them: all: [{any: [...]}, ...]")
     if not found:
         raise wrong(found, "a condition must not be empty", _HINT)
@@ -213,17 +213,17 @@ Condition = Annotated[
 
 def _not_accept(value: Value) -> Value:
     if isinstance(value, ScalarValue) and value == Verdict.ACCEPT.value:
-        hint = "a picture is accepted when no rule holds, and the worst verdict wins: this rule could change nothing"
+        hint = "'accept' is the default and never outranks another verdict, so this rule would change nothing"
         raise wrong(value, "a rule cannot have the verdict 'accept'", hint)
     return value
 
 
 def _description(value: Value) -> str | None:
-    """Free text, whatever YAML takes it for: the only one that may have several lines."""
+    """Free text of any YAML type, the only text that may have several lines."""
     if not isinstance(value, ScalarValue):
         raise wrong(value, f"'description' must be text, found {describe(value)}")
     if len(value) > MAX_DESCRIPTION_CHARS:
-        raise wrong(value, f"'description' may have {MAX_DESCRIPTION_CHARS} characters, found {len(value)}")
+        raise wrong(value, f"'description' has {len(value)} characters; the limit is {MAX_DESCRIPTION_CHARS}")
     if any(unicodedata.category(char) in {"Cc", "Cs"} and char not in "\t\r\n" for char in value):
         raise wrong(value, "'description' must not have control characters")
     return value.strip() or None
@@ -231,7 +231,7 @@ def _description(value: Value) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A verdict, and when to give it. ``message`` is what the file says, None when it says nothing."""
+    """A verdict, and when to give it. ``message`` is None where the file has none."""
 
     name: Annotated[str, name_reader("the name of a rule", "[a-z0-9][a-z0-9_-]{0,63}", _RULE_NAME)]
     verdict: Annotated[Verdict, choice_reader("'verdict'", Verdict.REJECT, Verdict.FLAG), BeforeValidator(_not_accept)]
@@ -240,7 +240,7 @@ class Rule:
 
     @property
     def explanation(self) -> str:
-        """What a person is told when this rule decides."""
+        """The words for a person when this rule decides."""
         return self.message if self.message is not None else f"rule '{self.name}' holds ({self.verdict})"
 
 
@@ -286,17 +286,17 @@ class Policy:
         """
         if identity.name != self.model:
             raise PolicyError(
-                f"policy '{self.name}' is for the model '{self.model}', and the one that is loaded is "
-                f"'{identity.name}'. Thresholds are never copied from one model to another: load '{self.model}', "
-                f"or give a policy that was made for '{identity.name}'."
+                f"policy '{self.name}' is for the model '{self.model}', but the loaded model is '{identity.name}'. "
+                f"Thresholds are never copied from one model to another: load '{self.model}', or choose a policy that "
+                f"was made for '{identity.name}'."
             )
         weights_digest = identity.derived_from or identity.digest
         if self.model_digest is not None and not weights_digest.lower().startswith(self.model_digest):
             raise PolicyError(
-                f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, and the "
-                f"one that is loaded has {weights_digest}. The same name with other weights is another model, and "
-                f"thresholds are never copied from one model to another: load the weights that the policy names, or "
-                f"measure the thresholds again and correct model_digest."
+                f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, but the "
+                f"loaded model has the digest {weights_digest}. The same name with other weights is another model, "
+                f"and thresholds are never copied from one model to another: load the weights that the policy names, "
+                f"or measure the thresholds again and correct model_digest."
             )
 
 
