@@ -1,6 +1,6 @@
 """The policy: a YAML file, read once into frozen types, and evaluated over label scores.
 
-    text -> document (nodes with positions) -> parsing (Policy, or all that is wrong with it) -> evaluation (Judgement)
+    text -> document (values with positions) -> schema (Policy, or all errors at once) -> evaluation (Judgement)
 
 It knows the domain, and nothing of models, media, databases or HTTP.
 """

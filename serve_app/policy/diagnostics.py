@@ -1,7 +1,7 @@
-"""What is wrong with a policy file, where, and how it is shown: file, line, column, the line itself, carets, a hint.
+"""The errors of a policy file, as they are shown: file, line, column, the line itself, carets, a hint.
 
-The shape is a compiler's, because whoever edits a policy already knows how to read one. All problems of a file are
-collected and shown together: a person who corrects a file should need one round, not one per mistake.
+They look like a compiler's, which people who edit policies know how to read. All errors of a file are collected and
+shown together, so that one round of corrections is enough.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
+
 from serve_app.domain import PolicyError
 
 MAX_SHOWN = 20
@@ -20,8 +22,10 @@ MAX_SHOWN = 20
 MAX_LINE_CHARS = 160
 """Longer source lines are shown as a window around the carets."""
 
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""Exactly the line breaks of YAML 1.1 (section 4.2)."""
+
 _MAX_QUOTED_CHARS = 60
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # exactly what YAML 1.1 counts as one (section 4.2)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,10 +58,15 @@ class Report:
         """Note a problem and go on, so that later ones are found too."""
         self.diagnostics.append(Diagnostic(span, message, hint))
 
+    def refusal(self, span: Span, message: str, hint: str | None = None) -> PolicyError:
+        """The error to raise for a problem after which there is nothing more to read."""
+        self.error(span, message, hint)
+        return self.failure()
+
     def failure(self) -> PolicyError:
         """Everything noted so far, rendered in order of position, as the error to raise."""
         in_order = sorted(self.diagnostics, key=lambda diagnostic: diagnostic.span)
-        lines = _LINE_BREAK.split(self.text)
+        lines = LINE_BREAK.split(self.text)
         parts = [_render(self.file_name, lines, diagnostic) for diagnostic in in_order[:MAX_SHOWN]]
         if len(in_order) > 1:
             hidden = f" (the first {MAX_SHOWN} are shown)" if len(in_order) > MAX_SHOWN else ""
@@ -78,7 +87,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 def quote(text: str) -> str:
     """A value of the file as it stands in a message: quoted, on one line, and not too long."""
-    shown = "".join(map(_visible, text))
+    shown = _shown(text)
     if len(shown) > _MAX_QUOTED_CHARS:
         shown = shown[: _MAX_QUOTED_CHARS - 3] + "..."
     return f"'{shown}'"
@@ -105,24 +114,12 @@ def _excerpt(source: str, span: Span) -> tuple[str, int, int]:
     last = min(len(source), first + MAX_LINE_CHARS)
     before = "..." if first else ""
     after = "..." if last < len(source) else ""
-    shown = "".join(map(_visible, source[first:last])).rstrip()
-    padding = len(before) + _terminal_width(source[first:start])
-    return before + shown + after, padding, max(1, _terminal_width(source[start : min(end, last)]))
+    shown = _shown(source[first:last]).rstrip()
+    padding = len(before) + cell_len(_shown(source[first:start]))
+    return before + shown + after, padding, max(1, cell_len(_shown(source[start : min(end, last)])))
 
 
-def _visible(char: str) -> str:
+def _shown(text: str) -> str:
     """A tab as an arrow (it is often the mistake); a control character, which must not reach a terminal, as U+FFFD."""
-    if char == "\t":
-        return "→"
-    return "\ufffd" if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else char
-
-
-def _terminal_width(text: str) -> int:
-    """Columns that a terminal gives to the text, so that carets stand under what they point at (UAX #11)."""
-    return sum(_char_width(_visible(char)) for char in text)
-
-
-def _char_width(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    hidden = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return "".join("\ufffd" if unicodedata.category(char) in hidden else char for char in text.replace("\t", "→"))

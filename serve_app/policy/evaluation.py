@@ -1,7 +1,7 @@
 """Label scores to a judgement: pure, and vectorised over the views of one picture.
 
 Every condition becomes one signed *margin* per view, the distance over its line, and it holds exactly where its margin
-is more than zero. So what is explained (how far over the line) and what is decided can never disagree.
+is more than zero. So the explanation (how far over the line) and the decision can never disagree.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ FloatArray = NDArray[np.float64]
 
 
 def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
-    """What the policy says of one picture: the verdict of its worst view.
+    """Judge one picture: the verdict is that of its worst view.
 
     The first of the most severe rules that hold on any view decides, on the view where its margin is largest (the
     first of equal ones). When none holds, the picture is accepted, and the message, the view and the margin (zero or
     less) tell which of the most severe rules came closest, where, and how close.
 
     Raises:
-        UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not look.
+        UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not scan.
         ValueError: the cosines are not (views, labels of this policy), or there is no view.
     """
     scores = concept_scores(policy, label_scores)
@@ -63,7 +63,7 @@ def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
 def _checked_cosines(policy: Policy, label_scores: LabelScores) -> FloatArray:
     cosines = np.asarray(label_scores.cosines, dtype=np.float64)
     if cosines.ndim != 2 or cosines.shape[1] != len(policy.labels):
-        raise ValueError(f"cosines are {cosines.shape}, and {policy} takes (views, {len(policy.labels)})")
+        raise ValueError(f"cosines have the shape {cosines.shape}; {policy} needs (views, {len(policy.labels)})")
     if cosines.shape[0] == 0:
         raise ValueError("there is no view to judge")
     if not np.isfinite(cosines).all():

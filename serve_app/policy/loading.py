@@ -14,7 +14,7 @@ from serve_app.policy.schema import Policy
 SHIPPED_PREFIX = "shipped:"
 
 MAX_FILE_BYTES = 1024 * 1024
-"""A policy is a few kilobytes. What is larger is some other file, and parsing it would take minutes."""
+"""A policy is a few kilobytes; a larger file is not one, and parsing it would take minutes."""
 
 
 def load_policy(source: str | Path) -> Policy:
@@ -29,7 +29,7 @@ def load_policy(source: str | Path) -> Policy:
     if not path.exists():
         known = shipped_policies()
         hint = f"; did you mean '{SHIPPED_PREFIX}{path.stem}'?" if path.stem in known else ""
-        raise PolicyError(f"there is no policy file {quote(str(source))}{hint}")
+        raise PolicyError(f"no policy file {quote(str(source))}{hint}")
     return _parse(path, str(source))
 
 
@@ -40,8 +40,6 @@ def shipped_policies() -> tuple[str, ...]:
 
 def _shipped_files() -> dict[str, Traversable]:
     folder = resources.files("serve_app.policy").joinpath("shipped")
-    if not folder.is_dir():
-        return {}
     return {each.name.removesuffix(".yaml"): each for each in folder.iterdir() if each.name.endswith(".yaml")}
 
 
@@ -50,8 +48,8 @@ def _find_shipped(name: str) -> Traversable:
     files = _shipped_files()
     if name in files:
         return files[name]
-    known = f"shipped are: {', '.join(sorted(files))}" if files else "none is shipped"
-    raise PolicyError(f"there is no shipped policy {quote(name)}; {did_you_mean(name, files, known)}")
+    known = f"shipped: {', '.join(sorted(files))}"
+    raise PolicyError(f"no shipped policy {quote(name)}; {did_you_mean(name, files, known)}")
 
 
 def _parse(file: Traversable | Path, file_name: str) -> Policy:
@@ -59,9 +57,9 @@ def _parse(file: Traversable | Path, file_name: str) -> Policy:
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise PolicyError(f"{file_name}: error: cannot be read: {error.strerror or type(error).__name__}") from error
+        raise PolicyError(f"{file_name}: error: cannot be read: {error.strerror or error}") from error
     if len(content) > MAX_FILE_BYTES:
-        raise PolicyError(f"{file_name}: error: larger than {MAX_FILE_BYTES} bytes, so it is no policy")
+        raise PolicyError(f"{file_name}: error: larger than {MAX_FILE_BYTES} bytes, which is the limit")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ _DECODE_DEADLINE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one engine says of a picture: the verdict, the rule that gave it, and how far over its line it is."""
+    """What one engine says of a picture: the verdict, the rule that gave it, and the margin over its line."""
 
     verdict: Verdict
     rule: str | None
@@ -50,7 +50,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two engines over one set of pictures. ``skipped`` files could not be looked at by either.
+    """Two engines over one set of pictures. ``skipped`` files could not be decoded.
 
     ``*_s`` are seconds of computing a picture, all its views in one pass, decoding not included.
     """
@@ -87,15 +87,15 @@ def compare(
     limits: MediaLimits,
     on_picture: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Look at every picture with both engines.
+    """Score every picture with both engines, and judge both scores.
 
     Args:
-        pictures: files; what is no picture is counted and left out.
+        pictures: files; those that cannot be decoded are skipped and counted.
         policy: judges the scores of both.
         reference: the engine that the policy's thresholds were measured with.
         candidate: the engine that is to agree with it.
         limits: of decoding.
-        on_picture: is called after each file.
+        on_picture: called after each file.
 
     Raises:
         PolicyError: the policy is for another model.
@@ -131,7 +131,7 @@ def compare(
 
 
 def first_views(pictures: Iterable[Path], size_px: int, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
-    """The first view of each picture, which is the whole frame: for calibration. What is no picture is left out."""
+    """The first view of each picture (the whole frame), to calibrate with; files that cannot be decoded are skipped."""
     for picture in pictures:
         pixels = _views(picture, size_px, limits)
         if pixels is not None:

@@ -1,0 +1,61 @@
+"""Whether the fields of a policy file fit each other.
+
+The checks run on the values as they are written in the file, so that a misfit is reported together with the errors
+inside a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from serve_app.policy.diagnostics import Diagnostic, quote
+from serve_app.policy.document import ListValue, MappingValue, ScalarValue
+from serve_app.policy.fields import whole_number
+
+
+def of_counter_prompts(name: ScalarValue, found: MappingValue) -> Iterator[Diagnostic]:
+    """A concept has counter-prompts where its score takes them, and only there."""
+    score, given = found.get("score"), found.written.get("counter_prompts")
+    if score == "cosine" and given is not None:
+        hint = "remove them, or write score: contrast"
+        yield Diagnostic(given.span, "a cosine score has no counter_prompts", hint)
+    if score == "contrast" and given is None:
+        hint = "a contrast score is the probability of the prompts against these, for instance 'a photograph of a room'"
+        yield Diagnostic(name.span, f"concept {quote(name)} lacks the key 'counter_prompts'", hint)
+
+
+def of_prompts(found: MappingValue) -> Iterator[Diagnostic]:
+    """A concept has each of its prompts once."""
+    seen: dict[str, str] = {}
+    for key in ("prompts", "counter_prompts"):
+        prompts = found.get(key)
+        for prompt in prompts if isinstance(prompts, ListValue) else ():
+            if not isinstance(prompt, ScalarValue) or prompt.kind != "text" or not prompt.strip():
+                continue
+            # CLIP's tokenizer lowers the case and joins blanks, so that these differ to the eye only.
+            folded = " ".join(prompt.lower().split())
+            if folded in seen:
+                hint = "it would count twice" if seen[folded] == key else "the two would cancel each other out"
+                message = f"the prompt {quote(prompt.strip())} is already in '{seen[folded]}'"
+                yield Diagnostic(prompt.span, message, hint)
+            seen.setdefault(folded, key)
+
+
+def of_count(found: MappingValue) -> Iterator[Diagnostic]:
+    """A count is between 1 and the number of listed conditions."""
+    written, of = found.get("count"), found.get("of")
+    count, listed = whole_number(written), len(of) if isinstance(of, ListValue) else 0
+    if written is not None and count is not None and listed and not 1 <= count <= listed:
+        hint = f"'of' lists {listed} condition{'' if listed == 1 else 's'}"
+        yield Diagnostic(written.span, f"'count' must be in 1..{listed}, found {count}", hint)
+
+
+def of_rule_names(found: MappingValue) -> Iterator[Diagnostic]:
+    """Each rule of a policy has a name of its own."""
+    rules = found.get("rules")
+    first: dict[str, ScalarValue] = {}
+    for rule in rules if isinstance(rules, ListValue) else ():
+        each = rule.get("name") if isinstance(rule, MappingValue) else None
+        if isinstance(each, ScalarValue) and each.kind != "nothing" and first.setdefault(each, each) is not each:
+            hint = f"the rule in line {first[each].span.line} already has this name"
+            yield Diagnostic(each.span, f"duplicate rule name {quote(each)}", hint)
