@@ -17,6 +17,9 @@ from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
 # pict-rs' wall is 10 s. An answer may come half a second after the deadline, and the network takes its part.
 MAX_DEADLINE_S = 9.0
 
+# What each is, and who opens it: serve_app/models/registry.py.
+EngineName = Literal["auto", "torch", "openvino", "openvino-int8"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +29,7 @@ class ModelSettings(_Section):
     """Which model looks, and on what."""
 
     source: str = "embedded:demo-shapes"
-    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
+    engine: EngineName = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
@@ -36,8 +39,11 @@ class ModelSettings(_Section):
 
     @model_validator(mode="after")
     def _require_one_choice(self) -> Self:
-        if self.engine == "openvino-int8" and (self.device == "cuda" or self.precision != "auto"):
-            raise ValueError("engine openvino-int8 computes in int8 on the CPU: device is auto or cpu, precision auto")
+        if self.engine.startswith("openvino") and (self.device == "cuda" or self.precision != "auto"):
+            raise ValueError(
+                f"engine {self.engine} computes what was converted, in bf16 or int8 on the CPU: "
+                "device is auto or cpu, precision auto"
+            )
         return self
 
 
