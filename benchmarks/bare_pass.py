@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.own_process import measured_apart
-from serve_app.models.calibration import Calibration
 from serve_app.models.engine import Engine
 from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
+from serve_app.models.openvino.calibration import Calibration
 
 MAX_BATCH_VIEWS = 32
 

@@ -70,7 +70,7 @@ class EngineScorer:
         # queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._staging_thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
-        if not self._engine.stages_ahead:
+        if self._engine.shares_cores:
             self._device_thread.submit(_step_back).result()
         # In the thread that will run the passes, which has a pool of computing threads of its own.
         pass_costs_s = self._device_thread.submit(
@@ -83,7 +83,7 @@ class EngineScorer:
             settings.max_queued_views,
             self._stage if self._engine.stages_ahead else None,
             # What is being decoded needs the cores that a pass on the CPU would take from it.
-            None if self._engine.stages_ahead else idle_s,
+            idle_s if self._engine.shares_cores else None,
         )
         identity = self._engine.identity
         logger.info(

@@ -28,10 +28,11 @@ from serve_app.cli.pictures import pictures_in
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall
-from serve_app.models.calibration import CALIBRATION_VIEWS, Calibration
 from serve_app.models.engine import Engine
-from serve_app.models.model_cache import Recipe, default_cache_folder
 from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
+from serve_app.models.openvino.cache import default_cache_folder
+from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
+from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.policy import Policy, load_policy
 
 _PRECISIONS = {"torch": "auto", "torch-fp32": "fp32", "torch-bf16": "bf16"}
@@ -68,9 +69,7 @@ def model_compare(
             if each not in _ENGINES:
                 raise SettingsError(f"there is no engine {each!r}; it is one of {', '.join(_ENGINES)}")
         pictures, judge = list(pictures_in([folder])), load_policy(policy)
-        (reference, _), (candidate, recipe) = (
-            _open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines
-        )
+        reference, candidate = (_open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines)
         comparison = _compare_with_progress(pictures, judge, reference, candidate)
         if comparison.pictures == 0:
             raise SettingsError(f"no picture to compare with: {comparison.skipped} files in {folder}, and none is one")
@@ -82,9 +81,9 @@ def model_compare(
         typer.echo(json.dumps(as_dict(comparison, engines)))
     else:
         print_comparison(comparison, engines)
-    if recipe is not None and engines[0] == "torch":
+    if isinstance(candidate, OpenVinoEngine) and engines[0] == "torch":
         record = Agreement(
-            recipe=recipe,
+            conversion=candidate.conversion,
             model=candidate.identity.name,
             policy=judge.name,
             policy_digest=judge.digest,
@@ -92,6 +91,7 @@ def model_compare(
             agreement=comparison.agreement,
             compared_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             accepted_lower=accept_lower,
+            computed_in=candidate.computed_in,
         )
         file = Agreements(cache_folder or default_cache_folder()).record(record)
         errors.print(f"recorded in {file}", highlight=False, markup=False, soft_wrap=True)
@@ -107,10 +107,9 @@ def model_compare(
 
 def _open(
     engine: str, model: str, policy: Policy, calibrate: Path | None, cache_folder: Path | None, cpu_threads: int | None
-) -> tuple[Engine, Recipe | None]:
-    """The engine of that name, and what it is made of if it is quantised."""
+) -> Engine:
     if engine != OPENVINO_INT8:
-        return open_engine(model, policy.labels, "cpu", _PRECISIONS[engine], cpu_threads), None
+        return open_engine(model, policy.labels, "cpu", _PRECISIONS[engine], cpu_threads)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("opening", total=1.0)
@@ -118,7 +117,9 @@ def _open(
         def show(stage: str, share: float) -> None:
             progress.update(bar, description=stage, completed=share)
 
-        return open_quantised(model, policy.labels, partial(_calibration, calibrate), cache_folder, cpu_threads, show)
+        return open_quantised(model, policy.labels, partial(_calibration, calibrate), cache_folder, cpu_threads, show)[
+            0
+        ]
 
 
 def _calibration(photographs: Path | None, size_px: int) -> Calibration:

@@ -1,7 +1,8 @@
-"""What was recorded of how far a quantised model agrees with the one it is made of; without a record it does not start.
+"""What was recorded of how far a converted model agrees with the one it is made of.
 
-A record is for one model, one policy and one recipe: another version of OpenVINO, or another calibration, is another
-model in effect, and has to be compared again.
+A record is for one model, one policy and one conversion: another version of OpenVINO, or another calibration, is
+another model in effect, and has to be compared again. A quantised model does not start without one; one in bf16 needs
+it to be taken in the place of torch.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from serve_app.domain import ModelError
-from serve_app.models.model_cache import Recipe
+from serve_app.models.openvino.conversion import Conversion
 
 LEAST_AGREEMENT = 0.999
 """The share of pictures that must have the same verdict."""
 
 LEAST_PICTURES = 1000
 """Below this many pictures, 99.9 % cannot be told from 100 %: a single disagreement would be too many."""
+
+TOP_LABEL = "top-label"
+"""In the place of a policy and its digest, where none was written for the model: the label of the highest cosine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +38,15 @@ class PolicyReference:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A comparison of a quantised model with the one it is made of, under one policy.
+    """A comparison of a converted model with the one it is made of, in float32, under one policy.
 
     ``agreement`` is the share of ``pictures`` with the same verdict, 0..1; ``compared_at`` is ISO 8601 in UTC.
-    ``accepted_lower`` says that somebody has taken it as it is, however low.
+    ``accepted_lower`` says that somebody has taken it as it is, however low. ``computed_in`` is ``f32`` or ``bf16``:
+    what was computed in, apart from int8, where it was compared. ``torch_bf16`` is the agreement of torch's own bf16
+    with its float32 over the same pictures, where that was measured.
     """
 
-    recipe: Recipe
+    conversion: Conversion
     model: str
     policy: str
     policy_digest: str
@@ -46,53 +54,69 @@ class Agreement:
     agreement: float
     compared_at: str
     accepted_lower: bool
+    computed_in: str
+    torch_bf16: float | None = None
 
     @property
     def shortfall(self) -> str | None:
         """See :func:`shortfall`."""
-        return shortfall(self.pictures, self.agreement)
+        return shortfall(self.pictures, self.agreement, self.torch_bf16)
 
     @property
     def is_enough(self) -> bool:
-        """Whether the quantised model may start with it."""
+        """Whether the converted model may be used with it."""
         return self.accepted_lower or self.shortfall is None
 
 
-def shortfall(pictures: int, agreement: float) -> str | None:
-    """What a comparison lacks to be good enough by itself, for people; None if nothing."""
+def shortfall(pictures: int, agreement: float, torch_bf16: float | None = None) -> str | None:
+    """What a comparison lacks to be good enough by itself, for people; None if nothing.
+
+    What is not quantised is to agree no worse than torch's own bf16, where that is known.
+    """
     if pictures < LEAST_PICTURES:
         return f"{pictures} pictures were compared, and at least {LEAST_PICTURES} are wanted"
-    if agreement < LEAST_AGREEMENT:
+    if torch_bf16 is not None and agreement < torch_bf16:
+        return f"{agreement:.2%} of the verdicts agree, and {torch_bf16:.2%} of those of torch in bf16"
+    if torch_bf16 is None and agreement < LEAST_AGREEMENT:
         return f"{agreement:.2%} of the verdicts agree, and at least {LEAST_AGREEMENT:.1%} are wanted"
     return None
 
 
 class Agreements:
-    """The records of one cache folder (:mod:`serve_app.models.model_cache`)."""
+    """The records of one folder: the cache, or a converted model's own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "agreements"
 
     def record(self, agreement: Agreement) -> Path:
-        """Keep it, instead of an earlier one of the same recipe and policy; returns its file."""
+        """Store it, instead of an earlier one of the same conversion and policy; returns its file."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{agreement.recipe.digest[:32]}-{agreement.policy_digest[:32]}.json"
+        file = self._file(agreement.conversion, agreement.policy_digest)
         handle, unfinished = tempfile.mkstemp(prefix=".unfinished-", dir=self._folder)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             json.dump(asdict(agreement), stream, indent=1)
+        Path(unfinished).chmod(0o644)
         Path(unfinished).replace(file)
         return file
 
-    def latest(self, model_digest: str, policy_digest: str, openvino: str, nncf: str) -> Agreement | None:
-        """The newest record of this model and policy with these versions, enough or not; None if there is none."""
+    def find(self, conversion: Conversion, policy_digest: str) -> Agreement | None:
+        """The record of this very conversion, enough or not; None if there is none."""
+        found = _read(self._file(conversion, policy_digest))
+        return found if found and (found.conversion, found.policy_digest) == (conversion, policy_digest) else None
+
+    def latest_quantised(self, model_digest: str, policy_digest: str, openvino: str, nncf: str) -> Agreement | None:
+        """The newest record of this model in int8 and policy with these versions, enough or not; None if none."""
         found = [
             each
             for each in map(_read, self._folder.glob("*.json"))
             if each
-            and (each.recipe.model_digest, each.policy_digest) == (model_digest, policy_digest)
-            and each.recipe == Recipe(model_digest, each.recipe.calibration, openvino, nncf)
+            and each.policy_digest == policy_digest
+            and each.conversion == Conversion(model_digest, "int8", each.conversion.calibration, openvino, nncf)
         ]
         return max(found, key=lambda each: each.compared_at, default=None)
+
+    def _file(self, conversion: Conversion, policy_digest: str) -> Path:
+        return self._folder / f"{conversion.digest[:32]}-{policy_digest[:32]}.json"
 
 
 def require_agreement(found: Agreement | None, command: str) -> Agreement:
@@ -118,14 +142,12 @@ def require_agreement(found: Agreement | None, command: str) -> Agreement:
     return found
 
 
+_READER = TypeAdapter(Agreement)
+
+
 def _read(file: Path) -> Agreement | None:
     """A record; None for what is none, or of another version of this program."""
     try:
-        content = json.loads(file.read_text("utf-8"))
-        recipe = Recipe(**content.pop("recipe"))
-        agreement = Agreement(recipe=recipe, **content)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return _READER.validate_json(file.read_bytes(), strict=True, extra="forbid")
+    except (OSError, ValidationError):
         return None
-    kinds = {field.name: type(getattr(agreement, field.name)).__name__ for field in fields(agreement)}
-    wanted = {field.name: field.type for field in fields(agreement)}
-    return agreement if kinds == wanted else None

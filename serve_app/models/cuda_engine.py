@@ -52,6 +52,7 @@ class CudaClipEngine:
     """An open_clip image tower on an accelerator. To be warmed up before it stages or encodes."""
 
     stages_ahead = True
+    shares_cores = False
 
     def __init__(self, model: LoadedModel, labels: Sequence[str], dtype: torch.dtype, accelerator: Accelerator) -> None:
         """See :class:`~serve_app.models.tower.CosineTower`."""

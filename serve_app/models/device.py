@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from serve_app.domain import ModelError
+from serve_app.models.cpu_threads import count_cpu_threads
 
 # Below this many parameters a CPU pass is bound by the cost of calling kernels, which bf16 does not lower: the demo
 # model (0.4 M) is no faster in bf16 alone in a pass, ViT-B-32 (88 M) is twice as fast (AVX-512 with bf16).
@@ -47,8 +47,7 @@ def use_cpu_threads(threads: int | None) -> int:
 
     Ray sets OMP_NUM_THREADS to the replica's ``num_cpus``, and so to 1 for a fraction of a core.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = threads or usable
+    count = count_cpu_threads(threads)
     torch.set_num_threads(count)
     return count
 

@@ -50,7 +50,12 @@ class Engine(Protocol):
 
     @property
     def stages_ahead(self) -> bool:
-        """Whether views are better staged while an earlier pass still runs: they travel to a device of its own."""
+        """Whether views are better staged while an earlier pass still runs, since they have a way to the device."""
+        ...
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether a pass computes on the cores that also receive and decode pictures."""
         ...
 
     def stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:

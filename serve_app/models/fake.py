@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.domain import ModelIdentity
+from serve_app.domain import ModelError, ModelIdentity
 from serve_app.models.engine import buckets
+from serve_app.models.source import FakeModel, parse_source
 
 FAKE_NOTICE = "a fake engine that only knows how red, green or blue a view is; this protects nobody"
 _CHANNELS = ("red", "green", "blue")
@@ -46,6 +47,7 @@ class FakeEngine:
         return {bucket: pass_s for bucket in buckets(max_batch_views) if bucket == 1 or pass_s <= max_pass_s}
 
     stages_ahead = False
+    shares_cores = True
 
     def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.models.engine.Engine`."""
@@ -57,3 +59,15 @@ class FakeEngine:
         means = staged.mean(axis=(1, 2), dtype=np.float32) / 255
         cosines: NDArray[np.float32] = (means @ self._mixing).clip(-1, 1)
         return cosines
+
+
+def open_fake(source: str, labels: Sequence[str]) -> FakeEngine:
+    """The engine that ``source`` describes (see :mod:`serve_app.models.source`).
+
+    Raises:
+        ModelError: it describes another one.
+    """
+    parsed = parse_source(source)
+    if not isinstance(parsed, FakeModel):
+        raise ModelError(f"{source!r} is no fake model")
+    return FakeEngine(labels, parsed.image_size_px, parsed.pass_s)

@@ -18,6 +18,7 @@ import torch
 from serve_app.domain import ModelError, ModelIdentity
 from serve_app.models.demo import DEMO_NOTICE, demo_model_folder
 from serve_app.models.source import (
+    ConvertedFolder,
     EmbeddedModel,
     FakeModel,
     FolderModel,
@@ -51,7 +52,7 @@ class LoadedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipe:
+class _Located:
     """How open_clip is asked for a model, and the files whose bytes make its digest."""
 
     open_clip_name: str
@@ -68,16 +69,16 @@ def load_model(source: str) -> LoadedModel:
         ModelError: unknown, not to be downloaded, or not loadable; the message says how to provide it by path.
     """
     name = source_name(source)
-    recipe = _recipe(source)
+    located = _locate(source)
     try:
         with warnings.catch_warnings():
             # open_clip warns of what we ask for on purpose (random weights) or have already settled (quick_gelu).
             warnings.simplefilter("ignore")
             torch.manual_seed(0)  # only `random:` draws weights; the same architecture must give the same model
             network = open_clip.create_model(
-                recipe.open_clip_name, pretrained=recipe.pretrained, force_quick_gelu=recipe.quick_gelu
+                located.open_clip_name, pretrained=located.pretrained, force_quick_gelu=located.quick_gelu
             )
-            tokenize = open_clip.get_tokenizer(recipe.open_clip_name)
+            tokenize = open_clip.get_tokenizer(located.open_clip_name)
     except Exception as error:  # of many trees too: torch, safetensors, open_clip and what it builds on, the tokenisers
         raise ModelError(f"model {source!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(network, open_clip.CLIP | open_clip.CustomTextCLIP):
@@ -92,29 +93,31 @@ def load_model(source: str) -> LoadedModel:
         logit_scale=math.exp(float(network.logit_scale.detach())),
         identity=ModelIdentity(
             name=name,
-            digest=_digest(recipe.files, name),
+            digest=_digest(located.files, name),
             image_size_px=_square_size_px(preprocess_cfg["size"], source),
-            notice=recipe.notice,
+            notice=located.notice,
         ),
     )
 
 
-def _recipe(source: str) -> _Recipe:
+def _locate(source: str) -> _Located:
     match parse_source(source):
         case EmbeddedModel():
-            return _folder_recipe(demo_model_folder(), DEMO_NOTICE)
+            return _locate_in_folder(demo_model_folder(), DEMO_NOTICE)
         case FolderModel(folder):
-            return _folder_recipe(folder, None)
+            return _locate_in_folder(folder, None)
         case RandomModel(architecture):
             _require_architecture(architecture)
-            return _Recipe(architecture, files=(), notice=RANDOM_NOTICE)
+            return _Located(architecture, files=(), notice=RANDOM_NOTICE)
         case HubModel(architecture, tag):
-            return _hub_recipe(architecture, tag)
+            return _locate_on_hub(architecture, tag)
+        case ConvertedFolder(folder):
+            raise ModelError(f"{folder} is converted for OpenVINO: torch needs the model that it was made of")
         case FakeModel():
             raise ModelError("the fake engine has no model to load")
 
 
-def _folder_recipe(folder: Path, notice: str | None) -> _Recipe:
+def _locate_in_folder(folder: Path, notice: str | None) -> _Located:
     if not folder.is_dir():
         raise ModelError(f"model folder {folder} does not exist")
     weights = _only_file(folder, "*.safetensors")
@@ -127,12 +130,12 @@ def _folder_recipe(folder: Path, notice: str | None) -> _Recipe:
                 f"model folder {folder} has two weights, {weights.name} and {rivals[0].name}: "
                 f"take one away, or name the safetensors {_PREFERRED_WEIGHTS[0]}"
             )
-        return _Recipe(f"local-dir:{folder}", (hub_config, weights), notice)
+        return _Located(f"local-dir:{folder}", (hub_config, weights), notice)
     # The other form that open_clip reads: a bare architecture, registered under its file's name.
     config = _only_file(folder, "*.json")
     _require_architecture_config(config)
     open_clip.add_model_config(config)
-    return _Recipe(config.stem, (config, weights), notice, pretrained=str(weights))
+    return _Located(config.stem, (config, weights), notice, pretrained=str(weights))
 
 
 def _require_architecture_config(config: Path) -> None:
@@ -156,7 +159,7 @@ def _only_file(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _hub_recipe(architecture: str, tag: str) -> _Recipe:
+def _locate_on_hub(architecture: str, tag: str) -> _Located:
     _require_architecture(architecture)
     config: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
     if not config:
@@ -173,7 +176,7 @@ def _hub_recipe(architecture: str, tag: str) -> _Recipe:
             f"{architecture!r}, pretrained={tag!r}) fills its cache), put its {_HUB_CONFIG} and safetensors "
             "into one folder, and set model.source to that folder"
         ) from error
-    return _Recipe(
+    return _Located(
         architecture,
         (weights,),
         pretrained=tag,

@@ -1,17 +1,22 @@
-"""The room's one door: a model source and a policy's labels to an engine."""
+"""The room's one door: a model source and a policy's labels to an engine, and a model source to a converted model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from serve_app.domain import ModelError
 from serve_app.models.agreement import PolicyReference
-from serve_app.models.calibration import Calibration
 from serve_app.models.engine import Engine
-from serve_app.models.model_cache import Recipe
-from serve_app.models.source import FakeModel, parse_source
+from serve_app.models.registry import OPENERS, Wanted, open_fake
+from serve_app.models.source import ConvertedFolder, FakeModel, parse_source
+
+if TYPE_CHECKING:
+    from serve_app.models.openvino.calibration import Calibration
+    from serve_app.models.openvino.conversion import Conversion, Precision
+    from serve_app.models.openvino.engine import OpenVinoEngine
+    from serve_app.settings import EngineName
 
 OPENVINO_INT8 = "openvino-int8"
 
@@ -34,28 +39,24 @@ def open_engine(
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         cpu_threads: threads of a pass on the CPU; None takes every core that this process may use.
-        engine: ``torch``, ``openvino-int8``, or ``auto``, which is torch: what scores differently is chosen by people.
-        policy: whose agreement ``openvino-int8`` needs.
-        cache_folder: where quantised models and records of agreement are; None for the user's own cache.
+        engine: a name of the registry (:mod:`serve_app.models.registry`). ``auto`` is OpenVINO for a converted folder,
+            else torch, or what agrees as well and is faster here (:mod:`serve_app.models.fastest`).
+        policy: under which an agreement is recorded.
+        cache_folder: where converted models and records of agreement are; None for the user's own cache.
 
     Raises:
-        ModelError: the model cannot be had, the device is not there, or the quantised engine may not start.
+        ModelError: the model cannot be had, the device is not there, the engine cannot run the model, or the quantised
+            engine may not start.
     """
-    parsed = parse_source(source)
-    if isinstance(parsed, FakeModel):
-        from serve_app.models.fake import FakeEngine
-
-        return FakeEngine(labels, parsed.image_size_px, parsed.pass_s)
-    if engine == OPENVINO_INT8:
-        if policy is None:
-            raise ModelError(f"{OPENVINO_INT8} starts for a policy only, with which its agreement was recorded")
-        from serve_app.models.quantised import open_agreed
-
-        return open_agreed(source, labels, policy, cache_folder, cpu_threads)
-    # In a thread that ends. The threads that help it to load would otherwise stay, and libgomp has all sleep at each
-    # barrier once there are more of them than cores: a pass of one view took 41 ms and not 25 (ViT-B-32, two cores).
-    with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
-        return opening.submit(_open_torch, source, labels, device, precision, cpu_threads).result()
+    wanted = Wanted(source, tuple(labels), device, precision, cpu_threads, policy, cache_folder)
+    match parse_source(source):
+        case FakeModel():
+            return open_fake(wanted)
+        case ConvertedFolder(folder) if engine == "torch" or device == "cuda":
+            raise ModelError(f"{folder} is converted for OpenVINO on a CPU: set model.engine and model.device to auto")
+        case ConvertedFolder():
+            return OPENERS["openvino"](wanted)
+    return OPENERS[cast("EngineName", engine)](wanted)
 
 
 def open_quantised(
@@ -65,7 +66,7 @@ def open_quantised(
     cache_folder: Path | None,
     cpu_threads: int | None,
     on_progress: Callable[[str, float], None],
-) -> tuple[Engine, Recipe]:
+) -> tuple[OpenVinoEngine, Conversion]:
     """``openvino-int8`` for a comparison, and what it is made of: nothing is asked of its agreement.
 
     Args:
@@ -79,23 +80,33 @@ def open_quantised(
     Raises:
         ModelError: the model or the extra is not there.
     """
-    from serve_app.models.quantised import open_converted
+    from serve_app.models.openvino.making import open_quantised
 
-    return open_converted(source, labels, calibrate, cache_folder, cpu_threads, on_progress)
+    return open_quantised(source, labels, calibrate, cache_folder, cpu_threads, on_progress)
 
 
-def _open_torch(source: str, labels: Sequence[str], device: str, precision: str, cpu_threads: int | None) -> Engine:
-    # torch takes seconds and hundreds of megabytes to import, which the fake engine's tests need not pay.
-    from serve_app.models.accelerator import CudaAccelerator
-    from serve_app.models.cuda_engine import CudaClipEngine
-    from serve_app.models.device import choose_device, use_cpu_threads
-    from serve_app.models.load import load_model
-    from serve_app.models.torch_engine import ClipEngine
+def convert_model(
+    source: str,
+    precision: Precision,
+    calibrate: Callable[[int], Calibration],
+    cache_folder: Path | None,
+    output: Path | None,
+    on_progress: Callable[[str, float], None],
+) -> Path:
+    """A folder with ``source``, converted for OpenVINO; what is there already is not converted again.
 
-    threads = use_cpu_threads(cpu_threads)
-    model = load_model(source)
-    parameters = sum(weights.numel() for weights in model.network.visual.parameters())
-    chosen = choose_device(device, precision, parameters)
-    if chosen.torch_device.type == "cpu":
-        return ClipEngine(model, labels, chosen.dtype, threads)
-    return CudaClipEngine(model, labels, chosen.dtype, CudaAccelerator(chosen.torch_device))
+    Args:
+        source: names a model that open_clip loads.
+        precision: of the image tower.
+        calibrate: gives what quantising looks at, for the side of a view in pixels.
+        cache_folder: None for the user's own.
+        output: the folder to make; None for one in the cache.
+        on_progress: is told the stage and the share of it that is done.
+
+    Raises:
+        ModelError: the model or the extra is not there; the model cannot be converted; or ``output`` holds something
+            else.
+    """
+    from serve_app.models.openvino.making import convert
+
+    return convert(source, precision, calibrate, cache_folder, output, on_progress)

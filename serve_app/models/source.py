@@ -2,7 +2,8 @@
 
 ==============================  ======================================================================
 ``ViT-L-14/openai``             an open_clip architecture and one of its pretrained tags, downloaded
-``./models/my-clip``            a folder with an open_clip configuration and safetensors
+``./models/my-clip``            a folder with an open_clip configuration and safetensors, or one that
+                                ``pictwarden model convert`` made
 ``embedded:demo-shapes``        the demo model inside this package: knows drawn shapes, protects nobody
 ``random:ViT-B-32``             an architecture with random weights: true speed, no meaning; for benchmarks
 ``fake``                        no weights at all: knows how red, green or blue a view is; for tests
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from serve_app.domain import ModelError
 
 EMBEDDED_DEMO = "demo-shapes"
 FAKE = "fake"
+CONVERTED_FILE = "converted.json"
+"""Says of a folder that it holds a converted model, and which."""
 
 _FAKE_PASS = re.compile(r"fake:([1-9]\d{0,4})ms")
 
@@ -36,6 +40,13 @@ class HubModel:
 @dataclass(frozen=True, slots=True)
 class FolderModel:
     """A folder with an open_clip configuration and safetensors."""
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedFolder:
+    """A folder with a converted model: nothing of torch is needed to run it."""
 
     folder: Path
 
@@ -60,11 +71,11 @@ class FakeModel:
     pass_s: float = 0.0
 
 
-ModelSource = HubModel | FolderModel | EmbeddedModel | RandomModel | FakeModel
+ModelSource = HubModel | FolderModel | ConvertedFolder | EmbeddedModel | RandomModel | FakeModel
 
 
 def parse_source(source: str) -> ModelSource:
-    """What ``source`` names. Nothing is read or downloaded.
+    """What ``source`` names. No model is read or downloaded.
 
     Raises:
         ModelError: it names nothing that could be a model.
@@ -82,7 +93,8 @@ def parse_source(source: str) -> ModelSource:
     if kind == "random" and rest:
         return RandomModel(rest)
     if source.startswith(("./", "../", "/", "~")) or (source and Path(source).is_dir()):
-        return FolderModel(Path(source).expanduser())
+        folder = Path(source).expanduser()
+        return ConvertedFolder(folder) if (folder / CONVERTED_FILE).is_file() else FolderModel(folder)
     architecture, slash, tag = source.partition("/")
     if slash and architecture and tag and "/" not in tag:
         return HubModel(architecture, tag)
@@ -96,14 +108,24 @@ def source_name(source: str) -> str:
     """The model's name, as a policy names it: thresholds belong to it.
 
     Raises:
-        ModelError: as :func:`parse_source`.
+        ModelError: as :func:`parse_source`; or a converted folder does not say what it was converted from.
     """
     match parse_source(source):
         case EmbeddedModel():
             return EMBEDDED_DEMO
         case FolderModel(folder):
             return folder.resolve().name
+        case ConvertedFolder(folder):
+            return _converted_name(folder / CONVERTED_FILE)
         case FakeModel():
             return FAKE  # what it says does not depend on how long it takes
         case HubModel() | RandomModel():
             return source
+
+
+def _converted_name(file: Path) -> str:
+    """The name of the model that was converted: the policy that was written for it still fits."""
+    try:
+        return str(json.loads(file.read_text("utf-8"))["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} does not say which model was converted: convert again") from error

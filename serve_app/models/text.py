@@ -9,8 +9,20 @@ import torch
 from serve_app.models.load import LoadedModel
 
 
+class TextFeatures(torch.nn.Module):
+    """Token ids to features of length one."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        super().__init__()
+        self._network = model.network
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """int64, ``(labels, context_length)``, to float32, ``(labels, width)``."""
+        return torch.nn.functional.normalize(self._network.encode_text(tokens).float(), dim=-1)
+
+
 @torch.inference_mode()
 def text_features(model: LoadedModel, labels: Sequence[str]) -> torch.Tensor:
     """float32, ``(labels, width)``, each of length one, in the order of ``labels``."""
-    features: torch.Tensor = model.network.encode_text(model.tokenize(list(labels)))
-    return torch.nn.functional.normalize(features.float(), dim=-1)
+    features: torch.Tensor = TextFeatures(model)(model.tokenize(list(labels)))
+    return features

@@ -20,6 +20,7 @@ class ClipEngine:
     """An open_clip image tower on the CPU. A pass computes the views that it is given, and no padding."""
 
     stages_ahead = False
+    shares_cores = True
 
     def __init__(self, model: LoadedModel, labels: Sequence[str], dtype: torch.dtype, threads: int) -> None:
         """See :class:`~serve_app.models.tower.CosineTower`; ``threads`` are the CPU threads of a pass."""

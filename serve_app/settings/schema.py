@@ -12,6 +12,9 @@ from serve_app.domain import Lane, OnTruncated, OnUnscanned
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.settings.networks import Network, trusted_network
 
+# What each is, and who opens it: serve_app/models/registry.py.
+EngineName = Literal["auto", "torch", "openvino", "openvino-int8"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +29,7 @@ class ModelSettings(_Section):
 
     source: str = "embedded:demo-shapes"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
+    engine: EngineName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     max_batch_views: Annotated[int, Field(ge=1, le=128)] = 32
@@ -34,8 +37,11 @@ class ModelSettings(_Section):
 
     @model_validator(mode="after")
     def _require_one_choice(self) -> Self:
-        if self.engine == "openvino-int8" and (self.device == "cuda" or self.precision != "auto"):
-            raise ValueError("engine openvino-int8 computes in int8 on the CPU: device is auto or cpu, precision auto")
+        if self.engine.startswith("openvino") and (self.device == "cuda" or self.precision != "auto"):
+            raise ValueError(
+                f"engine {self.engine} computes what was converted, in bf16 or int8 on the CPU: "
+                "device is auto or cpu, precision auto"
+            )
         return self
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.models.calibration import Calibration
 from serve_app.models.engine import Engine, buckets
 from serve_app.models.fake import FakeEngine
 from serve_app.models.open import open_engine, open_quantised
+from serve_app.models.openvino.calibration import Calibration
 
 LABELS = ("a red view", "a green view", "something else")
 TINY_MODEL = {
@@ -169,3 +169,14 @@ def test_the_fake_engine_knows_colours() -> None:
     pixels = np.zeros((3, 8, 8, 3), np.uint8)
     pixels[0, ..., 0] = pixels[1, ..., 1] = pixels[2, ..., :] = 255
     np.testing.assert_allclose(FakeEngine(LABELS).encode(pixels), [[1, -0.5, 0], [-0.5, 1, 0], [0, 0, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages_ahead", "shares_cores"),
+    [("fake", False, True), ("torch", False, True), ("torch for an accelerator", True, False)],
+)
+def test_a_device_of_its_own_is_staged_ahead_for_and_shares_no_cores(
+    tmp_path: Path, name: str, stages_ahead: bool, shares_cores: bool
+) -> None:
+    engine = ENGINES[name](tmp_path)
+    assert (engine.stages_ahead, engine.shares_cores) == (stages_ahead, shares_cores)

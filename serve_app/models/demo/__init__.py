@@ -1,4 +1,4 @@
-"""The embedded demo model: a tiny open_clip model, trained by :mod:`serve_app.models.demo.train` on drawn shapes.
+"""The embedded demo model: a tiny open_clip model, trained by ``tools/demo_model`` on drawn shapes.
 
 With it one command runs the real loading code, the real graph and a real verdict on a machine without a network.
 It knows eleven colours and eight shapes, and nothing of the world.

@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from serve_app.cli import comparing
 from serve_app.cli.main import app
-from serve_app.models.calibration import Calibration
 from serve_app.models.demo.draw import draw
 from serve_app.models.open import open_quantised
+from serve_app.models.openvino.calibration import Calibration
 
 POLICY = """\
 policy: colours
@@ -80,7 +80,7 @@ def test_accept_lower_is_recorded(pictures: Path, cache: Path) -> None:
 def test_photographs_calibrate_another_model(pictures: Path, cache: Path) -> None:
     for options in ((), ("--calibrate", pictures)):
         model_compare(pictures, *DEMO, "--cache-folder", cache, "--cpu-threads", 1, *options)
-    drawn, photographs = sorted(each["recipe"]["calibration"] for each in records(cache))
+    drawn, photographs = sorted(each["conversion"]["calibration"] for each in records(cache))
     assert (drawn, photographs.rpartition("-")[0]) == (Calibration.drawn().name, "photographs")
 
 

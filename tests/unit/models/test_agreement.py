@@ -10,11 +10,13 @@ import pytest
 
 from serve_app.domain import ModelError
 from serve_app.models.agreement import LEAST_PICTURES, Agreement, Agreements, require_agreement
-from serve_app.models.model_cache import Recipe
+from serve_app.models.openvino.conversion import Conversion
 
 MODEL, POLICY = "ab" * 32, "cd" * 32
-RECIPE = Recipe(MODEL, "drawn-1", "2026.4.1", "3.4.0")
-GOOD = Agreement(RECIPE, "my-clip", "colours", POLICY, LEAST_PICTURES, 1.0, "2026-11-24T10:00:00+00:00", False)
+CONVERSION = Conversion(MODEL, "int8", "drawn-1", "2026.4.1", "3.4.0")
+GOOD = Agreement(
+    CONVERSION, "my-clip", "colours", POLICY, LEAST_PICTURES, 1.0, "2026-11-24T10:00:00+00:00", False, "f32"
+)
 COMMAND = "pictwarden model compare FOLDER"
 
 
@@ -24,7 +26,7 @@ def agreements(tmp_path: Path) -> Agreements:
 
 
 def latest(agreements: Agreements) -> Agreement | None:
-    return agreements.latest(MODEL, POLICY, "2026.4.1", "3.4.0")
+    return agreements.latest_quantised(MODEL, POLICY, "2026.4.1", "3.4.0")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,13 @@ def test_enough_is_a_share_of_enough_pictures(pictures: int, agreement: float, i
     assert record.is_enough is is_enough
     assert (record.shortfall is None) is is_enough
     assert replace(record, accepted_lower=True).is_enough
+
+
+@pytest.mark.parametrize(("torch_bf16", "is_enough"), [(0.99, True), (0.98, True), (0.991, False), (1.0, False)])
+def test_enough_is_no_worse_than_torchs_own_bf16_where_that_is_known(torch_bf16: float, is_enough: bool) -> None:
+    record = replace(GOOD, agreement=0.99, torch_bf16=torch_bf16)
+    assert record.is_enough is is_enough
+    assert replace(record, torch_bf16=None).is_enough is False
 
 
 def test_without_a_record_the_message_is_the_command() -> None:
@@ -67,15 +76,23 @@ def test_what_was_recorded_is_found(agreements: Agreements) -> None:
     "other",
     [
         replace(GOOD, policy_digest="ef" * 32),
-        replace(GOOD, recipe=replace(RECIPE, model_digest="ef" * 32)),
-        replace(GOOD, recipe=replace(RECIPE, openvino="2027.0")),
-        replace(GOOD, recipe=replace(RECIPE, nncf="4.0")),
-        replace(GOOD, recipe=replace(RECIPE, schema=0)),
+        replace(GOOD, conversion=replace(CONVERSION, model_digest="ef" * 32)),
+        replace(GOOD, conversion=replace(CONVERSION, openvino="2027.0")),
+        replace(GOOD, conversion=replace(CONVERSION, nncf="4.0")),
+        replace(GOOD, conversion=replace(CONVERSION, precision="bf16")),
+        replace(GOOD, conversion=replace(CONVERSION, schema=0)),
     ],
 )
 def test_a_record_of_anything_else_does_not_count(agreements: Agreements, other: Agreement) -> None:
     agreements.record(other)
     assert latest(agreements) is None
+
+
+def test_the_record_of_one_conversion_and_policy_is_found(agreements: Agreements) -> None:
+    agreements.record(GOOD)
+    assert agreements.find(CONVERSION, POLICY) == GOOD
+    assert agreements.find(CONVERSION, "ef" * 32) is None
+    assert agreements.find(replace(CONVERSION, openvino="1"), POLICY) is None
 
 
 def test_the_same_comparison_again_replaces_the_record(agreements: Agreements, tmp_path: Path) -> None:
@@ -88,7 +105,9 @@ def test_the_same_comparison_again_replaces_the_record(agreements: Agreements, t
 
 
 def test_the_newest_of_several_calibrations_counts(agreements: Agreements) -> None:
-    newer = replace(GOOD, recipe=replace(RECIPE, calibration="photographs-1"), compared_at="2026-11-25T00:00:00+00:00")
+    newer = replace(
+        GOOD, conversion=replace(CONVERSION, calibration="photographs-1"), compared_at="2026-11-25T00:00:00+00:00"
+    )
     for each in (newer, GOOD):
         agreements.record(each)
     assert latest(agreements) == newer
@@ -100,7 +119,7 @@ def test_the_newest_of_several_calibrations_counts(agreements: Agreements) -> No
         "",
         "[]",
         "{}",
-        '{"recipe": {}}',
+        '{"conversion": {}}',
         json.dumps({**asdict(GOOD), "accepted_lower": "yes"}),
         json.dumps({**asdict(GOOD), "agreement": "1.0"}),
         json.dumps({**asdict(GOOD), "unknown": 1}),

@@ -17,7 +17,7 @@ from serve_app.models.load import load_model
 from serve_app.models.torch_engine import ClipEngine
 
 if TYPE_CHECKING:
-    from tests.unit.clip.conftest import MakeModel
+    from tests.unit.models.conftest import MakeModel
 
 LABELS = ("a red shape", "a blue shape")
 

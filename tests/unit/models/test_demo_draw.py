@@ -9,7 +9,6 @@ import pytest
 
 from serve_app.models.demo import DEMO_NOTICE
 from serve_app.models.demo.backgrounds import BACKGROUNDS, PHOTO_LIKE
-from serve_app.models.demo.captions import KINDS, wordings
 from serve_app.models.demo.draw import (
     COLOURS,
     LARGEST_PX,
@@ -92,24 +91,6 @@ def test_random_pictures_keep_their_limits() -> None:
         assert (picture.colour is None) == (picture.shape is None)
     assert any(picture.shape is None for picture in pictures)
     assert any(picture.shape is not None for picture in pictures)
-
-
-def test_captions_say_what_is_true_of_the_picture() -> None:
-    rng = np.random.default_rng(8)
-    for _ in range(30):
-        picture = random_picture(rng)
-        colour, shape, pair = (kind(picture) for kind in KINDS)
-        assert pair == colour + shape
-        for label in (colour, shape, pair):
-            for wording in wordings(label):
-                assert all(said in wording for said in label), wording
-
-
-def test_wordings_use_the_right_article() -> None:
-    assert wordings(("orange", "star"))[0] == "an orange star"
-    assert wordings(("red",))[0] == "a red shape"
-    assert wordings(("triangle",))[0] == "a triangle"
-    assert wordings(())[0] == "a photograph with no shape"
 
 
 def test_the_notice_says_that_it_protects_nobody() -> None:

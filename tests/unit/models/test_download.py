@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.unit.clip.conftest import MakeModel
+    from tests.unit.models.conftest import MakeModel
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 

@@ -17,7 +17,7 @@ from serve_app.domain import ModelError
 from serve_app.models.load import load_model
 
 if TYPE_CHECKING:
-    from tests.unit.clip.conftest import MakeModel
+    from tests.unit.models.conftest import MakeModel
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 

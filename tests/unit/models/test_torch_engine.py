@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.models import load
+from serve_app.models import fastest, torch_opening
 from serve_app.models.load import LoadedModel, load_model
 from serve_app.models.open import open_engine
 from serve_app.models.torch_engine import ClipEngine
 
 if TYPE_CHECKING:
-    from tests.unit.clip.conftest import MakeModel
+    from tests.unit.models.conftest import MakeModel
 
 LABELS = ("a red shape", "a blue shape", "a photograph with no shape at all")
 
@@ -91,8 +93,9 @@ def test_the_engine_is_opened_by_its_source(make_model: MakeModel) -> None:
     assert engine.encode(random_views(1)).shape == (1, len(LABELS))
 
 
+@pytest.mark.parametrize(("engine", "module"), [("auto", fastest), ("torch", torch_opening)])
 def test_what_opened_the_engine_has_ended_with_the_threads_that_helped_it(
-    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, module: ModuleType
 ) -> None:
     opened_by: list[threading.Thread] = []
 
@@ -100,8 +103,8 @@ def test_what_opened_the_engine_has_ended_with_the_threads_that_helped_it(
         opened_by.append(threading.current_thread())
         return load_model(source)
 
-    monkeypatch.setattr(load, "load_model", spy)
-    open_engine(str(make_model("tiny")), LABELS, "cpu", "fp32", cpu_threads=1)
+    monkeypatch.setattr(module, "load_model", spy)
+    open_engine(str(make_model("tiny")), LABELS, "cpu", "fp32", 1, engine, cache_folder=tmp_path / "cache")
     assert [thread.is_alive() for thread in opened_by] == [False]
 
 

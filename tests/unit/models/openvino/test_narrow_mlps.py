@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.models.narrow_mlps import with_narrow_mlps
+from serve_app.models.openvino.narrow_mlps import with_narrow_mlps
 
 
 def mlp(width: int, between: int, has_last_bias: bool = True, names: tuple[str, ...] = ("c_fc", "gelu", "c_proj")):

@@ -16,13 +16,15 @@ import pytest
 
 from serve_app.domain import ModelError
 from serve_app.models.agreement import Agreement, Agreements, PolicyReference
-from serve_app.models.calibration import CALIBRATION_VIEWS, Calibration
 from serve_app.models.load import load_model
-from serve_app.models.model_cache import ModelCache, Recipe
 from serve_app.models.open import open_engine, open_quantised
+from serve_app.models.openvino.cache import ModelCache
+from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
+from serve_app.models.openvino.conversion import Conversion
+from serve_app.models.openvino.runtime import load_library
 
 if TYPE_CHECKING:
-    from tests.unit.clip.conftest import MakeModel
+    from tests.unit.models.conftest import MakeModel
 
 LABELS = ("a red shape", "a blue shape")
 POLICY = PolicyReference("./my policy.yaml", "cd" * 32)
@@ -46,7 +48,7 @@ def few(views: int) -> Callable[[int], Calibration]:
     )
 
 
-def convert(source: str, cache: Path, calibrate: Callable[[int], Calibration], told: Told | None = None) -> Recipe:
+def convert(source: str, cache: Path, calibrate: Callable[[int], Calibration], told: Told | None = None) -> Conversion:
     told = [] if told is None else told
     return open_quantised(source, LABELS, calibrate, cache, 1, lambda *each: told.append(each))[1]
 
@@ -55,17 +57,17 @@ def start(source: str, cache: Path):  # type: ignore[no-untyped-def]
     return open_engine(source, LABELS, cpu_threads=1, engine="openvino-int8", policy=POLICY, cache_folder=cache)
 
 
-def record(recipe: Recipe, cache: Path, **changed: object) -> None:
-    good = Agreement(recipe, "tiny", "p", POLICY.digest, 5000, 1.0, "2026-11-24T10:00:00+00:00", False)
+def record(conversion: Conversion, cache: Path, **changed: object) -> None:
+    good = Agreement(conversion, "tiny", "p", POLICY.digest, 5000, 1.0, "2026-11-24T10:00:00+00:00", False, "f32")
     Agreements(cache).record(replace(good, **changed))  # type: ignore[arg-type]
 
 
 def test_it_is_another_model_of_the_same_name(source: str, cache: Path) -> None:
     whole = load_model(source).identity
-    engine, recipe = open_quantised(source, LABELS, few(4), cache, 1, lambda *_: None)
+    engine, conversion = open_quantised(source, LABELS, few(4), cache, 1, lambda *_: None)
     identity = engine.identity
     assert (identity.name, identity.image_size_px, identity.derived_from) == ("tiny", 32, whole.digest)
-    assert identity.digest == recipe.digest != whole.digest
+    assert identity.digest == conversion.digest != whole.digest
 
 
 def test_its_scores_are_close_to_those_of_torch(source: str, cache: Path) -> None:
@@ -88,10 +90,10 @@ def test_it_is_converted_once_and_progress_is_told(source: str, cache: Path) -> 
 
 
 def test_it_starts_with_a_record(source: str, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    recipe = convert(source, cache, few(4))
-    record(recipe, cache)
+    conversion = convert(source, cache, few(4))
+    record(conversion, cache)
     with caplog.at_level(logging.INFO, "serve_app"):
-        assert start(source, cache).identity.digest == recipe.digest
+        assert start(source, cache).identity.digest == conversion.digest
     assert "100.00 % of 5000 verdicts agree" in caplog.text
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
@@ -122,21 +124,21 @@ def test_accepted_lower_starts_and_is_told_each_time(
 def test_a_drawn_calibration_is_converted_at_start_if_the_cache_lost_it(
     source: str, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe = Recipe(load_model(source).identity.digest, Calibration.drawn().name, *versions())
-    record(recipe, cache)
+    conversion = Conversion(load_model(source).identity.digest, "int8", Calibration.drawn().name, *versions())
+    record(conversion, cache)
     with caplog.at_level(logging.INFO, "serve_app"):
         start(source, cache)
-    assert ModelCache(cache).find(recipe) is not None
+    assert ModelCache(cache).find(conversion) is not None
     assert "quantising, pass 1, 0 %" in caplog.text
     assert "writing, 100 %" in caplog.text
 
 
 def test_photographs_that_are_not_here_cannot_be_quantised_with_again(source: str, cache: Path) -> None:
-    recipe = convert(source, cache, few(4))
-    record(recipe, cache)
-    found = ModelCache(cache).find(recipe)
+    conversion = convert(source, cache, few(4))
+    record(conversion, cache)
+    found = ModelCache(cache).find(conversion)
     assert found is not None
-    found.with_suffix(".bin").write_bytes(b"")
+    (found / "image.bin").write_bytes(b"")
     with pytest.raises(ModelError, match=r"photographs-.* --calibrate"):
         start(source, cache)
 
@@ -162,7 +164,7 @@ def test_the_missing_extra_is_named_with_the_way_out(
 
 
 def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
-    code = "from serve_app.models.openvino_runtime import load_runtime; load_runtime()"
+    code = "from serve_app.models.openvino.runtime import load_library; load_library('openvino'); load_library('nncf')"
     environment = {**os.environ, "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True, timeout=50)
     assert list(tmp_path.iterdir()) == [], "their telemetry leaves an identifier in the home folder"
@@ -183,7 +185,4 @@ def test_photographs_are_known_by_their_bytes() -> None:
 
 
 def versions() -> tuple[str, str]:
-    from serve_app.models.openvino_runtime import load_runtime
-
-    runtime = load_runtime()
-    return runtime.openvino_version, runtime.nncf_version
+    return load_library("openvino").version, load_library("nncf").version

@@ -1,4 +1,4 @@
-"""Trains the demo model: ``python -m serve_app.models.demo.train --out FOLDER``. Some 17 minutes of processor time.
+"""Trains the demo model: ``python -m tools.demo_model.train --out FOLDER``. Some 17 minutes of processor time.
 
 The model is open_clip's own CLIP class, small, trained contrastively as CLIP is (Radford et al. 2021,
 arXiv:2103.00020). One caption is true of many of the pictures in a batch, so a caption counts as a match for each
@@ -34,8 +34,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.io import decode_jpeg, encode_jpeg
 
-from serve_app.models.demo.captions import KINDS, NO_SHAPE, Label, word, wordings
 from serve_app.models.demo.draw import COLOURS, LARGEST_PX, SHAPES, DrawnPicture, random_picture
+from tools.demo_model.captions import KINDS, NO_SHAPE, Label, word, wordings
 
 IMAGE_SIZE_PX: Final = 64
 CONTEXT_LENGTH: Final = 16

@@ -1,0 +1,85 @@
+"""``engine: auto``: torch, unless a converted model is there that agrees as well with float32 and is faster here.
+
+"As well" is recorded by ``pictwarden model convert``; "faster" is measured at each start, on the machine that starts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from serve_app.domain import ModelError
+from serve_app.models.engine import Engine
+from serve_app.models.load import load_model
+from serve_app.models.openvino.engine import OpenVinoEngine
+from serve_app.models.openvino.opening import find_agreed
+from serve_app.models.registry import Wanted
+from serve_app.models.torch_opening import device_for, engine_of
+
+logger = logging.getLogger(__name__)
+
+_MAX_BATCH_VIEWS = 16
+
+# A batch size whose pass takes longer than this is not compared.
+_MAX_PASS_S = 2.0
+
+
+def open_fastest(wanted: Wanted) -> Engine:
+    """The engine to take, loaded and not yet warm.
+
+    Raises:
+        ModelError: the model cannot be had, or the device is not there.
+    """
+    # In a thread that ends, and with it the threads that help it: see torch_opening.
+    with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
+        return opening.submit(_open, wanted).result()
+
+
+def _open(wanted: Wanted) -> Engine:
+    model = load_model(wanted.source)
+    device = device_for(model, wanted)
+    candidate = None
+    if device.torch_device.type == "cpu" and wanted.precision != "fp32":
+        candidate = _candidate(model.identity.digest, wanted)
+    if candidate is None:
+        return engine_of(model, wanted.labels, device, wanted.cpu_threads)
+    reference = engine_of(model, wanted.labels, device, wanted.cpu_threads)
+    name = "torch-bf16" if device.dtype is torch.bfloat16 else "torch-fp32"
+    if is_faster(candidate, f"openvino-{candidate.computed_in}", reference, name):
+        return candidate
+    # Made again: the threads of the one that was measured have the priority of this thread, and not of the device's.
+    return engine_of(model, wanted.labels, device, wanted.cpu_threads)
+
+
+def _candidate(model_digest: str, wanted: Wanted) -> OpenVinoEngine | None:
+    try:
+        return find_agreed(model_digest, wanted)
+    except ModelError as error:
+        logger.warning("engine auto: torch, since the converted model in the cache cannot be opened: %s", error)
+        return None
+
+
+def is_faster(candidate: Engine, candidate_name: str, reference: Engine, reference_name: str) -> bool:
+    """Whether ``candidate`` is as fast with one view and with many as ``reference``; says so in the log."""
+    of_candidate, of_reference = _views_per_s(candidate), _views_per_s(reference)
+    many = max(of_candidate.keys() & of_reference.keys())
+    takes_candidate = all(of_candidate[size] >= of_reference[size] for size in (1, many))
+    logger.info(
+        "engine auto: %s %.1f views/s at batch 1 and %.1f at %d, %s %.1f and %.1f: took %s",
+        candidate_name,
+        of_candidate[1],
+        of_candidate[many],
+        many,
+        reference_name,
+        of_reference[1],
+        of_reference[many],
+        candidate_name if takes_candidate else reference_name,
+    )
+    return takes_candidate
+
+
+def _views_per_s(engine: Engine) -> Mapping[int, float]:
+    return {size: size / pass_s for size, pass_s in engine.warm_up(_MAX_BATCH_VIEWS, _MAX_PASS_S).items()}

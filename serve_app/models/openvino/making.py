@@ -1,0 +1,143 @@
+"""Models converted, where torch is installed: into the cache, or into a folder that is taken elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from serve_app.domain import ModelError
+from serve_app.models.agreement import Agreements, PolicyReference, require_agreement
+from serve_app.models.load import LoadedModel, load_model
+from serve_app.models.openvino.cache import ModelCache, default_cache_folder, with_unfinished
+from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.conversion import Conversion, Precision, read_converted
+from serve_app.models.openvino.engine import OpenVinoEngine
+from serve_app.models.openvino.export import OnProgress, export
+from serve_app.models.openvino.opening import log_agreement, open_converted, open_folder
+from serve_app.models.openvino.runtime import load_library
+from serve_app.models.registry import Wanted
+from serve_app.models.source import ConvertedFolder, parse_source
+
+logger = logging.getLogger(__name__)
+
+_LOGGED_STEP = 0.1
+
+
+def convert(
+    source: str,
+    precision: Precision,
+    calibrate: Callable[[int], Calibration],
+    cache_folder: Path | None,
+    output: Path | None,
+    on_progress: OnProgress,
+) -> Path:
+    """See :func:`serve_app.models.open.convert_model`."""
+    model = load_model(source)
+    calibration = calibrate(model.identity.image_size_px) if precision == "int8" else None
+    conversion = _conversion(model, precision, calibration)
+    if output is None:
+        return _cached(model, conversion, calibration, cache_folder, on_progress)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        write = _writer(model, conversion, calibration, on_progress)
+        with_unfinished(output, write, lambda finished: finished.rename(output))
+    elif not _holds(output, conversion):
+        raise ModelError(f"{output} holds something else already: name another --output, or take it away first")
+    return output
+
+
+def open_quantised(
+    source: str,
+    labels: Sequence[str],
+    calibrate: Callable[[int], Calibration],
+    cache_folder: Path | None,
+    cpu_threads: int | None,
+    on_progress: OnProgress,
+) -> tuple[OpenVinoEngine, Conversion]:
+    """See :func:`serve_app.models.open.open_quantised`."""
+    folder = convert(source, "int8", calibrate, cache_folder, None, on_progress)
+    converted = read_converted(folder)
+    return open_converted(folder, converted, labels, cpu_threads), converted.conversion
+
+
+def open_agreed(wanted: Wanted) -> OpenVinoEngine:
+    """The quantised engine whose agreement under the policy was recorded last; converted anew if the cache lost it.
+
+    Raises:
+        ModelError: the model or the extra is not there; or there is no record, or it is not enough.
+    """
+    if isinstance(parse_source(wanted.source), ConvertedFolder):
+        return open_folder(wanted)
+    if wanted.policy is None:
+        raise ModelError("openvino-int8 starts for a policy only, with which its agreement was recorded")
+    model = load_model(wanted.source)
+    cache_folder = wanted.cache_folder or default_cache_folder()
+    versions = load_library("openvino").version, load_library("nncf").version
+    command = _command(wanted.source, wanted.policy, wanted.cache_folder)
+    found = Agreements(cache_folder).latest_quantised(model.identity.digest, wanted.policy.digest, *versions)
+    record = require_agreement(found, command)
+    calibration = Calibration(record.conversion.calibration)
+    if not calibration.is_drawn and ModelCache(cache_folder).find(record.conversion) is None:
+        raise ModelError(
+            f"openvino-int8 does not start: the model that was compared is not in {cache_folder} any more, and its "
+            f"calibration ({calibration.name}) cannot be drawn. Compare again: {command} --calibrate PHOTOGRAPHS"
+        )
+    log_agreement(wanted.source, record)
+    folder = _cached(model, record.conversion, calibration, cache_folder, _LogProgress(wanted.source))
+    return open_converted(folder, read_converted(folder), wanted.labels, wanted.cpu_threads)
+
+
+def _conversion(model: LoadedModel, precision: Precision, calibration: Calibration | None) -> Conversion:
+    nncf = load_library("nncf").version if precision == "int8" else ""
+    name = calibration.name if calibration else ""
+    return Conversion(model.identity.digest, precision, name, load_library("openvino").version, nncf)
+
+
+def _cached(
+    model: LoadedModel,
+    conversion: Conversion,
+    calibration: Calibration | None,
+    cache_folder: Path | None,
+    on_progress: OnProgress,
+) -> Path:
+    cache = ModelCache(cache_folder or default_cache_folder())
+    return cache.find(conversion) or cache.make(conversion, _writer(model, conversion, calibration, on_progress))
+
+
+def _writer(
+    model: LoadedModel, conversion: Conversion, calibration: Calibration | None, on_progress: OnProgress
+) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        size_px = model.identity.image_size_px
+        views = calibration.views(size_px) if calibration else np.empty((0, size_px, size_px, 3), np.uint8)
+        export(model, conversion, views, folder, on_progress)
+
+    return write
+
+
+def _holds(folder: Path, conversion: Conversion) -> bool:
+    try:
+        return read_converted(folder).conversion == conversion
+    except ModelError:
+        return False
+
+
+def _command(source: str, policy: PolicyReference, cache_folder: Path | None) -> str:
+    words = ["pictwarden", "model", "compare", "FOLDER", "--model", source, "--policy", policy.source]
+    return shlex.join(words + (["--cache-folder", str(cache_folder)] if cache_folder else []))
+
+
+class _LogProgress:
+    """A line for each stage and each tenth of it."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._last = ("", 0.0)
+
+    def __call__(self, stage: str, share: float) -> None:
+        if stage != self._last[0] or share >= self._last[1] + _LOGGED_STEP:
+            self._last = (stage, share)
+            logger.info("openvino-int8 of %s: %s, %.0f %%", self._source, stage, share * 100)

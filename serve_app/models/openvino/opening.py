@@ -1,0 +1,107 @@
+"""Converted models opened, without torch. In int8, and in the place of torch, only with a recorded agreement."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import ModelError
+from serve_app.models.agreement import TOP_LABEL, Agreement, Agreements, require_agreement
+from serve_app.models.cpu_threads import count_cpu_threads
+from serve_app.models.openvino.cache import ModelCache, default_cache_folder
+from serve_app.models.openvino.conversion import TEXT_TOWER, ConvertedModel, read_converted
+from serve_app.models.openvino.engine import OpenVinoEngine
+from serve_app.models.openvino.runtime import load_library
+from serve_app.models.openvino.tokenizer import token_ids
+from serve_app.models.registry import Wanted
+from serve_app.models.source import ConvertedFolder, parse_source
+
+logger = logging.getLogger(__name__)
+
+
+def open_folder(wanted: Wanted) -> OpenVinoEngine:
+    """The engine for a folder that ``pictwarden model convert`` made.
+
+    Raises:
+        ModelError: it is none, or damaged; it is in int8, and its agreement is not recorded or not enough; or the extra
+            is not installed.
+    """
+    parsed = parse_source(wanted.source)
+    if not isinstance(parsed, ConvertedFolder):
+        words = ["pictwarden", "model", "convert", wanted.source, "--to", "openvino", "--output", "FOLDER"]
+        raise ModelError(
+            f"the engine openvino runs converted models, and {wanted.source!r} is none: "
+            f"run `{shlex.join(words)}` where torch is installed, then set model.source to that folder"
+        )
+    converted = read_converted(parsed.folder)
+    installed = load_library("openvino").version
+    if installed != converted.conversion.openvino:
+        logger.warning(
+            "%s was converted with OpenVINO %s, and %s is installed: convert again to be sure of its scores",
+            parsed.folder,
+            converted.conversion.openvino,
+            installed,
+        )
+    if converted.conversion.precision == "int8":
+        log_agreement(wanted.source, _require_agreed(parsed.folder, converted, wanted))
+    return open_converted(parsed.folder, converted, wanted.labels, wanted.cpu_threads)
+
+
+def find_agreed(model_digest: str, wanted: Wanted) -> OpenVinoEngine | None:
+    """A model in the cache, made of these weights, not quantised, and recorded to agree in what it computes in here."""
+    cache_folder = wanted.cache_folder or default_cache_folder()
+    policies = [wanted.policy.digest, TOP_LABEL] if wanted.policy else [TOP_LABEL]
+    for folder, converted in ModelCache(cache_folder).made_of(model_digest):
+        records = [Agreements(cache_folder).find(converted.conversion, policy) for policy in policies]
+        enough = [record for record in records if record and record.is_enough]
+        if converted.conversion.precision != "bf16" or not enough:
+            continue
+        engine = open_converted(folder, converted, wanted.labels, wanted.cpu_threads)
+        if any(record.computed_in == engine.computed_in for record in enough):
+            return engine
+        compared_in = enough[0].computed_in
+        logger.info(
+            "engine auto: %s computes in %s here, and was compared in %s", folder, engine.computed_in, compared_in
+        )
+    return None
+
+
+def open_converted(
+    folder: Path, converted: ConvertedModel, labels: Sequence[str], cpu_threads: int | None
+) -> OpenVinoEngine:
+    """The engine for a converted model, whatever is recorded of it.
+
+    Raises:
+        ModelError: the extra is not installed.
+    """
+    core = load_library("openvino").module.Core()
+    label_features = _label_features(core, folder, converted, labels)
+    return OpenVinoEngine(core, folder, converted, label_features, count_cpu_threads(cpu_threads))
+
+
+def log_agreement(source: str, record: Agreement) -> None:
+    """What a start in int8 tells of its record."""
+    if record.shortfall:
+        logger.warning("openvino-int8 of %s starts with --accept-lower: %s", source, record.shortfall)
+    logger.info("openvino-int8 of %s: %.2f %% of %d verdicts agree", source, record.agreement * 100, record.pictures)
+
+
+def _label_features(core: Any, folder: Path, converted: ConvertedModel, labels: Sequence[str]) -> NDArray[np.float32]:
+    """float32, ``(labels, width)``. The text tower is let go again, and computes in float32, as torch's does."""
+    tower = core.compile_model(str(folder / TEXT_TOWER), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    features: NDArray[np.float32] = tower([token_ids(folder, converted, labels)])[0].copy()
+    return features
+
+
+def _require_agreed(folder: Path, converted: ConvertedModel, wanted: Wanted) -> Agreement:
+    if wanted.policy is None:
+        raise ModelError("a model in int8 starts for a policy only, with which its agreement was recorded")
+    options = ["--to", "openvino", "--precision", "int8", "--policy", wanted.policy.source, "--output", str(folder)]
+    command = shlex.join(["pictwarden", "model", "convert", converted.name, *options])
+    return require_agreement(Agreements(folder).find(converted.conversion, wanted.policy.digest), command)

@@ -1,0 +1,43 @@
+"""The one door to what the extra ``pictwarden[openvino]`` brings: OpenVINO, NNCF, and what reads prompts without torch.
+
+OpenVINO and NNCF report their use to Google Analytics as soon as they are imported, and write an identifier into the
+home folder, unless their telemetry package is missing. A service that scans pictures reports to nobody: that package is
+kept from being imported, which they take for its absence.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Any, Literal
+
+from serve_app.domain import ModelError
+
+_TELEMETRY = "openvino_telemetry"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A module of the extra, and its version as installed."""
+
+    module: Any
+    version: str
+
+
+def load_library(name: Literal["openvino", "nncf", "tokenizers", "ftfy"]) -> Library:
+    """Import one of what the extra brings. NNCF takes torch with it.
+
+    Raises:
+        ModelError: the extra is not installed.
+    """
+    # None makes every import of that name fail (docs.python.org, "The module cache").
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise ModelError(
+            f"OpenVINO needs the extra 'openvino', and {error.name} cannot be imported: "
+            "`make openvino` in a clone, or pip install 'pictwarden[openvino]', on every node that holds a scorer"
+        ) from error
+    return Library(module, metadata.version(name))

@@ -1,0 +1,72 @@
+"""The engines, by name. What an engine is built on is imported when that engine is opened, and not before.
+
+So no process imports torch for the fake engine or for a converted model, nor OpenVINO for torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve_app.models.agreement import PolicyReference
+from serve_app.models.engine import Engine
+from serve_app.settings import EngineName
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an engine is opened for; see :func:`serve_app.models.open.open_engine`."""
+
+    source: str
+    labels: tuple[str, ...]
+    device: str
+    precision: str
+    cpu_threads: int | None
+    policy: PolicyReference | None
+    cache_folder: Path | None
+
+
+Opener = Callable[[Wanted], Engine]
+
+
+def _open_fake(wanted: Wanted) -> Engine:
+    from serve_app.models.fake import open_fake
+
+    return open_fake(wanted.source, wanted.labels)
+
+
+def _open_torch(wanted: Wanted) -> Engine:
+    from serve_app.models.torch_opening import open_torch
+
+    return open_torch(wanted)
+
+
+def _open_converted(wanted: Wanted) -> Engine:
+    from serve_app.models.openvino.opening import open_folder
+
+    return open_folder(wanted)
+
+
+def _open_quantised(wanted: Wanted) -> Engine:
+    from serve_app.models.openvino.making import open_agreed
+
+    return open_agreed(wanted)
+
+
+def _open_fastest(wanted: Wanted) -> Engine:
+    from serve_app.models.fastest import open_fastest
+
+    return open_fastest(wanted)
+
+
+OPENERS: Mapping[EngineName, Opener] = {
+    "auto": _open_fastest,
+    "torch": _open_torch,
+    "openvino": _open_converted,
+    "openvino-int8": _open_quantised,
+}
+"""The engines that the configuration can name. ``torch`` is the CPU or CUDA, as ``model.device`` says."""
+
+open_fake: Opener = _open_fake
+"""The engine that its model source names, whatever the configuration says."""

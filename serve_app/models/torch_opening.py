@@ -1,0 +1,50 @@
+"""torch's engines: on the CPU or on CUDA, as the configuration and the machine have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from serve_app.models.accelerator import CudaAccelerator
+from serve_app.models.cuda_engine import CudaClipEngine
+from serve_app.models.device import Device, choose_device, use_cpu_threads
+from serve_app.models.engine import Engine
+from serve_app.models.load import LoadedModel, load_model
+from serve_app.models.registry import Wanted
+from serve_app.models.torch_engine import ClipEngine
+
+
+def open_torch(wanted: Wanted) -> Engine:
+    """The engine for a model that open_clip loads.
+
+    Raises:
+        ModelError: the model cannot be had, or the device is not there.
+    """
+    # In a thread that ends. The threads that help it to load would otherwise stay, and libgomp has all sleep at each
+    # barrier once there are more of them than cores: a pass of one view took 41 ms and not 25 (ViT-B-32, two cores).
+    with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
+        return opening.submit(_open, wanted).result()
+
+
+def device_for(model: LoadedModel, wanted: Wanted) -> Device:
+    """Where this model would run, and in which precision.
+
+    Raises:
+        ModelError: the device is not there.
+    """
+    parameters = sum(weights.numel() for weights in model.network.visual.parameters())
+    return choose_device(wanted.device, wanted.precision, parameters)
+
+
+def engine_of(model: LoadedModel, labels: Sequence[str], device: Device, cpu_threads: int | None) -> Engine:
+    """The engine for a loaded model, which it takes over."""
+    threads = use_cpu_threads(cpu_threads)
+    if device.torch_device.type == "cpu":
+        return ClipEngine(model, labels, device.dtype, threads)
+    return CudaClipEngine(model, labels, device.dtype, CudaAccelerator(device.torch_device))
+
+
+def _open(wanted: Wanted) -> Engine:
+    use_cpu_threads(wanted.cpu_threads)
+    model = load_model(wanted.source)
+    return engine_of(model, wanted.labels, device_for(model, wanted), wanted.cpu_threads)

@@ -1,0 +1,1 @@
+"""Programs that build something that ships with Pictwarden. They run in a clone and do not ship themselves."""
