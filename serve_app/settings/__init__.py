@@ -7,11 +7,12 @@ earlier versions are in :mod:`serve_app.settings.changes`.
 
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.settings.parsing import parse_settings, wrong_keys
-from serve_app.settings.schema import AuthenticationSettings, ModelSettings, Settings
+from serve_app.settings.schema import AuthenticationSettings, EngineName, ModelSettings, Settings
 
 __all__ = [
     "MAX_DEADLINE_S",
     "AuthenticationSettings",
+    "EngineName",
     "ModelSettings",
     "Settings",
     "parse_settings",

@@ -12,6 +12,8 @@ from serve_app.domain import Lane, OnTruncated, OnUnscanned
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.settings.networks import Network, trusted_network
 
+EngineName = Literal["auto", "torch", "openvino-int8"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,7 +28,7 @@ class ModelSettings(_Section):
 
     source: str = "embedded:demo-shapes"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    engine: Literal["auto", "torch", "openvino-int8"] = "auto"
+    engine: EngineName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     max_batch_views: Annotated[int, Field(ge=1, le=128)] = 32
