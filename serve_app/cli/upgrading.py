@@ -67,15 +67,22 @@ def upgraded_text(text: str, name: str) -> str:
     """
     document = parsed(text, name)
     after = text
+    changes = _changes(text, name)
+    if not changes:
+        return text
     try:
         for root in _each_args(document, name):
             for change in CHANGES:
                 after = _without(after, root, change)
-    except NotEditableError as error:
-        raise _by_hand(text, name) from error
-    # The text was edited as text: only what has the values that it should have is handed out.
-    if _changes(after, name) or _rewritten(parsed(after, name)) != _rewritten(document):
-        raise _by_hand(text, name)
+        # The text was edited as text: only what has the values that it should have is handed out.
+        is_right = not _changes(after, name) and _rewritten(parsed(after, name)) == _rewritten(document)
+    except (NotEditableError, SettingsError, RecursionError):  # the last of a mapping that is in itself
+        is_right = False
+    if not is_right:
+        lines = "\n".join(f"  {change}" for change in changes)
+        raise SettingsError(
+            f"{name}: its YAML (an alias, or several keys on a line) is to be changed by hand:\n{lines}"
+        )
     return after
 
 
@@ -119,11 +126,6 @@ def _changes(text: str, name: str) -> list[Change]:
     """What the keys of a configuration have become, each once."""
     found = [each for args in _each_args(parsed(text, name), name).values() for each in outdated(args)]
     return list(dict.fromkeys(found))
-
-
-def _by_hand(text: str, name: str) -> SettingsError:
-    lines = "\n".join(f"  {change}" for change in _changes(text, name))
-    return SettingsError(f"{name}: its YAML (an alias, or several keys on a line) is to be changed by hand:\n{lines}")
 
 
 def _report(before: str, after: str, name: str, changes: list[Change]) -> Iterator[str]:

@@ -143,7 +143,10 @@ def _end(text: str, node: yaml.Node, after: int) -> int:
 
 
 def _entry(text: str, path: KeyPath) -> _Entry | None:
-    node = yaml.compose(text, yaml.SafeLoader)
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise NotEditableError from error  # it was YAML before it was edited
     entry = None
     for part in path:
         if isinstance(part, int):

@@ -58,19 +58,14 @@ def upgraded(args: Mapping[str, Any], changes: Sequence[Change] = CHANGES) -> di
 
     A renamed key whose new name is set as well is dropped: the new one says what is meant.
     """
-    result: dict[str, Any] = _copy(args)
-    for change in changes:
-        holder = _holder(result, change.key)
-        if holder is None:
-            continue
-        value = holder.pop(change.key.rpartition(".")[2])
+    result = dict(args)
+    for change in outdated(args, changes):
+        *sections, name = change.key.split(".")
+        value = _own(result, sections).pop(name)
         if change.new_key and not has_key(result, change.new_key):
-            *sections, name = change.new_key.split(".")
-            inner = result
-            for section in sections:
-                inner = inner.setdefault(section, {})
-            inner[name] = value
-        _drop_if_empty(result, change.key.rpartition(".")[0])
+            *new_sections, new_name = change.new_key.split(".")
+            _own(result, new_sections)[new_name] = value
+        _drop_if_empty(result, sections)
     return result
 
 
@@ -88,14 +83,19 @@ def _holder(args: Mapping[str, Any], key: str) -> Any:
     return inner if isinstance(inner, Mapping) and name in inner else None
 
 
-def _drop_if_empty(args: dict[str, Any], section: str) -> None:
-    while section and (holder := _holder(args, section)) is not None:
-        outer, _, name = section.rpartition(".")
-        if holder[name] != {}:
+def _own(args: dict[str, Any], sections: Sequence[str]) -> dict[str, Any]:
+    """The section below ``args``, copied on the way there; a new one if there is none."""
+    inner = args
+    for section in sections:
+        known = inner.get(section)
+        inner[section] = dict(known) if isinstance(known, Mapping) else {}
+        inner = inner[section]
+    return inner
+
+
+def _drop_if_empty(args: dict[str, Any], sections: Sequence[str]) -> None:
+    for depth in range(len(sections), 0, -1):
+        outer = _own(args, sections[: depth - 1])
+        if outer[sections[depth - 1]]:
             return
-        del holder[name]
-        section = outer
-
-
-def _copy(value: Any) -> Any:
-    return {key: _copy(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+        del outer[sections[depth - 1]]

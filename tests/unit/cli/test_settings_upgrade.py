@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import stat
 from pathlib import Path
@@ -231,6 +232,7 @@ def test_every_file_means_the_same_as_its_upgraded_values(
         "a: &x 3\nretry_after_s: *x\ndocs: true\n",
         "a: &x 3\nlimits: {decode_workers: *x}\n",
         "docs: true\n? retry_after_s\n: 3\n",
+        "a: &x {b: *x}\nretry_after_s: 3\n",
     ],
 )
 def test_yaml_that_is_not_understood_is_left_alone_and_the_way_out_is_said(tmp_path: Path, text: str) -> None:
@@ -263,6 +265,28 @@ def test_a_file_that_is_no_configuration_is_said(tmp_path: Path, text: str, says
     assert result.stderr.startswith(str(file))
     assert says in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+WORDS = st.sampled_from(
+    [
+        *("retry_after_s", "limits", "decode_workers", "max_views", "applications", "args", "x", "1"),
+        *(": ", ":", "- ", "\n", "\n  ", "\n    ", "{", "}", "[", "]", ", ", "# "),
+        *("&a ", "*a", "? ", "<<: ", "|", "'", "\t", "\r\n", "\u2028"),
+        *(
+            "limits: {decode_workers: 1}\n",
+            "limits:\n  decode_workers: 1\n",
+            "\nretry_after_s: 3\n",
+            "retry_after_s: 3, ",
+        ),
+    ]
+)
+
+
+@given(st.lists(WORDS, max_size=25).map("".join))
+def test_no_text_at_all_is_a_traceback(text: str) -> None:
+    with contextlib.suppress(SettingsError):
+        after = upgraded_text(text, "f.yaml")
+        assert upgraded_text(after, "f.yaml") == after
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
