@@ -24,7 +24,7 @@ _DECODE_DEADLINE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one engine says of a picture: the verdict, the rule that gave it, and the margin over its line."""
+    """The judgement of one engine: the verdict, the rule that gave it, and the margin over its line."""
 
     verdict: Verdict
     rule: str | None

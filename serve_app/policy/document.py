@@ -119,6 +119,7 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
+        # Noted while composing, so that an error further on does not hide a duplicate.
         if is_key and isinstance(node, yaml.ScalarNode):
             first = self._keys.setdefault((id(parent), node.value), node)
             if first is not node:

@@ -26,11 +26,11 @@ def load_policy(source: str | Path) -> Policy:
     if isinstance(source, str) and source.startswith(SHIPPED_PREFIX):
         return _parse(_find_shipped(source.removeprefix(SHIPPED_PREFIX)), source)
     path = Path(source)
-    if not path.exists():
-        known = shipped_policies()
-        hint = f"; did you mean '{SHIPPED_PREFIX}{path.stem}'?" if path.stem in known else ""
-        raise PolicyError(f"no policy file {quote(str(source))}{hint}")
-    return _parse(path, str(source))
+    try:
+        return _parse(path, str(source))
+    except (FileNotFoundError, ValueError) as error:  # ValueError: no file can have such a name
+        hint = f"; did you mean '{SHIPPED_PREFIX}{path.stem}'?" if path.stem in shipped_policies() else ""
+        raise PolicyError(f"no policy file {quote(str(source))}{hint}") from error
 
 
 def shipped_policies() -> tuple[str, ...]:
@@ -56,6 +56,8 @@ def _parse(file: Traversable | Path, file_name: str) -> Policy:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise PolicyError(f"{file_name}: error: cannot be read: {error.strerror or error}") from error
     if len(content) > MAX_FILE_BYTES:

@@ -79,16 +79,18 @@ class Concept:
     counter_prompts: Prompts = ()
 
 
-def _entries(value: Value) -> list[tuple[ScalarValue, Value]]:
+def _concept_entries(value: Value) -> list[tuple[ScalarValue, Value]]:
+    """The names and bodies of the concepts, in the order of the file."""
     found = require_mapping(value, "'concepts'", "write NAME: {score: contrast, prompts: [...], ...} for each")
     if not found:
         raise wrong(found, "'concepts' must not be empty")
     return [(found.written[name], body) for name, body in found.items()]
 
 
-def _read(
+def _read_concept(
     entry: tuple[ScalarValue, Value], handler: ValidatorFunctionWrapHandler, info: ValidationInfo[Reading]
 ) -> Any:
+    """Read a concept as :func:`mapping` does, but its name is its key in the file."""
     name, body = entry
     info.context.concepts[name] = None
     what = f"concept {quote(name)}"
@@ -103,7 +105,7 @@ def _read(
     return handler({"name": name, **{key: found[key] for key in keys if key in found}})
 
 
-Concepts = Annotated[Several[Annotated[Concept, WrapValidator(_read)]], BeforeValidator(_entries)]
+Concepts = Annotated[Several[Annotated[Concept, WrapValidator(_read_concept)]], BeforeValidator(_concept_entries)]
 """A mapping from names to concepts in the file, a tuple of concepts in the policy."""
 
 _FORMS = "{concept: NAME, above: NUMBER}, {all: [...]}, {any: [...]} or {at_least: {count: N, of: [...]}}"
@@ -172,6 +174,7 @@ _FORM_OF_KEY = {"concept": Above.form, **{kind.form: kind.form for kind in (Abov
 
 
 def _one_form(value: Value, handler: ValidatorFunctionWrapHandler, info: ValidationInfo[Reading]) -> Any:
+    """Let pass a mapping that has the keys of exactly one form."""
     found = require_mapping(value, "a condition", _HINT)
     keys = [key for key in found if key in _FORM_OF_KEY]
     if len({_FORM_OF_KEY[key] for key in keys}) > 1:

@@ -1,4 +1,4 @@
-"""Whatever the text is, reading it gives a policy or raises a PolicyError."""
+"""Reading any text gives a policy or raises a PolicyError."""
 
 from __future__ import annotations
 

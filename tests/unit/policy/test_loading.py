@@ -56,6 +56,14 @@ def test_a_folder_is_no_policy(tmp_path: Path) -> None:
         load_policy(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("a" * 5000, "cannot be read: "), ("a\0b", "no policy file"), ("\ud800", "no policy file")]
+)
+def test_a_name_that_no_file_can_have_is_refused(name: str, message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        load_policy(name)
+
+
 @pytest.mark.parametrize("name", ["nothing-like-it", "", "../__init__", "../../domain.py"])
 def test_an_unknown_shipped_policy_is_refused_with_those_that_exist(name: str) -> None:
     with pytest.raises(PolicyError, match="no shipped policy") as caught:

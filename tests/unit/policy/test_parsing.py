@@ -1,4 +1,4 @@
-"""What a good policy file becomes, and which liberties of YAML are taken and refused."""
+"""The policy that a good file becomes, and the parts of YAML that are read and refused."""
 
 from __future__ import annotations
 
