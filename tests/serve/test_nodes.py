@@ -15,9 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 TWO_NODES = """
-import json, sys
+import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 import httpx
 from benchmarks.bodies import photo_like_jpeg
 from benchmarks.served import Replicas, served
@@ -25,9 +24,9 @@ from benchmarks.served import Replicas, served
 def send(picture):
     return httpx.post(service.url, content=iter([picture[:1000], picture[1000:]]), timeout=30).status_code
 
-with served("fake:300ms", 4, Path(sys.argv[1])) as (nodes, service):
+with served("fake:300ms", 4) as (nodes, service):
     nodes.add(1)
-    service.deploy(Replicas.one_per_node(2))
+    service.deploy(Replicas(2, per_node=1))
     names = ["Ingress", "Preprocessor", "ClipScorer"]
     seen = {
         "port": httpx.URL(service.url).port,
@@ -46,7 +45,7 @@ print(json.dumps(seen))
 
 @pytest.mark.timeout(120)
 def test_two_nodes_serve_outlive_an_ingress_and_leave_nothing_behind():
-    command = [sys.executable, "-c", TWO_NODES, str(ROOT)]
+    command = [sys.executable, "-c", TWO_NODES]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
