@@ -18,7 +18,7 @@ TWO_NODES = """
 import json
 from concurrent.futures import ThreadPoolExecutor
 import httpx
-from benchmarks.bodies import photo_like_jpeg
+from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.served import Replicas, served
 
 def send(picture):
@@ -33,7 +33,8 @@ with served("fake:300ms", 4) as (nodes, service):
         "replicas": [[len(node.replicas(name)) for name in names] for node in nodes.alive],
         "pids": [process.pid for node in nodes.alive for process in node.processes()],
     }
-    pictures = [photo_like_jpeg(200_000, seed) for seed in range(24)]
+    picture = photo_like_jpeg(200_000, seed=1)
+    pictures = [unique(picture) for _ in range(24)]
     with ThreadPoolExecutor(12) as clients:
         answers = clients.map(send, pictures)
         first = next(answers)  # the others are in flight
