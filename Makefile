@@ -6,8 +6,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test lint bench bench-latency bench-capacity bench-overload bench-flood bench-baseline bench-batching bench-transport \
-	bench-preprocessing bench-autoscaling bench-engines bench-utilisation bench-corpus bench-faults bench-cluster lock clean
+.PHONY: run serve openvino test lint bench lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -28,59 +27,12 @@ lint: $(VENV)/dev.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Against the service that `make run` serves in another terminal.
-bench: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.quick $(ARGS)
+# Benchmarks: `.venv/bin/python -m benchmarks` lists them, docs/benchmarks.md says which need the service that `make run`
+# serves in another terminal.
+bench: bench-quick
 
-bench-latency: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.latency $(ARGS)
-
-bench-capacity: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.capacity $(ARGS)
-
-bench-overload: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.overload $(ARGS)
-
-# ARGS="--baseline URL": another validation endpoint, beside that service.
-bench-baseline: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.baseline $(ARGS)
-
-# Many senders of 40 MB at once, and the memory that the ingress takes for them.
-bench-flood: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.flood $(ARGS)
-
-# These two start a service, and Ray nodes, of their own.
-bench-faults: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.faults $(ARGS)
-
-bench-cluster: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.cluster $(ARGS)
-
-# The engines of the CPU, without a service: torch and openvino-int8.
-bench-engines: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.engines $(ARGS)
-
-# The engine alone against what its device can multiply: the GPU where there is one.
-bench-utilisation: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.utilisation $(ARGS)
-
-bench-batching: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.batching $(ARGS)
-
-# A body between two replicas, by value and through the object store.
-bench-transport: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.transport $(ARGS)
-
-bench-preprocessing: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.preprocessing $(ARGS)
-
-# A simulation; no service runs. ARGS="--pass-ms 1:6,8:15,64:90" for the passes of another device than this machine.
-bench-autoscaling: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.autoscaling $(ARGS)
-
-# ARGS=FOLDER: any folder of files, through the service that `make run` serves in another terminal.
-bench-corpus: $(VENV)/dev.installed
-	$(BIN)/python -m benchmarks.corpus $(ARGS)
+bench-%: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks $* $(ARGS)
 
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.

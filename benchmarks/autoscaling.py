@@ -1,55 +1,130 @@
-"""``make bench-autoscaling``: scaling on queue delay beside Serve's own policy, which counts requests.
+"""Scaling on queue delay beside Serve's own policy, which counts requests. A simulation; no service runs.
 
-A simulation (:mod:`benchmarks.fleet`) with pass times that are measured when it begins, on this machine's engine, or
-given as those of another device. Serve's autoscaler is Serve's own code, and so is its policy; the settings are those
-of ``serve_config.yaml``. The settings of the queue-delay policy were chosen with seed 1.
+The queue-delay policy is the real one with the settings of ``serve_config.yaml``; Serve's own asks for as many replicas
+as the mean of the ongoing requests over a target, and both wait for the same delays. The replicas are simulated in
+steps of 0.1 s: each is a queue before a device with measured (or given) times of a pass, that refuses a picture whose
+wait would be longer than the deadline. A replica costs from its order on and takes pictures when it has started.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import pairwise
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 import yaml
-from rich.console import Console
 
-from benchmarks import hardware
-from benchmarks.autoscaler_comparison import FIRST_REPLICAS, Scenario, play, policies, scenarios
-from benchmarks.fleet import FleetOutcome, FleetSettings
-from benchmarks.output import finish
-from benchmarks.plots import Axis, Mark, Point, timeline
-from benchmarks.report import Check, Column, Report, Section, Table
-from benchmarks.statistics import Latencies
-from benchmarks.target import OUT, Out, Seed, command_line
-from serve_app.settings import ModelSettings
+from benchmarks.command import OUT, Out, Run, Seed, console
+from benchmarks.outcomes import Latencies, Point
+from benchmarks.report import Check, Column, Plot, Section, Table
+from deployments.autoscaling.queue_delay import Demand, QueueDelaySettings, wanted_replicas
+from deployments.autoscaling.replica_stats import ReplicaStats
 
 CONFIG = Path(__file__).parents[1] / "serve_config.yaml"
 
-_CONTROL_INTERVAL_S = 0.1  # of Serve's controller
+STEP_S = 0.1
+_OFFERED_WINDOW_S = 10.0  # the memory of what a replica reports as offered work
 _PASS_SHARE_OF_DEADLINE = 0.25  # as ClipScorer gives its engine
-_PLOTTED_POINTS = 400
+_PLOT_EVERY_S = 5.0
+_OURS = "queue delay"
 
 _COLUMNS = (
     Column("policy"),
     Column("pictures"),
     Column("p50 ms"),
     Column("p99 ms"),
-    Column("late"),
     Column("refused"),
-    Column("dropped"),
-    Column("not in time %", 2),
+    Column("refused %", 2),
     Column("replica-hours", 2),
     Column("most replicas"),
-    Column("changes"),
 )
 
-console = Console(highlight=False)
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A load that changes: pictures a second at a moment, in seconds from the start."""
+
+    name: str
+    rate: Callable[[float], float]
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a replica has: seconds of a pass by batch size, of its start, and of a picture's deadline."""
+
+    pass_s: Mapping[int, float]
+    start_s: float
+    deadline_s: float
+
+    @property
+    def picture_s(self) -> float:
+        """Seconds of a full device per picture."""
+        return self.pass_s[max(self.pass_s)] / max(self.pass_s)
+
+    def pass_of_s(self, waiting: float) -> tuple[float, float]:
+        """Seconds of the next pass and its pictures, when so many wait."""
+        size = next((each for each in sorted(self.pass_s) if each >= waiting), max(self.pass_s))
+        return self.pass_s[size], min(max(waiting, 1.0), size)
+
+
+@dataclass
+class Outcome:
+    """What became of the pictures, and what the replicas cost."""
+
+    answered_s: list[float] = field(default_factory=list)
+    refused: int = 0
+    replica_s: float = 0.0
+    running: list[Point] = field(default_factory=list)
+
+
+class Scaler:
+    """One deployment's autoscaling: a policy, and the reports, the delays and the bounds that Serve puts around it."""
+
+    def __init__(self, config: Mapping[str, Any], ongoing_per_replica: float | None = None) -> None:
+        """``config``: an ``autoscaling_config``; with ``ongoing_per_replica``, Serve's own policy takes its place."""
+        self._config = config
+        self._ongoing_per_replica = ongoing_per_replica
+        self._settings = QueueDelaySettings(**config["policy"]["policy_kwargs"])
+        self._since: tuple[int, float] = (0, 0.0)
+        self._ongoing: deque[float] = deque(maxlen=round(config["look_back_period_s"] / STEP_S))
+        self._reports: Mapping[int, ReplicaStats] = {}
+        self._next_report_s = 0.0
+        self.target = int(config["min_replicas"])
+
+    def turn(self, now_s: float, stats: Mapping[int, ReplicaStats], ongoing: float) -> int:
+        """The wanted number of replicas, from what each running one would report now, and all requests in them."""
+        self._ongoing.append(ongoing)
+        if now_s >= self._next_report_s:
+            self._reports = stats
+            self._next_report_s += self._config["metrics_interval_s"]
+        least, most = self._config["min_replicas"], self._config["max_replicas"]
+        if self._ongoing_per_replica is not None:
+            wanted = math.ceil(float(np.mean(self._ongoing)) / self._ongoing_per_replica)
+        else:
+            known = [each for number, each in self._reports.items() if number in stats]
+            demand = Demand(
+                target=self.target,
+                running=len(stats),
+                silent=len(stats) - len(known),
+                offered_work=sum(each.offered_work for each in known),
+                backlog_s=sum(each.predicted_wait_s for each in known),
+                deadline_s=max((each.deadline_s for each in known), default=0.0),
+            )
+            wanted = wanted_replicas(demand, self._settings, least, most)
+        wanted = min(max(wanted, least), most)
+        direction = (wanted > self.target) - (wanted < self.target)
+        if direction != self._since[0]:
+            self._since = (direction, now_s)
+        delay_s = self._config["upscale_delay_s" if direction > 0 else "downscale_delay_s"]
+        if direction and now_s - self._since[1] >= delay_s:
+            self.target, self._since = wanted, (0, now_s)
+        return self.target
 
 
 def bench(
@@ -58,58 +133,91 @@ def bench(
         str | None, typer.Option(help="Instead of measuring: ms of a pass by batch size, such as 1:6,8:15,64:90.")
     ] = None,
     start_s: Annotated[float, typer.Option(min=0, help="Seconds until a new replica is ready.")] = 20.0,
-    count: Annotated[list[float], typer.Option(help="target_ongoing_requests of Serve's own policy.")] = [16, 4],  # noqa: B006
+    count: Annotated[list[float], typer.Option(help="target_ongoing_requests of Serve's own policy.")] = [64, 16, 4],  # noqa: B006
     max_replicas: Annotated[int, typer.Option(min=1, help="The file's bound would hide what a policy wants.")] = 16,
     seed: Seed = 2,
     out: Out = OUT,
 ) -> None:
-    """Compare; exit code 1 if one count, over both loads, lets fewer pictures down with fewer replica-hours."""
-    started_at = datetime.now(UTC)
-    _quiet_serve()
+    """Compare; exit code 1 if one count, over both loads, refuses fewer pictures with fewer replica-hours."""
+    run = Run("autoscaling", seed)
     application = yaml.safe_load(CONFIG.read_text("utf-8"))["applications"][0]
-    deadline_s = float(application["args"]["deadline_s"])
-    settings = FleetSettings(
-        pass_s=_given(pass_ms) if pass_ms else _measured(model, application["args"], deadline_s),
-        deadline_s=deadline_s,
-        max_queued=ModelSettings.max_queued_views,
-        start_s=start_s,
-        control_interval_s=_CONTROL_INTERVAL_S,
-    )
-    compared = policies(_scaling_of_the_scorer(application), count, max_replicas)
+    deadline_s = float(application["args"].get("deadline_s", 8.0))
+    device = Device(_given(pass_ms) if pass_ms else _measured(model, deadline_s), start_s, deadline_s)
+    scaling = next(each["autoscaling_config"] for each in application["deployments"] if each["name"] == "ClipScorer")
+    scaling["max_replicas"] = max_replicas
     sections: list[Section] = []
-    played: dict[str, list[FleetOutcome]] = {policy.name: [] for policy in compared}
-    for scenario in scenarios(settings.picture_s):
+    totals: dict[str, tuple[int, float]] = {}
+    for scenario in scenarios(device.picture_s):
         outcomes = {}
-        for policy in compared:
-            with console.status(f"{scenario.name}: {policy.name}"):
-                outcomes[policy.name] = play(scenario, policy, settings, seed)
-        sections.append(_section(scenario, outcomes, settings))
-        for name, outcome in outcomes.items():
-            played[name].append(outcome)
-    totals = {name: _total(outcomes, deadline_s) for name, outcomes in played.items()}
-    report = Report(
-        title="Autoscaling: queue delay beside a count of requests",
-        command=command_line("autoscaling"),
-        machine=hardware.facts() | _device(settings, None if pass_ms else model),
-        seed=seed,
-        started_at=started_at,
-        sections=[*sections, _both(totals)],
-        checks=[_is_beaten_by_none(totals)],
-    )
-    raise typer.Exit(finish(report, "autoscaling", out, console))
+        scalers = {**{f"count {each:g}": Scaler(scaling, each) for each in count}, _OURS: Scaler(scaling)}
+        for name, scaler in scalers.items():
+            with console.status(f"{scenario.name}: {name}"):
+                of = outcomes[name] = simulate(scenario, scaler, device, seed)
+            refused, hours = totals.get(name, (0, 0.0))
+            totals[name] = refused + of.refused, hours + of.replica_s / 3600
+        sections.append(_section(scenario, outcomes, device))
+    ours = totals.pop(_OURS)
+    better = [name for name, each in totals.items() if each[0] <= ours[0] and each[1] <= ours[1]]
+    claim = "counts that refuse fewer pictures than queue delay, with fewer replica-hours, over both loads"
+    passes = ", ".join(f"{size}: {seconds * 1e3:.1f}" for size, seconds in sorted(device.pass_s.items()))
+    facts = {"simulated passes, ms by batch size": f"{passes} ({'given' if pass_ms else model})"}
+    check = Check(claim, ", ".join(better) or "none", "none", not better)
+    run.finish("Autoscaling: queue delay beside a count of requests", sections, [check], out, facts)
 
 
-def _quiet_serve() -> None:
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    # Serve announces environment variables in place of this key, and does not read them yet.
-    warnings.filterwarnings("ignore", "The `metrics_interval_s` field", DeprecationWarning)
+def scenarios(picture_s: float) -> list[Scenario]:
+    """A step to ten times the load, and a day in 72 minutes, in multiples of what one full replica does."""
+    return [
+        Scenario("step", lambda now_s: (0.5 if now_s < 120 else 5.0) / picture_s, 600.0),
+        # The fourth power of a sine: a long night, a steep afternoon, and a peak of a few hours.
+        Scenario("day", lambda now_s: (0.3 + 3.7 * math.sin(math.pi * now_s / 4320) ** 4) / picture_s, 4320.0),
+    ]
 
 
-def _scaling_of_the_scorer(application: Mapping[str, Any]) -> Mapping[str, Any]:
-    scaling: Mapping[str, Any] = next(
-        each["autoscaling_config"] for each in application["deployments"] if each["name"] == "ClipScorer"
-    )
-    return scaling
+def simulate(scenario: Scenario, scaler: Scaler, device: Device, seed: int) -> Outcome:
+    """One policy through one load. The same seed gives the same arrivals to each policy."""
+    arrivals, spread = np.random.default_rng(seed), np.random.default_rng(seed + 1)
+    outcome = Outcome()
+    queues: dict[int, float] = dict.fromkeys(range(scaler.target), 0.0)
+    offered = dict.fromkeys(queues, 0.0)
+    starting: dict[int, float] = {}
+    ordered = len(queues)
+    for step in range(round(scenario.duration_s / STEP_S)):
+        now_s = step * STEP_S
+        for name in [name for name, ready_s in starting.items() if ready_s <= now_s]:
+            del starting[name]
+            queues[name] = offered[name] = 0.0
+        came = arrivals.poisson(scenario.rate(now_s) * STEP_S)
+        ongoing = 0.0
+        for name, more in zip(queues, spread.multinomial(came, [1 / len(queues)] * len(queues)), strict=True):
+            room = max(0, int(device.deadline_s / device.picture_s - queues[name]))
+            taken = min(int(more), room)
+            outcome.refused += int(more) - taken
+            queues[name] += taken
+            pass_s, size = device.pass_of_s(queues[name])
+            outcome.answered_s += [queues[name] * pass_s / size] * taken
+            done = min(queues[name], STEP_S * size / pass_s)
+            queues[name] -= done
+            ongoing += queues[name] + done * pass_s / STEP_S  # those in a pass, by Little's law
+            kept = math.exp(-STEP_S / _OFFERED_WINDOW_S)
+            offered[name] = offered[name] * kept + more * device.picture_s / _OFFERED_WINDOW_S
+        stats = {
+            name: ReplicaStats(queues[name] * device.picture_s, offered[name], device.picture_s, device.deadline_s)
+            for name in queues
+        }
+        target = scaler.turn(now_s, stats, ongoing)
+        outcome.replica_s += (len(queues) + len(starting)) * STEP_S
+        if step % round(_PLOT_EVERY_S / STEP_S) == 0:
+            outcome.running.append((now_s, len(queues)))
+        while len(queues) + len(starting) < target:
+            starting[ordered] = now_s + device.start_s
+            ordered += 1
+        while len(queues) + len(starting) > target:  # the newest goes, and works off what it has
+            if starting:
+                starting.popitem()
+            else:
+                outcome.replica_s += queues.popitem()[1] * device.picture_s
+    return outcome
 
 
 def _given(pass_ms: str) -> dict[int, float]:
@@ -120,103 +228,25 @@ def _given(pass_ms: str) -> dict[int, float]:
         raise typer.BadParameter(f"{pass_ms!r} is not of the form 1:6,8:15") from error
 
 
-def _measured(model: str, args: Mapping[str, Any], deadline_s: float) -> Mapping[int, float]:
+def _measured(model: str, deadline_s: float) -> Mapping[int, float]:
     # torch is not needed where the passes are given.
+    from benchmarks.bare_pass import MAX_BATCH_VIEWS
     from serve_app.models.open import open_engine
 
     with console.status(f"measuring the passes of {model}"):
         engine = open_engine(model, ("a shape",))
-        return engine.warm_up(args["model"]["max_batch_views"], deadline_s * _PASS_SHARE_OF_DEADLINE)
+        return engine.warm_up(MAX_BATCH_VIEWS, deadline_s * _PASS_SHARE_OF_DEADLINE)
 
 
-def _device(settings: FleetSettings, model: str | None) -> dict[str, str]:
-    passes = ", ".join(f"{size}: {seconds * 1e3:.1f}" for size, seconds in sorted(settings.pass_s.items()))
-    return {
-        "simulated device": f"{model or 'given'}, {1 / settings.picture_s:.1f} pictures/s when full",
-        "ms of a pass by batch size": passes,
-        "start of a replica": f"{settings.start_s:g} s",
-    }
-
-
-def _section(scenario: Scenario, outcomes: Mapping[str, FleetOutcome], settings: FleetSettings) -> Section:
-    offered = [
-        (moment.at_s, scenario.rate(moment.at_s) * settings.picture_s)
-        for moment in next(iter(outcomes.values())).moments
-    ]
-    running = {name: [(each.at_s, float(each.running)) for each in of.moments] for name, of in outcomes.items()}
-    delays = {name: [(each.at_s, each.delay_s) for each in of.moments] for name, of in outcomes.items()}
-    return Section(
-        heading=f"{scenario.name.capitalize()}",
-        note=f"{scenario.note} Begins with {FIRST_REPLICAS} replica. Late: after the deadline. Refused: on arrival. "
-        "Dropped: after a wait. Replica-hours count from the order of a replica to its end.",
-        table=Table(_COLUMNS, tuple(_row(name, of, settings.deadline_s) for name, of in outcomes.items())),
-        plots=(
-            timeline(
-                f"{scenario.name}: replicas",
-                Axis("replicas"),
-                {name: _thinned(line) for name, line in running.items()} | {"offered work": _thinned(offered)},
-            ),
-            timeline(
-                f"{scenario.name}: predicted queue delay",
-                Axis("seconds"),
-                {name: _thinned(line) for name, line in delays.items()},
-                levels=[Mark(settings.deadline_s, "deadline")],
-            ),
-        ),
-    )
-
-
-def _row(name: str, outcome: FleetOutcome, deadline_s: float) -> tuple[str | int | float | None, ...]:
-    latencies = Latencies(outcome.answered_s)
-    pictures = len(outcome.answered_s) + outcome.refused + outcome.dropped
-    targets = [moment.target for moment in outcome.moments]
-    return (
-        name,
-        pictures,
-        latencies.told_percentile_ms(0.5),
-        latencies.told_percentile_ms(0.99),
-        _late(outcome, deadline_s),
-        outcome.refused,
-        outcome.dropped,
-        100.0 * _not_in_time(outcome, deadline_s) / pictures,
-        outcome.replica_s / 3600,
-        max(moment.running for moment in outcome.moments),
-        sum(before != after for before, after in pairwise(targets)),
-    )
-
-
-def _late(outcome: FleetOutcome, deadline_s: float) -> int:
-    return sum(answered_s > deadline_s for answered_s in outcome.answered_s)
-
-
-def _not_in_time(outcome: FleetOutcome, deadline_s: float) -> int:
-    return outcome.refused + outcome.dropped + _late(outcome, deadline_s)
-
-
-def _total(outcomes: Sequence[FleetOutcome], deadline_s: float) -> tuple[int, float]:
-    """Pictures not answered in time, and replica-hours."""
-    missed = sum(_not_in_time(outcome, deadline_s) for outcome in outcomes)
-    return missed, sum(outcome.replica_s for outcome in outcomes) / 3600
-
-
-def _both(totals: Mapping[str, tuple[int, float]]) -> Section:
-    columns = (Column("policy"), Column("pictures not in time"), Column("replica-hours", 2))
-    rows = tuple((name, missed, hours) for name, (missed, hours) in totals.items())
-    return Section(
-        "Both loads", "One setting has to serve both: nobody tells it which will come.", Table(columns, rows)
-    )
-
-
-def _is_beaten_by_none(totals: Mapping[str, tuple[int, float]]) -> Check:
-    *counts, (ours, (our_missed, our_hours)) = totals.items()
-    better = [name for name, (missed, hours) in counts if missed <= our_missed and hours <= our_hours]
-    claim = f"settings that let fewer pictures down than {ours}, with fewer replica-hours, over both loads"
-    return Check(claim, ", ".join(better) or "none", "none", not better)
-
-
-def _thinned(points: Sequence[Point]) -> list[Point]:
-    return list(points[:: max(1, len(points) // _PLOTTED_POINTS)])
-
-
-if __name__ == "__main__":
-    typer.run(bench)
+def _section(scenario: Scenario, outcomes: Mapping[str, Outcome], device: Device) -> Section:
+    rows = []
+    for name, of in outcomes.items():
+        told, pictures = Latencies(of.answered_s), len(of.answered_s) + of.refused
+        percentiles = (told.told_percentile_ms(share) for share in (0.5, 0.99))
+        cost = (100 * of.refused / pictures, of.replica_s / 3600, int(max(running for _, running in of.running)))
+        rows.append((name, pictures, *percentiles, of.refused, *cost))
+    work = [(now_s, scenario.rate(now_s) * device.picture_s) for now_s, _ in next(iter(outcomes.values())).running]
+    lines = {**{name: of.running for name, of in outcomes.items()}, "offered work, in replicas": work}
+    plot = Plot.timeline(f"{scenario.name}: replicas", "running replicas", lines)
+    note = f"{scenario.duration_s:.0f} s. Replica-hours count from the order of a replica to its end."
+    return Section(scenario.name.capitalize(), note, Table(_COLUMNS, tuple(rows)), (plot,))

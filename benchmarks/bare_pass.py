@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.own_process import measured_apart
+from benchmarks.processes import measured_apart
 from serve_app.models.engine import Engine
 from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
@@ -33,8 +33,17 @@ _LEAST_PASSES = 3
 # As in the service: a batch whose pass takes a quarter of the deadline is never formed.
 _MAX_PASS_S = 2.0
 
-Rates = Mapping[int, float]
-"""Views a second by batch size."""
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
+    """Views a second of one batch size, and milliseconds of processor time a view."""
+
+    views_per_s: float
+    core_ms: float = 0.0
+
+
+Rates = Mapping[int, Rate]
+"""By batch size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,8 @@ def measure(
     environment: Mapping[str, str],
     duration_s: float = 1.5,
     max_batch_views: int | None = None,
-) -> dict[int, float]:
-    """Views a second by batch size: the sustained rate of passes one behind the other, in a process of its own.
+) -> dict[int, Rate]:
+    """The sustained rate of passes one behind the other, in a process of its own.
 
     Args:
         options: of the engine that is opened.
@@ -69,39 +78,41 @@ def measure(
     return measured_apart(_measure, options, dict(environment), duration_s, max_batch_views)
 
 
-def best_of_each(one: Rates, other: Rates) -> dict[int, float]:
-    """The higher of two measurements, for each batch size that either has."""
-    return {size: max(one.get(size, 0.0), other.get(size, 0.0)) for size in sorted({*one, *other})}
+def best_of_each(measurements: Sequence[Rates]) -> dict[int, Rate]:
+    """The highest rate of several measurements, for each batch size that any has."""
+    sizes = sorted({size for each in measurements for size in each})
+    return {size: max(each[size] for each in measurements if size in each) for size in sizes}
 
 
-def best_of(before: Rates, after: Rates) -> tuple[int, float]:
-    """The batch size with the highest rate in either measurement, and that rate."""
-    return max(best_of_each(before, after).items(), key=lambda each: each[1])
+def best_of(measurements: Sequence[Rates]) -> tuple[int, Rate]:
+    """The batch size with the highest rate in any measurement, and that rate."""
+    return max(best_of_each(measurements).items(), key=lambda each: each[1])
 
 
 def agreement(before: Rates, after: Rates) -> float:
     """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
-    lower, higher = sorted(max(rates.values()) for rates in (before, after))
+    lower, higher = sorted(max(rates.values()).views_per_s for rates in (before, after))
     return lower / higher
 
 
-def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | None = None) -> dict[int, float]:
-    """Views a second of ``engine`` by batch size, each measured for ``duration_s`` or three passes.
+def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | None = None) -> dict[int, Rate]:
+    """The rates of ``engine``; see :func:`measure`.
 
-    As in the service, the next batch is staged beside the pass where the engine does that. For ``max_batch_views``, see
-    :func:`measure`.
+    As in the service, the next batch is staged beside the pass where the engine does that.
     """
     largest = max_batch_views or (_MAX_BATCH_VIEWS_AHEAD if engine.stages_ahead else MAX_BATCH_VIEWS)
     side_px = engine.identity.image_size_px
-    rates: dict[int, float] = {}
+    rates: dict[int, Rate] = {}
     for size in engine.warm_up(largest, _MAX_PASS_S):
         pixels = np.random.default_rng(size).integers(0, 256, (size, side_px, side_px, 3), dtype=np.uint8)
-        passes, started_s = 0, time.perf_counter()
+        passes, started_s, cpu_s = 0, time.perf_counter(), time.process_time()
         with _passes(engine, pixels) as run_pass:
             while passes < _LEAST_PASSES or time.perf_counter() - started_s < duration_s:
                 run_pass()
                 passes += 1
-            rates[size] = passes * size / (time.perf_counter() - started_s)
+            views = passes * size
+            core_ms = 1e3 * (time.process_time() - cpu_s) / views
+            rates[size] = Rate(views / (time.perf_counter() - started_s), core_ms)
     return rates
 
 
@@ -121,12 +132,12 @@ def _passes(engine: Engine, pixels: NDArray[np.uint8]) -> Iterator[Callable[[], 
             engine.encode(staged)
 
         yield run_pass
-        engine.encode(ahead.result())  # what is staged has its place on the device until it has been computed
+        engine.encode(ahead.result())  # a staged batch has its place on the device until it has been computed
 
 
 def _measure(
     options: EngineOptions, environment: Mapping[str, str], duration_s: float, max_batch_views: int | None
-) -> dict[int, float]:
+) -> dict[int, Rate]:
     os.environ.update(environment)
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     return sustained_rates(_open(options), duration_s, max_batch_views)
@@ -135,9 +146,7 @@ def _measure(
 def _open(options: EngineOptions) -> Engine:
     if options.engine != OPENVINO_INT8:
         return open_engine(options.source, _LABELS, options.device, options.precision, options.threads)
-    engine, _ = open_quantised(options.source, _LABELS, _drawn, options.cache_folder, options.threads, lambda *_: None)
+    engine, _ = open_quantised(
+        options.source, _LABELS, lambda _: Calibration.drawn(), options.cache_folder, options.threads, lambda *_: None
+    )
     return engine
-
-
-def _drawn(_: int) -> Calibration:
-    return Calibration.drawn()

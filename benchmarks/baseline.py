@@ -1,4 +1,4 @@
-"""``make bench-baseline ARGS="--baseline URL"``: another validation endpoint under the same load as ours, side by side.
+"""Another validation endpoint under the same load as ours, side by side (`--baseline URL`).
 
 Any endpoint that pict-rs could be pointed at: it is sent what pict-rs sends (POST, raw bytes, chunked), the same
 pictures from the same seed at the same moments. The open loop's rate is half of what the *slower* of the two got
@@ -12,34 +12,25 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
-from benchmarks.outcomes import latencies, statuses
-from benchmarks.pictures import Pictures, Size
-from benchmarks.plots import Mark, latency_distribution
+from benchmarks.bodies import Pictures, Size
+from benchmarks.checks import Measured, latency_plot, validity
+from benchmarks.command import OUT, Anywhere, Out, Run, Seed, Url, console, require_permission, scan_target, shown_url
+from benchmarks.outcomes import Load, latencies, statuses
 from benchmarks.report import Cell, Column, Section, Table
-from benchmarks.run import Run
-from benchmarks.tables import WALL_S, Measured, validity
-from benchmarks.target import (
-    OUT,
-    Anywhere,
-    Out,
-    Seed,
-    Url,
-    require_permission,
-    scan_target,
-    shown_url,
-)
 
 CONNECTIONS = 16
 OURS, THEIRS = "Pictwarden", "baseline"
 
-console = Console(highlight=False)
-
-Rows = list[tuple[str, Mapping[str, load.Load]]]
-"""The name of a load, and what came of it by service."""
+_COLUMNS = (
+    Column("load"),
+    Column("service"),
+    Column("answers/s", 1),
+    *(Column(heading, 1) for heading in ("p50 ms", "p95 ms", "p99 ms", "max ms")),
+    Column("answers"),
+)
 
 
 def bench(
@@ -54,35 +45,30 @@ def bench(
     anywhere: Anywhere = False,
 ) -> None:
     """Measure both; exit code 1 if the generator did not keep up: nobody wins or loses by a check."""
-    ours = scan_target(url, anywhere, console)
-    require_permission(baseline, anywhere, console)
-    run = Run("baseline", ours, seed, console)
-    rows = asyncio.run(_measure({OURS: ours, THEIRS: baseline}, size, requests, duration_s, rate, seed))
-    wall = Mark(WALL_S * 1e3, f"the wall, {WALL_S:.0f} s")
-    sections = [
-        Section(
-            f"{OURS} and {shown_url(baseline)}",
-            "The same pictures at the same moments. A 2xx keeps a picture, whether or not it was looked at; what the "
-            "baseline did with one cannot be seen from here.",
-            _table(rows),
-            tuple(
-                latency_distribution(
-                    name, {service: latencies(each.outcomes) for service, each in by_service.items()}, [wall]
-                )
-                for name, by_service in rows
-            ),
-        )
-    ]
-    measured = [Measured(f"{service}, {name}", each) for name, by in rows for service, each in by.items()]
-    run.finish("Beside a baseline", sections, validity(measured), out)
+    ours = scan_target(url, anywhere)
+    require_permission(baseline, anywhere)
+    run = Run("baseline", seed, ours)
+    loads = asyncio.run(_measure({OURS: ours, THEIRS: baseline}, size, requests, duration_s, rate, seed))
+    rows = [_row(name, service, each) for name, by_service in loads.items() for service, each in by_service.items()]
+    plots = [latency_plot(name, [Measured(*each) for each in by_service.items()]) for name, by_service in loads.items()]
+    note = (
+        "The same pictures at the same moments. A 2xx keeps a picture, whether or not it was scanned; what the "
+        "baseline did with one cannot be seen from here."
+    )
+    section = Section(f"{OURS} and {shown_url(baseline)}", note, Table(_COLUMNS, tuple(rows)), tuple(plots))
+    measured = [Measured(f"{service}, {name}", each) for name, by in loads.items() for service, each in by.items()]
+    run.finish("Beside a baseline", [section], validity(measured), out)
 
 
 async def _measure(
     urls: Mapping[str, str], size: Size, requests: int, duration_s: float, rate: float | None, seed: int
-) -> Rows:
+) -> dict[str, dict[str, Load]]:
+    """What came of each load, by service."""
+    single: dict[str, Load] = {}
+    busy: dict[str, Load] = {}
+    spread: dict[str, Load] = {}
     with console.status("making pictures") as status:
         drawn = Pictures(size, seed)
-        single, busy, spread = {}, {}, {}
         for service, url in urls.items():
             status.update(f"{service}: one after another")
             single[service] = await load.one_after_another(url, drawn.bodies(), requests)
@@ -91,34 +77,11 @@ async def _measure(
         rate = rate or min(each.offered_per_s for each in busy.values()) / 2
         for service, url in urls.items():
             status.update(f"{service}: open loop, {rate:.1f} a second")
-            arrivals = poisson_arrivals_s(rate, duration_s, seed)
-            spread[service] = await load.open_loop(url, drawn.bodies(), arrivals)
-    return [
-        ("one after another", single),
-        (f"{CONNECTIONS} connections", busy),
-        (f"Poisson {rate:.1f}/s", spread),
-    ]
+            spread[service] = await load.open_loop(url, drawn.bodies(), poisson_arrivals_s(rate, duration_s, seed))
+    return {"one after another": single, f"{CONNECTIONS} connections": busy, f"Poisson {rate:.1f}/s": spread}
 
 
-def _table(rows: Rows) -> Table:
-    columns = (
-        Column("load"),
-        Column("service"),
-        Column("answers/s", 1),
-        Column("p50 ms", 1),
-        Column("p95 ms", 1),
-        Column("p99 ms", 1),
-        Column("max ms", 1),
-        Column("answers"),
-    )
-    return Table(columns, tuple(_row(name, service, each) for name, by in rows for service, each in by.items()))
-
-
-def _row(name: str, service: str, of: load.Load) -> tuple[Cell, ...]:
+def _row(name: str, service: str, of: Load) -> tuple[Cell, ...]:
     told = latencies(of.outcomes)
     percentiles = (told.told_percentile_ms(share) for share in (0.5, 0.95, 0.99, 1))
     return (name, service, told.count / of.elapsed_s, *percentiles, statuses(of.outcomes))
-
-
-if __name__ == "__main__":
-    typer.run(bench)

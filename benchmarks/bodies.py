@@ -1,49 +1,94 @@
-"""Media of wanted sizes, drawn from a seed, and copies of JPEGs that no ledger knows."""
+"""Media of wanted sizes, drawn from a seed, and JPEGs that no ledger knows: known bytes are answered without a scan."""
 
 from __future__ import annotations
 
 import io
+import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.client import Parts
+Pixels = NDArray[np.uint8]
 
-_SEGMENT_COMMENT = b"\xff\xfe"
+MakeBody = Callable[[], bytes]
+"""Gives the next body of a load."""
+
 _START_OF_IMAGE_BYTES = 2
 _MARK_BYTES = 16
+_COMMENT = b"\xff\xfe" + (_MARK_BYTES + 2).to_bytes(2, "big")
 
-Pixels = NDArray[np.uint8]
+
+class Size(StrEnum):
+    """A size of JPEGs, or a mixture of sizes."""
+
+    KB_20 = "20KB"
+    KB_200 = "200KB"
+    MB_2 = "2MB"
+    MIX = "mix"
+
+
+# The mixture is what an instance sees: thumbnails, pictures from the web, photographs of phones.
+_BYTES: Mapping[Size, tuple[int, ...]] = {
+    Size.KB_20: (20_000,),
+    Size.KB_200: (200_000,),
+    Size.MB_2: (2_000_000,),
+    Size.MIX: (20_000, 200_000, 200_000, 500_000, 2_000_000),
+}
+
+
+class Pictures:
+    """JPEGs of one size, drawn once from a seed."""
+
+    def __init__(self, size: Size, seed: int) -> None:
+        self._seed = seed
+        self._drawn = [photo_like_jpeg(target_bytes, seed + place) for place, target_bytes in enumerate(_BYTES[size])]
+
+    def bodies(self) -> MakeBody:
+        """The same order for each caller, and each body one that was never sent before."""
+        source = random.Random(self._seed)
+        return lambda: unique(source.choice(self._drawn))
+
+
+def unique(jpeg: bytes) -> bytes:
+    """The same picture with a random comment behind the start-of-image marker."""
+    return jpeg[:_START_OF_IMAGE_BYTES] + _COMMENT + secrets.token_bytes(_MARK_BYTES) + jpeg[_START_OF_IMAGE_BYTES:]
 
 
 def photo_like_jpeg(target_bytes: int, seed: int) -> bytes:
     """A JPEG within 5 % of ``target_bytes``: clouds of colour under fine grain, at quality 85 as phones save them.
 
-    The number of pixels is what makes the size, as in photographs, so that decoding costs what it costs for them.
+    The number of pixels makes the size, as in photographs, so that decoding costs what it costs for them.
     """
-    return _of_size(target_bytes, lambda width_px: _written(_photo(width_px, seed), "JPEG", quality=85))
+    return photo_like(target_bytes, "JPEG", seed, quality=85)
 
 
-def photo_like_png(target_bytes: int, seed: int) -> bytes:
-    """The same as PNG."""
-    return _of_size(target_bytes, lambda width_px: _written(_photo(width_px, seed), "PNG"))
-
-
-def photo_like_avif(target_bytes: int, seed: int) -> bytes:
-    """The same as AVIF, at quality 75."""
-    return _of_size(target_bytes, lambda width_px: _written(_photo(width_px, seed), "AVIF", quality=75, speed=8))
+def photo_like(target_bytes: int, kind: str, seed: int, **options: int) -> bytes:
+    """The same as Pillow's ``kind``."""
+    low, high = 64, 8192
+    while True:
+        width_px = (low + high) // 2
+        body = photo_like_image(width_px, kind, seed, **options)
+        if abs(len(body) - target_bytes) <= 0.05 * target_bytes or high - low <= 1:
+            return body
+        low, high = (width_px, high) if len(body) < target_bytes else (low, width_px)
 
 
 def photo_like_image(width_px: int, kind: str, seed: int, alpha: int | None = None, **options: int) -> bytes:
-    """The same of a width, 4:3, written as Pillow's ``kind``; with ``alpha`` (0 to 255) all over it, if given."""
-    pixels = _photo(width_px, seed)
+    """The same of a width, 4:3; with ``alpha`` (0 to 255) all over it, if given."""
+    source = np.random.default_rng(seed)
+    height_px = width_px * 3 // 4
+    grain = source.integers(-8, 9, (height_px, width_px, 1), dtype=np.int16)
+    pixels = (_clouds(source, width_px, height_px) + grain).clip(0, 255).astype(np.uint8)
     if alpha is not None:
         pixels = np.dstack([pixels, np.full(pixels.shape[:2], alpha, np.uint8)])
-    return _written(pixels, kind, **options)
+    body = io.BytesIO()
+    Image.fromarray(pixels).save(body, kind, **options)
+    return body.getvalue()
 
 
 def animation_gif(frames: int, seed: int) -> bytes:
@@ -66,34 +111,6 @@ def video_mp4(duration_s: float, seed: int) -> bytes:
     return body.getvalue()
 
 
-def unique_parts(jpeg: bytes) -> Parts:
-    """The same picture with bytes that no run before has sent: a random comment behind the start-of-image marker.
-
-    In two parts, the second of which is the JPEG's own memory: a load of 2 MB pictures copies none of them.
-    """
-    segment = _SEGMENT_COMMENT + (_MARK_BYTES + 2).to_bytes(2, "big") + secrets.token_bytes(_MARK_BYTES)
-    return jpeg[:_START_OF_IMAGE_BYTES] + segment, memoryview(jpeg)[_START_OF_IMAGE_BYTES:]
-
-
-def _of_size(target_bytes: int, written: Callable[[int], bytes]) -> bytes:
-    """What ``written`` gives for the width (in pixels) at which it is within 5 % of ``target_bytes``."""
-    low, high = 64, 8192
-    while True:
-        width_px = (low + high) // 2
-        body = written(width_px)
-        if abs(len(body) - target_bytes) <= 0.05 * target_bytes or high - low <= 1:
-            return body
-        low, high = (width_px, high) if len(body) < target_bytes else (low, width_px)
-
-
-def _photo(width_px: int, seed: int) -> Pixels:
-    """Clouds of colour under fine grain, 4:3."""
-    source = np.random.default_rng(seed)
-    height_px = width_px * 3 // 4
-    grain = source.integers(-8, 9, (height_px, width_px, 1), dtype=np.int16)
-    return (_clouds(source, width_px, height_px) + grain).clip(0, 255).astype(np.uint8)
-
-
 def _clouds(source: np.random.Generator, width_px: int, height_px: int) -> NDArray[np.int16]:
     few = Image.fromarray(source.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     return np.asarray(few.resize((width_px, height_px), Image.Resampling.BICUBIC), np.int16)
@@ -107,9 +124,3 @@ def _wandering(frames: int, width_px: int, height_px: int, seed: int) -> Iterato
         picture = clouds.copy()
         picture[side_px : 2 * side_px, left_px : left_px + side_px] = 255
         yield picture
-
-
-def _written(pixels: Pixels, kind: str, **options: int) -> bytes:
-    body = io.BytesIO()
-    Image.fromarray(pixels).save(body, kind, **options)
-    return body.getvalue()

@@ -1,55 +1,46 @@
-"""``make bench-cluster``: what more nodes bring, and what an uploader notices when one of them is killed.
+"""What more nodes bring. Starts its own nodes.
 
 The model is one of a fixed cost (``fake:400ms``): a pass takes that long and no processor, so that the nodes can stand
-on one machine, each a real ``ray start`` with a scorer, a preprocessor and an ingress replica of its own. What is
-measured is the graph, its queues and its front end; what a model costs is measured elsewhere.
-
-With ``--address`` the nodes are those of a cluster that stands already, one scorer on each: nothing is started there
-but the application, and no node is killed.
+on one machine, each a real ``ray start`` with a scorer, a preprocessor and an ingress replica of its own. What a model
+costs is measured elsewhere, and what a killed node does by ``faults``. With ``--address`` the nodes are those of a
+cluster that stands already, one scorer on each: nothing is started there but the application.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from benchmarks import hardware, load
-from benchmarks.arrivals import poisson_arrivals_s
+from benchmarks import load
+from benchmarks.bodies import Pictures, Size
+from benchmarks.checks import Measured, validity
+from benchmarks.command import OUT, Out, Run, Seed, console, require_goodput
 from benchmarks.nodes import Nodes
-from benchmarks.outcomes import latencies
-from benchmarks.output import finish
-from benchmarks.pictures import Pictures, Size
-from benchmarks.plots import Axis, lines
-from benchmarks.recovery import RECOVERY_NOTE, Struck, recovery_checks, recovery_sections, recovery_table
-from benchmarks.report import Check, Column, Report, Section, Table, at_least, at_most
-from benchmarks.served import Replicas, Service, served, standing
-from benchmarks.strike import killed_node, strike
-from benchmarks.tables import Measured, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Out, Seed, command_line, require_goodput
+from benchmarks.outcomes import Load, latencies
+from benchmarks.report import Check, Column, Plot, Section, Table, at_least, at_most
+from benchmarks.served import Replicas, served, standing
 
 LEAST_SCALING = 3.4
 _SCALED_NODES = 4
 
-_NODES_OF_THE_KILL = 3
-_LEAST_RATE_SHARE = 0.9
-
 _BATCHES_WAITING = 4
 """Batches' worth of connections per scorer: one is computed, one waits, and two are on their way or unevenly spread."""
 
-_SCALING_NOTE = (
+_NOTE = (
     "Connections that never rest, in proportion to the nodes, each of which has one replica of each deployment. A pass "
     "takes a fixed time and no processor; everything else takes processor time, which nodes on one machine share."
 )
-_REPOSITORY = Path(__file__).parents[1]
-
-console = Console(highlight=False)
+_COLUMNS = (
+    Column("nodes"),
+    Column("pictures/s", 1),
+    Column("times the rate of the fewest", 2),
+    *(Column(heading) for heading in ("p50 ms", "p99 ms", "failed")),
+    Column("generator, cores", 2),
+)
 
 
 def bench(
@@ -58,114 +49,58 @@ def bench(
     largest_batch: Annotated[int, typer.Option(min=1, help="Views in one pass at most.")] = 4,
     nodes: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of the cluster; 1, 2 and 4.")] = None,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of the load at each size.")] = 15.0,
-    kill: Annotated[bool, typer.Option(help="Kill a node of three as well.")] = True,
-    share: Annotated[float, typer.Option(min=0.01, max=1, help="Of three nodes' rate, while one is killed.")] = 0.5,
-    before_s: Annotated[float, typer.Option(min=1, help="Seconds of load ahead of the kill.")] = 10.0,
-    after_s: Annotated[float, typer.Option(min=1, help="Seconds of load behind it.")] = 60.0,
-    away_s: Annotated[float, typer.Option(min=0, help="Seconds until another node joins.")] = 15.0,
     address: Annotated[str | None, typer.Option(help="Of a cluster that stands; run this on its head.")] = None,
     seed: Seed = 1,
     out: Out = OUT,
 ) -> None:
-    """Measure; exit code 1 if the nodes do not add up, or if somebody noticed the node that was killed."""
-    started_at, machine = datetime.now(UTC), hardware.facts()
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
+    """Measure; exit code 1 if the nodes do not add up, or a request failed."""
+    run = Run("cluster", seed)
     make_body = Pictures(size, seed).bodies()
-    sizes = sorted(nodes or [1, 2, 4])
-    saturated: dict[int, Measured] = {}
-    struck: list[Struck] = []
-    restored: list[Measured] = []
-
-    def saturate(service: Service, count: int) -> Measured:
-        service.deploy(Replicas.one_per_node(count))
-        connections = count * largest_batch * _BATCHES_WAITING
-        console.print(f"{count} nodes, {connections} connections")
-        return Measured(f"{count} nodes", asyncio.run(load.saturate(service.url, make_body, connections, duration_s)))
-
-    with _cluster(address, model, largest_batch) as (cluster, service):
-        for count in sorted({*sizes, *([_NODES_OF_THE_KILL] if kill and cluster else [])}):
+    saturated: dict[int, Load] = {}
+    with contextlib.ExitStack() as ended:
+        cluster: Nodes | None = None
+        if address is None:
+            cluster, service = ended.enter_context(served(model, largest_batch))
+        else:
+            service = ended.enter_context(standing(address, model, largest_batch))
+        for count in sorted(nodes or [1, 2, 4]):
             if cluster:
                 cluster.add(count - len(cluster.alive))
-            saturated[count] = saturate(service, count)
-            require_goodput(_rate_per_s(saturated[count]), saturated[count].load.outcomes, console)
-            if kill and cluster and count == _NODES_OF_THE_KILL:
-                name = f"a node of three is killed, another one joins after {away_s:.0f} s"
-                console.print(name)
-                arrivals_s = poisson_arrivals_s(share * _rate_per_s(saturated[count]), before_s + after_s, seed)
-                fault = killed_node(cluster, Replicas.one_per_node(count), name, away_s)
-                struck.append(asyncio.run(strike(service, fault, make_body, arrivals_s, before_s)))
-                restored.append(saturate(service, count))
-    shown = {count: each for count, each in saturated.items() if count in sizes}
-    sections = [_scaling(shown)]
-    checks = _scaling_checks(shown)
-    if struck:
-        rate_share = _rate_per_s(restored[0]) / _rate_per_s(saturated[_NODES_OF_THE_KILL])
-        note = f"{RECOVERY_NOTE}\nThree nodes do {rate_share:.2f} of what they did before one was killed and replaced."
-        sections += [Section("A node is killed", note, recovery_table(struck)), *recovery_sections(struck)]
-        checks += recovery_checks(struck[0])
-        checks += [at_least("three nodes' rate afterwards, of that before", rate_share, _LEAST_RATE_SHARE, "", 2)]
-        checks += validity([Measured(each.fault, each.load) for each in struck])
-    elif address:
-        sections.append(
-            Section("A node is killed", "Not done: the nodes of a cluster that stands are not ours to kill.")
-        )
-    report = Report("Cluster", command_line("cluster"), machine, seed, started_at, sections, checks)
-    raise typer.Exit(finish(report, "cluster", out, console))
+            service.deploy(Replicas(count, per_node=1))
+            connections = count * largest_batch * _BATCHES_WAITING
+            console.print(f"{count} nodes, {connections} connections")
+            of = asyncio.run(load.saturate(service.url, make_body, connections, duration_s))
+            require_goodput(of.goodput_per_s, of.outcomes)
+            saturated[count] = of
+    checks = [
+        *scaling_checks(saturated),
+        *validity([Measured(f"{count} nodes", of) for count, of in saturated.items()]),
+    ]
+    run.finish("Cluster", [_section(saturated)], checks, out)
 
 
-@contextlib.contextmanager
-def _cluster(address: str | None, model: str, largest_batch: int) -> Iterator[tuple[Nodes | None, Service]]:
-    """Nodes of our own with a service to be deployed, or that service on a cluster that stands, without its nodes."""
-    if address is None:
-        with served(model, largest_batch, _REPOSITORY) as (nodes, service):
-            yield nodes, service
-    else:
-        with standing(address, model, largest_batch) as service:
-            yield None, service
+def scaling_checks(saturated: Mapping[int, Load]) -> list[Check]:
+    """That nothing failed, and of four nodes that they do enough more than one."""
+    failed = sum(outcome.is_failed for of in saturated.values() for outcome in of.outcomes)
+    checks = [at_most("requests that failed while all nodes were there", failed, 0)]
+    if {1, _SCALED_NODES} <= set(saturated):
+        scaling = saturated[_SCALED_NODES].goodput_per_s / saturated[1].goodput_per_s
+        checks.append(at_least(f"scaling, 1 to {_SCALED_NODES} nodes", scaling, LEAST_SCALING, "x", 2))
+    return checks
 
 
-def _rate_per_s(measured: Measured) -> float:
-    return steady_goodput_per_s(measured.load)
-
-
-def _scaling(saturated: Mapping[int, Measured]) -> Section:
-    fewest = min(saturated)
-    columns = (
-        Column("nodes"),
-        Column("pictures/s", 1),
-        Column("times the rate of the fewest", 2),
-        Column("p50 ms"),
-        Column("p99 ms"),
-        Column("failed"),
-        Column("generator, cores", 2),
-    )
+def _section(saturated: Mapping[int, Load]) -> Section:
+    rates = {count: of.goodput_per_s for count, of in saturated.items()}
+    fewest = min(rates)
     rows = tuple(
         (
-            str(count),
-            _rate_per_s(each),
-            _rate_per_s(each) / _rate_per_s(saturated[fewest]),
-            *(latencies(each.load.outcomes).told_percentile_ms(share) for share in (0.5, 0.99)),
-            sum(outcome.is_failed for outcome in each.load.outcomes),
-            each.load.client_cores,
+            *(str(count), rates[count], rates[count] / rates[fewest]),
+            *(latencies(of.outcomes).told_percentile_ms(share) for share in (0.5, 0.99)),
+            *(sum(outcome.is_failed for outcome in of.outcomes), of.client_cores),
         )
-        for count, each in saturated.items()
+        for count, of in saturated.items()
     )
-    rates = [(float(count), _rate_per_s(each)) for count, each in saturated.items()]
-    ideal = [(float(count), count / fewest * _rate_per_s(saturated[fewest])) for count in saturated]
-    plot = lines("Rate by nodes", "nodes", Axis("pictures a second"), {"measured": rates, "in proportion": ideal})
-    return Section("Scaling", _SCALING_NOTE, Table(columns, rows), (plot,))
-
-
-def _scaling_checks(saturated: Mapping[int, Measured]) -> list[Check]:
-    if not {1, _SCALED_NODES} <= set(saturated):
-        return []
-    scaling = _rate_per_s(saturated[_SCALED_NODES]) / _rate_per_s(saturated[1])
-    failed = sum(outcome.is_failed for each in saturated.values() for outcome in each.load.outcomes)
-    return [
-        at_least(f"scaling, 1 to {_SCALED_NODES} nodes", scaling, LEAST_SCALING, "x", 2),
-        at_most("requests that failed while all nodes were there", failed, 0, ""),
-    ]
-
-
-if __name__ == "__main__":
-    typer.run(bench)
+    ideal = [(float(count), count / fewest * rates[fewest]) for count in rates]
+    lines = {"measured": [(float(count), rate) for count, rate in rates.items()], "in proportion": ideal}
+    plot = Plot("Rate by nodes", "nodes", "pictures a second", lines, {}, {})
+    return Section("Scaling", _NOTE, Table(_COLUMNS, rows), (plot,))

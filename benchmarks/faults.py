@@ -1,44 +1,43 @@
-"""``make bench-faults``: what an uploader notices of a part of the service that dies, or is taken away.
+"""Who notices a replica, a decode worker or a node that dies, or a node that is drained. Starts its own service.
 
-The benchmark starts the service itself: one Ray node with two replicas of each deployment, and for the faults of whole
-nodes three of them. Under half of its capacity, one after another: an ingress replica, a preprocessor, a decode worker
-and a scorer are killed (SIGKILL), then a whole node; and a node is drained. A request has *failed* if it had no answer,
-or one that says that nobody looked (5xx).
+One Ray node with two replicas of each deployment, and for the faults of whole nodes three of them. Under half of its
+capacity, one after another: an ingress replica, a preprocessor, a decode worker and a scorer are killed (SIGKILL), then
+a whole node; and a node is drained. A request has *failed* if it had no answer, or a 5xx.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
-from rich.console import Console
 
-from benchmarks import hardware, load
+from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
-from benchmarks.load import MakeBody
-from benchmarks.nodes import Nodes
-from benchmarks.output import finish
-from benchmarks.pictures import Pictures, Size
+from benchmarks.bodies import MakeBody, Pictures, Size
+from benchmarks.checks import HOW_TO_READ, Measured, validity
+from benchmarks.command import OUT, Out, Run, Seed, console, require_goodput
+from benchmarks.nodes import Nodes, drain
 from benchmarks.recovery import RECOVERY_NOTE, Struck, recovery_checks, recovery_sections, recovery_table
-from benchmarks.report import Report, Section
-from benchmarks.served import Replicas, served
-from benchmarks.strike import Fault, drained_node, killed_decode_worker, killed_node, killed_replica, strike
-from benchmarks.tables import HOW_TO_READ, Measured, steady_goodput_per_s, validity
-from benchmarks.target import OUT, Out, Seed, command_line, require_goodput
+from benchmarks.report import Section
+from benchmarks.served import DEPLOYMENTS, Replicas, Service, served, wait_until
 
-_REPOSITORY = Path(__file__).parents[1]
 _NODES = 3
-_REPLICAS = Replicas(2, 2, 2)
+_REPLICAS = Replicas(2)
 
 # On different nodes, so that none takes both with it; and there is a node without, for the successor.
-_REPLICAS_OF_NODES = Replicas(2, 2, 2, per_node=1)
+_REPLICAS_OF_NODES = Replicas(2, per_node=1)
 
-console = Console(highlight=False)
+_WHOLE_TIMEOUT_S = 90.0
+
+# Longer than moving the replicas takes: as a cloud gives a machine that it takes back.
+_DRAIN_DEADLINE_S = 60
+
+Processes = Sequence[psutil.Process]
 
 
 class Kind(StrEnum):
@@ -52,6 +51,14 @@ class Kind(StrEnum):
     DRAIN = "drain"
 
 
+_TOLD = {
+    Kind.INGRESS: "an ingress replica is killed",
+    Kind.PREPROCESSOR: "a preprocessor is killed",
+    Kind.DECODE_WORKER: "a decode worker is killed",
+    Kind.SCORER: "a scorer is killed",
+    Kind.NODE: "a node of three is killed",
+    Kind.DRAIN: "a node of three is drained",
+}
 _OF_NODES = (Kind.NODE, Kind.DRAIN)
 
 
@@ -68,50 +75,90 @@ def bench(
     out: Out = OUT,
 ) -> None:
     """Measure; exit code 1 if a request failed, was late or doubled, or the full rate did not come back."""
-    started_at, machine = datetime.now(UTC), hardware.facts()
-    console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}")
+    run = Run("faults", seed)
     make_body = Pictures(size, seed).bodies()
-    # Those of nodes come last: they are made on three nodes, and all others on one.
-    kinds = [each for each in Kind if each in (only or list(Kind))]
     struck: list[Struck] = []
     console.print("starting a node with the service")
-    with served(model, largest_batch, _REPOSITORY) as (cluster, service):
+    with served(model, largest_batch) as (cluster, service):
         service.deploy(_REPLICAS)
-        rate_per_s = share * asyncio.run(_capacity_per_s(service.url, make_body))
+        saturated = asyncio.run(load.saturate(service.url, make_body, load.FEWEST_CONNECTIONS, 8.0))
+        require_goodput(saturated.goodput_per_s, saturated.outcomes)
+        rate_per_s = share * saturated.goodput_per_s
         console.print(f"the load is {rate_per_s:.1f} pictures/s, {share:.0%} of capacity")
-        for kind in kinds:
-            is_of_replica = kind not in _OF_NODES
-            if not is_of_replica:
+        # Those of nodes come last: they are made on three nodes, and all others on one.
+        for kind in (each for each in Kind if each in (only or list(Kind))):
+            console.print(_TOLD[kind])
+            if kind in _OF_NODES:
                 cluster.add(_NODES - len(cluster.alive))
                 service.deploy(_REPLICAS_OF_NODES)
-            fault = _FAULTS[kind](cluster)
-            console.print(fault.name)
-            arrivals_s = poisson_arrivals_s(rate_per_s, before_s + (after_s if is_of_replica else after_node_s), seed)
-            struck.append(asyncio.run(strike(service, fault, make_body, arrivals_s, before_s)))
+            duration_s = before_s + (after_node_s if kind in _OF_NODES else after_s)
+            arrivals_s = poisson_arrivals_s(rate_per_s, duration_s, seed)
+            struck.append(asyncio.run(strike(cluster, service, kind, make_body, arrivals_s, before_s)))
     overview = Section("Faults under load", f"{HOW_TO_READ}\n{RECOVERY_NOTE}", recovery_table(struck))
-    sections = [overview, *recovery_sections(struck)]
     checks = [check for each in struck for check in recovery_checks(each)]
     checks += validity([Measured(each.fault, each.load) for each in struck])
-    report = Report("Faults", command_line("faults"), machine, seed, started_at, sections, checks)
-    raise typer.Exit(finish(report, "faults", out, console))
+    run.finish("Faults", [overview, *recovery_sections(struck)], checks, out)
 
 
-async def _capacity_per_s(url: str, make_body: MakeBody) -> float:
-    saturated = await load.saturate(url, make_body, connections=24, duration_s=8.0)
-    capacity_per_s = steady_goodput_per_s(saturated)
-    require_goodput(capacity_per_s, saturated.outcomes, console)
-    return capacity_per_s
+async def strike(
+    cluster: Nodes, service: Service, kind: Kind, make_body: MakeBody, arrivals_s: Sequence[float], before_s: float
+) -> Struck:
+    """The load, with the fault in it ``before_s`` seconds after its beginning."""
+    victims = _VICTIMS.get(kind)
+    wanted = [len(victims(cluster)) if victims else 0, *_counts(cluster)]
+    loading = asyncio.create_task(load.open_loop(service.url, make_body, arrivals_s))
+    await asyncio.sleep(before_s)
+    struck_s = time.perf_counter()
+    gone = await asyncio.to_thread(_STRIKES[kind], cluster)
+
+    def is_as_before() -> bool:
+        now = [len(victims(cluster)) if victims else 0, *_counts(cluster)]
+        return not any(each.is_running() for each in gone) and now == wanted and service.is_whole()
+
+    is_whole = await asyncio.to_thread(wait_until, is_as_before, _WHOLE_TIMEOUT_S)
+    whole_after_s = time.perf_counter() - struck_s if is_whole else None
+    measured = await loading
+    return Struck(_TOLD[kind], measured, struck_s - measured.started_s, whole_after_s)
 
 
-_FAULTS: Mapping[Kind, Callable[[Nodes], Fault]] = {
-    Kind.INGRESS: lambda cluster: killed_replica(cluster, "Ingress", "an ingress replica is killed"),
-    Kind.PREPROCESSOR: lambda cluster: killed_replica(cluster, "Preprocessor", "a preprocessor is killed"),
-    Kind.DECODE_WORKER: killed_decode_worker,
-    Kind.SCORER: lambda cluster: killed_replica(cluster, "ClipScorer", "a scorer is killed"),
-    Kind.NODE: lambda cluster: killed_node(cluster, _REPLICAS_OF_NODES, "a node of three is killed"),
-    Kind.DRAIN: lambda cluster: drained_node(cluster, _REPLICAS_OF_NODES, "a node of three is drained"),
+def _counts(cluster: Nodes) -> list[int]:
+    return [len(cluster.replicas(deployment)) for deployment in DEPLOYMENTS]
+
+
+def _decode_workers(cluster: Nodes) -> list[psutil.Process]:
+    return [worker for replica in cluster.replicas("Preprocessor") for worker in replica.children()]
+
+
+_VICTIMS: dict[Kind, Callable[[Nodes], list[psutil.Process]]] = {
+    Kind.INGRESS: lambda cluster: cluster.replicas("Ingress"),
+    Kind.PREPROCESSOR: lambda cluster: cluster.replicas("Preprocessor"),
+    Kind.DECODE_WORKER: _decode_workers,
+    Kind.SCORER: lambda cluster: cluster.replicas("ClipScorer"),
 }
 
 
-if __name__ == "__main__":
-    typer.run(bench)
+def _kill_one(kind: Kind) -> Callable[[Nodes], Processes]:
+    def kill(cluster: Nodes) -> Processes:
+        victim = _VICTIMS[kind](cluster)[0]
+        victim.kill()
+        return [victim]
+
+    return kill
+
+
+def _kill_node(cluster: Nodes) -> Processes:
+    # The head is what no cluster of Ray survives without further measures.
+    victim = max(cluster.alive[1:], key=lambda node: len(node.replicas("")))
+    processes = victim.processes()
+    victim.kill()
+    return processes
+
+
+def _drain_node(cluster: Nodes) -> Processes:
+    victim = max(cluster.alive[1:], key=lambda node: len(node.replicas("")))
+    leaving = victim.replicas("")
+    drain(cluster, victim, _DRAIN_DEADLINE_S)
+    return leaving
+
+
+_STRIKES = {**{kind: _kill_one(kind) for kind in _VICTIMS}, Kind.NODE: _kill_node, Kind.DRAIN: _drain_node}

@@ -1,46 +1,36 @@
-"""``make bench-latency``: how long an uploader waits at 20, 50 and 80 % of capacity, by size of the picture.
+"""How long an uploader waits at 20, 50 and 80 % of capacity, by size of the picture.
 
-*Capacity* is measured first, for each size: the pictures a second that are looked at while as many connections as
-``--connections`` never rest. The loads are then open-loop shares of it, by Poisson arrivals, and at 50 % of the last
-size once more with bursts of four times the mean rate (see :mod:`benchmarks.arrivals`).
+*Capacity* is measured first, for each size: pictures scanned a second while connections never rest. The loads are then
+open-loop shares of it, by Poisson arrivals, and at 50 % of the last size once more with bursts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from benchmarks import load
 from benchmarks.arrivals import BURST_FACTOR, BURST_S, bursty_arrivals_s, poisson_arrivals_s
+from benchmarks.bodies import Pictures, Size
+from benchmarks.checks import HOW_TO_READ, Measured, in_time, latency_plot, load_table, validity
+from benchmarks.command import OUT, Anywhere, Connections, Out, Run, Seed, Url, console, require_goodput, scan_target
 from benchmarks.outcomes import latencies
-from benchmarks.pictures import Pictures, Size
-from benchmarks.plots import Mark, latency_distribution
-from benchmarks.report import Check, Column, Section, Table, at_most
-from benchmarks.run import Run
-from benchmarks.saturation import find_capacity
-from benchmarks.tables import HOW_TO_READ, WALL_S, Measured, in_time, load_table, validity
-from benchmarks.target import OUT, Anywhere, Connections, Out, Seed, Url, require_goodput, scan_target
+from benchmarks.report import Column, Section, Table, at_most
 
 SHARES = (0.2, 0.5, 0.8)
 _BURSTY_SHARE = 0.5
 
-console = Console(highlight=False)
-
 
 @dataclass(frozen=True, slots=True)
 class OfSize:
-    """What was measured with pictures of one size. The last of ``measured`` is the one at the highest share."""
+    """What was measured with pictures of one size: a load for each share, and where wanted one with bursts."""
 
     size: Size
-    connections: int
-    capacity_per_s: float
+    saturated: load.Saturation
     measured: list[Measured]
-    bursty: list[Measured]
 
 
 def bench(
@@ -55,15 +45,26 @@ def bench(
     anywhere: Anywhere = False,
 ) -> None:
     """Measure; exit code 1 if p99 at 80 % is over --p99-s, or anything failed or was late."""
-    scan_url = scan_target(url, anywhere, console)
-    run = Run("latency", scan_url, seed, console)
+    scan_url = scan_target(url, anywhere)
+    run = Run("latency", seed, scan_url)
     sizes = size or list(Size)
-    all_measured = [
+    of_sizes = [
         asyncio.run(_measure(scan_url, each, connections, capacity_s, duration_s, seed, each is sizes[-1]))
         for each in sizes
     ]
-    sections = [_capacities(all_measured), *map(_section, all_measured)]
-    run.finish("Latency by share of capacity", sections, _checks(all_measured, p99_s), out)
+    columns = (Column("pictures"), Column("connections"), Column("capacity, pictures/s", 1))
+    rows = tuple((str(of.size), of.saturated.connections, of.saturated.load.goodput_per_s) for of in of_sizes)
+    note = "Pictures scanned a second while so many connections never rest."
+    sections = [Section("Capacity", note, Table(columns, rows)), *map(_section, of_sizes)]
+    busiest = [of.measured[len(SHARES) - 1] for of in of_sizes]
+    worst_ms, name = max((latencies(each.load.outcomes).percentile_ms(0.99), each.name) for each in busiest)
+    every = [measured for of in of_sizes for measured in of.measured]
+    checks = [
+        at_most(f"p99 at {SHARES[-1]:.0%} of capacity, at worst ({name})", worst_ms / 1e3, p99_s, "s", 3),
+        *in_time(every),
+        *validity(every),
+    ]
+    run.finish("Latency by share of capacity", sections, checks, out)
 
 
 async def _measure(
@@ -71,51 +72,26 @@ async def _measure(
 ) -> OfSize:
     with console.status(f"{size}: capacity") as status:
         make_body = Pictures(size, seed).bodies()
-        saturated = await find_capacity(
+        saturated = await load.find_capacity(
             url, make_body, capacity_s, connections, lambda tried: status.update(f"{size}: {tried} connections")
         )
-        capacity_per_s = saturated.pictures_per_s
-        require_goodput(capacity_per_s, saturated.load.outcomes, console)
-        measured, bursty = [], []
-        for share in SHARES:
-            status.update(f"{size}: {share:.0%} of {capacity_per_s:.1f}/s")
-            arrivals = poisson_arrivals_s(share * capacity_per_s, duration_s, seed)
-            measured.append(Measured(f"{size}, {share:.0%}, Poisson", await load.open_loop(url, make_body, arrivals)))
-        if with_bursts:
-            status.update(f"{size}: {_BURSTY_SHARE:.0%} in bursts")
-            arrivals = bursty_arrivals_s(_BURSTY_SHARE * capacity_per_s, duration_s, seed)
-            name = f"{size}, {_BURSTY_SHARE:.0%}, bursty"
-            bursty.append(Measured(name, await load.open_loop(url, make_body, arrivals)))
-    return OfSize(size, saturated.connections, capacity_per_s, measured, bursty)
-
-
-def _capacities(all_measured: Sequence[OfSize]) -> Section:
-    columns = (Column("pictures"), Column("connections"), Column("capacity, pictures/s", 1))
-    rows = tuple((str(each.size), each.connections, each.capacity_per_s) for each in all_measured)
-    note = "Pictures looked at a second while so many connections never rest."
-    return Section("Capacity", note, Table(columns, rows))
+        capacity_per_s = saturated.load.goodput_per_s
+        require_goodput(capacity_per_s, saturated.load.outcomes)
+        loads = [(share, "Poisson", poisson_arrivals_s) for share in SHARES]
+        loads += [(_BURSTY_SHARE, "bursty", bursty_arrivals_s)] if with_bursts else []
+        measured = []
+        for share, kind, arrivals_s in loads:
+            name = f"{size}, {share:.0%}, {kind}"
+            status.update(f"{name}, of {capacity_per_s:.1f}/s")
+            moments_s = arrivals_s(share * capacity_per_s, duration_s, seed)
+            measured.append(Measured(name, await load.open_loop(url, make_body, moments_s)))
+    return OfSize(size, saturated, measured)
 
 
 def _section(of: OfSize) -> Section:
-    measured = [*of.measured, *of.bursty]
     note = HOW_TO_READ
-    if of.bursty:
+    if len(of.measured) > len(SHARES):
         note += f"\nBursty: bursts of {BURST_FACTOR:.0f} times the mean rate, {BURST_S:.0f} s long on average."
-    plot = latency_distribution(
-        f"{of.size}: latency by the share of answers",
-        {each.name: latencies(each.load.outcomes) for each in measured},
-        [Mark(WALL_S * 1e3, f"the wall, {WALL_S:.0f} s")],
-    )
-    return Section(f"{of.size} at shares of {of.capacity_per_s:.1f} pictures/s", note, load_table(measured), (plot,))
-
-
-def _checks(all_measured: Sequence[OfSize], p99_s: float) -> list[Check]:
-    busiest = [each.measured[-1] for each in all_measured]
-    worst_ms, name = max((latencies(each.load.outcomes).percentile_ms(0.99), each.name) for each in busiest)
-    every = [measured for each in all_measured for measured in (*each.measured, *each.bursty)]
-    claim = f"p99 at {SHARES[-1]:.0%} of capacity, at worst ({name})"
-    return [at_most(claim, worst_ms / 1e3, p99_s, "s", 3), *in_time(every), *validity(every)]
-
-
-if __name__ == "__main__":
-    typer.run(bench)
+    plot = latency_plot(f"{of.size}: latency by the share of answers", of.measured)
+    heading = f"{of.size} at shares of {of.saturated.load.goodput_per_s:.1f} pictures/s"
+    return Section(heading, note, load_table(of.measured), (plot,))

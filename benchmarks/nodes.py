@@ -1,7 +1,7 @@
 """Ray nodes of our own on this machine, each a real ``ray start``: started, killed by process id, ended.
 
 Each node has an address of its own in 127.0.0.0/8, so that two nodes never want the same port, and its own raylet,
-object store and workers. Nothing here imports ray: the environment of :func:`environment` is to be set first.
+object store and workers. Nothing here imports ray before the environment of :func:`environment` is set.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
+from benchmarks.processes import replicas, title_of, tree
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
@@ -48,12 +48,7 @@ class NodeError(RuntimeError):
 
 
 def environment(base: Mapping[str, str], repository: Path) -> dict[str, str]:
-    """What the processes of all nodes, and the process that drives them, have in their environment.
-
-    Args:
-        base: where it starts from, such as ``os.environ``.
-        repository: the folder of the packages, for the processes that Ray starts.
-    """
+    """The environment of all nodes and of the process that drives them: ``base``, and the packages of a folder."""
     return {
         **base,
         **FAST_SETTINGS,
@@ -62,47 +57,30 @@ def environment(base: Mapping[str, str], repository: Path) -> dict[str, str]:
         **fresh_token_settings(),
         **own_port_settings(),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(repository), base.get("PYTHONPATH")))),
-        "PYTHONUNBUFFERED": "1",  # what a node says is read while it runs
+        "PYTHONUNBUFFERED": "1",  # the output of a node is read while it runs
     }
 
 
-def worker_address(number: int) -> str:
-    """The address of the ``number``-th node, of which 0 is the head."""
-    return f"127.0.0.{2 + number}"
-
-
-def head_command(gcs_port: int, client_port: int, temporary: Path, cpus: int) -> list[str]:
-    """``ray start`` for the head.
+def start_command(number: int, head: str, client_port: int, temporary: Path, cpus: int) -> list[str]:
+    """``ray start`` for the ``number``-th node, of which 0 is the head.
 
     Args:
-        gcs_port: where the other nodes find it.
-        client_port: of the Ray client server, which cannot be left out, and whose default is one number for all.
+        number: of the node.
+        head: address and port of the head, where the others find it.
+        client_port: of the head's Ray client server, which cannot be left out, and whose default is one for all.
         temporary: folder of logs and sockets; its path is short, because a socket's name has at most 107 bytes.
         cpus: logical ones.
     """
-    return [
-        *_common(HEAD_ADDRESS, temporary, cpus),
+    of_head = (
         "--head",
-        f"--port={gcs_port}",
+        f"--port={head.rpartition(':')[2]}",
         f"--ray-client-server-port={client_port}",
         "--include-dashboard=false",
         "--disable-usage-stats",
-    ]
-
-
-def worker_command(number: int, head: str, temporary: Path, cpus: int) -> list[str]:
-    """``ray start`` for the ``number``-th node, which joins ``head`` (an address and a port)."""
-    return [*_common(worker_address(number), temporary, cpus), f"--address={head}"]
-
-
-def _common(address: str, temporary: Path, cpus: int) -> list[str]:
+    )
     return [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--block",
-        f"--node-ip-address={address}",
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
+        f"--node-ip-address=127.0.0.{2 + number}",
         f"--num-cpus={cpus}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         # In one folder, two nodes that start at once want the same socket, and one of them fails after half a minute.
@@ -110,6 +88,7 @@ def _common(address: str, temporary: Path, cpus: int) -> list[str]:
         # Any free port; the default range holds other programs' ports.
         "--min-worker-port=0",
         "--max-worker-port=0",
+        *((f"--address={head}",) if number else of_head),
     ]
 
 
@@ -124,15 +103,13 @@ class Node:
     def processes(self) -> list[psutil.Process]:
         """The node's processes that are there now, ancestors first."""
         try:
-            root = psutil.Process(self.process.pid)
-            return [root, *root.children(recursive=True)]
+            return tree(psutil.Process(self.process.pid))
         except psutil.NoSuchProcess:
             return []
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
-        """The node's replicas of a deployment, by the title that Ray gives their processes."""
-        title = f"ray::ServeReplica:pictwarden:{deployment}"
-        return [each for each in self.processes() if _title(each).startswith(title)]
+        """The node's replicas of a deployment."""
+        return replicas(deployment, self.processes())
 
     def kill(self) -> None:
         """SIGKILL to everything on the node, as when a machine's power fails (but its sockets are closed)."""
@@ -147,23 +124,14 @@ class Nodes:
     """A cluster of nodes on this machine; a context manager that starts the head and ends everything."""
 
     def __init__(self, cpus_per_node: int, variables: Mapping[str, str]) -> None:
-        """Nothing is started yet.
-
-        Args:
-            cpus_per_node: logical ones, so that a node holds as many replicas as are wanted.
-            variables: of :func:`environment`.
-        """
+        """Nothing is started yet. ``cpus_per_node``: logical ones; ``variables``: of :func:`environment`."""
         self._cpus = cpus_per_node
         self._variables = dict(variables)
-        self._gcs_port, self._client_port = free_ports(2)
-        self._folder = tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True)
-        self._started = 0
-        self._all: list[Node] = []
-
-    @property
-    def address(self) -> str:
+        gcs_port, self._client_port = free_ports(2)
+        self.address = f"{HEAD_ADDRESS}:{gcs_port}"
         """Where a driver connects to."""
-        return f"{HEAD_ADDRESS}:{self._gcs_port}"
+        self._folder = tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True)
+        self._all: list[Node] = []
 
     @property
     def alive(self) -> list[Node]:
@@ -172,28 +140,28 @@ class Nodes:
 
     def __enter__(self) -> Self:
         try:
-            command = head_command(self._gcs_port, self._client_port, self._next_folder(), self._cpus)
-            self._await([self._start(command)])
+            self.add(1)
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def add(self, count: int) -> list[Node]:
-        """Start as many worker nodes, at once.
+    def add(self, count: int) -> None:
+        """Start as many nodes, at once.
 
         Raises:
             NodeError: one did not come up.
         """
-        added = [
-            self._start(worker_command(self._started, self.address, self._next_folder(), self._cpus))
-            for _ in range(count)
-        ]
-        self._await(added)
-        return added
+        added = [self._start() for _ in range(count)]
+        give_up_s = time.monotonic() + _START_TIMEOUT_S
+        for node in added:
+            while _STARTED not in (said := node.output.read_text("utf-8", errors="replace")):
+                if node.process.poll() is not None or time.monotonic() > give_up_s:
+                    raise NodeError(f"the node {node.address} did not start:\n{said[-2000:]}")
+                time.sleep(_POLL_S)
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """The replicas of a deployment on all nodes."""
@@ -201,11 +169,12 @@ class Nodes:
 
     def front_ends(self) -> list[psutil.Process]:
         """The HAProxy processes: one, and for a while after a change of the ingress replicas the one before it."""
-        return [each for node in self.alive for each in node.processes() if _program(each) == "haproxy"]
+        processes = [each for node in self.alive for each in node.processes()]
+        return [each for each in processes if title_of(each).partition(" ")[0].endswith("haproxy")]
 
     def close(self) -> None:
         """End the workers, then the head; what does not end is killed. Serve is to be shut down before."""
-        # Listed now: whoever loses its parent later is no descendant any more.
+        # Listed now: a process that loses its parent later is no descendant any more.
         processes = [each for node in self._all for each in node.processes()]
         for node in reversed(self._all):
             with contextlib.suppress(ProcessLookupError):
@@ -219,16 +188,12 @@ class Nodes:
             node.process.wait()
         self._folder.cleanup()
 
-    def _next_folder(self) -> Path:
-        return Path(self._folder.name) / str(self._started)
-
-    def _start(self, command: Sequence[str]) -> Node:
-        address = worker_address(self._started)
-        output = Path(self._folder.name) / f"node-{self._started}.txt"
-        self._started += 1
+    def _start(self) -> Node:
+        number, folder = len(self._all), Path(self._folder.name)
+        output = folder / f"node-{number}.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                command,
+                start_command(number, self.address, self._client_port, folder / str(number), self._cpus),
                 env=self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -236,50 +201,35 @@ class Nodes:
                 # Ctrl-C is for us alone: Serve is to end before its nodes do.
                 start_new_session=True,
             )
-        node = Node(address, process, output)
-        self._all.append(node)
-        return node
+        self._all.append(Node(f"127.0.0.{2 + number}", process, output))
+        return self._all[-1]
 
-    def _await(self, nodes: Sequence[Node]) -> None:
-        give_up_s = time.monotonic() + _START_TIMEOUT_S
-        for node in nodes:
-            while _STARTED not in (said := node.output.read_text("utf-8", errors="replace")):
-                if node.process.poll() is not None or time.monotonic() > give_up_s:
-                    raise NodeError(f"the node {node.address} did not start:\n{said[-2000:]}")
-                time.sleep(_POLL_S)
+
+def drain(cluster: Nodes, node: Node, deadline_s: int) -> None:
+    """Have Serve move the node's replicas to others; the node itself goes on until somebody ends it."""
+    import ray
+
+    every: Sequence[Mapping[str, str]] = ray.nodes()  # type: ignore[no-untyped-call]
+    node_id = next(each["NodeID"] for each in every if each["NodeManagerAddress"] == node.address)
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "drain-node", f"--address={cluster.address}"),
+        *(f"--node-id={node_id}", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=benchmark"),
+        f"--deadline-remaining-seconds={deadline_s}",
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=deadline_s)
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[None]:
+def connected(address: str, **options: Any) -> Iterator[None]:
     """A driver of the cluster at ``address``. Serve ends with the block, so that no HAProxy outlives its node."""
     import ray
 
     from deployments.local_ray import shut_down
 
-    ray.init(
-        address,
-        namespace="serve",
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        _node_ip_address=address.partition(":")[0],
-    )
+    ray.init(address, namespace="serve", log_to_driver=False, logging_level=logging.WARNING, **options)
     # Ray's own handler ends this process at once, and would leave all nodes behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield
     finally:
         shut_down()
-
-
-def _program(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.Error:
-        return ""
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

@@ -1,6 +1,8 @@
-"""What became of each request of a load, and what follows from that: arithmetic alone.
+"""What became of the pictures of a load, and what follows from that: arithmetic alone.
 
-All moments are in seconds since the load began. A latency counts from the *intended* send.
+All moments are in seconds since the load began. A latency counts from the *intended* send. A *percentile* is the
+nearest rank (numpy's ``inverted_cdf``): the smallest measured value that at least that share of all values does not
+exceed. It is always a latency that somebody had, never an average of two.
 """
 
 from __future__ import annotations
@@ -8,27 +10,35 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import ceil
 
-from benchmarks.statistics import Latencies
+import numpy as np
 
 NO_ANSWER = 0
-"""The "status" of a request that got no answer at all."""
+"""The "status" of a picture that got no answer at all."""
+
+LATE_S = 8.5
+"""The service's own deadline of 8 s, and the half second that an answer may take longer."""
 
 _REFUSED_STATUS = 503
+_QUEUES_FILL_SHARE = 0.1
+_DISTRIBUTION_POINTS = 80
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request.
+    """One picture.
 
     Attributes:
         intended_s: when it was to be sent.
         sent_s: when it was.
         ended_s: when it was answered, or given up.
         status: of the answer, or :data:`NO_ANSWER`.
-        verdict: what the policy said, if the picture was looked at.
-        reason: ``policy``, or why the picture was not looked at; None if the answer is not Pictwarden's.
+        verdict: what the policy said, if the picture was scanned.
+        reason: ``policy``, or why the picture was not scanned; None if the answer is not Pictwarden's.
         request_id: the service's own name for the request.
         service_s: how long it took by the service's own clock, which starts when it sees the request's first byte.
     """
@@ -41,6 +51,19 @@ class Outcome:
     reason: str | None = None
     request_id: str | None = None
     service_s: float | None = None
+
+    @classmethod
+    def of_answer(cls, intended_s: float, sent_s: float, ended_s: float, status: int, body: bytes) -> Outcome:
+        """An answer that is not Pictwarden's has only a status."""
+        try:
+            fields = json.loads(body)
+        except ValueError:
+            fields = None
+        told = fields if isinstance(fields, dict) and "reason" in fields else {}
+        elapsed_ms = told.get("elapsed_ms")
+        service_s = None if elapsed_ms is None else elapsed_ms / 1e3
+        words = (told.get("verdict"), told.get("reason"), told.get("request_id"))
+        return cls(intended_s, sent_s, ended_s, status, *words, service_s)
 
     @property
     def latency_s(self) -> float:
@@ -58,39 +81,95 @@ class Outcome:
         return self.status != NO_ANSWER
 
     @property
-    def is_looked_at(self) -> bool:
-        """The policy said something of the picture."""
+    def is_scanned(self) -> bool:
+        """The policy said something about the picture."""
         return self.verdict is not None
 
     @property
     def is_refused(self) -> bool:
-        """The service said, in its own words, that it did not look: it is overloaded, late or not whole."""
+        """The service said, in its own words, that it did not scan: it is overloaded, late or not whole."""
         return self.status == _REFUSED_STATUS and self.reason is not None
 
     @property
     def is_failed(self) -> bool:
-        """No answer, or one that says that nobody looked (5xx)."""
+        """No answer, or one that says that nothing was scanned (5xx)."""
         return not self.is_answered or self.status >= 500
 
+    def __str__(self) -> str:
+        """Such as ``200 policy``."""
+        words = "no answer" if not self.is_answered else str(self.status)
+        return f"{words} {self.reason}" if self.reason else words
 
-def outcome_of(intended_s: float, sent_s: float, ended_s: float, status: int, body: bytes) -> Outcome:
-    """The outcome of an answer; what is no Pictwarden's has only a status."""
-    try:
-        fields = json.loads(body)
-    except ValueError:
-        fields = None
-    told = fields if isinstance(fields, dict) and "reason" in fields else {}
-    elapsed_ms = told.get("elapsed_ms")
-    return Outcome(
-        intended_s,
-        sent_s,
-        ended_s,
-        status,
-        verdict=told.get("verdict"),
-        reason=told.get("reason"),
-        request_id=told.get("request_id"),
-        service_s=None if elapsed_ms is None else elapsed_ms / 1e3,
-    )
+
+class Latencies:
+    """Times, and their percentiles in milliseconds."""
+
+    def __init__(self, times_s: Iterable[float] = ()) -> None:
+        self._ms = np.sort(np.fromiter(times_s, float)) * 1e3
+        self.count = len(self._ms)
+
+    def percentile_ms(self, share: float) -> float:
+        """The percentile for ``share`` in 0..1; of fewer than 100 values, 0.99 is the largest: stricter, never kinder.
+
+        Raises:
+            ValueError: there are no times.
+        """
+        if not self.count:
+            raise ValueError("no values, no percentile")
+        return float(np.quantile(self._ms, share, method="inverted_cdf"))
+
+    def told_percentile_ms(self, share: float) -> float | None:
+        """The same for people to read; None where there are too few values for one to lie beyond it."""
+        is_told = self.count and (share == 1 or ceil(share * self.count) < self.count)
+        return self.percentile_ms(share) if is_told else None
+
+    def distribution(self) -> list[Point]:
+        """Milliseconds, and the share of values that are at least that: from all of them down to the last one."""
+        if not self.count:
+            return []
+        beyond = np.unique(np.geomspace(1, self.count, _DISTRIBUTION_POINTS).astype(int))[::-1]
+        return [(float(self._ms[self.count - each]), each / self.count) for each in beyond.tolist()]
+
+
+@dataclass
+class Load:
+    """What came of some pictures.
+
+    Attributes:
+        outcomes: in the order in which they ended.
+        started_s: the load's beginning, on the clock of ``time.perf_counter``.
+        window_s: from the beginning to the last moment at which something was to be sent.
+        elapsed_s: from the beginning to the last answer.
+        client_cpu_s: processor time that making the load took, which the service on the same cores did not have.
+        machine_cpu_s: processor time that everybody on this machine used meanwhile.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    started_s: float = 0.0
+    window_s: float = 0.0
+    elapsed_s: float = 0.0
+    client_cpu_s: float = 0.0
+    machine_cpu_s: float = 0.0
+
+    @property
+    def offered_per_s(self) -> float:
+        """Pictures sent a second while something was to be sent."""
+        return len(self.outcomes) / self.window_s
+
+    @property
+    def goodput_per_s(self) -> float:
+        """Pictures scanned a second and in time, without the first tenth of the load, in which its queues fill."""
+        return goodput_per_s(self.outcomes, _QUEUES_FILL_SHARE * self.window_s, self.window_s)
+
+    @property
+    def client_cores(self) -> float:
+        """How many cores, on average, making the load took."""
+        return self.client_cpu_s / self.elapsed_s
+
+    @property
+    def busy_cores(self) -> float:
+        """How many cores of this machine, on average, had something to do."""
+        return self.machine_cpu_s / self.elapsed_s
 
 
 def latencies(outcomes: Iterable[Outcome]) -> Latencies:
@@ -103,20 +182,18 @@ def lags(outcomes: Iterable[Outcome]) -> Latencies:
     return Latencies(each.lag_s for each in outcomes)
 
 
-def goodput_per_s(outcomes: Iterable[Outcome], from_s: float, until_s: float, limit_s: float) -> float:
-    """Pictures looked at a second, of those answered between two moments and not later than ``limit_s`` each.
+def goodput_per_s(outcomes: Iterable[Outcome], from_s: float, until_s: float) -> float:
+    """Pictures scanned a second, of those answered between two moments and not late.
 
-    What is answered after the load has ended does not count: it would flatter a service that has a queue.
+    Answers after the load has ended do not count: they would flatter a service that has a queue.
     """
-    good = sum(
-        each.is_looked_at and from_s < each.ended_s <= until_s and each.latency_s <= limit_s for each in outcomes
-    )
+    good = sum(each.is_scanned and from_s < each.ended_s <= until_s and each.latency_s <= LATE_S for each in outcomes)
     return good / (until_s - from_s)
 
 
-def late(outcomes: Iterable[Outcome], limit_s: float) -> list[Outcome]:
-    """Those that took longer than ``limit_s``, answered or not."""
-    return [each for each in outcomes if each.latency_s > limit_s]
+def late(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Those that took longer than :data:`LATE_S`, answered or not."""
+    return [each for each in outcomes if each.latency_s > LATE_S]
 
 
 def doubled(outcomes: Iterable[Outcome]) -> list[str]:
@@ -127,33 +204,10 @@ def doubled(outcomes: Iterable[Outcome]) -> list[str]:
 
 def statuses(outcomes: Iterable[Outcome]) -> str:
     """How many of each answer, in words: ``200 policy 40, 503 overloaded 2``; the most frequent first."""
-    counts = Counter(_in_words(each) for each in outcomes)
-    return ", ".join(f"{words} {count}" for words, count in counts.most_common())
+    return ", ".join(f"{words} {count}" for words, count in Counter(map(str, outcomes)).most_common())
 
 
-def rate_per_second(
-    outcomes: Sequence[Outcome], of: Callable[[Outcome], bool], step_s: float = 1.0
-) -> list[tuple[float, float]]:
-    """A timeline: how many outcomes a second, of those of which ``of`` is true, ended in each step.
-
-    Returns:
-        The middle of each step and the rate, from the beginning to the last whole step.
-    """
-    steps = int(max((each.ended_s for each in outcomes), default=0.0) / step_s)
-    counts = Counter(int(each.ended_s / step_s) for each in outcomes if of(each))
-    return [((step + 0.5) * step_s, counts[step] / step_s) for step in range(steps)]
-
-
-def slowest_ms(outcomes: Sequence[Outcome], step_s: float = 1.0) -> list[tuple[float, float]]:
-    """A timeline: the longest latency (in ms) of what was *intended* in each step; steps without any are left out."""
-    worst: dict[int, float] = {}
-    for each in outcomes:
-        step = int(each.intended_s / step_s)
-        worst[step] = max(worst.get(step, 0.0), each.latency_s)
-    return [((step + 0.5) * step_s, latency_s * 1e3) for step, latency_s in sorted(worst.items())]
-
-
-def _in_words(outcome: Outcome) -> str:
-    if not outcome.is_answered:
-        return "no answer"
-    return f"{outcome.status} {outcome.reason}" if outcome.reason else str(outcome.status)
+def rate_per_second(outcomes: Sequence[Outcome], of: Callable[[Outcome], bool]) -> list[Point]:
+    """How many outcomes of which ``of`` is true ended in each whole second; its middle, and the rate."""
+    counts = Counter(int(each.ended_s) for each in outcomes if of(each))
+    return [(second + 0.5, counts[second]) for second in range(int(max((x.ended_s for x in outcomes), default=0.0)))]

@@ -1,7 +1,7 @@
-"""``make bench-preprocessing``: pictures a second that one core decodes and cuts into views, by type and size.
+"""Pictures a second that one core decodes and cuts into views, by type and size. No service runs.
 
-No service runs: this is the preprocessor's own work, to size a cluster by. Peak memory is that of a process of its own
-for each kind of media, above what it holds with everything imported.
+This is the preprocessor's own work, to size a cluster by. Peak memory is that of a process of its own for each kind of
+media, above what it holds with everything imported.
 """
 
 from __future__ import annotations
@@ -13,33 +13,31 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks import hardware
-from benchmarks.bodies import (
-    animation_gif,
-    photo_like_avif,
-    photo_like_image,
-    photo_like_jpeg,
-    photo_like_png,
-    video_mp4,
-)
-from benchmarks.own_process import measured_apart
-from benchmarks.statistics import Latencies
+from benchmarks.bodies import animation_gif, photo_like, photo_like_image, photo_like_jpeg, video_mp4
+from benchmarks.command import OUT, Out, Run, Seed, console
+from benchmarks.outcomes import Latencies
+from benchmarks.processes import measured_apart, peak_bytes
+from benchmarks.report import Column, Section, Table
 from serve_app.domain import Deadline
 from serve_app.media import MediaLimits, preprocess, require_decoders
 
 _DEADLINE_S = 60.0
 _LEAST_ROUNDS = 5
-
-console = Console(highlight=False)
+_COLUMNS = (
+    Column("media"),
+    Column("KB"),
+    Column("views"),
+    Column("p50 ms", 1),
+    Column("per second", 1),
+    Column("peak MB"),
+)
 
 BODIES: Mapping[str, Callable[[int], bytes]] = {
     "200 KB JPEG": lambda seed: photo_like_jpeg(200_000, seed),
     "2 MB JPEG": lambda seed: photo_like_jpeg(2_000_000, seed),
-    "1 MB PNG": lambda seed: photo_like_png(1_000_000, seed),
-    "500 KB AVIF": lambda seed: photo_like_avif(500_000, seed),
+    "1 MB PNG": lambda seed: photo_like(1_000_000, "PNG", seed),
+    "500 KB AVIF": lambda seed: photo_like(500_000, "AVIF", seed, quality=75, speed=8),
     "12 Mpx JPEG": lambda seed: photo_like_image(4000, "JPEG", seed, quality=85),
     "40 Mpx PNG": lambda seed: photo_like_image(7300, "PNG", seed, compress_level=1),
     "40 Mpx PNG, transparent": lambda seed: photo_like_image(7300, "PNG", seed, alpha=128, compress_level=1),
@@ -53,8 +51,6 @@ BODIES: Mapping[str, Callable[[int], bytes]] = {
 class Cost:
     """What one kind of media costs."""
 
-    name: str
-    body_bytes: int
     views: int
     p50_ms: float
     peak_memory_bytes: int
@@ -63,50 +59,33 @@ class Cost:
 def bench(
     view_size: Annotated[int, typer.Option(min=16, help="Side of a view in pixels: 224 for most models.")] = 224,
     duration_s: Annotated[float, typer.Option(min=0.5, help="Seconds for each kind of media.")] = 4.0,
-    seed: Annotated[int, typer.Option(help="Of the pictures.")] = 1,
+    seed: Seed = 1,
+    out: Out = OUT,
 ) -> None:
     """Measure each kind of media in a process of its own."""
-    console.print(f"{hardware.describe()}; views of {view_size} px; seed {seed}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("media")
-    for heading in ("KB", "views", "ms", "per second", "peak MB"):
-        table.add_column(heading, justify="right")
+    run = Run("preprocessing", seed)
+    rows = []
     with console.status("measuring") as status:
         for name, make in BODIES.items():
             status.update(name)
-            of = measured_apart(_measure, name, make(seed), view_size, duration_s)
-            numbers = (f"{of.body_bytes / 1e3:.0f}", str(of.views), f"{of.p50_ms:.1f}")
-            table.add_row(of.name, *numbers, f"{1e3 / of.p50_ms:.1f}", f"{of.peak_memory_bytes / 1e6:.0f}")
-    console.print(table)
+            body = make(seed)
+            of = measured_apart(measure, body, view_size, duration_s)
+            rates = (of.p50_ms, 1e3 / of.p50_ms, of.peak_memory_bytes / 1e6)
+            rows.append((name, len(body) / 1e3, of.views, *rates))
+    section = Section("Decoding and views, on one core", f"Views of {view_size} px.", Table(_COLUMNS, tuple(rows)))
+    run.finish("Preprocessing", [section], [], out)
 
 
-def _measure(name: str, body: bytes, view_size_px: int, duration_s: float) -> Cost:
+def measure(body: bytes, view_size_px: int, duration_s: float) -> Cost:
+    """What ``body`` costs; in a process of its own, whose peak of memory is its."""
     limits = MediaLimits()
     require_decoders()
-    base_bytes = _forget_peak()
+    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak starts anew: proc(5)
+    base_bytes = peak_bytes()
     taken_s: list[float] = []
     until_s = time.perf_counter() + duration_s
     while time.perf_counter() < until_s or len(taken_s) < _LEAST_ROUNDS:
         started_s = time.perf_counter()
         views = preprocess(body, view_size_px, limits, Deadline.after(_DEADLINE_S))
         taken_s.append(time.perf_counter() - started_s)
-    return Cost(name, len(body), len(views.places), Latencies(taken_s).percentile_ms(0.5), _peak_bytes() - base_bytes)
-
-
-def _forget_peak() -> int:
-    """Let the peak start anew, and return what is held now in bytes (Linux: proc(5), clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5", "ascii")
-    return _peak_bytes()
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process has held since the peak was forgotten."""
-    status = Path("/proc/self/status").read_text("ascii")
-    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
-
-
-if __name__ == "__main__":
-    # Under its own name, so that the processes can import what they are sent.
-    from benchmarks import preprocessing
-
-    typer.run(preprocessing.bench)
+    return Cost(len(views.places), Latencies(taken_s).percentile_ms(0.5), peak_bytes() - base_bytes)

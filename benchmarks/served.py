@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import logging
 import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from benchmarks.nodes import Nodes, connected, environment
+from benchmarks.load import fetched
+from benchmarks.nodes import HEAD_ADDRESS, Nodes, connected, environment
 from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
@@ -25,6 +23,8 @@ from serve_app.domain import ConfigurationError
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
 
+REPOSITORY = Path(__file__).parents[1]
+
 _SECRET = secrets.token_hex(16)
 """Of this run: while it lasts, the front end and the ingress replicas listen on every address of the machine."""
 
@@ -32,7 +32,6 @@ _CPUS_PER_NODE = 4
 """Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
 
 _DEPLOY_TIMEOUT_S = 90.0
-_FRONT_END_TIMEOUT_S = 5.0
 _POLL_S = 0.2
 
 _INGRESS_SERVER = "SERVE_REPLICA_pictwarden-Ingress-"
@@ -52,40 +51,31 @@ rules:
 class Replicas:
     """How many replicas of each deployment, and how many of one deployment a node may hold (None: any number)."""
 
-    ingress: int
-    preprocessor: int
-    scorer: int
+    each: int
     per_node: int | None = None
 
-    @classmethod
-    def one_per_node(cls, nodes: int) -> Replicas:
-        """One of each on each node, as a cluster with one GPU a node has its scorers."""
-        return cls(nodes, nodes, nodes, per_node=1)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """By the deployment's name."""
-        return {"Ingress": self.ingress, "Preprocessor": self.preprocessor, "ClipScorer": self.scorer}
+    def deployments(self) -> list[dict[str, Any]]:
+        """As a Serve configuration has them."""
+        limit = {} if self.per_node is None else {"max_replicas_per_node": self.per_node}
+        options = {"num_replicas": self.each, "ray_actor_options": {"num_cpus": 0.1}, **limit}
+        return [{"name": name, **options} for name in DEPLOYMENTS]
 
 
-def write_policy(folder: Path) -> Path:
-    """The policy of the engine without weights, as a file in ``folder``."""
-    path = folder / "policy.yaml"
-    path.write_text(_POLICY, "utf-8")
-    return path
+DEPLOYMENTS = ("Ingress", "Preprocessor", "ClipScorer")
 
 
-def configuration(port: int, policy: Path, replicas: Replicas, source: str, largest_batch: int) -> dict[str, Any]:
+def configuration(port: int, folder: Path, replicas: Replicas, source: str, largest_batch: int) -> dict[str, Any]:
     """A Serve configuration, of the form of ``serve_config.yaml``.
 
     Args:
         port: of the HTTP front end.
-        policy: of the model.
+        folder: where the policy of the engine without weights is written to.
         replicas: of each deployment.
         source: the model's, as :mod:`serve_app.models.source` reads it.
         largest_batch: views in one pass at most.
     """
-    model = {"source": source, "max_batch_views": largest_batch}
+    policy = folder / "policy.yaml"
+    policy.write_text(_POLICY, "utf-8")
     return {
         # One front end: on one machine those of several nodes would want the same port.
         "proxy_location": "HeadOnly",
@@ -97,28 +87,18 @@ def configuration(port: int, policy: Path, replicas: Replicas, source: str, larg
                 "name": "pictwarden",
                 "route_prefix": "/",
                 "import_path": "deployments.graph:build_app",
-                "args": {"model": model, "policy": str(policy)},
-                "deployments": [_deployment(name, count, replicas.per_node) for name, count in replicas.counts.items()],
+                "args": {"model": {"source": source, "max_batch_views": largest_batch}, "policy": str(policy)},
+                "deployments": replicas.deployments(),
             }
         ],
     }
-
-
-def _deployment(name: str, count: int, per_node: int | None) -> Mapping[str, Any]:
-    limit = {} if per_node is None else {"max_replicas_per_node": per_node}
-    return {"name": name, "num_replicas": count, "ray_actor_options": {"num_cpus": 0.1}, **limit}
 
 
 class Service:
     """The application on a cluster that this process drives."""
 
     def __init__(
-        self,
-        folder: Path,
-        source: str,
-        largest_batch: int,
-        secret: str,
-        is_settled: Callable[[], bool] = lambda: True,
+        self, folder: Path, source: str, largest_batch: int, secret: str, is_settled: Callable[[], bool]
     ) -> None:
         """Nothing is deployed yet.
 
@@ -129,18 +109,12 @@ class Service:
             secret: that lets pictures in.
             is_settled: whether nobody serves any more with what was deployed before.
         """
-        self._secret = secret
-        self._is_settled = is_settled
         (self._port,) = free_ports(1)
-        self._policy = write_policy(folder)
-        self._source = source
-        self._largest_batch = largest_batch
-        self._replicas = Replicas(0, 0, 0)
-
-    @property
-    def url(self) -> str:
+        self.url = f"http://127.0.0.1:{self._port}{SCAN_PATH}/{secret}"
         """Where pictures are sent."""
-        return f"http://127.0.0.1:{self._port}{SCAN_PATH}/{self._secret}"
+        self._configured = (folder, source, largest_batch)
+        self._is_settled = is_settled
+        self._replicas = Replicas(0)
 
     def deploy(self, replicas: Replicas) -> None:
         """Bring up, or change, and wait until all of it runs.
@@ -151,9 +125,10 @@ class Service:
         from deployments.local_ray import DeployFailedError, deploy
 
         self._replicas = replicas
-        deploy(configuration(self._port, self._policy, replicas, self._source, self._largest_batch))
+        folder, source, largest_batch = self._configured
+        deploy(configuration(self._port, folder, replicas, source, largest_batch))
         if not wait_until(lambda: self.is_whole() and self._is_settled(), _DEPLOY_TIMEOUT_S):
-            raise DeployFailedError(f"not all of {replicas.counts} run after {_DEPLOY_TIMEOUT_S:.0f} s")
+            raise DeployFailedError(f"not all of {replicas} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
         """Whether as many replicas run as are wanted, as far as Serve and its front end know of those that died."""
@@ -162,26 +137,26 @@ class Service:
         application = serve.status().applications.get("pictwarden")
         if application is None or application.status != "RUNNING":
             return False
-        states = {name: each.replica_states for name, each in application.deployments.items()}
-        return all(
-            states[name] == {"RUNNING": count} for name, count in self._replicas.counts.items()
-        ) and self._replicas.ingress == ingress_replicas_up(_front_end_state())
+        running = [each.replica_states for each in application.deployments.values()]
+        stats_port = os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404")
+        sent_to = ingress_replicas_up(fetched(f"http://127.0.0.1:{stats_port}/stats;csv"))
+        return running == [{"RUNNING": self._replicas.each}] * len(DEPLOYMENTS) and sent_to == self._replicas.each
 
 
 @contextlib.contextmanager
-def served(source: str, largest_batch: int, repository: Path) -> Iterator[tuple[Nodes, Service]]:
+def served(source: str, largest_batch: int) -> Iterator[tuple[Nodes, Service]]:
     """A head node with Serve on it, and a service to be deployed on it; all of it ends with the block.
 
     Changes this process's environment, for Ray reads its own when it is imported: once in a process.
     """
-    os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, repository))
+    os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, REPOSITORY))
     with contextlib.ExitStack() as ended:
         folder = ended.enter_context(private_folder())
         settings = parse_settings({})
         os.environ.update(front_end_settings(folder, settings))
         os.environ.update(message_settings(settings.limits.max_body_bytes))
         nodes = ended.enter_context(Nodes(_CPUS_PER_NODE, os.environ))
-        ended.enter_context(connected(nodes.address))
+        ended.enter_context(connected(nodes.address, _node_ip_address=HEAD_ADDRESS))
         # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.
         yield nodes, Service(folder, source, largest_batch, _SECRET, lambda: len(nodes.front_ends()) == 1)
 
@@ -199,38 +174,21 @@ def standing(address: str, source: str, largest_batch: int) -> Iterator[Service]
     import ray
     from ray import serve
 
-    from deployments.local_ray import shut_down
-
     if not (secret := os.environ.get(SECRETS_ENV, "").partition(",")[0]):
         raise ConfigurationError(f"set {SECRETS_ENV} as it was set where the cluster was started")
-    ray.init(address, namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
-    if served_already := sorted(serve.status().applications):
-        ray.shutdown()
+    ray.init(address, namespace="serve", log_to_driver=False)
+    served_already = sorted(serve.status().applications)
+    ray.shutdown()
+    if served_already:
         raise ConfigurationError(f"this cluster serves {', '.join(served_already)}: a benchmark would replace it")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Service(Path(folder), source, largest_batch, secret)
-    finally:
-        shut_down()
+    with connected(address), tempfile.TemporaryDirectory() as folder:
+        yield Service(Path(folder), source, largest_batch, secret, lambda: True)
 
 
 def ingress_replicas_up(front_end_state: str) -> int:
-    """How many ingress replicas HAProxy sends requests to.
-
-    Args:
-        front_end_state: HAProxy's table of its servers, as CSV with a heading.
-    """
+    """How many ingress replicas HAProxy sends requests to, by its table of its servers: CSV with a heading."""
     servers = csv.DictReader(front_end_state.removeprefix("# ").splitlines())
     return sum(each["svname"].startswith(_INGRESS_SERVER) and each["status"].startswith("UP") for each in servers)
-
-
-def _front_end_state() -> str:
-    """Of the HAProxy on this machine; empty while there is none."""
-    port = os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404")
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/stats;csv", timeout=_FRONT_END_TIMEOUT_S).text
-    except httpx.HTTPError:
-        return ""
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shlex
 import shutil
@@ -12,9 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from deployments.haproxy.rules import amendments
 from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
@@ -89,11 +90,19 @@ def wait_until_answered(root_url: str, stop: threading.Event) -> None:
     """
     give_up_s = time.monotonic() + _ANSWERED_S
     while not stop.wait(_POLL_S):
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{root_url}/readyz", timeout=_ANSWERED_S, trust_env=False).is_success:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if _status(root_url, "/readyz") == HTTPStatus.OK:
                 return
         if time.monotonic() > give_up_s:
             raise SettingsError(f"the front end does not answer at {root_url}")
+
+
+def _status(root_url: str, path: str) -> int:
+    """Of the answer; no proxy of the environment has a part in it. Raises OSError or HTTPException if there is none."""
+    connection = http.client.HTTPConnection(urlsplit(root_url).netloc, timeout=_ANSWERED_S)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().status
 
 
 def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading.Event) -> None:

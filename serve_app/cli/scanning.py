@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
-import re
+import json
+import os
+import ssl
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 from serve_app.cli.patience import IMPATIENT, Patience
 from serve_app.domain import Lane, UnscannedReason
@@ -23,6 +28,11 @@ from serve_app.wire import LANE_HEADER
 
 # The service answers within its own deadline; this only ends a wait for something that is not the service.
 _CLIENT_TIMEOUT_S = 30.0
+
+# A connection that takes less than this is as good as broken.
+_SLOWEST_BYTES_PER_S = 10_000
+
+_PART_BYTES = 256 * 1024
 
 NO_ANSWER = "no_answer"
 """The reason of a scan that the service had no part in."""
@@ -79,7 +89,7 @@ class Scan:
     @property
     def may_be_sent_again(self) -> bool:
         """Whether the service, or what stands in front of it, asked for that, or nobody answered."""
-        return self.status == httpx.codes.SERVICE_UNAVAILABLE or (self.status is None and self.reason == NO_ANSWER)
+        return self.status == HTTPStatus.SERVICE_UNAVAILABLE or (self.status is None and self.reason == NO_ANSWER)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -108,7 +118,7 @@ def scan_all(
     """
     stop = stop or threading.Event()
     with (
-        httpx.Client(timeout=_CLIENT_TIMEOUT_S, trust_env=uses_proxy and not _is_local(url)) as client,
+        _sender(url, lane, at_once, uses_proxy and not _is_local(url)) as send,
         ThreadPoolExecutor(at_once) as threads,
     ):
         sent: set[Future[Scan]] = set()
@@ -118,7 +128,7 @@ def scan_all(
             if len(sent) >= at_once:
                 answered, sent = wait(sent, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in answered)
-            sent.add(threads.submit(patience.insist, partial(scan, client, url, picture, lane), stop))
+            sent.add(threads.submit(patience.insist, partial(send, picture), stop))
         while sent:
             answered, sent = wait(sent, return_when=FIRST_COMPLETED)
             yield from (each.result() for each in answered)
@@ -132,26 +142,61 @@ def _is_local(url: str) -> bool:
         return False
 
 
-def scan(client: httpx.Client, url: str, picture: Path, lane: Lane = Lane.LIVE) -> Scan:
+@contextlib.contextmanager
+def _sender(url: str, lane: Lane, at_once: int, trusts_environment: bool) -> Iterator[Callable[[Path], Scan]]:
+    """What sends one picture, from any thread: the connections live on an event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="connections")
+    thread.start()
+    try:
+        session = asyncio.run_coroutine_threadsafe(_session(at_once, trusts_environment), loop).result()
+        try:
+            yield lambda picture: asyncio.run_coroutine_threadsafe(_scan(session, url, picture, lane), loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(session.close(), loop).result()
+            asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _session(at_once: int, trusts_environment: bool) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=at_once)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=trusts_environment)
+
+
+async def _scan(session: aiohttp.ClientSession, url: str, picture: Path, lane: Lane) -> Scan:
     """Send one picture. What goes wrong on the way is an answer too, with :data:`NO_ANSWER` or :data:`UNREADABLE`."""
     started_s = time.perf_counter()
     status, retry_after_s, file = None, None, None
+    unreadable: list[OSError] = []
     try:
-        file = picture.stat()
+        file = await asyncio.to_thread(picture.stat)
         if not stat.S_ISREG(file.st_mode):  # opening a pipe would wait for somebody to write
             raise OSError(errno.EINVAL, "not a file, or a folder that may not be read")
         with picture.open("rb") as body:
-            # The file itself and not its bytes: the client sends it in parts.
-            headers = {"Content-Type": "application/octet-stream", LANE_HEADER: lane}
-            response = client.post(url, content=body, headers=headers)
-        status, retry_after_s, fields = response.status_code, _retry_after_s(response), _fields(response)
+            headers = {
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(file.st_size),
+                LANE_HEADER: lane,
+            }
+            timeout = aiohttp.ClientTimeout(
+                total=_CLIENT_TIMEOUT_S + file.st_size / _SLOWEST_BYTES_PER_S,
+                sock_connect=_CLIENT_TIMEOUT_S,
+                sock_read=_CLIENT_TIMEOUT_S,
+            )
+            parts = _parts(body, file.st_size, unreadable)
+            async with session.post(url, data=parts, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+                status, retry_after_s, fields = answer.status, _retry_after_s(answer), _fields(await answer.read())
         if "reason" not in fields:
             said = f"{_without_secret(url)} answered {status}, and is not Pictwarden"
             fields = {"reason": NO_ANSWER, "message": said}
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        fields = {"reason": NO_ANSWER, "message": _why_no_answer(error, url)}
+    except (aiohttp.ClientError, TimeoutError) as error:
+        status = None  # half an answer is none
+        fields = _unreadable(unreadable[0]) if unreadable else {"reason": NO_ANSWER, "message": _why(error, url)}
     except OSError as error:
-        fields = {"reason": UNREADABLE, "message": f"cannot be read: {error.strerror or 'an error of the file system'}"}
+        fields = _unreadable(error)
     return Scan(
         picture=str(picture),
         status=status,
@@ -169,32 +214,59 @@ def scan(client: httpx.Client, url: str, picture: Path, lane: Lane = Lane.LIVE) 
     )
 
 
-def _retry_after_s(response: httpx.Response) -> float | None:
+async def _parts(body: BinaryIO, size_bytes: int, unreadable: list[OSError]) -> AsyncIterator[bytes]:
+    """The file in parts, as many bytes as were announced; notes what keeps it from being read."""
+    try:
+        while size_bytes:
+            part = await asyncio.to_thread(body.read, min(_PART_BYTES, size_bytes))
+            if not part:
+                raise OSError(errno.EIO, "the file became shorter while it was sent")
+            size_bytes -= len(part)
+            yield part
+    except OSError as error:
+        unreadable.append(error)
+        raise
+
+
+def _retry_after_s(answer: aiohttp.ClientResponse) -> float | None:
     """Seconds, if the header is there and is a number: the other form, a date, is of another machine's clock."""
-    value = response.headers.get("Retry-After", "")
+    value = answer.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() and value.isascii() else None
 
 
-def _why_no_answer(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> str:
+def _unreadable(error: OSError) -> dict[str, Any]:
+    return {"reason": UNREADABLE, "message": f"cannot be read: {error.strerror or 'an error of the file system'}"}
+
+
+def _why(error: Exception, url: str) -> str:
+    """Why there was no answer."""
     where = _without_secret(url)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, TimeoutError):
         return f"{where} did not answer within {_CLIENT_TIMEOUT_S:.0f} s"
-    if isinstance(error, httpx.ConnectError):
-        why = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
-        return f"no connection to {where} ({why}): is the service running there?"
-    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {where} ({_why_no_connection(error.os_error)}): is the service running there?"
+    if isinstance(error, aiohttp.InvalidURL):
         return "the scan URL is not of the form http://HOST:PORT/api/v1/scan/SECRET"
     return f"the connection to {where} broke before the answer"
+
+
+def _why_no_connection(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower()
+    # A number below zero is the resolver's, and has its own words.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
 
 
 def _without_secret(url: str) -> str:
     return url.rsplit("/", 1)[0].rsplit("@", 1)[-1]
 
 
-def _fields(response: httpx.Response) -> dict[str, Any]:
+def _fields(body: bytes) -> dict[str, Any]:
     """The fields of an answer; none if it is no JSON object, and so not ours."""
     try:
-        fields = response.json()
+        fields = json.loads(body)
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}

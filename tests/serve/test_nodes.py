@@ -15,26 +15,26 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 TWO_NODES = """
-import json, sys
+import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 import httpx
-from benchmarks.bodies import photo_like_jpeg
+from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.served import Replicas, served
 
 def send(picture):
     return httpx.post(service.url, content=iter([picture[:1000], picture[1000:]]), timeout=30).status_code
 
-with served("fake:300ms", 4, Path(sys.argv[1])) as (nodes, service):
+with served("fake:300ms", 4) as (nodes, service):
     nodes.add(1)
-    service.deploy(Replicas.one_per_node(2))
+    service.deploy(Replicas(2, per_node=1))
     names = ["Ingress", "Preprocessor", "ClipScorer"]
     seen = {
         "port": httpx.URL(service.url).port,
         "replicas": [[len(node.replicas(name)) for name in names] for node in nodes.alive],
         "pids": [process.pid for node in nodes.alive for process in node.processes()],
     }
-    pictures = [photo_like_jpeg(200_000, seed) for seed in range(24)]
+    picture = photo_like_jpeg(200_000, seed=1)
+    pictures = [unique(picture) for _ in range(24)]
     with ThreadPoolExecutor(12) as clients:
         answers = clients.map(send, pictures)
         first = next(answers)  # the others are in flight
@@ -46,7 +46,7 @@ print(json.dumps(seen))
 
 @pytest.mark.timeout(120)
 def test_two_nodes_serve_outlive_an_ingress_and_leave_nothing_behind():
-    command = [sys.executable, "-c", TWO_NODES, str(ROOT)]
+    command = [sys.executable, "-c", TWO_NODES]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])

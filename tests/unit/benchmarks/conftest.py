@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.client import Parts
-from benchmarks.pictures import Pictures
+from benchmarks.bodies import MakeBody, Pictures
 
 SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
 
@@ -109,9 +108,9 @@ def stand_in() -> Iterator[Callable[[Respond], StandIn]]:
 def cheap_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies that are no pictures: the stand-in does not look."""
 
-    def bodies(_: Pictures) -> Callable[[], Parts]:
+    def bodies(_: Pictures) -> MakeBody:
         numbers = count()
-        return lambda: (b"picture ", str(next(numbers)).encode())
+        return lambda: b"picture %d" % next(numbers)
 
     monkeypatch.setattr(Pictures, "__init__", lambda *_: None)
     monkeypatch.setattr(Pictures, "bodies", bodies)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.arrivals import BURST_FACTOR, BURST_S, BURST_SHARE, bursty_arrivals_s, poisson_arrivals_s
+from benchmarks.arrivals import bursty_arrivals_s, poisson_arrivals_s
 
 ARRIVALS = pytest.mark.parametrize("arrivals", [poisson_arrivals_s, bursty_arrivals_s])
 
@@ -40,23 +40,8 @@ def test_bursts_are_far_from_a_poisson_process() -> None:
     assert dispersion(bursty_arrivals_s(20.0, 5000.0, 1), 5000) > 10
 
 
-def test_bursts_may_hold_all_arrivals() -> None:
-    moments = bursty_arrivals_s(10.0, 5000.0, 1, burst_factor=4, burst_share=0.25, burst_s=1.0)
-    seconds_with_any = len({int(moment) for moment in moments})
-    assert seconds_with_any < 2500
-    assert len(moments) / 5000 == pytest.approx(10.0, rel=0.1)
-
-
-@pytest.mark.parametrize("wrong", [{"rate_per_s": 0.0}, {"duration_s": 0.0}])
-def test_no_rate_and_no_time_are_refused(wrong: dict[str, float]) -> None:
-    asked = {"rate_per_s": 1.0, "duration_s": 1.0, **wrong}
+@ARRIVALS
+@pytest.mark.parametrize("wrong", [(0.0, 1.0), (1.0, 0.0)])
+def test_no_rate_and_no_time_are_refused(arrivals, wrong: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="above zero"):
-        poisson_arrivals_s(**asked, seed=1)
-    with pytest.raises(ValueError, match="above zero"):
-        bursty_arrivals_s(**asked, seed=1)
-
-
-@pytest.mark.parametrize(("factor", "share"), [(1.0, BURST_SHARE), (BURST_FACTOR, 0.3), (BURST_FACTOR, 0.0)])
-def test_impossible_bursts_are_refused(factor: float, share: float) -> None:
-    with pytest.raises(ValueError, match="a burst has"):
-        bursty_arrivals_s(1.0, 1.0, 1, factor, share, BURST_S)
+        arrivals(*wrong, 1)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from benchmarks.bare_pass import MAX_BATCH_VIEWS, agreement, best_of, sustained_rates
+from benchmarks.bare_pass import MAX_BATCH_VIEWS, Rate, Rates, agreement, best_of, sustained_rates
 from serve_app.models.fake import FakeEngine
 
 
 def test_the_bare_pass_is_measured_at_each_batch_size() -> None:
-    rates = sustained_rates(FakeEngine(["a label"]), duration_s=0.0)
-    assert max(rates) <= MAX_BATCH_VIEWS
-    assert 1 in rates
-    assert all(rate > 0 for rate in rates.values())
+    measured = sustained_rates(FakeEngine(["a label"]), duration_s=0.0)
+    assert max(measured) <= MAX_BATCH_VIEWS
+    assert 1 in measured
+    assert all(rate.views_per_s > 0 and rate.core_ms >= 0 for rate in measured.values())
+
+
+def rates(**views_per_s: float) -> Rates:
+    return {int(size.removeprefix("of_")): Rate(each) for size, each in views_per_s.items()}
 
 
 def test_two_bare_passes_agree_by_their_best_rates() -> None:
-    assert agreement({1: 10.0, 2: 20.0}, {1: 25.0, 2: 3.0}) == agreement({1: 25.0}, {1: 20.0}) == 0.8
+    assert agreement(rates(of_1=10, of_2=20), rates(of_1=25, of_2=3)) == 0.8
+    assert agreement(rates(of_1=25), rates(of_1=20)) == 0.8
 
 
 def test_the_best_batch_of_either_measurement_counts() -> None:
-    assert best_of({1: 10.0, 32: 90.0}, {1: 11.0, 32: 80.0}) == (32, 90.0)
-    assert best_of({1: 10.0}, {1: 12.0, 2: 11.0}) == (1, 12.0)
+    assert best_of([rates(of_1=10, of_32=90), rates(of_1=11, of_32=80)]) == (32, Rate(90))
+    assert best_of([rates(of_1=10), rates(of_1=12, of_2=11)]) == (1, Rate(12))
 
 
 STAGED_PER_SIZE = 3 + 1
@@ -61,8 +66,8 @@ class EngineWithTwoPlaces(FakeEngine):
 
 def test_an_engine_that_stages_ahead_does_so_in_the_bare_pass() -> None:
     engine = EngineWithTwoPlaces()
-    rates = sustained_rates(engine, duration_s=0.0, max_batch_views=4)
-    assert list(rates) == [1, 2, 4]
+    measured = sustained_rates(engine, duration_s=0.0, max_batch_views=4)
+    assert list(measured) == [1, 2, 4]
     assert engine.staged == engine.encoded == 3 * STAGED_PER_SIZE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import pytest
 import typer
 
 from benchmarks import bare_pass, baseline, capacity, latency, overload, quick
-from benchmarks.pictures import Size
+from benchmarks.__main__ import commands
+from benchmarks.bare_pass import Rate
+from benchmarks.bodies import Size
 
 from .conftest import accepting, http
+
+MANUAL = "docs/benchmarks.md"
 
 pytestmark = pytest.mark.usefixtures("cheap_pictures")
 
 
 def read_report(out: Path, name: str) -> dict[str, Any]:
-    assert sorted(path.suffix for path in out.iterdir()) == [".html", ".json", ".md"]
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".md", ".svg"]
     (path,) = out.glob(f"{name}-*.json")
     report = json.loads(path.read_text("utf-8"))
     assert isinstance(report, dict)
@@ -83,7 +88,7 @@ def test_overload_of_a_service_that_refuses(stand_in, tmp_path: Path) -> None:
     server = stand_in(respond)
     options = {"factor": [2.0], "connections": 1, "capacity_s": 0.2, "duration_s": 0.1}
     report = run(overload.bench, tmp_path, "overload", url=server.url, **options)
-    (bearing,) = rows(report, "How it was borne")
+    (bearing,) = rows(report, "What the service did")
     assert bearing[0] == "2 x capacity"
     assert bearing[2] > 0
     assert claims(report)["2 x capacity: answers later than 8.5 s"]
@@ -94,9 +99,9 @@ def test_overload_of_a_service_that_refuses(stand_in, tmp_path: Path) -> None:
 def test_capacity_and_efficiency(stand_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def measure(options: bare_pass.EngineOptions, _: object) -> dict[int, float]:
+    def measure(options: bare_pass.EngineOptions, _: object) -> dict[int, Rate]:
         opened.append(options.source)
-        return {1: 10.0, 2: 1e9}
+        return {1: Rate(10.0, 1.0), 2: Rate(1e9, 0.0)}
 
     monkeypatch.setattr(bare_pass, "measure", measure)
     server = stand_in(accepting())
@@ -104,22 +109,11 @@ def test_capacity_and_efficiency(stand_in, tmp_path: Path, monkeypatch: pytest.M
     report = run(capacity.bench, tmp_path, "capacity", url=server.url, **options)
     assert opened == ["fake", "fake"], "what /readyz names, before and after"
     assert rows(report, "Efficiency") == [["1", 10.0, 10.0], ["2", 1e9, 1e9]]
+    stages = {row[0]: row[1] for row in rows(report, "Core-ms by stage")}
+    assert stages["all of the service"] == stages["around the pass"] > 0, "a pass that costs nothing"
     assert "Bottleneck: " in note(report, "Efficiency")
     assert len(rows(report, "Every step")) == len(capacity.SHARES)
     assert claims(report)["efficiency: pictures/s over HTTP ÷ of the bare pass"] is False
-
-
-@pytest.mark.parametrize(
-    ("efficiency", "busy_cores", "named"),
-    [
-        (0.7, 15.2, "the cores of this machine: 15.20 of 16 were busy"),
-        (0.95, 15.2, "the cores of this machine"),
-        (0.95, 6.0, "the model's device, which did 95% of what it can"),
-        (0.5, 6.0, "none was found: of the cores 6.00 of 16 were busy"),
-    ],
-)
-def test_what_was_full_is_named(efficiency: float, busy_cores: float, named: str) -> None:
-    assert capacity.bottleneck(efficiency, busy_cores, 16).startswith(named)
 
 
 def test_a_baseline_that_answers_in_its_own_words(stand_in, tmp_path: Path) -> None:
@@ -148,3 +142,10 @@ def test_nothing_is_loaded_that_looks_at_nothing(stand_in, tmp_path: Path) -> No
     with pytest.raises(typer.Exit) as ended:
         overload.bench(url=server.url, capacity_s=0.05, out=tmp_path)
     assert ended.value.exit_code == 2
+
+
+def test_every_command_of_the_readme_is_listed() -> None:
+    root = Path(__file__).parents[3]
+    told = re.findall(r"make bench-([a-z]+)", "".join((root / name).read_text() for name in ("README.md", MANUAL)))
+    assert set(told) <= set(commands())
+    assert all(commands().values())

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from benchmarks import bare_pass, engines
+from benchmarks.bare_pass import Rate
 from serve_app.models.open import OPENVINO_INT8
 
 
@@ -18,10 +19,10 @@ def test_the_best_batch_of_each_is_compared(
 ) -> None:
     opened: list[str] = []
 
-    def measure(options: bare_pass.EngineOptions, *_: object) -> dict[int, float]:
+    def measure(options: bare_pass.EngineOptions, *_: object) -> dict[int, Rate]:
         opened.append(options.engine)
         rates = {"torch": {1: 40.0, 2: 100.0}, OPENVINO_INT8: {1: 80.0, 2: 120.0, 4: int8_per_s}}[options.engine]
-        return rates if len(opened) > 2 else dict.fromkeys(rates, 1.0)
+        return {size: Rate(each if len(opened) > 2 else 1.0) for size, each in rates.items()}
 
     monkeypatch.setattr(bare_pass, "measure", measure)
     with pytest.raises(typer.Exit) as ended:

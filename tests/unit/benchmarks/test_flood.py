@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -15,14 +17,14 @@ from .conftest import accepting, http
 
 def test_the_large_picture_is_one_and_of_the_size_that_was_asked_for() -> None:
     head, pixels = flood.large_picture(1_000_000)
-    body = bytes(head) + b"x" * 16 + bytes(pixels[16:])
+    body = head + b"x" * 16 + bytes(pixels[16:])
     assert len(body) == pytest.approx(1_000_000, rel=0.02)
     with Image.open(io.BytesIO(body)) as picture:
         picture.load()
         assert (picture.format, picture.mode) == ("BMP", "RGB")
 
 
-def test_what_was_scanned_refused_and_late_is_told(stand_in, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_what_was_scanned_refused_and_late_is_told(stand_in, tmp_path: Path) -> None:
     accept, asked = accepting(), 0
 
     def respond(head: bytes, body: bytes) -> bytes:
@@ -30,15 +32,11 @@ def test_what_was_scanned_refused_and_late_is_told(stand_in, capsys: pytest.Capt
         asked += 1
         return accept(head, body) if asked % 2 else http(503, b"{}")
 
-    monkeypatch.setattr(flood, "_ingress_replicas", list)
     server = stand_in(respond)
     with pytest.raises(typer.Exit) as ended:
-        flood.bench(url=server.url, senders=4, body_mb=0.1)
-    told = capsys.readouterr().out
-    assert ended.value.exit_code == 1, "no ingress replica was seen"
-    assert "yes  pictures were scanned" in told
-    assert "NO   an ingress replica held 0.00 GB" in told
-    assert [line.split()[:2] for line in told.splitlines() if line.startswith(("200", "503"))] == [
-        ["200", "2"],
-        ["503", "2"],
-    ]
+        flood.bench(url=server.url, senders=4, body_mb=0.1, memory_gb=0, out=tmp_path)
+    assert ended.value.exit_code == 1, "the stand-in is this process, which holds more than nothing"
+    (path,) = tmp_path.glob("flood-*.json")
+    report = json.loads(path.read_text("utf-8"))
+    assert [row[:2] for row in report["sections"][0]["table"]["rows"]] == [["200", 2], ["503", 2]]
+    assert [check["holds"] for check in report["checks"]] == [True, False, True, True]

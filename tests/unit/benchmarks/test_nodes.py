@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.nodes import environment, head_command, worker_address, worker_command
-from benchmarks.served import Replicas, configuration, ingress_replicas_up, write_policy
+from benchmarks.nodes import HEAD_ADDRESS, environment, start_command
+from benchmarks.served import DEPLOYMENTS, Replicas, configuration, ingress_replicas_up
 from deployments.configuration import read_configuration
 
 
@@ -16,8 +16,7 @@ def options(command: list[str]) -> dict[str, str]:
     return dict(each.removeprefix("--").split("=", 1) for each in command if each.startswith("--") and "=" in each)
 
 
-HEAD = head_command(7001, 7002, Path("/t/0"), 4)
-WORKERS = [worker_command(number, "127.0.0.2:7001", Path(f"/t/{number}"), 4) for number in (1, 2)]
+HEAD, *WORKERS = (start_command(number, "127.0.0.2:7001", 7002, Path(f"/t/{number}"), 4) for number in range(3))
 
 
 def test_the_head_listens_where_it_is_told_and_has_no_dashboard() -> None:
@@ -33,7 +32,7 @@ def test_every_node_has_an_address_and_a_folder_of_its_own(option: str) -> None:
 
 def test_a_worker_joins_the_head_and_no_other_ray_of_this_machine() -> None:
     assert [options(command)["address"] for command in WORKERS] == ["127.0.0.2:7001"] * 2
-    assert options(HEAD)["node-ip-address"] == worker_address(0) == "127.0.0.2"
+    assert options(HEAD)["node-ip-address"] == HEAD_ADDRESS
 
 
 def test_a_node_lives_in_its_command_and_takes_no_fixed_port() -> None:
@@ -52,20 +51,14 @@ def test_the_environment_is_fast_closed_and_new_each_time() -> None:
     assert len(ports) == len(set(ports)) == 3
 
 
-def test_what_is_served_is_a_configuration_that_the_application_takes(tmp_path: Path) -> None:
-    replicas = Replicas.one_per_node(3)
-    served = configuration(7003, write_policy(tmp_path), replicas, "fake:200ms", 4)
+@pytest.mark.parametrize("per_node", [1, None])
+def test_what_is_served_is_a_configuration_that_the_application_takes(tmp_path: Path, per_node: int | None) -> None:
+    served = configuration(7003, tmp_path, Replicas(3, per_node), "fake:200ms", 4)
     (application,) = served["applications"]
     settings, policy = read_configuration(application["args"])
     assert (settings.model.source, settings.model.max_batch_views, policy.name) == ("fake:200ms", 4, "fake-red")
-    assert {each["name"]: each["num_replicas"] for each in application["deployments"]} == replicas.counts
-    assert {each["max_replicas_per_node"] for each in application["deployments"]} == {1}
-
-
-@pytest.mark.parametrize("replicas", [Replicas(2, 2, 2), Replicas(1, 3, 2)])
-def test_without_a_limit_a_node_holds_any_number(tmp_path: Path, replicas: Replicas) -> None:
-    served = configuration(7003, write_policy(tmp_path), replicas, "fake", 4)
-    assert all("max_replicas_per_node" not in each for each in served["applications"][0]["deployments"])
+    assert {each["name"]: each["num_replicas"] for each in application["deployments"]} == dict.fromkeys(DEPLOYMENTS, 3)
+    assert {each.get("max_replicas_per_node") for each in application["deployments"]} == {per_node}
 
 
 def test_the_front_end_counts_the_ingress_replicas_that_it_sends_to() -> None:

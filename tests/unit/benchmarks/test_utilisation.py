@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import typer
 from open_clip.transformer import VisionTransformer
 
-from benchmarks import bare_pass, matrix_rate, model_flop, utilisation
-from benchmarks.matrix_rate import MatrixRate, best_rate
-from benchmarks.model_flop import ImageTower, tower_of
+from benchmarks import bare_pass, utilisation
+from benchmarks.bare_pass import Rate
+from benchmarks.processes import measured_apart
+from benchmarks.utilisation import ImageTower, MatrixRate, measure_matrix_rate, measure_tower, tower_of
 
 
 def test_a_vision_transformer_has_the_operations_of_its_matrix_products() -> None:
@@ -35,33 +36,9 @@ def test_a_vision_transformer_has_the_operations_of_its_matrix_products() -> Non
     assert torch.backends.mha.get_fastpath_enabled() == had_fast_path
 
 
-def ticking(step_s: float) -> Callable[[], float]:
-    """A clock that goes on by ``step_s`` each time it is read."""
-    return (tick * step_s for tick in count()).__next__
-
-
-def test_the_best_side_counts_and_a_product_that_takes_too_long_is_the_last() -> None:
-    computed: list[int] = []
-    # Read once before the products of a side and once before each of them, and then for the last time.
-    rate = best_rate(
-        "bfloat16", lambda side: lambda: computed.append(side), duration_s=4.0, sides=(10, 20, 40), clock=ticking(1.0)
-    )
-    assert computed == [10] * 4, "one that does not count and three that do; each took longer than half a second"
-    assert rate == MatrixRate(2 * 10**3 * 3 / 4, 10, "bfloat16")
-
-
-def test_each_side_is_measured_while_products_are_short() -> None:
-    sides: list[int] = []
-    rate = best_rate(
-        "float32", lambda side: lambda: sides.append(side), duration_s=0.0, sides=(10, 20), clock=ticking(0.1)
-    )
-    assert sorted(set(sides)) == [10, 20]
-    assert rate.side == 20
-
-
 def test_the_matrix_rate_of_this_machine_is_measured_in_the_engines_precision() -> None:
-    rate = matrix_rate.measure("cpu", "bf16", parameters=1, threads=1, duration_s=0.0, sides=(8,))
-    assert (rate.side, rate.dtype) == (8, "bfloat16")
+    rate = measured_apart(measure_matrix_rate, "cpu", "bf16", 1, 1, duration_s=0.01, sides=(8, 64))
+    assert (rate.side, rate.dtype) == (64, "bfloat16"), "a larger product is a better one"
     assert rate.flop_per_s > 0
 
 
@@ -69,21 +46,19 @@ def test_the_matrix_rate_of_this_machine_is_measured_in_the_engines_precision() 
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was measured, in order. A view has 2e11 operations, or a tenth in a small model; the device does 8e12."""
     order: list[str] = []
-    rates: Iterator[dict[int, float]] = iter([{1: 10.0, 2: 15.0}, {1: 12.0, 2: 14.0}] * 2)
+    rates: Iterator[dict[int, Rate]] = iter([{1: Rate(10.0), 2: Rate(15.0)}, {1: Rate(12.0), 2: Rate(14.0)}] * 2)
 
-    def measure_tower(source: str) -> ImageTower:
-        return ImageTower(3_000_000, 2e11 if source == "large" else 2e10)
-
-    def measure_matrix(*_: object) -> MatrixRate:
+    def measure(what: Callable[..., Any], *arguments: Any) -> ImageTower | MatrixRate:
+        if what is measure_tower:
+            return ImageTower(3_000_000, 2e11 if arguments == ("large",) else 2e10)
         order.append("matrix")
         return MatrixRate(8e12 - order.count("matrix"), 4096, "bfloat16")
 
-    def measure_passes(options: bare_pass.EngineOptions, *_: object) -> dict[int, float]:
+    def measure_passes(options: bare_pass.EngineOptions, *_: object) -> dict[int, Rate]:
         order.append(options.source)
         return next(rates)
 
-    monkeypatch.setattr(model_flop, "measure", measure_tower)
-    monkeypatch.setattr(matrix_rate, "measure", measure_matrix)
+    monkeypatch.setattr(utilisation, "measured_apart", measure)
     monkeypatch.setattr(bare_pass, "measure", measure_passes)
     return order
 

@@ -42,6 +42,7 @@ class StandIn:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.paths: set[str] = set()
+        self.headers: list[dict[str, str]] = []
         self.lanes: set[str | None] = set()
         self.is_asked = threading.Event()
         self.may_answer = threading.Event()
@@ -55,6 +56,7 @@ class StandIn:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 stand_in.bodies.append(body)
                 stand_in.paths.add(self.path)
+                stand_in.headers.append(dict(self.headers))
                 stand_in.lanes.add(self.headers["X-Pictwarden-Lane"])
                 stand_in.is_asked.set()
                 stand_in.may_answer.wait(30)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat as stat_module
 import subprocess
 import sys
 from operator import itemgetter
@@ -17,6 +18,8 @@ from typer.testing import CliRunner, Result
 
 from serve_app.cli.connection import keep_url
 from serve_app.cli.main import app
+
+from .conftest import SCAN_PATH
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import StandIn
@@ -208,6 +211,53 @@ def test_a_pipe_that_nobody_writes_to_is_unreadable_and_waits_for_nobody(folder:
     os.mkfifo(folder / "pipe.png")
     (line,) = json_lines(check("--url", service.url, "--json", folder / "pipe.png"))
     assert line["reason"] == "unreadable"
+
+
+def test_a_file_that_became_shorter_while_it_was_sent_is_unreadable_and_waits_for_nobody(
+    folder: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, real = write(folder / "a.png", "accept"), Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        fields = list(real(path, **options))
+        fields[stat_module.ST_SIZE] += 10
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    (line,) = json_lines(check("--url", service.url, "--json", picture))
+    assert line["reason"] == "unreadable"
+    assert line["message"] == "cannot be read: the file became shorter while it was sent"
+
+
+def test_tls_to_a_server_without_it_is_no_connection(folder: Path, service: StandIn) -> None:
+    url = service.url.replace("http://", "https://")
+    (line,) = json_lines(check("--url", url, "--json", write(folder / "a.png", "accept")))
+    assert (line["status"], line["reason"]) == (None, "no_answer")
+    assert line["message"].endswith("(wrong version number): is the service running there?")
+
+
+def test_a_proxy_of_the_environment_has_no_part_in_a_service_on_this_machine(
+    folder: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert check("--url", service.url, write(folder / "a.png", "accept")).exit_code == 0
+
+
+def test_a_proxy_of_the_environment_is_asked_for_another_machine(
+    folder: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", service.url.removesuffix(SCAN_PATH))
+    (line,) = json_lines(check("--url", "http://192.0.2.1/scan/x", "--json", write(folder / "a.png", "accept")))
+    assert line["verdict"] == "accept"
+    assert service.paths == {"http://192.0.2.1/scan/x"}
+
+
+def test_a_large_file_is_sent_whole_and_its_name_is_not(folder: Path, service: StandIn) -> None:
+    picture = folder / "a.png"
+    picture.write_bytes(b"accept " + bytes(1_000_000))
+    assert check("--url", service.url, picture).exit_code == 0
+    assert [len(body) for body in service.bodies] == [1_000_007]
+    assert "a.png" not in str(service.headers)
 
 
 def test_a_link_to_nothing_is_no_picture_that_was_kept(folder: Path, service: StandIn) -> None:

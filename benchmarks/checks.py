@@ -1,0 +1,90 @@
+"""Loads as rows, and what a load must be to count: the same columns and the same rules in every report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.outcomes import LATE_S, Load, doubled, lags, late, latencies
+from benchmarks.report import Check, Column, Plot, Table, at_most
+
+WALL_S = 10.0
+"""Lemmy gives up on a federated thumbnail after this many seconds, download included."""
+
+MAX_LAG_MS = 50.0
+"""A generator whose 99th percentile lags more than this has not made the load that it was asked for."""
+
+MAX_CLIENT_CORES = 0.8
+"""The generator has one thread: near a whole core it, and not the service, is measured."""
+
+_HEADINGS = ("p50 ms", "p95 ms", "p99 ms", "p99.9 ms", "max ms")
+COLUMNS = (
+    Column("load"),
+    Column("sent/s", 1),
+    Column("scanned/s", 1),
+    *(Column(heading, 1) for heading in _HEADINGS),
+    Column("refused"),
+    Column("failed"),
+    Column("late"),
+    Column("lag p99 ms", 1),
+)
+
+HOW_TO_READ = (
+    "Every latency is from the intended send to the whole answer. A dash was not measured: a percentile needs at least "
+    "one answer beyond it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A load and its name."""
+
+    name: str
+    load: Load
+
+
+def load_table(measured: Sequence[Measured]) -> Table:
+    """One row for each load."""
+    rows = []
+    for name, load in ((each.name, each.load) for each in measured):
+        told = latencies(load.outcomes)
+        rows.append(
+            (
+                name,
+                load.offered_per_s,
+                load.goodput_per_s,
+                *(told.told_percentile_ms(share) for share in (0.5, 0.95, 0.99, 0.999, 1)),
+                sum(each.is_refused for each in load.outcomes),
+                sum(each.is_failed and not each.is_refused for each in load.outcomes),
+                len(late(load.outcomes)),
+                lags(load.outcomes).told_percentile_ms(0.99),
+            )
+        )
+    return Table(COLUMNS, tuple(rows))
+
+
+def latency_plot(title: str, measured: Sequence[Measured]) -> Plot:
+    """One line for each load."""
+    return Plot.of_latencies(title, {each.name: latencies(each.load.outcomes) for each in measured})
+
+
+def validity(measured: Sequence[Measured]) -> list[Check]:
+    """Whether the generator kept up with every load; the worst one is told."""
+    lag_ms, name = max((lags(each.load.outcomes).percentile_ms(0.99), each.name) for each in measured)
+    cores, busiest = max((each.load.client_cores, each.name) for each in measured)
+    return [
+        at_most(f"the generator kept up: its lag at p99, at worst ({name})", lag_ms, MAX_LAG_MS, "ms", 1),
+        at_most(f"the generator was not the bottleneck, at worst ({busiest})", cores, MAX_CLIENT_CORES, "cores", 2),
+    ]
+
+
+def in_time(measured: Sequence[Measured]) -> list[Check]:
+    """Whether everything was answered, in time, and once."""
+    outcomes = [outcome for each in measured for outcome in each.load.outcomes]
+    slowest_s = max(each.latency_s for each in outcomes)
+    return [
+        at_most(f"the slowest answer is under the {WALL_S:.0f} s wall", slowest_s, WALL_S, "s", 2),
+        at_most(f"answers later than {LATE_S} s", len(late(outcomes)), 0),
+        at_most("requests that failed", sum(each.is_failed for each in outcomes), 0),
+        at_most("answers given twice", sum(len(doubled(each.load.outcomes)) for each in measured), 0),
+    ]

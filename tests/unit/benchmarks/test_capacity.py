@@ -1,0 +1,127 @@
+"""The arithmetic of `bench-capacity`: connections, the knee, the bottleneck, and processor time by stage."""
+
+from __future__ import annotations
+
+import threading
+
+import psutil
+import pytest
+
+from benchmarks import load
+from benchmarks.capacity import bottleneck, knee, share_in_time
+from benchmarks.load import MOST_CONNECTIONS, Saturation, find_capacity
+from benchmarks.outcomes import NO_ANSWER, Load, Outcome
+from benchmarks.processes import DECODE_WORKERS, FRONT_END, RAY, REPLICA, REST, cpu_by_stage_s, stage_of
+
+WINDOW_S = 10.0
+
+
+def load_of(scanned_per_s: int, refused: int = 0) -> Load:
+    ended_s = [WINDOW_S * (number + 0.5) / (scanned_per_s * WINDOW_S) for number in range(int(scanned_per_s * 10))]
+    scanned = [Outcome(at_s - 0.01, at_s - 0.01, at_s, 200, "accept", "policy") for at_s in ended_s]
+    return Load([*scanned, *[Outcome(1, 1, 1, 503, None, "overloaded")] * refused], window_s=WINDOW_S)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch):
+    """A service by what it does with so many connections; the numbers that were tried."""
+
+    def install(loads: dict[int, Load]) -> list[int]:
+        tried: list[int] = []
+
+        async def saturate(url: str, make_body: object, connections: int, duration_s: float) -> Load:
+            assert (url, duration_s) == ("http://service", 1.0)
+            tried.append(connections)
+            return loads[connections]
+
+        monkeypatch.setattr(load, "saturate", saturate)
+        return tried
+
+    return install
+
+
+async def capacity(**options: int) -> Saturation:
+    return await find_capacity("http://service", lambda: b"", 1.0, **options)
+
+
+async def test_connections_are_doubled_even_if_a_doubling_gains_nothing(service) -> None:
+    tried = service({24: load_of(70), 48: load_of(69), 96: load_of(80), 192: load_of(78)})
+    best = await capacity()
+    assert (tried, best.connections) == ([24, 48, 96, 192], 96)
+    assert best.load.goodput_per_s == pytest.approx(80, rel=0.02)
+
+
+async def test_it_ends_at_the_first_refusal_and_more_that_makes_it_worse_is_not_taken(service) -> None:
+    assert service({24: load_of(50), 48: load_of(20, refused=900)}) == []
+    assert (await capacity()).connections == 24
+    tried = service({24: load_of(50), 48: load_of(70, refused=1)})
+    assert (await capacity()).connections == 48
+    assert tried == [24, 48]
+
+
+async def test_it_ends_somewhere(service) -> None:
+    service({24 << power: load_of(10 * 2**power) for power in range(4)})
+    assert (await capacity()).connections == MOST_CONNECTIONS
+
+
+async def test_a_number_that_is_given_and_one_that_scans_nothing_are_the_only_ones(service) -> None:
+    tried = service({7: load_of(50), 24: load_of(0, refused=9)})
+    assert (await capacity(connections=7)).connections == 7
+    assert (await capacity()).load.goodput_per_s == 0
+    assert tried == [7, 24]
+
+
+@pytest.mark.parametrize(
+    ("shares", "place"), [([1.0, 0.99, 0.98, 0.5], 1), ([1.0, 0.9, 1.0], 0), ([0.98, 1.0], None), ([1.0, 1.0], 1)]
+)
+def test_the_knee_is_the_highest_load_up_to_which_the_service_kept_up(shares: list[float], place: int | None) -> None:
+    assert knee(shares) == place
+
+
+def test_in_time_is_scanned_within_the_wanted_time() -> None:
+    seen = [Outcome(second, second, second + 0.5, 200, "accept", "policy") for second in range(1, 9)]
+    slow = Outcome(9, 9, 11, 200, "accept", "policy")
+    others = [Outcome(9.5, 9.5, 9.6, 503, None, "overloaded"), Outcome(10, 10, 40, NO_ANSWER)]
+    assert share_in_time(Load([*seen, slow, *others]), within_s=1.0) == pytest.approx(8 / 11)
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "busy_cores", "named"),
+    [
+        (0.7, 15.2, "the cores of this machine: 15.20 of 16 were busy"),
+        (0.95, 15.2, "the cores of this machine"),
+        (0.95, 6.0, "the model's device, which did 95% of what it can"),
+        (0.5, 6.0, "none was found: of the cores 6.00 of 16 were busy"),
+    ],
+)
+def test_what_was_full_is_named(efficiency: float, busy_cores: float, named: str) -> None:
+    assert bottleneck(efficiency, busy_cores, 16).startswith(named)
+
+
+@pytest.mark.parametrize(
+    ("program", "title", "parent", "stage"),
+    [
+        ("haproxy", "/x/haproxy -f a.cfg", RAY, FRONT_END),
+        ("python", "python -I -S -c from deployments.haproxy.supervisor import main", RAY, FRONT_END),
+        ("ray::ServeReplic", f"{REPLICA}Ingress", RAY, "ingress"),
+        ("ray::ServeReplic", f"{REPLICA}Ingress.handle_request", RAY, "ingress"),
+        ("ray::ServeReplic", f"{REPLICA}Preprocessor", RAY, "preprocessor"),
+        ("ray::ServeReplic", f"{REPLICA}ClipScorer", RAY, "scorer"),
+        ("python", "python -c from multiprocessing.spawn import spawn_main", "preprocessor", DECODE_WORKERS),
+        ("python", "python -c from multiprocessing.spawn import spawn_main", DECODE_WORKERS, DECODE_WORKERS),
+        ("python", "python -c something", "scorer", "scorer"),
+        ("ray::ServeContro", "ray::ServeController", RAY, RAY),
+        ("raylet", "/x/raylet --port 1", REST, RAY),
+        ("python", "python /x/ray/_private/log_monitor.py", REST, RAY),
+        ("python", "python -m deployments.run", REST, REST),
+    ],
+)
+def test_a_process_is_of_the_stage_that_it_works_for(program: str, title: str, parent: str, stage: str) -> None:
+    assert stage_of(program, title, parent) == stage
+
+
+def test_a_service_in_one_process_is_told_by_its_threads() -> None:
+    used = cpu_by_stage_s(psutil.Process())
+    assert [name for name in used if name.startswith("thread ")]
+    assert sum(used.values()) > 0
+    assert threading.active_count() >= 1
