@@ -29,6 +29,7 @@ FEWEST_CONNECTIONS = 24
 MOST_CONNECTIONS = 192
 
 _WARM_UP_SHARE = 0.25
+_JPEG = "image/jpeg"
 
 
 class Client:
@@ -54,7 +55,7 @@ class Client:
             await self._session.close()
 
     async def post(
-        self, body: bytes | AsyncIterable[bytes | memoryview], content_type: str = "image/jpeg"
+        self, body: bytes | AsyncIterable[bytes | memoryview], content_type: str = _JPEG
     ) -> tuple[int, bytes]:
         """Status and body of the answer; :data:`NO_ANSWER` and nothing if there was none."""
         chunked = True if isinstance(body, bytes) else None
@@ -86,17 +87,19 @@ def fetched(url: str) -> str:
     return asyncio.run(get())
 
 
-async def one_after_another(url: str, make_body: MakeBody, requests: int) -> Load:
+async def one_after_another(url: str, make_body: MakeBody, requests: int, content_type: str = _JPEG) -> Load:
     """Each request when the one before is answered: what a picture costs when nothing else is going on."""
 
     async def send_all(send: _Send, _: float) -> None:
         for _request in range(requests):
             await send(time.perf_counter())
 
-    return await _timed(url, make_body, send_all)
+    return await _timed(url, make_body, send_all, content_type=content_type)
 
 
-async def at_once(url: str, make_body: MakeBody, connections: int, duration_s: float) -> Load:
+async def at_once(
+    url: str, make_body: MakeBody, connections: int, duration_s: float, content_type: str = _JPEG
+) -> Load:
     """As many requests as ``connections`` that never rest get through."""
 
     async def keep_sending(send: _Send, until_s: float) -> None:
@@ -106,7 +109,7 @@ async def at_once(url: str, make_body: MakeBody, connections: int, duration_s: f
     async def send_all(send: _Send, started_s: float) -> None:
         await asyncio.gather(*(keep_sending(send, started_s + duration_s) for _ in range(connections)))
 
-    return await _timed(url, make_body, send_all, duration_s)
+    return await _timed(url, make_body, send_all, duration_s, content_type)
 
 
 async def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float) -> Load:
@@ -187,6 +190,7 @@ async def _timed(
     make_body: MakeBody,
     send_all: Callable[[_Send, float], Awaitable[None]],
     window_s: float | None = None,
+    content_type: str = _JPEG,
 ) -> Load:
     ended: list[tuple[float, float, float, int, bytes]] = []
 
@@ -194,7 +198,7 @@ async def _timed(
 
         async def send(intended_s: float) -> None:
             sent_s = time.perf_counter()
-            status, body = await client.post(make_body())
+            status, body = await client.post(make_body(), content_type)
             ended.append((intended_s, sent_s, time.perf_counter(), status, body))
 
         started_s, cpu_s, busy_s = time.perf_counter(), time.process_time(), hardware.busy_s()
