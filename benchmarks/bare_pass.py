@@ -145,7 +145,7 @@ def _measure(
 
 def _open(options: EngineOptions) -> Engine:
     if options.engine != OPENVINO_INT8:
-        return open_engine(options.source, _LABELS, options.device, options.precision, options.threads)
+        return open_engine(options.source, _LABELS, options.device, options.precision, options.threads, options.engine)
     engine, _ = open_quantised(
         options.source, _LABELS, lambda _: Calibration.drawn(), options.cache_folder, options.threads, lambda *_: None
     )

@@ -33,7 +33,7 @@ from benchmarks.processes import cpu_s, memory_bytes, tree
 from benchmarks.report import Cell, Column, Section, Table
 from deployments.ray_environment import free_ports
 from serve_app.cli.connection import SECRETS_ENV
-from serve_app.http.app import SCAN_PATH
+from serve_app.wire import SCAN_PATH
 
 REPOSITORY = Path(__file__).parents[1]
 SERVERS = REPOSITORY / "benchmarks" / "peer_servers"

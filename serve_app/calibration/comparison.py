@@ -6,7 +6,7 @@ Pictures go the way of an upload: decoded and cut by the media room, judged by t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from serve_app.policy import Policy, concept_scores, evaluate
 
 # Nobody waits for an answer: this only ends a decode that never would.
 _DECODE_DEADLINE_S = 60.0
+
+# Threads that compute one view together wait for each other after each layer, which takes many times as long on a
+# machine that is busy otherwise.
+_PICTURES_A_PASS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +134,35 @@ def compare(
     )
 
 
-def first_views(pictures: Iterable[Path], size_px: int, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
-    """The first view of each picture (the whole frame), to calibrate with; files that cannot be decoded are skipped."""
+def outcomes(engine: Engine, pictures: Sequence[NDArray[np.uint8]], policy: Policy | None) -> Iterator[Verdict | int]:
+    """What an engine says of each picture: the policy's verdict; without a policy, the label of the highest cosine.
+
+    Args:
+        engine: was made with the policy's labels.
+        pictures: the views of each, uint8, ``(views, size_px, size_px, 3)``.
+        policy: judges the scores.
+
+    Raises:
+        PolicyError: the policy is for another model.
+    """
+    if policy is not None:
+        policy.require_model(engine.identity)
+    for start in range(0, len(pictures), _PICTURES_A_PASS):
+        together = pictures[start : start + _PICTURES_A_PASS]
+        ends = np.cumsum([len(views) for views in together])
+        for cosines in np.split(engine.encode(np.concatenate(together)), ends[:-1]):
+            if policy is None:
+                yield int(cosines.max(axis=0).argmax())
+            else:
+                yield evaluate(policy, LabelScores(cosines, engine.logit_scale, engine.identity)).verdict
+
+
+def views_of(pictures: Iterable[Path], size_px: int, limits: MediaLimits) -> Iterator[NDArray[np.uint8]]:
+    """The views of each picture, the whole frame first. Files that are no pictures are left out."""
     for picture in pictures:
         pixels = _views(picture, size_px, limits)
         if pixels is not None:
-            yield pixels[0]
+            yield pixels
 
 
 def _views(picture: Path, size_px: int, limits: MediaLimits) -> NDArray[np.uint8] | None:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from serve_app.calibration import Comparison, compare, first_views
+from serve_app.calibration import Comparison, compare
 from serve_app.cli.comparison_report import as_dict, print_comparison
+from serve_app.cli.conversion import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
@@ -31,7 +27,6 @@ from serve_app.models.agreement import Agreement, Agreements, shortfall
 from serve_app.models.engine import Engine
 from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
 from serve_app.models.openvino.cache import default_cache_folder
-from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.policy import Policy, load_policy
 
@@ -109,26 +104,10 @@ def _open(
     engine: str, model: str, policy: Policy, calibrate: Path | None, cache_folder: Path | None, cpu_threads: int | None
 ) -> Engine:
     if engine != OPENVINO_INT8:
-        return open_engine(model, policy.labels, "cpu", _PRECISIONS[engine], cpu_threads)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("opening", total=1.0)
-
-        def show(stage: str, share: float) -> None:
-            progress.update(bar, description=stage, completed=share)
-
-        return open_quantised(model, policy.labels, partial(_calibration, calibrate), cache_folder, cpu_threads, show)[
-            0
-        ]
-
-
-def _calibration(photographs: Path | None, size_px: int) -> Calibration:
-    if photographs is None:
-        return Calibration.drawn()
-    views = list(islice(first_views(pictures_in([photographs]), size_px, MediaLimits()), CALIBRATION_VIEWS))
-    if not views:
-        raise SettingsError(f"no picture to calibrate with in {photographs}")
-    return Calibration.of(np.stack(views))
+        return open_engine(model, policy.labels, "cpu", _PRECISIONS[engine], cpu_threads, "torch")
+    with stages() as on_progress:
+        calibration = calibration_with(calibrate)
+        return open_quantised(model, policy.labels, calibration, cache_folder, cpu_threads, on_progress)[0]
 
 
 def _compare_with_progress(pictures: list[Path], policy: Policy, reference: Engine, candidate: Engine) -> Comparison:

@@ -8,6 +8,7 @@ import typer
 
 from serve_app.cli.checking import ExitCode, check
 from serve_app.cli.comparing import model_compare
+from serve_app.cli.converting import model_convert
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
 from serve_app.domain import PolicyError
@@ -26,6 +27,7 @@ policy_app = typer.Typer(no_args_is_help=True, help="Policies.")
 app.add_typer(policy_app, name="policy")
 model_app = typer.Typer(no_args_is_help=True, help="Models and the engines that compute them.")
 model_app.command("compare")(model_compare)
+model_app.command("convert")(model_convert)
 app.add_typer(model_app, name="model")
 settings_app = typer.Typer(no_args_is_help=True, help="Configuration files.")
 settings_app.command("upgrade")(settings_upgrade)

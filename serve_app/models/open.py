@@ -85,6 +85,18 @@ def open_quantised(
     return open_quantised(source, labels, calibrate, cache_folder, cpu_threads, on_progress)
 
 
+def open_unrecorded(folder: Path, labels: Sequence[str], cpu_threads: int | None) -> OpenVinoEngine:
+    """The engine for a converted folder, for a comparison: nothing is asked of its agreement.
+
+    Raises:
+        ModelError: it is no converted model, or damaged; or the extra is not there.
+    """
+    from serve_app.models.openvino.conversion import read_converted
+    from serve_app.models.openvino.opening import open_converted
+
+    return open_converted(folder, read_converted(folder), labels, cpu_threads)
+
+
 def convert_model(
     source: str,
     precision: Precision,

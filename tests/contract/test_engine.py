@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from serve_app.models.engine import Engine, buckets
 from serve_app.models.fake import FakeEngine
-from serve_app.models.open import open_engine, open_quantised
+from serve_app.models.open import convert_model, open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
 
 LABELS = ("a red view", "a green view", "something else")
@@ -67,11 +67,22 @@ def make_openvino(folder: Path, threads: int = 1) -> Engine:
     return engine
 
 
+def make_converted(folder: Path, threads: int = 1) -> Engine:
+    def calibrate(_: int) -> Calibration:
+        return Calibration.drawn()
+
+    output = folder / "converted"
+    convert_model(make_tiny_model(folder), "bf16", calibrate, folder, output, lambda *_: None)
+    return open_engine(str(output), LABELS, cpu_threads=threads)
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "fake": make_fake,
     "torch": make_torch,
     "torch, 2 threads": partial(make_torch, threads=2),
     "torch for an accelerator": make_torch_for_an_accelerator,
+    "openvino": make_converted,
+    "openvino, 2 threads": partial(make_converted, threads=2),
     "openvino-int8": make_openvino,
     "openvino-int8, 2 threads": partial(make_openvino, threads=2),
 }
@@ -173,7 +184,12 @@ def test_the_fake_engine_knows_colours() -> None:
 
 @pytest.mark.parametrize(
     ("name", "stages_ahead", "shares_cores"),
-    [("fake", False, True), ("torch", False, True), ("torch for an accelerator", True, False)],
+    [
+        ("fake", False, True),
+        ("torch", False, True),
+        ("torch for an accelerator", True, False),
+        ("openvino", False, True),
+    ],
 )
 def test_a_device_of_its_own_is_staged_ahead_for_and_shares_no_cores(
     tmp_path: Path, name: str, stages_ahead: bool, shares_cores: bool

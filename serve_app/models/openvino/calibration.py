@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import ModelError
-from serve_app.models.demo.backgrounds import BACKGROUNDS, PHOTO_LIKE
-from serve_app.models.demo.draw import COLOURS, SHAPES, draw
+from serve_app.models.demo.views import drawn_views
 
 # Part of the name of drawn calibration. Raise it when other pictures are drawn, so that no model that was quantised
 # with the earlier ones is taken for one quantised with these.
@@ -53,18 +52,4 @@ class Calibration:
             return self.photographs
         if not self.is_drawn:
             raise ModelError(f"the calibration {self.name} is not here, and cannot be drawn")
-        return _drawn_views(size_px)
-
-
-def _drawn_views(size_px: int) -> NDArray[np.uint8]:
-    rng = np.random.default_rng(_SEED)
-    return np.stack([_drawn_view(rng, number, size_px) for number in range(CALIBRATION_VIEWS)])
-
-
-def _drawn_view(rng: np.random.Generator, number: int, size_px: int) -> NDArray[np.uint8]:
-    """Every other one has a shape with hard edges in it, the others are soft as photographs are."""
-    if number % 2:
-        painter = PHOTO_LIKE[int(rng.integers(len(PHOTO_LIKE)))]
-        return (np.clip(painter(rng, size_px, size_px), 0, 1) * 255 + 0.5).astype(np.uint8)
-    colour, shape, background = (str(rng.choice(of)) for of in (COLOURS, SHAPES, tuple(BACKGROUNDS)))
-    return draw(rng, colour, shape, background=background, height_px=size_px, width_px=size_px)
+        return np.stack(list(drawn_views(_SEED, CALIBRATION_VIEWS, size_px)))

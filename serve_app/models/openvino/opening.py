@@ -18,7 +18,7 @@ from serve_app.models.openvino.cache import ModelCache, default_cache_folder
 from serve_app.models.openvino.conversion import TEXT_TOWER, ConvertedModel, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.models.openvino.runtime import load_library
-from serve_app.models.openvino.tokenizer import token_ids
+from serve_app.models.openvino.tokenizer import PromptTokenizer
 from serve_app.models.registry import Wanted
 from serve_app.models.source import ConvertedFolder, parse_source
 
@@ -94,8 +94,9 @@ def log_agreement(source: str, record: Agreement) -> None:
 
 def _label_features(core: Any, folder: Path, converted: ConvertedModel, labels: Sequence[str]) -> NDArray[np.float32]:
     """float32, ``(labels, width)``. The text tower is let go again, and computes in float32, as torch's does."""
+    tokenize = PromptTokenizer(folder, converted.text_cleaning)
     tower = core.compile_model(str(folder / TEXT_TOWER), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    features: NDArray[np.float32] = tower([token_ids(folder, converted, labels)])[0].copy()
+    features: NDArray[np.float32] = tower([tokenize(labels)])[0].copy()
     return features
 
 

@@ -10,21 +10,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.models.openvino.conversion import TOKENIZER, ConvertedModel
+from serve_app.models.openvino.conversion import TOKENIZER, TextCleaning
 from serve_app.models.openvino.runtime import load_library
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def token_ids(folder: Path, converted: ConvertedModel, prompts: Sequence[str]) -> NDArray[np.int64]:
-    """int64, ``(prompts, context_length)``, as open_clip's tokenizer of the model has them.
+class PromptTokenizer:
+    """The tokenizer of a converted model."""
 
-    Raises:
-        ModelError: the extra is not installed.
-    """
-    tokenizer = load_library("tokenizers").module.Tokenizer.from_file(str(folder / TOKENIZER))
-    clean = CLEANING[converted.text_cleaning]
-    return np.array([each.ids for each in tokenizer.encode_batch([clean(prompt) for prompt in prompts])], np.int64)
+    def __init__(self, folder: Path, cleaning: TextCleaning) -> None:
+        """Read it.
+
+        Args:
+            folder: of the converted model.
+            cleaning: what that folder says of how prompts are cleaned.
+
+        Raises:
+            ModelError: the extra is not installed.
+        """
+        self._tokenizer = load_library("tokenizers").module.Tokenizer.from_file(str(folder / TOKENIZER))
+        self._clean = CLEANING[cleaning]
+
+    def __call__(self, prompts: Sequence[str]) -> NDArray[np.int64]:
+        """int64, ``(prompts, context_length)``: what open_clip's tokenizer of the model gives."""
+        encoded = self._tokenizer.encode_batch([self._clean(prompt) for prompt in prompts])
+        return np.array([each.ids for each in encoded], np.int64)
 
 
 def _fixed(text: str) -> str:
@@ -44,7 +55,7 @@ def _canonicalize(text: str) -> str:
     return " ".join(_fixed(text).replace("_", " ").translate(_WITHOUT_PUNCTUATION).lower().split())
 
 
-CLEANING: Mapping[str, Callable[[str], str]] = {
+CLEANING: Mapping[TextCleaning, Callable[[str], str]] = {
     "lower": _lower,
     "whitespace": _whitespace,
     "canonicalize": _canonicalize,

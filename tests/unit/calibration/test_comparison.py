@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.calibration import Difference, Side, compare, first_views
+from serve_app.calibration import Difference, Side, compare, outcomes, views_of
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
 from serve_app.media import MediaLimits
 from serve_app.models.fake import FakeEngine
@@ -79,7 +79,20 @@ def test_a_policy_for_another_model_is_refused(pictures: list[Path], make_policy
         compare(pictures, policy, FakeEngine(policy.labels), another, LIMITS)
 
 
-def test_the_first_view_of_each_picture_is_what_calibrates(pictures: list[Path]) -> None:
-    views = list(first_views(pictures, 8, LIMITS))
+def test_the_views_of_each_picture_begin_with_the_whole_of_it(pictures: list[Path]) -> None:
+    views = [each[0] for each in views_of(pictures, 8, LIMITS)]
     assert [view.shape for view in views] == [(8, 8, 3)] * 3
     assert [tuple(view[0, 0]) for view in views] == [(255, 0, 0), (255, 102, 102), (255, 255, 255)]
+
+
+def test_an_engine_says_a_verdict_for_each_picture_or_its_top_label(
+    pictures: list[Path], make_policy: Callable[..., Policy]
+) -> None:
+    policy, views = make_policy(), list(views_of(pictures, 8, LIMITS))
+    engine = FakeEngine(policy.labels)
+    assert list(outcomes(engine, views * 5, policy)) == 5 * [Verdict.REJECT, Verdict.REJECT, Verdict.ACCEPT]
+    two_labels = FakeEngine(("a green view", "a red view"))
+    assert list(outcomes(two_labels, views, None)) == [1, 1, 0]
+    engine.identity = ModelIdentity("another", "1" * 64, 8)
+    with pytest.raises(PolicyError, match="another"):
+        list(outcomes(engine, views, policy))

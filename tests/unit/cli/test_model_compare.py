@@ -112,8 +112,10 @@ def test_what_is_judged_differently_is_shown_by_name(
 ) -> None:
     original = comparing.open_engine
 
-    def other_labels(model, labels, device, precision, threads):  # type: ignore[no-untyped-def]
-        return original(model, [*labels[:-1], "nothing"] if precision == "fp32" else labels, device, precision, threads)
+    def other_labels(model, labels, device, precision, threads, engine):  # type: ignore[no-untyped-def]
+        return original(
+            model, [*labels[:-1], "nothing"] if precision == "fp32" else labels, device, precision, threads, engine
+        )
 
     monkeypatch.setattr(comparing, "open_engine", other_labels)
     policy = pictures.parent / "colours.yaml"
