@@ -73,7 +73,9 @@ def test_limits_are_what_the_media_room_takes() -> None:
 def test_a_decode_worker_that_is_sent_limits_loads_no_pydantic() -> None:
     # It would take 11 MB in each worker.
     sent = pickle.dumps(parse_settings({"limits": {"max_body_bytes": "40MiB"}}).limits).hex()
-    code = f"import pickle, sys, serve_app.media.worker_main; pickle.loads(bytes.fromhex('{sent}')); print(*sys.modules)"
+    code = (
+        f"import pickle, sys, serve_app.media.worker_main; pickle.loads(bytes.fromhex('{sent}')); print(*sys.modules)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert "serve_app.limits" in loaded.split()
     assert "pydantic" not in loaded.split()
