@@ -55,22 +55,28 @@ class Connections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self.is_draining = False
-        self._open = 0
+        self._open: set[Connection] = set()
         # The one that has been without a request for longest is the first.
         self._without_request: OrderedDict[Connection, None] = OrderedDict()
 
     def opened(self, connection: Connection) -> None:
         """There is one more; where they are too many, the one goes that has been without a request for longest."""
-        self._open += 1
+        self._open.add(connection)
         self._without_request[connection] = None
-        if self._open > self.limits.most_connections:
+        if len(self._open) > self.limits.most_connections:
             oldest, _ = self._without_request.popitem(last=False)
             oldest.abort()
 
     def closed(self, connection: Connection) -> None:
         """There is one less."""
-        self._open -= 1
+        self._open.discard(connection)
         self._without_request.pop(connection, None)
+
+    def drain(self) -> None:
+        """From now on each connection is closed after the request that is inside, or about to be."""
+        self.is_draining = True
+        for connection in tuple(self._open):
+            connection.shutdown()
 
     def note(self, connection: Connection, *, has_request: bool) -> None:
         """From now on ``connection`` has a request inside, or none."""

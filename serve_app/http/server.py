@@ -29,17 +29,9 @@ _ANSWER_MARGIN_S = 1.0
 class _Server(uvicorn.Server):
     """Leaves the signals to the caller."""
 
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
-        super().__init__(config)
-        self._shared = connections
-
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._shared.is_draining = True
-        await super().shutdown(sockets)
 
 
 @contextlib.asynccontextmanager
@@ -54,23 +46,24 @@ async def serving(
         sockets: that listen.
         stop: is set when the end begins, whatever its cause.
     """
-    server = _server(app, deadline_s)
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    answer_s = deadline_s + _ANSWER_MARGIN_S
+    # Half of the files for connections, a quarter for those that are accepted in one go, and a quarter for the rest.
+    connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
+    server = _Server(_config(app, connections, min(_BACKLOG, open_files // 4), math.ceil(answer_s)))
     running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
     running.add_done_callback(lambda _: stop.set())
     try:
         yield
     finally:
         stop.set()
+        connections.drain()
         server.should_exit = True
         await running
 
 
-def _server(app: FastAPI, deadline_s: float) -> _Server:
-    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    answer_s = deadline_s + _ANSWER_MARGIN_S
-    # Half of the files for connections, a quarter for those that are accepted in one go, and a quarter for the rest.
-    connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
-    config = uvicorn.Config(
+def _config(app: FastAPI, connections: Connections, backlog: int, drain_s: int) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=cast("type[asyncio.Protocol]", functools.partial(Connection, connections)),
         ws="none",
@@ -80,9 +73,8 @@ def _server(app: FastAPI, deadline_s: float) -> _Server:
         access_log=False,  # the path holds the secret
         server_header=False,
         proxy_headers=False,  # an address that a header tells is nobody's
-        backlog=min(_BACKLOG, open_files // 4),
+        backlog=backlog,
         workers=1,  # and not what the environment says
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=math.ceil(answer_s),
+        timeout_graceful_shutdown=drain_s,
     )
-    return _Server(config, connections)
