@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import resource
 
 # A request makes and drops some thousand objects, nearly none of them in a cycle. With Python's own thresholds the
 # collector runs several times for each; with these, one picture in forty more goes through two cores.
@@ -17,9 +18,22 @@ _LARGE_BYTES = 1024 * 1024
 
 
 def set_up_process() -> None:
-    """The garbage collector runs rarely, and a log line that fails is lost without a word on the standard error."""
+    """Set what holds for all of a process that serves.
+
+    The garbage collector runs rarely; a log line that fails is lost without a word on the standard error; and no crash
+    writes pictures to a disk.
+    """
     gc.set_threshold(*_GC_THRESHOLDS)
     logging.raiseExceptions = False
+    # One byte and not zero: that also keeps a core from a core_pattern that is a program.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
+def allow_open_files() -> None:
+    """Have this process open as many files and sockets as the system lets it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def return_large_memory() -> None:

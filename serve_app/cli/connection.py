@@ -1,7 +1,8 @@
 """Where the running service is: the scan URL, with its secret, as the commands of one machine share it.
 
-``make run`` keeps the secret in a file that only its owner can read, so that the line which an admin has pasted into
-pict-rs stays right over restarts, and ``pictwarden check`` needs no arguments.
+A service stores the secret in a file that only its owner can read, so that the line which an admin has pasted into
+pict-rs stays right over restarts, and ``pictwarden check`` needs no arguments. The file lies in ``.pictwarden`` of the
+working directory, or under systemd in the unit's ``StateDirectory``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from serve_app.domain import SettingsError
 SECRETS_ENV = "PICTWARDEN_SECRETS"
 URL_ENV = "PICTWARDEN_URL"
 
-_STATE_FOLDER = Path(".pictwarden")
+_STATE_FOLDER = ".pictwarden"
 _SECRET_FILE = "secret"
 _URL_FILE = "url"
 
@@ -32,7 +33,7 @@ def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
     from_environment = os.environ.get(secrets_env, "").split(",")[0].strip()
     if from_environment:
         return from_environment
-    file = _STATE_FOLDER / _SECRET_FILE
+    file = _state_folder() / _SECRET_FILE
     try:
         kept = file.read_text("ascii").strip() if file.is_file() else ""
         if kept:  # a full disk leaves an empty file
@@ -48,13 +49,14 @@ def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
     return secret
 
 
-def keep_url(url: str) -> bool:
-    """Remember the scan URL of the service that runs now, so that ``check`` finds it; False if it cannot be kept."""
+def keep_url(url: str) -> Path | None:
+    """Store the scan URL of the service that runs now, so that ``check`` finds it: in which file; None if in none."""
+    file = _state_folder() / _URL_FILE
     try:
-        _write_private(_STATE_FOLDER / _URL_FILE, url)
+        _write_private(file, url)
     except OSError:
-        return False
-    return True
+        return None
+    return file.absolute()
 
 
 def known_url() -> str | None:
@@ -62,11 +64,16 @@ def known_url() -> str | None:
     from_environment = os.environ.get(URL_ENV)
     if from_environment:
         return from_environment
-    file = _STATE_FOLDER / _URL_FILE
+    file = _state_folder() / _URL_FILE
     try:
         return file.read_text("ascii").strip() or None
     except (OSError, UnicodeDecodeError):  # also where it belongs to another user
         return None
+
+
+def _state_folder() -> Path:
+    # systemd sets it for a unit with a StateDirectory; several are separated by colons.
+    return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or _STATE_FOLDER)
 
 
 def _write_private(file: Path, text: str) -> None:

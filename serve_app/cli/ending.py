@@ -52,7 +52,9 @@ def cut_off_after(limit_s: float, what: str) -> threading.Timer:
 
 
 def _cut_off(limit_s: float, what: str) -> None:
-    print(f"{what} took longer than {limit_s:g} s: its processes are killed", file=sys.stderr, flush=True)
+    line = f"{what} took longer than {limit_s:g} s: its processes are killed\n"
+    # In a thread: where nobody reads what is said, the end comes all the same.
+    threading.Thread(target=sys.stderr.write, args=(line,), daemon=True).start()
     kill_descendants()
     time.sleep(_GRACE_S)
     os._exit(1)

@@ -33,23 +33,23 @@ class ListeningAddress:
         both = " v4v6" if self.host == "::" else ""
         return f"{_in_url(self.host)}:{self.port}{both}"
 
-    def bound(self) -> socket.socket:
-        """A socket on it, bound and not yet listening; close it after use. ``::`` takes IPv4 as well.
+    def listener(self) -> socket.socket:
+        """A socket that listens on it; close it after use. ``::`` takes IPv4 as well.
 
         Raises:
             SettingsError: it is not free any more.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family is socket.AF_INET6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.host != "::")
-            bound.bind((self.host, self.port))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if listener.family is socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.host != "::")
+            listener.bind((self.host, self.port))
+            listener.listen()  # two sockets may be bound to one address, as long as neither listens
         except OSError as error:
-            bound.close()
+            listener.close()
             raise SettingsError(_why_not(error, self.host, self.port)) from error
-        return bound
+        return listener
 
 
 def listening_address(host: Any, port: Any) -> ListeningAddress:

@@ -7,6 +7,9 @@ import logging
 import os
 import signal
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -25,15 +28,20 @@ from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.log_writer import LogWriter
 from serve_app.policy import Policy
+from serve_app.process import allow_open_files, return_large_memory, set_up_process
 from serve_app.settings import Settings
 from serve_app.wire import SCAN_PATH
 
 # Of a service without a configuration file; pict-rs is told of this port.
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 14051
 
-# From the signal to the end of the process: the pictures inside are answered within 9 s of it.
-_STOP_LIMIT_S = 20.0
+STOP_LIMIT_S = 20.0
+"""From the signal to the end of the process. The pictures inside are answered within 9.5 s of it."""
 
+# For the last lines, which nobody may be reading.
+_FLUSH_S = 2.0
+
+logger = logging.getLogger(__name__)
 console = Console(highlight=False)
 
 
@@ -49,19 +57,23 @@ def serve(
     """Serve in one process, for a small server: the same answers as on Ray Serve, in a third of the memory.
 
     Of a configuration file, the args of the first application and the http_options count; what it says of Ray Serve's
-    deployments does not. Logs go to the standard output. Exit code 0 after Ctrl-C or SIGTERM, 1 if the service did not
-    start or a part of it failed, 2 for a wrong option.
+    deployments does not. Logs go to the standard output. The first Ctrl-C or SIGTERM has the pictures inside answered,
+    the second one ends at once. Exit code 0 after either, 1 if the service did not start or a part of it failed, 2 for
+    a wrong option.
     """
+    _on_stop_signals(_end_at_once)  # nothing has been started yet
     try:
+        _set_up()
         settings, chosen, address = _read(config, model, policy, host, port)
-        secret = kept_secret(settings.authentication.secrets_env)
-        os.environ.setdefault(settings.authentication.secrets_env, secret)
+        secrets_env = settings.authentication.secrets_env
+        secret = kept_secret(secrets_env)
+        os.environ[secrets_env] = os.environ.get(secrets_env) or secret
         guard = Guard.from_environment(settings.authentication)
-        _log_to_stdout()
         asyncio.run(_serve(settings, chosen, guard, address, f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"))
     except (ConfigurationError, UnavailableError) as error:
-        print(error, file=sys.stderr)
-        _end(1)
+        _end(1, str(error))
+    except Exception:
+        _end(1, traceback.format_exc())
     _end(0)
 
 
@@ -81,35 +93,59 @@ def _read(
 async def _serve(settings: Settings, policy: Policy, guard: Guard, address: ListeningAddress, url: str) -> None:
     from serve_app import standalone  # what serves takes a second to import, and --help needs none of it
 
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def on_signal() -> None:
-        if not stop.is_set():
-            cut_off_after(_STOP_LIMIT_S, "the shutdown")
-            systemd.notify(systemd.STOPPING)
-            stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    ending = asyncio.create_task(_bound_the_end(stop))
 
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:
-        keep_url(url)
-        if sys.stdout.isatty():
+        file = keep_url(url)
+        if sys.stdout is not None and sys.stdout.isatty():
             announce(url, ready_after_s, console)
-        logging.getLogger(__name__).info(
-            "ready after %.1f s on %s: model %s, policy %s", ready_after_s, address.root_url, identity, policy
-        )
+        logger.info("ready after %.1f s on %s: model %s, policy %s", ready_after_s, address.root_url, identity, policy)
+        if file is not None:
+            logger.info("the URL for pict-rs, with its secret, is in %s", file)
         systemd.notify(systemd.READY)
 
-    with address.bound() as listener:
+    with address.listener() as listener:
         await standalone.serve(
             settings, policy, guard, [listener], stop, on_ready, lambda: systemd.notify(systemd.ALIVE)
         )
+    ending.cancel()
 
 
-def _log_to_stdout() -> None:
-    """Lines go through a thread of their own: a reader that stands still must not hold answers up."""
-    handler = logging.StreamHandler(sys.stdout)
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Have the first signal set ``stop``, and the second one end the process."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(*_: object) -> None:
+        _on_stop_signals(_end_at_once)
+        # First of all: whatever the signal has interrupted, the end comes.
+        cut_off_after(STOP_LIMIT_S, "the shutdown")
+        loop.call_soon_threadsafe(stop.set)
+
+    _on_stop_signals(on_signal)
+
+
+def _on_stop_signals(handler: Callable[..., None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup has a hang-up passed over, and a shell the Ctrl-C that is not for its background jobs.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+async def _bound_the_end(stop: asyncio.Event) -> None:
+    """However the end begins, it comes: a part that has failed may hang as well."""
+    await stop.wait()
+    cut_off_after(STOP_LIMIT_S, "the shutdown")
+    systemd.notify(systemd.STOPPING)
+
+
+def _set_up() -> None:
+    set_up_process()
+    return_large_memory()
+    allow_open_files()
+    # Lines go through a thread of their own: a reader that stands still must not hold answers up.
+    handler = logging.StreamHandler(sys.stdout) if sys.stdout is not None else logging.NullHandler()
     has_journal = "JOURNAL_STREAM" in os.environ  # it has its own time
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s" if has_journal else _TIMED))
     logging.basicConfig(level=logging.WARNING, handlers=[LogWriter(handler)], force=True)
@@ -119,9 +155,22 @@ def _log_to_stdout() -> None:
 _TIMED = "%(asctime)s %(levelname)s %(message)s"
 
 
-def _end(code: int) -> None:
-    """End at once: a model that is still being loaded, in a thread that nobody can interrupt, keeps nobody waiting."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+def _end_at_once(*_: object) -> None:
+    os._exit(0)
+
+
+def _end(code: int, last_words: str = "") -> None:
+    """End, with whatever cannot be interrupted: a model that is being loaded, a device that is stuck."""
+
+    def flush() -> None:
+        if last_words:
+            print(last_words, file=sys.stderr, flush=True)
+        logging.shutdown()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+    # In a thread: where nobody reads what is said, the end comes all the same.
+    flushing = threading.Thread(target=flush, daemon=True)
+    flushing.start()
+    flushing.join(_FLUSH_S)
     os._exit(code)

@@ -59,23 +59,26 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
             async with intake.body(request, call) as body:
                 decision = await unless_sender_leaves(request, moderator.moderate(body, call))
         except (RequestError, UnscannedError) as error:
-            return refusal(error, arrival)
+            return refusal(error, arrival, is_body_held_back="expect" in request.headers)
         except ClientDisconnect:
             logger.info("request %s: the sender left before the answer", arrival.request_id)
             return Response(status_code=_STATUS_SENDER_LEFT)
         status, answered = answer_for_decision(decision, arrival.elapsed_ms)
         return json_response(status, answered, settings.retry_after_s)
 
-    def refusal(error: RequestError | UnscannedError, arrival: Arrival) -> Response:
+    def refusal(error: RequestError | UnscannedError, arrival: Arrival, *, is_body_held_back: bool) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
         logger.info("request %s answered %d %s", arrival.request_id, status, answered.reason)
-        if not isinstance(error, FullError):
-            response = json_response(status, answered, settings.retry_after_s)
-            response.headers["Connection"] = "close"  # the rest of a body that is not read may have no end
-            return response
-        # The front end reads the body and uses the connection again: under overload, a new one would cost more.
-        response = json_response(status, answered, math.ceil(moderator.full_for_s))
-        response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
+        is_full = isinstance(error, FullError)
+        response = json_response(
+            status, answered, math.ceil(moderator.full_for_s) if is_full else settings.retry_after_s
+        )
+        if is_full:
+            response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
+        # Under overload a new connection costs more than the rest of a body, which whoever holds the connection reads,
+        # for a bounded time. Any other body may have no end; and one that waits for `100 Continue` may never come.
+        if not is_full or is_body_held_back:
+            response.headers["Connection"] = "close"
         return response
 
     for path, endpoint in ((f"{SCAN_PATH}/{{secret}}", scan_by_path), (SCAN_PATH, scan)):

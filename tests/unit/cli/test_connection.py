@@ -57,7 +57,7 @@ def test_no_url_is_known_before_a_service_was_started() -> None:
 @pytest.mark.usefixtures("folder")
 def test_the_last_url_is_known_and_private() -> None:
     keep_url("http://127.0.0.1:8000/api/v1/scan/a-rather-long-first-secret")
-    keep_url("http://127.0.0.1:8000/api/v1/scan/second")
+    assert keep_url("http://127.0.0.1:8000/api/v1/scan/second") == Path.cwd() / STATE / "url"
     assert known_url() == "http://127.0.0.1:8000/api/v1/scan/second"
     assert mode(STATE / "url") == "0o600"
 
@@ -87,5 +87,20 @@ def test_where_nothing_can_be_kept_the_way_out_is_one_line(folder: Path) -> None
 @pytest.mark.usefixtures("folder")
 def test_a_url_that_cannot_be_kept_is_no_error() -> None:
     STATE.write_text("a file where the folder is to be", "ascii")
-    assert keep_url("http://127.0.0.1:8000/api/v1/scan/secret") is False
+    assert keep_url("http://127.0.0.1:8000/api/v1/scan/secret") is None
     assert known_url() is None
+
+
+@pytest.mark.parametrize("others", ["", ":/somewhere/else"])
+def test_under_systemd_the_state_is_in_the_units_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    state = folder / "var" / "lib" / "pictwarden"
+    state.mkdir(parents=True)
+    monkeypatch.setenv("STATE_DIRECTORY", f"{state}{others}")
+    secret = kept_secret()
+    assert (state / "secret").read_text("ascii").strip() == secret
+    assert keep_url("http://127.0.0.1:14051/api/v1/scan/secret") == state / "url"
+    assert known_url() == "http://127.0.0.1:14051/api/v1/scan/secret"
+    assert (mode(state / "secret"), mode(state / "url")) == ("0o600", "0o600")
+    assert not STATE.exists()

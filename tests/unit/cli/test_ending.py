@@ -46,6 +46,21 @@ def test_what_hangs_is_cut_off_with_its_children_and_its_orphans():
     assert [pid for pid in pids if _lives(pid)] == []
 
 
+def test_what_hangs_is_cut_off_where_nobody_reads_what_is_said():
+    code = (
+        "import fcntl, os, sys, threading; from serve_app.cli import ending\n"
+        "ending._GRACE_S = 0\n"
+        "fcntl.fcntl(2, fcntl.F_SETPIPE_SZ, 4096)\n"
+        "os.set_blocking(2, False)\n"
+        "os.write(2, bytes(4096))\n"
+        "os.set_blocking(2, True)\n"
+        "with ending.bounded(0.1, 'this'): threading.Event().wait(600)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE) as stuck:
+        assert stuck.wait(50) == 1
+
+
 def _lives(pid):
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

@@ -80,3 +80,17 @@ def test_a_port_for_root_alone_is_said(monkeypatch):
     monkeypatch.setattr(listening.socket, "socket", Refusing)
     with pytest.raises(SettingsError, match=r"port 80 is for root alone: choose a --port from \d+ on"):
         listening_address("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
+def test_a_listener_takes_connections_and_leaves_the_port_to_nobody_else(port, host):
+    if ":" in host and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    address = listening_address(host, port)
+    with address.listener():
+        for to in {"127.0.0.1", "::1"} if host == "::" else {host}:
+            socket.create_connection((to, port), timeout=10).close()
+        # As a second service finds out that has started in the same moment.
+        with pytest.raises(SettingsError, match=f"port {port} on {host} is already in use"):
+            address.listener()
+    address.listener().close()

@@ -1,0 +1,80 @@
+"""The HTTP server of the one process: uvicorn, that answers what is inside before it ends, and obeys no environment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+
+from serve_app.http.connection import KEEP_ALIVE_S, Connection, ConnectionLimits, Connections
+
+# pict-rs opens a connection for each upload that runs at once.
+_MOST_CONNECTIONS = 4096
+
+# That wait to be accepted, and so the most that are accepted between two requests.
+_BACKLOG = 1024
+
+# Beyond the deadline: an answer comes up to 0.5 s after it, and has a way to go.
+_ANSWER_MARGIN_S = 1.0
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the caller."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: FastAPI, deadline_s: float, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """HTTP is answered for as long as the block; at its end, no request is taken, and those inside are answered.
+
+    Args:
+        app: answers.
+        deadline_s: of a request.
+        sockets: that listen.
+        stop: is set when the end begins, whatever its cause.
+    """
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    answer_s = deadline_s + _ANSWER_MARGIN_S
+    # Half of the files for connections, a quarter for those that are accepted in one go, and a quarter for the rest.
+    connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
+    server = _Server(_config(app, connections, min(_BACKLOG, open_files // 4), math.ceil(answer_s)))
+    running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
+    running.add_done_callback(lambda _: stop.set())
+    try:
+        yield
+    finally:
+        stop.set()
+        connections.drain()
+        server.should_exit = True
+        await running
+
+
+def _config(app: FastAPI, connections: Connections, backlog: int, drain_s: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=cast("type[asyncio.Protocol]", functools.partial(Connection, connections)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # strangers are not to fill the log with requests that are none
+        access_log=False,  # the path holds the secret
+        server_header=False,
+        proxy_headers=False,  # an address that a header tells is nobody's
+        backlog=backlog,
+        workers=1,  # and not what the environment says
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=drain_s,
+    )

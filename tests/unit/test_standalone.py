@@ -1,0 +1,280 @@
+"""The one process from within: what its start and its end do, with the fake engine and a real decode worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from serve_app import scoring, standalone
+from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
+from serve_app.http.guard import Guard, Scope
+from serve_app.models.fake import FakeEngine
+from serve_app.policy import Policy
+from serve_app.settings import parse_settings
+from serve_app.standalone import StartingExaminer, watch
+
+SECRET = "a-secret-of-the-tests"
+PATIENT_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    before = set(psutil.Process().children())
+    yield
+    left = set(psutil.Process().children()) - before
+    psutil.wait_procs(left, PATIENT_S)
+    assert not [each for each in left if each.is_running()]
+
+
+class Running:
+    """The service as a task, and a client of it."""
+
+    def __init__(self, policy: Policy, **args: Any) -> None:
+        self.stop = asyncio.Event()
+        self.is_ready = asyncio.Event()
+        self.is_watched = asyncio.Event()
+        self.identity: ModelIdentity | None = None
+        self._loop = asyncio.get_running_loop()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1} | args)
+        guard = Guard({Scope.SCAN: [SECRET]})
+        self.task = asyncio.create_task(
+            standalone.serve(settings, policy, guard, [self._listener], self.stop, self.on_ready, self.is_watched.set)
+        )
+
+    def on_ready(self, identity: ModelIdentity, ready_after_s: float) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        assert ready_after_s > 0
+        self.identity = identity
+        self._loop.call_soon_threadsafe(self.is_ready.set)
+
+    async def scan(self, body: bytes) -> httpx.Response:
+        async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
+            return await client.post(f"{self.root}/api/v1/scan/{SECRET}", content=body)
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
+            return await client.get(self.root + path)
+
+
+@pytest.fixture
+async def run(make_policy: Callable[..., Policy]) -> Any:
+    running: list[Running] = []
+
+    def run(**args: Any) -> Running:
+        running.append(Running(make_policy(), **args))
+        return running[-1]
+
+    yield run
+    for each in running:
+        each.stop.set()
+        await asyncio.gather(each.task, return_exceptions=True)
+
+
+Run = Callable[..., Running]
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Loading that waits: whether it has begun, and whether it may go on."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    load = scoring.open_engine
+
+    def loads(*args: Any) -> Any:
+        begun.set()
+        may_go_on.wait(PATIENT_S)
+        return load(*args)
+
+    monkeypatch.setattr(scoring, "open_engine", loads)
+    yield begun, may_go_on
+    may_go_on.set()
+
+
+async def until(condition: threading.Event) -> None:
+    assert await asyncio.to_thread(condition.wait, PATIENT_S)
+
+
+async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., bytes]) -> None:
+    service = run()
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        assert service.identity is not None
+        assert service.identity.name == "fake"
+        await service.is_watched.wait()
+        assert (await service.scan(draw("white"))).status_code == 200
+        assert (await service.scan(draw((255, 0, 0)))).status_code == 406
+        service.stop.set()
+        await service.task
+    with pytest.raises(httpx.ConnectError):
+        await service.get("/healthz")
+
+
+async def test_what_comes_before_the_model_is_refused_at_once(
+    run: Run, held: tuple[threading.Event, threading.Event], draw: Callable[..., bytes]
+) -> None:
+    begun, may_go_on = held
+    service = run()
+    await until(begun)
+    answered = await service.scan(draw("white"))
+    assert (answered.status_code, answered.json()["reason"]) == (503, "unavailable")
+    assert answered.headers["retry-after"]
+    assert "starting" in answered.json()["message"]
+    assert (await service.get("/healthz")).status_code == 200
+    assert (await service.get("/readyz")).status_code == 503
+    may_go_on.set()
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+    assert (await service.scan(draw("white"))).status_code == 200
+    assert (await service.get("/readyz")).status_code == 200
+
+
+async def test_what_comes_before_the_model_is_let_through_where_that_is_wanted(
+    run: Run, held: tuple[threading.Event, threading.Event], draw: Callable[..., bytes]
+) -> None:
+    service = run(on_unscanned="accept")
+    await until(held[0])
+    answered = await service.scan(draw("white"))
+    assert (answered.status_code, answered.json()["verdict"]) == (200, None)
+    assert answered.json()["reason"] == "unavailable"
+
+
+async def test_a_stop_while_the_model_loads_waits_for_nothing(
+    run: Run, held: tuple[threading.Event, threading.Event]
+) -> None:
+    service = run()
+    await until(held[0])
+    service.stop.set()
+    async with asyncio.timeout(PATIENT_S):
+        await service.task
+    assert not service.is_ready.is_set()
+
+
+async def test_a_model_that_cannot_be_had_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise ModelError("there is no such model")
+
+    monkeypatch.setattr(scoring, "open_engine", fails)
+    service = run()
+    async with asyncio.timeout(PATIENT_S):
+        with pytest.raises(ModelError, match="no such model"):
+            await service.task
+    assert service.stop.is_set()
+
+
+async def test_a_model_that_is_not_the_policys_is_the_end(make_policy: Callable[..., Policy]) -> None:
+    service = Running(make_policy(**{"model: fake": "model: another"}))
+    async with asyncio.timeout(PATIENT_S):
+        with pytest.raises(PolicyError, match="another"):
+            await service.task
+    assert not service.is_ready.is_set()
+
+
+async def test_a_start_that_shows_nothing_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shows_nothing(*_: Any) -> None:
+        raise UnavailableError("no sample was scanned")
+
+    monkeypatch.setattr(Running, "on_ready", shows_nothing)
+    async with asyncio.timeout(PATIENT_S):
+        with pytest.raises(UnavailableError, match="no sample"):
+            await run().task
+
+
+async def test_a_device_that_is_stuck_ends_the_service_and_what_is_inside_is_answered(
+    run: Run, monkeypatch: pytest.MonkeyPatch, draw: Callable[..., bytes]
+) -> None:
+    stuck, may_go_on = threading.Event(), threading.Event()
+
+    def hangs(engine: FakeEngine, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+        stuck.set()
+        may_go_on.wait(PATIENT_S)
+        raise AssertionError("nobody waits for it any more")
+
+    monkeypatch.setattr(FakeEngine, "encode", hangs)
+    monkeypatch.setattr(scoring, "_HUNG_AFTER_S", 0.05)
+    service = run(deadline_s=2.0)
+    try:
+        async with asyncio.timeout(PATIENT_S):
+            await service.is_ready.wait()
+            answering = asyncio.create_task(service.scan(draw("white")))
+            await until(stuck)
+            with pytest.raises(UnavailableError, match="stuck"):
+                await service.task
+            answered = await answering
+    finally:
+        may_go_on.set()
+    assert (answered.status_code, answered.json()["reason"]) == (503, "deadline")
+
+
+async def test_what_is_inside_when_it_is_stopped_is_answered(
+    run: Run, monkeypatch: pytest.MonkeyPatch, draw: Callable[..., bytes]
+) -> None:
+    inside, may_go_on = threading.Event(), threading.Event()
+    encode = FakeEngine.encode
+
+    def waits(engine: FakeEngine, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+        inside.set()
+        may_go_on.wait(PATIENT_S)
+        return encode(engine, staged)
+
+    monkeypatch.setattr(FakeEngine, "encode", waits)
+    service = run()
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        answering = asyncio.create_task(service.scan(draw("white")))
+        await until(inside)
+        service.stop.set()
+        with contextlib.suppress(httpx.ConnectError):
+            while True:
+                await service.get("/healthz")
+        may_go_on.set()
+        answered = await answering
+        await service.task
+    assert (answered.status_code, answered.headers["connection"]) == (200, "close")
+
+
+class Alive:
+    """Says so a number of times, and then no more."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.asked = 0
+
+    def require(self) -> None:
+        self.asked += 1
+        if self.asked > self.times:
+            raise UnavailableError("it has ended")
+
+
+async def test_a_watch_tells_that_all_is_well_until_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standalone, "_CHECK_EVERY_S", 0.001)
+    alive, told = Alive(3), list[int]()
+    with pytest.raises(UnavailableError, match="has ended"):
+        await watch(alive.require, asyncio.Event(), lambda: told.append(alive.asked))
+    assert told == [1, 2, 3]
+
+
+async def test_a_watch_ends_at_once_when_it_is_to() -> None:
+    stop = asyncio.Event()
+    watching = asyncio.create_task(watch(Alive(1).require, stop, stop.set))
+    async with asyncio.timeout(PATIENT_S):
+        await watching
+
+
+async def test_an_examiner_without_stages_is_not_there() -> None:
+    examiner, deadline = StartingExaminer(), Deadline.after(8.0)
+    assert examiner.model is None
+    with pytest.raises(UnavailableError, match="starting"):
+        await examiner.identify(deadline)
+    with pytest.raises(UnavailableError, match="starting"):
+        await examiner.examine(Body(b"x", "0" * 64), Call("a-request", deadline, Lane.LIVE))
