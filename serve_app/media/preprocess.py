@@ -20,6 +20,7 @@ from serve_app.media.video import sample_video
 from serve_app.media.video_track import VIDEO_TYPES
 from serve_app.media.views import (
     DECODE_OVERSAMPLING,
+    MAX_ROWS,
     View,
     cut_views,
     reduced,
@@ -105,7 +106,7 @@ class _Reader:
         return FrameSample(len(openings), tuple(range(len(openings))), frames)
 
     def _sample_picture(self, opening: Open, is_lenient: bool) -> FrameSample:
-        pictures = ShrunkPictures(opening, self.view_size_px * DECODE_OVERSAMPLING)
+        pictures = ShrunkPictures(opening, round(self.view_size_px * DECODE_OVERSAMPLING))
         sample = sample_frames(
             pictures,
             self.limits,
@@ -120,7 +121,9 @@ class _Reader:
         return replace(sample, frames=frames)
 
     def _shrunk(self, picture: Image.Image) -> Image.Image:
-        return reduced_before_colours(picture, self.view_size_px, self.limits.max_views)
+        # Of a JPEG, which is small already, the size in the file is not known here.
+        rows = MAX_ROWS if self.media_type == "image/jpeg" else tile_rows(*picture.size, self.view_size_px)
+        return reduced_before_colours(picture, self.view_size_px, self.limits.max_views, rows)
 
 
 def _cut(frames: Iterable[Frame], size_px: int, share: int) -> list[View]:

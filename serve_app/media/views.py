@@ -24,16 +24,21 @@ VERY_LARGE = 16
 Above the 12 megapixels of an ordinary photo, which stays at one view.
 """
 
+MAX_ROWS = 2
+"""Rows of tiles that a picture is cut into at most."""
+
 TILE_OVERLAP = 0.25
 """Share of a tile's length that the next one shows again, so that what lies on a seam is whole in one of them."""
 
-# Pillow first averages whole blocks down to this multiple of the target, then resamples. 2 costs little and keeps
-# the result within a grey level of full resampling for this use (Pillow's own documentation calls 2.0 "very close").
-_REDUCING_GAP = 2.0
+DECODE_OVERSAMPLING = 1.5
+"""Decoding may shrink to this multiple of the view's size before views are cut. Chosen by measuring (ADR 11).
 
-# Decoding may shrink to this multiple of the view's size before views are cut: below it, resampling would blur.
-# A tile of the two rows of a very large picture is four sevenths of the shorter side: still more than a view's size.
-DECODE_OVERSAMPLING = 2
+A tile of the two rows of a very large picture is four sevenths of the shorter side. At 1/8, the smallest scale of a
+JPEG, that is still more than a view's size. Other types keep this multiple of each tile.
+"""
+
+_REDUCING_GAP = 1.5
+"""Pillow first averages whole blocks down to this multiple of the target at least, then resamples (ADR 11)."""
 
 Box = tuple[float, float, float, float]
 
@@ -59,7 +64,7 @@ def tile_rows(width_px: int, height_px: int, size_px: int) -> int:
 
     Asked for the size in the file, since a large JPEG is shrunk already when it is decoded.
     """
-    return 2 if min(width_px, height_px) > VERY_LARGE * size_px else 1
+    return MAX_ROWS if min(width_px, height_px) > VERY_LARGE * size_px else 1
 
 
 def views_per_frame(frames: int, max_frames: int, max_views: int) -> int:
@@ -71,34 +76,38 @@ def views_per_frame(frames: int, max_frames: int, max_views: int) -> int:
     return max(1, min(max_views, (3 * max_frames + max_views) // frames))
 
 
-def reduced(picture: Image.Image, size_px: int, max_views: int) -> Image.Image:
+def reduced(picture: Image.Image, size_px: int, max_views: int, rows: int = MAX_ROWS) -> Image.Image:
     """The picture with no more pixels than views of it can show, so that several may be kept while they are cut.
 
-    Whole blocks are averaged. Every tile keeps at least ``DECODE_OVERSAMPLING`` times its view's pixels.
+    Whole blocks are averaged. Every tile, in as many ``rows``, keeps at least ``DECODE_OVERSAMPLING`` times its view's
+    pixels.
     """
-    across, down = _blocks(picture, size_px, max_views)
+    across, down = _blocks(picture, size_px, max_views, rows)
     return picture if (across, down) == (1, 1) else picture.reduce((across, down))
 
 
-def reduced_before_colours(picture: Image.Image, size_px: int, max_views: int) -> Image.Image:
+def reduced_before_colours(picture: Image.Image, size_px: int, max_views: int, rows: int) -> Image.Image:
     """As :func:`reduced`, for a picture of any mode as it was decoded: its colours then cost a fraction of the work.
 
     Left as they are: modes whose numbers cannot be averaged, and pictures in which one colour means transparent.
     """
     if "transparency" in picture.info or picture.mode not in ("RGB", "L", "CMYK", "RGBA"):
         return picture
+    if picture.mode in ("RGB", "L"):
+        rows = MAX_ROWS  # their colours cost little, and blocks that do not divide a side stretch it by a part of one
     if picture.mode == "RGBA":
-        small = _reduced_by_alpha(picture, *_blocks(picture, size_px, max_views))
+        small = _reduced_by_alpha(picture, *_blocks(picture, size_px, max_views, rows))
     else:
-        small = reduced(picture, size_px, max_views)
+        small = reduced(picture, size_px, max_views, rows)
     small.format = picture.format
     return small
 
 
-def _blocks(picture: Image.Image, size_px: int, max_views: int) -> tuple[int, int]:
+def _blocks(picture: Image.Image, size_px: int, max_views: int, rows: int) -> tuple[int, int]:
     """Width and height of the blocks of which views need only the average."""
-    evenly = min(picture.size) // (2 * DECODE_OVERSAMPLING * size_px)
-    across, down = (max(1, evenly, side_px // (DECODE_OVERSAMPLING * size_px * max_views)) for side_px in picture.size)
+    tile_px = DECODE_OVERSAMPLING * size_px
+    evenly = int(min(picture.size) / (rows * tile_px))
+    across, down = (max(1, evenly, int(side_px / (max_views * tile_px))) for side_px in picture.size)
     return across, down
 
 

@@ -128,7 +128,7 @@ class _Walk:
             self.index, self.index_at = content.removeprefix(_INDEX), start + 4 + len(_INDEX)
 
     def picture(self) -> JpegPicture:
-        scans = b"" if self.first_scan_at is None else self.body[self.first_scan_at : self.end]
+        scans = b"" if self.first_scan_at is None else memoryview(self.body)[self.first_scan_at : self.end]
         return JpegPicture(b"".join([_START, *self.kept, scans, _END]), tuple(self.exifs), tuple(self.xmps))
 
     def further_pictures(self) -> Iterator[int]:

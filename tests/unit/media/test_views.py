@@ -217,7 +217,7 @@ def test_a_still_may_have_all_views_and_each_of_sixteen_frames_three() -> None:
 @quick
 @given(SHAPES | st.tuples(st.integers(1, 900), st.integers(1, 900)), st.integers(1, 12), st.sampled_from([1, 2]))
 def test_a_picture_is_reduced_only_as_far_as_no_tile_blurs(shape: tuple[int, int], max_views: int, rows: int) -> None:
-    small = reduced(Image.new("RGB", shape, "teal"), SIZE_PX, max_views)
+    small = reduced(Image.new("RGB", shape, "teal"), SIZE_PX, max_views, rows)
     assert small.width * small.height <= (2 * DECODE_OVERSAMPLING * SIZE_PX * max(max_views, 2)) ** 2 * 4
     for view in cut_views(Image.new("RGB", shape), SIZE_PX, max_views, rows):
         left, top, right, bottom = view.box
