@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -23,11 +24,13 @@ def commands() -> dict[str, str]:
 def main() -> None:
     """Run the command that the first argument names."""
     known = commands()
-    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else ""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in known:
         width = max(map(len, known))
         print("\n".join(f"{each.ljust(width)}  {does}" for each, does in known.items()))
-        raise SystemExit(0 if name in ("", "__help") else f"no benchmark is called {sys.argv[1]!r}")
+        raise SystemExit(0 if name == "--help" else f"no benchmark is called {name}")
+    # What a command has started ends with it: its blocks are left as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # The module under its own name, so that processes of its own can import what they are sent.
     sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
     typer.run(import_module(f"benchmarks.{name}").bench)

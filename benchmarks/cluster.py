@@ -2,14 +2,12 @@
 
 The model is one of a fixed cost (``fake:400ms``): a pass takes that long and no processor, so that the nodes can stand
 on one machine, each a real ``ray start`` with a scorer, a preprocessor and an ingress replica of its own. What a model
-costs is measured elsewhere, and what a killed node does by ``faults``. With ``--address`` the nodes are those of a
-cluster that stands already, one scorer on each: nothing is started there but the application.
+costs is measured elsewhere, and what a killed node does by ``faults``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -19,10 +17,9 @@ from benchmarks import load
 from benchmarks.bodies import Pictures, Size
 from benchmarks.checks import Measured, validity
 from benchmarks.command import OUT, Out, Run, Seed, console, require_goodput
-from benchmarks.nodes import Nodes
 from benchmarks.outcomes import Load, latencies
 from benchmarks.report import Check, Column, Plot, Section, Table, at_least, at_most
-from benchmarks.served import Replicas, served, standing
+from benchmarks.served import Replicas, served
 
 LEAST_SCALING = 3.4
 _SCALED_NODES = 4
@@ -49,7 +46,6 @@ def bench(
     largest_batch: Annotated[int, typer.Option(min=1, help="Views in one pass at most.")] = 4,
     nodes: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of the cluster; 1, 2 and 4.")] = None,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of the load at each size.")] = 15.0,
-    address: Annotated[str | None, typer.Option(help="Of a cluster that stands; run this on its head.")] = None,
     seed: Seed = 1,
     out: Out = OUT,
 ) -> None:
@@ -57,15 +53,9 @@ def bench(
     run = Run("cluster", seed)
     make_body = Pictures(size, seed).bodies()
     saturated: dict[int, Load] = {}
-    with contextlib.ExitStack() as ended:
-        cluster: Nodes | None = None
-        if address is None:
-            cluster, service = ended.enter_context(served(model, largest_batch))
-        else:
-            service = ended.enter_context(standing(address, model, largest_batch))
+    with served(model, largest_batch) as (cluster, service):
         for count in sorted(nodes or [1, 2, 4]):
-            if cluster:
-                cluster.add(count - len(cluster.alive))
+            cluster.add(count - len(cluster.alive))
             service.deploy(Replicas(count, per_node=1))
             connections = count * largest_batch * _BATCHES_WAITING
             console.print(f"{count} nodes, {connections} connections")

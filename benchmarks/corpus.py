@@ -10,12 +10,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 from rich.progress import track
 
 from benchmarks.command import OUT, Anywhere, Out, Run, Url, console, scan_target
 from benchmarks.outcomes import LATE_S
-from benchmarks.processes import replicas
+from benchmarks.processes import replicas, tree
 from benchmarks.report import Check, Column, Section, Table, at_most
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.scanning import Scan, scan_all
@@ -31,13 +32,13 @@ def bench(
     """Send, count, compare the replicas before and after."""
     scan_url = scan_target(url, anywhere)
     run = Run("corpus", 0, scan_url)
-    before = {each.pid for each in replicas("")}
+    before = _processes(run.root)
     files = list(pictures_in([folder]))
     scans = list(track(scan_all(scan_url, files, concurrent), total=len(files), console=console, transient=True))
     wrong = [each for each in scans if each.status is None or each.status >= 500]
     for each in wrong:
         console.print(f"WRONG: {each.picture}: {each.status} {each.message}", markup=False)
-    gone = before - {each.pid for each in replicas("")}
+    gone = before - _processes(run.root)
     slowest = max(scans, key=lambda each: each.elapsed_ms)
     checks = [
         at_most("files that were answered with a 5xx, or not at all", len(wrong), 0),
@@ -45,6 +46,11 @@ def bench(
         Check("replicas that are other processes than before", str(len(gone)), "0", not gone),
     ]
     run.finish("Corpus", [Section(f"{len(scans)} files", "", _table(scans))], checks, out)
+
+
+def _processes(root: psutil.Process | None) -> set[psutil.Process]:
+    """The replicas of a service, or its one process."""
+    return set(replicas("", tree(root)) or [root]) if root else set()
 
 
 def _table(scans: list[Scan]) -> Table:

@@ -19,14 +19,14 @@ import typer
 from benchmarks.command import OUT, Anywhere, Out, Run, Url, console, scan_target
 from benchmarks.load import Client
 from benchmarks.outcomes import LATE_S, NO_ANSWER
-from benchmarks.processes import peak_bytes, replicas
+from benchmarks.processes import peak_bytes, replicas, tree
 from benchmarks.report import Check, Column, Section, Table, at_least, at_most
 
 CLOSED = "closed without an answer"
 """The outcome of a sender that was still sending when its connection was closed."""
 
 _UNIQUE_BYTES = 16
-_PIECE_BYTES = 65_536
+_PIECE_BYTES = 262_144
 
 
 def bench(
@@ -46,9 +46,11 @@ def bench(
         (answer, count, max(took_s for each, took_s in outcomes if each == answer))
         for answer, count in sorted(Counter(each for each, _ in outcomes).items())
     )
-    # In one process that one takes the bodies.
-    takers = replicas("Ingress") or ([run.root] if run.root else [])
-    peak_gb = max((peak_bytes(each.pid) / 1e9 for each in takers), default=None)
+    peak_gb = None
+    if run.root is not None:
+        # In one process that one takes the bodies.
+        takers = replicas("Ingress", tree(run.root)) or [run.root]
+        peak_gb = max(peak_bytes(each.pid) for each in takers) / 1e9
     others = sorted({answer for answer, _ in outcomes} - {"200", "503", CLOSED})
     checks = [
         at_most("the slowest answer took", max(took_s for _, took_s in outcomes), LATE_S, "s", 1),

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
@@ -220,13 +220,19 @@ def drain(cluster: Nodes, node: Node, deadline_s: int) -> None:
 
 
 @contextlib.contextmanager
-def connected(address: str, **options: Any) -> Iterator[None]:
+def connected(address: str) -> Iterator[None]:
     """A driver of the cluster at ``address``. Serve ends with the block, so that no HAProxy outlives its node."""
     import ray
 
     from deployments.local_ray import shut_down
 
-    ray.init(address, namespace="serve", log_to_driver=False, logging_level=logging.WARNING, **options)
+    ray.init(
+        address,
+        namespace="serve",
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        _node_ip_address=HEAD_ADDRESS,
+    )
     # Ray's own handler ends this process at once, and would leave all nodes behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:

@@ -58,10 +58,9 @@ def tree(root: psutil.Process) -> list[psutil.Process]:
     return []
 
 
-def replicas(deployment: str, among: list[psutil.Process] | None = None) -> list[psutil.Process]:
-    """The replicas of a deployment (empty: of all), on this machine or ``among`` some processes."""
-    every = psutil.process_iter() if among is None else among
-    return [each for each in every if title_of(each).startswith(REPLICA + deployment)]
+def replicas(deployment: str, among: list[psutil.Process]) -> list[psutil.Process]:
+    """The replicas of a deployment (empty: of all) ``among`` some processes."""
+    return [each for each in among if title_of(each).startswith(REPLICA + deployment)]
 
 
 def title_of(process: psutil.Process) -> str:
@@ -125,7 +124,8 @@ def stage_of(program: str, title: str, parent: str) -> str:
     if program == "haproxy" or "deployments.haproxy" in title:
         return FRONT_END
     if title.startswith(REPLICA):
-        return _DEPLOYMENTS.get(title.removeprefix(REPLICA).partition(".")[0].partition("(")[0], REST)
+        # Behind the name stands the method that runs, or nothing, or the room of a longer title.
+        return next((stage for name, stage in _DEPLOYMENTS.items() if title.startswith(REPLICA + name)), REST)
     if title.startswith("ray::") or program in _RAY_PROGRAMS or "/ray/" in title:
         return RAY
     return DECODE_WORKERS if parent == _DEPLOYMENTS["Preprocessor"] else parent

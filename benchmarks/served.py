@@ -6,7 +6,6 @@ import contextlib
 import csv
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import fetched
-from benchmarks.nodes import HEAD_ADDRESS, Nodes, connected, environment
+from benchmarks.nodes import Nodes, connected, environment
 from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
 from serve_app.cli.connection import SECRETS_ENV
-from serve_app.domain import ConfigurationError
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
 
 REPOSITORY = Path(__file__).parents[1]
+
+DEPLOYMENTS = ("Ingress", "Preprocessor", "ClipScorer")
 
 _SECRET = secrets.token_hex(16)
 """Of this run: while it lasts, the front end and the ingress replicas listen on every address of the machine."""
@@ -61,9 +61,6 @@ class Replicas:
         return [{"name": name, **options} for name in DEPLOYMENTS]
 
 
-DEPLOYMENTS = ("Ingress", "Preprocessor", "ClipScorer")
-
-
 def configuration(port: int, folder: Path, replicas: Replicas, source: str, largest_batch: int) -> dict[str, Any]:
     """A Serve configuration, of the form of ``serve_config.yaml``.
 
@@ -97,23 +94,13 @@ def configuration(port: int, folder: Path, replicas: Replicas, source: str, larg
 class Service:
     """The application on a cluster that this process drives."""
 
-    def __init__(
-        self, folder: Path, source: str, largest_batch: int, secret: str, is_settled: Callable[[], bool]
-    ) -> None:
-        """Nothing is deployed yet.
-
-        Args:
-            folder: for the policy.
-            source: the model's; see :func:`configuration`.
-            largest_batch: views in one pass at most.
-            secret: that lets pictures in.
-            is_settled: whether nobody serves any more with what was deployed before.
-        """
+    def __init__(self, nodes: Nodes, folder: Path, source: str, largest_batch: int) -> None:
+        """Nothing is deployed yet. ``folder``: for the policy; for the others see :func:`configuration`."""
         (self._port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self._port}{SCAN_PATH}/{secret}"
+        self.url = f"http://127.0.0.1:{self._port}{SCAN_PATH}/{_SECRET}"
         """Where pictures are sent."""
+        self._nodes = nodes
         self._configured = (folder, source, largest_batch)
-        self._is_settled = is_settled
         self._replicas = Replicas(0)
 
     def deploy(self, replicas: Replicas) -> None:
@@ -127,7 +114,8 @@ class Service:
         self._replicas = replicas
         folder, source, largest_batch = self._configured
         deploy(configuration(self._port, folder, replicas, source, largest_batch))
-        if not wait_until(lambda: self.is_whole() and self._is_settled(), _DEPLOY_TIMEOUT_S):
+        # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.
+        if not wait_until(lambda: self.is_whole() and len(self._nodes.front_ends()) == 1, _DEPLOY_TIMEOUT_S):
             raise DeployFailedError(f"not all of {replicas} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
@@ -156,33 +144,8 @@ def served(source: str, largest_batch: int) -> Iterator[tuple[Nodes, Service]]:
         os.environ.update(front_end_settings(folder, settings))
         os.environ.update(message_settings(settings.limits.max_body_bytes))
         nodes = ended.enter_context(Nodes(_CPUS_PER_NODE, os.environ))
-        ended.enter_context(connected(nodes.address, _node_ip_address=HEAD_ADDRESS))
-        # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.
-        yield nodes, Service(folder, source, largest_batch, _SECRET, lambda: len(nodes.front_ends()) == 1)
-
-
-@contextlib.contextmanager
-def standing(address: str, source: str, largest_batch: int) -> Iterator[Service]:
-    """A service to be deployed on the cluster at ``address``, which this machine is the head of.
-
-    The environment is the caller's, with the secret that the cluster was started with, and its token. Serve ends with
-    the block: it was not there before.
-
-    Raises:
-        ConfigurationError: the cluster serves something already, which a benchmark would replace; or no secret is set.
-    """
-    import ray
-    from ray import serve
-
-    if not (secret := os.environ.get(SECRETS_ENV, "").partition(",")[0]):
-        raise ConfigurationError(f"set {SECRETS_ENV} as it was set where the cluster was started")
-    ray.init(address, namespace="serve", log_to_driver=False)
-    served_already = sorted(serve.status().applications)
-    ray.shutdown()
-    if served_already:
-        raise ConfigurationError(f"this cluster serves {', '.join(served_already)}: a benchmark would replace it")
-    with connected(address), tempfile.TemporaryDirectory() as folder:
-        yield Service(Path(folder), source, largest_batch, secret, lambda: True)
+        ended.enter_context(connected(nodes.address))
+        yield nodes, Service(nodes, folder, source, largest_batch)
 
 
 def ingress_replicas_up(front_end_state: str) -> int:

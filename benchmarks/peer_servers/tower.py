@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import open_clip
 import torch
@@ -23,15 +24,17 @@ def pixels(body: bytes) -> torch.Tensor:
 
 
 class Tower:
-    """The image tower in bf16, and a comparison with ten labels."""
+    """The image tower, in bf16 where this processor multiplies in it, and a comparison with ten labels."""
 
     def __init__(self) -> None:
-        self._visual = open_clip.create_model(MODEL).visual.eval().to(torch.bfloat16)
-        self._labels = torch.randn(512, 10, dtype=torch.bfloat16)
+        features = Path("/proc/cpuinfo").read_text("utf-8", errors="ignore")
+        self._dtype = torch.bfloat16 if "avx512_bf16" in features or "amx_bf16" in features else torch.float32
+        self._visual = open_clip.create_model(MODEL).visual.eval().to(self._dtype)
+        self._labels = torch.randn(512, 10, dtype=self._dtype)
 
     def scores(self, pictures: list[torch.Tensor]) -> list[list[float]]:
         """Cosines with the labels, for each picture."""
         with torch.inference_mode():
-            embedded = self._visual(torch.stack(pictures).to(torch.bfloat16))
+            embedded = self._visual(torch.stack(pictures).to(self._dtype))
             scores: list[list[float]] = (torch.nn.functional.normalize(embedded, dim=-1) @ self._labels).tolist()
         return scores

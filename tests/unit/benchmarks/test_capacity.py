@@ -105,7 +105,7 @@ def test_what_was_full_is_named(efficiency: float, busy_cores: float, named: str
         ("python", "python -I -S -c from deployments.haproxy.supervisor import main", RAY, FRONT_END),
         ("ray::ServeReplic", f"{REPLICA}Ingress", RAY, "ingress"),
         ("ray::ServeReplic", f"{REPLICA}Ingress.handle_request", RAY, "ingress"),
-        ("ray::ServeReplic", f"{REPLICA}Preprocessor", RAY, "preprocessor"),
+        ("ray::ServeReplic", f"{REPLICA}Preprocessor     ", RAY, "preprocessor"),
         ("ray::ServeReplic", f"{REPLICA}ClipScorer", RAY, "scorer"),
         ("python", "python -c from multiprocessing.spawn import spawn_main", "preprocessor", DECODE_WORKERS),
         ("python", "python -c from multiprocessing.spawn import spawn_main", DECODE_WORKERS, DECODE_WORKERS),
