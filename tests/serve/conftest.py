@@ -1,7 +1,7 @@
-"""A real local Ray with the application on it, started by the command that `make run` starts, one per test module.
+"""The application as a service, one per test module: on a real local Ray, as `make run` starts it, or in one process.
 
 The service runs in processes of its own: Ray reads its environment on import, once per process. A module says what it
-wants served in its fixture ``config``.
+wants served in its fixture ``config``, and where it is not Ray, how in its fixture ``way``.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,12 @@ HOSTILE_ENVIRONMENT = {
     **{f"{kind}_PROXY": f"http://{NOBODY}" for kind in ("HTTP", "HTTPS", "ALL")},
 }
 
+RAY, ONE_PROCESS = "Ray", "one process"
+MODULES = {RAY: ["deployments.run"], ONE_PROCESS: ["serve_app.cli", "serve"]}
+
+# What a service says last of its start. The one process shows the URL, which holds the secret, at a terminal alone.
+STARTED = {RAY: LINE, ONE_PROCESS: "the URL for pict-rs, with its secret, is in "}
+
 FAKE_POLICY = """\
 policy: fake-red
 model: fake
@@ -51,6 +58,8 @@ class Service:
     """A running service and what a test may ask of it."""
 
     process: subprocess.Popen
+    port: int
+    way: str = RAY
     output: list[str] = field(default_factory=list)
     announced: threading.Event = field(default_factory=threading.Event)
 
@@ -59,12 +68,12 @@ class Service:
         return "".join(self.output)
 
     @property
-    def url(self):
-        return next(line for line in self.output if line.startswith(LINE)).removeprefix(LINE).strip()
+    def root(self):
+        return f"http://127.0.0.1:{self.port}"
 
     @property
-    def root(self):
-        return self.url.partition("/api/")[0]
+    def url(self):
+        return f"{self.root}/api/v1/scan/{SECRET}"
 
     def scan(self, body, **options):
         return httpx.post(self.url, content=body, timeout=30, **options)
@@ -91,7 +100,9 @@ class Service:
         return next(Path(part).parents[2] for part in arguments if part.endswith(".cfg"))
 
     def log_text(self):
-        """All that the service's processes have written to their log files, and to ours."""
+        """All that the service's processes have logged, with a one process to its output, and else to files."""
+        if self.way == ONE_PROCESS:
+            return self.text
         logs = {
             Path(opened.path).parent
             for each in self.processes()
@@ -116,18 +127,49 @@ def open_files(process):
         return []
 
 
-@contextlib.contextmanager
-def running(config, folder):
-    """The service with ``config``, from its start to its end; asserts that nothing of it is left."""
+def command_of(way, *options):
+    return [sys.executable, "-m", *MODULES[way], *options]
+
+
+def environment_of_a_service(**more):
+    secret = {"PICTWARDEN_SECRETS": SECRET, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **HOSTILE_ENVIRONMENT, **secret, **more}
+
+
+def written(config, folder):
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config), "utf-8")
-    command = [sys.executable, "-m", "deployments.run", "--config", str(file)]
-    environment = {**os.environ, **HOSTILE_ENVIRONMENT, "PICTWARDEN_SECRETS": SECRET, "PYTHONPATH": str(ROOT)}
-    environment["PYTHONUNBUFFERED"] = "1"
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    return str(file)
+
+
+def ended(way, folder, *options, timeout_s=60, **more):
+    """A service that ends by itself."""
+    return subprocess.run(
+        command_of(way, *options),
+        cwd=folder,
+        env=environment_of_a_service(**more),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
-    service = Service(process)
+
+
+@contextlib.contextmanager
+def running(config, folder, way=RAY, **options):
+    """The service with ``config``, from its start to its end; asserts that nothing of it is left.
+
+    ``options`` are those of :class:`subprocess.Popen`.
+    """
+    process = subprocess.Popen(
+        command_of(way, "--config", written(config, folder)),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **{"env": environment_of_a_service(), **options},
+    )
+    service = Service(process, config["http_options"]["port"], way)
     reader = threading.Thread(target=_read, args=(service,), daemon=True)
     reader.start()
     try:
@@ -155,7 +197,7 @@ def running(config, folder):
 def _read(service):
     for line in service.process.stdout:
         service.output.append(line)
-        if line.startswith(LINE):
+        if STARTED[service.way] in line:
             service.announced.set()
     service.announced.set()
 
@@ -164,6 +206,13 @@ def is_free(port):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def wait_for(condition, timeout_s=60.0):
+    give_up_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_s, "waited in vain"
+        time.sleep(0.05)
 
 
 def free_port():
@@ -197,8 +246,13 @@ def fake_config(local_config, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def service(config, tmp_path_factory):
-    with running(config, tmp_path_factory.mktemp("service")) as started:
+def way():
+    return RAY
+
+
+@pytest.fixture(scope="module")
+def service(config, way, tmp_path_factory):
+    with running(config, tmp_path_factory.mktemp("service"), way) as started:
         yield started
 
 

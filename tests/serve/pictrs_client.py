@@ -2,14 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from .conftest import SECRET
 
 CHUNK_BYTES = 8192
 
 # Longer than any answer may take: what has not come by then never would.
 GIVE_UP_S = 30.0
+
+# The deadline of a configuration that names none, and half a second.
+LONGEST_S = 8.5
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,19 @@ class PictrsClient:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+
+async def send_as_pictrs(client, body, **options):
+    """The outcome of ``body``, which has the form and comes within the time that every outcome has."""
+    outcome = await client.post(body, **options)
+    assert outcome.elapsed_s < LONGEST_S, outcome
+    assert SECRET.encode() not in outcome.body
+    if outcome.status is not None:
+        assert outcome.headers["content-type"] == "application/json"
+        assert json.loads(outcome.body)["request_id"]
+    if outcome.status == 503:
+        assert int(outcome.headers["retry-after"]) > 0
+    return outcome
 
 
 async def _answer(reader):

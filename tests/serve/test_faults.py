@@ -14,6 +14,8 @@ import pytest
 
 from deployments.haproxy.rules import REFUSED_BY_HAPROXY
 
+from .conftest import wait_for
+
 DEADLINE_S = 3.0
 
 _HEIGHTS_PX = itertools.count(40)
@@ -29,13 +31,6 @@ def config(fake_config):
 def unique_picture(picture):
     """Pictures that no earlier test has sent: the same bytes are judged once."""
     return lambda: picture("blue", size=(64, next(_HEIGHTS_PX)))
-
-
-def wait_for(condition, timeout_s=60.0):
-    give_up_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < give_up_s, "waited in vain"
-        time.sleep(0.1)
 
 
 def is_ready(service):

@@ -153,3 +153,21 @@ def test_no_port_of_ours_obeys_who_has_no_token(service):
                 refused += failed.value.code() == grpc.StatusCode.UNAUTHENTICATED
     # Core worker processes, raylet, GCS, agents, and each replica's own: all were found, and closed.
     assert refused >= 10
+
+
+def test_a_ray_client_without_the_token_is_refused(service):
+    (gcs,) = [each for each in service.processes() if each.name() == "gcs_server"]
+    port = next(c.laddr.port for c in gcs.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+    code = f"import ray; ray.init(address='127.0.0.1:{port}', log_to_driver=False); print('inside')"
+    without_token = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=without_token, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode != 0
+    assert "inside" not in done.stdout
+    assert "token" in done.stderr.lower() or "unauthenticated" in done.stderr.lower(), done.stderr[-2000:]
+
+
+def test_no_process_asks_a_cloud_about_this_machine(service):
+    # Ray's dashboard does, at its start, whatever is set.
+    commands = [" ".join(each.cmdline()) for each in service.processes()]
+    assert [command for command in commands if "dashboard/dashboard.py" in command] == []

@@ -1,4 +1,4 @@
-"""A real service as pict-rs meets it: cut and long bodies, and a front end and an ingress that are stopped or killed.
+"""A real service as pict-rs meets it while its front end and its ingress are stopped or killed.
 
 In none of it does an answer, or the end of the connection, take longer than the deadline and half a second, and
 nothing is kept that was not scanned to its end.
@@ -6,19 +6,15 @@ nothing is kept that was not scanned to its end.
 
 import asyncio
 import json
-import struct
 import time
-import zlib
 
 import psutil
 import pytest
 
-from .conftest import SECRET
 from .pictrs_client import PictrsClient
+from .pictrs_client import send_as_pictrs as send
 
 LONGEST_S = 8.5
-PICTRS_LIMIT_BYTES = 41_943_040
-LIMIT_BYTES = 64_000_000
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -26,26 +22,6 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def config(fake_config):
     return fake_config
-
-
-def padded(png, size_bytes):
-    """The same picture, made longer by a private chunk that every reader passes over."""
-    data = bytes(size_bytes - len(png) - 12)
-    chunk = b"prVt" + data
-    end = png.index(b"IEND") - 4
-    return png[:end] + struct.pack(">I", len(data)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[end:]
-
-
-async def send(client, body, **options):
-    outcome = await client.post(body, **options)
-    assert outcome.elapsed_s < LONGEST_S, outcome
-    assert SECRET.encode() not in outcome.body
-    if outcome.status is not None:
-        assert outcome.headers["content-type"] == "application/json"
-        assert json.loads(outcome.body)["request_id"]
-    if outcome.status == 503:
-        assert int(outcome.headers["retry-after"]) > 0
-    return outcome
 
 
 async def until_kept(client, picture, colour, timeout_s=60.0):
@@ -61,35 +37,6 @@ async def until_kept(client, picture, colour, timeout_s=60.0):
 def haproxy(service):
     (found,) = [each for each in service.processes() if each.name() == "haproxy"]
     return found
-
-
-async def test_one_connection_carries_many_pictures(service, picture):
-    async with PictrsClient(service.url) as client:
-        for number in range(5):
-            assert (await send(client, picture("blue", size=(50, 50 + number)))).status == 200
-        assert (await send(client, picture("red"))).status == 406
-        assert client.connections == 1
-
-
-async def test_a_cut_body_and_an_empty_one_are_not_kept(service, picture):
-    body = picture("blue", size=(300, 200))
-    async with PictrsClient(service.url) as client:
-        assert (await send(client, b"")).status == 400
-        assert (await send(client, body[: len(body) // 2])).status == 422
-        assert (await send(client, body, cut_after=len(body) // 2)).status is None
-        assert (await send(client, body)).status == 200
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "status"), [(PICTRS_LIMIT_BYTES, 200), (LIMIT_BYTES, 200), (LIMIT_BYTES + 1, 413)]
-)
-async def test_a_long_body_is_scanned_up_to_the_limit(service, picture, size_bytes, status):
-    body = padded(picture("green"), size_bytes)
-    assert len(body) == size_bytes
-    async with PictrsClient(service.url) as client:
-        # What is over the limit is answered before its end, and the rest is not read: the connection may be closed
-        # before the answer is seen.
-        assert (await send(client, body)).status in ((status,) if status == 200 else (status, None))
 
 
 async def test_a_front_end_that_is_killed_is_back(service, picture):

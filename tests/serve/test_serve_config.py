@@ -1,5 +1,6 @@
 """serve_config.yaml deploys: on a local Ray, with nothing but resources and the model overridden."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,13 @@ def test_the_cluster_configuration_gives_a_verdict(service):
 
 def test_every_deployment_has_the_replicas_that_the_file_asks_for(service):
     assert [len(service.replicas(name)) for name in ("Ingress", "Preprocessor", "ClipScorer")] == [2, 2, 1]
+
+
+def test_the_four_samples_were_shown_with_their_verdicts(service):
+    shown = {line.split()[0]: line.split()[1] for line in service.output if re.match(r"[\w-]+\.(png|jpg|webp)\b", line)}
+    assert shown == {
+        "red-triangle.png": "reject",
+        "red-circle.jpg": "accept",
+        "blue-triangle.webp": "accept",
+        "landscape.jpg": "accept",
+    }

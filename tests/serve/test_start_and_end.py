@@ -1,6 +1,7 @@
 """What pict-rs gets from a service that starts, and from one that is told to end under load; and what is left of it."""
 
 import asyncio
+import copy
 import json
 import signal
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SECRET, running
+from .conftest import LINE, ONE_PROCESS, RAY, SECRET, ended, free_port, is_free, running, written
 from .pictrs_client import PictrsClient
 
 LONGEST_S = 8.5
@@ -28,7 +29,8 @@ async def send_until(is_over, url, picture, number, outcomes):
                 await asyncio.sleep(0.05)
 
 
-def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, picture):
+@pytest.mark.parametrize("way", [RAY, ONE_PROCESS])
+def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, way, tmp_path, picture):
     port = fake_config["http_options"]["port"]
     fake_config["applications"][0]["args"]["model"] = {"source": "fake:100ms"}
     url = f"http://127.0.0.1:{port}/api/v1/scan/{SECRET}"
@@ -39,7 +41,7 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, pict
         target=lambda: asyncio.run(send_until(has_started.is_set, url, picture, 0, at_start)), daemon=True
     )
     starting.start()
-    with running(fake_config, tmp_path) as service:
+    with running(fake_config, tmp_path, way) as service:
         has_started.set()
         starting.join(30)
 
@@ -53,8 +55,8 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, pict
         while len(at_end) < 5 * SENDERS:
             assert sending.is_alive()
             has_ended.wait(0.05)
-        folder = service.folder
-        assert folder.is_dir()
+        folder = service.folder if way == RAY else None
+        assert folder is None or folder.is_dir()
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(60) == 0
         has_ended.set()
@@ -73,7 +75,28 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, tmp_path, pict
     assert not [outcome for outcome in at_end if outcome.is_sent_whole and outcome.status is None]
     assert [outcome for outcome in at_end if outcome.is_kept]
 
-    assert not folder.exists()
+    assert folder is None or not folder.exists()
     assert not [
         each for each in Path(tempfile.gettempdir()).glob("ray/session_*") if str(service.process.pid) in each.name
     ]
+
+
+def test_a_start_whose_samples_are_not_scanned_is_no_success(fake_config, tmp_path):
+    config = copy.deepcopy(fake_config)
+    config["applications"][0]["args"]["deadline_s"] = 0.001
+    config["http_options"]["port"] = port = free_port()
+    done = ended(RAY, tmp_path, "--config", written(config, tmp_path), timeout_s=150)
+    assert done.returncode == 1, done.stdout
+    assert "4 of 4 sample pictures were not scanned (deadline: " in done.stdout
+    assert LINE not in done.stdout
+    assert is_free(port)
+
+
+@pytest.mark.parametrize("way", [RAY, ONE_PROCESS])
+def test_a_model_that_is_named_leaves_the_other_settings_of_a_configuration(fake_config, way, tmp_path):
+    config = copy.deepcopy(fake_config)
+    config["applications"][0]["args"]["model"]["cpu_threads"] = 0
+    config["http_options"]["port"] = free_port()
+    done = ended(way, tmp_path, "--config", written(config, tmp_path), "--model", "random:ViT-B-32")
+    assert done.returncode == 1
+    assert "cpu_threads" in done.stdout + done.stderr
