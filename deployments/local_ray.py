@@ -40,7 +40,12 @@ _WATCH_S = 0.5  # a replica is replaced within a second or two, and is not to be
 _START_LIMIT_S = 180.0
 _STOP_LIMIT_S = 45.0
 
-_OUR_ERROR = re.compile(r"^serve_app\.domain\.\w+Error: (.+?)(?=\n\S*Traceback|\n\n|\Z)", re.MULTILINE | re.DOTALL)
+# How a traceback names errors: with the module of their class, which means nothing to an admin.
+_OUR_ERROR = re.compile(
+    r"^serve_app\.domain(?:\.\w+)*\.\w+Error: (.+?)(?=\n\S*Traceback|\n\n|\Z)", re.MULTILINE | re.DOTALL
+)
+_TRACEBACK_LINE = re.compile(r'^ *File "[^"]+", line \d+', re.MULTILINE)
+_ANY_ERROR = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt): *(?=\S)")
 
 
 class RayStartError(ConfigurationError):
@@ -191,8 +196,14 @@ def wait_until_running(
 
 
 def _last_line(error: Exception) -> str:
-    """The cause, of an error whose text is the traceback of another process."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+    """The cause, of an error whose text may be the traceback of another process."""
+    return _cause(str(error)) or "it does not say why"
+
+
+def _cause(text: str) -> str:
+    """The last line of a text, without the name of an error's class."""
+    lines = text.strip().splitlines() or [""]
+    return _ANY_ERROR.sub("", lines[-1].strip())
 
 
 def stay(stop: threading.Event, on_change: Callable[[str], None]) -> None:
@@ -224,10 +235,12 @@ def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
 
 
 def failure_message(told: str) -> str:
-    """What an operator needs of what Serve says: our own error's message if there is one, else all of it.
+    """The part of Serve's message that an admin needs: our own error's message if there is one.
 
     An error of a replica's constructor arrives as the text of a traceback, once for the application and once for the
-    deployment; its last lines start with the error's class.
+    deployment; its last lines start with the error's class. Of a traceback that ends in another error, the last line
+    is the message; text without a traceback stays as it is.
     """
-    ours = _OUR_ERROR.search(told)
-    return ours[1].strip() if ours else told
+    if ours := _OUR_ERROR.search(told):
+        return ours[1].strip()
+    return f"a replica did not start: {_cause(told)}" if _TRACEBACK_LINE.search(told) else told

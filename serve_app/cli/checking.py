@@ -1,4 +1,4 @@
-"""``pictwarden check``: pictures to a running service, and its answers to people, to scripts and to a file."""
+"""``pictwarden check``: sends pictures to a running service, and shows its answers to people and to scripts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from serve_app.cli.journal import Journal
 from serve_app.cli.patience import Patience
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.progress import progress
-from serve_app.cli.report import scan_table
+from serve_app.cli.report import printable, scan_table, without_common_folder
 from serve_app.cli.scanning import scan_all
 from serve_app.cli.tally import MOST_SHOWN, Tally
 from serve_app.domain import Lane
 
 
 class ExitCode(enum.IntEnum):
-    """What ``check`` tells a script."""
+    """Exit codes of ``check``."""
 
     ALL_KEPT = 0
     SOME_REJECTED = 1
@@ -37,33 +37,38 @@ def check(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
     url: Annotated[
         str | None,
-        typer.Option(envvar=URL_ENV, help="Scan URL with its secret; by default that of the local `make run`."),
+        typer.Option(
+            envvar=URL_ENV, help="The scan URL with its secret. Default: the service started on this machine."
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, for machines, as the answers arrive.")
+        bool, typer.Option("--json", help="Print one JSON object per line as each answer arrives.")
+    ] = False,
+    shows_all: Annotated[
+        bool, typer.Option("--all", help="Show accepted pictures too; by default only those that were not accepted.")
     ] = False,
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Append each answer to this file, one JSON object a line, and skip the pictures to which it has a "
-            "verdict already: the same command goes on where it was interrupted. A picture that has changed, and one "
-            "that could not be scanned, is sent again.",
+            help="Append each answer to this file, one JSON object per line, and skip pictures that have a verdict in "
+            "it. An interrupted command continues when you run it again. Unscanned pictures and pictures that changed "
+            "are sent again.",
             show_default=False,
         ),
     ] = None,
-    at_once: Annotated[int, typer.Option(min=1, max=64, help="Pictures sent at once.")] = 4,
-    background: Annotated[bool, typer.Option("--background", help="Let uploads go first; for large folders.")] = False,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="How many pictures to send at once.")] = 4,
+    background: Annotated[bool, typer.Option("--background", help="Let uploads go first. For large folders.")] = False,
 ) -> None:
-    """Send pictures to a running service and show what it says.
+    """Send pictures to a running service; show those that it did not accept, and a summary.
 
-    A picture that is answered 503 is sent again up to four times, after the seconds that the service asks for. After
-    16 pictures in a row that the service did not scan, the rest is not sent.
+    A picture that is answered 503 is sent again up to four times, each time after the seconds that the service asks
+    for. After 16 unscanned pictures in a row the command gives up.
 
-    Exit code 0 if all are kept, 1 if the policy rejected any, 2 if any could not be scanned or was not sent, 130 after
-    Ctrl-C. Pictures that --resume skips count by their verdict.
+    Exit code: 0 if every picture was accepted or flagged, 1 if any was rejected, 2 if any was not scanned or not sent,
+    130 after Ctrl-C. Pictures that --resume skips count by their verdict.
     """
     errors = Console(stderr=True, highlight=False)
-    run = _Run(at_once, Lane.BACKGROUND if background else Lane.LIVE, as_json)
+    run = _Run(at_once, Lane.BACKGROUND if background else Lane.LIVE, as_json, shows_all)
     try:
         with Journal.open(resume) if resume else contextlib.nullcontext() as journal:
             run.send(_scan_url(url), pictures_in(paths), journal, errors)
@@ -90,15 +95,15 @@ class _NothingToAskError(Exception):
 def _scan_url(given: str | None) -> str:
     url = given or known_url()
     if url is None:
-        raise _NothingToAskError("no service known here: start one with `make run`, or give its scan URL with --url")
+        raise _NothingToAskError("no service is known here: start one with `make run`, or give its scan URL with --url")
     return url
 
 
 class _Run:
-    """One run of the command: what was sent, what came back, and why it ended."""
+    """One run of the command: its answers, and why it ended."""
 
-    def __init__(self, at_once: int, lane: Lane, as_json: bool) -> None:
-        self.tally = Tally()
+    def __init__(self, at_once: int, lane: Lane, as_json: bool, shows_all: bool) -> None:
+        self.tally = Tally(shows_all)
         self.kept_before = self.rejected_before = 0
         self._at_once = at_once
         self._lane = lane
@@ -106,7 +111,7 @@ class _Run:
         self._is_interrupted = self._is_given_up = False
 
     def send(self, url: str, pictures: Iterator[Path], journal: Journal | None, console: Console) -> None:
-        """Until every picture is answered, or Ctrl-C, or the service is given up."""
+        """Send until every picture is answered, Ctrl-C is pressed, or the service is given up."""
         unanswered = journal.unanswered(pictures) if journal else pictures
         # Lines that move on the same terminal are progress enough.
         is_shown = not (self._as_json and Console().is_terminal)
@@ -135,24 +140,24 @@ class _Run:
         """The worst that happened."""
         if self._is_interrupted:
             return ExitCode.INTERRUPTED
-        if self._is_given_up or self.tally.unscanned or not self.tally.scanned + self.before:
+        if self._is_given_up or self.tally.unscanned or not self.tally.pictures + self.before:
             return ExitCode.ERRORS
         return ExitCode.SOME_REJECTED if self.tally.rejected + self.rejected_before else ExitCode.ALL_KEPT
 
     def epilogue(self, resume: Path | None) -> Iterator[str]:
-        """What is to be said at the end, beside the answers."""
-        if not self.tally.scanned + self.before and not self._is_interrupted:
-            yield "no files found there"
+        """Lines for the end, beside the answers."""
+        if not self.tally.pictures + self.before and not self._is_interrupted:
+            yield "no files found"
         if self.before:
             yield (
-                f"{self.before:,} pictures have a verdict of an earlier run in {resume}: "
+                f"skipped {self.before:,} pictures that have a verdict in {resume}: "
                 f"{self.kept_before:,} kept, {self.rejected_before:,} rejected"
             )
-        way_on = "the same command goes on from here" if resume else "with --resume FILE, the next run can go on"
+        way_on = "run the same command to continue" if resume else "with --resume FILE, a later run can continue"
         if self._is_given_up:
-            yield f"given up, for the service scans nothing: {self.tally.why_unscanned}. Once it does, {way_on}"
+            yield f"gave up, because the service scans nothing ({self.tally.why_unscanned}): {way_on}"
         if self._is_interrupted:
-            yield f"interrupted after {self.tally.scanned:,} pictures: {way_on}"
+            yield f"interrupted after {self.tally.pictures:,} pictures: {way_on}"
 
 
 def _say(console: Console, line: str) -> None:
@@ -162,11 +167,13 @@ def _say(console: Console, line: str) -> None:
 
 def _print_report(run: _Run) -> None:
     console = Console(highlight=False)
-    shown = run.tally.shown()
+    folder, shown = without_common_folder(run.tally.shown())
+    if folder:
+        console.print(f"in {printable(folder)}:", markup=False, soft_wrap=True)
     if shown:
         console.print(scan_table(shown))
-    if len(shown) < run.tally.scanned:
-        console.print(f"the table has those that were not accepted, {MOST_SHOWN:,} at most; --json has all")
+    if run.tally.is_cut:
+        console.print(f"the table has at most {MOST_SHOWN:,} pictures of a kind; --json prints every answer")
     console.print(str(run.tally))
     for notice in sorted(run.tally.notices):
         console.print(f"NOTE: {notice}", style="yellow", markup=False)

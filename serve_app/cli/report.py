@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from os.path import commonpath
+from pathlib import PurePath
 
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +27,7 @@ def scan_table(scans: Sequence[Scan]) -> Table:
         verdict = each.verdict or f"none ({each.reason})"
         table.add_row(
             # As texts: a file's name may hold brackets, which are Rich's markup in a plain string.
-            Text(_printable(each.picture)),
+            Text(printable(each.picture)),
             Text(verdict, _STYLES.get(each.verdict, "magenta")),
             Text(each.rule or "-"),
             f"{each.elapsed_ms:.0f}",
@@ -33,7 +36,20 @@ def scan_table(scans: Sequence[Scan]) -> Table:
     return table
 
 
-def _printable(name: str) -> str:
+def without_common_folder(scans: Sequence[Scan]) -> tuple[str, list[Scan]]:
+    """The folder that all pictures lie in, empty if there is none, and the scans with their names in it."""
+    pictures = [PurePath(each.picture) for each in scans]
+    try:
+        folder = commonpath([each.parent for each in pictures])
+    except ValueError:  # no pictures; or absolute paths among relative ones
+        return "", list(scans)
+    if folder in ("", "/"):
+        return "", list(scans)
+    names = (str(each.relative_to(folder)) for each in pictures)
+    return folder, [replace(each, picture=name) for each, name in zip(scans, names, strict=True)]
+
+
+def printable(name: str) -> str:
     """A file's name on Linux may be no text; a terminal takes nothing else."""
     return name.encode("utf-8", "replace").decode("utf-8")
 

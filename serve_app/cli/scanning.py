@@ -72,6 +72,11 @@ class Scan:
     modified_ns: int | None = None
 
     @property
+    def is_accepted(self) -> bool:
+        """Scanned, and accepted by the policy without a flag."""
+        return self.verdict == "accept"
+
+    @property
     def is_rejected(self) -> bool:
         """Scanned, and rejected by the policy."""
         return self.verdict == "reject"

@@ -13,17 +13,17 @@ import pytest
 
 SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
 
-# The stand-in does not look: the first word of a "picture" says what is answered.
+# The stand-in scans nothing: the first word of a "picture" says what is answered.
 ANSWERS: dict[bytes, tuple[int, dict[str, Any]]] = {
     b"accept": (200, {"verdict": "accept", "reason": "policy", "message": "no rule holds", "scores": {"red": 0.125}}),
-    b"flag": (200, {"verdict": "flag", "reason": "policy", "rule": "look", "message": "look at it", "margin": 0.25}),
+    b"flag": (200, {"verdict": "flag", "reason": "policy", "rule": "odd", "message": "odd", "margin": 0.25}),
     b"reject": (
         406,
         {"verdict": "reject", "reason": "policy", "rule": "no-red", "message": "It is red.", "scores": None},
     ),
     b"broken": (422, {"verdict": None, "reason": "undecodable", "message": "not a readable image/png"}),
     b"busy": (503, {"verdict": None, "reason": "overloaded", "message": "too many are waiting"}),
-    b"unscanned": (200, {"verdict": None, "reason": "deadline", "message": "kept without a look"}),
+    b"unscanned": (200, {"verdict": None, "reason": "deadline", "message": "stored unscanned"}),
     b"demo": (
         200,
         {"verdict": "accept", "reason": "policy", "message": "fine", "notice": "demo [only], protects nobody"},

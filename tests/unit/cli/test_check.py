@@ -184,14 +184,35 @@ def test_a_file_that_cannot_be_read_is_an_error_beside_the_others(folder: Path, 
     assert result.exit_code == 2
 
 
-def test_people_get_a_table_a_count_and_the_notice_of_a_demo_model(folder: Path, service: StandIn) -> None:
-    for name, says in {"a.png": "accept", "b.png": "reject", "c.png": "broken", "d.png": "demo"}.items():
-        write(folder / name, says)
-    result = check("--url", service.url, "a.png", "b.png", "c.png", "d.png")
-    assert "no-red" in result.stdout
-    assert "red=0.12" in result.stdout
-    assert "4 pictures: 2 kept, 1 rejected, 1 not scanned" in result.stdout
-    assert "NOTE: demo [only], protects nobody" in result.stdout
+def test_people_get_what_was_not_accepted_a_count_and_the_notice_of_a_demo_model(
+    folder: Path, service: StandIn
+) -> None:
+    for name, says in {"a.png": "accept", "b/b.png": "reject", "c.png": "broken", "d.png": "demo"}.items():
+        write(folder / "holiday [2]" / name, says)
+    lines = check("--url", service.url, "holiday [2]").stdout.splitlines()
+    assert lines[0] == "in holiday [2]:"
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["picture", "verdict", "rule"],
+        ["b/b.png", "reject", "no-red"],
+        ["c.png", "none", "(undecodable)"],
+    ]
+    assert lines[4:] == [
+        "4 pictures: 2 accepted, 0 flagged, 1 rejected, 1 unscanned",
+        "NOTE: demo [only], protects nobody",
+    ]
+
+
+def test_all_shows_accepted_pictures_too(folder: Path, service: StandIn) -> None:
+    write(folder / "a.png", "accept")
+    write(folder / "b.png", "reject")
+    assert "red=0.12" in check("--url", service.url, "--all", "a.png", "b.png").stdout
+    assert "a.png" not in check("--url", service.url, "a.png", "b.png").stdout
+
+
+def test_nothing_but_the_count_is_printed_where_all_are_accepted(folder: Path, service: StandIn) -> None:
+    write(folder / "holiday" / "a.png", "accept")
+    result = check("--url", service.url, "holiday")
+    assert result.stdout == "1 picture: 1 accepted, 0 flagged, 0 rejected, 0 unscanned\n"
 
 
 def test_without_a_picture_the_usage_is_shown(folder: Path) -> None:
@@ -284,7 +305,7 @@ def test_a_service_that_scans_nothing_is_given_up_with_a_line(folder: Path, serv
     result = check("--url", service.url, "--json", "pictures")
     assert result.exit_code == 2
     assert 16 <= len(json_lines(result)) < 30
-    assert "given up, for the service scans nothing: kept without a look" in result.stderr.replace("\n", " ")
+    assert "gave up, because the service scans nothing (stored unscanned)" in result.stderr.replace("\n", " ")
     assert "--resume FILE" in result.stderr
 
 
@@ -332,7 +353,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on_later(
         service.may_answer.set()
         _, said = command.communicate(timeout=30)
     assert command.returncode == 130
-    assert "the same command goes on from here" in said
+    assert "run the same command to continue" in said
     done = journal.read_text("ascii").splitlines()
     assert 1 <= len(done) < 30
     assert check(*arguments).exit_code == 0

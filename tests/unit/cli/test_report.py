@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from serve_app.cli.report import scan_table
+from serve_app.cli.report import scan_table, without_common_folder
 from serve_app.cli.scanning import Scan
 
 ACCEPTED = Scan(
@@ -63,3 +63,22 @@ def test_no_text_is_markup(text: str) -> None:
 def test_a_name_that_is_no_text_is_shown_all_the_same() -> None:
     ((name, *_),) = rows(replace(ACCEPTED, picture="caf\udce9.png"))
     assert name == "caf?.png"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "folder", "names"),
+    [
+        (["/home/me/a.png", "/home/me/b/c.png"], "/home/me", ["a.png", "b/c.png"]),
+        (["holiday/2020/a.png"], "holiday/2020", ["a.png"]),
+        (["holiday/ab/c.png", "holiday/abc.png"], "holiday", ["ab/c.png", "abc.png"]),
+        (["caf\udce9/a.png", "caf\udce9/b.png"], "caf\udce9", ["a.png", "b.png"]),
+        (["../a.png", "../b.png"], "..", ["a.png", "b.png"]),
+        (["a.png", "b/c.png"], "", ["a.png", "b/c.png"]),
+        (["/a/b.png", "/c/d.png"], "", ["/a/b.png", "/c/d.png"]),
+        (["/a/b.png", "a/b.png"], "", ["/a/b.png", "a/b.png"]),
+        ([], "", []),
+    ],
+)
+def test_names_are_told_without_the_folder_that_all_lie_in(pictures: list[str], folder: str, names: list[str]) -> None:
+    found, scans = without_common_folder([replace(ACCEPTED, picture=each) for each in pictures])
+    assert (found, [each.picture for each in scans]) == (folder, names)

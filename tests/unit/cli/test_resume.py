@@ -39,7 +39,7 @@ def test_what_has_a_verdict_is_not_sent_again_and_counts(service: StandIn, pictu
     second = resumed(service, pictures)
     assert service.bodies == [b"accept"]
     assert second.exit_code == 1, "one was rejected, in the run before"
-    assert "3 pictures have a verdict of an earlier run in scans.jsonl: 2 kept, 1 rejected" in second.stderr
+    assert "skipped 3 pictures that have a verdict in scans.jsonl: 2 kept, 1 rejected" in second.stderr
     third = resumed(service, pictures)
     assert (service.bodies, third.exit_code) == ([], 1)
 

@@ -1,4 +1,4 @@
-"""What is remembered of a run: counts of everything, and no more scans than a table can show."""
+"""The tally of a run: it counts every picture, and holds no more scans than a table shows."""
 
 from __future__ import annotations
 
@@ -14,32 +14,39 @@ UNSCANNED = replace(ACCEPTED, picture="d.png", status=503, verdict=None, reason=
 BROKEN = replace(UNSCANNED, status=422, reason="undecodable")
 
 
-def tally_of(*scans: Scan) -> Tally:
-    tally = Tally()
+def tally_of(*scans: Scan, shows_accepted: bool = False) -> Tally:
+    tally = Tally(shows_accepted)
     for each in scans:
         tally.add(each)
     return tally
 
 
 def test_every_picture_is_counted_once() -> None:
-    tally = tally_of(ACCEPTED, FLAGGED, REJECTED, UNSCANNED, BROKEN)
-    assert str(tally) == "5 pictures: 2 kept, 1 rejected, 2 not scanned"
-    assert str(Tally()) == "0 pictures: 0 kept, 0 rejected, 0 not scanned"
+    tally = tally_of(ACCEPTED, ACCEPTED, FLAGGED, REJECTED, UNSCANNED, BROKEN)
+    assert str(tally) == "6 pictures: 2 accepted, 1 flagged, 1 rejected, 2 unscanned"
+    assert str(Tally()) == "0 pictures: 0 accepted, 0 flagged, 0 rejected, 0 unscanned"
+    assert str(tally_of(*[ACCEPTED] * 2000)).startswith("2,000 pictures: 2,000 accepted")
+    assert str(tally_of(REJECTED)).startswith("1 picture: ")
 
 
-def test_few_are_shown_by_name() -> None:
-    assert tally_of(UNSCANNED, REJECTED, ACCEPTED, FLAGGED).shown() == [ACCEPTED, REJECTED, FLAGGED, UNSCANNED]
-
-
-def test_of_many_those_that_were_not_accepted_are_shown() -> None:
-    tally = tally_of(*[ACCEPTED] * (2 * MOST_SHOWN), REJECTED, UNSCANNED, FLAGGED)
+def test_the_table_has_what_was_not_accepted_by_name() -> None:
+    tally = tally_of(UNSCANNED, REJECTED, ACCEPTED, FLAGGED)
     assert tally.shown() == [REJECTED, FLAGGED, UNSCANNED]
-    assert str(tally).startswith("2,003 pictures: 2,001 kept")
+    assert not tally.is_cut
 
 
-def test_what_is_kept_in_memory_is_bounded() -> None:
+def test_accepted_pictures_are_shown_if_they_are_wanted() -> None:
+    tally = tally_of(UNSCANNED, ACCEPTED, REJECTED, shows_accepted=True)
+    assert tally.shown() == [ACCEPTED, REJECTED, UNSCANNED]
+    assert not tally.is_cut
+
+
+def test_the_table_is_bounded_and_accepted_pictures_take_no_row_from_others() -> None:
+    tally = tally_of(*[ACCEPTED] * (2 * MOST_SHOWN), REJECTED, shows_accepted=True)
+    assert (len(tally.shown()), tally.is_cut) == (MOST_SHOWN + 1, True)
+    assert tally.shown()[-1] == REJECTED
     tally = tally_of(*[REJECTED] * (3 * MOST_SHOWN))
-    assert len(tally.shown()) == MOST_SHOWN
+    assert (len(tally.shown()), tally.is_cut) == (MOST_SHOWN, True)
 
 
 def test_a_service_is_hopeless_after_sixteen_in_a_row() -> None:
