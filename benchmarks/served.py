@@ -77,7 +77,7 @@ def configuration(port: int, folder: Path, replicas: Replicas, source: str, larg
         # One front end: on one machine those of several nodes would want the same port.
         "proxy_location": "HeadOnly",
         # HAProxy asks the ingress replicas of other nodes at the nodes' addresses: on 127.0.0.1 it would not find them.
-        "http_options": {"host": "0.0.0.0", "port": port, "keep_alive_timeout_s": 90},
+        "http_options": {"host": "0.0.0.0", "port": port, "keep_alive_timeout_s": 90},  # noqa: S104 - see above
         "logging_config": {"enable_access_log": False},
         "applications": [
             {

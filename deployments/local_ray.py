@@ -221,7 +221,7 @@ def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
     while not stop.wait(_WATCH_S):
         try:
             applications = serve.status().applications
-        except Exception:  # the controller may be the one that is being replaced
+        except Exception:  # noqa: S112 - the controller may be the one that is being replaced
             continue
         for name, deployment in (
             (name, each) for app in applications.values() for name, each in app.deployments.items()

@@ -27,7 +27,7 @@ _MAX_FOLDER_BYTES = _MAX_SOCKET_PATH_BYTES - _LONGEST_NAME_BYTES
 _MKDTEMP_BYTES = 8
 _MAX_PARENT_BYTES = _MAX_FOLDER_BYTES - len(f"/{_PREFIX}") - _MKDTEMP_BYTES
 
-_FALLBACK_PARENT = Path("/tmp")
+_FALLBACK_PARENT = Path("/tmp")  # noqa: S108 - the folder in it has a name that nobody knows
 
 _REMOVE_S = 5.0
 _REMOVE_POLL_S = 0.1

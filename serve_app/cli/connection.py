@@ -17,7 +17,7 @@ SECRETS_ENV = "PICTWARDEN_SECRETS"
 URL_ENV = "PICTWARDEN_URL"
 
 _STATE_FOLDER = ".pictwarden"
-_SECRET_FILE = "secret"
+_SECRET_FILE = "secret"  # noqa: S105 - a name
 _URL_FILE = "url"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from serve_app.domain import SettingsError
 
 _LOOPBACK = "127.0.0.1"
-_INSTEAD_OF_EVERY = {"0.0.0.0": _LOOPBACK, "::": "::1"}
+_INSTEAD_OF_EVERY = {"0.0.0.0": _LOOPBACK, "::": "::1"}  # noqa: S104 - read, not bound
 
 
 @dataclass(frozen=True, slots=True)

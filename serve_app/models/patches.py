@@ -70,6 +70,6 @@ def with_patch_projection(
         return None
     patched: torch.nn.Module = copy.copy(tower)
     # A copy of a module has the dictionary of the original, in which the new layer would replace the old one for both.
-    patched._modules = dict(tower._modules)
+    patched._modules = dict(tower._modules)  # noqa: SLF001 - torch has no public way
     patched.conv1 = PatchProjection(first, mean, std)
     return patched

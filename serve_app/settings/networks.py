@@ -24,7 +24,7 @@ def trusted_network(given: Any) -> Network:
     if isinstance(given, IPv4Network | IPv6Network):
         return given
     if not isinstance(given, str):
-        raise ValueError("a network is written as 172.18.0.0/16")
+        raise ValueError("a network is written as 172.18.0.0/16")  # noqa: TRY004 - pydantic catches this kind
     try:
         network = ip_network(given.strip(), strict=False)
     except ValueError:

@@ -40,7 +40,7 @@ def disk() -> Iterator[Disk]:
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    logger = logging.Logger("of-a-test", logging.INFO)
+    logger = logging.Logger("of-a-test", logging.INFO)  # noqa: LOG001 - nobody else is to find it
     yield logger
     for handler in logger.handlers:
         handler.close()

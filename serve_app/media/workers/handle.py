@@ -52,7 +52,7 @@ class WorkerProcess:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _THREADS
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter
                 [sys.executable, "-P", "-c", start],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],

@@ -9,7 +9,9 @@ nothing.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
+import operator
 
 import torch
 
@@ -33,12 +35,10 @@ class _NarrowMlp(torch.nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        total: torch.Tensor | None = None
-        for widen, narrow in zip(self._widen, self._narrow, strict=True):
-            part = narrow(self._activation(widen(features)))
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+        parts = (
+            narrow(self._activation(widen(features))) for widen, narrow in zip(self._widen, self._narrow, strict=True)
+        )
+        return functools.reduce(operator.add, parts)
 
 
 def with_narrow_mlps(network: torch.nn.Module) -> torch.nn.Module:

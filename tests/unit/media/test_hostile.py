@@ -232,7 +232,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], type[PictwardenError]]] = {
         lambda: b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIHDR" + bytes(40),
         TruncatedError,
     ),
-    "gif: no frame": (lambda: gif(), UndecodableError),
+    "gif: no frame": (gif, UndecodableError),
     "gif: a screen of 0x0": (lambda: gif(gif_image(0), screen_px=(0, 0)), UndecodableError),
     "gif: 65535 x 65535 and one pixel": (lambda: gif(gif_image(65_535)), TooLargeError),
     "gif: a million frames": (lambda: gif(*[gif_image(1)] * 1_000_000), TooLargeError),
@@ -264,7 +264,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], type[PictwardenError]]] = {
     "jpeg xl: an animation": (jxl_animation, UnsupportedError),
     "jpeg xl: 4096 channels": (jxl_with_4096_channels, UnsupportedError),
     "jpeg xl: black ink": (jxl_with_black_ink, UnsupportedError),
-    "jpeg xl: a container of nothing": (lambda: jxl_container(), TruncatedError),
+    "jpeg xl: a container of nothing": (jxl_container, TruncatedError),
     "jpeg xl: no last part": (lambda: jxl_container((b"jxlp", bytes(4) + encode(TEAL, "JXL"))), TruncatedError),
     "jpeg xl: a box longer than the file": (
         lambda: jxl_container() + b"\x00\x00\x40\x00jxlc" + encode(TEAL, "JXL"),
