@@ -30,7 +30,7 @@ class Score(Worker):  # type: ignore[misc]
 
     def forward(self, data: list[bytes]) -> Any:
         """One answer for each picture."""
-        return self._tower.scores([torch.from_numpy(pickle.loads(each)) for each in data]  # noqa: S301 - from the decoders of this server)
+        return self._tower.scores([torch.from_numpy(pickle.loads(each)) for each in data])  # noqa: S301 - from the decoders of this server
 
 
 if __name__ == "__main__":

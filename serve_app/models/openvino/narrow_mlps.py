@@ -38,7 +38,8 @@ class _NarrowMlp(torch.nn.Module):
         parts = (
             narrow(self._activation(widen(features))) for widen, narrow in zip(self._widen, self._narrow, strict=True)
         )
-        return functools.reduce(operator.add, parts)
+        total: torch.Tensor = functools.reduce(operator.add, parts)
+        return total
 
 
 def with_narrow_mlps(network: torch.nn.Module) -> torch.nn.Module:
