@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OPENVINO_INT8 = "openvino-int8"
 
+_OF_EXTRA_CLIP = ("open_clip", "safetensors", "torch", "torchvision")
+
 
 def open_engine(
     source: str,
@@ -49,10 +51,23 @@ def open_engine(
             engine may not start.
     """
     wanted = Wanted(source, tuple(labels), device, precision, cpu_threads, policy, cache_folder)
-    match parse_source(source):
+    try:
+        return _opened(wanted, engine)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _OF_EXTRA_CLIP:
+            raise
+        raise ModelError(
+            f"model {source!r} needs {library}, which is not installed: install the extra pictwarden[clip], or choose "
+            "a model that `pictwarden model convert` made, with the extra pictwarden[openvino]"
+        ) from error
+
+
+def _opened(wanted: Wanted, engine: str) -> Engine:
+    match parse_source(wanted.source):
         case FakeModel():
             return open_fake(wanted)
-        case ConvertedFolder(folder) if engine == "torch" or device == "cuda":
+        case ConvertedFolder(folder) if engine == "torch" or wanted.device == "cuda":
             raise ModelError(f"{folder} is converted for OpenVINO on a CPU: set model.engine and model.device to auto")
         case ConvertedFolder():
             return OPENERS["openvino"](wanted)

@@ -37,3 +37,15 @@ def test_a_room_imports_without_the_libraries_of_others(room: str) -> None:
     hide = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN[room]!r})); import {room}"
     imported = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
     assert imported.returncode == 0, imported.stderr
+
+
+def test_a_model_whose_extra_is_missing_says_which_one() -> None:
+    hide = f"import sys; sys.modules.update(dict.fromkeys({CLIP!r})); from serve_app.models.open import open_engine; "
+    opened = subprocess.run(
+        [sys.executable, "-c", hide + "open_engine('random:ViT-B-32', ['a label'])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "ModelError: model 'random:ViT-B-32' needs torch, which is not installed" in opened.stderr
+    assert "pictwarden[clip]" in opened.stderr
