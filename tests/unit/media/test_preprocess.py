@@ -91,6 +91,21 @@ def test_a_transparent_picture_has_views_over_both_backgrounds_and_counts_as_one
     assert (views.frames_seen, views.frames_total) == (1, 1)
 
 
+@pytest.mark.parametrize("size", [(1101, 803), (1601, 1203)])
+@pytest.mark.parametrize("kind", ["image/jpeg", "image/png", "image/webp", "image/png, transparent"])
+def test_what_is_decoded_small_looks_as_at_full_size(kind: str, size: tuple[int, int]) -> None:
+    """Within what a filter changes at edges; a picture that were stretched or shifted by a pixel would differ more."""
+    media_type, _, is_transparent = kind.partition(", ")
+    large = drawing().resize(size, Image.Resampling.BICUBIC)
+    shown = large.copy()
+    if is_transparent:
+        large.putalpha(128)
+        shown = Image.alpha_composite(Image.new("RGBA", size, "white"), large).convert("RGB")
+    views = preprocess(encode(large, media_type, quality=95, method=0, compress_level=1), 224, MediaLimits(), NO_HURRY)
+    full = np.asarray(shown.resize((224, 224), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(views.pixels[0] - full).mean() < 2
+
+
 def test_a_large_jpeg_looks_the_same_as_without_shrinking_on_load() -> None:
     # Of sides that the blocks divide, which are averaged of the PNG: at 16 px a part of a block is a part of a pixel.
     large = drawing().resize((1440, 960), Image.Resampling.BICUBIC)
