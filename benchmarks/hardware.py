@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -26,7 +27,7 @@ def describe() -> str:
 
 def facts() -> dict[str, str]:
     """The same and more, by name, for a report."""
-    found = {
+    return {
         "processor": _processor(),
         "cores": str(cores()),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
@@ -36,9 +37,8 @@ def facts() -> dict[str, str]:
         **_versions(),
         "environment": limits_of_the_cpu(os.environ) or f"sets none of {', '.join(_ENVIRONMENT)}",
         "busy before the run": f"{os.getloadavg()[0]:.1f} runnable threads, on average over a minute",
+        "commit": _commit() or "not known",
     }
-    commit = _commit()
-    return found | ({"commit": commit} if commit else {})
 
 
 def limits_of_the_cpu(environment: Mapping[str, str]) -> str:
@@ -60,36 +60,37 @@ def busy_s() -> float:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="ignore").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    names = _values(Path("/proc/cpuinfo"), "model name")
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _gpus() -> list[str]:
     """As the kernel's driver names them: torch would take seconds to say the same."""
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    lines = (line for file in files for line in file.read_text("utf-8", errors="ignore").splitlines())
-    return [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    return [name for file in files for name in _values(file, "Model")]
+
+
+def _values(file: Path, key: str) -> list[str]:
+    """Of the lines ``key: value`` in one of the kernel's files; none where it is not there."""
+    try:
+        lines = file.read_text("utf-8", errors="ignore").splitlines()
+    except OSError:
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
 
 
 def _versions() -> dict[str, str]:
     found = {}
     for name in _DISTRIBUTIONS:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
-def _commit() -> str | None:
-    """Of the source that runs, with ``-dirty`` behind it where files differ; None outside a repository."""
+def _commit() -> str:
+    """Of the source that runs, with ``-dirty`` behind it where files differ; empty outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+    with contextlib.suppress(OSError):
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+    return ""

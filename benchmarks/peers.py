@@ -95,7 +95,8 @@ class Server:
 SERVED = (
     Server("Pictwarden on Ray Serve", "pictwarden", ("-m", "deployments.run", *_MODEL), SCAN_PATH, True),
     Server("Pictwarden in one process", "pictwarden", ("-m", "serve_app.cli", "serve", *_MODEL), SCAN_PATH, True),
-    Server("mosec", "mosec", (str(SERVERS / "mosec_server.py"),), "/inference"),
+    # By default mosec gives a request 3 s; pict-rs would wait longer.
+    Server("mosec", "mosec", (str(SERVERS / "mosec_server.py"), "--timeout", "30000"), "/inference"),
     Server("LitServe", "litserve", (str(SERVERS / "litserve_server.py"),), "/predict"),
     Server("infinity_emb", "infinity_emb", (str(SERVERS / "infinity_server.py"),), "/scores"),
     Server("openmoderate", "openmoderate", ("-m", "openmoderate.cli", "serve"), "/v1/moderate", form_field="file"),

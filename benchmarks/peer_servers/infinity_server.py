@@ -28,7 +28,14 @@ def random_model(folder: Path) -> None:
 def application(folder: str) -> FastAPI:
     """One route over the engine, which starts and ends with it. fp32: on a CPU the engine has nothing else for CLIP."""
     engine = AsyncEmbeddingEngine.from_args(
-        EngineArgs(model_name_or_path=folder, engine="torch", device="cpu", dtype="float32", batch_size=MAX_BATCH)
+        EngineArgs(
+            model_name_or_path=folder,
+            engine="torch",
+            device="cpu",
+            dtype="float32",
+            batch_size=MAX_BATCH,
+            model_warmup=False,
+        )
     )
 
     @contextlib.asynccontextmanager

@@ -35,6 +35,6 @@ class Score(Worker):  # type: ignore[misc]
 
 if __name__ == "__main__":
     server = Server()
-    server.append_worker(Decode, num=2)
-    server.append_worker(Score, num=1, max_batch_size=MAX_BATCH)
+    server.append_worker(Decode, num=2, timeout=30)
+    server.append_worker(Score, num=1, max_batch_size=MAX_BATCH, timeout=30)
     server.run()
