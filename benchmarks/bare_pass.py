@@ -140,10 +140,11 @@ def _measure(
 ) -> dict[int, Rate]:
     os.environ.update(environment)
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
-    return sustained_rates(_open(options), duration_s, max_batch_views)
+    return sustained_rates(opened(options), duration_s, max_batch_views)
 
 
-def _open(options: EngineOptions) -> Engine:
+def opened(options: EngineOptions) -> Engine:
+    """The engine, loaded and not yet warm."""
     if options.engine != OPENVINO_INT8:
         return open_engine(options.source, _LABELS, options.device, options.precision, options.threads, options.engine)
     engine, _ = open_quantised(

@@ -24,7 +24,7 @@ from serve_app.domain import ModelError, ModelIdentity
 from serve_app.models.source import CONVERTED_FILE
 
 Precision = Literal["bf16", "int8"]
-"""Of the image tower. Weights of ``bf16`` are stored in float16, whose extra bits a processor without bf16 uses."""
+"""Of the image tower. ``bf16`` is stored in float32, and computed in that where a processor does not multiply bf16."""
 
 TextCleaning = Literal["lower", "whitespace", "canonicalize"]
 

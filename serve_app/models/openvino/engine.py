@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from serve_app.models.engine import measure_buckets
 from serve_app.models.openvino.conversion import IMAGE_TOWER, ConvertedModel
+from serve_app.models.openvino.mapped_weights import release
 from serve_app.models.shares import shares
 
 
@@ -37,6 +38,7 @@ class OpenVinoEngine:
         self.logit_scale = converted.logit_scale
         self._label_features = label_features.T
         self._threads = threads
+        self._weights = (folder / IMAGE_TOWER).with_suffix(".bin").resolve()
         model = core.read_model(str(folder / IMAGE_TOWER))
         together = _compile(core, model, threads, streams=1)
         self.computed_in = str(together.get_property("INFERENCE_PRECISION_HINT").get_type_name())
@@ -50,7 +52,9 @@ class OpenVinoEngine:
         """See :class:`~serve_app.models.engine.Engine`."""
         size_px = self.identity.image_size_px
         blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
-        return measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
+        seconds = measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
+        release(self._weights)
+        return seconds
 
     def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""

@@ -53,7 +53,8 @@ def export(
     if conversion.precision == "int8":
         image = _quantised(image, calibration, on_progress)
     on_progress("writing", 0.0)
-    openvino.save_model(image, str(folder / IMAGE_TOWER), compress_to_fp16=conversion.precision == "bf16")
+    # Whole: from half precision OpenVINO makes another copy in float32 first, which stays in memory (ViT-B-32: 200 MB).
+    openvino.save_model(image, str(folder / IMAGE_TOWER), compress_to_fp16=False)
     ConvertedModel(
         name=model.identity.name,
         conversion=conversion,
