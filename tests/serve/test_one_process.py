@@ -27,6 +27,7 @@ from .conftest import (
     ended,
     environment_of_a_service,
     free_port,
+    is_alive,
     running,
     wait_for,
     written,
@@ -164,7 +165,7 @@ def test_a_dead_decode_worker_costs_no_picture(service, unique_picture):
     workers = service.processes()
     for each in workers:
         each.kill()
-    psutil.wait_procs(workers, 30)
+    wait_for(lambda: not any(map(is_alive, workers)))
     assert [service.scan(unique_picture()).status_code for _ in range(4)] == [200] * 4
     assert {each.pid for each in service.processes()}.isdisjoint(each.pid for each in workers)
 
@@ -197,9 +198,9 @@ def test_more_idle_connections_than_files_keep_nobody_out(own_config, tmp_path, 
         for _ in range(few[0] + 32):
             idle.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30))
         assert service.scan(unique_picture()).status_code == 200
-        workers = service.processes()
-        workers[0].kill()
-        psutil.wait_procs(workers[:1], 30)
+        (worker,) = service.processes()
+        worker.kill()
+        wait_for(lambda: not is_alive(worker))
         assert service.scan(unique_picture()).status_code == 200, "there are files for another worker too"
         assert "Too many open files" not in service.text
 
