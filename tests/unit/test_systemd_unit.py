@@ -59,9 +59,7 @@ def test_its_command_and_the_options_exist(service: configparser.SectionProxy) -
 
 def test_it_waits_for_the_end_that_the_command_bounds(service: configparser.SectionProxy) -> None:
     assert seconds(service["TimeoutStopSec"]) > STOP_LIMIT_S + GRACE_S
-    assert service["KillMode"] == "mixed", (
-        "SIGTERM is for the process that answers, not for its decoders"
-    )
+    assert service["KillMode"] == "mixed", "SIGTERM is for the process that answers, not for its decoders"
 
 
 def test_a_service_that_fails_or_is_stuck_is_started_again_and_leaves_no_core(
