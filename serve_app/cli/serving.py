@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -94,8 +95,13 @@ async def _serve(settings: Settings, policy: Policy, guard: Guard, address: List
     from serve_app import standalone  # what serves takes a second to import, and --help needs none of it
 
     stop = asyncio.Event()
-    _stop_on_signals(stop)
-    ending = asyncio.create_task(_bound_the_end(stop))
+
+    @functools.cache  # once, whatever begins it
+    def bound_the_end() -> None:
+        cut_off_after(STOP_LIMIT_S, "the shutdown")
+
+    _stop_on_signals(stop, bound_the_end)
+    ending = asyncio.create_task(_begin_the_end(stop, bound_the_end))
 
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:
         file = keep_url(url)
@@ -113,14 +119,13 @@ async def _serve(settings: Settings, policy: Policy, guard: Guard, address: List
     ending.cancel()
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
+def _stop_on_signals(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:
     """Have the first signal set ``stop``, and the second one end the process."""
     loop = asyncio.get_running_loop()
 
     def on_signal(*_: object) -> None:
         _on_stop_signals(_end_at_once)
-        # First of all: whatever the signal has interrupted, the end comes.
-        cut_off_after(STOP_LIMIT_S, "the shutdown")
+        bound_the_end()  # first of all: the event loop may be what hangs
         loop.call_soon_threadsafe(stop.set)
 
     _on_stop_signals(on_signal)
@@ -133,10 +138,10 @@ def _on_stop_signals(handler: Callable[..., None]) -> None:
             signal.signal(number, handler)
 
 
-async def _bound_the_end(stop: asyncio.Event) -> None:
-    """However the end begins, it comes: a part that has failed may hang as well."""
+async def _begin_the_end(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:
+    """However the end begins, it comes: where a part has failed, another one may hang."""
     await stop.wait()
-    cut_off_after(STOP_LIMIT_S, "the shutdown")
+    bound_the_end()
     systemd.notify(systemd.STOPPING)
 
 

@@ -113,7 +113,7 @@ class Service:
         return "\n".join(file.read_text("utf-8", errors="replace") for file in files)
 
 
-def _is_alive(process):
+def is_alive(process):
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
@@ -183,7 +183,7 @@ def running(config, folder, way=RAY, **options):
         try:
             process.wait(STOP_TIMEOUT_S)
         finally:
-            left = [each for each in descendants if _is_alive(each)]
+            left = [each for each in descendants if is_alive(each)]
             for each in [*left, *([psutil.Process(process.pid)] if process.poll() is None else [])]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()

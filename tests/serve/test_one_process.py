@@ -27,6 +27,7 @@ from .conftest import (
     ended,
     environment_of_a_service,
     free_port,
+    is_alive,
     running,
     wait_for,
     written,
@@ -61,6 +62,12 @@ def own_config(config):
 def unique_picture(picture):
     """Pictures that no earlier test has sent: the same bytes are judged once."""
     return lambda **how: picture("blue", size=(64, next(_HEIGHTS_PX)), **how)
+
+
+@pytest.fixture
+def client():
+    with httpx.Client(timeout=30, trust_env=False, verify=False) as client:
+        yield client
 
 
 def args_of(config):
@@ -164,7 +171,7 @@ def test_a_dead_decode_worker_costs_no_picture(service, unique_picture):
     workers = service.processes()
     for each in workers:
         each.kill()
-    psutil.wait_procs(workers, 30)
+    wait_for(lambda: not any(map(is_alive, workers)))
     assert [service.scan(unique_picture()).status_code for _ in range(4)] == [200] * 4
     assert {each.pid for each in service.processes()}.isdisjoint(each.pid for each in workers)
 
@@ -197,9 +204,9 @@ def test_more_idle_connections_than_files_keep_nobody_out(own_config, tmp_path, 
         for _ in range(few[0] + 32):
             idle.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30))
         assert service.scan(unique_picture()).status_code == 200
-        workers = service.processes()
-        workers[0].kill()
-        psutil.wait_procs(workers[:1], 30)
+        (worker,) = service.processes()
+        worker.kill()
+        wait_for(lambda: not is_alive(worker))
         assert service.scan(unique_picture()).status_code == 200, "there are files for another worker too"
         assert "Too many open files" not in service.text
 
@@ -233,16 +240,16 @@ def peak_bytes(pid):
     return int(status_of(pid)["VmHWM"].split()[0]) * 1024
 
 
-def test_an_output_that_nobody_reads_holds_up_neither_answers_nor_the_end(own_config, tmp_path, unique_picture):
+def test_an_output_that_nobody_reads_holds_up_neither_answers_nor_the_end(own_config, tmp_path, client, unique_picture):
     port = own_config["http_options"]["port"]
     url = f"http://127.0.0.1:{port}/api/v1/scan/{SECRET}"
     reading, writing = os.pipe()
     try:
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
         with started(own_config, tmp_path, stdout=writing, stderr=writing) as process:
-            wait_for(lambda: is_ready(port))
-            for _ in range(40):  # some 300 bytes of the log each
-                assert httpx.post(url, content=unique_picture(), timeout=30).status_code == 200
+            wait_for(lambda: is_ready(client, port))
+            for _ in range(30):  # some 300 bytes of the log each
+                assert client.post(url, content=unique_picture()).status_code == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
     finally:
@@ -251,7 +258,7 @@ def test_an_output_that_nobody_reads_holds_up_neither_answers_nor_the_end(own_co
 
 
 @pytest.mark.parametrize("is_closed_from_the_start", [True, False])
-def test_an_output_that_is_closed_costs_nothing(own_config, tmp_path, unique_picture, is_closed_from_the_start):
+def test_an_output_that_is_closed_costs_nothing(own_config, tmp_path, client, unique_picture, is_closed_from_the_start):
     port = own_config["http_options"]["port"]
     url = f"http://127.0.0.1:{port}/api/v1/scan/{SECRET}"
     output = (
@@ -262,16 +269,16 @@ def test_an_output_that_is_closed_costs_nothing(own_config, tmp_path, unique_pic
     with started(own_config, tmp_path, **output) as process:
         if process.stdout:
             process.stdout.close()
-        wait_for(lambda: is_ready(port))
+        wait_for(lambda: is_ready(client, port))
         for _ in range(3):
-            assert httpx.post(url, content=unique_picture(), timeout=30).status_code == 200
+            assert client.post(url, content=unique_picture()).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
 
-def is_ready(port):
+def is_ready(client, port):
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 200
+        return client.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
     except httpx.HTTPError:
         return False
 

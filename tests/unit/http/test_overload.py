@@ -50,6 +50,16 @@ async def test_a_full_service_refuses_before_it_reads_the_body(service: Service,
     service.answered(await service.scan(draw("white", (16, 100))), 200)
 
 
+async def test_a_full_service_waits_for_no_body_that_is_held_back(service: Service, draw: Callable[..., bytes]) -> None:
+    inside = await full(service, draw)
+    response = await service.scan(service.unreadable(), headers={"Expect": "100-continue"})
+    assert service.answered(response, 503)["reason"] == "overloaded"
+    # A sender that is refused need not send the body, and what it sends next would be taken for it.
+    assert response.headers["connection"] == "close"
+    service.preprocessor.release.set()
+    await asyncio.gather(*inside)
+
+
 async def test_what_a_full_service_lets_through_is_remembered(
     make_service: Callable[..., Service], draw: Callable[..., bytes]
 ) -> None:
