@@ -31,14 +31,14 @@ TILE_OVERLAP = 0.25
 """Share of a tile's length that the next one shows again, so that what lies on a seam is whole in one of them."""
 
 DECODE_OVERSAMPLING = 1.5
-"""Decoding may shrink to this multiple of the view's size before views are cut. Chosen by measuring (ADR 11).
+"""Decoding may shrink to this multiple of the view's size before views are cut. Chosen by measuring (ADR 12).
 
 A tile of the two rows of a very large picture is four sevenths of the shorter side. At 1/8, the smallest scale of a
 JPEG, that is still more than a view's size. Other types keep this multiple of each tile.
 """
 
 _REDUCING_GAP = 1.5
-"""Pillow first averages whole blocks down to this multiple of the target at least, then resamples (ADR 11)."""
+"""Pillow first averages whole blocks down to this multiple of the target at least, then resamples (ADR 12)."""
 
 Box = tuple[float, float, float, float]
 
