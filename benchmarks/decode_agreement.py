@@ -1,6 +1,6 @@
-"""``python -m benchmarks.decode_agreement [--media FOLDER]``: does a model see the same in a picture decoded small?
+"""``python -m benchmarks decode_agreement [--media FOLDER]``: does a model see the same in a picture decoded small?
 
-The first view of each picture, as the service cuts it (docs/adr/0011), beside the one that is decoded at full size and
+The first view of each picture, as the service cuts it (docs/adr/0012), beside the one that is decoded at full size and
 resized by bicubic interpolation alone, which costs most and loses least.
 """
 
@@ -115,7 +115,3 @@ def _drawn(pictures: int, seed: int) -> Iterator[bytes]:
         picture = Image.fromarray(random_picture(rng, _LARGEST_DRAWN_PX).pixels)
         picture.save(written, _FORMATS[number % len(_FORMATS)], quality=85)
         yield written.getvalue()
-
-
-if __name__ == "__main__":
-    typer.run(bench)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks import bare_pass, hardware
 from benchmarks.bare_pass import EngineOptions
-from benchmarks.own_process import measured_apart
+from benchmarks.processes import measured_apart
 
 _SIZES = (1, 16)
 
@@ -50,10 +50,3 @@ def _pss_bytes() -> int:
     lines = Path("/proc/self/smaps_rollup").read_text("ascii").splitlines()
     (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return kilobytes * 1024
-
-
-if __name__ == "__main__":
-    # Under its own name, so that the processes can import what they are sent.
-    from benchmarks import engine_memory
-
-    typer.run(engine_memory.bench)
