@@ -1,4 +1,4 @@
-"""``python -m benchmarks decode_agreement [--media FOLDER]``: does a model see the same in a picture decoded small?
+"""Does a model see the same in a picture that was decoded small? Verdicts, cosines and CPU time. No service runs.
 
 The first view of each picture, as the service cuts it (docs/adr/0012), beside the one that is decoded at full size and
 resized by bicubic interpolation alone, which costs most and loses least.

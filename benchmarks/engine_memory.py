@@ -1,6 +1,6 @@
 """What an engine costs by itself: views a second at batch 1 and 16, and the memory of a process that holds only it.
 
-``python -m benchmarks.engine_memory SOURCE...``, each as ``model.source``: a model that torch runs, and the folder that
+``python -m benchmarks engine_memory SOURCE...``, each as ``model.source``: a model that torch runs, and the folder that
 ``pictwarden model convert`` made of it. Linux alone tells the memory that a process would give back (PSS).
 """
 
