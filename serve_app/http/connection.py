@@ -23,6 +23,9 @@ KEEP_ALIVE_S = 95
 # pict-rs's heads are 300 bytes long. The same holds for anything else that comes between two pieces of a body.
 _MOST_HEAD_BYTES = 16_384
 
+# Of a body that was refused before its end: as much as most pictures have. A connection costs less than more of it.
+_MOST_DISCARDED_BYTES = 1_000_000
+
 # A drain closes connections without a request, but only after this time: a request may be on its way on them.
 _LAST_REQUEST_S = 0.25
 
@@ -94,6 +97,7 @@ class Connection(HttpToolsProtocol):
         self._phase = _Phase.HEAD
         self._expiry: asyncio.TimerHandle | None = None
         self._bytes_since_progress = 0
+        self._discarded_bytes = 0
         self._is_body_complete = True
         self._is_deaf = False
 
@@ -134,6 +138,7 @@ class Connection(HttpToolsProtocol):
             self._is_deaf = True
             raise _SentAheadError
         self._is_body_complete = False
+        self._discarded_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -148,6 +153,10 @@ class Connection(HttpToolsProtocol):
         """See httptools."""
         self._bytes_since_progress = 0
         super().on_body(body)
+        if self.cycle.response_complete:
+            self._discarded_bytes += len(body)
+            if self._discarded_bytes > _MOST_DISCARDED_BYTES:
+                self.abort()
 
     def on_message_complete(self) -> None:
         """See httptools."""

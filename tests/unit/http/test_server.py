@@ -261,7 +261,7 @@ async def test_the_rest_of_a_refused_body_is_read_and_the_connection_used_again(
     head = b"POST /refused HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serve() as served, served.connection(head) as (reader, writer):
         assert (await served.answer(reader))[0] == 503
-        writer.write((b"10000\r\n" + bytes(65_536) + b"\r\n") * 20 + b"0\r\n\r\n" + GET)
+        writer.write((b"10000\r\n" + bytes(65_536) + b"\r\n") * 10 + b"0\r\n\r\n" + GET)
         assert (await served.answer(reader))[2] == b"quick"
 
 
@@ -274,6 +274,19 @@ async def test_the_rest_of_a_refused_body_is_not_read_for_ever(serve: Serve) -> 
             writer.write(b"5\r\nabcde\r\n")
             await asyncio.wait({closed}, timeout=0.01)
         assert closed.result()
+
+
+async def test_of_a_long_body_that_was_refused_little_is_read(serve: Serve) -> None:
+    head = b"POST /refused HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n"
+    async with serve(deadline_s=60.0) as served, served.connection(head) as (reader, writer):
+        assert (await served.answer(reader))[0] == 503
+        sent_bytes = 0
+        with contextlib.suppress(ConnectionError):
+            while sent_bytes < 100_000_000:
+                writer.write(bytes(100_000))
+                sent_bytes += 100_000
+                await writer.drain()
+        assert sent_bytes < 50_000_000, "what buffers took, and not all of it"
 
 
 async def test_a_refusal_that_closes_reads_nothing_more(serve: Serve) -> None:
