@@ -64,7 +64,7 @@ def records(cache: Path) -> list[dict[str, Any]]:
 def test_too_few_pictures_are_compared_and_recorded_and_not_enough(pictures: Path, cache: Path) -> None:
     result = model_compare(pictures, *DEMO, "--cache-folder", cache, "--cpu-threads", 1)
     assert result.exit_code == 1, result.output
-    assert "3 pictures compared, 0 files that are none" in result.stdout
+    assert "3 pictures compared (0 files skipped: not pictures)" in result.stdout
     assert "not enough: 3 pictures were compared, and at least 1000 are wanted" in result.stderr
     (record,) = records(cache)
     assert (record["model"], record["pictures"], record["accepted_lower"]) == ("demo-shapes", 3, False)
@@ -149,5 +149,5 @@ def test_a_folder_without_pictures_is_an_error_and_nothing_is_recorded(tmp_path:
     (tmp_path / "texts" / "notes.txt").write_text("no picture", "ascii")
     result = model_compare(tmp_path / "texts", *DEMO, "--cache-folder", cache, "--cpu-threads", 1)
     assert result.exit_code == 2
-    assert "no picture to compare with: 1 files" in result.stderr
+    assert "(1 files skipped: not pictures)" in result.stderr
     assert records(cache) == []
