@@ -91,7 +91,7 @@ class Supervisor:
         text = served.read_text("utf-8")
         found = re.search(r"^\s*stats socket (\S+)", text, re.MULTILINE)
         if found is None:
-            raise UnknownConfigError("Ray Serve writes an unknown HAProxy configuration, without socket: use Ray 2.60")
+            raise UnknownConfigError("Ray Serve writes an unknown HAProxy configuration: use Ray 2.60")
         self._admin_socket = Path(found[1])
         self._control_socket = control_socket(self._admin_socket, os.getpid())
         self._config = served.with_name(f"{os.getpid()}.cfg")

@@ -134,4 +134,4 @@ def _name_of_unread(head: bytes) -> str:
     for opening, media_type in _KNOWN_TEXT:
         if text.startswith(opening):
             return media_type
-    return "unknown bytes"
+    return "(unknown)"
