@@ -1,1 +1,1 @@
-"""How Pictwarden runs on Ray Serve: thin, and the only package that imports ray."""
+"""Pictwarden on Ray Serve: a thin layer, and the only package that imports ray."""

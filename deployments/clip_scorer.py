@@ -1,4 +1,4 @@
-"""The device's deployment: views to label scores, batched when the device is free."""
+"""The scorer's deployment: views to label scores, batched when the device is free."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.settings import ModelSettings
 
 
 class ClipScorer:
-    """One engine on one device. Ready when constructed: the model is loaded and every batch size has run."""
+    """One engine on one device. Once constructed, the model is loaded and every batch size has run."""
 
     def __init__(
         self, settings: ModelSettings, labels: tuple[str, ...], policy: PolicyReference, deadline_s: float
@@ -26,22 +26,22 @@ class ClipScorer:
         self._offered = OfferedWork()
 
     async def identify(self) -> ModelIdentity:
-        """The model that is loaded and warm."""
+        """The loaded and warm model."""
         return self._scorer.model
 
     async def score(self, pixels: NDArray[np.uint8], call: Call, load: LoadSignals) -> LabelScores:
-        """See :class:`serve_app.domain.Scorer`; ``pixels`` are the views', which alone travel."""
+        """See :class:`serve_app.domain.Scorer`; of the views only ``pixels`` are sent."""
         if call.lane is Lane.LIVE:
-            # Before the batcher may refuse them: what is refused is what more replicas are for.
+            # Counted before the batcher may refuse them, since more replicas are for refused pictures.
             self._offered.add(load.demand * len(pixels) * self._scorer.view_s)
         return await self._scorer.score_pixels(pixels, call, load)
 
     def check_health(self) -> None:
-        """Called by Serve from time to time; raising has this replica replaced."""
+        """Called by Serve at intervals; an error makes Serve replace this replica."""
         self._scorer.require_alive()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`.
+        """Called by Serve at intervals, for :mod:`deployments.autoscaling.policy`.
 
         A coroutine, so that Serve calls it on the batcher's own event loop.
         """

@@ -1,7 +1,7 @@
 """``python -m deployments.cluster_environment [CONFIG]``: the environment of a cluster's Ray processes, for a shell.
 
-``eval "$(python -m deployments.cluster_environment)"`` before ``ray start``, on each node. It holds no secret. The
-folder that it names is made anew, unless ``PICTWARDEN_FOLDER`` names one.
+``eval "$(python -m deployments.cluster_environment)"`` before ``ray start``, on each node. The output has no
+secret. The command creates a folder, unless ``PICTWARDEN_FOLDER`` names one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RAY_FOLDER_ENV = "PICTWARDEN_RAY_FOLDER"
 
 
 def main() -> None:
-    """Entry point. Prints nothing for the shell when it fails, so that HAProxy stays off."""
+    """Entry point. On an error it prints nothing for the shell, so that HAProxy stays off."""
     try:
         for line in lines(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
             print(line)
@@ -32,14 +32,14 @@ def main() -> None:
 
 
 def lines(config: Path | None) -> list[str]:
-    """For a shell to evaluate.
+    """Lines for a shell to evaluate.
 
     Args:
-        config: of the form of ``serve_config.yaml``; HAProxy ends requests by its deadline, and bodies of its limit
-            travel. None: as the settings are by default.
+        config: of the form of ``serve_config.yaml``, for the deadline in HAProxy and the longest body between
+            replicas. None: the default settings.
 
     Raises:
-        ConfigurationError: the configuration is wrong, or there is no folder that nobody else can enter.
+        ConfigurationError: the configuration is wrong, or no folder is private.
     """
     args = read_serve_file(config)["applications"][0]["args"] if config else {}
     settings = parse_settings(args)
@@ -51,11 +51,11 @@ def lines(config: Path | None) -> list[str]:
         **message_settings(settings.limits.max_body_bytes),
         **front_end_settings(folder, settings),
     }
-    # Ray's own files, and where its commands look for them; each `ray start` is given the folder as its --temp-dir.
+    # For Ray's own files; each `ray start` takes the folder as its --temp-dir.
     folders = {FOLDER_ENV: folder, RAY_FOLDER_ENV: ray_folder(folder), "RAY_TMPDIR": folder}
     return [
         *(f"export {name}={shlex.quote(str(value))}" for name, value in {**variables, **folders}.items()),
-        "# To be removed after `ray stop`: control sockets, configuration, logs.",
+        "# Remove the folder after `ray stop`: it has control sockets, configuration and logs.",
     ]
 
 

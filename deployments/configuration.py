@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration on Ray Serve, found before a replica starts."""
+"""The check of a configuration for Ray Serve, before a replica starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.settings import Settings
 
 
 def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
-    """The settings and the policy of an application, which this environment of Ray's can serve.
+    """The settings and the policy of an application, checked against Ray's environment.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
@@ -30,9 +30,8 @@ def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
 def _require_known_addresses(settings: Settings) -> None:
     if settings.authentication.trusted_networks and is_behind_haproxy():
         raise SettingsError(
-            "authentication.trusted_networks cannot work behind HAProxy: every client is seen as 127.0.0.1, so that "
-            "all or none would be trusted. Give pict-rs a URL with a secret, or start Ray without "
-            "RAY_SERVE_ENABLE_HA_PROXY"
+            "authentication.trusted_networks cannot work behind HAProxy, where every caller has the address 127.0.0.1: "
+            "give pict-rs a URL with a secret and remove the setting, or start Ray without RAY_SERVE_ENABLE_HA_PROXY"
         )
 
 
@@ -41,6 +40,6 @@ def _require_room_for_bodies(settings: Settings) -> None:
     if lacking := lacking_message_settings(max_body_bytes):
         variables = " ".join(f"{name}={value}" for name, value in lacking.items())
         raise SettingsError(
-            f"limits.max_body_bytes is {max_body_bytes}, and less than that travels between replicas: "
-            f"start Ray's processes with {variables}, on each node"
+            f"limits.max_body_bytes is {max_body_bytes}, but Ray's environment allows only shorter messages between "
+            f"replicas: start Ray on each node with {variables}"
         )

@@ -1,4 +1,4 @@
-"""``build_app``: the graph, bound. Deployment options are applied here; the classes are plain ones."""
+"""``build_app`` binds the graph. Deployment options are applied here, and the classes stay plain."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.models.agreement import PolicyReference
 
-# A request that waits for one of these in Serve is on no clock of ours, so that it must not come to that: the
-# application counts the pictures inside and refuses long before this many (serve_app/moderation/admission.py).
+# Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
+# that waits in Serve is on no clock of ours.
 _INGRESS_ONGOING = 1024
 _INGRESS_QUEUED = 128
 
-# More than the ingress replicas have inside together, for the stages behind them. Serve asks a replica that was full
-# again after pauses that grow to half a second, for one picture at a time, long after it has room: with 64 for a
-# preprocessor, 128 pictures at once brought a service of 80 a second down to 4. What is inside is bounded at
-# the ingress, and each stage knows who waits for what. Enough for three ingress replicas.
+# More than three ingress replicas have inside together: a replica that is full for Serve gets its next picture only
+# after pauses of up to half a second (docs/adr/0008).
 _STAGE_ONGOING = 4096
 
 

@@ -1,8 +1,8 @@
-"""Serve's deployment handles as the domain's ports. Ray's errors become ours here, and nowhere else.
+"""Serve's deployment handles as the domain's ports. Only this module turns Ray's errors into ours.
 
-The one retry lives here too. When a replica dies, Serve returns the requests that it had accepted to their callers:
-`ActorDiedError` on the default transport, `ActorUnavailableError` over gRPC. Scanning a picture twice is harmless,
-so a lost call is made once more, on another replica, while the deadline allows.
+The only retry is here too. When a replica dies, its callers get `ActorDiedError` on the default transport and
+`ActorUnavailableError` over gRPC. Scanning a picture twice is harmless, so that a lost call is made once more, on
+another replica, if the deadline allows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PreprocessorHandle:
     """:class:`serve_app.domain.Preprocessor` behind a deployment handle."""
 
     def __init__(self, handle: DeploymentHandle[Any], gate: TransferGate) -> None:
-        """``gate`` holds bodies back."""
+        """``gate`` limits the bodies on their way."""
         self._handle = handle
         self._gate = gate
 
@@ -63,16 +63,16 @@ class ScorerHandle:
         return identity
 
     async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
-        """See the port. Of the views, their pixels alone travel."""
+        """See the port. Of the views only their pixels are sent."""
         scores: LabelScores = await _called(self._handle.score, "scoring", call, views.pixels, call, load)
         return scores
 
 
 async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
-    """What a replica's method returns, within the time of ``call``.
+    """The result of a replica's method, within the time of ``call``.
 
     Raises:
-        PictwardenError: only these; whatever Ray raises has become one.
+        PictwardenError: no other error; Ray's errors become one of these.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         remaining_s = call.deadline.require(stage)
@@ -88,23 +88,23 @@ async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
             )
             lost = error
         except BackPressureError as error:
-            raise OverloadedError(f"{stage}: the queue is full") from error
+            raise OverloadedError(f"the queue for {stage} is full") from error
         except PictwardenError as error:
-            # Out of a replica it comes as a RayTaskError that is also ours, with the replica's traceback in its text.
+            # From a replica it comes as a RayTaskError that is also ours, with the replica's traceback in its text.
             raise error.cause if isinstance(error, RayTaskError) else error from None
         except DeploymentUnavailableError as error:
-            raise UnavailableError(f"{stage} is not there: it failed to start") from error
+            raise UnavailableError(f"{stage} is unavailable: it failed to start") from error
         except (RayError, RayServeException, TimeoutError) as error:
             logger.exception("request %s: %s failed", call.request_id, stage)
             raise UnavailableError(f"{stage} failed") from error
-    raise UnavailableError(f"{stage}: {_ATTEMPTS} replicas were lost with this request") from lost
+    raise UnavailableError(f"{stage} failed: {_ATTEMPTS} replicas died with this request") from lost
 
 
 async def _within(response: DeploymentResponse[Any], remaining_s: float, stage: str) -> Any:
-    """The response's value; a response that is no longer wanted is cancelled, so that its replica can drop the work.
+    """The response's value; a response that nobody waits for is cancelled, so that its replica drops the work.
 
     Raises:
-        DeadlineExceededError: ``remaining_s`` is over. A time-out of the replica's own is an error as any other.
+        DeadlineExceededError: ``remaining_s`` is over. A time-out within the replica is an error like any other.
     """
     try:
         async with asyncio.timeout(remaining_s) as limit:
@@ -113,7 +113,7 @@ async def _within(response: DeploymentResponse[Any], remaining_s: float, stage: 
         if not limit.expired():
             raise
         response.cancel()  # type: ignore[no-untyped-call]
-        raise DeadlineExceededError(f"{stage} took longer than the {remaining_s:.1f} s that were left") from error
+        raise DeadlineExceededError(f"{stage} took longer than the {remaining_s:.1f} s left") from error
     except asyncio.CancelledError:
         response.cancel()  # type: ignore[no-untyped-call]
         raise

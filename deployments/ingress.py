@@ -1,4 +1,4 @@
-"""The front deployment: HTTP in, one decision out. It holds no model and decodes nothing."""
+"""The front deployment: an HTTP request in, a decision out. It has no model and decodes nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
 
-# One in so many bytes of the bodies inside may be on its way to a preprocessor: three bodies of 40 MB by default, or
-# hundreds of photographs.
+# A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.
 _TRAVELLING_SHARE = 4
 
 
@@ -38,5 +37,5 @@ class Ingress:
         self._moderator = assemble_moderator(settings, policy, examiner, admission)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Called by Serve once this object is constructed, on each replica."""
+        """Called by Serve on each replica, after the constructor."""
         return create_app(self._moderator, self._guard, self._settings)

@@ -1,7 +1,7 @@
-"""One machine's Ray with the application on it: started, waited for, and ended without leaving anything behind.
+"""One machine's Ray with the application on it: started, awaited, and ended without leaving anything behind.
 
-Import this module only after the environment of :mod:`deployments.ray_environment` is set: Ray reads it on import,
-and the processes that it starts inherit it.
+Set the environment of :mod:`deployments.ray_environment` before importing this module: Ray reads it on import, and its
+processes inherit it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from serve_app.cli.ending import adopt_orphans, bounded
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.settings import wrong_keys
 
-# Bodies and views travel between replicas as gRPC messages; the object store holds next to nothing, and what it may
-# hold is resident memory. Ray accepts no less than 75 MB.
+# Close to the least that Ray accepts (75 MB): bodies and views are sent over gRPC, and the store is resident memory.
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 _POLL_S = 0.1
-_WATCH_S = 0.5  # a replica is replaced within a second or two, and is not to be missed
+_WATCH_S = 0.5  # a replica is replaced within a second or two
 
 # A start takes 5 s on an idle machine. Serve gives its controller 30 s to stop.
 _START_LIMIT_S = 180.0
@@ -49,11 +48,11 @@ _ANY_ERROR = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt):
 
 
 class RayStartError(ConfigurationError):
-    """Ray did not start; the message is what it says of it."""
+    """Ray did not start; the message has the reason that Ray gives."""
 
 
 class DeployFailedError(ConfigurationError):
-    """The application did not come up; the message is what Serve says of it."""
+    """The application did not start; the message has the reason that Serve gives."""
 
 
 @contextlib.contextmanager
@@ -61,8 +60,8 @@ def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
     """A Ray of this process alone. It ends with the block, and with the process however that ends.
 
     Args:
-        folder: for its sockets and logs, below one that nobody else can enter: Ray opens its own to everybody.
-        num_cpus: logical ones; None: as many as the machine has.
+        folder: for its sockets and logs, inside a private one, since Ray opens its folders to everybody.
+        num_cpus: logical ones; None: those of the machine.
 
     Raises:
         RayStartError: it did not start.
@@ -81,7 +80,7 @@ def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
 def _start(folder: Path, num_cpus: int | None) -> None:
     try:
         ray.init(
-            # Without it, Ray joins the one that RAY_ADDRESS names, or another one that runs on this machine.
+            # Otherwise Ray joins the cluster of RAY_ADDRESS, or another one on this machine.
             address="local",
             namespace="serve",
             num_cpus=num_cpus,
@@ -97,10 +96,10 @@ def _start(folder: Path, num_cpus: int | None) -> None:
 
 @contextlib.contextmanager
 def _without_dashboard() -> Iterator[None]:
-    """No process of Ray's dashboard.
+    """Starts no process of Ray's dashboard.
 
-    Without a dashboard it has one task, statistics of use. Switched off, these are not sent; but Ray still asks the
-    addresses at which a cloud tells its machines about themselves (169.254.169.254), and has no setting against it.
+    Without a dashboard the process only reports statistics of use. Even if these are off, it asks the metadata address
+    of clouds (169.254.169.254), and Ray has no setting against that.
     """
     start = Node.start_api_server
 
@@ -114,8 +113,8 @@ def _without_dashboard() -> Iterator[None]:
 
 
 def shut_down() -> None:
-    """End Serve, then this process's Ray. The other way round, haproxy is orphaned and holds the port."""
-    # Serve's controller ends by killing itself, and Ray prints that as the failure of the call that told it to.
+    """End Serve, then this process's Ray. In the other order an orphaned haproxy holds the port."""
+    # Serve's controller ends by killing itself, and Ray prints that as a failed call.
     with contextlib.redirect_stdout(io.StringIO()):
         with contextlib.suppress(Exception):
             serve.shutdown()  # type: ignore[no-untyped-call]
@@ -123,24 +122,24 @@ def shut_down() -> None:
 
 
 def parse_schema(config: Mapping[str, Any]) -> ServeDeploySchema:
-    """A configuration of the form of ``serve_config.yaml``, as Serve understands it.
+    """A configuration of the form of ``serve_config.yaml``, parsed by Serve.
 
     Raises:
-        SettingsError: one line for each thing that is wrong, with its key.
+        SettingsError: one line for each wrong key.
     """
     try:
         return ServeDeploySchema.model_validate(dict(config))
     except ValidationError as error:
-        raise SettingsError(f"Serve does not take this configuration:\n{wrong_keys(error)}") from error
+        raise SettingsError(f"Ray Serve refuses this configuration:\n{wrong_keys(error)}") from error
 
 
 def deploy(config: Mapping[str, Any]) -> None:
-    """Hand Serve a configuration of the form of ``serve_config.yaml``; returns before it is up.
+    """Give Serve a configuration of the form of ``serve_config.yaml``; return before the application runs.
 
-    The same two calls that the ``serve run CONFIG`` command makes, which Serve has no public function for.
+    These are the two calls of the command ``serve run CONFIG``, for which Serve has no public function.
 
     Raises:
-        SettingsError: Serve does not take it.
+        SettingsError: Serve refuses the configuration.
         DeployFailedError: Serve itself does not start.
     """
     schema = parse_schema(config)
@@ -161,8 +160,8 @@ def wait_until_running(
     """Wait until every application runs, or ``stop`` is set.
 
     Args:
-        timeout_s: how long.
-        on_progress: told what is being waited for, whenever that changes.
+        timeout_s: the longest wait.
+        on_progress: called with the deployments that are not ready, whenever these change.
         stop: ends the wait early, without an error.
 
     Raises:
@@ -188,7 +187,9 @@ def wait_until_running(
         ):
             return
         if time.monotonic() > give_up_s:
-            raise DeployFailedError(f"not ready after {timeout_s:.0f} s; waited for {', '.join(starting) or 'Serve'}")
+            raise DeployFailedError(
+                f"not ready after {timeout_s:.0f} s; waiting for {', '.join(starting) or 'Ray Serve'}"
+            )
         told = ", ".join(starting)
         if told and told != last_told:
             on_progress(told)
@@ -207,8 +208,8 @@ def _cause(text: str) -> str:
 
 
 def stay(stop: threading.Event, on_change: Callable[[str], None]) -> None:
-    """Until ``stop`` is set, tell what :func:`watch` does."""
-    # In a thread of its own: who asks a controller that has died waits for the next one, and a signal must not.
+    """Run :func:`watch` until ``stop`` is set."""
+    # In a thread of its own: a call to a dead controller waits for its successor, and a signal must not wait.
     watching = threading.Thread(target=watch, args=(stop, on_change), daemon=True)
     watching.start()
     stop.wait()
@@ -216,7 +217,7 @@ def stay(stop: threading.Event, on_change: Callable[[str], None]) -> None:
 
 
 def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
-    """Until ``stop`` is set, tell in a line when a deployment has lost a replica, and when it is whole again."""
+    """Until ``stop`` is set, report in a line when a deployment has lost a replica, and when it is whole again."""
     ill: set[str] = set()
     while not stop.wait(_WATCH_S):
         try:
@@ -228,7 +229,7 @@ def watch(stop: threading.Event, on_change: Callable[[str], None]) -> None:
         ):
             if deployment.status == DeploymentStatus.UNHEALTHY and name not in ill:
                 ill.add(name)
-                on_change(f"{name}: a replica has died or does not answer; another one is started")
+                on_change(f"{name}: a replica died or does not answer; another one is starting")
             elif deployment.status == DeploymentStatus.HEALTHY and name in ill:
                 ill.remove(name)
                 on_change(f"{name}: all replicas run again")

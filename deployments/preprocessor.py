@@ -1,4 +1,4 @@
-"""The CPU deployment: bytes to views, in worker processes beside the replica's event loop."""
+"""The preprocessor's deployment: bytes to views, in worker processes beside the replica's event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.media.workers import DecodeWorkers
 
 
 class Preprocessor:
-    """Decodes pictures. Ready when constructed: its workers are warm."""
+    """Decodes pictures. Once constructed, its workers are warm."""
 
     def __init__(
         self,
@@ -27,10 +27,10 @@ class Preprocessor:
         """Start the workers.
 
         Args:
-            limits: how much of a picture is taken in.
-            on_truncated: what to do with a picture whose end is missing.
-            deadline_s: of the application; told to the autoscaler.
-            workers: pictures decoded at once; by default one for each core that Ray gives this replica.
+            limits: on bodies and media.
+            on_truncated: the treatment of a picture whose end is missing.
+            deadline_s: of the application; the autoscaler gets it with the statistics.
+            workers: how many pictures are decoded at once; by default one for each core of this replica.
         """
         set_up_replica()
         require_decoders()
@@ -45,21 +45,21 @@ class Preprocessor:
         return await self._workers.preprocess(content, view_size_px, call, load)
 
     def check_health(self) -> None:
-        """Called by Serve from time to time; raising has this replica replaced."""
+        """Called by Serve at intervals; an error makes Serve replace this replica."""
         self._workers.require_alive()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Called by Serve from time to time, for :mod:`deployments.autoscaling.policy`."""
+        """Called by Serve at intervals, for :mod:`deployments.autoscaling.policy`."""
         return ReplicaStats(
             self._workers.predicted_wait_s, self._offered.rate, self._workers.picture_s, self._deadline_s
         ).as_metrics()
 
     def close(self) -> None:
-        """End the workers. They also end by themselves when the replica does, however it does."""
+        """End the workers. They also end with the replica, however that ends."""
         self._workers.close()
 
 
 def _assigned_cores() -> int:
-    """At least one: a replica may ask for a share of a core."""
+    """The cores that Ray gives this replica; at least one, since a replica may ask for a share of a core."""
     resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     return max(1, int(resources.get("CPU", 1)))

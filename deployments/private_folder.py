@@ -1,7 +1,7 @@
-"""A folder that nobody else of the machine can enter: control sockets, configuration, state and logs of one service.
+"""A folder that no other user can enter: control sockets, configuration, state and logs of one service.
 
-Serve writes HAProxy's admin socket, which takes commands from whoever reaches it, with mode 666; and Ray gives its own
-folders mode 777. Neither can be told otherwise, so that the folder around them has to keep others out.
+Serve gives HAProxy's admin socket, which takes commands from everybody who reaches it, mode 666, and Ray gives its
+folders mode 777. Neither has a setting for it, so that the folder around them has to keep others out.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from serve_app.domain import SettingsError
 
 _PREFIX = "pictwarden-"
 
-# A Unix socket's path has at most 107 bytes. The longest of those in the folder: /, the node's id of Serve (56 digits),
-# /, the socket's name with a process id, and the `.PID.tmp` under which HAProxy binds it first.
+# A Unix socket's path has at most 107 bytes. The longest one in the folder has Serve's id of the node (56 digits), the
+# socket's name with a process id, and the suffix `.PID.tmp` under which HAProxy binds it first.
 _MAX_SOCKET_PATH_BYTES = 107
 _LONGEST_NAME_BYTES = len("/h/") + 56 + 1 + len("c4194304") + len(".4194304.tmp")
 _MAX_FOLDER_BYTES = _MAX_SOCKET_PATH_BYTES - _LONGEST_NAME_BYTES
@@ -35,10 +35,10 @@ _REMOVE_POLL_S = 0.1
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Such a folder, gone with all that is in it when the block ends.
+    """A private folder, removed with its content when the block ends.
 
     Raises:
-        SettingsError: there is no place in which nobody else could exchange it.
+        SettingsError: other users could replace a folder in every possible place.
     """
     folder = create_private_folder()
     try:
@@ -48,7 +48,7 @@ def private_folder() -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove it, whatever the last processes of a service still write into it for a moment."""
+    """Remove the folder, even if the last processes of a service still write into it for a moment."""
     give_up_s = time.monotonic() + _REMOVE_S
     while folder.exists() and time.monotonic() < give_up_s:
         shutil.rmtree(folder, ignore_errors=True)
@@ -57,12 +57,12 @@ def _remove(folder: Path) -> None:
 
 
 def create_private_folder() -> Path:
-    """A new folder with mode 0700 and a name that nobody can guess, whose removal is the caller's business.
+    """A new folder with mode 0700 and a name that nobody can guess; the caller removes it.
 
-    It lies in the system's temporary folder, unless that one's path is so long that a socket's would not fit.
+    It lies in the system's temporary folder, unless the path of that one is too long for the sockets.
 
     Raises:
-        SettingsError: there is no place in which nobody else could exchange it.
+        SettingsError: other users could replace a folder in every possible place.
     """
     parent = Path(tempfile.gettempdir()).resolve()
     if len(os.fsencode(parent)) > _MAX_PARENT_BYTES:
@@ -73,34 +73,34 @@ def create_private_folder() -> Path:
 
 
 def require_private(folder: Path) -> Path:
-    """``folder``, resolved, if nobody else can enter or exchange it.
+    """``folder``, resolved, if no other user can enter or replace it.
 
     Raises:
-        SettingsError: it is another user's, or open to others, or its path is too long for a socket's; or it lies
-            where it could be exchanged.
-        FileNotFoundError: it is not there.
+        SettingsError: it belongs to another user, is open to others, or has too long a path for sockets, or another
+            user could replace it.
+        FileNotFoundError: it does not exist.
     """
     resolved = folder.resolve(strict=True)
     status = resolved.stat()
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsError(f"{folder} is to be yours alone, with mode 0700: control sockets go there")
+        raise SettingsError(f"{folder} is not private: control sockets need a folder of yours with mode 0700")
     if len(os.fsencode(resolved)) > _MAX_FOLDER_BYTES:
-        raise SettingsError(f"{folder} is too long for the sockets in it: at most {_MAX_FOLDER_BYTES} bytes")
+        raise SettingsError(f"the path {folder} is too long for sockets: use one of at most {_MAX_FOLDER_BYTES} bytes")
     require_unexchangeable(resolved.parent)
     return resolved
 
 
 def require_unexchangeable(folder: Path) -> None:
-    """Require that nobody but its owner can rename or remove what this user makes in ``folder``.
+    """Require that no other user can rename or remove the files that this user creates in ``folder``.
 
     Raises:
-        SettingsError: somebody else owns the folder or one above it, or may write there without its being sticky.
+        SettingsError: another user owns the folder or one above it, or can write to one that is not sticky.
     """
     for each in (folder, *folder.parents):
         status = each.stat()
         is_shared = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)) and not status.st_mode & stat.S_ISVTX
         if is_shared or status.st_uid not in (0, os.geteuid()):
             raise SettingsError(
-                f"{each} is no safe place for control sockets: another user could exchange what is in it. "
-                "Set TMPDIR to a folder of your own"
+                f"{each} is unsafe for control sockets, because another user can replace its content: "
+                "set TMPDIR to a folder of your own"
             )

@@ -1,4 +1,4 @@
-"""What every replica does with its process before anything else."""
+"""The set-up of every replica's process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _OUR_LOGGERS = ("serve_app", "deployments")
 
 
 def set_up_replica() -> None:
-    """Our log lines go where Serve's go, at its level, and never fail."""
-    # Of a line that failed, Python tells the standard error, of which Serve makes log lines: without an end.
+    """Send our log lines where Serve's go, at its level, and never fail."""
+    # Python reports a failed line on the standard error, of which Serve makes log lines: an endless loop.
     set_up_process()
     serve_logger = logging.getLogger(_SERVE_LOGGER)
     for handler in serve_logger.handlers:

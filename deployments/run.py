@@ -1,6 +1,6 @@
-"""``make run``: the service on this machine, from nothing to a line to paste into pict-rs, until Ctrl-C.
+"""``make run``: the service on this machine, from its start to a line to paste into pict-rs, until Ctrl-C.
 
-The same application and the same form of configuration as on a cluster; only the arguments differ (``local.yaml``).
+Application and form of configuration are those of a cluster; only the arguments differ (``local.yaml``).
 """
 
 from __future__ import annotations
@@ -51,17 +51,19 @@ console = Console(highlight=False)
 
 
 def run(
-    config: Annotated[Path | None, typer.Option(help="A Serve configuration; by default the embedded demo.")] = None,
-    model: Annotated[str | None, typer.Option(help="Instead of the configuration's model.source.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Instead of the configuration's policy.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A file like serve_config.yaml; default: embedded demo.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model, instead of the configuration's model.source.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy, instead of the configuration's policy.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
-    logs: Annotated[Path | None, typer.Option(help="Folder for logs that outlive the service.")] = None,
+    logs: Annotated[Path | None, typer.Option(help="Folder for logs. Default: one that the service removes.")] = None,
 ) -> None:
-    """Serve on this machine until Ctrl-C or SIGTERM.
+    """Run the service with Ray Serve on this machine until Ctrl-C or SIGTERM.
 
-    Exit code 0 after either, 1 if the service did not start or its sample pictures were not scanned, 2 for a wrong
-    option.
+    `pictwarden serve` runs it in one process, in a third of the memory.
+
+    Exit code: 0 after Ctrl-C or SIGTERM, 1 if the service did not start or did not scan its sample pictures, 2 for a
+    wrong option.
     """
     stop = threading.Event()
     _set_on_signals(stop)
@@ -89,7 +91,7 @@ def run(
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except OSError as error:
-        # Of the folders for logs and for control sockets: what else is read or written says it in its own words.
+        # The folders for logs and for control sockets; every other file has an error of its own.
         console.print(f"{error.filename}: {error.strerror}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
@@ -102,10 +104,10 @@ def _serve(
     folder: Path,
     deadline_s: float,
 ) -> None:
-    """Start, announce, wait for ``stop``, answer what is inside, end."""
+    """Start, announce, wait for ``stop``, answer the pictures inside, end."""
     started_s = time.monotonic()
     logs = settings["logging_config"].get("logs_dir") or ray_folder(folder) / "session_latest" / "logs" / "serve"
-    # Ray reads the environment when it is imported, so this is the first moment at which it may be.
+    # Ray reads the environment on import, so that it must not be imported earlier.
     from deployments.local_ray import deploy, local_ray, parse_schema, stay, wait_until_running
 
     parse_schema(settings)
@@ -122,7 +124,7 @@ def _serve(
             announce(url, time.monotonic() - started_s, console)
             console.print(f"Logs: {logs}", soft_wrap=True)
             if not keep_url(url):
-                console.print("\nNOTE: `pictwarden check` needs --url here: this folder cannot be written to")
+                console.print("\nNOTE: this folder is not writable, so that `pictwarden check` needs --url")
             stay(stop, functools.partial(console.print, soft_wrap=True))
         console.print("stopping")
         is_hurried = threading.Event()
@@ -131,7 +133,7 @@ def _serve(
 
 
 def _environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What the Ray processes inherit."""
+    """The environment of the Ray processes."""
     here = str(Path.cwd())
     return {
         **FAST_SETTINGS,
@@ -149,7 +151,7 @@ def _set_on_signals(stop: threading.Event) -> None:
     def on_signal(*_: object) -> None:
         nonlocal is_told
         if not is_told:
-            # First of all: whatever the signal has interrupted, the end comes.
+            # First of all, so that the end comes, whatever the signal has interrupted.
             is_told = True
             cut_off_after(_STOP_LIMIT_S, "the shutdown")
         stop.set()
@@ -160,7 +162,7 @@ def _set_on_signals(stop: threading.Event) -> None:
 
 def main() -> None:
     """Entry point."""
-    # What nobody foresaw is shown without the values of variables: the secret is one of them.
+    # Tracebacks show no values of variables, since the secret is one of them.
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(run)
     app()

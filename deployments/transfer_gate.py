@@ -1,7 +1,7 @@
-"""How many bytes of bodies travel to other replicas at once.
+"""A limit on the bytes of bodies that are being sent to other replicas.
 
-While a Serve call travels, its arguments are in the caller's memory three times: as they are, pickled, and as a gRPC
-message. Twelve bodies of 40 MB held 2.0 GB of an ingress replica that admits 0.5 GB of bodies.
+During a Serve call its arguments are in the caller's memory three times: as objects, pickled, and as a gRPC message
+(``docs/adr/0010``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from serve_app.domain import Lane
 
 
 class TransferGate:
-    """Lets ``max_bytes`` through at once, live bodies before background ones, and otherwise as they came.
+    """Lets ``max_bytes`` through at once, live bodies before background ones, and otherwise in order of arrival.
 
-    A body that is larger is let through alone. For one event loop.
+    A larger body is let through alone. For one event loop.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -27,7 +27,7 @@ class TransferGate:
 
     @contextlib.asynccontextmanager
     async def through(self, size_bytes: int, lane: Lane) -> AsyncIterator[None]:
-        """Wait until a body of ``size_bytes`` may travel; it does for as long as the block."""
+        """Wait until a body of ``size_bytes`` may be sent; it counts until the block ends."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (size_bytes, turn)
         self._waiting[lane].append(entry)
@@ -39,7 +39,7 @@ class TransferGate:
                 self._waiting[lane].remove(entry)
                 self._let_through()
             else:
-                self._arrive(size_bytes)  # let through in the moment in which the caller went away
+                self._arrive(size_bytes)  # let through just when the caller went away
             raise
         try:
             yield

@@ -1,4 +1,4 @@
-"""Log lines on the way of an answer: one that cannot be written is lost, and the answer is not."""
+"""Logging on the way of an answer: a line that cannot be written is lost, and the answer is not."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _OWN_FRAMES = 1
 
 
 class AnswerLogger(_Adapter):
-    """A logger whose handlers may raise, as those of a full disk do, without whoever logs being told."""
+    """A logger whose handlers may raise, as on a full disk, without an error for the code that logs."""
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.getLogger(name), None)
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """As :meth:`logging.Logger.log`, which all other methods come to."""
-        # The line names who logs, and not this method.
+        """As :meth:`logging.Logger.log`, which all other methods call."""
+        # The line names the caller, not this method.
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + _OWN_FRAMES
         with contextlib.suppress(Exception):
             super().log(level, msg, *args, **kwargs)

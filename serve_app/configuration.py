@@ -1,6 +1,6 @@
-"""What can be wrong with the args of an application, found before anything of it starts.
+"""The check of an application's settings and policy, before any part of it starts.
 
-Only what the process that computes can see is left for later: its secrets, its devices, and the model's weights.
+Only secrets, devices and the weights of the model are left for the processes that have them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
     model = source_name(settings.model.source)
     if policy.model != model:
         raise PolicyError(
-            f"policy {policy.name} has thresholds for the model {policy.model!r}, and model.source is {model!r}. "
-            "Thresholds are never copied from one model to another: choose the policy of this model, or write one"
+            f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
+            "choose a policy for this model, or write one (docs/policy.md); thresholds of one model do not fit another"
         )
     return settings, policy

@@ -1,7 +1,7 @@
-"""How much of a request is taken in: the section ``limits`` of ``serve_config.yaml``, as every room uses it.
+"""Limits on bodies and media: the section ``limits`` of ``serve_config.yaml``, as every room uses it.
 
-Apart from the other settings, and without pydantic: each decode worker loads this module, and pydantic would cost it
-11 MB and 0.15 s. :mod:`serve_app.settings` reads the bounds of a value from the annotations here.
+Without pydantic, because each decode worker loads this module (``docs/adr/0011``). :mod:`serve_app.settings` reads the
+bounds of a value from the annotations here.
 """
 
 from __future__ import annotations
@@ -12,30 +12,29 @@ from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Gt, Le
 
-# pict-rs' wall is 10 s. An answer may come half a second after the deadline, and the network takes its part.
+# pict-rs's callers give up after 10 s; an answer may come half a second after the deadline, and has a way to go.
 MAX_DEADLINE_S = 9.0
 
 DECODE_SHARE = 0.9
-"""A decode that has its full time is given this share of what is left until the answer: scoring needs the rest, and so
-does the news that it stalled."""
+"""The share of the time left that a decode may take at most: scoring, or the report that it stalled, needs the rest."""
 
 
 class _InBytes:
-    """Marks a number of bytes that settings may write with its unit, such as ``40MB``."""
+    """Marks a number of bytes that settings may give with a unit, such as ``40MB``."""
 
     def __get_pydantic_core_schema__(self, _: Any, handler: Callable[[Any], Any]) -> Any:
         from pydantic import ByteSize
         from pydantic_core import core_schema
 
-        # A plain int: pydantic's own type would have each decode worker import pydantic after all.
+        # A plain int: pydantic's own type would make each decode worker import pydantic.
         return core_schema.no_info_after_validator_function(int, handler(ByteSize))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """Bounds on one body's media. Beyond a bound the answer is ``too_large``, if nothing else is said.
+    """Limits on the media of one body. Media beyond a limit are ``too_large``, unless the limit says otherwise.
 
-    The defaults cover all that pict-rs lets through by default (40 Mpx stills, 900 frames of an animation).
+    The defaults cover everything that pict-rs allows by default (40 Mpx stills, 900 frames of an animation).
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
@@ -43,11 +42,11 @@ class MediaLimits:
     max_pixels: Annotated[int, Ge(1)] = 40_000_000
     """Width times height of one frame, checked in the header before any pixel is allocated."""
     max_video_pixels: Annotated[int, Ge(1)] = 8_294_400
-    """As ``max_pixels``, for a frame of a video (3840x2160), whose decoder keeps up to 17 frames in memory."""
+    """As ``max_pixels``, for a frame of a video (3840x2160), whose decoder holds up to 17 frames in memory."""
     max_frames_total: Annotated[int, Ge(1)] = 900
-    """Frames of an animation. To know a frame of most formats, all frames before it must be decoded."""
+    """Frames of an animation. In most formats a frame needs all frames before it decoded."""
     max_duration_s: Annotated[float, Gt(0)] = 900.0
-    """Length of a video. To know that no picture stays in it unseen, all of its frames must be decoded."""
+    """Length of a video. All of its frames are decoded, so that no picture in it stays unseen."""
     max_frames: Annotated[int, Ge(1)] = 16
     """Frames of an animation that are scanned, spread over its length, the first and the last included."""
     max_views: Annotated[int, Ge(1)] = 12
@@ -55,21 +54,21 @@ class MediaLimits:
     max_decode_s: Annotated[float, Gt(0), Le(MAX_DEADLINE_S)] = 5.0
     """Seconds of CPU time that one body may take to decode; then its worker is killed, and it is ``undecodable``."""
     max_decode_memory_bytes: Annotated[int, Ge(100_000_000), _InBytes()] = 600_000_000
-    """Memory that a worker may come to hold for one body, over what it holds before."""
+    """Memory that a worker may take for one body, beyond that of an idle worker."""
 
     def within(self, deadline_s: float) -> Self:
-        """The same for requests with this deadline.
+        """The same limits for requests with this deadline.
 
-        A decode that may outlast what it is given would only ever be late, and its bytes never hostile.
+        A decode with more CPU time than that would always be late, and its bytes would never count as hostile.
         """
         return dataclasses.replace(self, max_decode_s=min(self.max_decode_s, deadline_s * DECODE_SHARE))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits(MediaLimits):
-    """Bounds on bodies, and on what is in them."""
+    """Limits on bodies and on their media."""
 
     max_body_bytes: Annotated[int, Ge(1), _InBytes()] = 64_000_000
-    """One body. pict-rs takes uploads of 40 MiB by default, and sends what it has re-encoded, which may be longer."""
+    """One body. pict-rs takes uploads of 40 MiB by default, and sends a re-encoded picture, which may be longer."""
     max_inside_bytes: Annotated[int, Ge(1), _InBytes()] = 512_000_000
-    """All bodies that an ingress replica has inside at once."""
+    """All bodies that an ingress replica holds at once."""

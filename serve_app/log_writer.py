@@ -1,4 +1,4 @@
-"""Log lines that cost nobody an answer: a thread of their own writes them; a line that fails is lost and counted."""
+"""Log lines that never delay an answer: a thread writes them, and counts the lines that it could not write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 
-# More than a replica logs in ten seconds under full load. Beyond it the disk stands still, and lines are lost.
+# More than a replica logs in ten seconds under full load: with more waiting, the disk hangs.
 _MOST_WAITING = 10_000
 
 _FLUSH_S = 1.0
@@ -18,13 +18,12 @@ _LOST = "%d log lines were lost: they could not be written"
 class LogWriter(logging.Handler):
     """Hands each record to ``target`` in a thread of its own, so that logging never raises, recurses or waits.
 
-    A full disk otherwise takes the answer along: Serve turns a replica's standard error into log lines, and Python
-    reports a line that failed on the standard error. The first line that can be written again is followed by the number
-    of lines that were lost.
+    Without it a full disk costs answers: Serve turns a replica's standard error into log lines, and Python reports a
+    failed line on the standard error. After the first line that can be written again, a line tells how many were lost.
 
     Args:
         target: formats and writes; its ``handleError`` is replaced.
-        most_waiting: records that may wait for the thread; more are lost.
+        most_waiting: the most records that wait for the thread; further ones are lost.
     """
 
     def __init__(self, target: logging.Handler, most_waiting: int = _MOST_WAITING) -> None:
@@ -50,13 +49,13 @@ class LogWriter(logging.Handler):
             self._not_taken += 1
 
     def flush(self) -> None:
-        """Wait until what was taken is written, for at most a second."""
+        """Wait until the records taken so far are written, for at most a second."""
         is_reached = threading.Event()
         self._waiting.put(is_reached)
         is_reached.wait(_FLUSH_S)
 
     def close(self) -> None:
-        """End the thread once it has written what it took."""
+        """End the thread once it has written its records."""
         self._waiting.put(None)
         super().close()
 
@@ -73,7 +72,7 @@ class LogWriter(logging.Handler):
         self._has_failed = False
         try:
             self._target.handle(record)
-        except Exception:  # a filter or a formatter of the target: its failure may not end the thread
+        except Exception:  # a filter or a formatter of the target must not end the thread
             return False
         return not self._has_failed
 

@@ -1,4 +1,4 @@
-"""What goes over the wire, once for all who speak: the server, its front end, the client and the benchmarks.
+"""The protocol, shared by the server, its front end, the client and the benchmarks.
 
 Paths, headers, one JSON shape for every answer, and the only map from errors to status codes. pict-rs reads the status
 alone (2xx stores the picture, anything else refuses it); the body is for people and for ``pictwarden check``.
@@ -24,16 +24,16 @@ HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 
 LANE_HEADER = "X-Pictwarden-Lane"
-"""Of a request: the lane. pict-rs sends none, and is live."""
+"""Of a request: its lane. pict-rs sends none, and is live."""
 
 REQUEST_ID_HEADER = "X-Request-ID"
-"""Of a response: the request's name in decisions and logs."""
+"""Of a response: the request's id in decisions and logs."""
 
 FULL_FOR_HEADER = "X-Pictwarden-Full-For-Ms"
-"""Of a refusal, to the front end before the application: for how many milliseconds it may refuse by itself."""
+"""Of a refusal: the milliseconds for which the front end may refuse by itself."""
 
 REFUSED_HEADER = "X-Pictwarden-Refused"
-"""Of a request, from that front end: how many pictures it has refused since the request before it."""
+"""Of a request: how many pictures the front end has refused since the request before it."""
 
 STATUS_REJECTED = 406
 
@@ -46,7 +46,7 @@ STATUS_BY_REASON: Mapping[UnscannedReason, int] = {
     UnscannedReason.OVERLOADED: 503,
     UnscannedReason.UNAVAILABLE: 503,
 }
-"""For pictures that were not kept; one that is kept unscanned is answered with 200."""
+"""For pictures that are refused; one that is let through unscanned is answered 200."""
 
 REQUEST_ERRORS: Mapping[type[RequestError], tuple[int, str]] = {
     EmptyBodyError: (400, "empty_body"),
@@ -69,7 +69,7 @@ STATUS_TEXTS: Mapping[int, str] = {
 
 
 class DecidingView(BaseModel):
-    """Which part of the picture decided: a frame, and a box in shares of its width and height."""
+    """The part of the picture that decided: a frame, and a box in shares of its width and height."""
 
     frame: int
     left: float

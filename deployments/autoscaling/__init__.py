@@ -1,1 +1,1 @@
-"""How many replicas: from the delay that waits in them, not from how many requests they hold."""
+"""Autoscaling: the number of replicas follows the delay of their queues, not the number of their requests."""

@@ -1,4 +1,4 @@
-"""The work that arrives at a replica, in seconds per second."""
+"""Offered work: the work that arrives at a replica, in seconds per second."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import time
 
 from serve_app.domain import Clock
 
-# The memory of the mean. Ten seconds are as long as the shortest start of a replica: an answer that comes faster gains
-# nothing, and at ten seconds a device that takes half a second for a picture still knows its load to 16 %.
+# As long as the shortest start of a replica: a faster reaction gains nothing, and a longer mean is more exact.
 WINDOW_S = 10.0
 
 
 class OfferedWork:
     """Seconds of work that arrive per second, over about the last ten seconds.
 
-    Exponentially decayed, because such means add up: when a new replica takes over a part of the pictures, what it
-    reports grows exactly as fast as what the others report falls, and their sum stays the load of the whole.
+    Exponentially decayed, because such means add up: when a new replica takes over some pictures, its figure grows as
+    fast as those of the others fall, and their sum stays the load of all.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -25,7 +24,7 @@ class OfferedWork:
         self._work_s = self._jobs = 0.0
 
     def add(self, work_s: float) -> None:
-        """A job of ``work_s`` seconds has arrived, whether or not it is then refused."""
+        """Count a job of ``work_s`` seconds that has arrived, even if it is then refused."""
         self._decay()
         self._work_s += work_s
         self._jobs += 1.0
@@ -38,7 +37,7 @@ class OfferedWork:
 
     @property
     def job_s(self) -> float:
-        """Seconds of work in an average job of late; 0 before the first."""
+        """Seconds of work in an average recent job; 0 before the first."""
         return self._work_s / self._jobs if self._jobs else 0.0
 
     def _decay(self) -> None:

@@ -1,7 +1,7 @@
 """Ray Serve's door to :mod:`deployments.autoscaling.queue_delay`: ``autoscaling_config.policy`` names the class here.
 
-Serve pickles this module by value into its controller, which then imports the others by name. It stays free of
-anything heavy for that reason: the controller needs no torch.
+Serve pickles this module by value into its controller, which imports the others by name: no module here imports
+anything heavy.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _FIGURES = tuple(field.name for field in fields(ReplicaStats))
 
 
 class QueueDelayPolicy:
-    """Called by Serve's controller at each turn of its loop, one instance for each deployment.
+    """Called by Serve's controller in each turn of its loop; one instance for each deployment.
 
-    A class and not a function, because Serve passes ``policy_kwargs`` to classes alone.
+    A class, because Serve passes ``policy_kwargs`` only to classes.
     """
 
     def __init__(self, **settings: float) -> None:
@@ -35,11 +35,10 @@ class QueueDelayPolicy:
         self._settings = QueueDelaySettings(**settings)
 
     def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-        """The wanted number of replicas, and what is to be remembered until the next turn."""
+        """The wanted number of replicas, and the state for the next turn."""
         now_s = context.current_time or 0.0
         newest = _newest_reports(context)
-        # A report's own time stamp is of another machine's clock. How old it is, is told by ours: since when it has
-        # been the newest.
+        # The time stamp of a report is of another machine's clock: its age is the time since it was first seen here.
         before: Mapping[str, tuple[float, float]] = context.policy_state.get(_REPORTS, {})
         seen = {
             replica: (stamp, before[replica][1] if replica in before and before[replica][0] == stamp else now_s)
@@ -74,7 +73,7 @@ def _demand(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Demand:
     known = len(fresh)
     waiting_s = sum(stats.predicted_wait_s for stats in fresh)
     if known:
-        # What waits in front of the replicas, in their callers' handles, is work of theirs all the same.
+        # Requests that wait in their callers' handles are work of the replicas too.
         waiting_s += context.total_queued_requests * sum(stats.picture_s for stats in fresh) / known
     return Demand(
         target=context.target_num_replicas,
@@ -82,6 +81,6 @@ def _demand(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Demand:
         silent=running - known,
         offered_work=sum(stats.offered_work for stats in fresh),
         backlog_s=waiting_s,
-        # Replicas of two versions of the application may differ: the shorter one is in danger first.
+        # Replicas of two versions of the application may differ; the shorter deadline is in danger first.
         deadline_s=min((stats.deadline_s for stats in fresh), default=0.0),
     )

@@ -1,9 +1,8 @@
 """From predicted queue delay and offered work to a number of replicas: arithmetic alone.
 
-Two figures, because each is blind where the other sees. The *delay* says whether the deadline is in danger; but a
-scorer refuses what it cannot finish in time, so under overload its delay stands still at the deadline, however much
-too much arrives. The *offered work* counts what was refused as well, and says how many replicas that is; but it does
-not know of the work that already waits.
+Both figures are needed. The *delay* tells whether the deadline is in danger; but a scorer refuses work that it cannot
+finish in time, so that under any overload its delay stays at the deadline. The *offered work* includes refused work,
+and tells how many replicas that would take; but it does not include the work that waits.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QueueDelaySettings:
-    """What ``policy_kwargs`` in ``serve_config.yaml`` may name; each is explained there.
+    """The keys of ``policy_kwargs``; ``serve_config.yaml`` explains each.
 
     Raises:
         ValueError: a value out of its range.
@@ -28,49 +27,49 @@ class QueueDelaySettings:
 
     def __post_init__(self) -> None:
         if self.stale_after_s <= 0:
-            raise ValueError("stale_after_s is above zero")
+            raise ValueError("stale_after_s must be above zero")
         if not 0 <= self.delay_share <= 1:
-            raise ValueError("delay_share is a share of the deadline, in 0..1")
+            raise ValueError("delay_share must be in 0..1: it is a share of the deadline")
         if not 0 < self.down_utilisation <= self.up_utilisation <= 1:
-            raise ValueError("utilisations are in 0..1, and down_utilisation is not above up_utilisation")
+            raise ValueError("utilisations must be in 0..1, and down_utilisation must not be above up_utilisation")
         if self.max_growth <= 1:
-            raise ValueError("max_growth is above 1: with less, nothing ever grows")
+            raise ValueError("max_growth must be above 1: otherwise no replica is ever added")
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is asked of all replicas together."""
+    """The demand on all replicas together."""
 
     target: int
-    """Replicas that were wanted last; some of them may still be starting."""
+    """Replicas that were wanted last; some may still be starting."""
 
     running: int
     """Replicas that take pictures."""
 
     silent: int
-    """Those of the running ones that have not reported, or not for long. The other figures know nothing of them."""
+    """Running replicas without a recent report. The other figures do not include them."""
 
     offered_work: float
-    """Seconds of work that arrive per second, refused work included."""
+    """Seconds of work that arrive per second, including refused work."""
 
     backlog_s: float
-    """Seconds of work that wait, over all replicas."""
+    """Seconds of work that wait at all replicas together."""
 
     deadline_s: float
-    """Seconds that a picture has; as the replicas report it, and without meaning while all are silent."""
+    """The deadline that the replicas report; meaningless while all are silent."""
 
     @property
     def delay_s(self) -> float:
-        """Seconds that what arrives now waits, if it is spread evenly."""
+        """Seconds that a picture waits that arrives now, if pictures are spread evenly."""
         return self.backlog_s / self.running if self.running else 0.0
 
 
 def wanted_replicas(demand: Demand, settings: QueueDelaySettings, least: int, most: int) -> int:
     """How many replicas there should be, in ``least..most``.
 
-    Enough to carry the offered work at ``up_utilisation``, and as many more as work off within one deadline what waits
-    beyond the accepted delay. Fewer than now only if these would be at ``down_utilisation``, so that a number that was
-    right a moment ago does not flap, and only if every running replica has reported.
+    Enough to carry the offered work at ``up_utilisation``, and as many more as do the work that waits beyond the
+    accepted delay within one deadline. The number falls only if the remaining replicas would be at
+    ``down_utilisation`` at most, so that it does not flap, and only if every running replica has reported.
     """
     target = min(max(demand.target, least), most)
     if demand.silent >= demand.running:
@@ -79,7 +78,7 @@ def wanted_replicas(demand: Demand, settings: QueueDelaySettings, least: int, mo
     extra = max(0.0, demand.backlog_s - accepted_s) / demand.deadline_s
     enough = math.ceil(demand.offered_work / settings.up_utilisation + extra)
     if enough > target:
-        # One wrong figure must not order a cluster's worth of devices; what is starting already stays wanted.
+        # One wrong figure must not order a whole cluster; replicas that are starting stay wanted.
         enough = max(target, min(enough, math.ceil(demand.running * settings.max_growth)))
     else:
         roomy = math.ceil(demand.offered_work / settings.down_utilisation + extra)

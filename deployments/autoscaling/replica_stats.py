@@ -1,4 +1,4 @@
-"""What a replica tells the autoscaler about itself: the keys of ``record_autoscaling_stats``."""
+"""The statistics of a replica for the autoscaler: the keys of ``record_autoscaling_stats``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ class ReplicaStats:
     """One replica, now."""
 
     predicted_wait_s: float
-    """Seconds until a picture that came now would be begun: the work that waits, as the replica itself predicts it."""
+    """Seconds until a picture that arrives now would be started, as the replica predicts it."""
 
     offered_work: float
-    """Seconds of this replica's work that arrive per second, refused pictures included. Above 1, it cannot keep up."""
+    """Seconds of this replica's work that arrive per second, including refused pictures; above 1, it falls behind."""
 
     picture_s: float
-    """Seconds of this replica that an average picture takes."""
+    """Seconds of this replica's work for an average picture."""
 
     deadline_s: float
-    """Seconds that a picture has from its first byte to its answer: the setting of the application."""
+    """The setting ``deadline_s`` of the application."""
 
     def as_metrics(self) -> dict[str, float]:
-        """For Serve, which takes numbers by name."""
+        """As Serve takes them: numbers by name."""
         return asdict(self)

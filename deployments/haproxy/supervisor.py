@@ -1,13 +1,12 @@
-"""Runs HAProxy for Serve: with our lines in its configuration, and replaced when it has died or fallen silent.
+"""Runs HAProxy for Serve, with our lines in its configuration, and replaces it when it has died or hangs.
 
-Serve starts this program where it would start HAProxy (``RAY_SERVE_HAPROXY_BINARY_PATH``), with the same arguments, and
-takes it for HAProxy: commands to the admin socket are passed on, and the process id in the answers is this one's. So
-Serve's own life cycle (a reload, a health check, an end) stays as it is, while a HAProxy that is killed is back at
-once, and one that answers nothing, as one that is stopped, after three seconds. By Serve's own check it takes half a
-minute.
+Serve starts this program instead of HAProxy (``RAY_SERVE_HAPROXY_BINARY_PATH``), with the same arguments, and takes it
+for HAProxy: it passes commands to the admin socket on, with its own process id in the answers. So Serve's own life
+cycle (reload, health check, end) stays as it is, while a killed HAProxy is replaced at once, and a hanging one after
+three seconds instead of half a minute.
 
-HAProxy ends with this process, and this process with the one that started it, however they end: an orphan would hold
-the port. It starts often and must start fast: nothing beyond the standard library.
+HAProxy ends with this process, and this process with its parent, however they end: an orphan would hold the port. It
+starts often and must start fast, so that it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from pathlib import Path
 from deployments.haproxy.config import Amendments, UnknownConfigError, amend
 
 AMENDMENTS_ENV = "PICTWARDEN_HAPROXY_AMENDMENTS"
-"""Names the file with the amendments."""
+"""The variable that names the file with the amendments."""
 
 BINARY_ENV = "PICTWARDEN_HAPROXY_BINARY"
-"""Names HAProxy itself."""
+"""The variable that names HAProxy's program."""
 
 _PING_TIMEOUT_S = 1.0
 _UNANSWERED_PINGS = 3
-"""Counted, and not timed: a machine that stood still makes one of them late and not three."""
+"""Counted and not timed, since on a machine that stood still only one ping is late."""
 
 _PING_PERIOD_S = 0.5
 _COMMAND_TIMEOUT_S = 5.0
@@ -48,17 +47,17 @@ _FORWARDED = (signal.SIGTTOU, signal.SIGTTIN)  # a successor asks for the ports,
 
 
 def control_socket(admin_socket: Path, supervisor_pid: int) -> Path:
-    """Where the HAProxy of a supervisor takes commands. Short: the folder's path leaves few bytes."""
+    """The socket on which a supervisor's HAProxy takes commands. Its name is short, as a socket's path must be."""
     return admin_socket.with_name(f"c{supervisor_pid}")
 
 
 def die_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when the thread that started it ends."""
+    """Make the kernel send this process a signal when the thread that started it ends."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 def start_arguments(arguments: Sequence[str], config: Path, admin_socket: Path) -> list[str]:
-    """Serve's arguments for HAProxy, with our configuration, and the predecessor's control socket instead of ours."""
+    """Serve's arguments for HAProxy, with our configuration and the predecessor's control socket."""
     started = list(arguments)
     started[started.index("-f") + 1] = str(config)
     if "-x" in started:
@@ -68,7 +67,7 @@ def start_arguments(arguments: Sequence[str], config: Path, admin_socket: Path) 
 
 
 def restart_arguments(started: Sequence[str]) -> list[str]:
-    """The same without a predecessor, which has gone."""
+    """The same arguments without the predecessor, which has ended."""
     kept: list[str] = []
     is_skipped = False
     for each in started:
@@ -80,10 +79,10 @@ def restart_arguments(started: Sequence[str]) -> list[str]:
 
 
 class Supervisor:
-    """One HAProxy of Serve's, from its start to its end, under however many processes."""
+    """One HAProxy in Serve's eyes, from its start to its end, in as many processes as it takes."""
 
     def __init__(self, binary: str, arguments: Sequence[str], amendments: Amendments) -> None:
-        """Reads Serve's configuration and writes its own beside it.
+        """Read Serve's configuration and write the amended one beside it.
 
         Raises:
             UnknownConfigError: see :func:`deployments.haproxy.config.amend`.
@@ -92,7 +91,7 @@ class Supervisor:
         text = served.read_text("utf-8")
         found = re.search(r"^\s*stats socket (\S+)", text, re.MULTILINE)
         if found is None:
-            raise UnknownConfigError("Serve's HAProxy configuration is of another form: no admin socket")
+            raise UnknownConfigError("Ray Serve writes an unknown HAProxy configuration: use Ray 2.60")
         self._admin_socket = Path(found[1])
         self._control_socket = control_socket(self._admin_socket, os.getpid())
         self._config = served.with_name(f"{os.getpid()}.cfg")
@@ -105,7 +104,7 @@ class Supervisor:
         self._haproxy: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
-        """Until HAProxy is told to end, or cannot start; the exit status."""
+        """Run until HAProxy is told to end, or cannot start; return the exit status."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._drain)
         loop.add_signal_handler(signal.SIGTERM, self._end)
@@ -129,19 +128,19 @@ class Supervisor:
             if self._is_ending.is_set():
                 await asyncio.wait({ended}, timeout=self._drain_s)
             if not ended.done():
-                _say(f"HAProxy {haproxy.pid} answers nothing: killed")
+                _say(f"HAProxy {haproxy.pid} does not answer and is killed")
                 with contextlib.suppress(ProcessLookupError):
                     haproxy.kill()
             status = await ended
             if not self._is_ending.is_set():
-                _say(f"HAProxy {haproxy.pid} ended with status {status}: started anew")
+                _say(f"HAProxy {haproxy.pid} ended with status {status} and is restarted")
             successor = await self._replace()
             if successor is None:
                 return
             haproxy = successor
 
     async def _until_silent(self, ended: asyncio.Task[int]) -> None:
-        """Until HAProxy ends, or is to end, or has not answered for long enough."""
+        """Wait until HAProxy ends, is told to end, or has left enough pings unanswered."""
         ending = asyncio.create_task(self._is_ending.wait())
         unanswered = 0
         clock = asyncio.get_running_loop().time
@@ -149,25 +148,25 @@ class Supervisor:
             while unanswered < _UNANSWERED_PINGS and not ended.done() and not ending.done():
                 asked_s = clock()
                 unanswered = 0 if await self._ask(b"show info\n", _PING_TIMEOUT_S) else unanswered + 1
-                # A ping that fails at once counts no sooner than one that is not answered.
+                # A ping that fails at once takes as long as one without an answer.
                 pause_s = max(0.0, asked_s + _PING_TIMEOUT_S - clock()) if unanswered else _PING_PERIOD_S
                 await asyncio.wait({ended, ending}, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ending.cancel()
 
     async def _replace(self) -> asyncio.subprocess.Process | None:
-        """A HAProxy that takes commands, whatever its start takes; None if it is to end."""
+        """Start a HAProxy until one takes commands; None if it is told to end."""
         arguments = restart_arguments(self._arguments)
         while not self._is_ending.is_set():
             haproxy = self._haproxy = await self._start(arguments)
             if self._is_ending.is_set():
-                # The signal that came meanwhile went to its predecessor.
+                # The signal went to its predecessor.
                 haproxy.kill()
                 await haproxy.wait()
                 return None
             if await self._answers_first(haproxy):
                 return haproxy
-            # What holds the port may go away.
+            # The process that holds the port may end.
             await asyncio.sleep(_START_PAUSE_S)
         return None
 
@@ -180,7 +179,7 @@ class Supervisor:
         )
 
     async def _answers_first(self, haproxy: asyncio.subprocess.Process) -> bool:
-        """Wait until HAProxy takes commands; False if it ended before."""
+        """Wait until HAProxy takes commands; False if it ends before."""
         while haproxy.returncode is None:
             if await self._ask(b"show info\n", _PING_TIMEOUT_S):
                 return True
@@ -188,7 +187,7 @@ class Supervisor:
         return False
 
     async def _stand_in(self) -> asyncio.Server:
-        """Answer at the admin socket that Serve knows, from now on instead of a predecessor."""
+        """Answer at the admin socket that Serve knows, in place of a predecessor."""
         entrance = self._admin_socket.with_name(f"e{os.getpid()}")
         server = await asyncio.start_unix_server(self._pass_on, entrance)
         entrance.replace(self._admin_socket)
@@ -203,7 +202,7 @@ class Supervisor:
         writer.close()
 
     async def _ask(self, command: bytes, timeout_s: float) -> bytes:
-        """HAProxy's answer to a command; empty if there is none in time."""
+        """HAProxy's answer to a command; empty if it does not answer in time."""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(timeout_s):
                 reader, writer = await asyncio.open_unix_connection(self._control_socket)

@@ -1,4 +1,4 @@
-"""Late-binding batches under deadlines, for one device: they are formed when it is free (``docs/adr/0003``)."""
+"""Late-binding batches for one device: each is formed at the moment the device is free (``docs/adr/0003``)."""
 
 from serve_app.batching.batcher import Batcher, BatcherStats
 from serve_app.batching.idle_cores import idle_s

@@ -1,23 +1,23 @@
-"""Late-binding, deadline-aware batching: the batch is formed at the moment the device becomes free.
+"""Late-binding, deadline-aware batching: a batch is formed at the moment the device becomes free.
 
-Ray's own ``@serve.batch`` forms a batch first and lets it wait for the device afterwards, so that work which arrives
-meanwhile is never merged into it: an idle service waits for a timeout that it does not need, and a busy one runs
-batches of one (``docs/adr/0003-late-binding-batches.md``). Here nothing is decided before the device is free:
+Ray's own ``@serve.batch`` forms a batch first and then lets it wait for the device, so that an idle service waits for a
+timeout and a busy one runs batches of one (``docs/adr/0003-late-binding-batches.md``). Here nothing is decided before
+the device is free:
 
 * an idle service never waits: the first item starts a pass at once;
-* a busy one fills its batches by itself, with all that arrived during the pass, earliest deadline first;
-* what can no longer make its deadline is dropped before a pass, what could never make it is refused on arrival, and
-  what has become hopeless since, because passes take longer, is told so after the pass that showed it;
-* live jobs come first: one waits for no more background work than the pass that is running when it arrives;
-* each job has its own outcome: a poisoned item fails its job and no other; a caller that goes away takes its items
+* a busy service fills its batches with the items that arrived during the pass, earliest deadline first;
+* a job that can never make its deadline is refused on arrival; one that can no longer make it is dropped before a pass;
+  one that has become hopeless because passes take longer is refused after the pass that showed it;
+* live jobs come first: a live job waits for at most the background pass that is running when it arrives;
+* each job has its own outcome: a poisoned item fails its own job alone, and a caller that goes away takes its items
   with it.
 
-A device that shares its cores with what prepares its items waits for those that it knows to be coming, as long as the
-cores have other work: a pass of one item beside the decoding of ten takes the cores from them, and then they need
-another pass. What the cores idle meanwhile may come to what fewer passes save, and not to more.
+A device that shares its cores with the preparation of its items waits for items that are coming, as long as the cores
+have other work: a pass of one item beside the decoding of ten would take the cores from the ten, which then need
+another pass. The cores may idle meanwhile for at most the time that fewer passes save.
 
-A device with memory of its own has the next batch staged while it computes. That batch is bound early, by just the time
-that staging takes, and only from live jobs: a background batch that is bound could not make way any more.
+For a device with memory of its own, the next batch is staged while the device computes. That batch is bound early, by
+just the time that staging takes, and only from live jobs: a bound background batch could not make way for them.
 
 Not thread-safe: everything runs on one event loop, and only staging and the pass itself may leave it.
 """
@@ -49,7 +49,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 Staged = Any
-"""What ``stage`` makes of items, and ``run_pass`` takes."""
+"""The result of ``stage``, and the argument of ``run_pass``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class BatcherStats:
 
 @dataclass(frozen=True, slots=True)
 class _StagedBatch(Generic[Item, Outcome]):
-    """A batch on its way to the device; ``failure`` is why it did not get there."""
+    """A batch on its way to the device; ``failure`` is the error that kept it from there."""
 
     batch: Batch[Item, Outcome]
     staged: Staged = None
@@ -74,12 +74,12 @@ class _StagedBatch(Generic[Item, Outcome]):
 class Batcher(Generic[Item, Outcome]):
     """Forms batches for one device.
 
-    ``run_pass`` is given up to ``costs.largest_bucket`` items, and returns one outcome per item, in order. If it
-    raises, the batch is run again in halves, so that only the item that poisons a pass loses its job; where it was the
-    device's memory that did not suffice, no later batch is larger than a half.
+    ``run_pass`` takes at most ``costs.largest_bucket`` items and returns one outcome per item, in order. If it raises,
+    the batch is run again in halves, so that only the item that poisons a pass fails its job. If the device's memory
+    did not suffice, no later batch is larger than a half.
 
-    ``stage``, for a device with memory of its own, is given the items instead, while an earlier pass still runs, and
-    ``run_pass`` then what it returned.
+    ``stage``, for a device with memory of its own, takes the items while an earlier pass still runs; ``run_pass`` then
+    takes its result.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Batcher(Generic[Item, Outcome]):
     ) -> None:
         """``max_queued_items`` is for each lane.
 
-        ``idle_s``, for a device that shares its cores with what prepares items, tells how long they have idled.
+        ``idle_s``, for a device that shares its cores with the preparation of items, gives the seconds that they idled.
         """
         self._run_pass = run_pass
         self._stage = stage
@@ -115,12 +115,12 @@ class Batcher(Generic[Item, Outcome]):
 
     @property
     def stats(self) -> BatcherStats:
-        """What has been done so far."""
+        """Counts since the start."""
         return BatcherStats(self._passes, self._items, self._dropped, self._refused)
 
     @property
     def overdue_s(self) -> float:
-        """Seconds by which the running pass, or staging, is later than it should be; zero or less while all is well."""
+        """Seconds by which the running pass, or staging, is late; zero or less while all is well."""
         return max(self._pass_overdue_s, self._staging_overdue_s)
 
     @property
@@ -139,30 +139,30 @@ class Batcher(Generic[Item, Outcome]):
         """For a health check.
 
         Raises:
-            UnavailableError: the loop that serves the device has ended, and with it all that this does.
+            UnavailableError: the loop that serves the device has ended.
         """
         if self._has_ended:
-            raise UnavailableError("batching has ended; if that was an error, the log says which")
+            raise UnavailableError("batching has ended: see the log")
 
     def waiting(self, lane: Lane) -> int:
-        """Items of ``lane`` that are bound to no pass yet."""
+        """Items of ``lane`` that wait for a pass."""
         return self._queue.waiting(lane)
 
     @property
     def predicted_wait_s(self) -> float:
-        """Seconds until the device would be free for a live item that arrived now, behind all live ones."""
+        """Seconds until the device would be free for a live item that arrived now, behind all others."""
         return self._until_free_s() + self._costs.total_s(self._queue.waiting(Lane.LIVE))
 
     async def submit(self, items: Sequence[Item], call: Call, coming: int = 0) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
 
-        ``coming`` is how many live items at least are being prepared elsewhere. The latest caller's word counts.
+        ``coming`` is how many live items, at least, are being prepared elsewhere. The latest caller's number counts.
 
         Raises:
-            OverloadedError: at once, when the queue is full or its predicted wait is longer than what is left.
-            DeadlineExceededError: when the deadline can no longer be met.
+            OverloadedError: at once, if the queue is full or its predicted wait is longer than the time left.
+            DeadlineExceededError: the deadline can no longer be met.
             UnavailableError: batching has ended.
-            Exception: what ``run_pass`` raised for one of these items alone.
+            Exception: as ``run_pass`` raised for one of these items alone.
         """
         if not items:
             return []
@@ -181,23 +181,23 @@ class Batcher(Generic[Item, Outcome]):
         try:
             return await future
         except BaseException:
-            # The caller went away, or an item failed: what of this job still waits must not reach the device.
+            # The caller went away, or an item failed: the rest of this job must not reach the device.
             self._queue.remove(job)
             raise
         finally:
             self._unanswered.discard(future)
 
     def _end(self, device: asyncio.Task[None]) -> None:
-        """The loop that serves the device has ended: by :meth:`close`, or by an error, which nobody else would see."""
+        """The device's loop has ended: by :meth:`close`, or by an error, which nobody else would see."""
         self._has_ended = True
         if not device.cancelled():
-            logger.error("batching has ended by an error", exc_info=device.exception())
+            logger.error("batching has ended with an error", exc_info=device.exception())
         for future in self._unanswered:
             if not future.done():
                 future.set_exception(UnavailableError("batching has ended"))
 
     async def close(self) -> None:
-        """Stop; jobs that are queued or in the running pass are told that batching is not there."""
+        """Stop; queued jobs, and those in the running pass, fail as unavailable."""
         if self._device is not None:
             self._device.cancel()
             await asyncio.gather(self._device, return_exceptions=True)
@@ -212,19 +212,19 @@ class Batcher(Generic[Item, Outcome]):
         queued = self._queue.waiting(call.lane)
         ahead = self._queue.ahead_of(call.deadline.at_s, call.lane)
         wait_s = self._until_free_s() + self._costs.total_s(ahead + items)
-        # An idle device is tried whatever its passes took when it last ran: nobody else waits for it, and a time in
-        # which the machine stood still must not be the last that is ever known of it.
+        # An idle device is always tried: after a time in which the machine stood still, it must be able to show that
+        # its passes are fast again.
         is_hopeless = wait_s > remaining_s and not is_idle
         if queued + items > self._max_queued_items or is_hopeless:
             self._refused += 1
             raise OverloadedError(f"{queued} views wait, about {wait_s:.1f} s of work; {remaining_s:.1f} s are left")
 
     def _until_free_s(self) -> float:
-        """Seconds until what the device is bound to is done: the running pass, and a batch that is staged for it."""
+        """Seconds until the device has done the running pass and the batch that is staged for it."""
         return self._pass_remaining_s() + self._costs.total_s(self._bound_items)
 
     def _pass_remaining_s(self) -> float:
-        """How long the running pass will still take. One that is late by x is taken to need x more."""
+        """Seconds that the running pass still takes; one that is late by x is expected to need x more."""
         return 0.0 if self._pass_started_s is None else abs(self._pass_overdue_s)
 
     async def _serve_device(self) -> None:
@@ -245,7 +245,7 @@ class Batcher(Generic[Item, Outcome]):
                 await asyncio.gather(running, return_exceptions=True)
 
     async def _next(self) -> _StagedBatch[Item, Outcome]:
-        """The next batch, formed when there is one to form; the device is free."""
+        """The next batch, formed as soon as there are items; the device is free."""
         while True:
             if self._idle_s is not None and self._saved_by_waiting_s() > 0.0:
                 await self._gather(self._idle_s)
@@ -254,13 +254,13 @@ class Batcher(Generic[Item, Outcome]):
                 return await self._staged(batch)
             self._arrived.clear()
             await self._arrived.wait()
-            # Arrivals of the same turn of the event loop belong into the same batch.
+            # Arrivals of the same turn of the event loop belong in the same batch.
             await asyncio.sleep(0)
 
     async def _gather(self, idle_s: Callable[[], float]) -> None:
-        """Wait until the batch holds what is coming, or is full, or has cost as much idle time as it saves.
+        """Wait until the batch holds the items that are coming, is full, or has cost the idle time that it saves.
 
-        It waits no longer than a full pass takes, whatever keeps the cores busy: what is coming may be lost.
+        It waits for at most the time of a full pass, since items that are coming may be lost.
         """
         began_s, began_idle_s = self._clock(), idle_s()
         latest_s = began_s + self._costs.pass_s(self._costs.largest_bucket)
@@ -273,11 +273,11 @@ class Batcher(Generic[Item, Outcome]):
                 async with asyncio.timeout(left_s):
                     await self._arrived.wait()
             except TimeoutError:
-                continue  # the cores may have worked for all of it
+                continue  # the cores may have worked all the time
             await asyncio.sleep(0)  # arrivals of the same turn, as for a batch of an idle device
 
     def _saved_by_waiting_s(self) -> float:
-        """What one pass for the live items, waiting and coming, saves over two; at most what the first can spare."""
+        """Seconds that one pass for waiting and coming live items saves over two, as far as the first can wait."""
         head = self._queue.head((Lane.LIVE,))
         waiting = self._queue.waiting(Lane.LIVE)
         coming = min(self._coming, self._costs.largest_bucket - waiting)
@@ -288,7 +288,7 @@ class Batcher(Generic[Item, Outcome]):
         return min(saved_s, head.due_s - self._clock() - together_s)
 
     async def _next_while(self, running: asyncio.Task[None]) -> _StagedBatch[Item, Outcome] | None:
-        """The next batch of live jobs, formed as late as its staging allows; none if the pass is over before."""
+        """The next batch of live jobs, formed as late as its staging allows; None if the pass ends before."""
         await asyncio.sleep(0)  # the pass begins
         await asyncio.wait({running}, timeout=max(0.0, self._pass_remaining_s() - self._costs.staging_s))
         while not running.done():
@@ -320,9 +320,9 @@ class Batcher(Generic[Item, Outcome]):
         return _StagedBatch(batch, staged)
 
     def _form_batch(self, lanes: Sequence[Lane], starts_in_s: float = 0.0) -> Batch[Item, Outcome]:
-        """The items of the pass that starts in so many seconds: earliest deadline first, as many as do best together.
+        """The items of the pass that starts in ``starts_in_s``: earliest deadline first, in the best number.
 
-        Jobs that cannot be finished in time leave the queue here, before any work is spent on them.
+        Jobs that cannot end in time leave the queue here, before any work is spent on them.
         """
         starts_s = self._clock() + starts_in_s
         while (head := self._queue.head(lanes)) is not None:
@@ -333,7 +333,7 @@ class Batcher(Generic[Item, Outcome]):
                 return self._queue.take(1, head.lane)
             self._queue.remove(head)
             self._dropped += 1
-            head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left, and scoring takes longer"))
+            head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left; scoring takes longer"))
         return []
 
     async def _serve(self, current: _StagedBatch[Item, Outcome]) -> None:
@@ -343,11 +343,11 @@ class Batcher(Generic[Item, Outcome]):
         self._shed()
 
     def _shed(self) -> None:
-        """Refuse what has become hopeless since it was admitted, because passes take longer than they did.
+        """Refuse jobs that have become hopeless since they were admitted, because passes take longer now.
 
-        It would be dropped before its pass in any case; whoever waits for it is told now and not at the deadline.
+        They would be dropped before their pass in any case; this way their callers know before the deadline.
         """
-        # By a pass more than predicted: what was just admitted is not to be refused for a rounding.
+        # A pass of tolerance, so that no job is refused right after it was admitted.
         now_s = self._clock() - self._costs.pass_s(self._costs.largest_bucket)
         ahead = self._bound_items
         for lane in Lane:
@@ -362,10 +362,10 @@ class Batcher(Generic[Item, Outcome]):
                 self._queue.remove(job)
                 if not job.future.done():
                     self._dropped += 1
-                    job.future.set_exception(OverloadedError(f"{ahead} views are ahead, and passes take longer now"))
+                    job.future.set_exception(OverloadedError(f"{ahead} views are ahead; passes take longer now"))
 
     async def _run(self, current: _StagedBatch[Item, Outcome]) -> list[Outcome | Exception]:
-        """One outcome per item; an item that fails by itself has its exception as outcome."""
+        """One outcome per item; the outcome of an item that fails by itself is its exception."""
         size = len(current.batch)
         self._pass_started_s, self._pass_expected_s = self._clock(), self._costs.pass_s(size)
         try:

@@ -1,4 +1,4 @@
-"""How long the cores of this machine had nothing to do: what it costs a device that is made of them to wait."""
+"""The time that this machine's cores had nothing to do, which is the cost of waiting on a CPU."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PROC_STAT = Path("/proc/stat")
 
 
 def idle_s(proc_stat: Path = _PROC_STAT) -> float:
-    """Seconds for which nothing ran, on average over all cores; only differences mean something.
+    """Idle seconds, on average over all cores; only differences have a meaning.
 
-    Where ``proc_stat`` cannot be read, which is everywhere but on Linux, the cores count as idle all the time. In a
-    container it tells of the whole machine.
+    Where ``proc_stat`` cannot be read (other systems than Linux), the cores count as idle all the time. In a container
+    it describes the whole machine.
     """
     try:
         # "cpu", then ticks of user, nice, system, idle and iowait, of all cores together: proc(5).

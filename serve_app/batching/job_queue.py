@@ -1,4 +1,4 @@
-"""What waits for a device: jobs of one caller each, by lane and deadline.
+"""The queue of a device: jobs of one caller each, by lane and deadline.
 
 Live jobs come before background ones, and within a lane the earliest deadline comes first. A job's items may go to the
 device in several passes, and a pass may hold items of several jobs.
@@ -32,7 +32,7 @@ class Job(Generic[Item, Outcome]):
     arrival: int = field(default_factory=lambda: next(_arrivals))
     taken: int = field(default=0, compare=False)
     outcomes: list[Outcome] = field(default_factory=list, compare=False)
-    came_to_idle_device: bool = field(default=False, compare=False)  # is tried whatever a pass is expected to take
+    came_to_idle_device: bool = field(default=False, compare=False)  # tried, however long a pass is expected to take
 
     @property
     def left(self) -> int:
@@ -40,7 +40,7 @@ class Job(Generic[Item, Outcome]):
         return len(self.items) - self.taken
 
     def deliver(self, outcome: Outcome | Exception) -> None:
-        """The outcome of this job's next item. The first exception is the job's, and so is the last outcome."""
+        """Take the outcome of this job's next item. The first exception, or the last outcome, ends the job."""
         if self.future.done():
             return
         if isinstance(outcome, Exception):
@@ -52,23 +52,23 @@ class Job(Generic[Item, Outcome]):
 
 
 Batch = list[tuple[Job[Item, Outcome], Item]]
-"""Items of one pass, each with its job."""
+"""The items of one pass, each with its job."""
 
 
 class JobQueue(Generic[Item, Outcome]):
-    """The two lanes. What is counted below are items, as those are what a pass takes."""
+    """The two lanes. Counts are of items, as a pass takes items."""
 
     def __init__(self) -> None:
         self._lanes: dict[Lane, list[Job[Item, Outcome]]] = {lane: [] for lane in Lane}
         self._waiting = dict.fromkeys(Lane, 0)
 
     def put(self, job: Job[Item, Outcome]) -> None:
-        """Let ``job`` wait."""
+        """Add ``job``."""
         insort(self._lanes[job.lane], job)
         self._waiting[job.lane] += job.left
 
     def remove(self, job: Job[Item, Outcome]) -> None:
-        """``job`` waits no longer; nothing happens if it does not."""
+        """Remove ``job``, if it waits."""
         lane = self._lanes[job.lane]
         at = bisect_left(lane, job)
         if at < len(lane) and lane[at] is job:
@@ -84,12 +84,12 @@ class JobQueue(Generic[Item, Outcome]):
         return tuple(self._lanes[lane])
 
     def last_due_s(self, lane: Lane) -> float | None:
-        """When the last job of ``lane`` is due; none if none waits."""
+        """The deadline of the last job of ``lane``; None if none waits."""
         return self._lanes[lane][-1].due_s if self._lanes[lane] else None
 
     def ahead_of(self, due_s: float, lane: Lane) -> int:
-        """Items that a new job of ``lane`` would have to wait for."""
-        # From the end: most of what waits came earlier and is due earlier, so that there is little to look at there.
+        """Items that would be before a new job of ``lane``."""
+        # From the end, since most jobs came earlier and are due earlier.
         behind = 0
         for job in reversed(self._lanes[lane]):
             if job.due_s <= due_s:
@@ -99,7 +99,7 @@ class JobQueue(Generic[Item, Outcome]):
         return live + self._waiting[lane] - behind
 
     def head(self, lanes: Sequence[Lane]) -> Job[Item, Outcome] | None:
-        """The job that is next, of the first of ``lanes`` in which one waits."""
+        """The next job of the first of ``lanes`` in which one waits."""
         for lane in lanes:
             while self._lanes[lane]:
                 job = self._lanes[lane][0]
@@ -109,7 +109,7 @@ class JobQueue(Generic[Item, Outcome]):
         return None
 
     def take(self, size: int, lane: Lane) -> Batch[Item, Outcome]:
-        """Up to ``size`` items of ``lane``, the earliest deadlines first."""
+        """At most ``size`` items of ``lane``, earliest deadline first."""
         batch: Batch[Item, Outcome] = []
         while len(batch) < size and (job := self.head([lane])) is not None:
             taken = min(size - len(batch), job.left)

@@ -1,4 +1,4 @@
-"""How long a pass of each batch size takes on this device, learnt while it runs."""
+"""The time of a pass of each batch size on this device, learnt while it runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Mapping
 # does not let one noisy pass change the batch size.
 _NEWEST_WEIGHT = 0.2
 
-# Of what a pass takes longer than expected, so much is not its batch size's own but slows all sizes down: what else the
-# machine does takes from each. If each size learnt from its own passes alone, those in use would look slow beside those
-# that nobody has tried since the start, when nothing else ran; and the batcher would end with the worst.
+# The share of a pass's delay that counts for all batch sizes, since other programs slow every size down: if each size
+# learnt from its own passes alone, sizes that nobody has tried since the start would look fast, and be chosen.
 _COMMON_SHARE = 0.9
 
-# A pass counts for at most so many times what was expected: one that hung for a minute says nothing of the next.
+# A pass counts for at most this many times its expected time: one that hung for a minute says nothing of the next.
 _MOST_TIMES = 15.0
 
 
@@ -34,11 +33,11 @@ class PassCosts:
 
     @property
     def largest_bucket(self) -> int:
-        """The most items that one pass takes."""
+        """The most items of one pass."""
         return next(reversed(self._seconds))
 
     def bucket_for(self, items: int) -> int:
-        """The smallest bucket that holds ``items``, or the largest there is."""
+        """The smallest bucket that holds ``items``, or else the largest."""
         return next((bucket for bucket in self._seconds if bucket >= items), self.largest_bucket)
 
     def pass_s(self, items: int) -> float:
@@ -51,7 +50,7 @@ class PassCosts:
         return full * self._seconds[self.largest_bucket] + (self.pass_s(rest) if rest else 0.0)
 
     def batch_size(self, waiting: int, budget_s: float) -> int:
-        """How many of ``waiting`` items to take so that the device does most per second within ``budget_s``.
+        """How many of ``waiting`` items to take so that the device does the most items per second within ``budget_s``.
 
         Where a pass costs the same for 1 and for 8 (a GPU), five items go as one pass that is padded to 8; where the
         cost grows with each item (a CPU), they go as 4 and 1, and nothing is computed for padding. Zero if not even
@@ -74,14 +73,14 @@ class PassCosts:
         factor = 1 + _NEWEST_WEIGHT * (times - 1)
         own = self.bucket_for(items)
         for bucket in self._seconds:
-            # A power, so that what a noisy size gains and loses in turn comes to nothing for the others too. Shares of
-            # the difference would not: they added up, until nothing fitted a deadline.
+            # A power, so that the gains and losses of a noisy size cancel out for the other sizes too; shares of the
+            # difference would add up, until nothing fitted a deadline.
             self._seconds[bucket] *= factor if bucket == own else factor**_COMMON_SHARE
 
     def _nearest_expected_s(self, items: int, seconds: float) -> float:
-        """Of what a pass of ``items`` may be expected to take, what is nearest to ``seconds``.
+        """The expected time of a pass of ``items``, as near to ``seconds`` as is plausible.
 
-        A device that pads it takes as long as for the whole bucket, and one that does not, in proportion less.
+        A device that pads takes the time of the whole bucket; one that does not takes less, in proportion.
         """
         bucket = self.bucket_for(items)
         below = max((each for each in self._seconds if each < bucket), default=0)

@@ -1,1 +1,1 @@
-"""The ``pictwarden`` command: talks to a running service over HTTP, and checks policies."""
+"""The ``pictwarden`` command: serves in one process, scans pictures, and checks policies, models and settings."""

@@ -1,4 +1,4 @@
-"""That the service works, shown by pictures; and how to connect pict-rs. A start that shows nothing is no success."""
+"""The announcement of a start: four sample pictures are scanned, and the line for pict-rs is printed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def announce(url: str, ready_after_s: float, console: Console) -> None:
     unscanned = [each for each in scans if each.is_unscanned_for_now]
     if unscanned:
         raise UnavailableError(
-            f"the service runs and does not work: {len(unscanned)} of {len(scans)} sample pictures were not scanned "
-            f"({unscanned[0].reason}: {unscanned[0].message}). It is stopped"
+            f"the service is stopped, because {len(unscanned)} of {len(scans)} sample pictures were not scanned "
+            f"({unscanned[0].reason}: {unscanned[0].message})"
         )
     for notice in sorted({each.notice for each in scans if each.notice}):
         console.print(f"\nNOTE: {notice}", style="yellow", markup=False)
-    console.print("\nPaste this into pict-rs, or POST a picture to its URL; Ctrl-C stops the service:\n")
-    # print, not the console: a terminal's width must not break the line that is to be pasted.
+    console.print("\nSet this in the environment of pict-rs, or POST a picture to the URL; Ctrl-C stops the service:\n")
+    # Not the console, which would break the line at the terminal's width.
     print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)
 
 
 def scan_samples(url: str) -> list[Scan]:
-    """The answers to the samples; one that could not be scanned is sent a second time."""
+    """The answers to the samples; a sample that could not be scanned is sent a second time."""
     with resources.as_file(resources.files("serve_app.cli") / "samples") as folder:
         samples = sorted(folder.iterdir())
         scans = {each.picture: each for each in _direct(url, samples)}
@@ -46,5 +46,5 @@ def scan_samples(url: str) -> list[Scan]:
 
 
 def _direct(url: str, samples: list[Path]) -> list[Scan]:
-    # The service is on this machine, whatever its address: a proxy of the environment has no part in it.
+    # The service is on this machine, so that no proxy of the environment is used.
     return list(scan_all(url, samples, at_once=1, uses_proxy=False))

@@ -37,9 +37,7 @@ def check(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
     url: Annotated[
         str | None,
-        typer.Option(
-            envvar=URL_ENV, help="The scan URL with its secret. Default: the service started on this machine."
-        ),
+        typer.Option(envvar=URL_ENV, help="The scan URL with its secret. Default: that of the service started here."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line as each answer arrives.")

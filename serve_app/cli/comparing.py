@@ -37,37 +37,39 @@ _ERRORS = 2
 
 
 def model_compare(
-    folder: Annotated[Path, typer.Argument(help="Pictures as your instance gets them.", show_default=False)],
-    model: Annotated[str, typer.Option(help="As model.source in the configuration.", show_default=False)],
-    policy: Annotated[str, typer.Option(help="A policy file, or `shipped:NAME`.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Pictures such as your instance receives.", show_default=False)],
+    model: Annotated[str, typer.Option(help="The model, as model.source in the configuration.", show_default=False)],
+    policy: Annotated[str, typer.Option(help="A policy file, or shipped:NAME.", show_default=False)],
     engines: Annotated[tuple[str, str], typer.Option(help=f"Reference and candidate, of {', '.join(_ENGINES)}.")] = (
         "torch",
         OPENVINO_INT8,
     ),
     calibrate: Annotated[
-        Path | None, typer.Option(help="A folder of photographs to quantise with, instead of drawn pictures.")
+        Path | None, typer.Option(help="A folder of photographs for the quantisation, instead of drawn pictures.")
     ] = None,
     cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
     cpu_threads: Annotated[int | None, typer.Option(min=1, help="As model.cpu_threads in the configuration.")] = None,
     accept_lower: Annotated[
-        bool, typer.Option("--accept-lower", help="Record that the candidate may start however low the agreement is.")
+        bool, typer.Option("--accept-lower", help="Let the candidate start even with too low an agreement.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare two engines' verdicts, scores and speed; record the agreement without which openvino-int8 does not start.
+    """Compare the verdicts, scores and speed of two engines, and record their agreement.
 
-    Exit code 0 if the agreement is enough, 1 if it is not, 2 if nothing could be compared.
+    The engine openvino-int8 starts only with a recorded agreement.
+
+    Exit code: 0 if the agreement suffices, 1 if it does not, 2 if nothing could be compared.
     """
     errors = Console(stderr=True)
     try:
         for each in engines:
             if each not in _ENGINES:
-                raise SettingsError(f"there is no engine {each!r}; it is one of {', '.join(_ENGINES)}")
+                raise SettingsError(f"unknown engine {each!r}: choose one of {', '.join(_ENGINES)}")
         pictures, judge = list(pictures_in([folder])), load_policy(policy)
         reference, candidate = (_open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines)
         comparison = _compare_with_progress(pictures, judge, reference, candidate)
         if comparison.pictures == 0:
-            raise SettingsError(f"no picture to compare with: {comparison.skipped} files in {folder}, and none is one")
+            raise SettingsError(f"no pictures in {folder} ({comparison.skipped:,} files skipped: not pictures)")
     except (ConfigurationError, FileNotFoundError) as error:
         # A message may hold brackets, which are Rich's markup, and commands that must stay whole to be copied.
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
@@ -93,9 +95,9 @@ def model_compare(
     lacking = shortfall(comparison.pictures, comparison.agreement)
     if lacking is None:
         return
-    errors.print(f"not enough: {lacking}", style="yellow", highlight=False)
+    errors.print(f"the agreement does not suffice: {lacking}", style="yellow", highlight=False)
     if accept_lower:
-        errors.print("taken as it is (--accept-lower); this is told at every start", style="yellow")
+        errors.print("accepted all the same (--accept-lower); every start will log it", style="yellow")
         return
     raise typer.Exit(_NOT_ENOUGH)
 

@@ -18,12 +18,12 @@ def as_dict(comparison: Comparison, engines: tuple[str, str]) -> dict[str, Any]:
 
 
 def print_comparison(comparison: Comparison, engines: tuple[str, str]) -> None:
-    """The summary, then a table of score errors, then one of the pictures that are judged differently."""
+    """Print the summary, a table of score differences, and a table of pictures with different verdicts."""
     console = Console(highlight=False)
     reference, candidate = engines
     faster = comparison.reference_s / comparison.candidate_s if comparison.candidate_s else 0.0
     console.print(
-        f"{comparison.pictures} pictures compared, {comparison.skipped} files that are none; "
+        f"{comparison.pictures:,} pictures compared ({comparison.skipped:,} files skipped: not pictures); "
         f"{comparison.agreement:.2%} of the verdicts agree"
     )
     console.print(

@@ -22,7 +22,7 @@ _URL_FILE = "url"
 
 
 def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
-    """The first secret of the environment, or the one kept in the state folder, or a new one that is kept there.
+    """The first secret of the environment, else the stored one, else a new one that is stored.
 
     Args:
         secrets_env: the variable, as ``authentication.secrets_env`` names it.
@@ -60,7 +60,7 @@ def keep_url(url: str) -> Path | None:
 
 
 def known_url() -> str | None:
-    """The scan URL of the environment, or the one that the last service on this machine was started with."""
+    """The scan URL of the environment, else that of the latest service on this machine."""
     from_environment = os.environ.get(URL_ENV)
     if from_environment:
         return from_environment

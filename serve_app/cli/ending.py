@@ -1,4 +1,4 @@
-"""An end that comes: whatever hangs is cut off in time, with every process that this one has started, by their ids."""
+"""Ends in bounded time: a step that hangs is cut off, with every process that this one has started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 
-# After its processes are gone, what waited for them mostly returns by itself, and tidies up.
+# Once its processes have ended, the step mostly returns by itself and tidies up.
 _GRACE_S = 5.0
 
 # Processes may be starting others while they are being killed.
@@ -23,18 +23,18 @@ _PAUSE_S = 0.1
 
 
 def adopt_orphans() -> None:
-    """Have processes whose parent dies become children of this one, and not of init: so they are known. Linux only."""
+    """Make processes whose parent dies children of this one, so that they are known. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 @contextlib.contextmanager
 def bounded(limit_s: float, what: str) -> Iterator[None]:
-    """End this process, with exit code 1, and all that it has started, if the block takes longer than ``limit_s``.
+    """End this process with exit code 1, and all that it has started, if the block takes longer than ``limit_s``.
 
     Args:
-        limit_s: for the block.
-        what: takes so long; the subject of the sentence that is then printed.
+        limit_s: the longest time.
+        what: the subject of the sentence that is then printed.
     """
     timer = cut_off_after(limit_s, what)
     try:

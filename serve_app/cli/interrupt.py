@@ -1,4 +1,4 @@
-"""Ctrl-C that ends a long command in order: what is on its way is waited for, and what was answered is kept."""
+"""Ctrl-C ends a long command in order: it waits for the pictures on their way, and keeps all answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one ends the command as it would without this."""
+    """An event that the first SIGINT or SIGTERM sets; the second one ends the command at once."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

@@ -1,4 +1,4 @@
-"""What an earlier run of ``pictwarden check`` has answered: its lines, read anew, so that only the rest is sent."""
+"""The journal of ``pictwarden check --resume``: the answers of earlier runs, so that only the rest is sent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _DIGEST_BYTES = 16
 
 
 class Journal:
-    """A file of JSON lines that is continued: it holds one for each answer, of this run and of those before.
+    """A file with one JSON line for each answer, of this run and of earlier ones.
 
-    A file counts as answered if it has a verdict and its path, size and time of change are as they were. A million
-    answers take about 100 MB, since of each only a digest is in memory.
+    A picture is skipped if it has a verdict and its path, size and time of change are the same. Only a digest of each
+    answer is in memory: a million answers take about 100 MB.
 
     Attributes:
-        kept_before: pictures that were met again and that an earlier run has found to be kept.
-        rejected_before: the same for those that it has found to be rejected.
+        kept_before: skipped pictures that were accepted or flagged.
+        rejected_before: skipped pictures that were rejected.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -34,10 +34,10 @@ class Journal:
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Read what is there, and continue it; a file that is not there is begun.
+        """Read the file, to append to it; create it if it does not exist.
 
         Raises:
-            OSError: it cannot be read or written.
+            OSError: the file cannot be read or written.
         """
         if file.exists() and not (file.is_file() or file.is_dir()):
             raise OSError(errno.EINVAL, "not a regular file", str(file))
@@ -52,7 +52,7 @@ class Journal:
         self._stream.close()
 
     def unanswered(self, pictures: Iterator[Path]) -> Iterator[Path]:
-        """Those of ``pictures`` that have no verdict yet; the others are counted."""
+        """The pictures without a verdict; the others are counted."""
         for picture in pictures:
             key = self._key_of_file(picture)
             if key in self._rejected:
@@ -63,10 +63,10 @@ class Journal:
                 yield picture
 
     def add(self, scan: Scan) -> None:
-        """Write a line at once: whatever ends this process afterwards, the answer is kept.
+        """Write a line at once, so that the answer survives any end of this process.
 
         Raises:
-            OSError: it could not be written.
+            OSError: the line could not be written.
         """
         self._stream.write(json.dumps(scan.as_dict()).encode("ascii") + b"\n")
         self._stream.flush()
@@ -77,13 +77,13 @@ class Journal:
         for line in self._stream:
             self._take(_parsed(line))
         if not line.endswith(b"\n"):
-            # The run before was killed in the middle of a line; the next one begins on a line of its own.
+            # The earlier run was killed in the middle of a line.
             self._stream.write(b"\n")
 
     def _take(self, fields: dict[str, Any]) -> None:
         picture, size, modified = (fields.get(name) for name in ("picture", "file_bytes", "modified_ns"))
         if isinstance(picture, str) and isinstance(fields.get("verdict"), str):
-            # The latest line decides: a file may have changed, and been scanned again.
+            # The latest line decides, since a changed file is scanned again.
             key = _key(picture, size, modified)
             of, other = (self._rejected, self._kept)[:: 1 if fields["verdict"] == "reject" else -1]
             of.add(key)

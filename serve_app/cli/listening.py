@@ -1,4 +1,4 @@
-"""The address that the service listens on, checked before Ray starts: Serve would say late what is wrong with it."""
+"""The address that the service listens on, checked first, since Serve reports a wrong one late."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ListeningAddress:
 
     @property
     def root_url(self) -> str:
-        """How a client on this machine reaches it: every address is none that can be asked."""
+        """The URL for clients on this machine, where 0.0.0.0 is no address to connect to."""
         return f"http://{_in_url(_INSTEAD_OF_EVERY.get(self.host, self.host))}:{self.port}"
 
     @property
     def bind(self) -> str:
-        """The same in HAProxy's words; ``::`` takes IPv4 as well, as it does elsewhere."""
+        """The address in HAProxy's form; ``::`` takes IPv4 as well."""
         both = " v4v6" if self.host == "::" else ""
         return f"{_in_url(self.host)}:{self.port}{both}"
 
@@ -66,9 +66,9 @@ def listening_address(host: Any, port: Any) -> ListeningAddress:
         SettingsError: one line with the way out.
     """
     if not isinstance(host, str) or not host.strip():
-        raise SettingsError(f"{host!r} is no host: give --host an address of this machine, such as 127.0.0.1")
+        raise SettingsError(f"{host!r} is not a host: give --host an address of this machine, such as 127.0.0.1")
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-        raise SettingsError(f"{port!r} is no port: choose a --port from 1 to 65535")
+        raise SettingsError(f"{port!r} is not a port: choose a --port from 1 to 65535")
     family, literal = _resolved(host.strip().removeprefix("[").removesuffix("]"), port)
     _require_free(family, literal, port)
     return ListeningAddress(literal, port)
@@ -80,7 +80,7 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, str]:
         found = sorted(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
     except (OSError, UnicodeError) as error:
         raise SettingsError(
-            f"{host!r} is no address, and no name that resolves to one: give --host an address of this machine"
+            f"{host!r} is neither an address nor a name that resolves to one: give --host an address of this machine"
         ) from error
     family, _, _, _, address = found[0]
     literal = str(address[0])
@@ -105,10 +105,10 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is already in use: stop that process or choose another --port"
     if error.errno == errno.EACCES:
-        return f"port {port} is for root alone: choose a --port from {_first_free_port()} on"
+        return f"port {port} is reserved for root: choose a --port of {_first_free_port()} or more"
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return f"{host} is no address of this machine: give --host one that is, or 127.0.0.1"
-    return f"port {port} on {host} cannot be listened on: {os.strerror(error.errno or 0)}"
+        return f"{host} is not an address of this machine: give --host one that is, or 127.0.0.1"
+    return f"cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}"
 
 
 def _first_free_port() -> int:

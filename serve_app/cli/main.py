@@ -1,4 +1,4 @@
-"""The commands and their options; each has a module of its own."""
+"""The commands, each in a module of its own."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ from serve_app.policy import load_policy
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    # What nobody foresaw is shown without the values of variables: the secret is one of them.
+    # Tracebacks show no values of variables, since the secret is one of them.
     pretty_exceptions_enable=False,
-    help="Ask a running Pictwarden; check its policies and settings.",
+    help="Scan pictures with a running Pictwarden, serve in one process, and check policies, models and settings.",
 )
 app.command()(check)
 app.command()(serve)
-policy_app = typer.Typer(no_args_is_help=True, help="Policies.")
+policy_app = typer.Typer(no_args_is_help=True, help="Check policies.")
 app.add_typer(policy_app, name="policy")
-model_app = typer.Typer(no_args_is_help=True, help="Models and the engines that compute them.")
+model_app = typer.Typer(no_args_is_help=True, help="Compare and convert models.")
 model_app.command("compare")(model_compare)
 model_app.command("convert")(model_convert)
 app.add_typer(model_app, name="model")
-settings_app = typer.Typer(no_args_is_help=True, help="Configuration files.")
+settings_app = typer.Typer(no_args_is_help=True, help="Upgrade configuration files.")
 settings_app.command("upgrade")(settings_upgrade)
 app.add_typer(settings_app, name="settings")
 
 
 @policy_app.command("check")
 def policy_check(
-    file: Annotated[str, typer.Argument(help="A policy file, or `shipped:NAME`.", show_default=False)],
+    file: Annotated[str, typer.Argument(help="A policy file, or shipped:NAME.", show_default=False)],
 ) -> None:
-    """Say what is wrong with a policy, by line and column; exit code 0 if nothing is, else 2."""
+    """Check a policy; show each error with its line and column.
+
+    Exit code: 0 if the policy is right, else 2.
+    """
     try:
         policy = load_policy(file)
     except PolicyError as error:

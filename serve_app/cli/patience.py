@@ -1,4 +1,4 @@
-"""How often a picture is sent again that the service could not scan for now, and when to give the service up."""
+"""Retries for pictures that the service could not scan for now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FIRST_WAIT_S = 1.0
 
 
 class _Answer(Protocol):
-    """What an answer tells of whether it is worth another try."""
+    """The part of an answer that tells whether to try again."""
 
     @property
     def status(self) -> int | None: ...
@@ -28,10 +28,10 @@ AnswerT = TypeVar("AnswerT", bound=_Answer)
 
 @dataclass
 class Patience:
-    """Tries a picture up to ``tries`` times, and between two waits as long as the service asks, within a bound.
+    """Tries a picture at most ``tries`` times, and waits between tries as long as the service asks, within a bound.
 
-    Without a word of the service the waits are 1, 2, 4... seconds. Where nobody has ever answered, nobody is waited
-    for: that is a wrong address, and not a service that starts anew.
+    If the service asks for no time, the waits are 1, 2, 4... seconds. If nobody has ever answered there is no second
+    try, since the address is probably wrong.
     """
 
     tries: int = 5
@@ -39,7 +39,7 @@ class Patience:
     _has_answered: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def insist(self, send: Callable[[], AnswerT], stop: threading.Event) -> AnswerT:
-        """The answer to ``send``; the last one, if it is worth no further try or ``stop`` is set."""
+        """The answer to ``send``; the last one, if no further try can help or ``stop`` is set."""
         answer = send()
         for attempt in range(1, self.tries):
             if answer.status is not None:

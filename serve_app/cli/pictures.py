@@ -1,4 +1,4 @@
-"""The files that a command is given, one after the other, however many there are."""
+"""The files among a command's arguments and below its folders, one after the other."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def pictures_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among ``paths`` and all files below the folders among them, in order; hidden ones are left out.
+    """The files among ``paths`` and all files below the folders among them, in order, without hidden ones.
 
-    The names of one folder at a time are in memory. A folder that cannot be read is given as if it were a file: who
-    opens it learns why, and it is not taken for an empty one. Links to folders are not followed.
+    Only the names of one folder at a time are in memory. A folder that cannot be read is yielded like a file, so that
+    opening it tells why. Links to folders are not followed.
 
     Raises:
-        FileNotFoundError: a path does not exist; before the first file is given.
+        FileNotFoundError: a path does not exist; raised before the first file.
     """
     given = list(paths)
     for path in given:
@@ -25,7 +25,7 @@ def pictures_in(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        # Only what is hidden below the folder is left out: its own path may well go through `..` or `.cache`.
+        # The path of the folder itself may go through `..` or `.cache`.
         yield from _files_below(path) if _is(Path.is_dir, path) else (path,)
 
 

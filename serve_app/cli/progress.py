@@ -1,4 +1,4 @@
-"""How far a long command is, on the standard error: a line that moves on a terminal, a line a minute elsewhere."""
+"""The progress of a long command, on the standard error: a moving line on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LINE_EVERY_S = 60.0
 
 @contextlib.contextmanager
 def progress(console: Console, is_shown: bool = True) -> Iterator[Callable[[object], None]]:
-    """Gives a function that is told, again and again, what to show.
+    """Yield a function that shows its argument.
 
     Args:
         console: on the standard error.
-        is_shown: False where the command's own output moves on the same terminal.
+        is_shown: False if the command's own output moves on the same terminal.
     """
     if not is_shown:
         yield lambda _: None
@@ -26,7 +26,7 @@ def progress(console: Console, is_shown: bool = True) -> Iterator[Callable[[obje
         yield _a_line_a_minute(console)
     else:
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        # Rich would else send what is printed on the standard output to this console, which is the standard error.
+        # Otherwise Rich would send the standard output to this console, which is the standard error.
         with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
             task = bar.add_task("no answer yet", total=None)
             yield lambda said: bar.update(task, description=str(said))

@@ -16,7 +16,7 @@ _STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "mag
 
 
 def scan_table(scans: Sequence[Scan]) -> Table:
-    """One row a picture: verdict, rule, milliseconds, and what decided."""
+    """One row per picture: verdict, rule, milliseconds, and the reason."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="fold")
     table.add_column("verdict", no_wrap=True)
@@ -50,12 +50,12 @@ def without_common_folder(scans: Sequence[Scan]) -> tuple[str, list[Scan]]:
 
 
 def printable(name: str) -> str:
-    """A file's name on Linux may be no text; a terminal takes nothing else."""
+    """The name as text, which a file's name on Linux need not be."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _why(scan: Scan) -> str:
-    """What decided: the concept scores, and how far over or under the line they are; or why it was not scanned."""
+    """The concept scores and the margin, or why the picture was not scanned."""
     if scan.verdict is None:
         return scan.message
     scores = " ".join(f"{concept}={score:.2f}" for concept, score in scan.scores.items())

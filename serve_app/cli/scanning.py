@@ -1,4 +1,4 @@
-"""Sending pictures to a running service, several at once."""
+"""Sends pictures to a running service, several at once."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from serve_app.cli.patience import IMPATIENT, Patience
 from serve_app.domain import Lane, UnscannedReason
 from serve_app.wire import LANE_HEADER
 
-# The service answers within its own deadline; this only ends a wait for something that is not the service.
+# Only for a server that is not ours: the service answers within its own deadline.
 _CLIENT_TIMEOUT_S = 30.0
 
-# A connection that takes less than this is as good as broken.
+# A slower connection counts as broken.
 _SLOWEST_BYTES_PER_S = 10_000
 
 _PART_BYTES = 256 * 1024
 
 NO_ANSWER = "no_answer"
-"""The reason of a scan that the service had no part in."""
+"""The reason of a scan without an answer of the service."""
 
 UNREADABLE = "unreadable"
 """The reason of a scan of a file that could not be read here."""
@@ -52,9 +52,9 @@ _OF_THE_PICTURE = {
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One picture and what the service said of it. ``status`` is None when there was no answer at all.
+    """One picture and the service's answer. ``status`` is None if there was no answer.
 
-    ``file_bytes`` and ``modified_ns`` are those of the file when it was sent; None for one that could not be opened.
+    ``file_bytes`` and ``modified_ns`` describe the file when it was sent; None if it could not be opened.
     """
 
     picture: str
@@ -88,12 +88,12 @@ class Scan:
 
     @property
     def is_unscanned_for_now(self) -> bool:
-        """Not scanned, for a reason that lies with the service: the same picture may be sent again."""
+        """Not scanned, for a reason of the service's: the same picture may be sent again."""
         return self.is_error and self.reason not in _OF_THE_PICTURE
 
     @property
     def may_be_sent_again(self) -> bool:
-        """Whether the service, or what stands in front of it, asked for that, or nobody answered."""
+        """Whether the service, or a front end, asked for another try, or nobody answered."""
         return self.status == HTTPStatus.SERVICE_UNAVAILABLE or (self.status is None and self.reason == NO_ANSWER)
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,16 +110,16 @@ def scan_all(
     stop: threading.Event | None = None,
     uses_proxy: bool = True,
 ) -> Iterator[Scan]:
-    """The answers, as they come; of ``pictures``, only as many are taken as are being sent.
+    """The answers, as they arrive; ``pictures`` are taken only as they are sent.
 
     Args:
         url: of the service, with its secret.
         pictures: files.
-        at_once: how many are sent at once.
-        lane: who waits for the answers.
-        patience: how often a picture is sent again that could not be scanned for now.
-        stop: once set, no further picture is sent; those on their way are answered.
-        uses_proxy: whether a proxy of the environment is asked for an address of another machine.
+        at_once: how many pictures are sent at once.
+        lane: of the pictures.
+        patience: the retries for pictures that could not be scanned for now.
+        stop: once set, no further picture is sent; those on their way are still answered.
+        uses_proxy: whether to use a proxy of the environment for another machine.
     """
     stop = stop or threading.Event()
     with (
@@ -140,7 +140,7 @@ def scan_all(
 
 
 def _is_local(url: str) -> bool:
-    """Whether ``url`` is on this machine, which a proxy of the environment could not reach."""
+    """Whether ``url`` is on this machine, which a proxy could not reach."""
     try:
         return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     except ValueError:
@@ -149,7 +149,7 @@ def _is_local(url: str) -> bool:
 
 @contextlib.contextmanager
 def _sender(url: str, lane: Lane, at_once: int, trusts_environment: bool) -> Iterator[Callable[[Path], Scan]]:
-    """What sends one picture, from any thread: the connections live on an event loop in a thread of its own."""
+    """A function that sends one picture, from any thread; an event loop in a thread has the connections."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="connections")
     thread.start()
@@ -172,14 +172,14 @@ async def _session(at_once: int, trusts_environment: bool) -> aiohttp.ClientSess
 
 
 async def _scan(session: aiohttp.ClientSession, url: str, picture: Path, lane: Lane) -> Scan:
-    """Send one picture. What goes wrong on the way is an answer too, with :data:`NO_ANSWER` or :data:`UNREADABLE`."""
+    """Send one picture. An error on the way gives an answer with :data:`NO_ANSWER` or :data:`UNREADABLE`."""
     started_s = time.perf_counter()
     status, retry_after_s, file = None, None, None
     unreadable: list[OSError] = []
     try:
         file = await asyncio.to_thread(picture.stat)
-        if not stat.S_ISREG(file.st_mode):  # opening a pipe would wait for somebody to write
-            raise OSError(errno.EINVAL, "not a file, or a folder that may not be read")
+        if not stat.S_ISREG(file.st_mode):  # opening a pipe would wait for a writer
+            raise OSError(errno.EINVAL, "not a file, or an unreadable folder")
         with picture.open("rb") as body:
             headers = {
                 "Content-Type": "application/octet-stream",
@@ -195,10 +195,10 @@ async def _scan(session: aiohttp.ClientSession, url: str, picture: Path, lane: L
             async with session.post(url, data=parts, headers=headers, timeout=timeout, allow_redirects=False) as answer:
                 status, retry_after_s, fields = answer.status, _retry_after_s(answer), _fields(await answer.read())
         if "reason" not in fields:
-            said = f"{_without_secret(url)} answered {status}, and is not Pictwarden"
+            said = f"{_without_secret(url)} answered {status} and is not Pictwarden: check the scan URL"
             fields = {"reason": NO_ANSWER, "message": said}
     except (aiohttp.ClientError, TimeoutError) as error:
-        status = None  # half an answer is none
+        status = None  # half an answer counts as none
         fields = _unreadable(unreadable[0]) if unreadable else {"reason": NO_ANSWER, "message": _why(error, url)}
     except OSError as error:
         fields = _unreadable(error)
@@ -220,7 +220,7 @@ async def _scan(session: aiohttp.ClientSession, url: str, picture: Path, lane: L
 
 
 async def _parts(body: BinaryIO, size_bytes: int, unreadable: list[OSError]) -> AsyncIterator[bytes]:
-    """The file in parts, as many bytes as were announced; notes what keeps it from being read."""
+    """The file in parts, with the announced number of bytes; an error of reading is noted in ``unreadable``."""
     try:
         while size_bytes:
             part = await asyncio.to_thread(body.read, min(_PART_BYTES, size_bytes))
@@ -234,7 +234,7 @@ async def _parts(body: BinaryIO, size_bytes: int, unreadable: list[OSError]) -> 
 
 
 def _retry_after_s(answer: aiohttp.ClientResponse) -> float | None:
-    """Seconds, if the header is there and is a number: the other form, a date, is of another machine's clock."""
+    """Seconds, if the header is a number; its other form, a date, is of another machine's clock."""
     value = answer.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() and value.isascii() else None
 
@@ -251,8 +251,8 @@ def _why(error: Exception, url: str) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection to {where} ({_why_no_connection(error.os_error)}): is the service running there?"
     if isinstance(error, aiohttp.InvalidURL):
-        return "the scan URL is not of the form http://HOST:PORT/api/v1/scan/SECRET"
-    return f"the connection to {where} broke before the answer"
+        return "wrong scan URL: its form is http://HOST:PORT/api/v1/scan/SECRET"
+    return f"the connection to {where} broke before the answer: see the log of the service"
 
 
 def _why_no_connection(error: OSError) -> str:
@@ -260,7 +260,7 @@ def _why_no_connection(error: OSError) -> str:
         return error.verify_message
     if isinstance(error, ssl.SSLError):
         return error.reason.replace("_", " ").lower()
-    # A number below zero is the resolver's, and has its own words.
+    # Numbers below zero are errors of the resolver, which have texts of their own.
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
 
 
@@ -269,7 +269,7 @@ def _without_secret(url: str) -> str:
 
 
 def _fields(body: bytes) -> dict[str, Any]:
-    """The fields of an answer; none if it is no JSON object, and so not ours."""
+    """The fields of an answer; empty if it is no JSON object, and so not ours."""
     try:
         fields = json.loads(body)
     except ValueError:

@@ -1,6 +1,6 @@
-"""A Serve configuration for one machine: read from a file, with the command's own options in it.
+"""A configuration for one machine, read from a file, with the options of the command.
 
-Every way in which a file can be wrong is one line that names the file, and for YAML the line and column.
+Every error is one line that names the file, and for YAML the line and column.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import yaml
 
 from serve_app.domain import SettingsError
 
-# Of a file without http_options. Serve's own port would be 8000; pict-rs is told of this one.
+# For a file without http_options, instead of Serve's own port 8000.
 _HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
 
 
@@ -26,16 +26,16 @@ def read_serve_file(
         file: of the form of ``serve_config.yaml``.
         model: instead of the file's ``model.source``.
         policy: instead of the file's ``policy``.
-        is_default: nobody has chosen this file: with another ``model``, what it says of its own model is left out.
+        is_default: nobody has chosen this file, so that another ``model`` replaces its whole section ``model``.
 
     Raises:
-        SettingsError: the file cannot be read, is no YAML, or is no Serve configuration.
+        SettingsError: the file is unreadable, or is not a configuration.
     """
     name = str(file)
     config = _mapping(parsed(read_text(file), name), name, "a Serve configuration", "see serve_config.yaml")
     applications = config.get("applications")
     if not isinstance(applications, list) or not applications:
-        raise SettingsError(f"{name}: `applications` is missing or no list: see serve_config.yaml")
+        raise SettingsError(f"{name}: `applications` is missing or not a list: see serve_config.yaml")
     application = _mapping(applications[0], name, "the first of `applications`", "it names its import_path and args")
     if not application.get("import_path"):
         raise SettingsError(f"{name}: the first of `applications` has no `import_path`: see serve_config.yaml")
@@ -60,21 +60,21 @@ def read_text(file: Path) -> str:
     """The text of a configuration file.
 
     Raises:
-        SettingsError: it cannot be read, or is no text.
+        SettingsError: the file is unreadable, or is not text.
     """
     try:
         return file.read_bytes().decode("utf-8")  # with its line ends as they are
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{file}: is no text in UTF-8: byte {error.start} is wrong") from error
+        raise SettingsError(f"{file}: is not UTF-8 text: byte {error.start} is wrong") from error
 
 
 def parsed(text: str, name: str) -> Any:
     """The plain values of a YAML text.
 
     Raises:
-        SettingsError: it is no YAML; with line and column, as far as they are known.
+        SettingsError: it is not YAML; with line and column, where they are known.
     """
     try:
         return yaml.safe_load(text)
@@ -82,24 +82,26 @@ def parsed(text: str, name: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         said = ", ".join(filter(None, (error.context, error.problem)))
-        raise SettingsError(f"{name}{place}: is no YAML: {said}") from error
+        raise SettingsError(f"{name}{place}: is not YAML: {said}") from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise SettingsError(f"{name}:{line}:{column}: is no YAML: a character that may not be in it") from error
-    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45; a thousand brackets
-        raise SettingsError(f"{name}: is no YAML: {error}") from error
+        raise SettingsError(f"{name}:{line}:{column}: is not YAML: a forbidden character") from error
+    except ValueError as error:  # a date such as 2026-13-45
+        raise SettingsError(f"{name}: is not YAML: {error}") from error
+    except RecursionError as error:  # a thousand brackets
+        raise SettingsError(f"{name}: is not YAML: nested too deeply") from error
 
 
 def _require_known_deployments(deployments: Any, name: str) -> None:
     is_list = isinstance(deployments, list)
     if not is_list or not all(isinstance(each, Mapping) and "name" in each for each in deployments):
-        raise SettingsError(f"{name}: `deployments` is a list of mappings with a `name`: see serve_config.yaml")
+        raise SettingsError(f"{name}: `deployments` must be a list of mappings with a `name`: see serve_config.yaml")
 
 
 def _mapping(value: Any, name: str, what: str, hint: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise SettingsError(f"{name}: {what} is a mapping, and here it is {_kind(value)}: {hint}")
+        raise SettingsError(f"{name}: {what} must be a mapping and is {_kind(value)}: {hint}")
     return value
 
 

@@ -48,19 +48,19 @@ console = Console(highlight=False)
 
 def serve(
     config: Annotated[
-        Path | None, typer.Option(help="A file such as serve_config.yaml; by default the embedded demo.")
+        Path | None, typer.Option(help="A file like serve_config.yaml. Default: the embedded demo.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Instead of the configuration's model.source.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Instead of the configuration's policy.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model, instead of the configuration's model.source.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy, instead of the configuration's policy.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
 ) -> None:
     """Serve in one process, for a small server: the same answers as on Ray Serve, in a third of the memory.
 
-    Of a configuration file, the args of the first application and the http_options count; what it says of Ray Serve's
-    deployments does not. Logs go to the standard output. The first Ctrl-C or SIGTERM has the pictures inside answered,
-    the second one ends at once. Exit code 0 after either, 1 if the service did not start or a part of it failed, 2 for
-    a wrong option.
+    From a configuration file it takes http_options and the args of the first application; Ray Serve's deployments are
+    ignored. Logs go to the standard output. The first Ctrl-C or SIGTERM has the pictures inside answered, the second
+    one ends at once. Exit code 0 after either, 1 if the service did not start or a part of it failed, 2 for a wrong
+    option.
     """
     _on_stop_signals(_end_at_once)  # nothing has been started yet
     try:

@@ -1,4 +1,4 @@
-"""What a service tells systemd, where that has started it: sd_notify(3)."""
+"""Messages to systemd, if it started the service: sd_notify(3)."""
 
 from __future__ import annotations
 

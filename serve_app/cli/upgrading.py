@@ -1,4 +1,4 @@
-"""``pictwarden settings upgrade``: a configuration of an earlier version, rewritten for this one."""
+"""``pictwarden settings upgrade``: rewrites a configuration of an earlier version for this one."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from serve_app.settings.changes import CHANGES, Change, outdated, upgraded
 
 def settings_upgrade(
     file: Annotated[
-        Path, typer.Argument(help="Of the form of serve_config.yaml, or its args alone.", show_default=False)
+        Path, typer.Argument(help="A file like serve_config.yaml, or one with only its args.", show_default=False)
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the changes and write nothing.")] = False,
 ) -> None:
-    """Rewrite the keys of earlier versions in a configuration, and show what has changed.
+    """Rewrite a configuration of an earlier version for this one, and show the changes.
 
-    Comments and the order of keys stay. FILE.bak has the file as it was; FILE.bak2 if there is one already, and so on.
+    Comments and the order of keys stay. The old file is saved as FILE.bak, or FILE.bak2, ... if that exists.
 
-    Exit code 0 if the file has the keys of this version now, 1 if --dry-run has found others, 2 if the file cannot be
-    read or rewritten, or is wrong in another way.
+    Exit code: 0 if the file is right for this version, 1 if --dry-run found keys of earlier versions, 2 if the file
+    cannot be read or rewritten, or has another error.
     """
     try:
         before = read_text(file)
@@ -42,7 +42,7 @@ def settings_upgrade(
             typer.echo(line)
         if changes and not dry_run:
             backup = _replace(file.resolve(), after)
-            typer.echo(f"{file} is rewritten; {backup} has it as it was")
+            typer.echo(f"{file} is rewritten; the old file is {backup}")
         for args in _each_args(parsed(after, str(file)), str(file)).values():
             parse_settings(args)
     except SettingsError as error:
@@ -63,7 +63,7 @@ def upgraded_text(text: str, name: str) -> str:
         name: of the file, for errors.
 
     Raises:
-        SettingsError: the text is no configuration, or has to be changed by hand.
+        SettingsError: the text is not a configuration, or must be changed by hand.
     """
     document = parsed(text, name)
     after = text
@@ -74,14 +74,14 @@ def upgraded_text(text: str, name: str) -> str:
         for root in _each_args(document, name):
             for change in CHANGES:
                 after = _without(after, root, change)
-        # The text was edited as text: only what has the values that it should have is handed out.
+        # The text was edited as text, so that its values are compared with the right ones.
         is_right = not _changes(after, name) and _rewritten(parsed(after, name)) == _rewritten(document)
-    except (NotEditableError, SettingsError, RecursionError):  # the last of a mapping that is in itself
+    except (NotEditableError, SettingsError, RecursionError):  # the last for a mapping that contains itself
         is_right = False
     if not is_right:
         lines = "\n".join(f"  {change}" for change in changes)
         raise SettingsError(
-            f"{name}: its YAML (an alias, or several keys on a line) is to be changed by hand:\n{lines}"
+            f"{name}: change these keys by hand, because the file has aliases or several keys on a line:\n{lines}"
         )
     return after
 
@@ -99,17 +99,17 @@ def _each_args(document: Any, name: str) -> dict[tuple[str | int, ...], Mapping[
     """The args in a configuration, by their path in it.
 
     Raises:
-        SettingsError: it is no configuration.
+        SettingsError: it is not a configuration.
     """
     if document is None:  # all keys are optional
         return {}
     if not isinstance(document, Mapping):
-        raise SettingsError(f"{name}: is no mapping of settings, and no Serve configuration: see serve_config.yaml")
+        raise SettingsError(f"{name}: is neither a configuration nor a mapping of settings: see serve_config.yaml")
     if "applications" not in document:
         return {(): document}
     applications = document["applications"]
     if not isinstance(applications, list) or not all(isinstance(each, Mapping) for each in applications):
-        raise SettingsError(f"{name}: `applications` is no list of applications: see serve_config.yaml")
+        raise SettingsError(f"{name}: `applications` must be a list of applications: see serve_config.yaml")
     each_args = {("applications", place, "args"): each.get("args") for place, each in enumerate(applications)}
     return {path: args for path, args in each_args.items() if isinstance(args, Mapping)}
 
@@ -123,7 +123,7 @@ def _rewritten(document: Any) -> Any:
 
 
 def _changes(text: str, name: str) -> list[Change]:
-    """What the keys of a configuration have become, each once."""
+    """The changes that a configuration needs, each once."""
     found = [each for args in _each_args(parsed(text, name), name).values() for each in outdated(args)]
     return list(dict.fromkeys(found))
 
@@ -139,7 +139,7 @@ def _report(before: str, after: str, name: str, changes: list[Change]) -> Iterat
 
 
 def _replace(file: Path, text: str) -> Path:
-    """All of it or nothing, with the mode of the file; the copy of the file as it was."""
+    """Replace the file in one step, with the same mode; return the copy of the old one."""
     names = (file.with_name(f"{file.name}.bak{number if number > 1 else ''}") for number in itertools.count(1))
     backup = next(each for each in names if not each.exists())
     shutil.copy2(file, backup)

@@ -1,4 +1,4 @@
-"""The words of Pictwarden as types, in the order the data flows (``docs/concepts.md`` tells them as prose).
+"""The words of Pictwarden as types, in the order in which data flows (``docs/concepts.md`` explains them).
 
     media -> frames -> views -> label scores -> rule -> verdict -> decision -> ledger
 

@@ -1,4 +1,4 @@
-"""What travels with a picture through every stage."""
+"""The call, which travels with a picture through every stage."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from serve_app.domain.errors import DeadlineExceededError
 
 Clock = Callable[[], float]
-"""Seconds on a clock that never goes back. Its zero means nothing, and differs from machine to machine."""
+"""Seconds on a clock that never goes back. Its zero differs from machine to machine."""
 
 
 class Lane(enum.StrEnum):
     """Who waits for the answer: an uploader, who is served first, or work that can be done later.
 
-    A picture in the background lane never delays a live one by more than the one pass, or the one decode, that is
-    already running.
+    A background picture delays a live one by at most the pass and the decode that are running.
     """
 
     LIVE = "live"
@@ -26,9 +25,9 @@ class Lane(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The moment after which an answer is of no use, on this process's own clock.
+    """The moment after which an answer is useless, on this process's own clock.
 
-    Between processes travels what is left (:meth:`remaining_s`), never the moment: clocks of two nodes never meet.
+    Processes send each other the time that is left (:meth:`remaining_s`), since the clocks of two nodes differ.
     """
 
     at_s: float
@@ -40,7 +39,7 @@ class Deadline:
         return cls(clock() + seconds, clock)
 
     def remaining_s(self) -> float:
-        """Seconds left; zero or negative when it has passed."""
+        """Seconds left; zero or negative once the deadline has passed."""
         return self.at_s - self.clock()
 
     def require(self, stage: str) -> float:
@@ -55,12 +54,12 @@ class Deadline:
         return remaining_s
 
     def __reduce__(self) -> tuple[Callable[[float], Deadline], tuple[float]]:
-        """What is left is what travels to another process."""
+        """Pickles the time that is left."""
         return Deadline.after, (self.remaining_s(),)
 
 
 UNNAMED_SOURCE = "unnamed"
-"""The source of a call from an instance that has no name in the configuration."""
+"""The source of a call from an instance without a name in the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class LoadSignals:
-    """What the front knows of the load and no stage behind it can see; a snapshot beside each call.
+    """The load as only the front sees it; a snapshot beside each call.
 
-    ``demand`` is how many pictures recently came for each that was let in; ``coming`` is how many live pictures are
-    being preprocessed, and will be scored next.
+    ``demand`` is how many pictures recently arrived for each one that was let in. ``coming`` is how many live pictures
+    are being preprocessed and will be scored next.
     """
 
     demand: float = 1.0

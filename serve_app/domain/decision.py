@@ -1,4 +1,4 @@
-"""What we answered for a picture, and why."""
+"""Outcomes and decisions: the answer for a picture, and the reason for it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from serve_app.domain.verdicts import UnscannedReason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the policy says of one picture, with what it takes to explain it.
+    """The policy's verdict on one picture, and its explanation.
 
-    ``view`` indexes the deciding view; ``scores`` are that view's concept scores; ``margin`` is how far its score lies
-    over the line of the rule that decided (under it, so negative, when no rule held).
+    ``view`` indexes the deciding view; ``scores`` are that view's concept scores; ``margin`` is how far the view is
+    over the line of the deciding rule (negative when no rule held).
     """
 
     verdict: Verdict
@@ -46,9 +46,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An outcome: the picture is a known one, and an entry of a list decided in place of the policy.
+    """An outcome: the picture is known, and an entry of a list decided in place of the policy.
 
-    ``bank`` is the list's name, ``entry`` identifies the entry in it, ``message`` is its reason for people.
+    ``bank`` names the list, ``entry`` identifies the entry in it, and ``message`` gives people the entry's reason.
     """
 
     verdict: Verdict
@@ -59,7 +59,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Unscanned:
-    """An outcome: the picture was not scanned. ``detail`` says more than the reason, for people."""
+    """An outcome: the picture was not scanned. ``detail`` tells people more than the reason does."""
 
     reason: UnscannedReason
     detail: str
@@ -70,9 +70,9 @@ Outcome = Judged | Listed | Unscanned
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What we answered for one body of bytes, and why: immutable, recorded, and free of any picture content.
+    """The answer for one body of bytes, and the reason for it: immutable, recorded, and free of picture content.
 
-    ``kept`` is what the image server was told.
+    ``kept`` says whether the image server was told to store the picture.
     """
 
     request_id: str
@@ -89,7 +89,7 @@ class Decision:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the image server stored what was not scanned to its end, so that somebody has to scan it later."""
+        """Whether the image server may store a picture that nobody has scanned to its end: it must be scanned later."""
         match self.outcome:
             case Judged(is_truncated=is_truncated):
                 return self.kept and is_truncated

@@ -1,31 +1,31 @@
-"""What can go wrong, as one tree.
+"""Every error that this project raises on purpose, as one tree.
 
 ::
 
     PictwardenError
-    |-- UnscannedError                 we could not look; ``.reason`` says why. Never a verdict.
-    |   |-- UnscannableError           these bytes can never be scanned: refused, whatever `on_unscanned` says
+    |-- UnscannedError                 the picture was not scanned; ``.reason`` says why. Never a verdict.
+    |   |-- UnscannableError           these bytes can never be scanned: refused, whatever `on_unscanned` is
     |   |   |-- UndecodableError
     |   |   |-- TruncatedError
     |   |   |-- UnsupportedError
     |   |   `-- TooLargeError
-    |   `-- NotScannedError            not now; `on_unscanned` decides, and the same bytes may be sent again
+    |   `-- NotScannedError            not now: `on_unscanned` decides, and the same bytes may be sent again
     |       |-- DeadlineExceededError
-    |       |   `-- StalledError       refused also where `on_unscanned` is `accept`
+    |       |   `-- StalledError       refused even where `on_unscanned` is `accept`
     |       |-- OverloadedError
-    |       |   `-- FullError        the service has no room; asked before any work is spent
+    |       |   `-- FullError          the service has no room; no work was spent on the picture
     |       `-- UnavailableError
     |           `-- DeviceMemoryError
-    |-- RequestError                   the request itself is wrong; there was no picture to look at
+    |-- RequestError                   the request itself is wrong; there is no picture to scan
     |   |-- EmptyBodyError
     |   |-- MalformedRequestError
     |   `-- UnauthorisedError
-    `-- ConfigurationError             found at start; the service refuses to run
+    `-- ConfigurationError             the service refuses to start
         |-- SettingsError
         |-- PolicyError
         `-- ModelError
 
-Each takes one argument, its message, so that each survives pickling between two processes.
+Each error takes one argument, its message, so that it survives pickling between processes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PictwardenError(Exception):
 
 
 class UnscannedError(PictwardenError):
-    """We could not look at the picture. Caught by :mod:`serve_app.moderation`, which makes a decision of it."""
+    """The picture was not scanned. :mod:`serve_app.moderation` catches this error and makes a decision of it."""
 
     reason: ClassVar[UnscannedReason]
 
@@ -50,19 +50,19 @@ class UnscannableError(UnscannedError):
 
 
 class UndecodableError(UnscannableError):
-    """The bytes say that they are a picture, and cannot be read as one from end to end."""
+    """The bytes claim to be a picture and cannot be decoded from end to end."""
 
     reason = UnscannedReason.UNDECODABLE
 
 
 class TruncatedError(UnscannableError):
-    """The end of the file is missing. These bytes are refused for ever; the whole file is another body."""
+    """The end of the file is missing. These bytes are always refused; the whole file is another body."""
 
     reason = UnscannedReason.TRUNCATED
 
 
 class UnsupportedError(UnscannableError):
-    """The bytes are of no type that we read."""
+    """The bytes are not of a supported type."""
 
     reason = UnscannedReason.UNSUPPORTED
 
@@ -74,31 +74,31 @@ class TooLargeError(UnscannableError):
 
 
 class NotScannedError(UnscannedError):
-    """We could have looked, and did not in time; the same bytes may be sent again."""
+    """The picture could be scanned, and was not in time; the same bytes may be sent again."""
 
 
 class DeadlineExceededError(NotScannedError):
-    """A stage could not finish in what was left of the request's time."""
+    """A stage could not finish within the request's remaining time."""
 
     reason = UnscannedReason.DEADLINE
 
 
 class StalledError(DeadlineExceededError):
-    """These bytes have twice kept their decoder waiting without computing: never let through unscanned."""
+    """These bytes have twice made a decoder wait without computing: they are never let through unscanned."""
 
 
 class OverloadedError(NotScannedError):
-    """Refused at once, because the queue is longer than what is left of the request's time."""
+    """The picture is refused at once, because the queue is longer than the request's remaining time."""
 
     reason = UnscannedReason.OVERLOADED
 
 
 class FullError(OverloadedError):
-    """The service has as many pictures inside as it can answer in time; nothing was spent on this one."""
+    """The service holds as many pictures as it can answer in time; no work was spent on this one."""
 
 
 class UnavailableError(NotScannedError):
-    """A stage is not there: it died, it is starting, or it failed in a way that is our fault."""
+    """A stage does not work: it died, it is starting, or it failed through a fault of ours."""
 
     reason = UnscannedReason.UNAVAILABLE
 
@@ -108,7 +108,7 @@ class DeviceMemoryError(UnavailableError):
 
 
 class RequestError(PictwardenError):
-    """The request is wrong before there is any picture to look at."""
+    """The request itself is wrong, so that there is no picture to scan."""
 
 
 class EmptyBodyError(RequestError):
@@ -124,11 +124,11 @@ class UnauthorisedError(RequestError):
 
 
 class ConfigurationError(PictwardenError):
-    """The service cannot run as it is configured. The message says what is wrong and the way out."""
+    """The service cannot run as configured. The message says what is wrong, and what to do."""
 
 
 class SettingsError(ConfigurationError):
-    """The arguments of the application are wrong."""
+    """The settings of the application are wrong."""
 
 
 class PolicyError(ConfigurationError):

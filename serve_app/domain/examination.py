@@ -1,4 +1,4 @@
-"""What examining a picture gives: scores of its views, by a model that is known."""
+"""Examinations: the scores of a picture's views, and the model that gave them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from serve_app.domain.media import ViewPlace, Views
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model looked. ``digest`` is the sha256 (hex) of its weights and configuration.
+    """The model that scored. ``digest`` is the sha256 (hex) of its weights and configuration.
 
-    ``notice`` is set for a model that must not be mistaken for protection, and is repeated in every answer.
-    ``derived_from`` is set for a quantised model, which scores differently and so has a digest of its own: the digest
-    of the model that it is made of, to which a policy's thresholds belong.
+    ``notice`` is set for a model that must not be mistaken for protection, and every answer repeats it.
+    ``derived_from`` is set for a converted model, which scores differently and has a digest of its own: it is the
+    digest of the original, to which a policy's thresholds belong.
     """
 
     name: str
@@ -45,10 +45,10 @@ class LabelScores:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """All that a judgement needs to know of one picture.
+    """Everything about one picture that a judgement needs.
 
-    ``places`` are those of the views, one for each row of ``scores``. ``is_truncated`` if the end of the file was
-    missing, and only its first part was scanned.
+    ``places`` has one entry for each view, in the order of the rows of ``scores``. ``is_truncated`` if the end of the
+    file was missing and only its first part was scanned.
     """
 
     scores: LabelScores
@@ -60,5 +60,5 @@ class Examination:
 
     @classmethod
     def of(cls, views: Views, scores: LabelScores) -> Examination:
-        """The examination of a picture that was cut into ``views``."""
+        """The examination of a picture of which ``views`` were cut."""
         return cls(scores, views.places, views.media_type, views.frames_seen, views.frames_total, views.is_truncated)

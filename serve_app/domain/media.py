@@ -1,4 +1,4 @@
-"""Bytes, and what is cut from them for a model."""
+"""Bodies of bytes, and the views that are cut from them for a model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Body:
 
     @classmethod
     def of(cls, content: bytes) -> Body:
-        """For bytes that nobody has hashed while they arrived: 40 MB take 25 to 140 ms."""
+        """For bytes that were not hashed while they arrived; slow for large bodies."""
         return cls(content, hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class ViewPlace:
-    """Where in the media a view was cut, so that a decision can say which part of the picture decided it.
+    """Where in the media a view was cut, so that a decision can name the part of the picture that decided it.
 
     ``box`` is left, top, right, bottom as shares of the upright frame's width and height, each in 0..1.
     """
@@ -35,10 +35,10 @@ class ViewPlace:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What the model is shown of one picture.
+    """The squares of one picture that the model scores.
 
     ``pixels`` is uint8, ``(views, size_px, size_px, 3)``, RGB, upright; ``places`` has one entry per view.
-    ``is_truncated`` if the end of the file is missing, so that these are views of its first part.
+    ``is_truncated`` if the end of the file is missing and these are views of its first part.
     """
 
     pixels: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""What the use case needs from elsewhere, and what the stages behind it are."""
+"""The ports: what moderation needs from elsewhere, and the two stages of examining."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from serve_app.domain.media import Body, Views
 
 
 class Examiner(Protocol):
-    """Bodies to examinations: the one thing that the moderator asks, however many processes it takes."""
+    """Bodies to examinations: the one port that the moderator calls, however many processes stand behind it."""
 
     @property
     def model(self) -> ModelIdentity | None:
-        """The model that is loaded, as far as is known; None before the first answer, and after a scorer was lost."""
+        """The loaded model, if it is known; None before the first answer and after the loss of a scorer."""
         ...
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """Which model is loaded and warm.
 
         Raises:
-            NotScannedError: none is, within the deadline.
+            NotScannedError: no model is warm within the deadline.
         """
         ...
 
@@ -30,7 +30,7 @@ class Examiner(Protocol):
         """Decode the picture, cut views of it, and score them.
 
         Raises:
-            UnscannedError: the bytes could not be read; or too late, too much, or not there.
+            UnscannedError: the bytes cannot be decoded, the time or the room does not suffice, or a stage is down.
         """
         ...
 
@@ -42,7 +42,7 @@ class Preprocessor(Protocol):
         """Sniff, decode under limits, sample frames, cut square views of ``view_size_px``.
 
         Raises:
-            UnscannedError: the bytes could not be read, or not in time.
+            UnscannedError: the bytes cannot be decoded, or not in time.
         """
         ...
 
@@ -62,22 +62,22 @@ class Scorer(Protocol):
         """The similarity of every view to every label of the policy.
 
         Raises:
-            NotScannedError: too late, too much, or not there.
+            NotScannedError: the time or the room does not suffice, or the scorer is down.
         """
         ...
 
 
 class Sink(Protocol):
-    """Where decisions go. One that fails or hangs costs its budget of time, and no verdict."""
+    """A receiver of decisions. A sink that fails or hangs costs its time budget, and no verdict."""
 
     async def record(self, decision: Decision) -> None:
-        """Record a decision; when this returns, it is recorded."""
+        """Record a decision; it is recorded when this returns."""
         ...
 
 
 class Ledger(Sink, Protocol):
-    """Decisions, stored."""
+    """A store of decisions."""
 
     async def find(self, sha256: str, model_digest: str, policy_digest: str) -> Decision | None:
-        """The latest decision with a judgement on these bytes by this model and policy, if there is one."""
+        """The latest judgement of these bytes by this model and policy, if there is one."""
         ...

@@ -1,4 +1,4 @@
-"""What is said of a picture, and what is done with one that was not scanned."""
+"""Verdicts, the reasons for unscanned pictures, and the settings that decide about those."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Verdict(enum.StrEnum):
-    """What a policy says of a picture that was looked at. ``FLAG`` keeps the picture and marks its decision."""
+    """The policy's word on a scanned picture. ``FLAG`` lets the picture be stored and marks its decision."""
 
     ACCEPT = "accept"
     FLAG = "flag"
@@ -14,17 +14,17 @@ class Verdict(enum.StrEnum):
 
     @property
     def severity(self) -> int:
-        """0 for accept, 1 for flag, 2 for reject: the worst view of a picture is the one with the highest."""
+        """0 for accept, 1 for flag, 2 for reject. The view with the highest severity decides."""
         return ("accept", "flag", "reject").index(self.value)
 
     @property
     def keeps_picture(self) -> bool:
-        """Whether the image server may keep a picture with this verdict."""
+        """Whether the image server may store a picture with this verdict."""
         return self is not Verdict.REJECT
 
 
 class UnscannedReason(enum.StrEnum):
-    """Why we could not look. The first four hold for these bytes for ever, the others only for now."""
+    """Why a picture was not scanned. The first four hold for these bytes for ever, the others only for now."""
 
     UNDECODABLE = "undecodable"
     TRUNCATED = "truncated"
@@ -36,16 +36,16 @@ class UnscannedReason(enum.StrEnum):
 
 
 class OnUnscanned(enum.StrEnum):
-    """What to answer for a picture that we could not look at *now* (setting ``on_unscanned``)."""
+    """The answer for a picture that could not be scanned *now* (setting ``on_unscanned``)."""
 
     REJECT = "reject"
     ACCEPT = "accept"
 
 
 class OnTruncated(enum.StrEnum):
-    """What to do with a picture whose end is missing (setting ``truncated``, for each lane).
+    """The treatment of a picture whose end is missing (setting ``truncated``, for each lane).
 
-    pict-rs now and then sends the first part of a file and stores all of it, so an accepted part proves nothing.
+    pict-rs sometimes sends the first part of a file and stores all of it, so that an accepted part proves nothing.
     """
 
     REFUSE = "refuse"

@@ -1,4 +1,4 @@
-"""HTTP: the routes of each protocol, who may ask, and bodies read under limits. The only room with FastAPI."""
+"""HTTP: the routes of each protocol, authentication, and bodies read under limits."""
 
 from serve_app.http.app import create_app
 

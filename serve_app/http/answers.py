@@ -1,4 +1,4 @@
-"""Decisions and errors to status codes and answers (:mod:`serve_app.wire`), and those to responses."""
+"""Turns decisions and errors into status codes and answers (:mod:`serve_app.wire`), and those into responses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_app.wire import (
 
 
 def answer_for_decision(decision: Decision, elapsed_ms: float) -> tuple[int, Answer]:
-    """Status and body for a picture."""
+    """The status and the body for a picture that was decided on."""
     match decision.outcome:
         case Judged():
             return _status(decision, STATUS_REJECTED), _judged(decision, decision.outcome, elapsed_ms)
@@ -64,7 +64,7 @@ def _about(decision: Decision, reason: str, message: str, elapsed_ms: float) -> 
 
 
 def answer_for_error(error: RequestError | UnscannedError, request_id: str, elapsed_ms: float) -> tuple[int, Answer]:
-    """Status and body where there was no whole body to decide on."""
+    """The status and the body where no picture arrived whole."""
     match error:
         case RequestError():
             status, reason = REQUEST_ERRORS[type(error)]
@@ -74,7 +74,7 @@ def answer_for_error(error: RequestError | UnscannedError, request_id: str, elap
 
 
 def json_response(status: int, answer: Answer, retry_after_s: int) -> Response:
-    """``answer`` as a response, with the headers that belong to its status."""
+    """The response with ``answer`` and the headers of its status."""
     headers = {REQUEST_ID_HEADER: answer.request_id}
     if status == 503:
         headers["Retry-After"] = str(retry_after_s)

@@ -1,4 +1,4 @@
-"""The FastAPI application: the routes of each protocol over one moderator, and one shape for all that is no route."""
+"""The FastAPI application: the routes of each protocol over one moderator, and one shape for every error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = AnswerLogger(__name__)
 
 
 def create_app(moderator: Moderator, guard: Guard, settings: Settings) -> FastAPI:
-    """The application over one moderator."""
+    """The application: every protocol's routes over one moderator."""
     app = _bare_app(with_docs=settings.docs)
     _add_error_answers(app)
     intake = Intake(moderator, guard, settings.limits)
@@ -35,22 +35,22 @@ def _bare_app(*, with_docs: bool) -> FastAPI:
     described: dict[str, Any] = {
         "title": "Pictwarden",
         "description": "Scans every picture before an image server stores it.",
-        # pict-rs follows redirects, and a redirect would repeat the secret in its Location.
+        # A redirect would repeat the secret in its Location header.
         "redirect_slashes": False,
     }
     if with_docs:
-        # FastAPI's own page loads its scripts from a CDN, which would learn who runs this service.
+        # FastAPI's own page loads scripts from a CDN, which would learn who runs this service.
         return FastAPIOffline(redoc_url=None, **described)
     return FastAPI(docs_url=None, redoc_url=None, openapi_url=None, **described)
 
 
 def _add_error_answers(app: FastAPI) -> None:
-    """The same JSON shape for what never reaches a route, and for our own faults, which are never explained."""
+    """Answer requests without a route, and our own faults, in the same JSON shape; a fault is never explained."""
 
     async def on_http_error(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         reason = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
-        message = f"pictures are POSTed to {SCAN_PATH}/SECRET"
+        message = f"send a picture with POST to {SCAN_PATH}/SECRET"
         response = json_response(status, bare_answer(reason, message, uuid.uuid4().hex, 0.0), 0)
         if isinstance(error, HTTPException) and error.headers:
             response.headers.update(error.headers)
@@ -59,7 +59,7 @@ def _add_error_answers(app: FastAPI) -> None:
     async def on_fault(_: Request, error: Exception) -> Response:
         request_id = uuid.uuid4().hex
         logger.error("request %s: internal fault", request_id, exc_info=error)
-        message = "an internal fault; the log has it under this request_id"
+        message = "internal fault: see the log under this request_id"
         return json_response(500, bare_answer("internal", message, request_id, 0.0), 0)
 
     app.add_exception_handler(HTTPException, on_http_error)

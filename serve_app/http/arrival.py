@@ -1,4 +1,4 @@
-"""A request when it arrives: what it is called, how long it may take, and what its headers say."""
+"""A request when it arrives: its id, its deadline, and the values of its headers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from serve_app.domain import Call, Deadline, Lane, MalformedRequestError
 from serve_app.wire import LANE_HEADER, REFUSED_HEADER
 
-# More is no number that a front end counts up to between two requests.
+# A front end never counts to a longer number between two requests.
 _MAX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """When a request arrived and what it is called in answers, decisions and logs."""
+    """The moment at which a request arrived, and its id in answers, decisions and logs."""
 
     request_id: str
     deadline: Deadline
@@ -25,7 +25,7 @@ class Arrival:
     @classmethod
     def now(cls, deadline_s: float) -> Arrival:
         """A request that arrives now."""
-        # Never the client's X-Request-ID: two requests with one name would share an entry in the ledger.
+        # Never the client's X-Request-ID: two requests with one id would share an entry in the ledger.
         return cls(uuid.uuid4().hex, Deadline.after(deadline_s), time.monotonic())
 
     @property
@@ -37,17 +37,17 @@ class Arrival:
         """The call that this request makes.
 
         Raises:
-            MalformedRequestError: it names a lane that there is not.
+            MalformedRequestError: it names an unknown lane.
         """
         told = headers.get(LANE_HEADER)
         try:
             lane = Lane(told.strip().lower()) if told else Lane.LIVE
         except ValueError:
-            raise MalformedRequestError(f"{LANE_HEADER} is {' or '.join(Lane)}") from None
+            raise MalformedRequestError(f"unknown lane in {LANE_HEADER}; it must be {' or '.join(Lane)}") from None
         return Call(self.request_id, self.deadline, lane)
 
 
 def refused_before(headers: Mapping[str, str]) -> int:
-    """How many pictures the front end refused before this request; 0 if it does not say so."""
+    """How many pictures the front end refused before this request; 0 without its header."""
     told = headers.get(REFUSED_HEADER, "")
     return int(told) if told.isascii() and told.isdecimal() and len(told) <= _MAX_DIGITS else 0

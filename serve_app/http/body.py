@@ -30,10 +30,10 @@ _MULTIPART_OVERHEAD_BYTES = 16_384
 
 
 def declared_bytes(headers: Headers, max_body_bytes: int) -> int | None:
-    """What the sender says the request's length is; pict-rs sends chunks and does not say it.
+    """The length that the sender declares; None if it declares none, as pict-rs, which sends chunks.
 
     Raises:
-        TooLargeError: more than a body of ``max_body_bytes`` can have.
+        TooLargeError: it is longer than a request with a body of ``max_body_bytes``.
     """
     declared = headers.get("content-length", "")
     if not (declared.isascii() and declared.isdecimal()):
@@ -48,11 +48,11 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, r
     """The picture's bytes: the raw body, or the ``file`` part of a multipart one.
 
     Raises:
-        EmptyBodyError: there are none.
-        MalformedRequestError: multipart, and not readable or without a ``file`` part; or the sender left half-way.
-        TooLargeError: more than ``max_body_bytes``; noticed while reading, at the first byte too many.
-        OverloadedError: the memory for bodies is needed for older ones.
-        DeadlineExceededError: the sender is slower than the time we have.
+        EmptyBodyError: the body has no bytes.
+        MalformedRequestError: a multipart body is unreadable or has no ``file`` part, or the sender left.
+        TooLargeError: the body is longer than ``max_body_bytes``; raised at the first byte beyond.
+        OverloadedError: older bodies need the memory.
+        DeadlineExceededError: the body did not arrive in time.
     """
     content = _Content(max_body_bytes)
     limit_bytes = _limit_bytes(request.headers, max_body_bytes)
@@ -71,7 +71,7 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, r
                     content.append(chunk)
     except TimeoutError as error:
         if reservation.is_refused:
-            raise OverloadedError("the memory for pictures is needed for those that came before") from error
+            raise OverloadedError("older pictures need all the memory for pictures") from error
         raise DeadlineExceededError("the body did not arrive in time") from error
     except ClientDisconnect as error:
         raise MalformedRequestError("the sender left before the end of the body") from error
@@ -81,7 +81,7 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, r
 
 
 def _end(limit: asyncio.Timeout, clock: Clock) -> None:
-    with contextlib.suppress(RuntimeError):  # it is about to end by itself
+    with contextlib.suppress(RuntimeError):  # the timeout is ending already
         limit.reschedule(clock())
 
 
@@ -90,29 +90,29 @@ class _Content:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        # Grows in place and hands its memory on: chunks to be joined would hold each body twice.
+        # A list of chunks would hold each body twice when they are joined.
         self._content = io.BytesIO()
         self._sha256 = hashlib.sha256()
 
     def append(self, chunk: bytes) -> None:
         if self._content.tell() + len(chunk) > self._max_bytes:
-            raise TooLargeError(f"the body is more than {self._max_bytes} bytes, which is the limit")
+            raise TooLargeError(f"the body is longer than {self._max_bytes} bytes, the limit")
         self._sha256.update(chunk)
         self._content.write(chunk)
 
     def body(self) -> Body:
         if not self._content.tell():
-            raise EmptyBodyError("the request has no body; send the picture's bytes")
+            raise EmptyBodyError("the request has no body: send the picture's bytes")
         return Body(self._content.getvalue(), self._sha256.hexdigest())
 
 
 async def _chunks(request: Request, limit_bytes: int, reservation: Reservation) -> AsyncIterator[bytes]:
-    """The request's bytes, each chunk's memory reserved before it is handed on."""
+    """The request's chunks; the memory of each is reserved before it is yielded."""
     read_bytes = 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
         if read_bytes > limit_bytes:
-            raise TooLargeError(f"the body is more than {limit_bytes} bytes, which is the limit")
+            raise TooLargeError(f"the body is longer than {limit_bytes} bytes, the limit")
         reservation.grow(read_bytes)
         yield chunk
 

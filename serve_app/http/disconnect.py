@@ -1,7 +1,7 @@
-"""Senders that leave before they are answered: what is done for them ends.
+"""Senders that leave before the answer: the work for them is cancelled.
 
-Ray Serve can watch for this itself, but then reads all of a body into memory ahead of the application, whatever its
-length: ``deployments/haproxy/rules.py`` switches that off.
+Ray Serve can do this itself, but then it reads whole bodies into memory ahead of the application, without a limit:
+``deployments/haproxy/rules.py`` switches that off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def unless_sender_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What ``work`` returns or raises; it is cancelled when the sender leaves. The body must have been read.
+    """Await ``work``, and cancel it when the sender leaves. The body must have been read.
 
     Raises:
         ClientDisconnect: the sender has left.
@@ -28,7 +28,7 @@ async def unless_sender_leaves(request: Request, work: Coroutine[Any, Any, T]) -
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             working.cancel()
-            # Its memory counts as free when this returns.
+            # The memory of the work counts as free once this returns.
             await asyncio.wait({working})
             raise ClientDisconnect
         return working.result()
@@ -38,6 +38,6 @@ async def unless_sender_leaves(request: Request, work: Coroutine[Any, Any, T]) -
 
 
 async def _left(request: Request) -> None:
-    """Returns when the sender has left."""
+    """Return when the sender has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,7 +1,7 @@
 """The gateways of this machine, as the kernel's routes name them. Linux only.
 
-Docker's proxy for published ports connects from the bridge's gateway, so that a stranger on the internet has a private
-address: the gateway's. It is never to be taken for a neighbour's.
+Docker's proxy for published ports connects from the bridge's gateway, so that every stranger on the internet has its
+private address. A gateway is therefore never a neighbour.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _IPV6_NEXT_HOP = 4
 
 
 class UnknownRoutesError(Exception):
-    """This system does not tell its routes."""
+    """The routes of this system cannot be read."""
 
 
 def gateways(proc_net: Path = PROC_NET) -> set[Address]:

@@ -1,4 +1,4 @@
-"""What stands before every picture: who sends it, whether there is room for it, and memory for its body."""
+"""The intake of pictures: authentication, room in the service, and memory for the body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = AnswerLogger(__name__)
 
 
 class Intake:
-    """Takes pictures in. One instance for all routes of a process: they share its memory."""
+    """Takes pictures in. All routes of a process share one instance, and its memory."""
 
     def __init__(self, moderator: Moderator, guard: Guard, limits: Limits) -> None:
         self._moderator = moderator
@@ -29,11 +29,11 @@ class Intake:
         self._memory = BodyMemory(limits.max_inside_bytes)
 
     def require_authorised(self, request: Request, path_secret: str, arrival: Arrival) -> None:
-        """Lets pass or raises, and counts either.
+        """Return if the sender may have pictures scanned, raise otherwise; either is counted.
 
         Args:
-            request: nothing of its body is read.
-            path_secret: the last segment of the path, or nothing.
+            request: its body is not read.
+            path_secret: the last segment of the path, or an empty text.
             arrival: of the request.
 
         Raises:
@@ -52,11 +52,11 @@ class Intake:
 
     @contextlib.asynccontextmanager
     async def body(self, request: Request, call: Call) -> AsyncIterator[Body]:
-        """The picture of ``request``, whose memory is reserved for as long as the block.
+        """The picture of ``request``; its memory is reserved until the block ends.
 
         Raises:
-            FullError: there is no room for a picture; nothing was read.
-            OverloadedError: there is no memory for this one.
+            FullError: the service has no room for a picture; nothing was read.
+            OverloadedError: the process has no memory for this one.
             RequestError: as :func:`~serve_app.http.body.read_body`.
             UnscannedError: as :func:`~serve_app.http.body.read_body`.
         """

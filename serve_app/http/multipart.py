@@ -1,4 +1,4 @@
-"""The ``file`` part of a multipart body, as its bytes arrive; nothing is written to a disk."""
+"""The ``file`` part of a multipart body, read as its bytes arrive and never written to disk."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _FILE_PART = b"file"
 
 
 class FilePartReader:
-    """Hands on the content of the one part that is named ``file`` and has a file name; other parts are skipped."""
+    """Passes on the content of the one part with the name ``file`` and a file name; other parts are skipped."""
 
     def __init__(self, content_type: str, on_content: Callable[[bytes], None]) -> None:
-        """``content_type`` is the request's header of that name.
+        """``content_type`` is the header ``Content-Type`` of the request.
 
         Raises:
-            MalformedRequestError: it names no boundary.
+            MalformedRequestError: the header names no boundary.
         """
         _, options = parse_options_header(content_type)
         self._on_content = on_content
@@ -41,27 +41,27 @@ class FilePartReader:
                 },
             )
         except (KeyError, FormParserError) as error:
-            raise MalformedRequestError("the multipart body cannot be read: its header names no boundary") from error
+            raise MalformedRequestError("unreadable multipart body: its header names no boundary") from error
 
     def write(self, chunk: bytes) -> None:
-        """The next bytes of the body.
+        """Take the next bytes of the body.
 
         Raises:
-            MalformedRequestError: they cannot be read, or begin a second file.
+            MalformedRequestError: the bytes are unreadable, or begin a second file.
         """
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise MalformedRequestError("the multipart body cannot be read") from error
+            raise MalformedRequestError("unreadable multipart body") from error
 
     def finish(self) -> None:
-        """All bytes are there.
+        """End the body.
 
         Raises:
-            MalformedRequestError: the body breaks off, or has no file.
+            MalformedRequestError: the body is incomplete, or has no file.
         """
         if not self._is_complete:
-            raise MalformedRequestError("the multipart body breaks off")
+            raise MalformedRequestError("the multipart body is incomplete")
         if not self._files:
             raise MalformedRequestError("the multipart body has no part named 'file'")
 

@@ -1,8 +1,8 @@
-"""Callers that are let in by their address, where an admin has listed their networks.
+"""Callers that need no secret, because an admin has listed their networks.
 
-lemmy-ansible deploys pict-rs with the path ``/api/v1/scan/IPADDR``: "trust my address". An address is a weak secret:
-behind a proxy it is the proxy's. So nobody is trusted by default, only the socket's own address counts, and never that
-of a gateway, nor that of a request with a proxy's headers.
+lemmy-ansible deploys pict-rs with the path ``/api/v1/scan/IPADDR``: "trust my address". An address is a weak secret,
+since every caller behind a proxy has the proxy's. So nobody is trusted by default, only the address of the connection
+counts, and neither a gateway nor a request with a proxy's headers is ever let in.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Neighbours:
     """Trusted networks, less the gateways of this machine."""
 
     def __init__(self, networks: Sequence[Network] = (), proc_net: Path = PROC_NET) -> None:
-        """Warns of each start that trusts addresses.
+        """Log a warning if any network is trusted.
 
         Args:
-            networks: what an admin has listed.
-            proc_net: where the kernel tells its routes.
+            networks: from the setting ``authentication.trusted_networks``.
+            proc_net: the folder with the kernel's routes.
 
         Raises:
-            SettingsError: networks are listed, and this system does not tell its gateways.
+            SettingsError: networks are listed, and this system's gateways are unknown.
         """
         self._networks = tuple(networks)
         self._proc_net = proc_net
@@ -47,26 +47,26 @@ class Neighbours:
         if networks:
             self._require_known_gateways()
             listed = ", ".join(map(str, networks))
-            logger.warning("callers in %s are let in without a secret (trusted_networks). %s", listed, _INSTEAD)
+            logger.warning("callers in %s need no secret (authentication.trusted_networks). %s", listed, _INSTEAD)
 
     def include(self, client_host: str | None) -> bool:
-        """Whether the caller with this address is let in without a secret."""
+        """Whether the caller with this address needs no secret."""
         address = _plain_address(client_host)
         why_not = self._why_not(address)
-        if why_not and why_not not in self._told:  # once: strangers are not to fill the log
+        if why_not and why_not not in self._told:  # once, so that strangers cannot fill the log
             self._told.add(why_not)
             logger.warning("refused %s to %s, which %s. %s", TRUST_MY_ADDRESS, address or "a caller", why_not, _INSTEAD)
         return not why_not
 
     def _why_not(self, address: Address | None) -> str:
         if address is None:
-            return "came through a proxy, or from no address"
+            return "came through a proxy, or has no address"
         if not any(address in network for network in self._networks):
             return "is in none of authentication.trusted_networks"
         try:
-            # At each request: a container may be given another network while it runs.
+            # Read at each request, since a container can join a network while it runs.
             if address in gateways(self._proc_net):
-                return "is a gateway of this machine: a proxy for published ports gives it to every stranger"
+                return "is a gateway of this machine, which strangers come through"
         except UnknownRoutesError as error:
             return f"cannot be told from a gateway: {error}"
         return ""
@@ -82,10 +82,10 @@ class Neighbours:
 
 
 def own_address(request: Request) -> str | None:
-    """The address of the socket that a request came by; None for one that a proxy has passed on.
+    """The address of a request's connection; None if a proxy has passed the request on.
 
-    uvicorn, ours and Serve's, puts what ``X-Forwarded-For`` says in the place of a loopback address, so that anybody
-    behind a proxy on this machine could choose an address. pict-rs sends none of these headers.
+    Serve's uvicorn replaces a loopback address by the one in ``X-Forwarded-For``, so that anybody behind a proxy on
+    this machine could choose an address. pict-rs sends none of these headers.
     """
     if any(header in request.headers for header in _OF_PROXIES):
         return None
@@ -93,7 +93,7 @@ def own_address(request: Request) -> str | None:
 
 
 def _plain_address(host: str | None) -> Address | None:
-    """An IPv4 address also where the socket is an IPv6 one that takes both."""
+    """The address; an IPv4 address on an IPv6 socket that takes both is an IPv4 address."""
     try:
         address = _without_scope(ipaddress.ip_address(host or ""))
     except ValueError:

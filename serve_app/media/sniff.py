@@ -62,7 +62,7 @@ _DIB_HEADER_BYTES = frozenset({12, 42, 46, 108, 124, *range(16, 65, 4)})
 _EBML = b"\x1aE\xdf\xa3"
 _EBML_DOCTYPE = b"\x42\x82"
 
-_READ_IN_WORDS = "AVIF, BMP, GIF, HEIC, JPEG, JPEG XL, PNG, TIFF, WebP, MP4 and WebM"
+_READ_IN_WORDS = "AVIF, BMP, GIF, HEIC, JPEG, JPEG XL, PNG, TIFF, WebP, MP4, WebM"
 
 
 def sniff(body: bytes) -> str:
@@ -88,7 +88,7 @@ def sniff(body: bytes) -> str:
 
 def unsupported(found: str) -> UnsupportedError:
     """The error for media of the type, or with the feature, that ``found`` names."""
-    return UnsupportedError(f"found {found}, and only {_READ_IN_WORDS} are read")
+    return UnsupportedError(f"unsupported type {found}; supported: {_READ_IN_WORDS}")
 
 
 def _sniff_iso(head: bytes) -> str:
@@ -134,4 +134,4 @@ def _name_of_unread(head: bytes) -> str:
     for opening, media_type in _KNOWN_TEXT:
         if text.startswith(opening):
             return media_type
-    return "unknown bytes"
+    return "(unknown)"

@@ -40,7 +40,7 @@ def settle_transparent_colour(picture: PngImagePlugin.PngImageFile, body: bytes)
     if raw_mode != _HIGH_BYTES:
         return picture
     if picture.is_animated:
-        raise UnsupportedError("found an animated image/png with 16 bits and one transparent colour")
+        raise UnsupportedError("unsupported: an animated image/png with 16 bits and one transparent colour")
     return _with_alpha(picture, body)
 
 

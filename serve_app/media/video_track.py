@@ -244,10 +244,10 @@ def _video_tracks(container: InputContainer, media_type: str) -> list[VideoStrea
     if not tracks:
         raise UndecodableError(f"not a readable {media_type}: no video in it")
     if len(tracks) > _MAX_TRACKS:
-        raise UnsupportedError(f"found {media_type} with {len(tracks)} video tracks, and only {_MAX_TRACKS} are read")
+        raise UnsupportedError(f"unsupported: {media_type} with {len(tracks)} video tracks; at most {_MAX_TRACKS}")
     for each in tracks:
         if (codec := _codec_of(each)) not in _CODECS:
-            raise UnsupportedError(f"found {media_type} with {codec}, and only H.264, HEVC, AV1, VP8 and VP9 are read")
+            raise UnsupportedError(f"unsupported: {media_type} with {codec}; supported: H.264, HEVC, AV1, VP8, VP9")
     return tracks
 
 

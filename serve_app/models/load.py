@@ -80,7 +80,8 @@ def load_model(source: str) -> LoadedModel:
             )
             tokenize = open_clip.get_tokenizer(located.open_clip_name)
     except Exception as error:  # of many trees too: torch, safetensors, open_clip and what it builds on, the tokenisers
-        raise ModelError(f"model {source!r} cannot be loaded: {type(error).__name__}: {error}") from error
+        reason = str(error).strip() or "open_clip gives no reason"
+        raise ModelError(f"model {source!r} cannot be loaded: {reason}") from error
     if not isinstance(network, open_clip.CLIP | open_clip.CustomTextCLIP):
         raise ModelError(f"model {source!r} is a {type(network).__name__}, and only two-tower CLIP models are read")
     network.eval()
@@ -169,10 +170,10 @@ def _locate_on_hub(architecture: str, tag: str) -> _Located:
     try:
         weights = Path(open_clip.download_pretrained(config))
     except Exception as error:  # the hub's client raises of many trees: requests, httpx, its own, OSError
-        reason = str(error).partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0] or "the hub's client gives no reason"
         raise ModelError(
             f"model {architecture}/{tag} could not be downloaded: wanted {hub.rstrip('/')} from its hub "
-            f"({type(error).__name__}: {reason}). Without a network, fetch it elsewhere (open_clip.create_model("
+            f"({reason}). Without a network, fetch it elsewhere (open_clip.create_model("
             f"{architecture!r}, pretrained={tag!r}) fills its cache), put its {_HUB_CONFIG} and safetensors "
             "into one folder, and set model.source to that folder"
         ) from error

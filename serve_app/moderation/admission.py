@@ -1,9 +1,8 @@
-"""Whether a picture that arrives now can still be answered in time: asked before any work is spent on it.
+"""Admission: refuses, before any work is spent on it, a picture that could not be answered in time.
 
-By Little's law (Little 1961) the pictures in a system are its throughput times the time that each spends there. So a
-picture that arrives behind ``n`` others waits for about ``n / rate``, whichever stage is the narrow one and however
-many replicas it has: the rate of answers tells it all. The stages refuse by themselves what they cannot do; but what
-they refuse was sent and decoded for nothing, and under a fivefold load that is most of the work.
+By Little's law (Little 1961) the number of pictures in a system is its throughput times the time that each spends
+there. So a picture that arrives behind ``n`` others waits for about ``n / rate``, whichever stage is the bottleneck.
+The stages refuse pictures too, but only after these were sent and decoded for nothing (``docs/adr/0008``).
 """
 
 from __future__ import annotations
@@ -16,33 +15,31 @@ from dataclasses import dataclass
 
 from serve_app.domain import Clock, FullError
 
-# Share of the deadline that may be waited for: enough to fill the batches of the slowest device, whose passes take as
-# long. The rest absorbs what the prediction does not know: pictures of many views, a replica that dies and whose
-# pictures are done again, a service that has just become slower.
+# The share of the deadline that a picture may wait: the slowest device's passes take as long, and the rest absorbs
+# pictures of many views, the loss of a replica, and a service that has just become slower.
 _SHARE_OF_DEADLINE = 0.25
 
-# Once full, for what share of the longest wait: so long that few refusals have to be asked for, and so short that the
-# places that come free meanwhile are few among those who wait. Pictures then come in bursts, which disturb passes on
-# the same cores less often: at twice the capacity, goodput was 0.98 of it, and 0.90 with half of this.
+# The share of the longest wait for which a full service refuses without asking: long enough to save most requests to
+# the ingress, and short enough that few places become free meanwhile (docs/adr/0008).
 _FULL_FOR_SHARE = 0.2
 
-# With this many pictures being examined, every stage is busy and batches fill: the service does all that it can.
+# With this many pictures being examined, every stage is busy and batches fill.
 _FULL = 16
 
-# How many are let in at least while that is not known. More than full, so that it becomes known.
+# The limit until a full service has been seen: above _FULL, so that one can be seen.
 _AT_FIRST = 64
 
-# Answers come in batches, and a pass may take a quarter of the deadline: a shorter window would see none, or two.
+# Answers come in batches, and a pass may take a quarter of the deadline: a shorter window could see none.
 _WINDOW_S = 4.0
 
-# The rate is the better one of about two windows: one may have had pictures of sixty views, and what was longer ago
-# says little of a service that has lost a replica, or that refuses so much that refusing takes its cores.
+# About two windows count: one may have had pictures of sixty views, and older ones say little of a service that has
+# lost a replica.
 _REMEMBERED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What came out in it; ``is_full`` if every stage was busy throughout."""
+    """The rate of answers in one window of time; ``is_full`` if every stage was busy throughout."""
 
     ended_s: float
     answers_per_s: float
@@ -50,10 +47,10 @@ class _Window:
 
 
 class AdmissionControl:
-    """Counts what is inside and what comes out; for one event loop.
+    """Counts the pictures inside and the answers; for one event loop.
 
-    A picture is inside from the first byte of its body to the end of its examination. Only callers that are authorised
-    count as demand: refusals that nobody asked the secret for count in the share of authorised callers.
+    A picture is inside from the first byte of its body to the end of its examination. Only authorised callers count as
+    demand: refusals by the front end, which checks no secret, count in the share of authorised callers.
     """
 
     def __init__(self, deadline_s: float, clock: Clock = time.monotonic) -> None:
@@ -70,9 +67,9 @@ class AdmissionControl:
 
     @property
     def limit(self) -> int:
-        """How many pictures may be inside now.
+        """The most pictures that may be inside now.
 
-        What came out of a service that was not full is the least that it can do, and of one that was full, all.
+        The rate of a service that was full is its capacity; that of any other service is at most its capacity.
         """
         rate_per_s = max((window.answers_per_s for window in self._windows), default=0.0)
         least = _FULL if any(window.is_full for window in self._windows) else _AT_FIRST
@@ -80,38 +77,38 @@ class AdmissionControl:
 
     @property
     def demand(self) -> float:
-        """How many pictures recently came for each that was let in; 1 while none is refused.
+        """How many pictures recently arrived for each one that was let in; 1 while none is refused.
 
-        What is refused here is seen by no stage behind, and it is what more replicas would be for.
+        No stage behind this one sees the refused pictures, and more replicas would be for them.
         """
         return self._demand
 
     @property
     def full_for_s(self) -> float:
-        """For how long, after a refusal, others may be refused without asking."""
+        """Seconds after a refusal for which the front end may refuse by itself."""
         return self._longest_wait_s * _FULL_FOR_SHARE
 
     def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
-        """For each request, before anything else is asked of it.
+        """Count a request, before anything else is checked.
 
         Args:
             is_authorised: whether its secret is right.
-            refused_before: requests that the front end has refused since the last one, without looking at a secret.
+            refused_before: requests that the front end has refused since the last one, without checking a secret.
         """
         self._authorised += is_authorised
         self._unauthorised += not is_authorised
         self._refused_unasked += refused_before
 
     def require_room(self) -> None:
-        """For a picture whose bytes are not there yet.
+        """Check that there is room for a picture whose bytes have not been read.
 
         Raises:
-            FullError: at once; the wait would be too long.
+            FullError: the wait would be too long.
         """
         self._close_window()
         if self._inside >= self.limit:
             self._refused += 1
-            raise FullError(f"{self._inside} pictures are waiting already")
+            raise FullError(f"the service is full: {self._inside} pictures are waiting")
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The moderator of a process, from its settings and whatever examines pictures for it."""
+"""The moderator of a process, built from its settings over an examiner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room for background work, so that what can be done later does not fill the places in which uploads wait."""
+"""A gate for background work, so that it never fills the places in which uploads wait."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 
 from serve_app.domain import OverloadedError
 
-# For each picture that is looked at, so many may wait for their turn: a client with a few connections finds its next
-# picture there, and one with hundreds cannot take the ingress's requests from live uploads.
+# Enough for the next pictures of a client with a few connections; a client with hundreds must not take the requests of
+# live uploads.
 _WAITING_PER_PICTURE = 4
 
 
 class BackgroundGate:
-    """Lets so many background pictures through at once; live ones do not pass here."""
+    """Lets at most ``at_once`` background pictures through; live ones do not pass here."""
 
     def __init__(self, at_once: int) -> None:
         self._turns = asyncio.Semaphore(at_once)
@@ -26,10 +26,10 @@ class BackgroundGate:
         """Wait for a turn; it ends with the block.
 
         Raises:
-            OverloadedError: at once, where too many wait already.
+            OverloadedError: too many wait already.
         """
         if self._turns.locked() and self._waiting >= self._max_waiting:
-            raise OverloadedError(f"{self._waiting} pictures wait in the background")
+            raise OverloadedError(f"the background lane is full: {self._waiting} pictures are waiting")
         self._waiting += 1
         try:
             await self._turns.acquire()

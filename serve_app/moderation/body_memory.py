@@ -1,9 +1,9 @@
 """Memory for bodies, reserved before they are read.
 
-A body with a declared length reserves it at once, another one a step at a time. When all is reserved, the youngest body
-that is still being read is refused, so that the older ones can be read to their ends: were it the one that asks, many
-half-read bodies could fill the memory and none would ever be whole. Background bodies have a share of their own, and
-are refused before live ones.
+A body with a declared length reserves it at once; any other body reserves a step at a time. When all memory is
+reserved, the youngest body that is still being read is refused, so that older ones can be read to their ends: otherwise
+half-read bodies could fill the memory for ever. Background bodies have a share of their own, and are refused before
+live ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from serve_app.domain import Lane, OverloadedError
 
 _STEP_BYTES = 1_000_000
 
-# Of the memory, for all background bodies together: they wait for their turn with all of their bytes.
+# For all background bodies together, since they wait for their turn with all of their bytes.
 _BACKGROUND_SHARE = 0.25
 
 
@@ -28,19 +28,19 @@ class Reservation:
         self.reserved_bytes = 0
         self.is_refused = False
         self.on_refused: Callable[[], None] = lambda: None
-        """Called when the body is refused in favour of another one; it must end the reading."""
+        """Called when another body takes this memory; it must end the reading."""
 
     def grow(self, received_bytes: int) -> None:
-        """Reserve what a body of ``received_bytes`` takes, before it is kept.
+        """Reserve the memory of a body of ``received_bytes``, before these are stored.
 
         Raises:
-            OverloadedError: all memory is reserved, and there is no other body to take it from.
+            OverloadedError: all memory is reserved, and no other body can give any back.
         """
         if received_bytes > self.reserved_bytes:
             self._memory.extend(self, max(received_bytes - self.reserved_bytes, _STEP_BYTES))
 
     def finish(self, body_bytes: int) -> None:
-        """The body is whole: it cannot be refused in favour of another one, and what it does not need is given back."""
+        """The body is whole: it cannot be refused any more, and memory that it does not need is given back."""
         self._memory.finish(self, body_bytes)
 
 
@@ -54,17 +54,17 @@ class BodyMemory:
 
     @property
     def reserved_bytes(self) -> int:
-        """By all bodies together."""
+        """The memory that all bodies together have reserved."""
         return sum(self._reserved_bytes.values())
 
     @contextlib.contextmanager
     def reserve(self, declared_bytes: int | None, lane: Lane = Lane.LIVE) -> Iterator[Reservation]:
-        """Memory for one body, for as long as the block.
+        """Memory for one body, until the block ends.
 
-        A body that is larger than what there is for it has room where it is alone.
+        A body that is larger than all the memory is let in if it is the only one.
 
         Args:
-            declared_bytes: its length, where the sender tells it.
+            declared_bytes: its length, if the sender declares one.
             lane: who waits for the answer.
 
         Raises:
@@ -80,10 +80,10 @@ class BodyMemory:
             self._release(reservation)
 
     def extend(self, reservation: Reservation, by_bytes: int) -> None:
-        """Reserve ``by_bytes`` more, if need be at the cost of others that are still being read.
+        """Reserve ``by_bytes`` more, if necessary from bodies that are still being read.
 
         Raises:
-            OverloadedError: there is none to take it from.
+            OverloadedError: no other body can give any back.
         """
         while not reservation.is_refused and not self._has_room(reservation, by_bytes):
             refused = self._next_to_refuse()
@@ -92,7 +92,7 @@ class BodyMemory:
             if refused is not reservation:
                 refused.on_refused()
         if reservation.is_refused:
-            raise OverloadedError(f"{self.reserved_bytes} bytes of pictures are being read or scanned already")
+            raise OverloadedError(f"no memory for the picture: others take {self.reserved_bytes} bytes")
         self._add(reservation, by_bytes)
 
     def finish(self, reservation: Reservation, body_bytes: int) -> None:
@@ -102,14 +102,14 @@ class BodyMemory:
             self._add(reservation, body_bytes - reservation.reserved_bytes)
 
     def _has_room(self, reservation: Reservation, by_bytes: int) -> bool:
-        """Among all bodies, and one of the background among those of the background."""
+        """Whether the memory of all bodies suffices, and for a background body that of its lane too."""
         room = [(self.reserved_bytes, float(self._max_bytes))]
         if reservation.lane is Lane.BACKGROUND:
             room.append((self._reserved_bytes[Lane.BACKGROUND], self._max_bytes * _BACKGROUND_SHARE))
         return all(taken == reservation.reserved_bytes or taken + by_bytes <= most for taken, most in room)
 
     def _next_to_refuse(self) -> Reservation:
-        """The youngest body that is still being read; one of the background if there is any."""
+        """The youngest body that is still being read; background bodies come first."""
         of_background = [each for each in self._unfinished if each.lane is Lane.BACKGROUND]
         return (of_background or self._unfinished)[-1]
 

@@ -1,7 +1,7 @@
 """The one use case: a body of bytes to a decision, under a deadline, over the domain's ports.
 
-Whatever happens behind the ports, :meth:`Moderator.moderate` returns a decision in time: a port that raises, hangs or
-dies makes the picture *unscanned*, which the configuration decides on and the ledger remembers.
+Whatever happens behind the ports, :meth:`Moderator.moderate` returns a decision in time. A port that raises, hangs or
+dies makes the picture *unscanned*: the configuration decides about it, and the decision is recorded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from serve_app.policy import Policy, evaluate
 logger = AnswerLogger(__name__)
 
 _Scanned = tuple[Judged, ModelIdentity]
-"""An outcome and the model that scored it, which need not be the one last heard of."""
+"""An outcome and the model that scored it, which may differ from the latest known one."""
 
 
 class Moderator:
@@ -60,7 +60,7 @@ class Moderator:
         sinks: Sequence[Sink] = (),
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``sinks`` are told of each decision beside the ledger."""
+        """``sinks`` receive each decision, beside the ledger."""
         self.policy = policy
         self._examiner = examiner
         self._ledger = ledger
@@ -74,15 +74,15 @@ class Moderator:
 
     @property
     def model(self) -> ModelIdentity:
-        """The model last heard of; until a scorer has answered, the policy's name for it and an empty digest."""
+        """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
         return self._last_heard_of or ModelIdentity(self.policy.model, "", 0)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
-        """The identity of the model, when one is warm and the policy is meant for it.
+        """Wait until a model is warm, and check that the policy belongs to it.
 
         Raises:
-            NotScannedError: no scorer has answered within the deadline.
-            PolicyError: the model is not the one that the policy's thresholds belong to.
+            NotScannedError: no scorer answered within the deadline.
+            PolicyError: the policy's thresholds belong to another model.
         """
         identity = await self._examiner.identify(deadline)
         self._hear_of(identity)
@@ -95,7 +95,7 @@ class Moderator:
 
     @property
     def full_for_s(self) -> float:
-        """How long refusing goes on, once :meth:`require_room` has refused."""
+        """Seconds for which the front end may refuse by itself, once :meth:`require_room` has refused."""
         return self._admission.full_for_s
 
     def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
@@ -103,22 +103,22 @@ class Moderator:
         self._admission.count_arrival(is_authorised, refused_before)
 
     def require_room(self) -> None:
-        """Asked before a body is read: where there is no room for it, reading is the larger part of a refusal.
+        """Check for room before a body is read, since reading is the larger part of a refusal.
 
-        Where ``on_unscanned`` is ``accept`` this does nothing: the digest is needed to remember what was let through.
+        Where ``on_unscanned`` is ``accept`` this does nothing: the decision needs the digest of the body.
 
         Raises:
-            FullError: it would be refused.
+            FullError: the service has no room.
         """
         if self._on_unscanned is OnUnscanned.REJECT:
             self._admission.require_room()
 
     def arriving(self) -> contextlib.AbstractContextManager[None]:
-        """A body is being read, and takes room, for as long as the block."""
+        """A body is being read, and takes room, until the block ends."""
         return self._admission.inside()
 
     async def moderate(self, body: Body, call: Call) -> Decision:
-        """Scan ``body`` and decide, within the call's deadline; the decision is recorded before this returns."""
+        """Scan ``body`` and decide within the call's deadline; record the decision before returning it."""
         started_s = call.deadline.clock()
         outcome, model, kept = await self._outcome(body, call)
         decision = Decision(
@@ -138,7 +138,7 @@ class Moderator:
         return decision
 
     async def _outcome(self, body: Body, call: Call) -> tuple[Outcome, ModelIdentity, bool]:
-        """What is to be said of ``body``, by which model, and whether the image server may keep it."""
+        """The outcome for ``body``, the model, and whether the image server may store the picture."""
         try:
             async with until(call.deadline, "scanning"):
                 judged, model = await self._recall(body.sha256) or await self._twins.examine(
@@ -147,17 +147,17 @@ class Moderator:
         except UnscannedError as error:
             unscanned = error
         except Exception:
-            # A fault of ours is not the picture's: it was not scanned, and the log says why.
+            # A fault of ours is not the picture's.
             logger.exception("request %s: scanning failed", call.request_id)
-            unscanned = UnavailableError("an internal fault; the log has it under this request_id")
+            unscanned = UnavailableError("internal fault: see the log under this request_id")
         else:
             return judged, model, judged.judgement.verdict.keeps_picture
         return Unscanned(unscanned.reason, str(unscanned)), self.model, self._keeps_unscanned(unscanned)
 
     async def _recall(self, sha256: str) -> _Scanned | None:
-        """What an earlier decision on the same bytes, by the same model and policy, was made on.
+        """The judgement of an earlier decision on the same bytes by the same model and policy, and its model.
 
-        A ledger that fails or hangs is a miss.
+        A ledger that fails or hangs counts as a miss.
         """
         model = self._examiner.model
         if model is None:
@@ -166,15 +166,15 @@ class Moderator:
             async with asyncio.timeout(SINK_BUDGET_S):
                 earlier = await self._ledger.find(sha256, model.digest, self.policy.digest)
         except Exception as error:
-            logger.error("the ledger was asked for an earlier decision and failed: %s", told(error))
+            logger.error("the ledger failed to find an earlier decision: %s", told(error))
             return None
         if earlier is None or not isinstance(earlier.outcome, Judged) or earlier.outcome.is_truncated:
-            # A part of a file that was scanned in one lane may be refused in the other.
+            # One lane may scan a part of a file that the other refuses.
             return None
         return earlier.outcome, earlier.model
 
     async def _examine_with_room(self, body: Body, call: Call) -> _Scanned:
-        """Examine it when it has room: what is live had to have some before its body was read."""
+        """Examine ``body`` once there is room: a live picture has had its room since before its body was read."""
         async with until(call.deadline, "scanning"), contextlib.AsyncExitStack() as stack:
             if call.lane is Lane.BACKGROUND:
                 await stack.enter_async_context(self._background.through())
@@ -206,7 +206,7 @@ class Moderator:
 
 
 def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:
-    """A file without its end is the one thing that the lanes treat differently."""
+    """Whether callers in either lane may have this outcome: the lanes differ for files without their end."""
     if isinstance(outcome, UnscannableError):
         return not isinstance(outcome, TruncatedError)
     judged, _ = outcome

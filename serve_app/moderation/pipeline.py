@@ -1,7 +1,6 @@
 """Examining as two stages, one after the other: preprocess, then score.
 
-The front asks both. A chain in which the preprocessor asks the scorer costs a picture 12.2 core-ms where this costs
-10.9, since on Ray Serve a call costs its caller 1.1 core-ms whoever it is.
+The front calls both: a chain in which the preprocessor calls the scorer costs more on Ray Serve (``docs/adr/0001``).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Pipeline:
     """:class:`serve_app.domain.Examiner` over a preprocessor and a scorer. For one event loop."""
 
     def __init__(self, preprocessor: Preprocessor, scorer: Scorer, demand: Callable[[], float] = lambda: 1.0) -> None:
-        """``demand`` is that of :class:`serve_app.domain.LoadSignals`, as it is now."""
+        """``demand`` gives the current one, as in :class:`serve_app.domain.LoadSignals`."""
         self._preprocessor = preprocessor
         self._scorer = scorer
         self._demand = demand
@@ -44,7 +43,7 @@ class Pipeline:
         return self._model
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
-        """See the port. Callers that ask at the same time share one question to the scorer."""
+        """See the port. Callers at the same time share one call to the scorer."""
         async with until(deadline, "the scorer"):
             while True:
                 asked = self._identifying
@@ -58,7 +57,7 @@ class Pipeline:
                 except DeadlineExceededError:
                     if is_own:
                         raise
-                    continue  # the deadline was the one of the caller that asked
+                    continue  # it was the deadline of another caller
                 return self._model
 
     async def examine(self, body: Body, call: Call) -> Examination:
@@ -68,7 +67,7 @@ class Pipeline:
         try:
             scores = await self._scorer.score(views, call, self._load())
         except UnavailableError:
-            # The scorer that comes back may hold another model: ask again before the next picture.
+            # The next scorer may hold another model.
             self._model = None
             raise
         self._model = scores.model

@@ -1,4 +1,4 @@
-"""Where decisions go. No sink may touch the answer, whatever becomes of it."""
+"""Sinks for decisions. No sink changes an answer, even if it fails or hangs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from serve_app.domain import Decision, Judged, Listed, Sink, Unscanned
 logger = AnswerLogger(__name__)
 
 SINK_BUDGET_S = 0.25
-"""How long an answer may wait for a sink. It is not taken from the deadline: an answer may come half a second after
-it, so that a decision of the last moment is recorded too."""
+"""Seconds that an answer may wait for a sink. They may lie behind the deadline, within the half second that an answer
+may be late, so that a decision of the last moment is recorded too."""
 
 
 class Sinks:
-    """Tells several sinks at once, each under a budget of its own: one that fails or hangs costs that much time."""
+    """Records in several sinks at once, each under a time budget of its own."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)
         self._lost = dict.fromkeys(range(len(self._sinks)), 0)
 
     async def record(self, decision: Decision) -> None:
-        """Have the decision recorded wherever that can be done."""
+        """Record the decision in every sink that works."""
         await asyncio.gather(*(self._tell(number, sink, decision) for number, sink in enumerate(self._sinks)))
 
     async def _tell(self, number: int, sink: Sink, decision: Decision) -> None:
@@ -33,7 +33,7 @@ class Sinks:
         except Exception as error:
             self._lost[number] += 1
             logger.error(
-                "request %s: %s did not take the decision (%s); %d are lost since the start",
+                "request %s: %s did not record the decision (%s); it has lost %d since the start",
                 decision.request_id,
                 type(sink).__name__,
                 told(error),
@@ -42,12 +42,12 @@ class Sinks:
 
 
 def told(error: Exception) -> str:
-    """What a log line says of an error of a sink: never its text, which may hold anything."""
+    """A sink's error for a log line: never its text, which may hold anything."""
     return f"no answer within {SINK_BUDGET_S} s" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 class LogSink:
-    """One line a decision, without a trace of the picture; a demo model says so each time."""
+    """Logs one line per decision, free of picture content; a demo model adds its notice to each."""
 
     async def record(self, decision: Decision) -> None:
         """See the port."""

@@ -1,9 +1,9 @@
-"""The same bytes in flight: examined once, for all who wait.
+"""Twins: the same bytes in flight are examined once, for all callers.
 
-The first caller's examination serves the others, the *followers*, as well. A follower keeps its own deadline, and does
-not depend on the first caller: that one may disconnect, and where its examination fails for a reason that does not lie
-in the bytes, a follower starts another one in the time that it has left. A live caller does not wait in the background
-lane: it starts the examination again in its own, and those in the background wait for that one.
+The first caller's examination serves the later ones, the *followers*, as well. A follower keeps its own deadline and
+does not depend on the first caller, which may disconnect: if the examination fails for a reason that does not lie in
+the bytes, a follower starts another one in its remaining time. A live caller does not wait for the background lane: it
+starts the examination anew in its own lane, and the background callers wait for that one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[T]):
-    """One examination, and the lane that it goes in."""
+    """One examination and its lane."""
 
     lane: Lane
     call: SharedCall[T]
@@ -30,7 +30,7 @@ class Twins(Generic[T]):
     """Examinations in flight by the sha256 of their bytes. For one event loop."""
 
     def __init__(self, holds_in_each_lane: Callable[[T | UnscannableError], bool]) -> None:
-        """``holds_in_each_lane`` says of an outcome whether a caller in the other lane may have it too."""
+        """``holds_in_each_lane`` tells whether a caller in the other lane may have an outcome too."""
         self._holds_in_each_lane = holds_in_each_lane
         self._flights: dict[str, _Flight[T]] = {}
 
@@ -40,8 +40,8 @@ class Twins(Generic[T]):
         """The outcome of ``examination``, or of a twin's.
 
         Raises:
-            UnscannedError: what ``examination`` raises; of a twin's only what lies in the bytes.
-            DeadlineExceededError: nothing is left of ``deadline`` to start another examination.
+            UnscannedError: as ``examination``; from a twin's examination only errors that lie in the bytes.
+            DeadlineExceededError: no time is left to start another examination.
         """
         while True:
             flight = self._in_flight(sha256, lane)
@@ -73,7 +73,7 @@ class Twins(Generic[T]):
         return flight
 
     def _start(self, sha256: str, lane: Lane, examination: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
-        """Start ``examination``; one in the background that it overtakes is abandoned."""
+        """Start ``examination``; it abandons a twin's in the background."""
 
         def forget() -> None:
             if self._flights.get(sha256) is flight:

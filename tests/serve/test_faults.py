@@ -117,7 +117,7 @@ def test_a_replica_that_died_is_replaced_and_its_pictures_are_answered(service, 
     wait_for(lambda: f"{deployment}: all replicas run again" in service.text)
     said = service.text.partition("PICTRS__")[2].splitlines()[1:]
     of_it = [line for line in said if line.startswith(f"{deployment}: ")]
-    assert of_it[0] == f"{deployment}: a replica has died or does not answer; another one is started"
+    assert of_it[0] == f"{deployment}: a replica died or does not answer; another one is starting"
     assert "worker died" not in service.text, "a line of ours, and not Ray's paragraphs"
 
 

@@ -21,7 +21,7 @@ def test_the_defaults_fit_each_other() -> None:
         ({"deadlin": 8}, SettingsError, "deadlin: "),
         ({"policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
         ({"model": {"source": "what"}}, ModelError, "neither"),
-        ({"model": {"source": "ViT-L-14/openai"}}, PolicyError, "never copied"),
+        ({"model": {"source": "ViT-L-14/openai"}}, PolicyError, "belongs to the model"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_starts(

@@ -1,4 +1,4 @@
-"""What an operator's probes ask: whether the process answers, and whether it can scan."""
+"""The probes of an operator: does the process answer, and can it scan?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READY_WAIT_S = 0.8
 
 
 def router(moderator: Moderator, settings: Settings) -> APIRouter:
-    """The paths of the two probes; neither asks for a secret."""
+    """The paths of the two probes, which need no secret."""
     routes = APIRouter()
 
     @routes.get(HEALTH_PATH, summary="The process answers")
@@ -35,7 +35,7 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
             status, answer = 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
         except ConfigurationError:
             logger.exception("the model does not fit the policy")
-            message = "the loaded model is not the policy's; the log says more"
+            message = "the loaded model is not the one of the policy: see the log"
             status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
         else:
             ready = bare_answer("ready", "a scorer is warm", arrival.request_id, arrival.elapsed_ms)

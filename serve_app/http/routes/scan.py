@@ -1,4 +1,4 @@
-"""pictrs-safety's protocol, which pict-rs speaks: a picture is POSTed, and the status is the answer."""
+"""pictrs-safety's protocol, as pict-rs speaks it: a POST with a picture, answered by the status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_app.wire import FULL_FOR_HEADER, LANE_HEADER, SCAN_PATH, STATUS_TEXTS
 
 logger = AnswerLogger(__name__)
 
-# Nobody reads it; nginx's number for the same in a log.
+# Nobody reads this status; nginx logs the same number.
 _STATUS_SENDER_LEFT = 499
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -32,7 +32,7 @@ _OPENAPI: dict[str, Any] = {
             "name": LANE_HEADER,
             "in": "header",
             "schema": {"enum": list(Lane), "default": Lane.LIVE},
-            "description": "background: work that can be done later, and never delays an upload",
+            "description": "background: work that can wait, and never delays an upload",
         }
     ],
     "requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
@@ -46,12 +46,12 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
     async def scan_by_path(request: Request, secret: str) -> Response:
         return await answer(request, secret)
 
-    # Its own function: one with an optional argument would take the secret from the query too, where proxies log it.
+    # A function with an optional argument would also take the secret from the query, which proxies log.
     async def scan(request: Request) -> Response:
         return await answer(request, "")
 
     async def answer(request: Request, secret: str) -> Response:
-        """Whatever happens, a response in time."""
+        """A response in time, whatever happens."""
         arrival = Arrival.now(settings.deadline_s)
         try:
             intake.require_authorised(request, secret, arrival)

@@ -91,7 +91,7 @@ def read_bmp(body: bytes, max_pixels: int, is_lenient: bool = False) -> BmpFile:
     if header.width_px * header.height_px > max_pixels:
         raise TooLargeError(f"{header.width_px}x{header.height_px} pixels are more than {max_pixels}")
     if header.bits not in _DEPTHS.get(header.compression, ()):
-        raise UnsupportedError(f"found an image/bmp of {header.bits} bits, compression {header.compression}")
+        raise UnsupportedError(f"unsupported: image/bmp with {header.bits} bits and compression {header.compression}")
     read = _run_lengths if header.compression in (_RLE8, _RLE4) else _rows
     return BmpFile(header.width_px, header.height_px, _upright(read(body, header, is_lenient), header))
 

@@ -125,7 +125,7 @@ class DecodeWorkers:
             UnavailableError: no worker is there, and none can be started.
         """
         if self._closed or (self._failed_starts and not self.pids()):
-            raise UnavailableError("there are no decode workers, and none can be started")
+            raise UnavailableError("no decode worker can be started: see the log")
 
     async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
         """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
@@ -156,7 +156,7 @@ class DecodeWorkers:
                 )
                 if self._closed:
                     raise UnavailableError("decoding has ended") from None
-        raise UndecodableError("these bytes have killed the processes that decoded them")
+        raise UndecodableError("these bytes killed the processes that decoded them")
 
     async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
         self._waiting += 1
@@ -265,4 +265,4 @@ class DecodeWorkers:
 
 
 def _stalled() -> StalledError:
-    return StalledError("these bytes have twice kept a decoder waiting until its time was over")
+    return StalledError("these bytes have twice made a decoder wait until its time was over")

@@ -9,7 +9,7 @@ from tests.e2e.browser.judging import judge
 from tests.e2e.browser.named import reason_for
 
 # The first test waits for Chromium to draw the files of all.
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_what_chromium_shows_is_what_we_scan(file: str, files: Files, drawings: dict[str, Drawn | None]) -> None:

@@ -13,8 +13,6 @@ from tests.e2e.browser.chromium import draw_all
 from tests.e2e.browser.generated.drawing import TURNS, draw, draw_other, encode
 from tests.e2e.browser.judging import BLOCKS, MAX_DIFFERENCE, difference
 
-pytestmark = pytest.mark.browser
-
 SIDE_PX = 96
 EVERYWHERE = np.ones((BLOCKS, BLOCKS), bool)
 TURNED = [draw().transpose(turn) for turn in TURNS.values()]

@@ -62,8 +62,7 @@ def test_a_service_that_scans_nothing_is_no_success(capsys):
     with answering(LATE) as url, pytest.raises(UnavailableError) as raised:
         announced(url)
     assert str(raised.value) == (
-        "the service runs and does not work: 4 of 4 sample pictures were not scanned (deadline: scanning took too "
-        "long). It is stopped"
+        "the service is stopped, because 4 of 4 sample pictures were not scanned (deadline: scanning took too long)"
     )
     assert capsys.readouterr().out == ""
 

@@ -90,7 +90,7 @@ def test_a_server_that_is_something_else_is_said_to_be_without_showing_the_secre
 ) -> None:
     result = check("--url", service.url, "--json", write(folder / "a.png", says))
     (line,) = json_lines(result)
-    assert line["message"].endswith("/api/v1/scan answered 200, and is not Pictwarden")
+    assert line["message"].endswith("/api/v1/scan answered 200 and is not Pictwarden: check the scan URL")
     assert "secret-of-the-tests" not in result.output
 
 

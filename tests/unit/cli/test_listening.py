@@ -39,24 +39,24 @@ def test_an_address_or_a_name_is_a_literal_and_a_url_that_can_be_asked(port, hos
 
 @pytest.mark.parametrize("host", ["0.0.0.0x", "no such host", "a..b", "256.1.1.1", "-", "x" * 300])
 def test_what_is_no_host_is_said(port, host):
-    with pytest.raises(SettingsError, match="is no address, and no name that resolves to one: give --host"):
+    with pytest.raises(SettingsError, match="is neither an address nor a name that resolves to one: give --host"):
         listening_address(host, port)
 
 
 @pytest.mark.parametrize("host", ["", " ", None, 3])
 def test_what_is_no_text_is_no_host(port, host):
-    with pytest.raises(SettingsError, match="is no host: give --host an address"):
+    with pytest.raises(SettingsError, match="is not a host: give --host an address"):
         listening_address(host, port)
 
 
 def test_an_address_of_another_machine_is_said(port):
-    with pytest.raises(SettingsError, match=r"192\.0\.2\.77 is no address of this machine: give --host one that is"):
+    with pytest.raises(SettingsError, match=r"192\.0\.2\.77 is not an address of this machine: give --host"):
         listening_address("192.0.2.77", port)
 
 
 @pytest.mark.parametrize("port", [0, 65536, -1, True, "14051", None])
 def test_what_is_no_port_is_said(port):
-    with pytest.raises(SettingsError, match="is no port: choose a --port from 1 to 65535"):
+    with pytest.raises(SettingsError, match="is not a port: choose a --port from 1 to 65535"):
         listening_address("127.0.0.1", port)
 
 
@@ -78,7 +78,7 @@ def test_a_port_for_root_alone_is_said(monkeypatch):
             raise OSError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(listening.socket, "socket", Refusing)
-    with pytest.raises(SettingsError, match=r"port 80 is for root alone: choose a --port from \d+ on"):
+    with pytest.raises(SettingsError, match=r"port 80 is reserved for root: choose a --port of \d+ or more"):
         listening_address("127.0.0.1", 80)
 
 

@@ -64,8 +64,8 @@ def records(cache: Path) -> list[dict[str, Any]]:
 def test_too_few_pictures_are_compared_and_recorded_and_not_enough(pictures: Path, cache: Path) -> None:
     result = model_compare(pictures, *DEMO, "--cache-folder", cache, "--cpu-threads", 1)
     assert result.exit_code == 1, result.output
-    assert "3 pictures compared, 0 files that are none" in result.stdout
-    assert "not enough: 3 pictures were compared, and at least 1000 are wanted" in result.stderr
+    assert "3 pictures compared (0 files skipped: not pictures)" in result.stdout
+    assert "does not suffice: 3 pictures were compared, and at least 1000 are wanted" in result.stderr
     (record,) = records(cache)
     assert (record["model"], record["pictures"], record["accepted_lower"]) == ("demo-shapes", 3, False)
 
@@ -73,7 +73,7 @@ def test_too_few_pictures_are_compared_and_recorded_and_not_enough(pictures: Pat
 def test_accept_lower_is_recorded(pictures: Path, cache: Path) -> None:
     result = model_compare(pictures, *DEMO, "--cache-folder", cache, "--cpu-threads", 1, "--accept-lower")
     assert result.exit_code == 0, result.output
-    assert "told at every start" in result.stderr
+    assert "every start will log it" in result.stderr
     assert [each["accepted_lower"] for each in records(cache)] == [True]
 
 
@@ -102,7 +102,7 @@ def test_enough_pictures_that_agree_are_enough(pictures: Path, cache: Path, monk
     engines = ("--engines", "torch", "torch-fp32")
     result = model_compare(pictures, "--model", "fake", "--policy", policy, "--cache-folder", cache, *engines)
     assert result.exit_code == 0, result.output
-    assert "1200 pictures compared" in result.stdout
+    assert "1,200 pictures compared" in result.stdout
     assert "100.00% of the verdicts agree" in result.stdout
     assert records(cache) == [], "only what is quantised needs a record"
 
@@ -132,7 +132,7 @@ def test_what_is_judged_differently_is_shown_by_name(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--engines", "torch", "tensorrt"), "no engine 'tensorrt'"),
+        (("--engines", "torch", "tensorrt"), "unknown engine 'tensorrt'"),
         (("--model", "what"), "neither"),
         (("--policy", "nowhere.yaml"), "no policy file"),
         (("--calibrate", "nowhere"), "nowhere"),
@@ -151,5 +151,5 @@ def test_a_folder_without_pictures_is_an_error_and_nothing_is_recorded(tmp_path:
     (tmp_path / "texts" / "notes.txt").write_text("no picture", "ascii")
     result = model_compare(tmp_path / "texts", *DEMO, "--cache-folder", cache, "--cpu-threads", 1)
     assert result.exit_code == 2
-    assert "no picture to compare with: 1 files" in result.stderr
+    assert "(1 files skipped: not pictures)" in result.stderr
     assert records(cache) == []

@@ -52,28 +52,28 @@ def test_what_a_default_file_says_of_its_own_model_is_not_said_of_another(tmp_pa
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("applications: [\n  a: b\n  : c", r"config.yaml:3:\d+: is no YAML: "),
-        ("a: b\n\tc: d\n", "config.yaml:2:1: is no YAML: "),
-        ("a: 'b\n", r"config.yaml:2:1: is no YAML: while scanning a quoted scalar"),
-        ("a: !!python/object:os.system {}\n", "config.yaml:1:4: is no YAML: could not determine a constructor"),
-        ("a: 1\nb: \x01\n", "config.yaml:2:4: is no YAML: a character"),
-        (b"a: \xff\n", "config.yaml: is no text in UTF-8: byte 3"),
-        ("a: 2026-13-45\n", "config.yaml: is no YAML: month must be"),
-        ("[" * 5000, "config.yaml: is no YAML: "),
-        ("", "a Serve configuration is a mapping, and here it is empty"),
-        ("- a\n", "a Serve configuration is a mapping, and here it is a list"),
-        ("text\n", "a Serve configuration is a mapping, and here it is a text"),
+        ("applications: [\n  a: b\n  : c", r"config.yaml:3:\d+: is not YAML: "),
+        ("a: b\n\tc: d\n", "config.yaml:2:1: is not YAML: "),
+        ("a: 'b\n", r"config.yaml:2:1: is not YAML: while scanning a quoted scalar"),
+        ("a: !!python/object:os.system {}\n", "config.yaml:1:4: is not YAML: could not determine a constructor"),
+        ("a: 1\nb: \x01\n", "config.yaml:2:4: is not YAML: a forbidden character"),
+        (b"a: \xff\n", "config.yaml: is not UTF-8 text: byte 3"),
+        ("a: 2026-13-45\n", "config.yaml: is not YAML: month must be"),
+        ("[" * 5000, "config.yaml: is not YAML: nested too deeply$"),
+        ("", "a Serve configuration must be a mapping and is empty"),
+        ("- a\n", "a Serve configuration must be a mapping and is a list"),
+        ("text\n", "a Serve configuration must be a mapping and is a text"),
         ("http_options: {}\n", "`applications` is missing"),
-        ("applications: []\n", "`applications` is missing or no list"),
-        ("applications: {a: b}\n", "`applications` is missing or no list"),
-        ("applications: [pictwarden]\n", "the first of `applications` is a mapping, and here it is a text"),
+        ("applications: []\n", "`applications` is missing or not a list"),
+        ("applications: {a: b}\n", "`applications` is missing or not a list"),
+        ("applications: [pictwarden]\n", "the first of `applications` must be a mapping and is a text"),
         ("applications: [{name: a}]\n", "has no `import_path`"),
-        ("applications: [{import_path: a, args: [b]}]\n", "`args` is a mapping, and here it is a list"),
-        ("applications: [{import_path: a, deployments: {b: c}}]\n", "`deployments` is a list of mappings"),
-        ("applications: [{import_path: a, deployments: [b]}]\n", "`deployments` is a list of mappings"),
+        ("applications: [{import_path: a, args: [b]}]\n", "`args` must be a mapping and is a list"),
+        ("applications: [{import_path: a, deployments: {b: c}}]\n", "`deployments` must be a list of mappings"),
+        ("applications: [{import_path: a, deployments: [b]}]\n", "`deployments` must be a list of mappings"),
         (
             "applications: [{import_path: a}]\nhttp_options: 14051\n",
-            "`http_options` is a mapping, and here it is a",
+            "`http_options` must be a mapping and is a",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, text, says):
 
 
 def test_a_model_of_the_file_that_is_no_mapping_is_said(tmp_path):
-    with pytest.raises(SettingsError, match=r"`args\.model` is a mapping"):
+    with pytest.raises(SettingsError, match=r"`args\.model` must be a mapping"):
         read(tmp_path, "applications: [{import_path: a, args: {model: fake}}]\n", model="fake")
 
 

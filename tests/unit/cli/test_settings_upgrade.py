@@ -76,7 +76,7 @@ def test_what_changes_is_shown_with_its_reason(file: Path) -> None:
     assert "+decode_workers: 3" in lines
     assert "limits.decode_workers: was renamed to decode_workers in 0.2.0" in lines
     assert any(line.startswith("ledger.kept_decisions: was removed in 0.2.0: ") for line in lines)
-    assert lines[-1] == f"{file} is rewritten; {file}.bak has it as it was"
+    assert lines[-1] == f"{file} is rewritten; the old file is {file}.bak"
 
 
 def test_a_second_time_there_is_nothing_to_do(file: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_second_time_there_is_nothing_to_do(file: Path) -> None:
 def test_no_backup_is_written_over(file: Path) -> None:
     first, second = Path(f"{file}.bak"), Path(f"{file}.bak2")
     first.write_text("somebody's own", "utf-8")
-    assert upgrade(file).stdout.splitlines()[-1] == f"{file} is rewritten; {second} has it as it was"
+    assert upgrade(file).stdout.splitlines()[-1] == f"{file} is rewritten; the old file is {second}"
     assert (first.read_text("utf-8"), second.read_text("utf-8")) == ("somebody's own", SMALL)
 
 
@@ -241,7 +241,7 @@ def test_yaml_that_is_not_understood_is_left_alone_and_the_way_out_is_said(tmp_p
     result = upgrade(file)
     assert (result.exit_code, result.stdout) == (2, "")
     first, *others = result.stderr.splitlines()
-    assert first.endswith("is to be changed by hand:")
+    assert first.endswith("aliases or several keys on a line:")
     assert others
     assert all(line.strip().startswith(tuple(change.key for change in CHANGES)) for line in others)
     assert file.read_text("utf-8") == text
@@ -251,10 +251,10 @@ def test_yaml_that_is_not_understood_is_left_alone_and_the_way_out_is_said(tmp_p
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("- retry_after_s: 3\n", "is no mapping of settings"),
-        ("applications: {a: b}\n", "`applications` is no list"),
-        ("applications: [a]\n", "`applications` is no list"),
-        ("a: [\n", "is no YAML"),
+        ("- retry_after_s: 3\n", "is neither a configuration nor a mapping"),
+        ("applications: {a: b}\n", "`applications` must be a list"),
+        ("applications: [a]\n", "`applications` must be a list"),
+        ("a: [\n", "is not YAML"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_said(tmp_path: Path, text: str, says: str) -> None:

@@ -36,7 +36,7 @@ def test_an_unknown_setting_is_refused_with_its_name():
 
 
 def test_a_policy_for_another_model_is_refused():
-    with pytest.raises(PolicyError, match="never copied"):
+    with pytest.raises(PolicyError, match="belongs to the model"):
         build_app({"model": {"source": "ViT-L-14/openai"}})
 
 

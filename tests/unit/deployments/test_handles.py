@@ -96,7 +96,7 @@ async def test_a_lost_call_is_made_once_more(lost):
 @pytest.mark.parametrize("lost", LOST)
 async def test_a_call_lost_twice_is_unavailable(lost):
     handle = Handle(lost, lost, "never asked")
-    with pytest.raises(UnavailableError, match="2 replicas were lost"):
+    with pytest.raises(UnavailableError, match="2 replicas died"):
         await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals())
     assert len(handle.preprocess.calls) == 2
 

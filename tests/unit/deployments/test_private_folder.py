@@ -35,7 +35,7 @@ def test_a_temporary_folder_that_is_too_deep_for_sockets_is_not_taken(tmp_path, 
 
 def test_where_others_could_exchange_it_is_no_place_for_it(tmp_path):
     tmp_path.chmod(0o777)
-    with pytest.raises(SettingsError, match="another user could exchange"):
+    with pytest.raises(SettingsError, match="another user can replace"):
         require_unexchangeable(tmp_path)
     tmp_path.chmod(0o1777)
     require_unexchangeable(tmp_path)

@@ -107,6 +107,19 @@ def test_serve_reads_each_of_its_variables(folder):
     assert open_to_all <= of_the_folder.keys()
 
 
+def test_every_log_of_ray_and_of_serve_is_bounded_as_documented():
+    (ray,) = importlib.util.find_spec("ray").submodule_search_locations
+    of_each_process = (Path(ray) / "_private" / "node.py").read_text("utf-8")
+    of_serve = (Path(ray) / "serve" / "_private" / "logging_utils.py").read_text("utf-8")
+    for name in ("RAY_ROTATION_MAX_BYTES", "RAY_ROTATION_BACKUP_COUNT"):
+        assert f'"{name}"' in of_each_process, "Ray no longer reads it"
+    assert "max_bytes = ray._private.worker._global_node.max_bytes" in of_serve, "Serve has a bound of its own"
+    bytes_ = int(FAST_SETTINGS["RAY_ROTATION_MAX_BYTES"])
+    files = int(FAST_SETTINGS["RAY_ROTATION_BACKUP_COUNT"]) + 1
+    bound = f"{bytes_ * files // 1_000_000} MB ({files} files of {bytes_ // 1_000_000} MB)"
+    assert f"at most {bound}" in OPERATIONS.read_text("utf-8")
+
+
 @pytest.mark.parametrize("max_body_bytes", [1, 41_943_040, 64_000_000, 10**9])
 def test_bodies_of_the_limit_travel_or_it_is_said(max_body_bytes):
     travels = message_settings(max_body_bytes)

@@ -95,7 +95,7 @@ def test_no_secret_is_refused_with_the_way_out(value: str | None) -> None:
 def test_a_short_secret_is_refused_and_not_shown() -> None:
     short, long_enough = "x" * (MIN_SECRET_CHARACTERS - 1), "y" * MIN_SECRET_CHARACTERS
     Guard.from_environment(AuthenticationSettings(), {"PICTWARDEN_SECRETS": long_enough})
-    with pytest.raises(SettingsError, match=f"under {MIN_SECRET_CHARACTERS} characters") as caught:
+    with pytest.raises(SettingsError, match=f"at least {MIN_SECRET_CHARACTERS} characters") as caught:
         Guard.from_environment(AuthenticationSettings(), {"PICTWARDEN_SECRETS": f"{long_enough},{short}"})
     assert short not in str(caught.value)
     assert long_enough not in str(caught.value)

@@ -162,7 +162,7 @@ def test_trust_is_said_at_the_start_with_the_way_out(
     assert warnings_of(caplog) == []
     make_neighbours("172.18.0.0/16", "fd00::/64")
     (line,) = warnings_of(caplog)
-    assert "172.18.0.0/16, fd00::/64 are let in without a secret" in line
+    assert "172.18.0.0/16, fd00::/64 need no secret" in line
     assert "PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET" in line
 
 

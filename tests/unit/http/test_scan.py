@@ -248,7 +248,7 @@ async def test_a_header_names_the_lane(
 async def test_a_lane_that_there_is_not_is_a_malformed_request(service: Service, draw: Callable[..., bytes]) -> None:
     answer = service.answered(await service.scan(draw(), headers={LANE_HEADER: "fast"}), 400)
     assert answer["reason"] == "malformed_request"
-    assert answer["message"] == "X-Pictwarden-Lane is live or background"
+    assert answer["message"] == "unknown lane in X-Pictwarden-Lane; it must be live or background"
 
 
 # Unscanned

@@ -138,20 +138,20 @@ def test_a_file_of_two_types_is_the_one_that_it_begins_as(body: bytes, media_typ
         (b"<!DOCTYPE html><html></html>", "text/html"),
         (b"<!doctype html><title>404</title>", "text/html"),
         (b"\r\n<HTML><body></body></HTML>", "text/html"),
-        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "unknown bytes"),
-        (b"BMW drivers, and others", "unknown bytes"),
-        (b"plain text", "unknown bytes"),
-        (b"\x00", "unknown bytes"),
-        (b"\xff\xd8", "unknown bytes"),
-        (b"RIFF", "unknown bytes"),
-        (b"\x00\x00\x00\x18fty", "unknown bytes"),
-        (b"", "unknown bytes"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "(unknown)"),
+        (b"BMW drivers, and others", "(unknown)"),
+        (b"plain text", "(unknown)"),
+        (b"\x00", "(unknown)"),
+        (b"\xff\xd8", "(unknown)"),
+        (b"RIFF", "(unknown)"),
+        (b"\x00\x00\x00\x18fty", "(unknown)"),
+        (b"", "(unknown)"),
     ],
 )
 def test_other_types_are_refused_by_name(body: bytes, found: str) -> None:
     with pytest.raises(UnsupportedError, match="found ") as caught:
         sniff(body)
-    assert str(caught.value).startswith(f"found {found}, and only AVIF, BMP, GIF, HEIC, JPEG, JPEG XL")
+    assert str(caught.value).startswith(f"unsupported type {found}; supported: AVIF, BMP, GIF, HEIC, JPEG, JPEG XL")
 
 
 @quick

@@ -51,7 +51,7 @@ async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
     assert loop.time() - began_s < 0.5, "rule 1: deadline + 0.5 s"
     assert SINK_BUDGET_S <= 0.25
     assert decision.request_id == "r-1"
-    assert "WatchedLedger did not take the decision (no answer within 0.25 s)" in caplog.text
+    assert "WatchedLedger did not record the decision (no answer within 0.25 s)" in caplog.text
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -72,7 +72,7 @@ async def test_a_ledger_that_cannot_recall_is_a_miss(
     decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
     assert verdict(decision.outcome) is Verdict.REJECT
     assert service.scorer.calls == 2
-    assert "the ledger was asked for an earlier decision and failed" in caplog.text
+    assert "the ledger failed to find an earlier decision" in caplog.text
 
 
 class Broken(logging.Handler):
