@@ -37,10 +37,11 @@ bench-%: $(VENV)/dev.installed
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
-	$(COMPILE) --extra clip --extra ray --extra openvino --output-file requirements/openvino.lock
+	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
 	$(COMPILE) --extra clip --extra ray --constraint requirements/openvino.lock --output-file requirements/run.lock
 	$(COMPILE) --extra clip --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --group dev --extra clip --extra ray --extra openvino --constraint requirements/openvino.lock \
+	$(COMPILE) --extra openvino --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --group dev --extra ray --extra openvino-int8 --constraint requirements/openvino.lock \
 		--output-file requirements/dev.lock
 
 clean:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from serve_app.calibration import outcomes, views_of
-from serve_app.cli.conversion import calibration_with, stages
+from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits

@@ -1,4 +1,4 @@
-"""The one door to what the extra ``pictwarden[openvino]`` brings: OpenVINO, NNCF, and what reads prompts without torch.
+"""The one door to what the extras ``pictwarden[openvino]`` and ``[openvino-int8]`` bring: OpenVINO, NNCF, and what reads prompts without torch.
 
 OpenVINO and NNCF report their use to Google Analytics as soon as they are imported, and write an identifier into the
 home folder, unless their telemetry package is missing. A service that scans pictures reports to nobody: that package is
@@ -19,14 +19,14 @@ _TELEMETRY = "openvino_telemetry"
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A module of the extra, and its version as installed."""
+    """A module of an extra, and its version as installed."""
 
     module: Any
     version: str
 
 
 def load_library(name: Literal["openvino", "nncf", "tokenizers", "ftfy"]) -> Library:
-    """Import one of what the extra brings. NNCF takes torch with it.
+    """Import one of what the extras bring. NNCF takes torch with it.
 
     Raises:
         ModelError: the extra is not installed.
@@ -36,8 +36,9 @@ def load_library(name: Literal["openvino", "nncf", "tokenizers", "ftfy"]) -> Lib
     try:
         module = import_module(name)
     except ImportError as error:
+        extra = "openvino-int8" if name == "nncf" else "openvino"
         raise ModelError(
-            f"OpenVINO needs the extra 'openvino', and {error.name} cannot be imported: "
-            "`make openvino` in a clone, or pip install 'pictwarden[openvino]', on every node that holds a scorer"
+            f"OpenVINO needs the extra {extra!r}, and {error.name} cannot be imported: "
+            f"`make openvino` in a clone, or pip install 'pictwarden[{extra}]', on every node that holds a scorer"
         ) from error
     return Library(module, metadata.version(name))

@@ -154,12 +154,12 @@ def test_auto_is_never_quantised(source: str, cache: Path) -> None:
     assert engine.identity == load_model(source).identity
 
 
-@pytest.mark.parametrize("missing", ["openvino", "nncf"])
+@pytest.mark.parametrize(("missing", "extra"), [("openvino", "openvino"), ("nncf", "openvino-int8")])
 def test_the_missing_extra_is_named_with_the_way_out(
-    source: str, cache: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+    source: str, cache: Path, monkeypatch: pytest.MonkeyPatch, missing: str, extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ModelError, match=rf"{missing} cannot be imported: `make openvino`.*pictwarden\[openvino\]"):
+    with pytest.raises(ModelError, match=rf"{missing} cannot be imported: `make openvino`.*pictwarden\[{extra}\]"):
         start(source, cache)
 
 
