@@ -1,4 +1,4 @@
-"""The one door to what the extras ``pictwarden[openvino]`` and ``[openvino-int8]`` bring: OpenVINO, NNCF, and what reads prompts without torch.
+"""The one door to OpenVINO, NNCF and what reads prompts without torch: the extras ``openvino`` and ``openvino-int8``.
 
 OpenVINO and NNCF report their use to Google Analytics as soon as they are imported, and write an identifier into the
 home folder, unless their telemetry package is missing. A service that scans pictures reports to nobody: that package is
