@@ -37,7 +37,9 @@ def check(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
     url: Annotated[
         str | None,
-        typer.Option(envvar=URL_ENV, help="Scan URL with its secret; by default that of the local `make run`."),
+        typer.Option(
+            envvar=URL_ENV, help="Scan URL with its secret; by default that of the last service in this folder."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, for machines, as the answers arrive.")

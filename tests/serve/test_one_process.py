@@ -106,6 +106,16 @@ def test_a_stop_while_it_starts_is_no_failure_and_leaves_nothing(own_config, tmp
         assert psutil.wait_procs(children, 30)[1] == []
 
 
+def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(own_config, tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    # torch, which the fake engine does not need, makes a folder when it is imported.
+    args_of(own_config).update(model={"source": "embedded:demo-shapes"}, policy="shipped:demo-red-triangle")
+    with running(own_config, tmp_path, ONE_PROCESS, env=environment_of_a_service(TMPDIR=str(temporary))):
+        assert len(list(temporary.iterdir())) == 1
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_stop_before_it_listens_is_no_failure(own_config, tmp_path):
     with started(own_config, tmp_path) as process:
         wait_for(lambda: set_by_ourselves(process.pid, signal.SIGTERM))
