@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -63,19 +64,24 @@ def serve(
     option.
     """
     _on_stop_signals(_end_at_once)  # nothing has been started yet
-    try:
-        _set_up()
-        settings, chosen, address = _read(config, model, policy, host, port)
-        secrets_env = settings.authentication.secrets_env
-        secret = kept_secret(secrets_env)
-        os.environ[secrets_env] = os.environ.get(secrets_env) or secret
-        guard = Guard.from_environment(settings.authentication)
-        asyncio.run(_serve(settings, chosen, guard, address, f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"))
-    except (ConfigurationError, UnavailableError) as error:
-        _end(1, str(error))
-    except Exception:
-        _end(1, traceback.format_exc())
-    _end(0)
+    code, last_words = 0, ""
+    with tempfile.TemporaryDirectory(prefix="pictwarden-", ignore_cleanup_errors=True) as folder:
+        # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
+        try:
+            _set_up()
+            settings, chosen, address = _read(config, model, policy, host, port)
+            secrets_env = settings.authentication.secrets_env
+            secret = kept_secret(secrets_env)
+            os.environ[secrets_env] = os.environ.get(secrets_env) or secret
+            guard = Guard.from_environment(settings.authentication)
+            url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
+            asyncio.run(_serve(settings, chosen, guard, address, url))
+        except (ConfigurationError, UnavailableError) as error:
+            code, last_words = 1, str(error)
+        except Exception:
+            code, last_words = 1, traceback.format_exc()
+    _end(code, last_words)
 
 
 def _read(
@@ -164,7 +170,7 @@ def _end_at_once(*_: object) -> None:
     os._exit(0)
 
 
-def _end(code: int, last_words: str = "") -> None:
+def _end(code: int, last_words: str) -> None:
     """End, with whatever cannot be interrupted: a model that is being loaded, a device that is stuck."""
 
     def flush() -> None:

@@ -36,6 +36,8 @@ from .pictrs_client import LONGEST_S, PictrsClient
 
 MB = 1_000_000
 
+pytestmark = pytest.mark.timeout(180)
+
 _HEIGHTS_PX = itertools.count(40)
 
 
@@ -104,6 +106,16 @@ def test_a_stop_while_it_starts_is_no_failure_and_leaves_nothing(own_config, tmp
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert psutil.wait_procs(children, 30)[1] == []
+
+
+def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(own_config, tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    # torch, which the fake engine does not need, makes a folder when it is imported.
+    args_of(own_config).update(model={"source": "embedded:demo-shapes"}, policy="shipped:demo-red-triangle")
+    with running(own_config, tmp_path, ONE_PROCESS, env=environment_of_a_service(TMPDIR=str(temporary))):
+        assert len(list(temporary.iterdir())) == 1
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_stop_before_it_listens_is_no_failure(own_config, tmp_path):
