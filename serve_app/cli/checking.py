@@ -37,13 +37,9 @@ def check(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
     url: Annotated[
         str | None,
-<<<<<<< HEAD
-        typer.Option(envvar=URL_ENV, help="The scan URL with its secret. Default: that of the service started here."),
-=======
         typer.Option(
-            envvar=URL_ENV, help="Scan URL with its secret; by default that of the last service in this folder."
+            envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."
         ),
->>>>>>> serve
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line as each answer arrives.")
