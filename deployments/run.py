@@ -163,7 +163,7 @@ def _set_on_signals(stop: threading.Event) -> None:
 def main() -> None:
     """Entry point."""
     # Tracebacks show no values of variables, since the secret is one of them.
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
     app.command()(run)
     app()
 

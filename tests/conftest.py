@@ -1,4 +1,4 @@
-"""What holds for every test: no test fails because the machine is slow, and its folder gives it its marker."""
+"""What holds for every test: no test fails because the machine is slow, and its place gives it its marker."""
 
 from pathlib import Path
 
@@ -9,11 +9,22 @@ settings.register_profile("on-a-shared-machine", deadline=None)
 settings.load_profile("on-a-shared-machine")
 
 _TESTS = Path(__file__).parent
-_MARKERS = {_TESTS / "serve": "serve", _TESTS / "e2e" / "browser": "browser"}
+
+# Other slow tests have their marker where they stand.
+_MARKERS = {
+    "serve": "serve",
+    "e2e/browser": "browser",
+    "faults": "slow",
+    "unit/benchmarks/test_commands.py": "slow",
+    "unit/cli/test_ending.py": "slow",
+    "unit/cli/test_model_compare.py": "slow",
+    "unit/deployments/haproxy": "slow",
+    "unit/models/openvino": "slow",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for folder, marker in _MARKERS.items():
-            if item.path.is_relative_to(folder):
+        for place, marker in _MARKERS.items():
+            if item.path.is_relative_to(_TESTS / place):
                 item.add_marker(marker)

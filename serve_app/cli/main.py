@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     # Tracebacks show no values of variables, since the secret is one of them.
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # lines of a docstring are joined again
     help="Scan pictures with a running Pictwarden, serve in one process, and check policies, models and settings.",
 )
 app.command()(check)

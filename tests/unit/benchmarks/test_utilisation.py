@@ -36,6 +36,7 @@ def test_a_vision_transformer_has_the_operations_of_its_matrix_products() -> Non
     assert torch.backends.mha.get_fastpath_enabled() == had_fast_path
 
 
+@pytest.mark.slow
 def test_the_matrix_rate_of_this_machine_is_measured_in_the_engines_precision() -> None:
     rate = measured_apart(measure_matrix_rate, "cpu", "bf16", 1, 1, duration_s=0.01, sides=(8, 64))
     assert (rate.side, rate.dtype) == (64, "bfloat16"), "a larger product is a better one"

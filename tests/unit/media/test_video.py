@@ -181,6 +181,7 @@ def test_a_rotated_video_is_turned_upright(rotation: int, corner: tuple[int, int
     assert is_red(pixels[down * 12 or slice(0, 12), right * 12 or slice(0, 12)][None, None].reshape(1, -1, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_a_video_that_begins_late_is_seen(kind: str) -> None:
     body = encode([one_colour(RED)] * 5, kind, times=[50, 51, 52, 53, 54])
@@ -302,6 +303,7 @@ def test_a_part_of_a_video_is_never_taken_for_the_whole(kind: str, data: st.Data
         look(body[:at], ENCODERS[kind][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "muxing"),
     [
@@ -421,6 +423,7 @@ def test_sound_may_begin_ahead_of_the_picture(container: str) -> None:
     assert len(look(body, f"video/{container}")) == 8
 
 
+@pytest.mark.slow
 def test_a_video_without_the_end_that_its_length_states_is_truncated() -> None:
     # Recorded live, so that no element states its length; then cut between two clusters.
     body = encode(map(moving, range(60)), "vp8 in webm", muxing={"cluster_time_limit": "400"})
@@ -528,6 +531,7 @@ def test_transparency_is_seen_over_white_and_over_black(encoder: str, alpha_mode
 ALPHA_ELEMENT = bytes.fromhex("53c08101")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept_in", ["the element", "the tag"])
 @pytest.mark.parametrize("encoder", ALPHA_ENCODERS.values())
 def test_transparency_that_a_tag_contradicts_is_seen_as_each_player_shows_it(encoder: str, kept_in: str) -> None:

@@ -141,6 +141,7 @@ def test_a_tag_is_downloaded_once_and_loaded_and_one_that_is_gone_is_said_to_be(
     assert cached.is_file()
     assert refused.startswith("ModelError model tiny-test/gone could not be downloaded: wanted somebody/gone ")
     assert "set model.source to that folder" in refused
+    assert "Error:" not in refused, "a name of Python's, which means nothing to an admin"
 
 
 def test_without_a_hub_it_is_said_what_was_wanted_and_how_to_provide_it(tmp_path: Path) -> None:
