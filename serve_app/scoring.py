@@ -20,6 +20,7 @@ from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIden
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Staged
 from serve_app.models.open import open_engine
+from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ class EngineScorer:
         )
         # One thread each: the engine runs one pass and stages one batch at a time, and the event loop stays free to
         # queue and refuse.
-        self._device_thread = ThreadPoolExecutor(1, thread_name_prefix="device")
-        self._staging_thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
+        self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))
+        self._staging_thread = ThreadPoolExecutor(1, "staging", name_thread, ("staging",))
         if self._engine.shares_cores:
             self._device_thread.submit(_step_back).result()
         # In the thread that will run the passes, which has a pool of computing threads of its own.
