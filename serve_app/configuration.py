@@ -29,6 +29,6 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
     if policy.model != model:
         raise PolicyError(
             f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
-            "choose a policy for this model, or write one (docs/policy.md); thresholds of one model do not fit another"
+            "choose the policy of this model, or write one (docs/policy.md); thresholds of one model do not fit another"
         )
     return settings, policy

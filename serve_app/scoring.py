@@ -1,6 +1,6 @@
 """One engine on one device behind one batcher: the scorer of a process.
 
-It stands above the rooms ``models`` and ``batching``, which do not know each other.
+It joins the rooms ``models`` and ``batching``, which do not know each other.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from serve_app.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
 
-# A pass may take this share of the deadline: a picture that arrives just after one began waits for it, then needs its
-# own, and decoding and the network need time as well.
+# The share of the deadline for a pass: a picture may wait for a whole pass before its own, and decoding and the network
+# need time too.
 _PASS_SHARE_OF_DEADLINE = 0.25
 
-# By so much niceness passes on the CPU step back behind what receives, decodes and refuses pictures on the same cores:
-# that needs little, and late is late for all of it. The cores are as busy as before.
+# Passes on the CPU leave the cores first to receiving, decoding and refusing pictures (docs/adr/0008).
 _CPU_PASS_NICENESS = 5
 
-# A device that has not come back for this long is stuck.
+# A device whose pass is late by more than this is stuck.
 _HUNG_AFTER_S = 30.0
 
 
@@ -49,9 +48,9 @@ class EngineScorer:
         """Load the model and warm it.
 
         Args:
-            settings: which model, and on what.
+            settings: the model, its engine and its device.
             labels: the policy's prompts.
-            policy: whose agreement a quantised engine needs.
+            policy: the policy for which a quantised engine needs an agreement.
             deadline_s: of the application; a pass may take a share of it.
 
         Raises:
@@ -67,13 +66,12 @@ class EngineScorer:
             policy,
             settings.cache_folder,
         )
-        # One thread each: the engine runs one pass and stages one batch at a time, and the event loop stays free to
-        # queue and refuse.
+        # One thread each, so that the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))
         self._staging_thread = ThreadPoolExecutor(1, "staging", name_thread, ("staging",))
         if self._engine.shares_cores:
             self._device_thread.submit(_step_back).result()
-        # In the thread that will run the passes, which has a pool of computing threads of its own.
+        # In the thread of the passes, which has a pool of computing threads of its own.
         pass_costs_s = self._device_thread.submit(
             self._engine.warm_up, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE
         ).result()
@@ -83,7 +81,7 @@ class EngineScorer:
             self._costs,
             settings.max_queued_views,
             self._stage if self._engine.stages_ahead else None,
-            # What is being decoded needs the cores that a pass on the CPU would take from it.
+            # A pass on the CPU would take the cores from the decoding.
             idle_s if self._engine.shares_cores else None,
         )
         identity = self._engine.identity
@@ -96,12 +94,12 @@ class EngineScorer:
 
     @property
     def model(self) -> ModelIdentity:
-        """The model that is loaded and warm."""
+        """The loaded and warm model."""
         return self._engine.identity
 
     @property
     def view_s(self) -> float:
-        """Seconds that the device takes for a view, in its largest pass."""
+        """Seconds of the device for a view, in its largest pass."""
         return self._costs.pass_s(self._costs.largest_bucket) / self._costs.largest_bucket
 
     @property
@@ -119,16 +117,16 @@ class EngineScorer:
         return await self.score_pixels(views.pixels, call, load)
 
     async def score_pixels(self, pixels: NDArray[np.uint8], call: Call, load: LoadSignals) -> LabelScores:
-        """As :meth:`score`, for views of which only the pixels have travelled here.
+        """As :meth:`score`, for views of which only the pixels were sent.
 
         Args:
             pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
-            call: which picture it is.
-            load: what the front knows.
+            call: of the picture.
+            load: of the front.
         """
         size_px = self.model.image_size_px
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size_px, size_px, 3):
-            raise UnavailableError(f"views of {size_px} px are wanted, and {pixels.shape} {pixels.dtype} came")
+            raise UnavailableError(f"wrong views: {pixels.shape} {pixels.dtype}; the model takes {size_px} px")
         rows = await self._batcher.submit(list(pixels), call, load.coming)
         return LabelScores(np.stack(rows), self._engine.logit_scale, self.model)
 
@@ -140,10 +138,10 @@ class EngineScorer:
         """
         self._batcher.require_alive()
         if self._batcher.overdue_s > _HUNG_AFTER_S:
-            raise UnavailableError(f"the device is {self._batcher.overdue_s:.0f} s overdue: it is stuck")
+            raise UnavailableError(f"the device is stuck: its pass is {self._batcher.overdue_s:.0f} s late")
 
     async def close(self) -> None:
-        """Stop; whoever waits for scores is told that scoring is not there."""
+        """Stop; waiting callers are answered as unavailable."""
         await self._batcher.close()
         for thread in (self._staging_thread, self._device_thread):
             thread.shutdown(wait=False, cancel_futures=True)

@@ -20,6 +20,8 @@ _MARKERS = {
     "unit/cli/test_model_compare.py": "slow",
     "unit/deployments/haproxy": "slow",
     "unit/models/openvino": "slow",
+    "unit/models/test_demo_model.py": "slow",
+    "unit/models/test_download.py": "slow",
 }
 
 

@@ -95,7 +95,7 @@ def model_compare(
     lacking = shortfall(comparison.pictures, comparison.agreement)
     if lacking is None:
         return
-    errors.print(f"the agreement does not suffice: {lacking}", style="yellow", highlight=False)
+    errors.print(f"the agreement does not suffice: {lacking}", style="yellow", highlight=False, soft_wrap=True)
     if accept_lower:
         errors.print("accepted all the same (--accept-lower); every start will log it", style="yellow")
         return

@@ -24,7 +24,8 @@ def print_comparison(comparison: Comparison, engines: tuple[str, str]) -> None:
     faster = comparison.reference_s / comparison.candidate_s if comparison.candidate_s else 0.0
     console.print(
         f"{comparison.pictures:,} pictures compared ({comparison.skipped:,} files skipped: not pictures); "
-        f"{comparison.agreement:.2%} of the verdicts agree"
+        f"{comparison.agreement:.2%} of the verdicts agree",
+        soft_wrap=True,
     )
     console.print(
         f"a picture takes {comparison.reference_s * 1e3:.1f} ms with {reference}, "

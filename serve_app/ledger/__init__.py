@@ -1,4 +1,4 @@
-"""Decisions, kept. In memory for now: the store that outlives the process comes with the ledger's own issue."""
+"""The store of decisions. In this version it is in memory, and ends with its process."""
 
 from serve_app.ledger.memory import MemoryLedger
 

@@ -8,11 +8,11 @@ from serve_app.domain import Decision, Judged
 
 
 class MemoryLedger:
-    """Keeps up to ``kept_decisions``; the oldest leaves first. What was accepted unscanned leaves with the process."""
+    """Stores at most ``kept_decisions``; the oldest one leaves first."""
 
     def __init__(self, kept_decisions: int = 10_000) -> None:
         if kept_decisions < 1:
-            raise ValueError("a ledger keeps at least one decision")
+            raise ValueError("a ledger stores at least one decision")
         self._kept_decisions = kept_decisions
         self._by_request: OrderedDict[str, Decision] = OrderedDict()
         self._judged: dict[tuple[str, str, str], str] = {}

@@ -189,10 +189,10 @@ def _open_jxl(body: bytes, limits: MediaLimits) -> Image.Image:
         require_few(header.width_px, header.height_px, limits)
         if header.animated:
             # pict-rs takes no animated JPEG XL either, and no decoder here would show more than one frame of it.
-            raise unsupported("an animated image/jxl")
+            raise unsupported("image/jxl (animated)")
         if header.hidden_channels:
             # What they add to the picture would be missing from what the model is shown.
-            raise unsupported(f"an image/jxl with {header.hidden_channels} channels of ink besides its colours")
+            raise unsupported(f"image/jxl with {header.hidden_channels} channels of ink besides its colours")
         return decode_codestream(codestream, header)
 
 
@@ -259,7 +259,7 @@ def _require_plain_tiff(picture: Image.Image, limits: MediaLimits) -> None:
             tags = getattr(picture, "tag_v2", {})
             if _TIFF_SUB_IFDS in tags or _TIFF_DNG_VERSION in tags:
                 # The pages of a raw photograph are its thumbnails; the picture itself lies in a sub-directory.
-                raise unsupported("an image/tiff with pictures inside its pages")
+                raise unsupported("image/tiff with pictures inside its pages")
             require_few_pixels(picture, limits)
             page += 1
     if page > limits.max_frames:

@@ -110,7 +110,7 @@ def _sniff_iso(head: bytes) -> str:
             return "video/mp4"
     if major in _CODEC_BLIND_BRANDS:
         return "image/heif"
-    raise unsupported("an ISO media file of unknown brand")
+    raise unsupported("(ISO media of unknown brand)")
 
 
 def _sniff_ebml(head: bytes) -> str:

@@ -203,7 +203,7 @@ def test_what_there_is_of_a_cut_file_is_scanned(name: str) -> None:
 
 @pytest.mark.parametrize(("bits", "compression"), [(24, JPEG_INSIDE), (24, 5), (24, RLE8), (3, UNCOMPRESSED), (64, 0)])
 def test_what_browsers_do_not_show_is_unsupported(bits: int, compression: int) -> None:
-    with pytest.raises(UnsupportedError, match=f"{bits} bits, compression {compression}"):
+    with pytest.raises(UnsupportedError, match=f"{bits} bits and compression {compression}"):
         look(bmp(info(bits, compression), b"", bytes(5000)))
 
 

@@ -35,7 +35,7 @@ async def test_a_ledger_that_fails_to_record_does_not_touch_the_answer(
         decision = await service.moderator.moderate(Body.of(draw(RED)), Call(f"r-{number}", in_time()))
         assert verdict(decision.outcome) is Verdict.REJECT
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [f"{lost} are lost" in error for lost, error in zip((1, 2), errors, strict=True)] == [True, True]
+    assert [f"has lost {lost} since" in error for lost, error in zip((1, 2), errors, strict=True)] == [True, True]
     assert "hunter2" not in caplog.text
     assert service.ledger.recorded == []
 
