@@ -7,6 +7,7 @@ import json
 import sys
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -75,7 +76,8 @@ def test_a_form_holds_the_picture() -> None:
     server = Server("x", "x", (), "/", form_field="file")
     body = server.body(photo_like_image(64, "JPEG", 1))
     message = message_from_bytes(f"Content-Type: {server.content_type}\r\n\r\n".encode() + body)
-    (part,) = message.get_payload()
+    parts: Any = message.get_payload()
+    (part,) = parts
     assert part.get_param("name", header="content-disposition") == "file"
     with Image.open(io.BytesIO(part.get_payload(decode=True))) as picture:
         assert picture.size == (64, 48)

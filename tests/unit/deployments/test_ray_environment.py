@@ -93,7 +93,10 @@ def test_a_configuration_that_is_none_is_one_line(folder):
 
 def test_serve_reads_each_of_its_variables(folder):
     # A variable that a new version no longer reads would be set for nothing, and nobody would notice.
-    (serve,) = importlib.util.find_spec("ray").submodule_search_locations
+    spec = importlib.util.find_spec("ray")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    (serve,) = spec.submodule_search_locations
     constants = (Path(serve) / "serve" / "_private" / "constants.py").read_text("utf-8")
     of_the_folder = front_end_settings(folder, parse_settings({}))
     names = {*FAST_SETTINGS, *REPLICATED_INGRESS_SETTINGS, *LOCAL_SETTINGS, *own_port_settings(), *of_the_folder}

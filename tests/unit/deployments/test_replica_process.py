@@ -26,15 +26,16 @@ def serve_logger(monkeypatch):
     thresholds = gc.get_threshold()
     monkeypatch.setattr(logging, "raiseExceptions", True)
     logger = logging.getLogger("ray.serve")
-    handler = MemoryHandler(capacity=1, flushLevel=logging.ERROR, target=logging.StreamHandler(FullDisk()))
+    target = logging.StreamHandler(FullDisk())
+    handler = MemoryHandler(capacity=1, flushLevel=logging.ERROR, target=target)
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     yield logger
-    handler.target.close()
+    target.close()
     gc.set_threshold(*thresholds)
     for name in names:
         logging.getLogger(name).__dict__.update(before[name])
-        logging.getLogger(name).manager._clear_cache()
+        logging.getLogger(name).manager._clear_cache()  # type: ignore[attr-defined]  # private, and not in typeshed
 
 
 @pytest.mark.parametrize("name", ["ray.serve", "serve_app.moderation"])
