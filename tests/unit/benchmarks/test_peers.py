@@ -58,7 +58,7 @@ def test_each_server_that_is_there_has_a_row_and_the_others_a_reason(tmp_path: P
     (section,) = report["sections"]
     there, bare = section["table"]["rows"]
     assert there[:2] == ["there", pytest.__version__]
-    assert all(figure > 0 for figure in there[2:])
+    assert all(figure > 0 for figure in (*there[2:4], *there[5:]))  # its core-ms may be under one tick of the clock
     assert bare[3:5] == [100.0, 15.0]
     assert "fails: it did not start: no model" in section["note"]
     assert "missing is not installed" in section["note"]
