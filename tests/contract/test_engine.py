@@ -109,7 +109,7 @@ def test_the_identity_is_complete(engine: Engine) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_every_view_has_a_cosine_for_every_label(engine: Engine, count: int) -> None:
     cosines = engine.encode(views(engine, count))
-    assert (cosines.shape, cosines.dtype) == ((count, len(LABELS)), np.float32)
+    assert (cosines.shape, cosines.dtype) == ((count, len(LABELS)), np.dtype(np.float32))
     assert np.isfinite(cosines).all()
     assert np.abs(cosines).max() <= 1 + 1e-5
 
@@ -179,7 +179,9 @@ def test_buckets_are_few_powers_of_two(max_batch_views: int, sizes: list[int]) -
 def test_the_fake_engine_knows_colours() -> None:
     pixels = np.zeros((3, 8, 8, 3), np.uint8)
     pixels[0, ..., 0] = pixels[1, ..., 1] = pixels[2, ..., :] = 255
-    np.testing.assert_allclose(FakeEngine(LABELS).encode(pixels), [[1, -0.5, 0], [-0.5, 1, 0], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(
+        FakeEngine(LABELS).encode(pixels), [[1.0, -0.5, 0.0], [-0.5, 1.0, 0.0], [0.0] * 3], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Decoders that hang, bloat, crash and fail, in real processes: what it costs, what is answered, what is left."""
 
 import asyncio
+import importlib
 import logging
 import os
 import resource
@@ -37,9 +38,7 @@ PATIENT_S = 30.0
 def decoder(monkeypatch):
     """The decoder of these tests, importable by its name also in a worker."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    import hostile_decoder
-
-    return hostile_decoder
+    return importlib.import_module("hostile_decoder")
 
 
 @pytest.fixture
@@ -314,6 +313,7 @@ asyncio.run(main())
 def test_workers_end_with_an_owner_that_was_killed_also_in_the_middle_of_a_decode(fifo):
     code = OWNER.format(folder=str(FOLDER), fifo=fifo)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
         idle_and_busy = [int(pid) for pid in owner.stdout.readline().split()]
         assert int(fifo.read_text()) in idle_and_busy
         owner.kill()

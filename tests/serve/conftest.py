@@ -57,7 +57,7 @@ rules:
 class Service:
     """A running service and what a test may ask of it."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen[str]
     port: int
     way: str = RAY
     output: list[str] = field(default_factory=list)
@@ -188,6 +188,7 @@ def running(config, folder, way=RAY, **options):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
             reader.join(10)
+            assert process.stdout is not None
             process.stdout.close()
     assert process.returncode == 0, service.text
     assert not left, f"left behind: {left}"

@@ -274,7 +274,7 @@ def test_an_output_that_is_closed_costs_nothing(own_config, tmp_path, client, un
     port = own_config["http_options"]["port"]
     url = f"http://127.0.0.1:{port}/api/v1/scan/{SECRET}"
     output = (
-        {"stdout": None, "preexec_fn": lambda: (os.close(1), os.close(2))}
+        {"stdout": None, "preexec_fn": lambda: os.closerange(1, 3)}
         if is_closed_from_the_start
         else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     )

@@ -7,6 +7,7 @@ nothing is kept that was not scanned to its end.
 import asyncio
 import json
 import time
+from typing import Any
 
 import psutil
 import pytest
@@ -26,7 +27,8 @@ def config(fake_config):
 
 async def until_kept(client, picture, colour, timeout_s=60.0):
     """Send pictures until one is kept again; the outcomes before it."""
-    give_up_s, before = time.monotonic() + timeout_s, []
+    before: list[Any] = []
+    give_up_s = time.monotonic() + timeout_s
     while not (outcome := await send(client, picture(colour, size=(64, 41 + len(before) % 900)))).is_kept:
         assert time.monotonic() < give_up_s, before[-1]
         before.append(outcome)

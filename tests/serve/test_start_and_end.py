@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def test_nothing_is_lost_at_the_start_and_at_the_end(fake_config, way, tmp_path,
     port = fake_config["http_options"]["port"]
     fake_config["applications"][0]["args"]["model"] = {"source": "fake:100ms"}
     url = f"http://127.0.0.1:{port}/api/v1/scan/{SECRET}"
-    at_start, at_end = [], []
+    at_start: list[Any] = []
+    at_end: list[Any] = []
     has_started, has_ended = threading.Event(), threading.Event()
 
     starting = threading.Thread(

@@ -10,7 +10,10 @@ LOGGER = AnswerLogger("tests.answer_log")
 
 
 class Broken(logging.Handler):
+    asked = 0
+
     def emit(self, record):
+        self.asked += 1
         raise OSError(28, "No space left on device")
 
 
@@ -31,3 +34,4 @@ def test_a_handler_that_raises_costs_nobody_anything():
         LOGGER.error("lost")
     finally:
         logger.removeHandler(broken)
+    assert broken.asked == 1

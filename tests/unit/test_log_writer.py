@@ -7,6 +7,7 @@ import io
 import logging
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -97,12 +98,13 @@ def test_a_record_that_cannot_be_formatted_is_a_lost_line(disk: Disk, logger: lo
     assert disk.getvalue().splitlines() == ["next", "1 log lines were lost: they could not be written"]
 
 
-def test_a_file_on_a_full_disk_is_opened_anew_and_holds_no_lost_line(logger: logging.Logger, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_on_a_full_disk_is_opened_anew_and_holds_no_lost_line(logger: logging.Logger, tmp_path: Path) -> None:
     target = logging.FileHandler(tmp_path / "log")
     writer = LogWriter(target)
     logger.addHandler(writer)
     logger.info("before")
     writer.flush()
+    assert target.stream is not None
     target.stream.close()
     target.stream = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115, PTH123  # each flush of it is ENOSPC
     logger.info("lost")

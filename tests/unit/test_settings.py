@@ -228,9 +228,9 @@ def test_a_key_may_move_to_a_section_that_is_not_there_yet() -> None:
 def test_settings_do_not_change() -> None:
     settings = parse_settings({})
     with pytest.raises(ValidationError, match="frozen"):
-        settings.deadline_s = 1.0  # type: ignore[misc]
+        settings.deadline_s = 1.0
     with pytest.raises(ValidationError, match="frozen"):
-        settings.model.device = "cpu"  # type: ignore[misc]
+        settings.model.device = "cpu"
     with pytest.raises(FrozenInstanceError):
         settings.limits.max_frames = 1  # type: ignore[misc]
 

@@ -19,6 +19,7 @@ from serve_app import scoring, standalone
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard, Scope
 from serve_app.models.fake import FakeEngine
+from serve_app.models.open import open_engine
 from serve_app.policy import Policy
 from serve_app.settings import parse_settings
 from serve_app.standalone import StartingExaminer, watch
@@ -89,12 +90,11 @@ Run = Callable[..., Running]
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
     """Loading that waits: whether it has begun, and whether it may go on."""
     begun, may_go_on = threading.Event(), threading.Event()
-    load = scoring.open_engine
 
     def loads(*args: Any) -> Any:
         begun.set()
         may_go_on.wait(PATIENT_S)
-        return load(*args)
+        return open_engine(*args)
 
     monkeypatch.setattr(scoring, "open_engine", loads)
     yield begun, may_go_on

@@ -33,7 +33,7 @@ def drawings(request: pytest.FixtureRequest, chromium: None, files: Files) -> di
         for item in request.session.items
         if isinstance(item, pytest.Function) and hasattr(item, "callspec")
     ]
-    wanted = {call.params[FILE]: None for call in calls if FILE in call.params}
+    wanted = {str(call.params[FILE]): None for call in calls if FILE in call.params}
     return draw_all({name: files[name] for name in wanted})
 
 

@@ -1,21 +1,36 @@
 """The batcher with a device that has memory of its own: batches are staged ahead, and may not fit."""
 
 import asyncio
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Call, Deadline, DeviceMemoryError, Lane, UnavailableError
+from serve_app.domain import Call, Clock, Deadline, DeviceMemoryError, Lane, UnavailableError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
 
 
+@dataclass
+class Staging:
+    """Submits to a batcher; ``staged`` is what that staged, in order."""
+
+    batcher: Batcher[Any, Any]
+    staged: list[list[Any]]
+    clock: Clock
+
+    def __call__(self, *items, within_s=8.0, lane=Lane.LIVE):
+        call = Call("r", Deadline.after(within_s, self.clock), lane)
+        return asyncio.create_task(self.batcher.submit(items, call))
+
+
 @pytest.fixture
 async def staging(device, clock):
-    """Submits to a batcher that stages; what it staged, in order."""
-    staged = []
+    """Submits to a batcher that stages."""
+    staged: list[list[Any]] = []
 
     async def stage(items):
         if any(isinstance(item, OSError) for item in items):
@@ -26,14 +41,9 @@ async def staging(device, clock):
     costs = PassCosts(FLAT)
     for _ in range(50):
         costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
-    batcher = Batcher(device.run_pass, costs, max_queued_items=100, stage=stage, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, costs, max_queued_items=100, stage=stage, clock=clock)
 
-    def start(*items, within_s=8.0, lane=Lane.LIVE):
-        return asyncio.create_task(batcher.submit(items, Call("r", Deadline.after(within_s, clock), lane)))
-
-    start.staged = staged
-    start.batcher = batcher
-    yield start
+    yield Staging(batcher, staged, clock)
     await batcher.close()
 
 
@@ -116,7 +126,7 @@ async def test_out_of_memory_halves_the_batch_and_goes_on_with_smaller_ones(cloc
         return list(items)
 
     costs = PassCosts(FLAT)
-    batcher = Batcher(run_pass, costs, max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(run_pass, costs, max_queued_items=100, clock=clock)
     assert await batcher.submit(range(8), Call("r", Deadline.after(8.0, clock))) == list(range(8))
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
     assert costs.largest_bucket == 2
@@ -129,7 +139,7 @@ async def test_one_view_that_does_not_fit_fails_its_job(clock):
     async def run_pass(items):
         raise DeviceMemoryError("full")
 
-    batcher = Batcher(run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
     with pytest.raises(DeviceMemoryError):
         await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     await batcher.close()

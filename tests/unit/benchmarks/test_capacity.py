@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import psutil
 import pytest
@@ -40,7 +41,7 @@ def service(monkeypatch: pytest.MonkeyPatch):
     return install
 
 
-async def capacity(**options: int) -> Saturation:
+async def capacity(**options: Any) -> Saturation:
     return await find_capacity("http://service", lambda: b"", 1.0, **options)
 
 

@@ -109,8 +109,10 @@ def test_every_percentile_is_a_measured_value_of_the_nearest_rank(times_s: list[
 @given(times_s=TIMES_S)
 def test_every_distribution_goes_from_all_values_to_the_largest(times_s: list[float]) -> None:
     points = Latencies(times_s).distribution()
-    assert points[0] == (pytest.approx(min(times_s) * 1e3), 1.0)
-    assert points[-1] == (pytest.approx(max(times_s) * 1e3), 1 / len(times_s))
+    (least_ms, share_of_all), (most_ms, share_of_one) = points[0], points[-1]
+    assert (share_of_all, share_of_one) == (1.0, 1 / len(times_s))
+    assert least_ms == pytest.approx(min(times_s) * 1e3)
+    assert most_ms == pytest.approx(max(times_s) * 1e3)
     assert [value for value, _ in points] == sorted(value for value, _ in points)
     assert [share for _, share in points] == sorted((share for _, share in points), reverse=True)
 

@@ -7,6 +7,7 @@ import json
 import sys
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -57,7 +58,7 @@ def test_each_server_that_is_there_has_a_row_and_the_others_a_reason(tmp_path: P
     (section,) = report["sections"]
     there, bare = section["table"]["rows"]
     assert there[:2] == ["there", pytest.__version__]
-    assert all(figure > 0 for figure in there[2:])
+    assert all(figure > 0 for figure in (*there[2:4], *there[5:]))  # its core-ms may be under one tick of the clock
     assert bare[3:5] == [100.0, 15.0]
     assert "fails: it did not start: no model" in section["note"]
     assert "missing is not installed" in section["note"]
@@ -75,7 +76,8 @@ def test_a_form_holds_the_picture() -> None:
     server = Server("x", "x", (), "/", form_field="file")
     body = server.body(photo_like_image(64, "JPEG", 1))
     message = message_from_bytes(f"Content-Type: {server.content_type}\r\n\r\n".encode() + body)
-    (part,) = message.get_payload()
+    parts: Any = message.get_payload()
+    (part,) = parts
     assert part.get_param("name", header="content-disposition") == "file"
     with Image.open(io.BytesIO(part.get_payload(decode=True))) as picture:
         assert picture.size == (64, 48)

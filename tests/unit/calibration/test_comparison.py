@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.calibration import Difference, Side, compare, outcomes, views_of
+from serve_app.calibration import Difference, compare, outcomes, views_of
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
 from serve_app.media import MediaLimits
 from serve_app.models.fake import FakeEngine
@@ -59,8 +59,10 @@ def test_what_is_judged_differently_is_listed_with_both_sides(
     (only,) = comparison.disagreements
     assert comparison.agreement == pytest.approx(2 / 3)
     assert only.picture == "reddish.png"
-    assert only.reference == Side(Verdict.REJECT, "no-red", pytest.approx(0.1, abs=0.01))
-    assert only.candidate == Side(Verdict.ACCEPT, None, pytest.approx(-0.1, abs=0.01))
+    assert (only.reference.verdict, only.reference.rule) == (Verdict.REJECT, "no-red")
+    assert (only.candidate.verdict, only.candidate.rule) == (Verdict.ACCEPT, None)
+    assert only.reference.margin == pytest.approx(0.1, abs=0.01)
+    assert only.candidate.margin == pytest.approx(-0.1, abs=0.01)
     assert comparison.cosines.largest == pytest.approx(0.2, abs=1e-6)
     assert comparison.concepts["red"].mean == pytest.approx(0.2, abs=1e-6)
 

@@ -5,7 +5,6 @@ import socket
 
 import pytest
 
-from serve_app.cli import listening
 from serve_app.cli.listening import listening_address
 from serve_app.domain import SettingsError
 
@@ -77,7 +76,7 @@ def test_a_port_for_root_alone_is_said(monkeypatch):
         def bind(self, _):
             raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(listening.socket, "socket", Refusing)
+    monkeypatch.setattr(socket, "socket", Refusing)
     with pytest.raises(SettingsError, match=r"port 80 is reserved for root: choose a --port of \d+ or more"):
         listening_address("127.0.0.1", 80)
 

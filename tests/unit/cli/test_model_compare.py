@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from serve_app.cli import comparing
 from serve_app.cli.main import app
 from serve_app.models.demo.draw import draw
-from serve_app.models.open import open_quantised
+from serve_app.models.open import open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
 
 POLICY = """\
@@ -110,10 +110,8 @@ def test_enough_pictures_that_agree_are_enough(pictures: Path, cache: Path, monk
 def test_what_is_judged_differently_is_shown_by_name(
     pictures: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = comparing.open_engine
-
-    def other_labels(model, labels, device, precision, threads, engine):  # type: ignore[no-untyped-def]
-        return original(
+    def other_labels(model, labels, device, precision, threads, engine):
+        return open_engine(
             model, [*labels[:-1], "nothing"] if precision == "fp32" else labels, device, precision, threads, engine
         )
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from serve_app.cli import converting
 from serve_app.cli.main import app
 from serve_app.models.demo.draw import draw
-from serve_app.models.open import open_engine
+from serve_app.models.open import open_engine, open_unrecorded
 
 DEMO = "embedded:demo-shapes"
 POLICY = ("--policy", "shipped:demo-red-triangle")
@@ -97,10 +97,8 @@ def test_given_pictures_are_compared(output: Path, tmp_path: Path) -> None:
 def test_where_bf16_is_computed_torchs_own_bf16_is_what_it_is_measured_by(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = converting.open_unrecorded
-
-    def as_on_a_processor_with_bf16(*arguments):  # type: ignore[no-untyped-def]
-        engine = original(*arguments)
+    def as_on_a_processor_with_bf16(*arguments):
+        engine = open_unrecorded(*arguments)
         engine.computed_in = "bf16"
         return engine
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.cli import pictures as pictures_module
 from serve_app.cli.pictures import pictures_in
 
 
@@ -30,7 +29,12 @@ def test_the_first_file_is_given_before_the_next_folder_is_read(
     make(tmp_path, "a/1.png", "b/2.png")
     read: list[Path] = []
     scandir = os.scandir
-    monkeypatch.setattr(pictures_module.os, "scandir", lambda folder: (read.append(folder), scandir(folder))[1])
+
+    def recorded(folder: Path) -> object:
+        read.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", recorded)
     found = pictures_in([tmp_path])
     assert next(found) == tmp_path / "a/1.png"
     assert read == [tmp_path, tmp_path / "a"]
@@ -45,7 +49,7 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatc
             raise PermissionError
         return scandir(folder)
 
-    monkeypatch.setattr(pictures_module.os, "scandir", guarded)
+    monkeypatch.setattr(os, "scandir", guarded)
     assert list(pictures_in([tmp_path])) == [tmp_path / "open/1.png", tmp_path / "shut"]
 
 

@@ -27,7 +27,7 @@ IDLE = ReplicaStats(predicted_wait_s=0.0, offered_work=0.1, picture_s=0.02, dead
 def context(reports, *, now_s=100.0, stamp_s=99.0, target=None, queued=0.0, state=None, most=16):
     """``reports``: a replica's figures by its name; None for one that has not reported."""
     ids = {name: ReplicaID(name, DEPLOYMENT) for name in reports}
-    raw = {}
+    raw: dict[str, dict[ReplicaID, list[TimeStampedValue]]] = {}
     for name, stats in reports.items():
         for figure, value in (stats.as_metrics() if stats else {}).items():
             old = TimeStampedValue(stamp_s - 2, 0.0)
@@ -135,7 +135,7 @@ def test_the_deadline_is_the_one_that_replicas_report():
 
 def test_each_stage_is_built_with_the_deadline_of_the_application():
     ingress = build_app({"deadline_s": 3.5})._bound_deployment
-    preprocessor, scorer = (each._bound_deployment for each in ingress.init_args[2:4])
+    preprocessor, scorer = (each._bound_deployment for each in list(ingress.init_args)[2:4])
     assert 3.5 in preprocessor.init_args
     assert 3.5 in scorer.init_args
 

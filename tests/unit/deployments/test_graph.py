@@ -24,7 +24,7 @@ def test_the_defaults_build():
 
 def test_the_limits_and_lanes_of_the_settings_are_those_of_the_preprocessor():
     args = {"limits": {"max_pixels": 7, "max_decode_s": 5}, "truncated": {"live": "scan"}, "deadline_s": 2}
-    limits, on_truncated, *_ = build_app(args)._bound_deployment.init_args[2]._bound_deployment.init_args
+    limits, on_truncated, *_ = list(build_app(args)._bound_deployment.init_args)[2]._bound_deployment.init_args
     # A decode may not outlast the time that it is given.
     assert (limits.max_pixels, limits.max_decode_s) == (7, 2 * DECODE_SHARE)
     assert on_truncated == {Lane.LIVE: OnTruncated.SCAN, Lane.BACKGROUND: OnTruncated.SCAN}

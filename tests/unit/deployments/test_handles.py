@@ -1,10 +1,12 @@
 """Ray's errors become ours; a lost call is made once more, while the deadline allows. No Ray runs here."""
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RaySystemError, RayTaskError
+from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
@@ -13,15 +15,18 @@ from serve_app.domain import (
     Call,
     Deadline,
     DeadlineExceededError,
+    LabelScores,
     LoadSignals,
     OverloadedError,
     UnavailableError,
     UndecodableError,
     Views,
 )
+from serve_app.models.fake import FakeEngine
 
 GATE = TransferGate(10**9)
 VIEWS = Views(np.zeros((1, 8, 8, 3), np.uint8), (), "image/png", 1, 1)
+SCORES = LabelScores(np.zeros((1, 1), np.float32), 1.0, FakeEngine(("a",)).identity)
 
 
 class Response:
@@ -62,6 +67,11 @@ class Handle:
         self.preprocess = self.score = self.identify = Method(*outcomes)
 
 
+def handle_of(*outcomes) -> Any:
+    """A handle whose type is not Ray's: what ours ask of one is all that it has."""
+    return Handle(*outcomes)
+
+
 LOST = [
     pytest.param(ActorDiedError(), id="died"),
     pytest.param(ActorUnavailableError("gone", b"0" * 16), id="unavailable"),
@@ -73,14 +83,14 @@ def within(seconds=5.0):
 
 
 async def test_the_value_comes_through_and_the_replica_is_given_the_call():
-    handle, call, load = Handle("views"), within(5.0), LoadSignals(demand=2.0)
-    assert await PreprocessorHandle(handle, GATE).preprocess(b"bytes", 224, call, load) == "views"
+    handle, call, load = handle_of(VIEWS), within(5.0), LoadSignals(demand=2.0)
+    assert await PreprocessorHandle(handle, GATE).preprocess(b"bytes", 224, call, load) is VIEWS
     assert handle.preprocess.calls == [(b"bytes", 224, call, load)]
 
 
 async def test_of_the_views_their_pixels_alone_travel_to_the_scorer():
-    handle, call, load = Handle("scores"), within(), LoadSignals(coming=3)
-    assert await ScorerHandle(handle).score(VIEWS, call, load) == "scores"
+    handle, call, load = handle_of(SCORES), within(), LoadSignals(coming=3)
+    assert await ScorerHandle(handle).score(VIEWS, call, load) is SCORES
     ((pixels, *others),) = handle.score.calls
     assert pixels is VIEWS.pixels
     assert others == [call, load]
@@ -88,34 +98,34 @@ async def test_of_the_views_their_pixels_alone_travel_to_the_scorer():
 
 @pytest.mark.parametrize("lost", LOST)
 async def test_a_lost_call_is_made_once_more(lost):
-    handle = Handle(lost, "views")
-    assert await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals()) == "views"
+    handle = handle_of(lost, VIEWS)
+    assert await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals()) is VIEWS
     assert len(handle.preprocess.calls) == 2
 
 
 @pytest.mark.parametrize("lost", LOST)
 async def test_a_call_lost_twice_is_unavailable(lost):
-    handle = Handle(lost, lost, "never asked")
+    handle = handle_of(lost, lost, "never asked")
     with pytest.raises(UnavailableError, match="2 replicas died"):
         await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals())
     assert len(handle.preprocess.calls) == 2
 
 
 async def test_a_hanging_replica_is_a_missed_deadline_and_its_call_is_cancelled():
-    handle = Handle(None)
+    handle = handle_of(None)
     with pytest.raises(DeadlineExceededError):
         await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(0.02), LoadSignals())
     assert handle.preprocess.responses[0].is_cancelled
 
 
 async def test_an_expired_deadline_calls_nobody():
-    handle = Handle()
+    handle = handle_of()
     with pytest.raises(DeadlineExceededError):
         await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(0.0), LoadSignals())
 
 
 async def test_a_caller_that_goes_away_cancels_the_call():
-    handle = Handle(None)
+    handle = handle_of(None)
     task = asyncio.create_task(ScorerHandle(handle).identify(within().deadline))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -131,7 +141,7 @@ def raised_in_a_replica(error):
 
 
 async def test_our_own_error_comes_out_as_it_was_raised():
-    handle = Handle(raised_in_a_replica(UndecodableError("not a readable image/png")))
+    handle = handle_of(raised_in_a_replica(UndecodableError("not a readable image/png")))
     with pytest.raises(UndecodableError) as caught:
         await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(), LoadSignals())
     assert str(caught.value) == "not a readable image/png"
@@ -142,7 +152,7 @@ async def test_our_own_error_comes_out_as_it_was_raised():
     ("error", "ours"),
     [
         (BackPressureError(9, 8), OverloadedError),
-        (DeploymentUnavailableError("x"), UnavailableError),
+        (DeploymentUnavailableError(DeploymentID("x")), UnavailableError),
         (RaySystemError("x"), UnavailableError),
         (raised_in_a_replica(ZeroDivisionError("secret internals")), UnavailableError),
         (raised_in_a_replica(TimeoutError("secret internals")), UnavailableError),
@@ -151,5 +161,5 @@ async def test_our_own_error_comes_out_as_it_was_raised():
 )
 async def test_every_other_error_becomes_one_of_ours_without_its_text(error, ours):
     with pytest.raises(ours) as caught:
-        await PreprocessorHandle(Handle(error), GATE).preprocess(b"", 224, within(), LoadSignals())
+        await PreprocessorHandle(handle_of(error), GATE).preprocess(b"", 224, within(), LoadSignals())
     assert "secret internals" not in str(caught.value)

@@ -93,7 +93,10 @@ def test_a_configuration_that_is_none_is_one_line(folder):
 
 def test_serve_reads_each_of_its_variables(folder):
     # A variable that a new version no longer reads would be set for nothing, and nobody would notice.
-    (serve,) = importlib.util.find_spec("ray").submodule_search_locations
+    spec = importlib.util.find_spec("ray")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    (serve,) = spec.submodule_search_locations
     constants = (Path(serve) / "serve" / "_private" / "constants.py").read_text("utf-8")
     of_the_folder = front_end_settings(folder, parse_settings({}))
     names = {*FAST_SETTINGS, *REPLICATED_INGRESS_SETTINGS, *LOCAL_SETTINGS, *own_port_settings(), *of_the_folder}
@@ -108,9 +111,12 @@ def test_serve_reads_each_of_its_variables(folder):
 
 
 def test_every_log_of_ray_and_of_serve_is_bounded_as_documented():
-    (ray,) = importlib.util.find_spec("ray").submodule_search_locations
-    of_each_process = (Path(ray) / "_private" / "node.py").read_text("utf-8")
-    of_serve = (Path(ray) / "serve" / "_private" / "logging_utils.py").read_text("utf-8")
+    found = importlib.util.find_spec("ray")
+    assert found is not None
+    assert found.origin is not None
+    ray = Path(found.origin).parent
+    of_each_process = (ray / "_private" / "node.py").read_text("utf-8")
+    of_serve = (ray / "serve" / "_private" / "logging_utils.py").read_text("utf-8")
     for name in ("RAY_ROTATION_MAX_BYTES", "RAY_ROTATION_BACKUP_COUNT"):
         assert f'"{name}"' in of_each_process, "Ray no longer reads it"
     assert "max_bytes = ray._private.worker._global_node.max_bytes" in of_serve, "Serve has a bound of its own"

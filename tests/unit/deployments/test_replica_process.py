@@ -14,36 +14,46 @@ from deployments.replica_process import set_up_replica
 
 
 class FullDisk(io.StringIO):
+    lost = ""
+
     def write(self, text, /):
+        self.lost += text
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
-def serve_logger(monkeypatch):
+def disk():
+    return FullDisk()
+
+
+@pytest.fixture
+def serve_logger(monkeypatch, disk):
     """Serve's logger, as in a replica; all as before at the end."""
     names = ("ray.serve", "serve_app", "deployments")
     before = {name: dict(logging.getLogger(name).__dict__) for name in names}
     thresholds = gc.get_threshold()
     monkeypatch.setattr(logging, "raiseExceptions", True)
     logger = logging.getLogger("ray.serve")
-    handler = MemoryHandler(capacity=1, flushLevel=logging.ERROR, target=logging.StreamHandler(FullDisk()))
+    target = logging.StreamHandler(disk)
+    handler = MemoryHandler(capacity=1, flushLevel=logging.ERROR, target=target)
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     yield logger
-    handler.target.close()
+    target.close()
     gc.set_threshold(*thresholds)
     for name in names:
         logging.getLogger(name).__dict__.update(before[name])
-        logging.getLogger(name).manager._clear_cache()
+        logging.getLogger(name).manager._clear_cache()  # type: ignore[attr-defined]  # private, and not in typeshed
 
 
 @pytest.mark.parametrize("name", ["ray.serve", "serve_app.moderation"])
-def test_a_line_on_a_full_disk_takes_no_answer_with_it(serve_logger, monkeypatch, name):
+def test_a_line_on_a_full_disk_takes_no_answer_with_it(serve_logger, disk, monkeypatch, name):
     monkeypatch.setattr(sys, "stderr", StreamToLogger(serve_logger, logging.INFO, sys.stderr))
     set_up_replica()
     logging.getLogger(name).info("request %s: accept", "0" * 32)
     print("and a line of somebody else's", file=sys.stderr)
     serve_logger.handlers[0].target.flush()
+    assert "request " in disk.lost
 
 
 def test_setting_up_twice_changes_nothing(serve_logger):

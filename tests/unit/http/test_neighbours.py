@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -219,7 +219,8 @@ async def test_an_address_that_uvicorn_has_from_a_header_is_not_believed(
 ) -> None:
     service = make_service(authentication={"trusted_networks": ["198.51.100.0/24"]})
     # As uvicorn wraps every application by default, ours in one process and Serve's proxy.
-    service = replace(service, app=ProxyHeadersMiddleware(service.app))
+    wrap: Any = ProxyHeadersMiddleware  # uvicorn and Starlette name the same interface with different types
+    service = replace(service, app=wrap(service.app))
     for headers in ({"x-forwarded-for": "198.51.100.7"}, {}):
         refused = await service.scan(service.unreadable(), f"{SCAN}/IPADDR", address="127.0.0.1", headers=headers)
         service.answered(refused, 401)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -160,7 +160,8 @@ async def test_a_sender_that_stalls_is_given_up(make_service: Callable[..., Serv
 
 
 async def test_a_sender_that_leaves_is_no_fault_of_ours(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    said = iter([{"type": "http.request", "body": b"\x89PNG", "more_body": True}, {"type": "http.disconnect"}])
+    half = {"type": "http.request", "body": b"\x89PNG", "more_body": True}
+    said: Iterator[dict[str, Any]] = iter([half, {"type": "http.disconnect"}])
 
     async def receive() -> dict[str, Any]:
         return next(said)

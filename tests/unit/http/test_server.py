@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +16,6 @@ from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from serve_app.http import server as server_module
 from serve_app.http.server import serving
 
 PATIENT_S = 10.0
@@ -305,7 +305,7 @@ async def test_a_peer_that_does_not_take_its_answer_is_let_go(serve: Serve) -> N
 async def test_the_connection_that_has_been_without_a_request_for_longest_makes_room(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module.resource, "getrlimit", lambda _: (8, 8))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8, 8))
     async with serve() as served, contextlib.AsyncExitStack() as stack:
 
         async def connect(sent: bytes = b"") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import av
 import numpy as np
@@ -72,7 +73,7 @@ def test_transparency_without_a_size_is_seen() -> None:
     assert all(is_near(*pair) for pair in zip(whole, strict, strict=False))
 
 
-def masked(**options: object) -> bytes:
+def masked(**options: Any) -> bytes:
     """A red corner on blue, of which nothing is seen but the blue at its right."""
     picture = drawn()
     ImageDraw.Draw(alpha := Image.new("L", picture.size)).rectangle((SIDE_PX, 0, 2 * SIDE_PX, SIDE_PX), fill=255)
@@ -122,7 +123,8 @@ def test_the_second_reader_sees_what_the_first_does(
     body = encode(picture, subsampling=subsampling, range=value_range, exif=exif, quality=95)
     first, second = open_picture(body, "image/avif", LIMITS), decode_primary(body, LIMITS)
     assert orientations_of(first) == orientations_of(second) == (orientation,)
-    assert all(is_near(*map(np.asarray, pair)) for pair in zip(as_rgb(first), as_rgb(second), strict=True))
+    pairs = zip(as_rgb(first), as_rgb(second), strict=True)
+    assert all(is_near(np.asarray(one), np.asarray(other)) for one, other in pairs)
 
 
 def test_a_way_up_that_only_some_programs_honour_is_seen_too() -> None:

@@ -147,7 +147,8 @@ def look(body: bytes, on_truncated: OnTruncated = OnTruncated.REFUSE, limits: Me
 
 
 def corners(pixels: NDArray[np.uint8]) -> list[list[int]]:
-    return pixels[[2, 2, -2, -2], [2, -2, 2, -2]].tolist()
+    levels: list[list[int]] = pixels[[2, 2, -2, -2], [2, -2, 2, -2]].tolist()
+    return levels
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -66,7 +66,7 @@ def look(body: bytes, limits: MediaLimits | None = None, deadline: Deadline = NO
 @pytest.mark.parametrize("media_type", PILLOW_FORMATS)
 def test_a_still_becomes_one_view_that_looks_like_it(media_type: str) -> None:
     views = look(BODIES[media_type])
-    assert (views.pixels.shape, views.pixels.dtype) == ((1, SIZE_PX, SIZE_PX, 3), np.uint8)
+    assert (views.pixels.shape, views.pixels.dtype) == ((1, SIZE_PX, SIZE_PX, 3), np.dtype(np.uint8))
     assert views.places == (ViewPlace(0, (0.0, 0.0, 1.0, 1.0)),)
     assert (views.media_type, views.frames_seen, views.frames_total) == (media_type, 1, 1)
     small = np.asarray(drawing().resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)).astype(int)

@@ -26,7 +26,7 @@ END_OF_JPEG = b"\xff\xd9"
 LIBRARY_FINDS_CUT = ("AVIF", "HEIF", "JXL")
 """Types whose cut files their libraries find, and cannot tell from other damage."""
 
-STILLS = {
+STILLS: dict[str, tuple[str, dict[str, object]]] = {
     "avif": ("AVIF", {}),
     "bmp": ("BMP", {}),
     "gif": ("GIF", {}),
@@ -45,7 +45,7 @@ STILLS = {
     "webp": ("WEBP", {}),
     "webp, lossless": ("WEBP", {"lossless": True}),
 }
-OF_SEVERAL_PICTURES = {
+OF_SEVERAL_PICTURES: dict[str, tuple[str, dict[str, object]]] = {
     "apng": ("PNG", {}),
     "apng, default image apart": ("PNG", {"default_image": True}),
     "avif": ("AVIF", {}),

@@ -82,6 +82,7 @@ def encode(
     written = io.BytesIO()
     with av.open(written, "w", format=CONTAINERS[media_type], options=muxing or {}) as container:
         stream = container.add_stream(encoder, rate=FPS, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
         if rotation:
             stream.set_display_rotation(rotation)
@@ -393,6 +394,7 @@ def with_tracks(*encoders: str, container: str = "mp4", sound_s: float = 1.0, be
             elif isinstance(stream, av.AudioStream):
                 stream.layout = "mono"
         for stream in streams:
+            assert isinstance(stream, av.VideoStream | av.AudioStream)
             if isinstance(stream, av.VideoStream):
                 for step in range(8):
                     video = av.VideoFrame.from_ndarray(moving(step))
@@ -476,7 +478,7 @@ def open_gop() -> bytes:
             frame.pts = step
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with av.open(io.BytesIO(whole.getvalue())) as source, av.open(cut, "w", format="mp4") as container:
+    with av.open(io.BytesIO(whole.getvalue()), "r") as source, av.open(cut, "w", format="mp4") as container:
         copied = container.add_stream_from_template(source.streams.video[0])
         keyframes = 0
         for packet in source.demux(video=0):
@@ -507,6 +509,7 @@ def half_red(encoder: str, alpha_mode: str | None = None) -> bytes:
     written = io.BytesIO()
     with av.open(written, "w", format="webm") as container:
         stream = container.add_stream(encoder, rate=FPS, options={"auto-alt-ref": "0", "deadline": "realtime"})
+        assert isinstance(stream, av.VideoStream)
         stream.width = stream.height = SIDE_PX
         stream.pix_fmt = "yuva420p"
         if alpha_mode is not None:

@@ -65,7 +65,7 @@ def test_the_first_view_is_the_whole_frame_and_the_tiles_cover_it_once_more(
 @given(SHAPES, MAX_VIEWS)
 def test_every_view_is_square_rgb_of_the_models_size(shape: tuple[int, int], max_views: int) -> None:
     for view in cut(*shape, max_views):
-        assert (view.pixels.shape, view.pixels.dtype) == ((SIZE_PX, SIZE_PX, 3), np.uint8)
+        assert (view.pixels.shape, view.pixels.dtype) == ((SIZE_PX, SIZE_PX, 3), np.dtype(np.uint8))
         # A frame of one colour has views of that colour: resampling at the edges reads nothing from outside.
         assert (view.pixels == (0, 128, 128)).all()
 
@@ -142,7 +142,7 @@ SEEN_PX = 24
 def extent_px(view: View) -> int:
     """How long the red in a view is, in its longer direction."""
     red = (view.pixels[..., 0].astype(int) - view.pixels[..., 1]) > 90
-    return max(np.ptp(where) + 1 for where in np.nonzero(red)) if red.any() else 0
+    return max(int(np.ptp(where)) + 1 for where in np.nonzero(red)) if red.any() else 0
 
 
 @settings(quick, max_examples=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ class SmallAccelerator(HostAccelerator):
         self.captured = 0
         self.launched: list[int] = []
 
-    def capture(self, compute):
+    def capture(self, compute: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
         self.captured += 1
 
         def launch() -> torch.Tensor:

@@ -19,7 +19,12 @@ from serve_app.policy import evaluate, load_policy
 
 SEED = 2026
 PICTURES = 2_000
-FORMATS = (("PNG", {}), ("JPEG", {"quality": 75}), ("JPEG", {"quality": 90}), ("WEBP", {"quality": 80}))
+FORMATS: tuple[tuple[str, dict[str, int]], ...] = (
+    ("PNG", {}),
+    ("JPEG", {"quality": 75}),
+    ("JPEG", {"quality": 90}),
+    ("WEBP", {"quality": 80}),
+)
 MAX_MODEL_BYTES = 10_000_000
 
 

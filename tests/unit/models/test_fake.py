@@ -23,7 +23,7 @@ def test_a_view_scores_by_the_excess_of_a_colour() -> None:
     assert cosines.dtype == np.float32
     np.testing.assert_allclose(
         cosines,
-        [[1, -0.5, -0.5, 0], [-0.5, 1, -0.5, 0], [-0.5, -0.5, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+        [[1.0, -0.5, -0.5, 0.0], [-0.5, 1.0, -0.5, 0.0], [-0.5, -0.5, 1.0, 0.0], [0.0] * 4, [0.0] * 4],
         atol=1e-6,
     )
 

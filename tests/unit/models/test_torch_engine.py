@@ -46,7 +46,7 @@ def test_the_cosines_are_those_of_open_clips_own_preprocessing(make_model: MakeM
 
     cosines = ClipEngine(load_model(str(folder)), LABELS, torch.float32, 1).encode(pixels)
 
-    assert (cosines.shape, cosines.dtype) == ((3, len(LABELS)), np.float32)
+    assert (cosines.shape, cosines.dtype) == ((3, len(LABELS)), np.dtype(np.float32))
     assert np.abs(cosines).max() <= 1 + 1e-6
     np.testing.assert_allclose(cosines, expected, atol=1e-5)
 

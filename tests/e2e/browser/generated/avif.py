@@ -105,7 +105,7 @@ def stills() -> Makers:
         yield f"avif-{size_px[0]}x{size_px[1]}.avif", partial(drawn, size_px=size_px)
     yield "avif-premultiplied.avif", partial(drawn, "RGBA", alpha_premultiplied=True)
     yield "avif-alpha-without-size.avif", lambda: heif([_item(draw()), _alpha_item(has_size=False)])
-    yield "avif-alpha.avif", lambda: heif([_item(draw()), _alpha_item()])
+    yield "avif-alpha.avif", _with_alpha
     yield "avif-alpha-associated-apart.avif", lambda: heif([_item(draw()), _alpha_item()], associates_apart=True)
     yield "avif-alpha-ahead.avif", lambda: heif([_alpha_item(to=2), _item(draw())], primary=2)
     yield "avif-10-bit.avif", partial(_deep, 1, 13)
@@ -116,12 +116,16 @@ def stills() -> Makers:
     yield "avif-garbage-behind.avif", lambda: drawn() + b"drawn" * 20
 
 
+def _with_alpha(*properties: bytes) -> bytes:
+    return heif([_item(draw(), *properties), _alpha_item()])
+
+
 def colours() -> Makers:
     """Code points and profiles."""
     for name, (primaries, transfer) in _CODE_POINTS.items():
         code = boxes.code_points(primaries, transfer)
         yield f"avif-cicp-{name}.avif", partial(_still, code)
-        yield f"avif-cicp-{name}-rgba.avif", lambda c=code: heif([_item(draw(), c), _alpha_item()])
+        yield f"avif-cicp-{name}-rgba.avif", partial(_with_alpha, code)
     yield "avif-cicp-pq-graded.avif", lambda: heif([_item(graded(draw()), boxes.code_points(9, 16))])
     for name, profile in RGB_PROFILES.items():
         yield f"avif-profile-{name}.avif", partial(_still, boxes.code_points(2, 2), boxes.profile(profile))

@@ -59,7 +59,7 @@ def draw_other(size_px: tuple[int, int] = SIZE_PX, mode: str = "RGB") -> Image.I
 def draw_samples(mode: str, depth_bits: int) -> NDArray[np.uint16]:
     """The drawing in 0..2**depth_bits - 1, ``(height, width, channels)``. Deep ones also use their lower bits."""
     levels = np.asarray(draw(mode=mode)).astype(np.float64) / 255
-    samples = np.round(levels * (2**depth_bits - 1)).astype(np.uint16)
+    samples: NDArray[np.uint16] = np.round(levels * (2**depth_bits - 1)).astype(np.uint16)
     return samples.reshape(*samples.shape[:2], -1)
 
 

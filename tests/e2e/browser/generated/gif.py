@@ -173,13 +173,17 @@ def _with_surplus_rows() -> bytes:
     return _gif([_Frame(numbers)], palette).replace(data, _compressed(np.vstack([numbers, numbers])))
 
 
+def _animation_over_transparency(disposal: int) -> bytes:
+    return _animation({"disposal": disposal, "transparent": _background_number()})
+
+
 def animations() -> Makers:
     """Each disposal; first frames of every kind."""
     for disposal in range(8):
         yield f"gif-animated-disposal-{disposal}.gif", partial(_animation, {"disposal": disposal})
         yield (
             f"gif-animated-disposal-{disposal}-transparent.gif",
-            lambda d=disposal: _animation({"disposal": d, "transparent": _background_number()}),
+            partial(_animation_over_transparency, disposal),
         )
     yield "gif-animated-interlaced.gif", partial(_animation, {"is_interlaced": True})
     yield "gif-animated-first-frame-is-smaller.gif", partial(_animation, {"place": (50, 40)}, canvas_px=(200, 150))

@@ -72,8 +72,8 @@ def _by_libav(pixel_format: str) -> bytes:
 def kinds() -> Makers:
     """Modes, subsamplings, ways of coding, sizes."""
     for mode in ("L", "RGB", "CMYK"):
-        for way, options in (("baseline", {}), ("progressive", {"progressive": True})):
-            yield f"jpeg-{mode.lower()}-{way}.jpg", partial(drawn, mode, **options)
+        for way, is_progressive in (("baseline", False), ("progressive", True)):
+            yield f"jpeg-{mode.lower()}-{way}.jpg", partial(drawn, mode, progressive=is_progressive)
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
         name = subsampling.replace(":", "")
         yield f"jpeg-{name}.jpg", partial(drawn, subsampling=subsampling)

@@ -33,6 +33,10 @@ def _container(codestream: bytes, parts: int) -> bytes:
     )
 
 
+def _in_container(parts: int) -> bytes:
+    return _container(_drawn("RGB", use_container=False), parts)
+
+
 def files() -> Makers:
     """Modes, ways of coding, profiles, containers."""
     for mode in ("L", "LA", "RGB", "RGBA"):
@@ -44,34 +48,33 @@ def files() -> Makers:
     for name, profile in RGB_PROFILES.items():
         if name == "damaged":
             continue
-        yield f"jxl-profile-{name}.jxl", lambda icc=profile: _from_jpeg(drawn_jpeg(icc_profile=icc))
+        yield f"jxl-profile-{name}.jxl", partial(_from_drawn_jpeg, icc_profile=profile)
     for name, profile in GREY_PROFILES.items():
-        yield f"jxl-profile-{name}-l.jxl", lambda icc=profile: _from_jpeg(drawn_jpeg("L", icc_profile=icc))
+        yield f"jxl-profile-{name}-l.jxl", partial(_from_drawn_jpeg, "L", icc_profile=profile)
     for orientation in ORIENTATIONS:
         exif = b"Exif\0\0" + exif_with_orientation(orientation)
         yield f"jxl-exif-orientation-{orientation}.jxl", partial(_drawn, "RGB", exif=exif)
-        yield f"jxl-orientation-{orientation}.jxl", lambda tag=exif: _from_jpeg(drawn_jpeg(exif=tag))
+        yield f"jxl-orientation-{orientation}.jxl", partial(_from_drawn_jpeg, exif=exif)
     for effort in (1, 9):
         yield f"jxl-effort-{effort}.jxl", partial(_drawn, "RGB", effort=effort)
     for speed in (1, 4):
         yield f"jxl-decoding-speed-{speed}.jxl", partial(_drawn, "RGB", decoding_speed=speed)
     for parts in (1, 3):
-        yield f"jxl-container-of-{parts}.jxl", lambda count=parts: _container(_drawn("RGB", use_container=False), count)
+        yield f"jxl-container-of-{parts}.jxl", partial(_in_container, parts)
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
-        yield (
-            f"jxl-jpeg-{subsampling.replace(':', '')}.jxl",
-            lambda by=subsampling: _from_jpeg(drawn_jpeg(subsampling=by)),
-        )
-    yield "jxl-jpeg-progressive.jxl", lambda: _from_jpeg(drawn_jpeg(progressive=True))
+        name = subsampling.replace(":", "")
+        yield f"jxl-jpeg-{name}.jxl", partial(_from_drawn_jpeg, subsampling=subsampling)
+    yield "jxl-jpeg-progressive.jxl", partial(_from_drawn_jpeg, progressive=True)
     yield "jxl-cut.jxl", lambda: _drawn("RGB", size_px=(600, 700), use_container=False)[:-300]
 
 
-def _from_jpeg(jpeg: bytes) -> bytes:
+def _from_drawn_jpeg(mode: str = "RGB", **options: Any) -> bytes:
     """A JPEG's own coefficients in JPEG XL, with its profile and its orientation in the codestream's header."""
     from pillow_jxl import Encoder
 
-    written: bytes = Encoder(
+    encoder: Any = Encoder  # its type stub leaves its arguments out
+    written: bytes = encoder(
         mode="RGB", lossless=True, quality=1.0, decoding_speed=0, effort=7, use_container=True,
         use_original_profile=True, num_threads=1,
-    )(jpeg, *SIZE_PX, jpeg_encode=True)  # fmt: skip
+    )(drawn_jpeg(mode, **options), *SIZE_PX, jpeg_encode=True)  # fmt: skip
     return written

@@ -106,6 +106,10 @@ def _transparent_colour(mode: str, depth_bits: int) -> bytes:
     return chunk(b"tRNS", background_colour.astype(">u2").tobytes())
 
 
+def _with_transparent_colour(mode: str, depth_bits: int) -> bytes:
+    return drawn(mode, depth_bits, ahead=_transparent_colour(mode, depth_bits))
+
+
 def profile_chunk(profile: bytes) -> bytes:
     return chunk(b"iCCP", b"drawn\0\0" + zlib.compress(profile))
 
@@ -122,8 +126,7 @@ def kinds() -> Makers:
             yield f"png-{kind}.png", partial(drawn, mode, depth_bits)
             yield f"png-{kind}-interlaced.png", partial(drawn, mode, depth_bits, interlaced=True)
             if "A" not in mode:
-                ahead = partial(_transparent_colour, mode, depth_bits)
-                yield f"png-{kind}-trns.png", lambda m=mode, d=depth_bits, a=ahead: drawn(m, d, ahead=a())
+                yield f"png-{kind}-trns.png", partial(_with_transparent_colour, mode, depth_bits)
 
 
 def colours() -> Makers:

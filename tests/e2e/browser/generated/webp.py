@@ -121,10 +121,10 @@ def animations() -> Makers:
     """Each disposal and blend, places on the canvas, metadata."""
     for dispose in range(2):
         for blend in range(2):
-            for way, options in (("lossy", {}), ("lossless", {"lossless": True})):
+            for way, is_lossless in (("lossy", False), ("lossless", True)):
                 yield (
                     f"webp-animated-dispose-{dispose}-blend-{blend}-{way}.webp",
-                    partial(_animation, dispose, blend, **options),
+                    partial(_animation, dispose, blend, lossless=is_lossless),
                 )
     yield "webp-animated-rgb.webp", partial(_animation, mode="RGB")
     yield "webp-animated-first-frame-is-smaller.webp", partial(_animation, place=(50, 40), canvas_px=(200, 150))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import httpx
 import psutil
@@ -78,9 +79,9 @@ class Front:
 
     def haproxy(self) -> psutil.Process:
         """The process behind the latest supervisor."""
-        found: list[psutil.Process] = []
-        self.wait_for(lambda: found.extend(psutil.Process(self.started[-1].pid).children()) or found)
-        return found[0]
+        supervisor = psutil.Process(self.started[-1].pid)
+        self.wait_for(supervisor.children)
+        return supervisor.children()[0]
 
     def is_there(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -90,16 +91,21 @@ class Front:
     def wait_for(self, condition, timeout_s=60.0):
         give_up_s = time.monotonic() + timeout_s
         while not condition():
-            assert all(each.poll() is None for each in self.started[-1:]), self.started[-1].stderr.read()
+            assert all(each.poll() is None for each in self.started[-1:]), self._stderr(self.started[-1]).read()
             assert time.monotonic() < give_up_s, "waited in vain"
             time.sleep(0.02)
+
+    @staticmethod
+    def _stderr(process: subprocess.Popen[bytes]) -> IO[bytes]:
+        assert process.stderr is not None
+        return process.stderr
 
     def close(self) -> None:
         for each in self.started:
             with contextlib.suppress(ProcessLookupError):
                 each.kill()
             each.wait()
-            each.stderr.close()
+            self._stderr(each).close()
 
 
 @pytest.fixture
@@ -190,6 +196,7 @@ sys.stdin.read()
         text=True,
     )
     with parent:
+        assert parent.stdout is not None
         orphan = psutil.Process(int(parent.stdout.readline()))
         while not orphan.children():
             time.sleep(0.02)

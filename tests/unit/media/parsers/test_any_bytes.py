@@ -59,6 +59,7 @@ def video(container: str, codec: str) -> bytes:
     written = io.BytesIO()
     with av.open(written, "w", format=container) as output:
         stream = output.add_stream(codec, 10)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
         for _ in range(2):
             output.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -179,7 +179,7 @@ def test_in_int8_it_starts_with_a_record_of_its_own(source: str, tmp_path: Path,
 
 
 @pytest.fixture
-def speeds(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def speeds(monkeypatch: pytest.MonkeyPatch):
     from serve_app.models.torch_engine import ClipEngine
 
     def set_to(torch: dict[int, float], openvino: dict[int, float]) -> None:
@@ -190,8 +190,8 @@ def speeds(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     return set_to
 
 
-def opened(source: str, cache: Path, **options: str) -> Engine:
-    return open_engine(source, LABELS, "cpu", cpu_threads=1, policy=POLICY, cache_folder=cache, **options)  # type: ignore[arg-type]
+def opened(source: str, cache: Path, **options: Any) -> Engine:
+    return open_engine(source, LABELS, "cpu", cpu_threads=1, policy=POLICY, cache_folder=cache, **options)
 
 
 @pytest.mark.usefixtures("speeds")
@@ -209,7 +209,7 @@ def test_auto_takes_what_is_converted_agrees_and_is_faster_and_says_so(
 
 
 @pytest.mark.parametrize("openvino", [{1: 0.05, 16: 0.2}, {1: 0.02, 16: 0.5}])
-def test_auto_stays_with_torch_where_either_is_slower(  # type: ignore[no-untyped-def]
+def test_auto_stays_with_torch_where_either_is_slower(
     source: str, cache: Path, speeds, openvino: dict[int, float], caplog: pytest.LogCaptureFixture
 ) -> None:
     speeds({1: 0.04, 16: 0.4}, openvino)

@@ -53,7 +53,7 @@ def convert(source: str, cache: Path, calibrate: Callable[[int], Calibration], t
     return open_quantised(source, LABELS, calibrate, cache, 1, lambda *each: told.append(each))[1]
 
 
-def start(source: str, cache: Path):  # type: ignore[no-untyped-def]
+def start(source: str, cache: Path):
     return open_engine(source, LABELS, cpu_threads=1, engine="openvino-int8", policy=POLICY, cache_folder=cache)
 
 
@@ -74,7 +74,7 @@ def test_its_scores_are_close_to_those_of_torch(source: str, cache: Path) -> Non
     views = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), np.uint8)
     exact = open_engine(source, LABELS, "cpu", "fp32", 1).encode(views)
     engine, _ = open_quantised(source, LABELS, few(16), cache, 1, lambda *_: None)
-    np.testing.assert_allclose(engine.encode(engine.stage(views)), exact, atol=0.05)
+    np.testing.assert_allclose(engine.encode(engine.stage(list(views))), exact, atol=0.05)
 
 
 def test_it_is_converted_once_and_progress_is_told(source: str, cache: Path) -> None:
@@ -172,7 +172,7 @@ def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
 
 def test_drawn_calibration_is_the_same_everywhere_and_varied() -> None:
     views = Calibration.drawn().views(32)
-    assert (views.shape, views.dtype) == ((CALIBRATION_VIEWS, 32, 32, 3), np.uint8)
+    assert (views.shape, views.dtype) == ((CALIBRATION_VIEWS, 32, 32, 3), np.dtype(np.uint8))
     np.testing.assert_array_equal(views, Calibration.drawn().views(32))
     assert len(np.unique(views.reshape(len(views), -1), axis=0)) == CALIBRATION_VIEWS
 
