@@ -162,7 +162,7 @@ def test_a_second_signal_ends_it_at_once(own_config, tmp_path, picture):
         (["--model", "fake", "--policy", "shipped:demo-red-triangle"], "choose the policy of this model"),
         (["--policy", "shipped:no-such-policy"], "no-such-policy"),
         (["--config", "no-such-file.yaml"], "no-such-file.yaml: cannot be read"),
-        (["--host", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
+        (["--host", "192.0.2.1"], "192.0.2.1 is not an address of this machine"),
     ],
 )
 def test_what_cannot_start_says_so_in_one_line(tmp_path, options, said):
