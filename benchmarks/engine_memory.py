@@ -35,7 +35,9 @@ def bench(
         options = EngineOptions(each, "cpu", "auto" if converted else precision, threads)
         rates, pss_bytes = measured_apart(_measure, options, duration_s)
         table.add_row(
-            each, *(f"{rates[size]:.1f}" if size in rates else "-" for size in _SIZES), f"{pss_bytes / 1e6:.0f}"
+            each,
+            *(f"{rates[size].views_per_s:.1f}" if size in rates else "-" for size in _SIZES),
+            f"{pss_bytes / 1e6:.0f}",
         )
     console.print(table)
 
