@@ -132,7 +132,7 @@ class Scaler:
 def bench(
     pass_ms: Annotated[str, typer.Option(help="Of the simulated device: ms of a pass by batch size.")] = PASS_MS,
     start_s: Annotated[float, typer.Option(min=0, help="Seconds until a new replica is ready.")] = 20.0,
-    count: Annotated[list[float], typer.Option(help="target_ongoing_requests of Serve's own policy.")] = [64, 16, 4],  # noqa: B006
+    count: Annotated[list[float], typer.Option(help="target_ongoing_requests of Serve's own policy.")] = [64, 16, 4],  # noqa: B006 - Typer copies it
     max_replicas: Annotated[int, typer.Option(min=1, help="The file's bound would hide what a policy wants.")] = 16,
     seed: Seed = 2,
     out: Out = OUT,

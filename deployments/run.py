@@ -123,6 +123,7 @@ def _serve(
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             announce(url, time.monotonic() - started_s, console)
             console.print(f"Logs: {logs}", soft_wrap=True)
+            console.print("`make serve` runs the same in one process, for a small server.", soft_wrap=True)
             if not keep_url(url):
                 console.print("\nNOTE: this folder is not writable, so that `pictwarden check` needs --url")
             stay(stop, functools.partial(console.print, soft_wrap=True))

@@ -37,7 +37,7 @@ class MediaLimits:
     The defaults cover everything that pict-rs allows by default (40 Mpx stills, 900 frames of an animation).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic reads it from the class
 
     max_pixels: Annotated[int, Ge(1)] = 40_000_000
     """Width times height of one frame, checked in the header before any pixel is allocated."""

@@ -10,6 +10,8 @@ import resource
 import threading
 from pathlib import Path
 
+from serve_app.core_dumps import write_no_core
+
 # A request makes and drops some thousand objects, nearly none of them in a cycle. With Python's own thresholds the
 # collector runs several times for each; with these, one picture in forty more goes through two cores.
 _GC_THRESHOLDS = (20_000, 50, 100)
@@ -27,8 +29,7 @@ def set_up_process() -> None:
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     logging.raiseExceptions = False
-    # One byte and not zero: that also keeps a core from a core_pattern that is a program.
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    write_no_core()
 
 
 def allow_open_files() -> None:

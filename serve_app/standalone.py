@@ -20,6 +20,7 @@ from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, U
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
+from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
@@ -39,9 +40,10 @@ class Stages:
         """Blocks until both are warm.
 
         Raises:
-            ConfigurationError: the model cannot be had.
+            ConfigurationError: a decoder is missing, or the model cannot be had.
             UnavailableError: a decode worker does not start.
         """
+        require_decoders()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = DecodeWorkers(
             settings.limits.within(settings.deadline_s),

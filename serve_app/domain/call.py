@@ -80,7 +80,7 @@ class LoadSignals:
     """The load as only the front sees it; a snapshot beside each call.
 
     ``demand`` is how many pictures recently arrived for each one that was let in. ``coming`` is how many live pictures
-    are being preprocessed and will be scored next.
+    are at the preprocessors, or wait to travel there, and will be scored next.
     """
 
     demand: float = 1.0

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from serve_app.core_dumps import write_no_core
 from serve_app.domain import Deadline, OnTruncated, UnscannedError
 from serve_app.limits import MediaLimits
 from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, Decode, pack_error, pack_views
@@ -26,7 +27,7 @@ from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, 
 def main(channel_fd: int) -> None:
     """Answer until the owner closes the channel, or ends."""
     _end_with_owner()
-    _write_no_core()
+    write_no_core()
     with socket.socket(fileno=channel_fd) as channel:
         (setup_bytes,) = SETUP.unpack(_receive(channel, SETUP.size))
         decode, limits = pickle.loads(_receive(channel, setup_bytes))  # noqa: S301 - from the parent
@@ -105,11 +106,6 @@ def _end_with_owner() -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([lifeline], [], [], 0)[0]:
         raise SystemExit("the owner ended before its worker began")
-
-
-def _write_no_core() -> None:
-    # A core holds the picture. One byte and not zero: that also keeps it from a core_pattern that is a program.
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 @contextlib.contextmanager

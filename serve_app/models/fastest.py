@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from serve_app.domain import ModelError
 from serve_app.models.engine import Engine
 from serve_app.models.load import load_model
 from serve_app.models.openvino.engine import OpenVinoEngine
@@ -57,7 +56,7 @@ def _open(wanted: Wanted) -> Engine:
 def _candidate(model_digest: str, wanted: Wanted) -> OpenVinoEngine | None:
     try:
         return find_agreed(model_digest, wanted)
-    except ModelError as error:
+    except Exception as error:  # of OpenVINO's and the system's kinds too: torch can do without it
         logger.warning("engine auto: torch, since the converted model in the cache cannot be opened: %s", error)
         return None
 

@@ -69,6 +69,11 @@ def _opened(wanted: Wanted, engine: str) -> Engine:
             return open_fake(wanted)
         case ConvertedFolder(folder) if engine == "torch" or wanted.device == "cuda":
             raise ModelError(f"{folder} is converted for OpenVINO on a CPU: set model.engine and model.device to auto")
+        case ConvertedFolder(folder) if engine == OPENVINO_INT8 or wanted.precision != "auto":
+            raise ModelError(
+                f"{folder} computes in the precision that it was converted to: set model.engine and "
+                "model.precision to auto"
+            )
         case ConvertedFolder():
             return OPENERS["openvino"](wanted)
     return OPENERS[cast("EngineName", engine)](wanted)

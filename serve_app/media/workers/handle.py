@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serve_app.domain import OnTruncated, UnavailableError, UnscannedError, Views
+from serve_app.domain import Call, OnTruncated, UnavailableError, UnscannedError, Views
 from serve_app.media.worker_messages import OUT_OF_TIME, READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class WorkerProcess:
         self._channel.setblocking(False)
 
     async def ask(
-        self, body: bytes, view_size_px: int, remaining_s: float, on_truncated: OnTruncated, max_pixels_bytes: int
+        self, body: bytes, view_size_px: int, call: Call, on_truncated: OnTruncated, max_pixels_bytes: int
     ) -> Views | UnscannedError:
         """The views, or the error of the domain that came instead.
 
@@ -98,6 +98,7 @@ class WorkerProcess:
         Raises:
             WorkerLostError: it died, or its answer is none.
         """
+        remaining_s = call.deadline.remaining_s()
         try:
             await self._send(REQUEST.pack(len(body), view_size_px, remaining_s, on_truncated is OnTruncated.SCAN), body)
             head, pixels = await self._receive(max_pixels_bytes)
@@ -108,7 +109,7 @@ class WorkerProcess:
             raise WorkerLostError from error
         failure, cause = told
         if cause:
-            logger.error("decoding failed with %s", cause)
+            logger.error("request %s: decoding failed with %s", call.request_id, cause)
         return failure
 
     async def _send(self, head: bytes, body: bytes) -> None:

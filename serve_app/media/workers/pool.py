@@ -183,11 +183,7 @@ class DecodeWorkers:
         try:
             async with asyncio.timeout(limit_s):
                 answer = await worker.ask(
-                    content,
-                    view_size_px,
-                    remaining_s,
-                    self._on_truncated[call.lane],
-                    self._limits.max_decode_memory_bytes,
+                    content, view_size_px, call, self._on_truncated[call.lane], self._limits.max_decode_memory_bytes
                 )
             comes_back = True
         except TimeoutError as error:

@@ -56,18 +56,21 @@ def open_folder(wanted: Wanted) -> OpenVinoEngine:
 def find_agreed(model_digest: str, wanted: Wanted) -> OpenVinoEngine | None:
     """A model in the cache, made of these weights, not quantised, and recorded to agree in what it computes in here."""
     cache_folder = wanted.cache_folder or default_cache_folder()
-    policies = [wanted.policy.digest, TOP_LABEL] if wanted.policy else [TOP_LABEL]
+    agreements = Agreements(cache_folder)
     for folder, converted in ModelCache(cache_folder).made_of(model_digest):
-        records = [Agreements(cache_folder).find(converted.conversion, policy) for policy in policies]
-        enough = [record for record in records if record and record.is_enough]
-        if converted.conversion.precision != "bf16" or not enough:
+        # A comparison under this policy says more than one of labels, for the better and for the worse.
+        record = agreements.find(converted.conversion, wanted.policy.digest) if wanted.policy else None
+        record = record or agreements.find(converted.conversion, TOP_LABEL)
+        if converted.conversion.precision != "bf16" or record is None or not record.is_enough:
             continue
         engine = open_converted(folder, converted, wanted.labels, wanted.cpu_threads)
-        if any(record.computed_in == engine.computed_in for record in enough):
+        if record.computed_in == engine.computed_in:
             return engine
-        compared_in = enough[0].computed_in
         logger.info(
-            "engine auto: %s computes in %s here, and was compared in %s", folder, engine.computed_in, compared_in
+            "engine auto: %s computes in %s here, and was compared in %s",
+            folder,
+            engine.computed_in,
+            record.computed_in,
         )
     return None
 

@@ -229,7 +229,18 @@ def test_auto_stays_with_torch_without_a_record_that_is_enough(
     source: str, cache: Path, changed: dict[str, object]
 ) -> None:
     converted = read_converted(convert(source, None, cache))
-    Agreements(cache).record(replace(agreed(converted, "f32"), **changed))  # type: ignore[arg-type]
+    enough = agreed(converted, open_engine_in_cache(cache).computed_in)
+    Agreements(cache).record(replace(enough, **changed))  # type: ignore[arg-type]
+    assert opened(source, cache).identity.derived_from is None
+
+
+@pytest.mark.usefixtures("speeds")
+def test_a_comparison_under_the_policy_counts_for_more_than_one_of_labels(source: str, cache: Path) -> None:
+    converted = read_converted(convert(source, None, cache))
+    enough = agreed(converted, open_engine_in_cache(cache).computed_in)
+    Agreements(cache).record(replace(enough, policy_digest=TOP_LABEL))
+    assert opened(source, cache).identity.derived_from is not None
+    Agreements(cache).record(replace(enough, agreement=0.5))
     assert opened(source, cache).identity.derived_from is None
 
 
@@ -246,7 +257,7 @@ def test_auto_stays_with_torch_where_the_extra_is_missing(
     source: str, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     converted = read_converted(convert(source, None, cache))
-    Agreements(cache).record(agreed(converted, "f32"))
+    Agreements(cache).record(agreed(converted, open_engine_in_cache(cache).computed_in))
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert opened(source, cache).identity.derived_from is None
     assert "engine auto: torch, since the converted model in the cache cannot be opened" in caplog.text
