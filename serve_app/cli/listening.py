@@ -39,7 +39,9 @@ class ListeningAddress:
         Raises:
             SettingsError: it is not free any more.
         """
-        listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        # asyncio switches Nagle's algorithm off only where TCP is named: answers would wait 40 ms for an acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if listener.family is socket.AF_INET6:

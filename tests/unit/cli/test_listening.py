@@ -1,5 +1,6 @@
 """Where to listen: what cannot be is one line with the way out, before anything has started."""
 
+import asyncio
 import errno
 import socket
 
@@ -93,3 +94,15 @@ def test_a_listener_takes_connections_and_leaves_the_port_to_nobody_else(port, h
         with pytest.raises(SettingsError, match=f"port {port} on {host} is already in use"):
             address.listener()
     address.listener().close()
+
+
+async def test_an_answer_does_not_wait_for_an_acknowledgement(port):
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    with listening_address("127.0.0.1", port).listener() as listener:
+        server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listener)
+        async with server:
+            _, client = await asyncio.open_connection(*listener.getsockname())
+            connection = (await accepted).get_extra_info("socket")
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            client.close()
+            (await accepted).close()
