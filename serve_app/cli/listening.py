@@ -40,7 +40,7 @@ class ListeningAddress:
             SettingsError: it is not free any more.
         """
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # asyncio switches Nagle's algorithm off only where TCP is named: answers would wait 40 ms for an acknowledgement.
+        # asyncio switches Nagle's algorithm off only where TCP is named: answers would wait 40 ms for the peer.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
