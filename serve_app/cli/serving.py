@@ -56,7 +56,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
 ) -> None:
-    """Serve in one process, for a small server: the same answers as on Ray Serve, in a third of the memory.
+    """Serve in one process, for a small server: the same answers as on Ray Serve, in half of the memory.
 
     From a configuration file it takes http_options and the args of the first application; Ray Serve's deployments are
     ignored. Logs go to the standard output. The first Ctrl-C or SIGTERM has the pictures inside answered, the second
