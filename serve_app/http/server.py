@@ -51,7 +51,7 @@ async def serving(
     # Half of the files for connections. asyncio accepts a whole backlog at a time, and three times before the first of
     # those that are too many is closed: the rest is for them and for everything else.
     connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
-    server = _Server(_config(app, connections, min(_BACKLOG, open_files // 16), math.ceil(answer_s)))
+    server = _Server(_config(app, connections, min(_BACKLOG, max(1, open_files // 16)), math.ceil(answer_s)))
     running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
     running.add_done_callback(lambda _: stop.set())
     try:

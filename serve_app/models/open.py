@@ -69,13 +69,13 @@ def _opened(wanted: Wanted, engine: str) -> Engine:
             return open_fake(wanted)
         case ConvertedFolder(folder) if engine == "torch" or wanted.device == "cuda":
             raise ModelError(f"{folder} is converted for OpenVINO on a CPU: set model.engine and model.device to auto")
-        case ConvertedFolder(folder) if engine == OPENVINO_INT8 or wanted.precision != "auto":
-            raise ModelError(
-                f"{folder} computes in the precision that it was converted to: set model.engine and "
-                "model.precision to auto"
-            )
-        case ConvertedFolder():
-            return OPENERS["openvino"](wanted)
+        case ConvertedFolder(folder) if wanted.precision != "auto":
+            raise ModelError(f"{folder} computes in the precision of its conversion: set model.precision to auto")
+        case ConvertedFolder(folder):
+            opened = cast("OpenVinoEngine", OPENERS["openvino"](wanted))
+            if engine == OPENVINO_INT8 and opened.conversion.precision != "int8":
+                raise ModelError(f"{folder} was not converted to int8: set model.engine to auto, or convert it again")
+            return opened
     return OPENERS[cast("EngineName", engine)](wanted)
 
 

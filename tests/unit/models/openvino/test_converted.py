@@ -178,6 +178,18 @@ def test_in_int8_it_starts_with_a_record_of_its_own(source: str, tmp_path: Path,
         assert open_engine(str(folder), LABELS, engine=engine, policy=POLICY).identity.name == "tiny"
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"precision": "fp32"}, "set model.precision to auto"), ({"engine": "openvino-int8"}, "not converted to int8")],
+)
+def test_a_folder_is_not_run_as_something_else(
+    source: str, tmp_path: Path, cache: Path, options: dict[str, Any], said: str
+) -> None:
+    folder = convert(source, tmp_path / "bf16", cache)
+    with pytest.raises(ModelError, match=said):
+        open_engine(str(folder), LABELS, policy=POLICY, **options)
+
+
 @pytest.fixture
 def speeds(monkeypatch: pytest.MonkeyPatch):
     from serve_app.models.torch_engine import ClipEngine
