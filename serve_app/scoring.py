@@ -59,12 +59,12 @@ class EngineScorer:
         self._engine = open_engine(
             settings.source,
             labels,
-            settings.device,
-            settings.precision,
-            settings.cpu_threads,
-            settings.engine,
-            policy,
-            settings.cache_folder,
+            device=settings.device,
+            precision=settings.precision,
+            cpu_threads=settings.cpu_threads,
+            engine=settings.engine,
+            policy=policy,
+            cache_folder=settings.cache_folder,
         )
         # One thread each, so that the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))

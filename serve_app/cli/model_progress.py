@@ -38,7 +38,7 @@ def calibration_with(photographs: Path | None) -> Callable[[int], Calibration]:
 
 @contextlib.contextmanager
 def stages() -> Iterator[Callable[[str, float], None]]:
-    """Gives a function that shows the stage that it is told, and the share of it that is done, 0..1."""
+    """Show a progress bar during the block. The function that it is given takes a stage and its share done, 0..1."""
     with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("opening", total=1.0)
         yield lambda stage, share: progress.update(bar, description=stage, completed=share)

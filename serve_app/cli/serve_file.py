@@ -13,8 +13,8 @@ import yaml
 
 from serve_app.domain import SettingsError
 
-# For a file without http_options, instead of Serve's own port 8000.
-_HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
+HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
+"""Of a configuration without them: pictrs-safety's port, and not Serve's own 8000."""
 
 
 def read_serve_file(
@@ -52,7 +52,7 @@ def read_serve_file(
     config["logging_config"] = _mapping(
         config.get("logging_config") or {}, name, "`logging_config`", "it has a log_level"
     )
-    config["http_options"] = {**_HTTP_OPTIONS, **http}
+    config["http_options"] = {**HTTP_OPTIONS, **http}
     return config
 
 

@@ -24,7 +24,7 @@ from serve_app.cli.announcement import announce
 from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.serve_file import read_serve_file
+from serve_app.cli.serve_file import HTTP_OPTIONS, read_serve_file
 from serve_app.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
@@ -33,9 +33,6 @@ from serve_app.policy import Policy
 from serve_app.process import allow_open_files, return_large_memory, set_up_process
 from serve_app.settings import Settings
 from serve_app.wire import SCAN_PATH
-
-# Of a service without a configuration file; pict-rs is told of this port.
-_DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 14051
 
 STOP_LIMIT_S = 20.0
 """From the signal to the end of the process. The pictures inside are answered within 9.5 s of it."""
@@ -90,7 +87,7 @@ def _read(
     if config is None:
         chosen: dict[str, object] = {"model": {"source": model}} if model else {}
         args = chosen | ({"policy": policy} if policy else {})
-        http = {"host": _DEFAULT_HOST, "port": _DEFAULT_PORT}
+        http = HTTP_OPTIONS
     else:
         file = read_serve_file(config, model, policy)
         args, http = file["applications"][0]["args"], file["http_options"]

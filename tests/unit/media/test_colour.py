@@ -6,79 +6,29 @@ import io
 import itertools
 import struct
 import zlib
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import settings
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
-from serve_app.domain import Deadline
-from serve_app.limits import MediaLimits
-from serve_app.media.decoder_errors import decoding
-from serve_app.media.decoder_plugins import register_decoders
-from serve_app.media.frames import Frame, sample_frames
-from serve_app.media.opening import open_picture
+from .pictures import (
+    BLUE,
+    GREEN,
+    GREY_ALPHA,
+    PILLOW_FORMATS,
+    RED,
+    TRUECOLOUR,
+    TRUECOLOUR_ALPHA,
+    YELLOW,
+    encode,
+    half_and_half,
+    pixels_of,
+    png,
+)
 
-NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 quick = settings(max_examples=100, deadline=None, derandomize=True)
-PILLOW_FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/gif": "GIF",
-    "image/webp": "WEBP",
-    "image/avif": "AVIF",
-    "image/heic": "HEIF",
-    "image/jxl": "JXL",
-    "image/tiff": "TIFF",
-    "image/bmp": "BMP",
-}
-register_decoders()
-GREY, TRUECOLOUR, GREY_ALPHA, TRUECOLOUR_ALPHA = 0, 2, 4, 6
-"""PNG's colour types (W3C PNG, table 11.1)."""
-RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
-
-
-def encode(picture: Image.Image, media_type: str = "image/png", **options: object) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, PILLOW_FORMATS[media_type], **options)
-    return written.getvalue()
-
-
-def frames_of(body: bytes, media_type: str = "image/png", limits: MediaLimits | None = None) -> list[Frame]:
-    limits = limits or MediaLimits()
-    with decoding(media_type):
-        return list(sample_frames(lambda: open_picture(body, media_type, limits), limits, NO_HURRY).frames)
-
-
-def pixels_of(body: bytes, media_type: str = "image/png") -> list[NDArray[np.uint8]]:
-    frames = frames_of(body, media_type)
-    assert {frame.picture.mode for frame in frames} == {"RGB"}
-    return [np.asarray(frame.picture) for frame in frames]
-
-
-def png(samples: NDArray[np.uint16], colour_type: int, bits: int = 16, transparent: bytes | None = None) -> bytes:
-    """A PNG of a kind that Pillow does not write; ``samples`` is ``(height, width)``, then channels if several."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
-    def packed(row: NDArray[np.uint16]) -> bytes:
-        if bits == 16:
-            return row.astype(">u2").tobytes()
-        shifts = range(8 - bits, -1, -bits)
-        return bytes(
-            sum(int(sample) << shift for sample, shift in zip(group, shifts, strict=True))
-            for group in row.reshape(-1, 8 // bits)
-        )
-
-    height_px, width_px = samples.shape[:2]
-    rows = b"".join(b"\x00" + packed(row) for row in samples)
-    colour_key = chunk(b"tRNS", transparent) if transparent is not None else b""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, bits, colour_type, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + colour_key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def quadrants() -> Image.Image:
@@ -87,12 +37,6 @@ def quadrants() -> Image.Image:
     picture.paste(GREEN, (24, 0, 48, 16))
     picture.paste(BLUE, (0, 16, 24, 32))
     picture.paste(YELLOW, (24, 16, 48, 32))
-    return picture
-
-
-def half_and_half(mode: str, left: object, right: object) -> Image.Image:
-    picture = Image.new(mode, (32, 16), left)  # type: ignore[arg-type]
-    picture.paste(right, (16, 0, 32, 16))  # type: ignore[arg-type]
     return picture
 
 
@@ -376,100 +320,3 @@ def test_code_points_beside_a_palette_are_looked_at_with_and_without() -> None:
     np.testing.assert_array_equal(without[16, 16], (60, 60, 60))
     np.testing.assert_array_equal(heeded[16, 16], converted[16, 16])
     assert converted[16, 16, 0] > 100
-
-
-# Transparency
-
-
-@pytest.mark.parametrize(
-    "media_type", ["image/png", "image/webp", "image/avif", "image/heic", "image/jxl", "image/tiff"]
-)
-@pytest.mark.parametrize(("ink", "shown_over"), [("white", 1), ("black", 0)])
-def test_what_is_drawn_in_a_backgrounds_colour_shows_over_the_other(media_type: str, ink: str, shown_over: int) -> None:
-    drawn = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
-    drawn.paste(ink, (8, 8, 24, 24))
-    contrasts = [int(np.ptp(pixels)) for pixels in pixels_of(encode(drawn, media_type, quality=95), media_type)]
-    assert contrasts[shown_over] > 200
-    assert contrasts[1 - shown_over] < 20
-
-
-def grey_with_alpha(ink: int) -> Image.Image:
-    return half_and_half("LA", (ink, 255), (ink, 0))
-
-
-def palette_with_one_transparent_colour(ink: int) -> Image.Image:
-    picture = half_and_half("P", 0, 1)
-    picture.putpalette([ink] * 6)
-    picture.info["transparency"] = 1
-    return picture
-
-
-def palette_with_alpha(ink: int) -> Image.Image:
-    picture = half_and_half("P", 0, 1)
-    picture.putpalette([ink] * 6)
-    picture.info["transparency"] = bytes([255, 0])
-    return picture
-
-
-@pytest.mark.parametrize("kind", [grey_with_alpha, palette_with_one_transparent_colour, palette_with_alpha])
-@pytest.mark.parametrize(("ink", "shown_over"), [(255, 1), (0, 0)])
-def test_every_kind_of_transparency_counts(kind: Callable[[int], Image.Image], ink: int, shown_over: int) -> None:
-    contrasts = [int(np.ptp(pixels)) for pixels in pixels_of(encode(kind(ink)))]
-    assert contrasts == [255 * (over == shown_over) for over in range(2)]
-
-
-def test_a_transparent_gif_is_shown_over_both_backgrounds() -> None:
-    contrasts = [
-        int(np.ptp(pixels))
-        for pixels in pixels_of(
-            encode(palette_with_one_transparent_colour(255), "image/gif", transparency=1), "image/gif"
-        )
-    ]
-    assert contrasts == [0, 255]
-
-
-@pytest.mark.parametrize(("bits", "transparent", "ink"), [(1, 1, 0), (2, 1, 2), (4, 7, 8), (16, 1000, 1001)])
-def test_pngs_one_transparent_grey_is_left_out(bits: int, transparent: int, ink: int) -> None:
-    # A browser shows `ink` on its own background. Beside the transparent grey itself it is next to invisible.
-    samples = np.full((8, 16), transparent, "u2")
-    samples[:, 8:] = ink
-    over_white, over_black = pixels_of(png(samples, GREY, bits, transparent.to_bytes(2, "big")))
-    assert (over_white[0, 0, 0], over_black[0, 0, 0]) == (255, 0)
-    assert over_white[0, -1, 0] == over_black[0, -1, 0]
-
-
-@pytest.mark.parametrize(
-    ("alpha", "times"),
-    [
-        (Image.new("L", (1024, 1024), 255), 1),
-        (Image.new("L", (1024, 1024), 252), 1),
-        (Image.new("L", (1024, 1024), 200), 2),
-        (Image.new("L", (1024, 1024), 0), 2),
-    ],
-    ids=["opaque", "next to opaque", "translucent", "transparent"],
-)
-def test_a_picture_is_shown_over_both_backgrounds_only_if_that_shows_more(alpha: Image.Image, times: int) -> None:
-    picture = Image.new("RGB", (1024, 1024), "teal")
-    picture.putalpha(alpha)
-    assert len(pixels_of(encode(picture, compress_level=1))) == times
-
-
-def test_a_transparent_pixel_that_no_view_would_show_hides_nothing() -> None:
-    picture = Image.new("RGBA", (4096, 2048), "teal")
-    picture.putpixel((2000, 1000), (0, 0, 0, 0))
-    assert len(pixels_of(encode(picture, compress_level=1))) == 1
-
-
-def test_pngs_one_transparent_colour_is_left_out() -> None:
-    over_white, over_black = pixels_of(encode(half_and_half("RGB", (9, 9, 9), (9, 9, 8)), transparency=(9, 9, 9)))
-    assert (over_white[0, 0, 0], over_black[0, 0, 0]) == (255, 0)
-    assert tuple(over_white[0, -1]) == tuple(over_black[0, -1]) == (9, 9, 8)
-
-
-def test_one_transparent_colour_of_16_bits_is_compared_with_all_of_them() -> None:
-    samples = np.full((8, 8, 3), 0x1234, "u2")
-    samples[:, 4:, 2] += 1  # which 8 bits cannot tell apart
-    body = png(samples, TRUECOLOUR, transparent=struct.pack(">HHH", 0x1234, 0x1234, 0x1234))
-    over_white, over_black = pixels_of(body)
-    assert (tuple(over_white[0, 0]), tuple(over_black[0, 0])) == ((255, 255, 255), (0, 0, 0))
-    assert tuple(over_white[0, -1]) == tuple(over_black[0, -1]) == (0x12, 0x12, 0x12)

@@ -17,26 +17,11 @@ from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.opening import open_picture, shrink_on_load
 
+from .pictures import PILLOW_FORMATS, encode
+
 LIMITS = MediaLimits()
-PILLOW_FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/gif": "GIF",
-    "image/webp": "WEBP",
-    "image/avif": "AVIF",
-    "image/heic": "HEIF",
-    "image/jxl": "JXL",
-    "image/tiff": "TIFF",
-    "image/bmp": "BMP",
-}
 PAGED = {"image/tiff": "TIFF", "image/heic": "HEIF"}
 register_decoders()
-
-
-def encode(picture: Image.Image, media_type: str, **options: object) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, PILLOW_FORMATS[media_type], **options)
-    return written.getvalue()
 
 
 def png_header(width_px: int, height_px: int) -> bytes:
