@@ -91,10 +91,10 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, thr
     """Loading that waits: whether it has begun, and whether it may go on."""
     begun, may_go_on = threading.Event(), threading.Event()
 
-    def loads(*args: Any) -> Any:
+    def loads(*args: Any, **options: Any) -> Any:
         begun.set()
         may_go_on.wait(PATIENT_S)
-        return open_engine(*args)
+        return open_engine(*args, **options)
 
     monkeypatch.setattr(scoring, "open_engine", loads)
     yield begun, may_go_on
@@ -161,7 +161,7 @@ async def test_a_stop_while_the_model_loads_waits_for_nothing(
 
 
 async def test_a_model_that_cannot_be_had_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: Any) -> Any:
+    def fails(*_: Any, **__: Any) -> Any:
         raise ModelError("there is no such model")
 
     monkeypatch.setattr(scoring, "open_engine", fails)
