@@ -50,6 +50,11 @@ from serve_app.domain.examination import (
     LabelScores,
     ModelIdentity,
 )
+from serve_app.domain.fingerprints import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
+    FrameFingerprint,
+)
 from serve_app.domain.media import (
     Body,
     ViewPlace,
@@ -70,6 +75,8 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "DIHEDRAL_HASHES",
+    "PDQ_BYTES",
     "UNNAMED_SOURCE",
     "Body",
     "Call",
@@ -82,6 +89,7 @@ __all__ = [
     "EmptyBodyError",
     "Examination",
     "Examiner",
+    "FrameFingerprint",
     "FullError",
     "Judged",
     "Judgement",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_app.domain.fingerprints import FrameFingerprint
 from serve_app.domain.media import ViewPlace, Views
 
 
@@ -48,7 +49,7 @@ class Examination:
     """Everything about one picture that a judgement needs.
 
     ``places`` has one entry for each view, in the order of the rows of ``scores``. ``is_truncated`` if the end of the
-    file was missing and only its first part was scanned.
+    file was missing and only its first part was scanned. ``fingerprints`` as in :class:`~serve_app.domain.Views`.
     """
 
     scores: LabelScores
@@ -57,8 +58,17 @@ class Examination:
     frames_seen: int
     frames_total: int
     is_truncated: bool = False
+    fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, views: Views, scores: LabelScores) -> Examination:
         """The examination of a picture of which ``views`` were cut."""
-        return cls(scores, views.places, views.media_type, views.frames_seen, views.frames_total, views.is_truncated)
+        return cls(
+            scores,
+            views.places,
+            views.media_type,
+            views.frames_seen,
+            views.frames_total,
+            views.is_truncated,
+            views.fingerprints,
+        )

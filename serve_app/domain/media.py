@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_app.domain.fingerprints import FrameFingerprint
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
@@ -38,7 +40,8 @@ class Views:
     """The squares of one picture that the model scores.
 
     ``pixels`` is uint8, ``(views, size_px, size_px, 3)``, RGB, upright; ``places`` has one entry per view.
-    ``is_truncated`` if the end of the file is missing and these are views of its first part.
+    ``is_truncated`` if the end of the file is missing and these are views of its first part. ``fingerprints`` has one
+    entry for each reading of each sampled frame.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,3 +50,4 @@ class Views:
     frames_seen: int
     frames_total: int
     is_truncated: bool = False
+    fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False)
