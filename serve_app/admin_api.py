@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from serve_app.domain import UnscannedReason, Verdict
 from serve_app.wire import DecidingView
@@ -16,6 +17,9 @@ ADMIN_SECRETS_ENV = "PICTWARDEN_ADMIN_SECRETS"
 
 MAX_BODY_BYTES = 1_000_000
 """Of a request, unless its route says otherwise."""
+
+MOST_AT_ONCE = 1000
+"""The longest page."""
 
 
 class _Request(BaseModel):
@@ -79,19 +83,31 @@ class Decisions(BaseModel):
     cursor: str | None = Field(description="asks for the next page; null after the last")
 
 
+class DecisionQuery(_Request):
+    """Which decisions are wanted: all of the fields that are set must match."""
+
+    since: AwareDatetime | None = Field(default=None, description="decided at this time or later")
+    until: AwareDatetime | None = Field(default=None, description="decided before this time")
+    source: str | None = None
+    verdict: Verdict | None = None
+    reason: UnscannedReason | Literal["policy", "listed"] | None = None
+    rule: str | None = None
+    pending: bool | None = None
+    limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
+    cursor: str | None = Field(default=None, description="that of the page before")
+
+
 class ForgetRequest(_Request):
     """Erase the decisions on one body, from one source, or before a moment."""
 
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     source: str | None = Field(default=None, min_length=1)
-    before: datetime | None = None
+    before: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _require_one(self) -> ForgetRequest:
         if sum(each is not None for each in (self.sha256, self.source, self.before)) != 1:
             raise ValueError("name one of sha256, source and before")
-        if self.before is not None and self.before.utcoffset() is None:
-            raise ValueError("before needs an offset from UTC, such as Z")
         return self
 
 

@@ -9,6 +9,7 @@ import typer
 from serve_app.cli.checking import ExitCode, check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
+from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
 from serve_app.domain import PolicyError
@@ -24,6 +25,9 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(serve)
+app.command()(decisions)
+app.command()(why)
+app.command()(forget)
 policy_app = typer.Typer(no_args_is_help=True, help="Check policies.")
 app.add_typer(policy_app, name="policy")
 model_app = typer.Typer(no_args_is_help=True, help="Compare and convert models.")

@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 
 from serve_app.admin_api import ADMIN_PATH, Problem
 from serve_app.domain import AuditEntry, DecisionArchive, UnavailableError
-from serve_app.http.admin_gate import AdminGate, BodyTooLargeError, problem
+from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.guard import Guard
 
 logger = logging.getLogger(__name__)
 
-_REASONS = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 422: "invalid"}
+_REASONS = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 413: "too_large", 422: "invalid"}
 
 
 def create_admin_app(guard: Guard, archive: DecisionArchive, routers: Sequence[APIRouter]) -> FastAPI:
@@ -52,16 +52,17 @@ def _add_error_answers(app: FastAPI) -> None:
     """Answer every error in one shape; a fault of ours is never explained."""
 
     async def on_http_error(_: Request, error: Exception) -> Response:
-        status, detail = (error.status_code, str(error.detail)) if isinstance(error, HTTPException) else (500, "")
-        return problem(status, _REASONS.get(status, "bad_request"), detail)
+        if not isinstance(error, HTTPException):
+            raise error
+        reason = _REASONS.get(error.status_code, "bad_request")
+        return problem(error.status_code, reason, str(error.detail), dict(error.headers or {}))
 
     async def on_invalid(_: Request, error: Exception) -> Response:
         wrong = error.errors() if isinstance(error, RequestValidationError) else []
-        lines = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg'].removeprefix('Value error, ')}" for each in wrong]
+        lines = [
+            f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg'].removeprefix('Value error, ')}" for each in wrong
+        ]
         return problem(422, "invalid", "; ".join(line.removeprefix(": ") for line in lines))
-
-    async def on_too_large(_: Request, error: Exception) -> Response:
-        return problem(413, "too_large", str(error), {"Connection": "close"})
 
     async def on_unavailable(_: Request, error: Exception) -> Response:
         return problem(503, "unavailable", str(error))
@@ -72,6 +73,5 @@ def _add_error_answers(app: FastAPI) -> None:
 
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(BodyTooLargeError, on_too_large)
     app.add_exception_handler(UnavailableError, on_unavailable)
     app.add_exception_handler(Exception, on_fault)

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,7 +63,10 @@ class AdminGate:
             self._failures.count(address)
             logger.warning("an admin request from %s had no right secret", address)
             return problem(
-                401, "unauthorised", str(error), {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"}
+                401,
+                "unauthorised",
+                str(error),
+                {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"},
             )
         request.state.actor = actor
         try:
@@ -80,10 +84,6 @@ def problem(status: int, reason: str, message: str, headers: dict[str, str] | No
     )
 
 
-class BodyTooLargeError(Exception):
-    """A request's body is larger than its route allows."""
-
-
 def _bounded(request: Request, receive: Receive) -> Receive:
     """``receive``, until the body is larger than the limit of its route (``request.state.max_body_bytes``)."""
     received_bytes = 0
@@ -94,7 +94,9 @@ def _bounded(request: Request, receive: Receive) -> Receive:
         message = await receive()
         received_bytes += len(message.get("body", b""))
         if received_bytes > request.state.max_body_bytes:
-            raise BodyTooLargeError(f"the body is larger than {request.state.max_body_bytes} bytes")
+            raise HTTPException(
+                413, f"the body is larger than {request.state.max_body_bytes} bytes", {"Connection": "close"}
+            )
         return message
 
     return receive_bounded

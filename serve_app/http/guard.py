@@ -19,15 +19,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from serve_app.admin_api import ADMIN_SECRETS_ENV
 from serve_app.domain import SettingsError, UnauthorisedError
 from serve_app.http.neighbours import TRUST_MY_ADDRESS, Neighbours
 from serve_app.settings import AuthenticationSettings
 
 # A shorter secret can be guessed over the network.
 MIN_SECRET_CHARACTERS = 16
-
-ADMIN_SECRETS_ENV = "PICTWARDEN_ADMIN_SECRETS"
-"""The environment variable with the secrets of admins, as ``NAME:SECRET,NAME:SECRET``."""
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from pydantic import AwareDatetime
 
 from serve_app.admin_api import (
+    MOST_AT_ONCE,
     AuditRecord,
     AuditTrail,
+    DecisionQuery,
     DecisionRecord,
     Decisions,
     ForgetAnswer,
@@ -27,15 +27,11 @@ from serve_app.domain import (
     Listed,
     RecordedDecision,
     Unscanned,
-    UnscannedReason,
-    Verdict,
 )
 from serve_app.wire import DecidingView
 
-_MOST_AT_ONCE = 1000
-
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
-Limit = Annotated[int, Query(ge=1, le=_MOST_AT_ONCE)]
+Limit = Annotated[int, Query(ge=1, le=MOST_AT_ONCE)]
 
 
 def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
@@ -43,20 +39,12 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
     routes = APIRouter(tags=["decisions"])
 
     @routes.get("/decisions", summary="The newest decisions that all given filters include")
-    async def search(
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
-        source: str | None = None,
-        verdict: Verdict | None = None,
-        reason: UnscannedReason | Literal["policy", "listed"] | None = None,
-        rule: str | None = None,
-        pending: bool | None = None,
-        limit: Limit = 100,
-        cursor: str | None = None,
-    ) -> Decisions:
-        wanted = DecisionFilter(since, until, source, verdict, reason, rule, pending)
+    async def search(query: Annotated[DecisionQuery, Query()]) -> Decisions:
+        wanted = DecisionFilter(
+            query.since, query.until, query.source, query.verdict, query.reason, query.rule, query.pending
+        )
         try:
-            page = await archive.search(wanted, limit, cursor)
+            page = await archive.search(wanted, query.limit, query.cursor)
         except ValueError as error:
             raise HTTPException(422, "the cursor is not one of a page of this service") from error
         return Decisions(decisions=[record_of(each) for each in page.records], cursor=page.cursor)
