@@ -8,7 +8,7 @@ It knows the domain, and nothing of models, media, databases or HTTP.
 from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
 from serve_app.policy.evaluation import concept_scores, evaluate
-from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies
+from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
 from serve_app.policy.schema import Policy, Rule
 
@@ -31,4 +31,5 @@ __all__ = [
     "load_policy",
     "parse_policy",
     "shipped_policies",
+    "shipped_text",
 ]

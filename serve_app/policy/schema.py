@@ -132,7 +132,7 @@ class Policy:
     concepts: Concepts
     conditions: Conditions = ()
     rules: Annotated[
-        Several[Annotated[Rule | None, mapping(Rule, "a rule", _RULE), WrapValidator(_unless_off)]],
+        Several[Annotated[Rule, mapping(Rule, "a rule", _RULE), WrapValidator(_unless_off)]],
         AfterValidator(_without_off),
         BeforeValidator(_not_all_off),
     ]
