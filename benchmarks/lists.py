@@ -27,7 +27,7 @@ from benchmarks.command import OUT, Out, Run, Seed, console
 from benchmarks.report import Check, Column, Section, Table
 from serve_app.domain import DIHEDRAL_HASHES, FrameFingerprint
 from serve_app.domain.lists import Fingerprint, FingerprintType, ListEntry, ListKind
-from serve_app.lists import PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
+from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
 
 _AT = datetime(2026, 11, 26, tzinfo=UTC)
 _CROWDED_OCTETS = 3
@@ -75,8 +75,8 @@ def _measure(
     began_s = time.perf_counter()
     _build(hashes, path)
     built_s = time.perf_counter() - began_s
-    partition, version = open_partition(path)
-    lists = Snapshot(version, {}, partition, partition_of([]))
+    partition, origin = open_partition(path)
+    lists = Snapshot(origin.version, {}, partition, partition_of([]))
     pictures = [_picture(hashes, is_near=bool(number % 2), rng=rng) for number in range(lookups + _WARM_UP)]
     del hashes
     for picture in pictures[:_WARM_UP]:
@@ -100,7 +100,7 @@ def _build(hashes: _Hashes, path: Path) -> None:
                 added_at=_AT,
             )
         )
-    write_partition(builder, 1, path)
+    write_partition(builder, Origin("benchmark", 1), path)
 
 
 def _timed_ms(lists: Snapshot, picture: list[FrameFingerprint]) -> float:
