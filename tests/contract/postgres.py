@@ -53,14 +53,15 @@ class Server:
         return f"postgresql://pictwarden@/{database}?host={self.folder}"
 
     def start(self) -> None:
-        command = [self.programs / "postgres", "-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses="]
+        folder = str(self.folder)
+        command = [str(self.programs / "postgres"), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
         if not self.is_durable:
             command += ["-c", "fsync=off", "-c", "full_page_writes=off"]
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, user=self.user)
         give_up_s = time.monotonic() + START_S
-        ready = [self.programs / "pg_isready", "-q", "-h", self.folder]
+        ready = [str(self.programs / "pg_isready"), "-q", "-h", folder]
         while subprocess.run(ready, check=False).returncode:
             if self.process.poll() is not None or time.monotonic() > give_up_s:
                 raise AssertionError((self.folder / "log").read_text("utf-8", "replace"))
@@ -86,9 +87,9 @@ class Server:
             self.process.wait(START_S)
 
     def execute(self, statement: str, database: str = "postgres") -> str:
-        command = [self.programs / "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "pictwarden"]
-        done = subprocess.run([*command, "-d", database, "-c", statement], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        command = [str(self.programs / "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder)]
+        command += ["-U", "pictwarden", "-d", database, "-c", statement]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def running_server(programs: Path, *, is_durable: bool = True) -> Iterator[Serve
         if server.user:
             shutil.chown(server.folder, server.user)
         server.folder.chmod(0o755)
-        make = [programs / "initdb", "-D", server.folder / "data", "-U", "pictwarden", "-A", "trust", "-E", "UTF8"]
+        make = [str(programs / "initdb"), "-D", f"{name}/data", "-U", "pictwarden", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*make, "--no-sync", "--locale=C"], check=True, capture_output=True, user=server.user)
         server.start()
         try:
