@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from serve_app.domain import Lane, OnTruncated, OnUnscanned
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
 
 # What each is, and who opens it: serve_app/models/registry.py.
@@ -66,12 +67,6 @@ def _of_every_lane(given: Mapping[Lane, OnTruncated]) -> Mapping[Lane, OnTruncat
     return {**_ON_TRUNCATED, **given}
 
 
-def _known_ledger(given: Any) -> Any:
-    if given != "memory":
-        raise ValueError("`memory` is the only ledger of this version")
-    return given
-
-
 class Settings(_Section):
     """Everything that a person tunes, apart from Ray Serve's own options per deployment."""
 
@@ -81,7 +76,7 @@ class Settings(_Section):
     policy: str = "shipped:demo-red-triangle"
     model: ModelSettings = ModelSettings()
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
-    ledger: Annotated[Literal["memory"], BeforeValidator(_known_ledger)] = "memory"
+    ledger: Annotated[str | None, AfterValidator(ledger_setting)] = None
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
     truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
