@@ -23,6 +23,7 @@ HIDDEN = {
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+    "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
