@@ -109,6 +109,7 @@ class PictrsClient:
         aliases = await self.aliases(reference)
         for alias in aliases:
             async with self._transport.request("HEAD", self._transport.original(alias), {}) as response:
+                await self._transport.require_answer_about_picture(response)
                 stored = _named(response)
                 location = _location(response)
             if location is not None:
@@ -148,26 +149,32 @@ class PictrsClient:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    async def purge(self, alias: str) -> tuple[str, ...]:
-        """Remove the picture with all its aliases; those that it had, once pict-rs has none of them any more.
+    async def purge(self, picture: StoredPicture) -> tuple[str, ...]:
+        """Remove the picture with every alias that leads to it, and return those aliases once none of them does.
 
-        pict-rs answers before it has done it. Where the alias is gone already there is nothing to do: no aliases.
+        pict-rs answers before it has done it, and meanwhile somebody may upload the same bytes again. A picture that
+        is gone already is done: no aliases.
 
         Raises:
-            PictrsUnavailableError: it was asked to, and still has the picture after ten seconds.
+            PictrsUnavailableError: it was asked to, and the picture is still there after ten seconds.
         """
-        reference = Reference("alias", alias)
-        answer = await self._transport.ask("POST", "purge", reference.query)
+        slug, removed = picture.hash.slug, set[str]()
         give_up_s, look_s = time.monotonic() + _PURGE_TIMEOUT_S, _FIRST_LOOK_S
-        while answer.is_found and await self.aliases(reference):
+        while True:
+            page = await self.page(slug=slug, limit=1)
+            aliases = set(page.pictures[0].aliases) if page.begins_at(slug) else set()
+            if not aliases:
+                return tuple(sorted(removed))
             if time.monotonic() > give_up_s:
                 raise PictrsUnavailableError(
-                    f"{self._transport.where} still has {alias} {_PURGE_TIMEOUT_S:.0f} s after it was asked to purge "
-                    "it: see its log"
+                    f"{self._transport.where} still has {min(aliases)} {_PURGE_TIMEOUT_S:.0f} s after it was asked to "
+                    "purge it: see its log"
                 )
+            if new := aliases - removed:
+                answer = await self._transport.ask("POST", "purge", Reference("alias", min(new)).query)
+                removed |= set(_aliases(answer.fields))
             await asyncio.sleep(look_s)
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
-        return _aliases(answer.fields)
 
     @contextlib.asynccontextmanager
     async def _open(self, picture: StoredPicture, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -178,6 +185,7 @@ class PictrsClient:
         """
         for alias in picture.aliases:
             async with self._transport.request("GET", self._transport.original(alias), headers) as response:
+                await self._transport.require_answer_about_picture(response)
                 location = _location(response)
                 if _named(response) == picture.hash:
                     yield response

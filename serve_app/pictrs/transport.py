@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from serve_app.domain import PictrsRefusedError, PictrsUnavailableError
+from serve_app.domain import PictrsError, PictrsRefusedError, PictrsUnavailableError
 
 API_KEY_ENV = "PICTWARDEN_PICTRS_API_KEY"
 """Environment variable with the key of pict-rs's internal API."""
@@ -79,13 +79,28 @@ class Transport:
                 raise PictrsRefusedError(f"{self.where} is read-only: unset PICTRS__SERVER__READ_ONLY there")
             case 404:
                 raise PictrsRefusedError(f"{self.where} is older than 0.5, or is not pict-rs: check pictrs.url")
-            case status if status >= 500:
-                raise PictrsUnavailableError(f"{self.where} failed ({status} {_code(code)}): see its log")
             case status:
-                raise PictrsRefusedError(
-                    f"{self.where} gave an answer that pict-rs 0.5 does not give ({status} {_code(code)}): "
-                    "check pictrs.url"
-                )
+                raise self._error(status, code)
+
+    async def require_answer_about_picture(self, response: aiohttp.ClientResponse) -> None:
+        """Return if pict-rs says whether, and where, it has the picture that was asked for.
+
+        Raises:
+            PictrsUnavailableError: it has failed.
+            PictrsRefusedError: it does not give such an answer.
+        """
+        if response.status < 400 or response.status == 404:
+            return
+        code = _json_object(await self._read(response)).get("code")
+        if code != "not-found":  # with 500: the file is lost
+            raise self._error(response.status, code)
+
+    def _error(self, status: int, code: object) -> PictrsError:
+        if status >= 500:
+            return PictrsUnavailableError(f"{self.where} failed ({status} {_code(code)}): see its log")
+        return PictrsRefusedError(
+            f"{self.where} gave an answer that pict-rs 0.5 does not give ({status} {_code(code)}): check pictrs.url"
+        )
 
     @contextlib.asynccontextmanager
     async def request(

@@ -30,7 +30,9 @@ class Stored:
     body: bytes
     stored_at: datetime
     aliases: list[str]
-    lingers: int | None = None
+    leaving: set[str] = field(default_factory=set)
+    """The aliases that a purge is about to remove."""
+    lingers: int = 0
 
     @property
     def slug(self) -> str:
@@ -54,6 +56,8 @@ class StandIn:
     answers: dict[str, Callable[[], web.StreamResponse]] = field(default_factory=dict)
     """Path: what is answered there instead."""
     requests: list[web.BaseRequest] = field(default_factory=list)
+    after_purge: Callable[[], object] | None = None
+    """What somebody does when the next purge has been asked for."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def store(self, body: bytes, type_byte: int = PNG) -> str:
@@ -106,8 +110,12 @@ class StandIn:
         found = self._find(request.query.get("alias"))
         if found is None:
             return _missing(request)
-        found.lingers = _LINGERS
-        return web.json_response({"msg": "ok", "aliases": found.aliases})
+        found.leaving, found.lingers = set(found.aliases), _LINGERS
+        answer = web.json_response({"msg": "ok", "aliases": found.aliases})
+        if self.after_purge is not None:
+            self.after_purge()
+            self.after_purge = None
+        return answer
 
     async def original(self, request: web.Request) -> web.StreamResponse:
         found = self._find(request.match_info["alias"])
@@ -132,16 +140,17 @@ class StandIn:
         is_part = "Range" in request.headers
         return web.Response(status=206 if is_part else 200, body=body[request.http_range], headers={"ETag": '"md5"'})
 
+    def go_on(self) -> None:
+        """Do a part of what was answered as done."""
+        for each in self.stored:
+            each.lingers -= bool(each.leaving)
+            if each.leaving and each.lingers < 0:
+                each.aliases = [alias for alias in each.aliases if alias not in each.leaving]
+                each.leaving = set()
+        self.stored = [each for each in self.stored if each.aliases or each.lingers >= 0]
+
     def _find(self, alias: str | None) -> Stored | None:
-        for each in list(self.stored):
-            if alias in each.aliases:
-                if each.lingers is not None:
-                    each.lingers -= 1
-                    if each.lingers < 0:
-                        self.stored.remove(each)
-                        return None
-                return each
-        return None
+        return next((each for each in self.stored if alias in each.aliases), None)
 
 
 def _missing(request: web.Request) -> web.StreamResponse:
@@ -157,6 +166,7 @@ async def standing_in() -> AsyncIterator[StandIn]:
     @web.middleware
     async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
         stand_in.requests.append(request)
+        stand_in.go_on()
         if answer := stand_in.answers.get(request.path):
             return answer()
         if request.path.startswith("/internal/") and request.headers.get("X-Api-Token") != API_KEY:

@@ -96,9 +96,45 @@ async def test_a_purge_that_is_not_done_is_said(
     client: PictrsClient, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "_PURGE_TIMEOUT_S", 0.0)
-    alias = stand_in.store(b"a picture")
-    with pytest.raises(PictrsUnavailableError, match=rf"still has {alias}"):
-        await client.purge(alias)
+    picture = await stored(client, stand_in, b"a picture")
+    with pytest.raises(PictrsUnavailableError, match=rf"still has {picture.aliases[0]}"):
+        await client.purge(picture)
+
+
+async def test_bytes_that_are_uploaded_again_while_they_are_purged_are_purged_too(
+    client: PictrsClient, stand_in: StandIn
+) -> None:
+    picture = await stored(client, stand_in, b"a picture")
+    stand_in.after_purge = lambda: stand_in.store(b"a picture")
+    assert len(await client.purge(picture)) == 2
+    assert stand_in.stored == []
+
+
+async def test_a_picture_without_an_alias_cannot_be_purged_and_needs_not(
+    client: PictrsClient, stand_in: StandIn
+) -> None:
+    picture = await stored(client, stand_in, b"a picture")
+    stand_in.stored[0].aliases.clear()
+    assert await client.purge(picture) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (500, "not-found", PictureGoneError),  # its file is lost
+        (404, "", PictureGoneError),
+        (500, "sled-error", PictrsUnavailableError),
+        (503, "", PictrsUnavailableError),
+        (403, "", PictrsRefusedError),
+    ],
+)
+async def test_a_picture_is_gone_only_where_pict_rs_says_so(
+    client: PictrsClient, stand_in: StandIn, status: int, code: str, error: type[Exception]
+) -> None:
+    picture = await stored(client, stand_in, b"a picture")
+    stand_in.answers[f"/image/original/{picture.aliases[0]}"] = lambda: web.json_response({"code": code}, status=status)
+    with pytest.raises(error):
+        await client.original(picture, MAX_BYTES)
 
 
 @pytest.mark.parametrize("count", [5, 9, 100])

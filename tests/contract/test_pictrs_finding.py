@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from serve_app.domain import Decision, ModelIdentity, Unscanned, UnscannedReason
-from serve_app.pictrs import pictures_of
+from serve_app.pictrs import Reference, pictures_of
 from tests.contract.conftest import Pictrs
 
 
@@ -60,7 +60,7 @@ async def test_a_cut_body_is_not_looked_for_at_another_time(pictrs: Pictrs) -> N
 
 async def test_a_picture_that_was_purged_or_never_stored_is_not_found(pictrs: Pictrs) -> None:
     body = os.urandom(20_000)
-    await pictrs.client.purge(await pictrs.store(body))
+    await pictrs.client.purge(await pictrs.client.picture(Reference("alias", await pictrs.store(body))))
     assert await found(pictrs, let_through(body)) == []
     assert await found(pictrs, let_through(body[:8192])) == []
     assert await found(pictrs, let_through(os.urandom(100))) == []
