@@ -6,18 +6,39 @@ import hashlib
 import os
 from datetime import UTC, datetime, timedelta
 
-from serve_app.domain import Decision, ModelIdentity, Unscanned, UnscannedReason
+from serve_app.domain import (
+    Decision,
+    Judged,
+    Judgement,
+    ModelIdentity,
+    Outcome,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+    ViewPlace,
+)
 from serve_app.pictrs import Reference, pictures_of
 from tests.contract.conftest import Pictrs
 
+NOT_SCANNED = Unscanned(UnscannedReason.UNAVAILABLE, "no scorer")
+IN_PART = Judged(
+    Judgement(Verdict.ACCEPT, None, "no rule holds", 0, {}, None),
+    ViewPlace(0, (0, 0, 1, 1)),
+    "image/png",
+    1,
+    1,
+    1,
+    True,
+)
 
-def let_through(body: bytes, decided_at: datetime | None = None) -> Decision:
+
+def let_through(body: bytes, decided_at: datetime | None = None, outcome: Outcome = NOT_SCANNED) -> Decision:
     return Decision(
         request_id="r-1",
         decided_at=decided_at or datetime.now(UTC),
         sha256=hashlib.sha256(body).hexdigest(),
         body_bytes=len(body),
-        outcome=Unscanned(UnscannedReason.UNAVAILABLE, "no scorer"),
+        outcome=outcome,
         kept=True,
         model=ModelIdentity("demo", "a" * 64, 224, None),
         policy="demo",
@@ -48,6 +69,13 @@ async def test_every_picture_that_begins_as_a_cut_body_did_is_found(pictrs: Pict
     first = os.urandom(8192)
     aliases = [await pictrs.store(first + os.urandom(100)) for _ in range(2)]
     assert await found(pictrs, let_through(first)) == [(alias,) for alias in reversed(aliases)]
+
+
+async def test_a_body_that_was_scanned_in_part_is_looked_for_both_ways(pictrs: Pictrs) -> None:
+    body = os.urandom(20_000)
+    part, whole = await pictrs.store(body[:8192]), await pictrs.store(body)
+    assert await found(pictrs, let_through(body[:8192])) == [(part,)]
+    assert await found(pictrs, let_through(body[:8192], outcome=IN_PART)) == [(part,), (whole,)]
 
 
 async def test_a_cut_body_is_not_looked_for_at_another_time(pictrs: Pictrs) -> None:

@@ -29,6 +29,7 @@ HIDDEN = {
     "serve_app.models.openvino.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO),
+    "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO),
     "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA),
     "deployments.preprocessor": (*CLIP, *OPENVINO),
