@@ -67,8 +67,8 @@ class Scanner(Protocol):
 class PurgeQuota(Protocol):
     """How many pictures may be purged in a day, whatever way they are purged."""
 
-    async def take(self, picture: StoredPicture, why: str) -> bool:
-        """Count one more; False if that would be too many."""
+    async def take(self, sha256: str, why: str) -> bool:
+        """Count one more, of the picture with these bytes; False if that would be too many."""
         ...
 
 
@@ -115,7 +115,7 @@ class Rescanner:
         result = _result_of(answer)
         why = answer.message
         if result is Result.REJECTED and self._quota is not None:
-            if await self._quota.take(picture, answer.rule or answer.reason):
+            if await self._quota.take(picture.hash.sha256, answer.rule or answer.reason):
                 await self._pictrs.purge(picture)
                 result = Result.PURGED
             else:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serve_app.domain import Decision, ModelIdentity, Unscanned, UnscannedReason
-from serve_app.pictrs import API_KEY_ENV, StoredPicture, open_pictrs
+from serve_app.pictrs import API_KEY_ENV, open_pictrs
 from serve_app.settings import PictrsSettings
 from serve_app.storage import Rescanner, Result, open_door
 from tests.e2e.pictrs.server import API_KEY, running_pictrs
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 class Quota:
-    async def take(self, picture: StoredPicture, why: str) -> bool:
+    async def take(self, sha256: str, why: str) -> bool:
         return True
 
 

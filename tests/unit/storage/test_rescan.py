@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from serve_app.domain import Decision, ModelIdentity, PictrsRefusedError, Unscanned, UnscannedReason, Verdict
-from serve_app.pictrs import StoredPicture
 from serve_app.storage import Finding, Rescanner, Result
 from serve_app.wire import Answer
 from tests.contract.conftest import open_at
@@ -38,12 +37,12 @@ class Scanner:
 @dataclass
 class Quota:
     left: int
-    taken: list[StoredPicture] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
 
-    async def take(self, picture: StoredPicture, why: str) -> bool:
+    async def take(self, sha256: str, why: str) -> bool:
         if len(self.taken) >= self.left:
             return False
-        self.taken.append(picture)
+        self.taken.append(sha256)
         return True
 
 
@@ -133,7 +132,7 @@ async def test_a_rejected_picture_is_purged_where_a_quota_allows_it(bench: Bench
     assert (finding.result, finding.result.is_done, finding.aliases) == (Result.PURGED, True, (alias,))
     assert (await bench.rescan(b"accept this", quota)).result is Result.ACCEPTED
     assert [each.aliases for each in bench.pictrs.stored] == [[other]]
-    assert len(quota.taken) == 1
+    assert quota.taken == [hashlib.sha256(b"reject this").hexdigest()]
 
 
 async def test_beyond_the_quota_pictures_wait(bench: Bench) -> None:
