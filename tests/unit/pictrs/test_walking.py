@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serve_app.domain import PictrsUnavailableError
 from serve_app.pictrs import HashPage, StoredPicture, newest_first, stored_between
-from tests.contract.pictrs_stand_in import StandIn, ticking
+from tests.contract.pictrs.stand_in import StandIn, ticking
 
 START = datetime(2026, 11, 25, tzinfo=UTC)
 BODIES = [b"picture %d" % number for number in range(40)]

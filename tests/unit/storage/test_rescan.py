@@ -14,8 +14,8 @@ from aiohttp import web
 from serve_app.domain import Decision, ModelIdentity, PictrsRefusedError, Unscanned, UnscannedReason, Verdict
 from serve_app.storage import Finding, Rescanner, Result
 from serve_app.wire import Answer
-from tests.contract.conftest import open_at
-from tests.contract.pictrs_stand_in import API_KEY, StandIn, standing_in
+from tests.contract.pictrs.conftest import open_at
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 
 MAX_BODY_BYTES = 10_000
 

@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.domain import PictrsRefusedError, PictureGoneError, TooLargeError
 from serve_app.pictrs import Reference, StoredPicture, newest_first, stored_between
-from tests.contract.conftest import Pictrs, open_at
+from tests.contract.pictrs.conftest import Pictrs, open_at
 
 MAX_BYTES = 1_000_000
 

@@ -14,8 +14,8 @@ from serve_app.domain import PictrsRefusedError, PictrsUnavailableError, Picture
 from serve_app.pictrs import API_KEY_ENV, PictrsClient, Reference, StoredPicture, open_pictrs
 from serve_app.pictrs import client as client_module
 from serve_app.settings import PictrsSettings
-from tests.contract.conftest import open_at
-from tests.contract.pictrs_stand_in import API_KEY, StandIn, Stored, standing_in
+from tests.contract.pictrs.conftest import open_at
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, Stored, standing_in
 from tests.serve.conftest import free_port
 
 MAX_BYTES = 1_000_000

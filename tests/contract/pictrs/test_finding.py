@@ -18,7 +18,7 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.pictrs import Reference, pictures_of
-from tests.contract.conftest import Pictrs
+from tests.contract.pictrs.conftest import Pictrs
 
 NOT_SCANNED = Unscanned(UnscannedReason.UNAVAILABLE, "no scorer")
 IN_PART = Judged(
