@@ -71,6 +71,13 @@ class PictrsSettings(_Section):
     public_endpoint: WebAddress | None = None
 
 
+class AdminSettings(_Section):
+    """Where the admin API listens. It exists once the environment has secrets of admins."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 14052
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -102,3 +109,4 @@ class Settings(_Section):
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
+    admin: AdminSettings = AdminSettings()
