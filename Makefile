@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test lint bench parity lock clean
+.PHONY: run serve openvino test e2e lint bench parity lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -21,6 +21,11 @@ openvino: $(VENV)/openvino.installed
 
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# The tests with a real pict-rs, which cargo builds once, outside the repository: 3 minutes. Without cargo they are skipped.
+e2e: $(VENV)/dev.installed
+	$(BIN)/python -m tests.e2e.pictrs.installation
+	$(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

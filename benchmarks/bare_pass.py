@@ -89,12 +89,6 @@ def best_of(measurements: Sequence[Rates]) -> tuple[int, Rate]:
     return max(best_of_each(measurements).items(), key=lambda each: each[1])
 
 
-def agreement(before: Rates, after: Rates) -> float:
-    """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
-    lower, higher = sorted(max(rates.values()).views_per_s for rates in (before, after))
-    return lower / higher
-
-
 def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | None = None) -> dict[int, Rate]:
     """The rates of ``engine``; see :func:`measure`.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -23,9 +23,6 @@ LATE_S = 8.5
 
 _REFUSED_STATUS = 503
 _QUEUES_FILL_SHARE = 0.1
-_DISTRIBUTION_POINTS = 80
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +120,6 @@ class Latencies:
         is_told = self.count and (share == 1 or ceil(share * self.count) < self.count)
         return self.percentile_ms(share) if is_told else None
 
-    def distribution(self) -> list[Point]:
-        """Milliseconds, and the share of values that are at least that: from all of them down to the last one."""
-        if not self.count:
-            return []
-        beyond = np.unique(np.geomspace(1, self.count, _DISTRIBUTION_POINTS).astype(int))[::-1]
-        return [(float(self._ms[self.count - each]), each / self.count) for each in beyond.tolist()]
-
 
 @dataclass
 class Load:
@@ -205,9 +195,3 @@ def doubled(outcomes: Iterable[Outcome]) -> list[str]:
 def statuses(outcomes: Iterable[Outcome]) -> str:
     """How many of each answer, in words: ``200 policy 40, 503 overloaded 2``; the most frequent first."""
     return ", ".join(f"{words} {count}" for words, count in Counter(map(str, outcomes)).most_common())
-
-
-def rate_per_second(outcomes: Sequence[Outcome], of: Callable[[Outcome], bool]) -> list[Point]:
-    """How many outcomes of which ``of`` is true ended in each whole second; its middle, and the rate."""
-    counts = Counter(int(each.ended_s) for each in outcomes if of(each))
-    return [(second + 0.5, counts[second]) for second in range(int(max((x.ended_s for x in outcomes), default=0.0)))]

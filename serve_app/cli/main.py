@@ -7,6 +7,7 @@ import typer
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
+from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
@@ -21,6 +22,9 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(serve)
+app.command()(decisions)
+app.command()(why)
+app.command()(forget)
 policy_app = typer.Typer(no_args_is_help=True, help="Check policies, show those that ship, make one.")
 policy_app.command("check")(policy_check)
 policy_app.command("show")(policy_show)

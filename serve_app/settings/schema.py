@@ -52,6 +52,13 @@ class AuthenticationSettings(_Section):
     trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
+class AdminSettings(_Section):
+    """Where the admin API listens. It exists once the environment has secrets of admins."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 14052
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -82,3 +89,4 @@ class Settings(_Section):
     docs: bool = False
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
+    admin: AdminSettings = AdminSettings()

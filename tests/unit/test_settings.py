@@ -39,7 +39,13 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 REMOVED = {change.key for change in CHANGES}
 LEAVES = [leaf for leaf in leaves(Settings) if ".".join(leaf) not in REMOVED]
-TEXTS = {("policy",), ("model", "source"), ("model", "cache_folder"), ("authentication", "secrets_env")}
+TEXTS = {
+    ("policy",),
+    ("model", "source"),
+    ("model", "cache_folder"),
+    ("authentication", "secrets_env"),
+    ("admin", "host"),
+}
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
 
