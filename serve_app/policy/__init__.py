@@ -7,7 +7,7 @@ It knows the domain, and nothing of models, media, databases or HTTP.
 
 from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
-from serve_app.policy.evaluation import concept_scores, evaluate
+from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
 from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
 from serve_app.policy.schema import Policy, Rule
@@ -20,6 +20,7 @@ __all__ = [
     "AtLeast",
     "Concept",
     "Condition",
+    "Margins",
     "Named",
     "NamedCondition",
     "Not",
@@ -29,6 +30,7 @@ __all__ = [
     "concept_scores",
     "evaluate",
     "load_policy",
+    "margins_of",
     "parse_policy",
     "shipped_policies",
     "shipped_text",

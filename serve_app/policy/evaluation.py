@@ -35,8 +35,8 @@ def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
         UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not scan.
         ValueError: the cosines are not (views, labels of this policy), or there is no view.
     """
-    scored = _scored(policy, label_scores)
-    margins = np.stack([scored.margins(rule.when) for rule in policy.rules])
+    made_of = margins_of(policy, label_scores)
+    margins = np.stack(list(made_of.rules.values()))
     deciding = _deciding_rule(policy.rules, margins)
     explained = deciding if deciding is not None else _closest_rule(policy.rules, margins)
     view = int(margins[explained].argmax())
@@ -47,9 +47,40 @@ def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
         rule=rule.name if held else None,
         message=rule.explanation if held else f"no rule of {policy.name} holds; '{rule.name}' came closest",
         view=view,
-        scores={name: float(ranked[view, 0]) for name, ranked in scored.concepts.items()},
+        scores={name: float(scores[view]) for name, scores in made_of.concepts.items()},
         margin=float(margins[explained, view]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """The scores and margins that a judgement is made of, by name and for every view.
+
+    ``concepts`` are scores; ``conditions`` (the named ones) and ``rules`` are margins: they hold where these are more
+    than zero. All are float64, ``(views,)``.
+    """
+
+    concepts: Mapping[str, FloatArray]
+    conditions: Mapping[str, FloatArray]
+    rules: Mapping[str, FloatArray]
+    _scored: _Scored = field(repr=False)
+
+    def of(self, condition: Condition) -> FloatArray:
+        """The margins of any condition over the policy's concepts."""
+        return self._scored.margins(condition)
+
+
+def margins_of(policy: Policy, label_scores: LabelScores) -> Margins:
+    """All that a judgement is made of.
+
+    Raises:
+        UnavailableError: as :func:`evaluate`.
+        ValueError: as :func:`evaluate`.
+    """
+    scored = _scored(policy, label_scores)
+    concepts = {name: ranked[:, 0] for name, ranked in scored.concepts.items()}
+    rules = {rule.name: scored.margins(rule.when) for rule in policy.rules}
+    return Margins(concepts, scored.conditions, rules, scored)
 
 
 def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
@@ -59,7 +90,7 @@ def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
         UnavailableError: a cosine or the logit scale is not finite, or the logit scale is not positive.
         ValueError: the cosines are not (views, labels of this policy), or there is no view.
     """
-    return np.stack([ranked[:, 0] for ranked in _scored(policy, label_scores).concepts.values()], axis=1)
+    return np.stack(list(margins_of(policy, label_scores).concepts.values()), axis=1)
 
 
 @dataclass(frozen=True, slots=True)

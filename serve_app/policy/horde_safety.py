@@ -193,7 +193,7 @@ def _prompts(thresholds: Thresholds, wordings: Iterable[tuple[str, str]] = ()) -
     lines, done = [], set()
     for prompt in thresholds:
         if prompt not in done:
-            group = [each for each in (prompt, with_other.get(prompt)) if each in thresholds]
+            group = [each for each in dict.fromkeys((prompt, with_other.get(prompt, prompt))) if each in thresholds]
             done.update(group)
             lines.append(f"      - {{{', '.join(f'{_quoted(each)}: {thresholds[each]!r}' for each in group)}}}")
     return "\n".join(lines)
