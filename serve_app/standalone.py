@@ -19,6 +19,8 @@ from typing import Any, TypeVar, cast
 from serve_app.database.location import locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
+from serve_app.http.admin import create_admin_app
+from serve_app.http.admin_listener import ANSWER_WITHIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import open_ledger
@@ -113,6 +115,7 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
+    admin_sockets: Sequence[socket.socket] = (),
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -125,6 +128,7 @@ async def serve(
         on_ready: called once, in a thread, when the model is warm: which it is, and the seconds since the start. What
             it raises ends the service.
         on_alive: called about every second while all is well.
+        admin_sockets: that listen for the admin API; closed at the end.
 
     Raises:
         ConfigurationError: the ledger cannot be used, or the model cannot be had, or is not the policy's.
@@ -141,6 +145,9 @@ async def serve(
     app = create_app(moderator, guard, settings)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
         after_the_answers.callback(ledger.close)
+        if admin_sockets:
+            admin_app = create_admin_app(guard, ledger)
+            await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, admin_sockets, stop))
         stages = await _unless_stopped(stop, lambda: Stages(settings, policy), lambda late: late.workers.close())
         if stages is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -116,9 +117,18 @@ async def _serve(settings: Settings, policy: Policy, guard: Guard, address: List
             logger.info("the URL for pict-rs, with its secret, is in %s", file)
         systemd.notify(systemd.READY)
 
-    with address.listener() as listener:
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(address.listener())
+        admin = listening_address(settings.admin.host, settings.admin.port) if guard.has_admins else None
         await standalone.serve(
-            settings, policy, guard, [listener], stop, on_ready, lambda: systemd.notify(systemd.ALIVE)
+            settings,
+            policy,
+            guard,
+            [listener],
+            stop,
+            on_ready,
+            lambda: systemd.notify(systemd.ALIVE),
+            [sockets.enter_context(admin.listener())] if admin else [],
         )
     ending.cancel()
 
