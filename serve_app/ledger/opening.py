@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from serve_app.answer_log import AnswerLogger
@@ -42,13 +43,17 @@ def open_ledger(location: Location | None) -> OpenLedger:
     from serve_app.ledger.sql import SqlLedger
 
     database = open_database(location)
-    try:
-        database.prepare()
-    except DBAPIError as error:
-        if database.is_sqlite:
-            raise ConfigurationError(_unusable(location, error)) from error
-        logger.error("the ledger %s cannot be reached: decisions wait in its spool", location)
-    return SqlLedger(database, Spool.create(location.spool_folder, location.name))
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(database.close)
+        try:
+            database.prepare()
+        except DBAPIError as error:
+            if database.is_sqlite:
+                raise ConfigurationError(_unusable(location, error)) from error
+            logger.error("the ledger %s cannot be reached: decisions wait in its spool", location)
+        ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name))
+        on_failure.pop_all()
+        return ledger
 
 
 def open_archive(location: Location) -> SqlArchive:
@@ -65,11 +70,14 @@ def open_archive(location: Location) -> SqlArchive:
     if location.file is not None and not location.file.exists():
         raise ConfigurationError(f"there is no ledger at {location}: give the configuration of the service as --config")
     database = open_database(location)
-    try:
-        database.prepare()
-    except DBAPIError as error:
-        raise ConfigurationError(_unusable(location, error)) from error
-    return SqlArchive(database)
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(database.close)
+        try:
+            database.prepare()
+        except DBAPIError as error:
+            raise ConfigurationError(_unusable(location, error)) from error
+        on_failure.pop_all()
+        return SqlArchive(database)
 
 
 def _unusable(location: Location, error: DBAPIError) -> str:
