@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -53,6 +54,31 @@ class AuthenticationSettings(_Section):
     trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
+def _web_address(given: str) -> str:
+    parts = urlsplit(given)
+    is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    if not is_whole or parts.username or parts.query or parts.fragment:
+        raise ValueError("an address is written as http://HOST:PORT")
+    return given.rstrip("/")
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class PictrsSettings(_Section):
+    """pict-rs, asked for pictures that it has stored. Its key is in the environment."""
+
+    url: WebAddress | None = None
+    public_endpoint: WebAddress | None = None
+
+
+class AdminSettings(_Section):
+    """Where the admin API listens. It exists once the environment has secrets of admins."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 14052
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -77,3 +103,5 @@ class Settings(_Section):
     docs: bool = False
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
+    pictrs: PictrsSettings = PictrsSettings()
+    admin: AdminSettings = AdminSettings()

@@ -39,7 +39,14 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 REMOVED = {change.key for change in CHANGES}
 LEAVES = [leaf for leaf in leaves(Settings) if ".".join(leaf) not in REMOVED]
-TEXTS = {("policy",), ("ledger",), ("model", "source"), ("model", "cache_folder"), ("authentication", "secrets_env")}
+TEXTS = {
+    ("policy",),
+    ("ledger",),
+    ("model", "source"),
+    ("model", "cache_folder"),
+    ("authentication", "secrets_env"),
+    ("admin", "host"),
+}
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
 
@@ -111,7 +118,21 @@ def test_a_section_that_is_given_in_part_keeps_its_other_defaults() -> None:
     assert (settings.limits.max_frames, settings.limits.max_body_bytes) == (4, 64_000_000)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://pictrs.example/behind/a/path", "http://[::1]:8080/"])
+def test_the_address_of_pict_rs_is_taken(url: str) -> None:
+    assert parse_settings({"pictrs": {"url": url}}).pictrs.url == url.rstrip("/")
+
+
 # Refusals
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["pictrs:8080", "http://", "ftp://a", "http://a:b@c", "http://a?b", "http://a#b", "http://a:99999", "http://["],
+)
+def test_another_address_of_pict_rs_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"(?m)^  pictrs\.url: "):
+        parse_settings({"pictrs": {"url": url}})
 
 
 @pytest.mark.parametrize("path", [("deadline",), ("model", "sauce"), ("limits", "max_bytes"), ("truncated", "dead")])
@@ -184,7 +205,7 @@ def test_another_ledger_is_refused_without_its_password(ledger: object, message:
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("section", ["model", "limits", "authentication"])
+@pytest.mark.parametrize("section", ["model", "limits", "authentication", "pictrs"])
 @pytest.mark.parametrize("value", [None, 3, "fake", ["fake"]])
 def test_a_section_is_one(section: str, value: object) -> None:
     with pytest.raises(SettingsError) as caught:

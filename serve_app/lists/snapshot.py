@@ -1,0 +1,170 @@
+"""The lists at one moment: what a decision asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import DIHEDRAL_HASHES, FrameFingerprint
+from serve_app.domain.lists import (
+    ALLOW_RADIUS_BITS,
+    DENY_RADIUS_BITS,
+    MIN_QUALITY,
+    Bank,
+    FingerprintType,
+    ListKind,
+    Match,
+    Matches,
+)
+from serve_app.lists.bands import as_words
+from serve_app.lists.partition import Partition, Rows
+
+_OTHER_DIGESTS = ((FingerprintType.SHA1, hashlib.sha1), (FingerprintType.MD5, hashlib.md5))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A row of a partition that matched a query."""
+
+    match: Match
+    query: int
+    is_shadow: bool
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """The nearest first; of two as near, the one that denies; then the older one."""
+        return self.match.distance_bits, self.match.entry.kind is ListKind.ALLOW, self.match.entry.id
+
+
+class Snapshot:
+    """The lists of one version. It never changes, and any thread may ask it."""
+
+    def __init__(
+        self,
+        version: int,
+        banks: Mapping[str, Bank],
+        base: Partition,
+        delta: Partition,
+        removed_from_base: Iterable[int] = (),
+    ) -> None:
+        """A large ``base``, and what has changed since it was built.
+
+        Args:
+            version: of the lists.
+            banks: by their names.
+            base: entries that were in force when it was built.
+            delta: entries that were added or changed since.
+            removed_from_base: ids of entries of ``base`` that were removed or changed since.
+        """
+        self.version = version
+        self._removed = np.array(sorted(removed_from_base), dtype=np.int64)
+        self._parts = [(part, _is_shadow(part, banks)) for part in (base, delta)]
+        self._is_perceptual = base.has(FingerprintType.PDQ) or delta.has(FingerprintType.PDQ)
+        self._digests_wanted = [
+            (type_, digest_of) for type_, digest_of in _OTHER_DIGESTS if base.has(type_) or delta.has(type_)
+        ]
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether :meth:`exact` computes digests of the whole body, since there are entries by md5 or sha1.
+
+        For a large body it then belongs in a thread; otherwise it takes microseconds.
+        """
+        return bool(self._digests_wanted)
+
+    @property
+    def is_perceptual(self) -> bool:
+        """Whether :meth:`nearest` can find anything."""
+        return self._is_perceptual
+
+    def exact(self, sha256: bytes, content: bytes | None, at: datetime) -> Matches:
+        """What the exact entries say about a body; deny goes before allow.
+
+        Without its ``content``, entries by md5 or sha1 are not asked.
+        """
+        digests = [(FingerprintType.SHA256, sha256)]
+        if content is not None:
+            digests += [
+                (type_, digest_of(content, usedforsecurity=False).digest()) for type_, digest_of in self._digests_wanted
+            ]
+        found: list[_Found] = []
+        for type_, digest in digests:
+            for number, (part, _) in enumerate(self._parts):
+                found += self._found(number, part.exact(type_, digest), type_, at, per_query=1)
+        deciding = min((each for each in found if not each.is_shadow), key=lambda each: each.rank, default=None)
+        return Matches(deciding.match if deciding else None, _nearest_shadows(found))
+
+    def nearest(self, fingerprints: Sequence[FrameFingerprint], at: datetime) -> Matches:
+        """What the perceptual entries say about a picture. Milliseconds of CPU: never call this on an event loop.
+
+        The nearest entry decides about a frame; of two as near, the one that denies. One denied frame denies the
+        picture. It is allowed only if every frame is: otherwise an allowed picture, put in as one frame of an
+        animation, would let the other frames through.
+        """
+        asked = [each for each in fingerprints if each.quality >= MIN_QUALITY]
+        if not asked or not self.is_perceptual:
+            return Matches()
+        queries = as_words(b"".join(each.hashes for each in asked))
+        found: list[_Found] = []
+        for number, (part, _) in enumerate(self._parts):
+            found += self._found(number, part.near(queries), FingerprintType.PDQ, at, DIHEDRAL_HASHES, asked)
+        nearest: dict[int, _Found] = {}
+        for each in sorted((each for each in found if not each.is_shadow), key=lambda each: each.rank):
+            nearest.setdefault(each.query, each)
+        denied = [each for each in nearest.values() if each.match.entry.kind is ListKind.DENY]
+        decisive = denied or (list(nearest.values()) if len(nearest) == len(fingerprints) else [])
+        deciding = min(decisive, key=lambda each: each.rank, default=None)
+        return Matches(deciding.match if deciding else None, _nearest_shadows(found))
+
+    def _found(
+        self,
+        number: int,
+        rows: Rows,
+        type_: FingerprintType,
+        at: datetime,
+        per_query: int,
+        asked: Sequence[FrameFingerprint] = (),
+    ) -> list[_Found]:
+        """The nearest of ``rows`` that are in force, by picture and bank; ``per_query`` symmetries belong together."""
+        if not len(rows.rows):
+            return []
+        part, is_shadow = self._parts[number]
+        in_force = (rows.expires_s > at.timestamp()) & (
+            rows.distances_bits <= np.where(rows.is_allow, ALLOW_RADIUS_BITS, DENY_RADIUS_BITS)
+        )
+        if number == 0:
+            in_force &= ~np.isin(rows.ids, self._removed)
+        kept = in_force.nonzero()[0]
+        # A picture may match thousands of entries: of each bank's, only the nearest becomes an object.
+        pictures = rows.queries[kept] // per_query
+        ranked = np.lexsort((rows.ids[kept], rows.is_allow[kept], rows.distances_bits[kept]))
+        groups = pictures[ranked] * len(part.banks) + rows.banks[kept][ranked]
+        firsts = np.unique(groups, return_index=True)[1]
+        found = []
+        for place in kept[ranked[firsts]]:
+            picture, symmetry = divmod(int(rows.queries[place]), per_query)
+            match = Match(
+                part.entry(int(rows.rows[place])),
+                type_,
+                int(rows.distances_bits[place]),
+                asked[picture].frame if asked else None,
+                symmetry if asked else None,
+            )
+            found.append(_Found(match, picture, bool(is_shadow[rows.banks[place]])))
+        return found
+
+
+def _is_shadow(part: Partition, banks: Mapping[str, Bank]) -> NDArray[np.bool_]:
+    return np.array([banks[name].is_shadow if name in banks else False for name in part.banks], dtype=np.bool_)
+
+
+def _nearest_shadows(found: Iterable[_Found]) -> tuple[Match, ...]:
+    nearest: dict[str, Match] = {}
+    for each in sorted((each for each in found if each.is_shadow), key=lambda each: each.rank):
+        nearest.setdefault(each.match.entry.bank, each.match)
+    return tuple(nearest.values())
