@@ -76,6 +76,11 @@ async def test_closing_writes_what_waits() -> None:
 
 async def test_it_is_called_now_and_then_also_when_nothing_waits() -> None:
     ticked = threading.Event()
-    commits: GroupCommit[int] = GroupCommit(lambda numbers: [None] * len(numbers), "test", ticked.set)
+
+    def tick() -> bool:
+        ticked.set()
+        return False
+
+    commits: GroupCommit[int] = GroupCommit(lambda numbers: [None] * len(numbers), "test", tick)
     assert await asyncio.to_thread(ticked.wait, 30)
     commits.close(30)
