@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from serve_app.cli.backing_up import backup
 from serve_app.cli.canary import canary
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
@@ -27,6 +28,7 @@ app.command()(serve)
 app.command()(decisions)
 app.command()(why)
 app.command()(forget)
+app.command()(backup)
 policy_app = typer.Typer(no_args_is_help=True, help="Check policies, show those that ship, make one.")
 policy_app.command("check")(policy_check)
 policy_app.command("show")(policy_show)
