@@ -11,6 +11,7 @@ from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
 from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
+from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(canary)
+app.command()(rescan)
 app.command()(serve)
 app.command()(decisions)
 app.command()(why)

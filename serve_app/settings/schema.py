@@ -70,6 +70,7 @@ class PictrsSettings(_Section):
 
     url: WebAddress | None = None
     public_endpoint: WebAddress | None = None
+    max_purges_per_day: Annotated[int, Field(ge=0)] = 100
 
 
 class AdminSettings(_Section):
