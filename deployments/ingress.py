@@ -25,7 +25,12 @@ class Ingress:
     """Wires the application to the two other deployments."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, preprocessor: DeploymentHandle[Any], scorer: DeploymentHandle[Any]
+        self,
+        settings: Settings,
+        policy: Policy,
+        preprocessor: DeploymentHandle[Any],
+        scorer: DeploymentHandle[Any],
+        shadow: Policy | None,
     ) -> None:
         set_up_replica()
         return_large_memory()
@@ -34,7 +39,7 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        self._moderator = assemble_moderator(settings, policy, examiner, admission)
+        self._moderator = assemble_moderator(settings, policy, examiner, admission, shadow)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""

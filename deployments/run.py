@@ -78,7 +78,7 @@ def run(
             settings["logging_config"]["logs_dir"] = str(logs.resolve())
         args = settings["applications"][0]["args"]
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
-        application, _ = read_configuration(args)
+        application, *_ = read_configuration(args)
         secrets_env = application.authentication.secrets_env
         secret = kept_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret

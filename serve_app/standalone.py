@@ -24,7 +24,7 @@ from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
-from serve_app.policy import Policy
+from serve_app.policy import Policy, labels_of
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
@@ -36,7 +36,7 @@ _CHECK_EVERY_S = 1.0
 class Stages:
     """The two stages of this process, warm: decode workers and an engine. Close them after use."""
 
-    def __init__(self, settings: Settings, policy: Policy) -> None:
+    def __init__(self, settings: Settings, policy: Policy, shadow: Policy | None = None) -> None:
         """Blocks until both are warm.
 
         Raises:
@@ -52,7 +52,7 @@ class Stages:
         )
         try:
             reference = PolicyReference(settings.policy, policy.digest)
-            self.scorer = EngineScorer(settings.model, policy.labels, reference, settings.deadline_s)
+            self.scorer = EngineScorer(settings.model, labels_of(policy, shadow), reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
             raise
@@ -111,6 +111,7 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
+    shadow: Policy | None = None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -123,6 +124,7 @@ async def serve(
         on_ready: called once, in a thread, when the model is warm: which it is, and the seconds since the start. What
             it raises ends the service.
         on_alive: called about every second while all is well.
+        shadow: a policy on trial.
 
     Raises:
         ConfigurationError: the model cannot be had, or is not the policy's.
@@ -131,10 +133,12 @@ async def serve(
     began_s = time.monotonic()
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, admission)
+    moderator = assemble_moderator(settings, policy, examiner, admission, shadow)
     app = create_app(moderator, guard, settings)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
-        stages = await _unless_stopped(stop, lambda: Stages(settings, policy), lambda late: late.workers.close())
+        stages = await _unless_stopped(
+            stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
+        )
         if stages is None:
             return
         after_the_answers.push_async_callback(stages.close)

@@ -12,7 +12,7 @@ from serve_app.settings import Settings
 
 
 def assemble_moderator(
-    settings: Settings, policy: Policy, examiner: Examiner, admission: AdmissionControl
+    settings: Settings, policy: Policy, examiner: Examiner, admission: AdmissionControl, shadow: Policy | None = None
 ) -> Moderator:
     """A moderator with the ledger and the sinks that ``settings`` ask for."""
     return Moderator(
@@ -23,4 +23,5 @@ def assemble_moderator(
         admission,
         settings.max_background_pictures,
         sinks=[LogSink()],
+        shadow=shadow,
     )

@@ -11,7 +11,7 @@ from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margi
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
-from serve_app.policy.schema import Policy, Rule
+from serve_app.policy.schema import Policy, Rule, labels_of
 
 __all__ = [
     "SHIPPED_PREFIX",
@@ -33,6 +33,7 @@ __all__ = [
     "concept_scores",
     "evaluate",
     "explain",
+    "labels_of",
     "load_policy",
     "margins_of",
     "parse_policy",
