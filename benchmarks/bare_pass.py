@@ -133,12 +133,12 @@ def _measure(
     options: EngineOptions, environment: Mapping[str, str], duration_s: float, max_batch_views: int | None
 ) -> dict[int, Rate]:
     os.environ.update(environment)
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     return sustained_rates(opened(options), duration_s, max_batch_views)
 
 
 def opened(options: EngineOptions) -> Engine:
     """The engine, loaded and not yet warm."""
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     if options.engine != OPENVINO_INT8:
         return open_engine(options.source, _LABELS, options.device, options.precision, options.threads, options.engine)
     engine, _ = open_quantised(

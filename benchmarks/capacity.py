@@ -20,9 +20,9 @@ import typer
 
 from benchmarks import bare_pass, hardware, load
 from benchmarks.bare_pass import EngineOptions, Rates
-from benchmarks.bodies import MakeBody, Pictures, Size
+from benchmarks.bodies import Pictures, Size
 from benchmarks.checks import Measured, validity
-from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, require_goodput, scan_target
+from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, measured_capacity, scan_target
 from benchmarks.outcomes import Load
 from benchmarks.processes import cpu_by_stage_s, memory_bytes, scorer_environment
 from benchmarks.record import Check, Column, Table, at_least, at_most
@@ -132,22 +132,12 @@ async def _over_http(
     url: str, size: Size, connections: int | None, saturated_s: float, seed: int, root: psutil.Process | None
 ) -> tuple[load.Saturation, dict[str, float], Load]:
     """The saturated load; and processor time by stage in another one like it."""
-    with console.status("saturated") as status:
-        make_body = Pictures(size, seed).bodies()
-        saturated = await load.find_capacity(
-            url, make_body, saturated_s, connections, lambda tried: status.update(f"{tried} connections")
-        )
-        require_goodput(saturated.load.goodput_per_s, saturated.load.outcomes)
-        status.update("processor time by stage")
-        used, again = await _cpu_while_saturated(url, make_body, saturated.connections, saturated_s, root)
-    return saturated, used, again
-
-
-async def _cpu_while_saturated(
-    url: str, make_body: MakeBody, connections: int, duration_s: float, root: psutil.Process | None
-) -> tuple[dict[str, float], Load]:
-    before = cpu_by_stage_s(root) if root else {}
-    measured = await load.at_once(url, make_body, connections, duration_s)
-    after = cpu_by_stage_s(root) if root else {}
+    make_body = Pictures(size, seed).bodies()
+    _, saturated = await measured_capacity(url, make_body, saturated_s, connections)
+    with console.status("processor time by stage"):
+        before = cpu_by_stage_s(root) if root else {}
+        again = await load.at_once(url, make_body, saturated.connections, saturated_s)
+        after = cpu_by_stage_s(root) if root else {}
     # A process that ended meanwhile has taken its time with it.
-    return {stage: max(0.0, used_s - before.get(stage, 0.0)) for stage, used_s in after.items()}, measured
+    used = {stage: max(0.0, used_s - before.get(stage, 0.0)) for stage, used_s in after.items()}
+    return saturated, used, again

@@ -15,7 +15,8 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks import hardware
+from benchmarks import hardware, load
+from benchmarks.bodies import MakeBody
 from benchmarks.outcomes import Outcome, statuses
 from benchmarks.processes import command_of, cpu_s, service_root, tree
 from benchmarks.record import Check, Record, Table
@@ -114,6 +115,21 @@ def require_goodput(rate_per_s: float, outcomes: Sequence[Outcome]) -> None:
         raise typer.Exit(2)
 
 
+async def measured_capacity(
+    url: str, make_body: MakeBody, duration_s: float, connections: int | None
+) -> tuple[float, load.Saturation]:
+    """Pictures scanned a second by the best number of connections (:func:`load.find_capacity`), and that load.
+
+    Ends the command with exit code 2 if nothing was scanned.
+    """
+    with console.status("capacity") as status:
+        saturated = await load.find_capacity(
+            url, make_body, duration_s, connections, lambda tried: status.update(f"capacity: {tried} connections")
+        )
+    require_goodput(saturated.load.goodput_per_s, saturated.load.outcomes)
+    return saturated.load.goodput_per_s, saturated
+
+
 def is_loopback(url: str) -> bool:
     """Whether ``url`` names this machine by a loopback address or as ``localhost``."""
     host = urlsplit(url).hostname or ""
@@ -152,4 +168,6 @@ def shown_arguments(arguments: Sequence[str]) -> list[str]:
 def started_with(command: Sequence[str]) -> str:
     """How a service was started, from its process's command line: a shorter one that does the same."""
     words = shown_arguments(command[1:])
+    if words[:2] == ["-m", "serve_app.cli"]:
+        words = ["pictwarden", *words[2:]]
     return " ".join(words if words[:1] == ["pictwarden"] else ["python", *words])

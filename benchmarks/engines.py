@@ -62,17 +62,25 @@ def bench(
 ) -> None:
     """Measure, compare, report."""
     run = Run("engines", 0, out)
-    rows = []
-    checks: list[Check] = []
+
+    def multiply() -> float:
+        return measured_apart(matrix_rate.flop_per_s, device, precision, threads)
+
     with console.status("large matrix products"):
-        products_per_s = measured_apart(matrix_rate.flop_per_s, device, precision, threads)
+        products_before = multiply()
+    found: dict[str, tuple[float | None, dict[str, list[Measured]]]] = {}
     for source in model:
         with console.status(f"{source} (a model that is not in the cache is converted first, for some minutes)"):
             flop = measured_apart(matrix_rate.flop_per_view, source) if _TORCH in engine else None
             options = [EngineOptions(source, device, precision, threads, name, cache_folder) for name in engine]
-            found = _measure_in_turns(options, duration_s, max_batch_views)
-        best = {name: best_of([rates for rates, _ in each]) for name, each in found.items()}
-        for name, each in found.items():
+            found[source] = flop, _measure_in_turns(options, duration_s, max_batch_views)
+    with console.status("large matrix products"):
+        products_per_s = max(products_before, multiply())  # a neighbour may have slowed one of them
+    rows = []
+    checks: list[Check] = []
+    for source, (flop, by_engine) in found.items():
+        best = {name: best_of([rates for rates, _ in each]) for name, each in by_engine.items()}
+        for name, each in by_engine.items():
             by_size, (batch, rate) = best_of_each([rates for rates, _ in each]), best[name]
             few = (by_size[size].views_per_s if size in by_size else None for size in _SHOWN)
             share = rate.views_per_s * flop / products_per_s if flop and name == _TORCH else None

@@ -90,8 +90,8 @@ def _values(file: str, key: str) -> list[str]:
 
 def _commit() -> str:
     """Of the source that runs, with ``-dirty`` behind it where files differ; empty outside a repository."""
-    # Records that an earlier command of the same round has written change nothing that is measured.
-    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/results", ":!docs"]
+    # Records of the same round, and prose, change nothing that is measured.
+    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/results", ":!*.md"]
     with contextlib.suppress(OSError):
         head, changed = (
             subprocess.run(each, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False).stdout

@@ -17,7 +17,7 @@ from benchmarks import load
 from benchmarks.arrivals import BURST_FACTOR, BURST_S, bursty_arrivals_s, poisson_arrivals_s
 from benchmarks.bodies import Pictures, Size
 from benchmarks.checks import Measured, in_time, load_table, validity
-from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, require_goodput, scan_target
+from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, measured_capacity, scan_target
 from benchmarks.outcomes import Load, latencies
 from benchmarks.record import Table, at_most
 
@@ -81,18 +81,13 @@ async def _measure(
     url: str, size: Size, connections: int | None, capacity_s: float, duration_s: float, seed: int
 ) -> tuple[float, list[Measured], Measured]:
     """Capacity, a load for each share of it, and one with bursts."""
-    with console.status(f"{size}: capacity") as status:
-        make_body = Pictures(size, seed).bodies()
-        saturated = await load.find_capacity(
-            url, make_body, capacity_s, connections, lambda tried: status.update(f"{size}: {tried} connections")
-        )
-        capacity_per_s = saturated.load.goodput_per_s
-        require_goodput(capacity_per_s, saturated.load.outcomes)
-        measured = []
-        loads = [*((share, "Poisson", poisson_arrivals_s) for share in SHARES)]
-        for share, kind, arrivals_s in [*loads, (_BURSTY_SHARE, "bursty", bursty_arrivals_s)]:
-            name = f"{size}, {share:.0%}, {kind}"
-            status.update(f"{name}, of {capacity_per_s:.1f}/s")
+    make_body = Pictures(size, seed).bodies()
+    capacity_per_s, _ = await measured_capacity(url, make_body, capacity_s, connections)
+    measured = []
+    steps = [(share, "Poisson", poisson_arrivals_s) for share in SHARES]
+    for share, kind, arrivals_s in [*steps, (_BURSTY_SHARE, "bursty", bursty_arrivals_s)]:
+        name = f"{size}, {share:.0%}, {kind}"
+        with console.status(f"{name}, of {capacity_per_s:.1f}/s"):
             moments_s = arrivals_s(share * capacity_per_s, duration_s, seed)
             measured.append(Measured(name, await load.open_loop(url, make_body, moments_s)))
     return capacity_per_s, measured[:-1], measured[-1]

@@ -37,7 +37,6 @@ class Outcome:
         verdict: what the policy said, if the picture was scanned.
         reason: ``policy``, or why the picture was not scanned; None if the answer is not Pictwarden's.
         request_id: the service's own name for the request.
-        service_s: how long it took by the service's own clock, which starts when it sees the request's first byte.
     """
 
     intended_s: float
@@ -47,7 +46,6 @@ class Outcome:
     verdict: str | None = None
     reason: str | None = None
     request_id: str | None = None
-    service_s: float | None = None
 
     @classmethod
     def of_answer(cls, intended_s: float, sent_s: float, ended_s: float, status: int, body: bytes) -> Outcome:
@@ -57,10 +55,8 @@ class Outcome:
         except ValueError:
             fields = None
         told = fields if isinstance(fields, dict) and "reason" in fields else {}
-        elapsed_ms = told.get("elapsed_ms")
-        service_s = None if elapsed_ms is None else elapsed_ms / 1e3
         words = (told.get("verdict"), told.get("reason"), told.get("request_id"))
-        return cls(intended_s, sent_s, ended_s, status, *words, service_s)
+        return cls(intended_s, sent_s, ended_s, status, *words)
 
     @property
     def latency_s(self) -> float:

@@ -18,9 +18,9 @@ from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.bodies import Pictures, Size
 from benchmarks.checks import Measured, load_table, validity
-from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, require_goodput, scan_target
+from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, measured_capacity, scan_target
 from benchmarks.outcomes import LATE_S, Latencies, goodput_per_s, late, latencies
-from benchmarks.processes import MemorySampler
+from benchmarks.processes import with_memory
 from benchmarks.record import Cell, Check, Column, Table, at_least, at_most
 
 LEAST_GOODPUT_SHARE = 0.9
@@ -96,22 +96,16 @@ async def _measure(
     seed: int,
     root: psutil.Process | None,
 ) -> list[Overload]:
-    with console.status("capacity") as status:
-        make_body = Pictures(size, seed).bodies()
-        saturated = await load.find_capacity(
-            url, make_body, capacity_s, connections, lambda tried: status.update(f"capacity: {tried} connections")
-        )
-        capacity_per_s = saturated.load.goodput_per_s
-        require_goodput(capacity_per_s, saturated.load.outcomes)
-        overloads = []
-        for factor in factors:
-            name = f"{factor:g} x capacity"
-            status.update(f"{name}, {factor * capacity_per_s:.0f} pictures/s")
+    make_body = Pictures(size, seed).bodies()
+    capacity_per_s, _ = await measured_capacity(url, make_body, capacity_s, connections)
+    overloads = []
+    for factor in factors:
+        name = f"{factor:g} x capacity"
+        with console.status(f"{name}, {factor * capacity_per_s:.0f} pictures/s"):
             arrivals_s = poisson_arrivals_s(factor * capacity_per_s, duration_s, seed)
-            async with MemorySampler(root) as sampler:
-                measured = Measured(name, await load.open_loop(url, make_body, arrivals_s))
-            memory_gb = [size_bytes / 1e9 for size_bytes in sampler.sizes_bytes]
-            overloads.append(Overload(factor, capacity_per_s, measured, memory_gb))
+            of, sizes_bytes = await with_memory(root, load.open_loop(url, make_body, arrivals_s))
+        memory_gb = [size_bytes / 1e9 for size_bytes in sizes_bytes]
+        overloads.append(Overload(factor, capacity_per_s, Measured(name, of), memory_gb))
     return overloads
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from benchmarks.bare_pass import EngineOptions
 from benchmarks.bodies import photo_like_image
 from benchmarks.checks import Measured, validity
 from benchmarks.command import Out, Run, Seed, console
-from benchmarks.outcomes import Latencies, Load
+from benchmarks.outcomes import Latencies
 from benchmarks.processes import cpu_s, memory_bytes, tree
 from benchmarks.record import Cell, Column, Table
 from benchmarks.servers import REPOSITORY, NotServedError, Server, Way, ours, running
@@ -55,17 +55,6 @@ SERVED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one server did."""
-
-    alone: Load
-    busy: Load
-    cpu_s: float
-    memory_bytes: int
-    ready_s: float
-
-
 def bench(
     python: Annotated[Path, typer.Option(help="Of the environment of the peers.")] = Path(".venv-peers/bin/python"),
     converted: Annotated[
@@ -94,12 +83,12 @@ def bench(
             continue
         try:
             with console.status(server.name):
-                seen = _measure(server, interpreter, jpeg, requests, connections, duration_s)
+                figures, loads = _measure(server, interpreter, jpeg, requests, connections, duration_s)
         except NotServedError as error:
             left_out.append(f"{server.name}: {error}")
             continue
-        rows.append(_row(server, version, seen))
-        measured += [Measured(f"{server.name}, alone", seen.alone), Measured(server.name, seen.busy)]
+        rows.append((server.name, version, *figures))
+        measured += loads
     if not measured:
         console.print("\n".join(left_out), markup=False)
         raise typer.Exit(2)
@@ -129,7 +118,11 @@ def _without_torch(folder: Path) -> Server:
     return replace(server, name=f"{server.name}, without torch")
 
 
-def _measure(server: Server, interpreter: str, jpeg: bytes, requests: int, connections: int, duration_s: float) -> Seen:
+def _measure(
+    server: Server, interpreter: str, jpeg: bytes, requests: int, connections: int, duration_s: float
+) -> tuple[tuple[Cell, ...], list[Measured]]:
+    """The figures of one server behind its version, and the loads that they are of."""
+
     def make_body() -> bytes:
         return server.body(jpeg)
 
@@ -140,13 +133,10 @@ def _measure(server: Server, interpreter: str, jpeg: bytes, requests: int, conne
         before = {each: cpu_s(each) for each in tree(started.process)}
         busy = asyncio.run(load.at_once(url, make_body, connections, duration_s, kind))
         used_s = sum(cpu_s(each) - before.get(each, 0.0) for each in tree(started.process))
-        return Seen(alone, busy, used_s, memory_bytes(started.process), started.ready_s)
-
-
-def _row(server: Server, version: str, seen: Seen) -> tuple[Cell, ...]:
+        memory_mb = int(memory_bytes(started.process) / 1e6)
     # Only Pictwarden says whether it scanned: of the others every 200 counts.
-    good = [each for each in seen.busy.outcomes if each.status in load.STORED_OR_REJECTED]
-    alone = Latencies(each.latency_s for each in seen.alone.outcomes if each.status in load.STORED_OR_REJECTED)
-    core_ms = 1e3 * seen.cpu_s / len(good) if good else None
-    rate = (len(good) / seen.busy.elapsed_s, core_ms, int(seen.memory_bytes / 1e6), seen.ready_s)
-    return server.name, version, alone.told_percentile_ms(0.5), *rate
+    good = sum(each.status in load.STORED_OR_REJECTED for each in busy.outcomes)
+    told = Latencies(each.latency_s for each in alone.outcomes if each.status in load.STORED_OR_REJECTED)
+    core_ms = 1e3 * used_s / good if good else None
+    figures = (told.told_percentile_ms(0.5), good / busy.elapsed_s, core_ms, memory_mb, started.ready_s)
+    return figures, [Measured(f"{server.name}, alone", alone), Measured(server.name, busy)]

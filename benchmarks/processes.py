@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -150,34 +150,16 @@ def stage_of(program: str, title: str, parent: str) -> str:
     return DECODE_WORKERS if parent == _DEPLOYMENTS["Preprocessor"] else parent
 
 
-class MemorySampler:
-    """Samples the memory of a service while something else goes on. Use it as an asynchronous context manager."""
-
-    def __init__(self, root: psutil.Process | None) -> None:
-        self._root = root
-        self.sizes_bytes: list[int] = []
-        """The first was taken before, the last after; empty where the service cannot be seen."""
-
-    async def __aenter__(self) -> MemorySampler:
-        await self._sample()
-        self._sampling = asyncio.create_task(self._keep_sampling())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._sampling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._sampling
-        await self._sample()
-
-    async def _keep_sampling(self) -> None:
-        while True:
-            await asyncio.sleep(_SAMPLE_EVERY_S)
-            await self._sample()
-
-    async def _sample(self) -> None:
-        if self._root is not None:
-            # In a thread: the load is made on this loop, and must not wait.
-            self.sizes_bytes.append(await asyncio.to_thread(memory_bytes, self._root))
+async def with_memory(root: psutil.Process | None, loading: Awaitable[Result]) -> tuple[Result, list[int]]:
+    """What ``loading`` gives, and a service's memory before, meanwhile and after; none where it cannot be seen."""
+    if root is None:
+        return await loading, []
+    # In a thread: the load is made on this loop, and must not wait.
+    sizes_bytes = [await asyncio.to_thread(memory_bytes, root)]
+    task = asyncio.ensure_future(loading)
+    while not (await asyncio.wait([task], timeout=_SAMPLE_EVERY_S))[0]:
+        sizes_bytes.append(await asyncio.to_thread(memory_bytes, root))
+    return task.result(), [*sizes_bytes, await asyncio.to_thread(memory_bytes, root)]
 
 
 def _cpu_by_thread_s(process: psutil.Process) -> dict[str, float]:

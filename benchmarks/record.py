@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,8 +104,10 @@ class Record:
         return [["check", "seen", "wanted"], *(each.texts() for each in self.checks)]
 
     def to_json(self) -> str:
-        """Everything, with numbers as numbers."""
-        return _RECORD.dump_json(self, indent=1).decode() + "\n"
+        """Everything, with numbers as numbers; a line for each attribute, so that a difference is one of lines."""
+        plain: dict[str, object] = _RECORD.dump_python(self, mode="json")
+        lines = (f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in plain.items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def of_json(cls, text: str) -> Record:

@@ -11,6 +11,7 @@ from deployments.clip_scorer import ClipScorer
 from deployments.configuration import read_configuration
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
+from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.policy import labels_of
 
@@ -54,5 +55,6 @@ def build_app(args: dict[str, Any]) -> Application:
             PolicyReference(settings.policy, policy.digest),
             settings.deadline_s,
         ),
+        locate(settings.ledger),
         shadow,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from serve_app.cli.canary import canary
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Scan pictures with a running Pictwarden, serve in one process, and check policies, models and settings.",
 )
 app.command()(check)
+app.command()(canary)
 app.command()(serve)
 app.command()(decisions)
 app.command()(why)

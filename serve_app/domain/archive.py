@@ -109,6 +109,13 @@ class Erased:
     label_scores: int = 0
     fingerprints: int = 0
 
+    def __add__(self, other: Erased) -> Erased:
+        return Erased(
+            self.decisions + other.decisions,
+            self.label_scores + other.label_scores,
+            self.fingerprints + other.fingerprints,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:

@@ -109,11 +109,15 @@ class EntryDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListEntry(EntryDraft):
-    """A stored entry. While it is suspended it matches nothing: a person decides whether it is right."""
+    """A stored entry. While it is suspended it matches nothing: a person decides whether it is right.
+
+    Once a person has confirmed it, the flood guard leaves it alone.
+    """
 
     id: int
     added_at: datetime
     suspended_at: datetime | None = None
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,9 @@ class MemoryLedger:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         return list(self._audit)[:limit]
 
+    def close(self) -> None:
+        """See :class:`serve_app.ledger.OpenLedger`: nothing was started."""
+
     def _with_examination(self, recorded: RecordedDecision) -> RecordedDecision:
         decision = recorded.decision
         recalled = self._examinations.get(decision.sha256, decision.model.digest)

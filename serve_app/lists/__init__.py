@@ -7,11 +7,12 @@ of every frame.
 """
 
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
-from serve_app.lists.partition_file import IndexFileError, open_partition, write_partition
+from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, write_partition
 from serve_app.lists.snapshot import Snapshot
 
 __all__ = [
     "IndexFileError",
+    "Origin",
     "Partition",
     "PartitionBuilder",
     "Snapshot",

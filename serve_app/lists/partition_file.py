@@ -1,7 +1,7 @@
 """The file that a partition is mapped from: one for each node, built by one process and opened by all.
 
-It begins with :data:`MAGIC`, the length of a header (eight octets, little-endian) and the header, JSON: the version of
-the lists, and the dtype, shape and offset of each array. It holds PDQs, which are sensitive: its mode is 0600.
+It begins with :data:`MAGIC`, the length of a header (eight octets, little-endian) and the header, JSON: its origin,
+and the dtype, shape and offset of each array. It holds PDQs, which are sensitive: its mode is 0600.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +25,19 @@ MAGIC: Final = b"PWLISTS1"
 _MAX_HEADER_BYTES: Final = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a partition was built from: ``version`` of the lists of the store that calls itself ``lineage``."""
+
+    lineage: str
+    version: int
+
+
 class IndexFileError(PictwardenError):
     """A file of the index is damaged, or from another version: it is built again."""
 
 
-def write_partition(builder: PartitionBuilder, version: int, path: Path) -> None:
+def write_partition(builder: PartitionBuilder, origin: Origin, path: Path) -> None:
     """Write the entries of ``builder`` to ``path``; whoever opens it sees the old file or the new one, whole.
 
     Processes that have mapped the old file go on with it. This takes seconds for a million entries.
@@ -39,7 +48,7 @@ def write_partition(builder: PartitionBuilder, version: int, path: Path) -> None
             os.fchmod(file.fileno(), 0o600)
             layout = _Layout(file.fileno())
             builder.finish(layout.allocate)
-            header = json.dumps({"version": version, "arrays": layout.described}).encode()
+            header = json.dumps({**asdict(origin), "arrays": layout.described}).encode()
             if len(header) > _MAX_HEADER_BYTES - 16:
                 raise IndexFileError("the header of the index is too long")
             file.seek(0)
@@ -71,8 +80,8 @@ class _Layout:
         return np.frombuffer(mapped, dtype=dtype, count=math.prod(shape)).reshape(shape)
 
 
-def open_partition(path: Path) -> tuple[Partition, int]:
-    """The partition in ``path``, mapped, and the version of the lists that it was built from.
+def open_partition(path: Path) -> tuple[Partition, Origin]:
+    """The partition in ``path``, mapped, and what it was built from.
 
     Raises:
         IndexFileError: the file is missing, damaged, or from another version of Pictwarden.
@@ -93,6 +102,6 @@ def open_partition(path: Path) -> tuple[Partition, int]:
         partition = Partition(arrays)
         # A look-up touches pages all over the file: read them now, and not one by one then.
         mapped.madvise(mmap.MADV_WILLNEED)
-        return partition, int(header["version"])
+        return partition, Origin(str(header["lineage"]), int(header["version"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexFileError(f"{path} cannot be read: {error}") from error

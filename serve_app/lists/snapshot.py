@@ -82,12 +82,16 @@ class Snapshot:
         """Whether :meth:`nearest` can find anything."""
         return self._is_perceptual
 
-    def exact(self, sha256: bytes, content: bytes, at: datetime) -> Matches:
-        """What the exact entries say about a body; deny goes before allow."""
+    def exact(self, sha256: bytes, content: bytes | None, at: datetime) -> Matches:
+        """What the exact entries say about a body; deny goes before allow.
+
+        Without its ``content``, entries by md5 or sha1 are not asked.
+        """
         digests = [(FingerprintType.SHA256, sha256)]
-        digests += [
-            (type_, digest_of(content, usedforsecurity=False).digest()) for type_, digest_of in self._digests_wanted
-        ]
+        if content is not None:
+            digests += [
+                (type_, digest_of(content, usedforsecurity=False).digest()) for type_, digest_of in self._digests_wanted
+            ]
         found: list[_Found] = []
         for type_, digest in digests:
             for number, (part, _) in enumerate(self._parts):

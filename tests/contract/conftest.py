@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
 
+from serve_app.database.engine import open_database
+from serve_app.database.location import Location
 from serve_app.domain import (
     Decision,
     DecisionArchive,
@@ -25,6 +30,9 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.ledger import MemoryLedger
+from serve_app.ledger.spool import Spool
+from serve_app.ledger.sql import SqlLedger
+from tests.contract.postgres import Server, running_server, server_folder
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 MODEL = ModelIdentity("demo", "a" * 64, 224, "protects nobody", "b" * 64)
@@ -91,12 +99,67 @@ def made() -> Made:
     return Made()
 
 
-LEDGERS: dict[str, Callable[[], FullLedger]] = {
-    "memory": lambda: MemoryLedger(wall_clock=lambda: NOON),
-}
+NO_POSTGRESQL = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A server that every test shares; a test that hurts it starts one of its own."""
+    programs = server_folder()
+    if programs is None:
+        pytest.skip(NO_POSTGRESQL)
+    with running_server(programs, is_durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with every table, to be copied."""
+    file = tmp_path_factory.mktemp("template") / "ledger.db"
+    database = open_database(Location(file.parent, file))
+    database.prepare()
+    database.close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_name(postgresql: Server) -> str:
+    """The name of a database with every table, to be copied."""
+    database = open_database(Location(Path("/nowhere"), url=postgresql.url("postgres")))
+    database.prepare()
+    database.close()
+    return "postgres"
+
+
+LEDGERS = ("memory", "sqlite", "postgresql")
+
+
+@pytest.fixture(params=[kind for kind in LEDGERS if kind != "memory"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """An empty database of every kind, with every table."""
+    return fresh_location(request, request.param, tmp_path)
 
 
 @pytest.fixture(params=LEDGERS)
-def ledger(request: pytest.FixtureRequest) -> FullLedger:
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FullLedger]:
     """An empty ledger of every kind; its clock stands at noon."""
-    return LEDGERS[request.param]()
+    if request.param == "memory":
+        yield MemoryLedger(wall_clock=lambda: NOON)
+        return
+    location = fresh_location(request, request.param, tmp_path)
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    sql = SqlLedger(open_database(location), spool, wall_clock=lambda: NOON, commit_wait_s=30.0)
+    yield sql
+    sql.close()
+
+
+def fresh_location(request: pytest.FixtureRequest, kind: str, folder: Path) -> Location:
+    """A database of ``kind`` that no other test has."""
+    if kind == "sqlite":
+        file = folder / "ledger.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        return Location(folder, file)
+    server: Server = request.getfixturevalue("postgresql")
+    name = f"test_{uuid.uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('migrated_name')}", "template1")
+    return Location(folder, url=server.url(name))

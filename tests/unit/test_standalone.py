@@ -48,7 +48,7 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1} | args)
+        settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
         guard = Guard([SECRET])
         self.task = asyncio.create_task(
             standalone.serve(settings, policy, guard, [self._listener], self.stop, self.on_ready, self.is_watched.set)

@@ -63,6 +63,7 @@ def test_how_a_service_was_started_is_told_without_folders_and_ports() -> None:
         "python -m deployments.run --policy benchmarks/a.yaml"
     )
     assert started_with([python, "/x/bin/pictwarden", "serve"]) == "pictwarden serve"
+    assert started_with([python, "-m", "serve_app.cli", "serve"]) == "pictwarden serve"
 
 
 def test_a_url_is_shown_with_its_host() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from serve_app.domain import FrameFingerprint
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
-from serve_app.lists import PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
+from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
 BANKS = {bank.name: bank for bank in (Bank("ours"), Bank("theirs"), Bank("trial", is_shadow=True))}
@@ -228,11 +228,11 @@ def test_a_mapped_partition_answers_like_the_one_in_memory(tmp_path: Path, count
     for each in entries:
         builder.add(each)
     path = tmp_path / "lists.index"
-    write_partition(builder, 41, path)
+    write_partition(builder, Origin("a store", 41), path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["lists.index"]
-    mapped, version = open_partition(path)
-    assert version == 41
+    mapped, origin = open_partition(path)
+    assert origin == Origin("a store", 41)
     assert len(mapped) == len(entries)
     lists = Snapshot(41, BANKS, mapped, partition_of([]))
     for each in entries[: count : max(1, count // 50)]:

@@ -1,0 +1,104 @@
+"""Where entries and banks are stored: the port, which a database and a process's memory implement."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, ListEntry
+from serve_app.lists.partition_file import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What became of drafts.
+
+    ``changed`` entries were added, or had another reason, source, quality or expiry before; ``known`` ones were there
+    already. ``first_ids`` has the ids of the first hundred that changed.
+    """
+
+    version: int
+    changed: int
+    known: int
+    first_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between an earlier version and ``version``. ``banks`` has all banks, by their names."""
+
+    version: int
+    banks: Mapping[str, Bank]
+    entries: Sequence[ListEntry]
+    removed: frozenset[int]
+
+
+class ListStore(Protocol):
+    """The entries of all lists, their banks, and a version that grows with each change.
+
+    For threads that may wait for a database: never call it on an event loop.
+    """
+
+    def origin(self) -> Origin:
+        """The current version, and the name of this store, which is random and never changes."""
+        ...
+
+    def banks(self) -> Mapping[str, Bank]:
+        """All banks, by their names."""
+        ...
+
+    def put_bank(self, bank: Bank) -> None:
+        """Make a bank, or change its rights."""
+        ...
+
+    def remove_bank(self, name: str) -> int:
+        """Remove a bank and its entries, and say how many there were."""
+        ...
+
+    def add(self, drafts: Iterable[EntryDraft]) -> Addition:
+        """Add all entries, or none if ``drafts`` raises. A bank that is not there is made, with the usual rights.
+
+        There is one entry for a fingerprint, kind and bank: a second one changes the first, and leaves it suspended or
+        confirmed.
+        """
+        ...
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Remove entries, and say how many of them there were."""
+        ...
+
+    def suspend(self, ids: Iterable[int]) -> int:
+        """Suspend entries that no person has confirmed, and say how many that changed."""
+        ...
+
+    def confirm(self, ids: Iterable[int]) -> int:
+        """A person says that entries are right: they match again, and are not suspended any more."""
+        ...
+
+    def entry(self, entry_id: int) -> ListEntry | None:
+        """The entry with this id."""
+        ...
+
+    def find(self, fingerprint: Fingerprint) -> Sequence[ListEntry]:
+        """The entries with exactly this type and digest, oldest first."""
+        ...
+
+    def page(
+        self, bank: str | None = None, after: int = 0, limit: int = 1000, *, is_suspended: bool | None = None
+    ) -> Sequence[ListEntry]:
+        """At most ``limit`` entries with ids above ``after``, in the order of their ids."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many entries each bank has, by its name."""
+        ...
+
+    def changes_since(self, version: int) -> Changes:
+        """What has changed since ``version``; 0 stands for the beginning."""
+        ...
+
+    def everything(self) -> contextlib.AbstractContextManager[tuple[int, Iterator[ListEntry]]]:
+        """The current version and all of its entries, one by one, however many there are."""
+        ...
