@@ -39,6 +39,7 @@ class Ingress:
         preprocessor: DeploymentHandle[Any],
         scorer: DeploymentHandle[Any],
         location: Location | None,
+        shadow: Policy | None,
     ) -> None:
         """Open the ledger, which is at ``location``."""
         set_up_replica()
@@ -49,7 +50,7 @@ class Ingress:
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
         self._ledger = self._open_ledger(location)
-        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission)
+        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow)
 
     @staticmethod
     def _open_ledger(location: Location | None) -> OpenLedger:

@@ -28,7 +28,7 @@ from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
-from serve_app.policy import Policy
+from serve_app.policy import Policy, labels_of
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
@@ -40,7 +40,7 @@ _CHECK_EVERY_S = 1.0
 class Stages:
     """The two stages of this process, warm: decode workers and an engine. Close them after use."""
 
-    def __init__(self, settings: Settings, policy: Policy) -> None:
+    def __init__(self, settings: Settings, policy: Policy, shadow: Policy | None = None) -> None:
         """Blocks until both are warm.
 
         Raises:
@@ -56,7 +56,7 @@ class Stages:
         )
         try:
             reference = PolicyReference(settings.policy, policy.digest)
-            self.scorer = EngineScorer(settings.model, policy.labels, reference, settings.deadline_s)
+            self.scorer = EngineScorer(settings.model, labels_of(policy, shadow), reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
             raise
@@ -116,6 +116,7 @@ async def serve(
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
     admin_sockets: Sequence[socket.socket] = (),
+    shadow: Policy | None = None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -129,6 +130,7 @@ async def serve(
             it raises ends the service.
         on_alive: called about every second while all is well.
         admin_sockets: that listen for the admin API; closed at the end.
+        shadow: a policy on trial.
 
     Raises:
         ConfigurationError: the ledger cannot be used, or the model cannot be had, or is not the policy's.
@@ -141,14 +143,16 @@ async def serve(
         return
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, ledger, admission)
+    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow)
     app = create_app(moderator, guard, settings)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
         after_the_answers.callback(ledger.close)
         if admin_sockets:
             admin_app = create_admin_app(guard, ledger)
             await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, admin_sockets, stop))
-        stages = await _unless_stopped(stop, lambda: Stages(settings, policy), lambda late: late.workers.close())
+        stages = await _unless_stopped(
+            stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
+        )
         if stages is None:
             return
         after_the_answers.push_async_callback(stages.close)
