@@ -1,12 +1,13 @@
 # Two commands do everything: `make run` and `make test`. Both install what they need into .venv, from locked versions.
 PYTHON ?= python3
 VENV := .venv
+PARITY := .venv-parity
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test lint bench lock clean
+.PHONY: run serve openvino test e2e lint bench parity lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -21,6 +22,11 @@ openvino: $(VENV)/openvino.installed
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
 
+# The tests with a real pict-rs, which cargo builds once, outside the repository: 3 minutes. Without cargo they are skipped.
+e2e: $(VENV)/dev.installed
+	$(BIN)/python -m tests.e2e.pictrs.installation
+	$(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
+
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +40,16 @@ bench: bench-quick
 bench-%: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks $* $(ARGS)
 
+# Whether our policy decides as horde-safety does (docs/policy.md), in an environment of its own that no lock describes:
+# the package is licensed under the AGPL.
+parity: $(PARITY)/installed
+	$(PARITY)/bin/python -m tools.parity $(ARGS)
+
+$(PARITY)/installed: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(PARITY)
+	$(UV) pip install --quiet --python $(PARITY)/bin/python --group parity --editable '.[clip]'
+	@touch $@
+
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
@@ -45,7 +61,7 @@ lock: $(UV)
 		--output-file requirements/dev.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PARITY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(UV): requirements/uv.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Pictwarden needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -89,12 +89,6 @@ def best_of(measurements: Sequence[Rates]) -> tuple[int, Rate]:
     return max(best_of_each(measurements).items(), key=lambda each: each[1])
 
 
-def agreement(before: Rates, after: Rates) -> float:
-    """The lower of the two best rates over the higher one: 1 if nobody disturbed either."""
-    lower, higher = sorted(max(rates.values()).views_per_s for rates in (before, after))
-    return lower / higher
-
-
 def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | None = None) -> dict[int, Rate]:
     """The rates of ``engine``; see :func:`measure`.
 
@@ -139,12 +133,12 @@ def _measure(
     options: EngineOptions, environment: Mapping[str, str], duration_s: float, max_batch_views: int | None
 ) -> dict[int, Rate]:
     os.environ.update(environment)
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     return sustained_rates(opened(options), duration_s, max_batch_views)
 
 
 def opened(options: EngineOptions) -> Engine:
     """The engine, loaded and not yet warm."""
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     if options.engine != OPENVINO_INT8:
         return open_engine(options.source, _LABELS, options.device, options.precision, options.threads, options.engine)
     engine, _ = open_quantised(

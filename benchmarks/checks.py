@@ -1,4 +1,4 @@
-"""Loads as rows, and what a load must be to count: the same columns and the same rules in every report."""
+"""Loads as rows, and what a load must be to count: the same columns and the same rules in every record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.outcomes import LATE_S, Load, doubled, lags, late, latencies
-from benchmarks.report import Check, Column, Plot, Table, at_most
+from benchmarks.record import Check, Column, Table, at_most
 
 WALL_S = 10.0
 """Lemmy gives up on a federated thumbnail after this many seconds, download included."""
@@ -17,21 +17,13 @@ MAX_LAG_MS = 50.0
 MAX_CLIENT_CORES = 0.8
 """The generator has one thread: near a whole core it, and not the service, is measured."""
 
-_HEADINGS = ("p50 ms", "p95 ms", "p99 ms", "p99.9 ms", "max ms")
-COLUMNS = (
+_SHARES = {"p50 ms": 0.5, "p95 ms": 0.95, "p99 ms": 0.99, "max ms": 1.0}
+_COLUMNS = (
     Column("load"),
     Column("sent/s", 1),
     Column("scanned/s", 1),
-    *(Column(heading, 1) for heading in _HEADINGS),
-    Column("refused"),
-    Column("failed"),
-    Column("late"),
-    Column("lag p99 ms", 1),
-)
-
-HOW_TO_READ = (
-    "Every latency is from the intended send to the whole answer. A dash was not measured: a percentile needs at least "
-    "one answer beyond it."
+    *(Column(heading, 1) for heading in _SHARES),
+    *map(Column, ("refused", "failed", "late")),
 )
 
 
@@ -43,29 +35,21 @@ class Measured:
     load: Load
 
 
-def load_table(measured: Sequence[Measured]) -> Table:
+def load_table(heading: str, measured: Sequence[Measured], note: str = "") -> Table:
     """One row for each load."""
     rows = []
     for name, load in ((each.name, each.load) for each in measured):
         told = latencies(load.outcomes)
         rows.append(
             (
-                name,
-                load.offered_per_s,
-                load.goodput_per_s,
-                *(told.told_percentile_ms(share) for share in (0.5, 0.95, 0.99, 0.999, 1)),
+                *(name, load.offered_per_s, load.goodput_per_s),
+                *(told.told_percentile_ms(share) for share in _SHARES.values()),
                 sum(each.is_refused for each in load.outcomes),
                 sum(each.is_failed and not each.is_refused for each in load.outcomes),
                 len(late(load.outcomes)),
-                lags(load.outcomes).told_percentile_ms(0.99),
             )
         )
-    return Table(COLUMNS, tuple(rows))
-
-
-def latency_plot(title: str, measured: Sequence[Measured]) -> Plot:
-    """One line for each load."""
-    return Plot.of_latencies(title, {each.name: latencies(each.load.outcomes) for each in measured})
+    return Table(heading, _COLUMNS, tuple(rows), note)
 
 
 def validity(measured: Sequence[Measured]) -> list[Check]:

@@ -16,9 +16,9 @@ import typer
 from benchmarks import load
 from benchmarks.bodies import Pictures, Size
 from benchmarks.checks import Measured, validity
-from benchmarks.command import OUT, Out, Run, Seed, console, require_goodput
+from benchmarks.command import Out, Run, Seed, console, require_goodput
 from benchmarks.outcomes import Load, latencies
-from benchmarks.report import Check, Column, Plot, Section, Table, at_least, at_most
+from benchmarks.record import Check, Column, Table, at_least, at_most
 from benchmarks.served import Replicas, served
 
 LEAST_SCALING = 3.4
@@ -27,16 +27,11 @@ _SCALED_NODES = 4
 _BATCHES_WAITING = 4
 """Batches' worth of connections per scorer: one is computed, one waits, and two are on their way or unevenly spread."""
 
-_NOTE = (
-    "Connections that never rest, in proportion to the nodes, each of which has one replica of each deployment. A pass "
-    "takes a fixed time and no processor; everything else takes processor time, which nodes on one machine share."
-)
 _COLUMNS = (
     Column("nodes"),
     Column("pictures/s", 1),
     Column("times the rate of the fewest", 2),
-    *(Column(heading) for heading in ("p50 ms", "p99 ms", "failed")),
-    Column("generator, cores", 2),
+    *map(Column, ("p50 ms", "p99 ms", "failed")),
 )
 
 
@@ -47,10 +42,10 @@ def bench(
     nodes: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of the cluster; 1, 2 and 4.")] = None,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of the load at each size.")] = 15.0,
     seed: Seed = 1,
-    out: Out = OUT,
+    out: Out = None,
 ) -> None:
     """Measure; exit code 1 if the nodes do not add up, or a request failed."""
-    run = Run("cluster", seed)
+    run = Run("cluster", seed, out)
     make_body = Pictures(size, seed).bodies()
     saturated: dict[int, Load] = {}
     with served(model, largest_batch) as (cluster, service):
@@ -62,11 +57,20 @@ def bench(
             of = asyncio.run(load.saturate(service.url, make_body, connections, duration_s))
             require_goodput(of.goodput_per_s, of.outcomes)
             saturated[count] = of
+    fewest_per_s = saturated[min(saturated)].goodput_per_s
+    rows = tuple(
+        (
+            *(str(count), of.goodput_per_s, of.goodput_per_s / fewest_per_s),
+            *(latencies(of.outcomes).told_percentile_ms(share) for share in (0.5, 0.99)),
+            sum(outcome.is_failed for outcome in of.outcomes),
+        )
+        for count, of in saturated.items()
+    )
     checks = [
         *scaling_checks(saturated),
         *validity([Measured(f"{count} nodes", of) for count, of in saturated.items()]),
     ]
-    run.finish("Cluster", [_section(saturated)], checks, out)
+    run.finish("Cluster", [Table(f"Nodes of this machine, {model}", _COLUMNS, rows)], checks)
 
 
 def scaling_checks(saturated: Mapping[int, Load]) -> list[Check]:
@@ -77,20 +81,3 @@ def scaling_checks(saturated: Mapping[int, Load]) -> list[Check]:
         scaling = saturated[_SCALED_NODES].goodput_per_s / saturated[1].goodput_per_s
         checks.append(at_least(f"scaling, 1 to {_SCALED_NODES} nodes", scaling, LEAST_SCALING, "x", 2))
     return checks
-
-
-def _section(saturated: Mapping[int, Load]) -> Section:
-    rates = {count: of.goodput_per_s for count, of in saturated.items()}
-    fewest = min(rates)
-    rows = tuple(
-        (
-            *(str(count), rates[count], rates[count] / rates[fewest]),
-            *(latencies(of.outcomes).told_percentile_ms(share) for share in (0.5, 0.99)),
-            *(sum(outcome.is_failed for outcome in of.outcomes), of.client_cores),
-        )
-        for count, of in saturated.items()
-    )
-    ideal = [(float(count), count / fewest * rates[fewest]) for count in rates]
-    lines = {"measured": [(float(count), rate) for count, rate in rates.items()], "in proportion": ideal}
-    plot = Plot("Rate by nodes", "nodes", "pictures a second", lines, {}, {})
-    return Section("Scaling", _NOTE, Table(_COLUMNS, rows), (plot,))

@@ -1,4 +1,4 @@
-"""What every command shares: its options, what it may be aimed at, and one run from its first line to its report."""
+"""What every command shares: its options, what it may be aimed at, and one run from its first line to its record."""
 
 from __future__ import annotations
 
@@ -15,71 +15,80 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks import hardware
+from benchmarks import hardware, load
+from benchmarks.bodies import MakeBody
 from benchmarks.outcomes import Outcome, statuses
-from benchmarks.processes import cpu_s, service_root, tree
-from benchmarks.report import FOLDER, Check, Report, Section, finish
+from benchmarks.processes import command_of, cpu_s, service_root, tree
+from benchmarks.record import Check, Record, Table
 from serve_app.cli.connection import URL_ENV, known_url
 
 Url = Annotated[str | None, typer.Option(envvar=URL_ENV, help="Scan URL; by default that of `make run`.")]
 Anywhere = Annotated[bool, typer.Option(help="Allow a target on another machine: ask those who run it first.")]
-Out = Annotated[Path, typer.Option(help="Folder of the report's files.")]
+Out = Annotated[Path | None, typer.Option(help="The record's file; by default one in benchmark-results.")]
 Connections = Annotated[
     int | None,
     typer.Option(min=1, help="That never rest while capacity is measured; by default as many as gain something."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the pictures and of the arrivals.")]
 
-OUT = FOLDER
-
 console = Console(highlight=False)
+
+_FOLDER = Path("benchmark-results")
+_HIDDEN = ("--out", "--port", "--url")
+"""Options that differ from run to run and say nothing of what was measured."""
 
 
 class Run:
     """One run of a command. Begins when it is made."""
 
-    def __init__(self, name: str, seed: int, url: str | None = None) -> None:
+    def __init__(self, name: str, seed: int, out: Path | None, url: str | None = None) -> None:
         """Says what is measured on.
 
         Args:
             name: of the command's module.
             seed: of the pictures and arrivals.
+            out: the record's file.
             url: of the service, where one is loaded.
         """
-        self._name = name
-        self._seed = seed
-        self._started_at = datetime.now(UTC)
+        self._name, self._seed = name, seed
+        self._measured_at = datetime.now(UTC)
+        self._out = out or _FOLDER / f"{name}-{self._measured_at:%Y%m%d-%H%M%S}.json"
         self._machine = hardware.facts()
         self.root = service_root(url) if url else None
         """The service's first process; None where it cannot be seen."""
         self._began_s, self._busy_s, self._ours_s = time.perf_counter(), hardware.busy_s(), self._ours()
-        console.print(f"{hardware.describe()}; the load is made on the same cores; seed {seed}", soft_wrap=True)
+        console.print(f"{hardware.describe(self._machine)}; the load is made on the same cores", soft_wrap=True)
 
     def finish(
-        self,
-        title: str,
-        sections: Sequence[Section],
-        checks: Sequence[Check],
-        out: Path,
-        machine: Mapping[str, str] | None = None,
+        self, title: str, tables: Sequence[Table], checks: Sequence[Check], machine: Mapping[str, str] | None = None
     ) -> NoReturn:
-        """Report, and end the command: exit code 1 if a check does not hold. ``machine``: more facts about it."""
+        """Show and write the record, and end the command: exit code 1 if a check does not hold.
+
+        Args:
+            title: what was measured.
+            tables: of the record.
+            checks: of the record.
+            machine: more facts about it.
+        """
         facts = {**self._machine, **(machine or {})}
+        service = None
         if self.root is not None:
             others_s = max(0.0, hardware.busy_s() - self._busy_s - (self._ours() - self._ours_s))
-            busy = f"{others_s / (time.perf_counter() - self._began_s):.2f} of {hardware.cores()} cores, on average"
-            console.print(f"others on this machine: {busy}")
-            facts["others during the run"] = busy
-        line = command_line(self._name, sys.argv[1:])
-        report = Report(title, line, facts, self._seed, self._started_at, sections, checks)
-        raise typer.Exit(finish(report, self._name, out, console))
+            facts["others during the run"] = f"{others_s / (time.perf_counter() - self._began_s):.2f} cores"
+            service = started_with(command_of(self.root))
+        line = " ".join(["python -m benchmarks", self._name, *shown_arguments(sys.argv[1:])])
+        record = Record(title, line, service, facts, self._seed, self._measured_at, tuple(tables), tuple(checks))
+        record.show(console)
+        self._out.parent.mkdir(parents=True, exist_ok=True)
+        self._out.write_text(record.to_json(), "utf-8")
+        console.print(str(self._out), markup=False, soft_wrap=True)
+        raise typer.Exit(0 if record.holds else 1)
 
     def _ours(self) -> float:
         """Processor time of the service and of this process, with its children that have ended."""
         own = psutil.Process()
-        times = own.cpu_times()
         service = {*(tree(self.root) if self.root else []), *own.children(recursive=True)} - {own}
-        return float(sum(times[:4])) + sum(map(cpu_s, service))
+        return float(sum(own.cpu_times()[:4])) + sum(map(cpu_s, service))
 
 
 def scan_target(url: str | None, anywhere: bool) -> str:
@@ -88,20 +97,15 @@ def scan_target(url: str | None, anywhere: bool) -> str:
     if target is None:
         console.print("no service known here: start one with `make run`, or give its scan URL with --url")
         raise typer.Exit(2)
-    require_permission(target, anywhere)
-    return target
-
-
-def require_permission(url: str, anywhere: bool) -> None:
-    """End the command with exit code 2 unless ``url`` is on this machine or ``anywhere`` was given."""
-    if not anywhere and not is_loopback(url):
+    if not anywhere and not is_loopback(target):
         console.print(
-            f"{shown_url(url)} is not on this machine. A benchmark is an attack on a service that others use: "
+            f"{shown_url(target)} is not on this machine. A benchmark is an attack on a service that others use: "
             "give --anywhere if they know about it",
             soft_wrap=True,
             markup=False,
         )
         raise typer.Exit(2)
+    return target
 
 
 def require_goodput(rate_per_s: float, outcomes: Sequence[Outcome]) -> None:
@@ -109,6 +113,21 @@ def require_goodput(rate_per_s: float, outcomes: Sequence[Outcome]) -> None:
     if rate_per_s <= 0:
         console.print(f"no picture was scanned, so there is no capacity to load: {statuses(outcomes)}")
         raise typer.Exit(2)
+
+
+async def measured_capacity(
+    url: str, make_body: MakeBody, duration_s: float, connections: int | None
+) -> tuple[float, load.Saturation]:
+    """Pictures scanned a second by the best number of connections (:func:`load.find_capacity`), and that load.
+
+    Ends the command with exit code 2 if nothing was scanned.
+    """
+    with console.status("capacity") as status:
+        saturated = await load.find_capacity(
+            url, make_body, duration_s, connections, lambda tried: status.update(f"capacity: {tried} connections")
+        )
+    require_goodput(saturated.load.goodput_per_s, saturated.load.outcomes)
+    return saturated.load.goodput_per_s, saturated
 
 
 def is_loopback(url: str) -> bool:
@@ -127,14 +146,28 @@ def shown_url(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path.rpartition('/')[0]}/..."
 
 
-def command_line(name: str, arguments: Sequence[str]) -> str:
-    """How the same is run again, without secrets."""
-    return " ".join(["python -m benchmarks", name, *map(_without_secret, arguments)])
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """Arguments without secrets, without what differs from run to run, and without this machine's folders."""
+    shown: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if option in _HIDDEN:
+            if not equals:
+                next(words, None)
+            continue
+        path = Path(value)
+        if "://" in value:
+            value = shown_url(value)
+        elif path.is_absolute():
+            value = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+        shown.append(f"{option}{equals}{value}")
+    return shown
 
 
-def _without_secret(argument: str) -> str:
-    """``URL`` or ``--option=URL`` with the URL as it is shown; anything else as it is."""
-    if "://" not in argument:
-        return argument
-    option, equals, url = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return f"{option}{equals}{shown_url(url)}"
+def started_with(command: Sequence[str]) -> str:
+    """How a service was started, from its process's command line: a shorter one that does the same."""
+    words = shown_arguments(command[1:])
+    if words[:2] == ["-m", "serve_app.cli"]:
+        words = ["pictwarden", *words[2:]]
+    return " ".join(words if words[:1] == ["pictwarden"] else ["python", *words])

@@ -19,10 +19,9 @@ import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks import hardware
+from benchmarks.command import Out, Run, Seed, console
+from benchmarks.record import Check, Column, Table, at_least
 from serve_app.domain import Deadline, LabelScores, UnscannedError, Verdict
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.frames import sample_frames
@@ -34,15 +33,24 @@ from serve_app.models.open import open_engine
 from serve_app.models.tower import ImageFeatures
 from serve_app.policy import evaluate, load_policy
 
+LEAST_SAME = 0.995
+LEAST_COSINE = 0.995
+
 _LIMITS = MediaLimits()
 _DEADLINE_S = 60.0
 _LARGEST_DRAWN_PX = 2000
 _FORMATS = ("JPEG", "JPEG", "PNG", "WEBP")
-_HEADINGS = ("pictures", "same verdict", "cosine, median", "1 %", "core-ms", "at full size")
+_COLUMNS = (
+    Column("type"),
+    Column("pictures"),
+    Column("same verdict, %", 2),
+    Column("cosine, median", 4),
+    Column("cosine, lowest 1 %", 4),
+    Column("core-ms", 1),
+    Column("core-ms at full size", 1),
+)
 
 _View = NDArray[np.uint8]
-_Row = tuple[bool, float, float, float]
-"""Whether the verdict is the same, the cosine of the embeddings, milliseconds of the service's way and of the other."""
 
 
 def bench(
@@ -50,9 +58,11 @@ def bench(
     model: Annotated[str, typer.Option(help="As model.source in the configuration.")] = "embedded:demo-shapes",
     policy: Annotated[str, typer.Option(help="A policy file, or `shipped:NAME`.")] = "shipped:demo-red-triangle",
     pictures: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 400,
-    seed: Annotated[int, typer.Option(help="Of the drawings.")] = 7,
+    seed: Seed = 7,
+    out: Out = None,
 ) -> None:
-    """Print, for each media type: the same verdict, the cosine of the two embeddings, and CPU time of one core."""
+    """Compare, by media type; exit code 1 if too many verdicts or embeddings differ."""
+    run = Run("decode_agreement", seed, out)
     judge = load_policy(policy)
     engine = open_engine(model, judge.labels, "cpu", "fp32", 1)
     judge.require_model(engine.identity)
@@ -63,29 +73,29 @@ def bench(
         scores = LabelScores(engine.encode(view[np.newaxis]), engine.logit_scale, engine.identity)
         return evaluate(judge, scores).verdict
 
-    rows: defaultdict[str, list[_Row]] = defaultdict(list)
+    found: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
     skipped = 0
-    for body in _drawn(pictures, seed) if media is None else _files(media):
-        try:
-            full, full_ms = _timed(partial(_full_size_view, body, size_px))
-            ours, ours_ms = _timed(partial(_shipped_view, body, size_px))
-        except UnscannedError:
-            skipped += 1
-            continue
-        with torch.inference_mode():
-            one, other = features(torch.from_numpy(np.stack([full, ours])))
-        rows[sniff(body)].append((verdict(full) is verdict(ours), float(one @ other), ours_ms, full_ms))
-    console = Console(highlight=False)
-    console.print(f"{hardware.describe()}; {model}, views of {size_px} px; {skipped} files skipped: no still pictures")
-    table = Table("type", box=None, pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right")
-    for media_type, found in sorted(rows.items()):
-        same, cosines, *costs = np.array(found).T
-        low, median = np.percentile(cosines, (1, 50))
-        spent = (f"{np.median(each):.1f}" for each in costs)
-        table.add_row(media_type, str(len(found)), f"{same.mean():.2%}", f"{median:.4f}", f"{low:.4f}", *spent)
-    console.print(table)
+    with console.status("comparing"):
+        for body in _drawn(pictures, seed) if media is None else _files(media):
+            try:
+                full, full_ms = _timed(partial(_full_size_view, body, size_px))
+                ours, ours_ms = _timed(partial(_shipped_view, body, size_px))
+            except UnscannedError:
+                skipped += 1
+                continue
+            with torch.inference_mode():
+                one, other = features(torch.from_numpy(np.stack([full, ours])))
+            found[sniff(body)].append((verdict(full) is verdict(ours), float(one @ other), ours_ms, full_ms))
+    rows = []
+    checks: list[Check] = []
+    for media_type, seen in sorted(found.items()):
+        same, cosines, *costs = np.array(seen, float).T
+        low, median = np.percentile(cosines, (1, 50)).tolist()
+        rows.append((media_type, len(seen), 1e2 * float(same.mean()), median, low, *map(float, map(np.median, costs))))
+        checks.append(at_least(f"{media_type}: the same verdict", float(same.mean()), LEAST_SAME, digits=4))
+        checks.append(at_least(f"{media_type}: cosine, median", median, LEAST_COSINE, digits=4))
+    note = f"{model}, views of {size_px} px; {skipped} files skipped: not still pictures."
+    run.finish("Decoding small", [Table("By media type", _COLUMNS, tuple(rows), note)], checks)
 
 
 def _full_size_view(body: bytes, size_px: int) -> _View:

@@ -19,11 +19,10 @@ import typer
 from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.bodies import MakeBody, Pictures, Size
-from benchmarks.checks import HOW_TO_READ, Measured, validity
-from benchmarks.command import OUT, Out, Run, Seed, console, require_goodput
+from benchmarks.checks import Measured, validity
+from benchmarks.command import Out, Run, Seed, console, require_goodput
 from benchmarks.nodes import Nodes, drain
-from benchmarks.recovery import RECOVERY_NOTE, Struck, recovery_checks, recovery_sections, recovery_table
-from benchmarks.report import Section
+from benchmarks.recovery import Struck, recovery_checks, recovery_table
 from benchmarks.served import DEPLOYMENTS, Replicas, Service, served, wait_until
 
 _NODES = 3
@@ -50,16 +49,13 @@ class Kind(StrEnum):
     NODE = "node"
     DRAIN = "drain"
 
+    @property
+    def is_of_nodes(self) -> bool:
+        """Whether it is made on three nodes, and not on one."""
+        return self in {Kind.NODE, Kind.DRAIN}
 
-_TOLD = {
-    Kind.INGRESS: "an ingress replica is killed",
-    Kind.PREPROCESSOR: "a preprocessor is killed",
-    Kind.DECODE_WORKER: "a decode worker is killed",
-    Kind.SCORER: "a scorer is killed",
-    Kind.NODE: "a node of three is killed",
-    Kind.DRAIN: "a node of three is drained",
-}
-_OF_NODES = (Kind.NODE, Kind.DRAIN)
+
+_TOLD = {Kind.NODE: "a node of three is killed", Kind.DRAIN: "a node of three is drained"}
 
 
 def bench(
@@ -72,10 +68,10 @@ def bench(
     after_node_s: Annotated[float, typer.Option(min=1, help="The same for the fault of a node.")] = 52.0,
     only: Annotated[list[Kind] | None, typer.Option(help="Only this fault; repeatable. By default all.")] = None,
     seed: Seed = 1,
-    out: Out = OUT,
+    out: Out = None,
 ) -> None:
     """Measure; exit code 1 if a request failed, was late or doubled, or the full rate did not come back."""
-    run = Run("faults", seed)
+    run = Run("faults", seed, out)
     make_body = Pictures(size, seed).bodies()
     struck: list[Struck] = []
     console.print("starting a node with the service")
@@ -87,17 +83,15 @@ def bench(
         console.print(f"the load is {rate_per_s:.1f} pictures/s, {share:.0%} of capacity")
         # Those of nodes come last: they are made on three nodes, and all others on one.
         for kind in (each for each in Kind if each in (only or list(Kind))):
-            console.print(_TOLD[kind])
-            if kind in _OF_NODES:
+            console.print(_told(kind))
+            if kind.is_of_nodes:
                 cluster.add(_NODES - len(cluster.alive))
                 service.deploy(_REPLICAS_OF_NODES)
-            duration_s = before_s + (after_node_s if kind in _OF_NODES else after_s)
+            duration_s = before_s + (after_node_s if kind.is_of_nodes else after_s)
             arrivals_s = poisson_arrivals_s(rate_per_s, duration_s, seed)
             struck.append(asyncio.run(strike(cluster, service, kind, make_body, arrivals_s, before_s)))
-    overview = Section("Faults under load", f"{HOW_TO_READ}\n{RECOVERY_NOTE}", recovery_table(struck))
-    checks = [check for each in struck for check in recovery_checks(each)]
-    checks += validity([Measured(each.fault, each.load) for each in struck])
-    run.finish("Faults", [overview, *recovery_sections(struck)], checks, out)
+    checks = [*recovery_checks(struck), *validity([Measured(each.fault, each.load) for each in struck])]
+    run.finish("Faults", [recovery_table(struck)], checks)
 
 
 async def strike(
@@ -118,7 +112,11 @@ async def strike(
     is_whole = await asyncio.to_thread(wait_until, is_as_before, _WHOLE_TIMEOUT_S)
     whole_after_s = time.perf_counter() - struck_s if is_whole else None
     measured = await loading
-    return Struck(_TOLD[kind], measured, struck_s - measured.started_s, whole_after_s)
+    return Struck(_told(kind), measured, struck_s - measured.started_s, whole_after_s)
+
+
+def _told(kind: Kind) -> str:
+    return _TOLD.get(kind, f"a {kind.replace('-', ' ')} is killed")
 
 
 def _counts(cluster: Nodes) -> list[int]:

@@ -12,33 +12,49 @@ from pathlib import Path
 
 import psutil
 
-_DISTRIBUTIONS = ("pictwarden", "ray", "torch", "open_clip_torch", "openvino")
-
 CPU_FEATURES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 """Variables that keep torch from instructions which the processor has."""
 
 _ENVIRONMENT = (*CPU_FEATURES, "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def describe() -> str:
-    """Processor, cores that this process may use, and Python, in one line."""
-    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}"
+_DISTRIBUTIONS = ("pictwarden", "ray", "torch", "open_clip_torch", "openvino")
+_MATRIX_ISA = {"amx_bf16": "AMX bf16", "avx512_bf16": "AVX-512 bf16", "avx512f": "AVX-512", "avx2": "AVX2"}
+"""By the kernel's names, the fastest first."""
 
 
 def facts() -> dict[str, str]:
-    """The same and more, by name, for a report."""
-    return {
-        "processor": _processor(),
+    """The machine, the versions and the commit, by name, for a record."""
+    found = {
+        "processor": (_values("/proc/cpuinfo", "model name") or [platform.machine()])[0],
         "cores": str(cores()),
+        "matrix instructions": matrix_isa((_values("/proc/cpuinfo", "flags") or [""])[0]),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
-        "gpu": ", ".join(_gpus()) or "none",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        **_versions(),
-        "environment": limits_of_the_cpu(os.environ) or f"sets none of {', '.join(_ENVIRONMENT)}",
-        "busy before the run": f"{os.getloadavg()[0]:.1f} runnable threads, on average over a minute",
-        "commit": _commit() or "not known",
     }
+    # As the kernel's driver names them: torch would take seconds to say the same.
+    gpus = [each for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")) for each in _gpus(file)]
+    if gpus:
+        found["gpu"] = ", ".join(gpus)
+    for name in _DISTRIBUTIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    if limits := limits_of_the_cpu(os.environ):
+        found["environment"] = limits
+    return {**found, "busy before the run": f"{os.getloadavg()[0]:.1f} threads", "commit": _commit() or "not known"}
+
+
+def describe(facts: Mapping[str, str]) -> str:
+    """The facts in one line, without those that say whether others disturbed the run."""
+    names = {"python": "Python", "ray": "Ray", "commit": "commit", "pictwarden": "Pictwarden"}
+    told = [facts["processor"], f"{facts['cores']} cores", facts["matrix instructions"], facts["memory"]]
+    told += [facts[name] for name in ("gpu", "environment") if name in facts]
+    versions = ("python", "pictwarden", "ray", "torch", "openvino", "commit")
+    return ", ".join([*told, *(f"{names.get(name, name)} {facts[name]}" for name in versions if name in facts)])
+
+
+def matrix_isa(flags: str) -> str:
+    """The fastest instructions that a processor with the kernel's ``flags`` has for matrix products."""
+    return next((told for name, told in _MATRIX_ISA.items() if name in flags.split()), "no AVX2")
 
 
 def limits_of_the_cpu(environment: Mapping[str, str]) -> str:
@@ -59,38 +75,27 @@ def busy_s() -> float:
     return float(sum(times) - idle_s - getattr(times, "guest_nice", 0.0))
 
 
-def _processor() -> str:
-    names = _values(Path("/proc/cpuinfo"), "model name")
-    return names[0] if names else platform.processor() or platform.machine()
+def _gpus(file: Path) -> list[str]:
+    return _values(str(file), "Model")
 
 
-def _gpus() -> list[str]:
-    """As the kernel's driver names them: torch would take seconds to say the same."""
-    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    return [name for file in files for name in _values(file, "Model")]
-
-
-def _values(file: Path, key: str) -> list[str]:
+def _values(file: str, key: str) -> list[str]:
     """Of the lines ``key: value`` in one of the kernel's files; none where it is not there."""
     try:
-        lines = file.read_text("utf-8", errors="ignore").splitlines()
+        lines = Path(file).read_text("utf-8", errors="ignore").splitlines()
     except OSError:
         return []
     return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _DISTRIBUTIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
 def _commit() -> str:
     """Of the source that runs, with ``-dirty`` behind it where files differ; empty outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    # Records of the same round, and prose, change nothing that is measured.
+    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/results", ":!*.md"]
     with contextlib.suppress(OSError):
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
+        head, changed = (
+            subprocess.run(each, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False).stdout
+            for each in (["git", "rev-parse", "--short=9", "HEAD"], command)
+        )
+        return head.strip() + ("-dirty" if changed.strip() else "")
     return ""

@@ -24,6 +24,9 @@ USER_AGENT = "pict-rs v0.5.17 (pictwarden benchmark)"
 # Longer than pict-rs' wall of 10 s, so that an answer that is late is seen to be late and not taken for none.
 CLIENT_TIMEOUT_S = 30.0
 
+STORED_OR_REJECTED = (200, 406)
+"""Answers of a server that has seen the picture: 406 is Pictwarden's rejection."""
+
 # Not a power of two, as batches are: if as many wait as a pass takes, all come back at once and the cores idle between.
 FEWEST_CONNECTIONS = 24
 MOST_CONNECTIONS = 192
@@ -87,12 +90,21 @@ def fetched(url: str) -> str:
     return asyncio.run(get())
 
 
-async def one_after_another(url: str, make_body: MakeBody, requests: int, content_type: str = _JPEG) -> Load:
-    """Each request when the one before is answered: what a picture costs when nothing else is going on."""
+async def each_in_turn(
+    url: str, make_body: MakeBody, requests: int, content_type: str = _JPEG, connections: int = 1
+) -> Load:
+    """So many requests by connections each of which sends when it is answered.
+
+    One alone says what a picture costs when nothing else is going on.
+    """
+    left = iter(range(requests))
+
+    async def keep_sending(send: _Send) -> None:
+        for _request in left:
+            await send(time.perf_counter())
 
     async def send_all(send: _Send, _: float) -> None:
-        for _request in range(requests):
-            await send(time.perf_counter())
+        await asyncio.gather(*(keep_sending(send) for _ in range(connections)))
 
     return await _timed(url, make_body, send_all, content_type=content_type)
 

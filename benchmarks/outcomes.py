@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -23,9 +23,6 @@ LATE_S = 8.5
 
 _REFUSED_STATUS = 503
 _QUEUES_FILL_SHARE = 0.1
-_DISTRIBUTION_POINTS = 80
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,6 @@ class Outcome:
         verdict: what the policy said, if the picture was scanned.
         reason: ``policy``, or why the picture was not scanned; None if the answer is not Pictwarden's.
         request_id: the service's own name for the request.
-        service_s: how long it took by the service's own clock, which starts when it sees the request's first byte.
     """
 
     intended_s: float
@@ -50,7 +46,6 @@ class Outcome:
     verdict: str | None = None
     reason: str | None = None
     request_id: str | None = None
-    service_s: float | None = None
 
     @classmethod
     def of_answer(cls, intended_s: float, sent_s: float, ended_s: float, status: int, body: bytes) -> Outcome:
@@ -60,10 +55,8 @@ class Outcome:
         except ValueError:
             fields = None
         told = fields if isinstance(fields, dict) and "reason" in fields else {}
-        elapsed_ms = told.get("elapsed_ms")
-        service_s = None if elapsed_ms is None else elapsed_ms / 1e3
         words = (told.get("verdict"), told.get("reason"), told.get("request_id"))
-        return cls(intended_s, sent_s, ended_s, status, *words, service_s)
+        return cls(intended_s, sent_s, ended_s, status, *words)
 
     @property
     def latency_s(self) -> float:
@@ -122,13 +115,6 @@ class Latencies:
         """The same for people to read; None where there are too few values for one to lie beyond it."""
         is_told = self.count and (share == 1 or ceil(share * self.count) < self.count)
         return self.percentile_ms(share) if is_told else None
-
-    def distribution(self) -> list[Point]:
-        """Milliseconds, and the share of values that are at least that: from all of them down to the last one."""
-        if not self.count:
-            return []
-        beyond = np.unique(np.geomspace(1, self.count, _DISTRIBUTION_POINTS).astype(int))[::-1]
-        return [(float(self._ms[self.count - each]), each / self.count) for each in beyond.tolist()]
 
 
 @dataclass
@@ -205,9 +191,3 @@ def doubled(outcomes: Iterable[Outcome]) -> list[str]:
 def statuses(outcomes: Iterable[Outcome]) -> str:
     """How many of each answer, in words: ``200 policy 40, 503 overloaded 2``; the most frequent first."""
     return ", ".join(f"{words} {count}" for words, count in Counter(map(str, outcomes)).most_common())
-
-
-def rate_per_second(outcomes: Sequence[Outcome], of: Callable[[Outcome], bool]) -> list[Point]:
-    """How many outcomes of which ``of`` is true ended in each whole second; its middle, and the rate."""
-    counts = Counter(int(each.ended_s) for each in outcomes if of(each))
-    return [(second + 0.5, counts[second]) for second in range(int(max((x.ended_s for x in outcomes), default=0.0)))]

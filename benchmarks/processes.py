@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,8 +20,12 @@ Result = TypeVar("Result")
 REPLICA = "ray::ServeReplica:pictwarden:"
 
 FRONT_END, DECODE_WORKERS, RAY, REST = "front end (HAProxy)", "decode workers", "Ray's own processes", "rest"
+HTTP = "HTTP and moderation"
 _DEPLOYMENTS = {"Ingress": "ingress", "Preprocessor": "preprocessor", "ClipScorer": "scorer"}
 _RAY_PROGRAMS = ("raylet", "gcs_server")
+
+_THREADS = ("device", "staging")
+"""The stages of one process that have threads of their own, by the names that the service gives them."""
 
 # Reading the page tables of a gigabyte takes milliseconds, on the cores that are measured.
 _SAMPLE_EVERY_S = 5.0
@@ -63,11 +66,16 @@ def replicas(deployment: str, among: list[psutil.Process]) -> list[psutil.Proces
     return [each for each in among if title_of(each).startswith(REPLICA + deployment)]
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Its command line; empty if it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
+
+
 def title_of(process: psutil.Process) -> str:
     """Its command line, which Ray replaces by a title; empty if it has ended."""
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
+    return " ".join(command_of(process))
 
 
 def scorer_environment(root: psutil.Process | None) -> Mapping[str, str]:
@@ -83,14 +91,25 @@ def memory_bytes(root: psutil.Process) -> int:
     total = 0
     for process in tree(root):
         with contextlib.suppress(psutil.Error):
-            total += process.memory_full_info().pss
+            total += pss_bytes(process)
     return total
+
+
+def pss_bytes(process: psutil.Process | None = None) -> int:
+    """Proportional set size of one process, by default this one; as much as is resident where Linux does not say."""
+    memory = (process or psutil.Process()).memory_full_info()
+    return int(getattr(memory, "pss", memory.rss))
 
 
 def peak_bytes(process: int | str = "self") -> int:
     """The most resident memory that a process has had (VmHWM, proc(5))."""
     lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+
+
+def reset_peak(process: int | str = "self") -> None:
+    """Have :func:`peak_bytes` begin anew with the memory that is held now (proc(5))."""
+    Path(f"/proc/{process}/clear_refs").write_text("5", "ascii")
 
 
 def cpu_s(process: psutil.Process) -> float:
@@ -131,43 +150,24 @@ def stage_of(program: str, title: str, parent: str) -> str:
     return DECODE_WORKERS if parent == _DEPLOYMENTS["Preprocessor"] else parent
 
 
-class MemorySampler:
-    """Samples the memory of a service while something else goes on. Use it as an asynchronous context manager."""
-
-    def __init__(self, url: str) -> None:
-        self._root = service_root(url)
-        self.samples: list[tuple[float, int]] = []
-        """Moments (on the clock of ``time.perf_counter``) and bytes; empty where the service cannot be seen."""
-
-    async def __aenter__(self) -> MemorySampler:
-        await self._sample()
-        self._sampling = asyncio.create_task(self._keep_sampling())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._sampling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._sampling
-        await self._sample()
-
-    async def _keep_sampling(self) -> None:
-        while True:
-            await asyncio.sleep(_SAMPLE_EVERY_S)
-            await self._sample()
-
-    async def _sample(self) -> None:
-        if self._root is not None:
-            # In a thread: the load is made on this loop, and must not wait.
-            size_bytes = await asyncio.to_thread(memory_bytes, self._root)
-            self.samples.append((time.perf_counter(), size_bytes))
+async def with_memory(root: psutil.Process | None, loading: Awaitable[Result]) -> tuple[Result, list[int]]:
+    """What ``loading`` gives, and a service's memory before, meanwhile and after; none where it cannot be seen."""
+    if root is None:
+        return await loading, []
+    # In a thread: the load is made on this loop, and must not wait.
+    sizes_bytes = [await asyncio.to_thread(memory_bytes, root)]
+    task = asyncio.ensure_future(loading)
+    while not (await asyncio.wait([task], timeout=_SAMPLE_EVERY_S))[0]:
+        sizes_bytes.append(await asyncio.to_thread(memory_bytes, root))
+    return task.result(), [*sizes_bytes, await asyncio.to_thread(memory_bytes, root)]
 
 
 def _cpu_by_thread_s(process: psutil.Process) -> dict[str, float]:
-    """By the kernel's names of its threads, without their numbers."""
-    used: dict[str, float] = defaultdict(float)
+    """By the kernel's names of its threads, which those that they start inherit; all others serve HTTP and moderate."""
+    used = dict.fromkeys(_THREADS, 0.0)
     for thread in process.threads():
         with contextlib.suppress(OSError):
-            name = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text("utf-8", errors="replace")
-            used[f"thread {name.strip().rstrip('0123456789_-')}"] += thread.user_time + thread.system_time
-    used["threads that have ended"] = max(0.0, cpu_s(process) - sum(used.values()))
-    return used
+            name = Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text("utf-8", errors="replace").strip()
+            if name in used:
+                used[name] += thread.user_time + thread.system_time
+    return {**used, HTTP: max(0.0, cpu_s(process) - sum(used.values()))}

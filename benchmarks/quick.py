@@ -14,10 +14,8 @@ import typer
 from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.bodies import Pictures, Size
-from benchmarks.checks import HOW_TO_READ, Measured, in_time, latency_plot, load_table, validity
-from benchmarks.command import OUT, Anywhere, Out, Run, Seed, Url, console, scan_target
-from benchmarks.processes import memory_bytes
-from benchmarks.report import Section
+from benchmarks.checks import Measured, in_time, load_table, validity
+from benchmarks.command import Anywhere, Out, Run, Seed, Url, console, scan_target
 
 CONNECTIONS = 16
 _WARM_UP_REQUESTS = 50
@@ -29,28 +27,24 @@ def bench(
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each of the other loads.")] = 20.0,
     rate: Annotated[float | None, typer.Option(min=0.1, help="Pictures a second of the open loop.")] = None,
     seed: Seed = 1,
-    out: Out = OUT,
+    out: Out = None,
     anywhere: Anywhere = False,
 ) -> None:
     """Measure; exit code 1 if an answer is over the wall or late, or a picture was not scanned."""
     scan_url = scan_target(url, anywhere)
-    run = Run("quick", seed, scan_url)
+    run = Run("quick", seed, out, scan_url)
     measured = asyncio.run(_measure(scan_url, requests, duration_s, rate, seed))
-    plot = latency_plot("Latency by the share of answers", measured)
-    sections = [Section("Latency by load", HOW_TO_READ, load_table(measured), (plot,))]
-    if run.root is not None:
-        note = f"{memory_bytes(run.root) / 1e9:.2f} GB in all processes of the service (PSS: shared pages count once)."
-        sections.append(Section("Memory", note))
-    run.finish("Latency, quickly", sections, [*in_time(measured), *validity(measured)], out)
+    checks = [*in_time(measured), *validity(measured)]
+    run.finish("Latency, quickly", [load_table("Latency by load", measured)], checks)
 
 
 async def _measure(url: str, requests: int, duration_s: float, rate: float | None, seed: int) -> list[Measured]:
     with console.status("making pictures") as status:
         alone, mixed = Pictures(Size.KB_200, seed).bodies(), Pictures(Size.MIX, seed).bodies()
         status.update("warming up")
-        await load.one_after_another(url, alone, _WARM_UP_REQUESTS)
+        await load.each_in_turn(url, alone, _WARM_UP_REQUESTS)
         status.update("one after another")
-        single = await load.one_after_another(url, alone, requests)
+        single = await load.each_in_turn(url, alone, requests)
         status.update(f"{CONNECTIONS} connections")
         busy = await load.at_once(url, alone, CONNECTIONS, duration_s)
         status.update(f"{CONNECTIONS} connections, mixed sizes")

@@ -1,247 +1,164 @@
-"""What a benchmark found: as plain data, in the terminal, and as three files (Markdown, JSON, plots as SVG)."""
+"""Draws the tables of docs/performance.md from benchmarks/results; with ``--measure``, measures them anew.
+
+The prose of the page is its own. A record's place is between two comments, ``<!-- record NAME -->`` and
+``<!-- end -->``, and everything between them is replaced. A record that was not measured at this commit keeps the date,
+the machine and the commit that it was measured at.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as TerminalTable
+import typer
 
-from benchmarks.outcomes import Latencies, Point
+from benchmarks import hardware
+from benchmarks.bodies import photo_like_jpeg
+from benchmarks.command import console
+from benchmarks.record import Record
+from benchmarks.servers import REPOSITORY, NotServedError, Way, ours, running
+from serve_app.cli.connection import URL_ENV
 
-FOLDER = Path("benchmark-results")
+PAGE = REPOSITORY / "docs" / "performance.md"
+RESULTS = REPOSITORY / "benchmarks" / "results"
 
-Cell = float | int | str | None
-"""None is what was not measured. It is shown as a dash, and never as a number."""
-
-_WIDEST = 300
-_PLOT_INCHES = (9.0, 4.0)
-_MOST_POINTS_WITH_DOTS = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A heading, with its unit, and the digits after the point of its numbers."""
-
-    heading: str
-    digits: int = 0
-
-    def text(self, cell: Cell) -> str:
-        """A cell as it is shown."""
-        if isinstance(cell, float):
-            return f"{cell:.{self.digits}f}"
-        return "-" if cell is None else str(cell)
+_PLACE = re.compile(r"(<!-- record ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Rows as wide as ``columns``. The first column names the row."""
-
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-    def texts(self) -> list[list[str]]:
-        """The rows as they are shown."""
-        return [[column.text(cell) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """Lines over two axes. ``levels`` are marked on y, ``events`` on x, each by what it is called."""
-
-    title: str
-    x: str
-    y: str
-    series: Mapping[str, Sequence[Point]]
-    levels: Mapping[str, float]
-    events: Mapping[str, float]
-    is_log_x: bool = False
-    is_log_y: bool = False
-
-    @classmethod
-    def of_latencies(cls, title: str, by_name: Mapping[str, Latencies]) -> Plot:
-        """The share of answers that took at least so long: a line that runs far to the right has a few unlucky ones."""
-        series = {name: each.distribution() for name, each in by_name.items()}
-        return cls(title, "ms", "share of answers that took at least this long", series, {}, {}, True, True)
-
-    @classmethod
-    def timeline(
-        cls,
-        title: str,
-        y: str,
-        series: Mapping[str, Sequence[Point]],
-        levels: Mapping[str, float] | None = None,
-        events: Mapping[str, float] | None = None,
-    ) -> Plot:
-        """Over seconds since the load began."""
-        return cls(title, "seconds since the load began", y, series, levels or {}, events or {})
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of a report. ``note`` says how its figures are to be read."""
-
-    heading: str
-    note: str = ""
-    table: Table | None = None
-    plots: tuple[Plot, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A claim, what was seen and what was wanted. A run with a check that does not hold has failed."""
-
-    claim: str
-    seen: str
-    wanted: str
-    holds: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One run of one benchmark.
+class Planned:
+    """How a record is measured.
 
     Attributes:
-        title: what was measured.
-        command: how to run the same again, without secrets.
-        machine: what it was measured on and with, by name (see :func:`benchmarks.hardware.facts`).
-        seed: of the pictures and the arrivals.
-        started_at: with a time zone.
-        sections: in the order in which they are read.
-        checks: what the run was for.
+        name: of the record.
+        command: behind ``python -m benchmarks``.
+        minutes: that it takes on two cores, about.
+        service: how the service that it loads runs, and with what; None where it starts its own, or needs none.
     """
 
-    title: str
+    name: str
     command: str
-    machine: Mapping[str, str]
-    seed: int
-    started_at: datetime
-    sections: Sequence[Section]
-    checks: Sequence[Check] = ()
-
-    @property
-    def holds(self) -> bool:
-        """Whether every check does."""
-        return all(check.holds for check in self.checks)
+    minutes: float
+    service: tuple[Way, str] | None = None
 
 
-def at_most(claim: str, seen: float | None, limit: float, unit: str = "", digits: int = 0) -> Check:
-    """A check that ``seen`` is not above ``limit``. What was not measured holds nothing."""
-    is_held = seen is not None and seen <= limit
-    return Check(claim, _quantity(seen, unit, digits), f"≤ {limit:g} {unit}".strip(), is_held)
+_VIT = "--model random:ViT-B-32 --policy benchmarks/policies/random-vit-b-32.yaml"
+_DEMO_ONE, _DEMO_RAY = (Way.ONE_PROCESS, ""), (Way.RAY, "")
+_VIT_ONE, _VIT_RAY = (Way.ONE_PROCESS, _VIT), (Way.RAY, _VIT)
+
+PLAN = (
+    Planned("peers", "peers", 5),
+    Planned("footprint-one-process", "footprint --memory-mb 700 --ready-s 5", 0.5),
+    Planned("footprint-ray", "footprint --way ray", 1),
+    Planned("quick-one-process", "quick", 1.5, _DEMO_ONE),
+    Planned("quick-ray", "quick", 1.5, _DEMO_RAY),
+    Planned("capacity-one-process", "capacity --around-ms 7", 3, _VIT_ONE),
+    Planned("capacity-ray", "capacity --around-ms 12", 3, _VIT_RAY),
+    Planned("latency-one-process", "latency --size 200KB", 3.5, _VIT_ONE),
+    Planned("latency-ray", "latency --size 200KB", 3.5, _VIT_RAY),
+    Planned("overload-one-process", "overload", 3.5, _VIT_ONE),
+    Planned("overload-ray", "overload", 3.5, _VIT_RAY),
+    Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),
+    Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
+    Planned("faults", "faults", 6),
+    Planned("cluster", "cluster", 2),
+    Planned("engines", "engines", 6),
+    Planned("preprocessing", "preprocessing", 1),
+    Planned("decode-agreement", "decode_agreement --pictures 2000", 4),
+)
 
 
-def at_least(claim: str, seen: float | None, limit: float, unit: str = "", digits: int = 0) -> Check:
-    """A check that ``seen`` is not below ``limit``."""
-    is_held = seen is not None and seen >= limit
-    return Check(claim, _quantity(seen, unit, digits), f"≥ {limit:g} {unit}".strip(), is_held)
+def bench(
+    measure: Annotated[bool, typer.Option(help="Measure anew first, starting what each record needs.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="The beginning of a record's name; repeatable.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be measured, and nothing else.")] = False,
+) -> None:
+    """Draw the page; exit code 1 if a measurement could not be made, or a check of one did not hold."""
+    chosen = [each for each in PLAN if not only or any(each.name.startswith(start) for start in only)]
+    if plan:
+        for each in chosen:
+            console.print(f"{each.name.ljust(24)}{each.minutes:4.1f} min  {shown(each)}", soft_wrap=True)
+        return
+    failed = [each.name for each in chosen if measure and not measured(each)]
+    PAGE.write_text(render(PAGE.read_text("utf-8"), records(RESULTS)), "utf-8")
+    if failed:
+        console.print(f"not measured, or a check did not hold: {', '.join(failed)}")
+        raise typer.Exit(1)
 
 
-def finish(report: Report, name: str, folder: Path, console: Console) -> int:
-    """Write the files, show the tables, and return the command's exit code: 1 if a check does not hold.
-
-    Args:
-        report: of the run.
-        name: of the benchmark; the files are called by it and by the moment at which the run started.
-        folder: is made if it is not there.
-        console: the terminal.
-    """
-    # A table that is wider than the terminal is easier to read than one whose words are cut.
-    wide = Console(file=console.file, width=_WIDEST, highlight=False)
-    for section in report.sections:
-        console.print(f"\n{section.heading}", style="bold", markup=False)
-        if section.note:
-            console.print(section.note, markup=False)
-        if section.table:
-            wide.print(_for_terminal([each.heading for each in section.table.columns], section.table.texts()))
-    if report.checks:
-        wide.print(_for_terminal(_CHECK_HEADINGS, _check_texts(report)))
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"{name}-{report.started_at:%Y%m%d-%H%M%S}"
-    markdown, data, drawing = (stem.with_suffix(suffix) for suffix in (".md", ".json", ".svg"))
-    plots = [plot for section in report.sections for plot in section.plots]
-    markdown.write_text(to_markdown(report, drawing.name if plots else None), "utf-8")
-    data.write_text(to_json(report), "utf-8")
-    if plots:
-        draw(plots, drawing)
-    for path in (markdown, data, *([drawing] if plots else [])):
-        console.print(str(path), markup=False, soft_wrap=True)
-    return 0 if report.holds else 1
+def shown(planned: Planned) -> str:
+    """How a person does the same by hand."""
+    command = f"python -m benchmarks {planned.command} --out benchmarks/results/{planned.name}.json"
+    if planned.service is None:
+        return command
+    way, arguments = planned.service
+    start = {Way.ONE_PROCESS: "pictwarden serve", Way.RAY: "python -m deployments.run"}[way]
+    return f"{' '.join([start, *arguments.split()])}, then {command}"
 
 
-def to_json(report: Report) -> str:
-    """Everything, plots included, with numbers as numbers."""
-    plain = {**asdict(report), "started_at": report.started_at.isoformat(), "holds": report.holds}
-    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+def measured(planned: Planned) -> bool:
+    """Measure one record, in a process of its own; whether it was measured, and its checks hold."""
+    console.print(f"\n{planned.name}: about {planned.minutes:g} minutes", style="bold")
+    if planned.service is None:
+        return _run(planned, dict(os.environ))
+    way, arguments = planned.service
+    # A server's working directory is one of its own.
+    words = (str(REPOSITORY / word) if word.startswith("benchmarks/") else word for word in arguments.split())
+    try:
+        with running(ours(way, *words), photo_like_jpeg(20_000, seed=1)) as started:
+            return _run(planned, {**os.environ, URL_ENV: started.url})
+    except NotServedError as error:
+        console.print(str(error), markup=False)
+        return False
 
 
-def to_markdown(report: Report, drawing: str | None = None) -> str:
-    """For a terminal, a commit or a comment. ``drawing``: the file of the plots."""
-    parts = [f"# {report.title}", f"`{report.command}`, {report.started_at:%Y-%m-%d %H:%M %Z}, seed {report.seed}"]
-    parts.append("\n".join(f"* {name}: {value}" for name, value in report.machine.items()))
-    if report.checks:
-        parts.append(_markdown_table(_CHECK_HEADINGS, _check_texts(report)))
-    for section in report.sections:
-        parts.append(f"## {section.heading}")
-        if section.note:
-            parts.append(section.note)
-        if section.table:
-            parts.append(_markdown_table([each.heading for each in section.table.columns], section.table.texts()))
-    if drawing:
-        parts.append(f"![plots]({drawing})")
-    return "\n\n".join(parts) + "\n"
+def records(folder: Path) -> dict[str, Record]:
+    """The records in a folder, by the names of their files."""
+    return {file.stem: Record.of_json(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))}
 
 
-def draw(plots: Sequence[Plot], file: Path) -> None:
-    """One drawing of all ``plots``, one below the other."""
-    # Not at the top: it takes a second, which no measurement is to pay for.
-    from matplotlib.figure import Figure
+def render(page: str, by_name: dict[str, Record]) -> str:
+    """``page`` with the tables of each record in its place; a place without a record says how to measure it."""
 
-    figure = Figure(figsize=(_PLOT_INCHES[0], _PLOT_INCHES[1] * len(plots)), layout="constrained")
-    for plot, axes in zip(plots, figure.subplots(len(plots), squeeze=False)[:, 0], strict=True):
-        axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
-        for name, points in plot.series.items():
-            # A logarithmic axis has no place for zero.
-            placed = [(x, y) for x, y in points if (x > 0 or not plot.is_log_x) and (y > 0 or not plot.is_log_y)]
-            if placed:
-                marker = "o" if len(placed) <= _MOST_POINTS_WITH_DOTS else None
-                axes.plot(*zip(*placed, strict=True), label=name, marker=marker)
-                axes.set(xscale="log" if plot.is_log_x else "linear", yscale="log" if plot.is_log_y else "linear")
-        for name, at in plot.levels.items():
-            axes.axhline(at, label=name, color="grey", linestyle="--")
-        for name, at in plot.events.items():
-            axes.axvline(at, label=name, color="black", linestyle=":")
-        axes.grid(visible=True, alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend()
-    figure.savefig(file)
+    def place(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        record = by_name.get(name)
+        body = block(record) if record else f'Not measured yet: `make bench-report ARGS="--measure --only {name}"`.'
+        return f"{begin}{body}\n{end}"
+
+    return _PLACE.sub(place, page)
 
 
-_CHECK_HEADINGS = ("check", "seen", "wanted", "holds")
+def block(record: Record) -> str:
+    """A record as the page shows it: its tables, its checks, and how, when and where it was measured."""
+    parts = []
+    for table in record.tables:
+        parts += [f"*{table.heading}*", _markdown(table.texts())]
+        if table.note:
+            parts.append(table.note)
+    if record.checks:
+        parts.append(_markdown(record.check_texts()))
+    how = f"`{record.command}`" + (f" on `{record.service}`" if record.service else "")
+    others = record.machine.get("others during the run")
+    busy = f"; others used {others} meanwhile" if others else ""
+    when = f"{record.measured_at.day} {record.measured_at:%B %Y}"
+    parts.append(f"{when}: {how}. {hardware.describe(record.machine)}{busy}.")
+    return "\n\n".join(parts)
 
 
-def _check_texts(report: Report) -> list[list[str]]:
-    return [[each.claim, each.seen, each.wanted, "yes" if each.holds else "**NO**"] for each in report.checks]
+def _run(planned: Planned, environment: dict[str, str]) -> bool:
+    out = RESULTS / f"{planned.name}.json"
+    command = [sys.executable, "-m", "benchmarks", *planned.command.split(), "--out", str(out)]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    return done.returncode == 0
 
 
-def _quantity(value: float | None, unit: str, digits: int) -> str:
-    return "not measured" if value is None else f"{value:.{digits}f} {unit}".strip()
-
-
-def _for_terminal(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> TerminalTable:
-    shown = TerminalTable(box=None, pad_edge=False)
-    for place, heading in enumerate(headings):
-        shown.add_column(escape(heading), justify="right" if place else "left")
-    for row in rows:
-        shown.add_row(*map(escape, row))
-    return shown
-
-
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

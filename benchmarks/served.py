@@ -19,6 +19,7 @@ from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
 from serve_app.cli.connection import SECRETS_ENV
 from serve_app.settings import parse_settings
+from serve_app.state_folder import STATE_ENV
 from serve_app.wire import SCAN_PATH
 
 REPOSITORY = Path(__file__).parents[1]
@@ -140,6 +141,7 @@ def served(source: str, largest_batch: int) -> Iterator[tuple[Nodes, Service]]:
     os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, REPOSITORY))
     with contextlib.ExitStack() as ended:
         folder = ended.enter_context(private_folder())
+        os.environ[STATE_ENV] = str(folder / "state")  # a ledger that ends with the benchmark
         settings = parse_settings({})
         os.environ.update(front_end_settings(folder, settings))
         os.environ.update(message_settings(settings.limits.max_body_bytes))

@@ -11,6 +11,7 @@ from deployments.clip_scorer import ClipScorer
 from deployments.configuration import read_configuration
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
+from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
@@ -50,4 +51,5 @@ def build_app(args: dict[str, Any]) -> Application:
         scorer.bind(
             settings.model, policy.labels, PolicyReference(settings.policy, policy.digest), settings.deadline_s
         ),
+        locate(settings.ledger),
     )

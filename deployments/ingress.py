@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
+from deployments.ledger_file import RayTable, alive_nodes, require_one_file
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
+from serve_app.database.location import Location
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
+from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
@@ -25,8 +29,14 @@ class Ingress:
     """Wires the application to the two other deployments."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, preprocessor: DeploymentHandle[Any], scorer: DeploymentHandle[Any]
+        self,
+        settings: Settings,
+        policy: Policy,
+        preprocessor: DeploymentHandle[Any],
+        scorer: DeploymentHandle[Any],
+        location: Location | None,
     ) -> None:
+        """Open the ledger, which is at ``location``."""
         set_up_replica()
         return_large_memory()
         self._settings = settings
@@ -34,7 +44,16 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        self._moderator = assemble_moderator(settings, policy, examiner, admission)
+        self._moderator = assemble_moderator(settings, policy, examiner, self._open_ledger(location), admission)
+
+    @staticmethod
+    def _open_ledger(location: Location | None) -> OpenLedger:
+        ledger = open_ledger(location)
+        alive = alive_nodes()
+        require_one_file(
+            location, ray.get_runtime_context().get_node_id(), RayTable(), lambda node: alive.get(node, False)
+        )
+        return ledger
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""

@@ -34,8 +34,10 @@ from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.serve_file import read_serve_file
+from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.settings import parse_settings
+from serve_app.state_folder import STATE_ENV, state_folder
 from serve_app.wire import SCAN_PATH
 
 _DEFAULT_CONFIG = Path(__file__).with_name("local.yaml")
@@ -77,6 +79,9 @@ def run(
             logs.mkdir(mode=0o700, parents=True, exist_ok=True)
             settings["logging_config"]["logs_dir"] = str(logs.resolve())
         args = settings["applications"][0]["args"]
+        os.environ[STATE_ENV] = str(state_folder().absolute())  # Ray's processes have another working directory
+        if (location := locate(parse_settings(args).ledger)) is not None and location.file is not None:
+            args["ledger"] = str(location.file)
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
         application, _ = read_configuration(args)
         secrets_env = application.authentication.secrets_env

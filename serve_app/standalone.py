@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
+from serve_app.database.location import locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
+from serve_app.ledger import open_ledger
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
@@ -125,15 +127,20 @@ async def serve(
         on_alive: called about every second while all is well.
 
     Raises:
-        ConfigurationError: the model cannot be had, or is not the policy's.
+        ConfigurationError: the ledger cannot be used, or the model cannot be had, or is not the policy's.
         UnavailableError: a part of the service has ended or is stuck, and only a new process helps.
     """
     began_s = time.monotonic()
+    location = locate(settings.ledger)
+    ledger = await _unless_stopped(stop, lambda: open_ledger(location), lambda late: late.close())
+    if ledger is None:
+        return
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, admission)
+    moderator = assemble_moderator(settings, policy, examiner, ledger, admission)
     app = create_app(moderator, guard, settings)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
+        after_the_answers.callback(ledger.close)
         stages = await _unless_stopped(stop, lambda: Stages(settings, policy), lambda late: late.workers.close())
         if stages is None:
             return

@@ -88,6 +88,7 @@ class Answer(BaseModel):
     rule: str | None = Field(default=None, description="the rule of the policy that decided, if one held")
     message: str = Field(description="the same for people")
     request_id: str
+    sha256: str | None = Field(default=None, description="of the body, if one was read in full")
     model: str | None = Field(default=None, description="name and digest of the model")
     policy: str | None = Field(default=None, description="name and digest of the policy")
     elapsed_ms: float = Field(description="from the first byte of the request to this answer")

@@ -14,6 +14,7 @@ _TESTS = Path(__file__).parent
 _MARKERS = {
     "serve": "serve",
     "e2e/browser": "browser",
+    "e2e/pictrs": "pictrs",
     "faults": "slow",
     "unit/benchmarks/test_commands.py": "slow",
     "unit/cli/test_ending.py": "slow",

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from serve_app.cli.canary import canary_fault, send_canary
 from serve_app.cli.connection import URL_ENV, known_url
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.journal import Journal
@@ -33,8 +34,14 @@ class ExitCode(enum.IntEnum):
     INTERRUPTED = 130
 
 
+_CANARY_NOT_REFUSED = 1
+"""Exit code of ``check --canary``."""
+
+
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, or folders of pictures.", show_default=False)
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -58,6 +65,10 @@ def check(
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="How many pictures to send at once.")] = 4,
     background: Annotated[bool, typer.Option("--background", help="Let uploads go first. For large folders.")] = False,
+    canary: Annotated[
+        bool,
+        typer.Option("--canary", help="Send the harmless test picture of `pictwarden canary`, and nothing else."),
+    ] = False,
 ) -> None:
     """Send pictures to a running service; show those that it did not accept, and a summary.
 
@@ -65,13 +76,18 @@ def check(
     for. After 16 unscanned pictures in a row the command gives up.
 
     Exit code: 0 if every picture was accepted or flagged, 1 if any was rejected, 2 if any was not scanned or not sent,
-    130 after Ctrl-C. Pictures that --resume skips count by their verdict.
+    130 after Ctrl-C. Pictures that --resume skips count by their verdict. With --canary: 0 if it was refused as it must
+    be, 1 if it was not.
     """
     errors = Console(stderr=True, highlight=False)
+    if canary == bool(paths):
+        raise typer.BadParameter("give pictures or folders, or --canary alone", param_hint="PATHS")
+    if canary:
+        raise typer.Exit(_check_canary(url, as_json, errors))
     run = _Run(at_once, Lane.BACKGROUND if background else Lane.LIVE, as_json, shows_all)
     try:
         with Journal.open(resume) if resume else contextlib.nullcontext() as journal:
-            run.send(_scan_url(url), pictures_in(paths), journal, errors)
+            run.send(_scan_url(url), pictures_in(paths or []), journal, errors)
     except _NothingToAskError as error:
         _say(errors, str(error))
         raise typer.Exit(ExitCode.ERRORS) from error
@@ -86,6 +102,25 @@ def check(
     for line in run.epilogue(resume):
         _say(errors, line)
     raise typer.Exit(run.exit_code)
+
+
+def _check_canary(url: str | None, as_json: bool, errors: Console) -> int:
+    try:
+        scan = send_canary(_scan_url(url))
+    except _NothingToAskError as error:
+        _say(errors, str(error))
+        return ExitCode.ERRORS
+    if scan is None:
+        return ExitCode.INTERRUPTED
+    if as_json:
+        typer.echo(json.dumps(scan.as_dict()))
+    fault = canary_fault(scan)
+    if fault:
+        _say(errors, fault)
+        return ExitCode.ERRORS if scan.is_error else _CANARY_NOT_REFUSED
+    if not as_json:
+        typer.echo("the canary was refused, as it must be: this service decodes pictures and asks its lists")
+    return ExitCode.ALL_KEPT
 
 
 class _NothingToAskError(Exception):

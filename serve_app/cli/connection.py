@@ -12,11 +12,11 @@ import secrets
 from pathlib import Path
 
 from serve_app.domain import SettingsError
+from serve_app.state_folder import make_private_file, state_folder
 
 SECRETS_ENV = "PICTWARDEN_SECRETS"
 URL_ENV = "PICTWARDEN_URL"
 
-_STATE_FOLDER = ".pictwarden"
 _SECRET_FILE = "secret"  # noqa: S105 - a name
 _URL_FILE = "url"
 
@@ -33,7 +33,7 @@ def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
     from_environment = os.environ.get(secrets_env, "").split(",")[0].strip()
     if from_environment:
         return from_environment
-    file = _state_folder() / _SECRET_FILE
+    file = state_folder() / _SECRET_FILE
     try:
         kept = file.read_text("ascii").strip() if file.is_file() else ""
         if kept:  # a full disk leaves an empty file
@@ -51,7 +51,7 @@ def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
 
 def keep_url(url: str) -> Path | None:
     """Store the scan URL of the service that runs now, so that ``check`` finds it: in which file; None if in none."""
-    file = _state_folder() / _URL_FILE
+    file = state_folder() / _URL_FILE
     try:
         _write_private(file, url)
     except OSError:
@@ -64,21 +64,13 @@ def known_url() -> str | None:
     from_environment = os.environ.get(URL_ENV)
     if from_environment:
         return from_environment
-    file = _state_folder() / _URL_FILE
+    file = state_folder() / _URL_FILE
     try:
         return file.read_text("ascii").strip() or None
     except (OSError, UnicodeDecodeError):  # also where it belongs to another user
         return None
 
 
-def _state_folder() -> Path:
-    # systemd sets it for a unit with a StateDirectory; several are separated by colons.
-    return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or _STATE_FOLDER)
-
-
 def _write_private(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    file.chmod(0o600)  # an older file keeps its mode when it is opened
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(text + "\n")
+    make_private_file(file)
+    file.write_text(text + "\n", "ascii")

@@ -5,6 +5,17 @@
 This package imports nothing of the rest of the application; everything else imports it.
 """
 
+from serve_app.domain.archive import (
+    LONG_KEPT,
+    AuditEntry,
+    DecisionFilter,
+    DecisionPage,
+    Erased,
+    ForgetScope,
+    LedgerHealth,
+    RecordedDecision,
+    Retention,
+)
 from serve_app.domain.call import (
     UNNAMED_SOURCE,
     Call,
@@ -18,7 +29,9 @@ from serve_app.domain.decision import (
     Judged,
     Judgement,
     Listed,
+    ListMatch,
     Outcome,
+    Recollection,
     Unscanned,
 )
 from serve_app.domain.errors import (
@@ -31,6 +44,10 @@ from serve_app.domain.errors import (
     ModelError,
     NotScannedError,
     OverloadedError,
+    PictrsError,
+    PictrsRefusedError,
+    PictrsUnavailableError,
+    PictureGoneError,
     PictwardenError,
     PolicyError,
     RequestError,
@@ -61,6 +78,7 @@ from serve_app.domain.media import (
     Views,
 )
 from serve_app.domain.ports import (
+    DecisionArchive,
     Examiner,
     Ledger,
     Preprocessor,
@@ -76,8 +94,10 @@ from serve_app.domain.verdicts import (
 
 __all__ = [
     "DIHEDRAL_HASHES",
+    "LONG_KEPT",
     "PDQ_BYTES",
     "UNNAMED_SOURCE",
+    "AuditEntry",
     "Body",
     "Call",
     "Clock",
@@ -85,10 +105,15 @@ __all__ = [
     "Deadline",
     "DeadlineExceededError",
     "Decision",
+    "DecisionArchive",
+    "DecisionFilter",
+    "DecisionPage",
     "DeviceMemoryError",
     "EmptyBodyError",
+    "Erased",
     "Examination",
     "Examiner",
+    "ForgetScope",
     "FrameFingerprint",
     "FullError",
     "Judged",
@@ -96,6 +121,8 @@ __all__ = [
     "LabelScores",
     "Lane",
     "Ledger",
+    "LedgerHealth",
+    "ListMatch",
     "Listed",
     "LoadSignals",
     "MalformedRequestError",
@@ -106,10 +133,17 @@ __all__ = [
     "OnUnscanned",
     "Outcome",
     "OverloadedError",
+    "PictrsError",
+    "PictrsRefusedError",
+    "PictrsUnavailableError",
+    "PictureGoneError",
     "PictwardenError",
     "PolicyError",
     "Preprocessor",
+    "Recollection",
+    "RecordedDecision",
     "RequestError",
+    "Retention",
     "Scorer",
     "SettingsError",
     "Sink",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from serve_app.domain.call import UNNAMED_SOURCE
-from serve_app.domain.examination import ModelIdentity
+from serve_app.domain.examination import Examination, ModelIdentity
 from serve_app.domain.media import ViewPlace
 from serve_app.domain.verdicts import UnscannedReason, Verdict
 
@@ -44,17 +45,28 @@ class Judged:
     is_truncated: bool = False
 
 
+class ListMatch(enum.StrEnum):
+    """How a picture is known: by all of its bytes, or by what one of its frames looks like."""
+
+    EXACT = "exact"
+    PERCEPTUAL = "perceptual"
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """An outcome: the picture is known, and an entry of a list decided in place of the policy.
 
     ``bank`` names the list, ``entry`` identifies the entry in it, and ``message`` gives people the entry's reason.
+    Of a perceptual match, ``distance_bits`` is the Hamming distance between the entry and the fingerprint of ``frame``.
     """
 
     verdict: Verdict
     bank: str
     entry: str
     message: str
+    match: ListMatch = ListMatch.EXACT
+    distance_bits: int | None = None
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,9 @@ Outcome = Judged | Listed | Unscanned
 class Decision:
     """The answer for one body of bytes, and the reason for it: immutable, recorded, and free of picture content.
 
-    ``kept`` says whether the image server was told to store the picture.
+    ``request_id`` is the decision's id. ``kept`` says whether the image server was told to store the picture.
+    ``examination`` is what was seen, None where the picture was not scanned or its bytes are listed; ``labels`` name
+    the columns of its scores. ``lists_version`` is that of the lists that were asked.
     """
 
     request_id: str
@@ -86,6 +100,37 @@ class Decision:
     policy_digest: str
     elapsed_ms: float
     source: str = UNNAMED_SOURCE
+    # Two decisions are equal whatever of the examination is still recorded; and arrays have no one answer to ==.
+    examination: Examination | None = field(default=None, repr=False, compare=False)
+    labels: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    lists_version: int = 0
+
+    @property
+    def reason(self) -> str:
+        """``policy``, ``listed``, or why the picture was not scanned."""
+        match self.outcome:
+            case Judged():
+                return "policy"
+            case Listed():
+                return "listed"
+            case Unscanned(reason=reason):
+                return reason.value
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict of the policy or of a list; None where the picture was not scanned."""
+        match self.outcome:
+            case Judged(judgement=judgement):
+                return judgement.verdict
+            case Listed(verdict=verdict):
+                return verdict
+            case Unscanned():
+                return None
+
+    @property
+    def rule(self) -> str | None:
+        """The rule of the policy that decided, if one held."""
+        return self.outcome.judgement.rule if isinstance(self.outcome, Judged) else None
 
     @property
     def is_pending(self) -> bool:
@@ -97,3 +142,17 @@ class Decision:
                 return False
             case Unscanned():
                 return self.kept
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What is recorded of a body of bytes: its examination by one model.
+
+    ``labels`` name the columns of its scores. ``judged`` is the latest judgement of it, by the policy with
+    ``policy_digest``; both are None where no policy has judged it, or that is forgotten.
+    """
+
+    examination: Examination
+    labels: tuple[str, ...]
+    judged: Judged | None = None
+    policy_digest: str | None = None

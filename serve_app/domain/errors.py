@@ -20,6 +20,10 @@
     |   |-- EmptyBodyError
     |   |-- MalformedRequestError
     |   `-- UnauthorisedError
+    |-- PictrsError                    pict-rs did not do what it was asked
+    |   |-- PictrsUnavailableError     not now: the same call may be made again
+    |   |-- PictrsRefusedError         not as it is set up: the message says what to change
+    |   `-- PictureGoneError           it does not have this picture, or not any more
     `-- ConfigurationError             the service refuses to start
         |-- SettingsError
         |-- PolicyError
@@ -121,6 +125,22 @@ class MalformedRequestError(RequestError):
 
 class UnauthorisedError(RequestError):
     """No secret, or a wrong one."""
+
+
+class PictrsError(PictwardenError):
+    """pict-rs did not do what it was asked. The message says why, and what to do."""
+
+
+class PictrsUnavailableError(PictrsError):
+    """pict-rs did not answer, or failed through a fault of its own; the same call may be made again."""
+
+
+class PictrsRefusedError(PictrsError):
+    """pict-rs, or this service, is set up so that the call can never succeed."""
+
+
+class PictureGoneError(PictrsError):
+    """pict-rs does not have this picture, or has purged it."""
 
 
 class ConfigurationError(PictwardenError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,15 @@ class LabelScores:
     logit_scale: float
     model: ModelIdentity
 
+    def picked(self, labels: Sequence[str], wanted: Sequence[str]) -> LabelScores | None:
+        """The columns of ``wanted``, in that order, of scores whose columns are ``labels``; None if one is missing."""
+        if tuple(labels) == tuple(wanted):
+            return self
+        columns = {label: column for column, label in enumerate(labels)}
+        if not columns.keys() >= set(wanted):
+            return None
+        return replace(self, cosines=self.cosines.take([columns[label] for label in wanted], axis=1))
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -50,6 +60,8 @@ class Examination:
 
     ``places`` has one entry for each view, in the order of the rows of ``scores``. ``is_truncated`` if the end of the
     file was missing and only its first part was scanned. ``fingerprints`` as in :class:`~serve_app.domain.Views`.
+    ``preprocess_ms`` and ``score_ms`` are how long the two stages took, their waits included; zero where the
+    examination was recalled and no stage ran.
     """
 
     scores: LabelScores
@@ -59,9 +71,11 @@ class Examination:
     frames_total: int
     is_truncated: bool = False
     fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False)
+    preprocess_ms: float = 0.0
+    score_ms: float = 0.0
 
     @classmethod
-    def of(cls, views: Views, scores: LabelScores) -> Examination:
+    def of(cls, views: Views, scores: LabelScores, preprocess_ms: float = 0.0, score_ms: float = 0.0) -> Examination:
         """The examination of a picture of which ``views`` were cut."""
         return cls(
             scores,
@@ -71,4 +85,6 @@ class Examination:
             views.frames_total,
             views.is_truncated,
             views.fingerprints,
+            preprocess_ms,
+            score_ms,
         )

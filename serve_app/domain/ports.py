@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
+from serve_app.domain.archive import (
+    AuditEntry,
+    DecisionFilter,
+    DecisionPage,
+    Erased,
+    ForgetScope,
+    LedgerHealth,
+    RecordedDecision,
+)
 from serve_app.domain.call import Call, Deadline, LoadSignals
-from serve_app.domain.decision import Decision
+from serve_app.domain.decision import Decision, Recollection
 from serve_app.domain.examination import Examination, LabelScores, ModelIdentity
 from serve_app.domain.media import Body, Views
 
@@ -76,8 +87,62 @@ class Sink(Protocol):
 
 
 class Ledger(Sink, Protocol):
-    """A store of decisions."""
+    """A store of decisions, as a picture on its way needs it. Recording a decision twice does nothing."""
 
-    async def find(self, sha256: str, model_digest: str, policy_digest: str) -> Decision | None:
-        """The latest judgement of these bytes by this model and policy, if there is one."""
+    async def recall(self, sha256: str, model_digest: str) -> Recollection | None:
+        """What is recorded of these bytes and this model; None where nothing is, or only their first part was seen."""
+        ...
+
+    def health(self) -> LedgerHealth:
+        """Whether decisions are being recorded. Returns at once."""
+        ...
+
+
+class DecisionArchive(Protocol):
+    """The recorded decisions, as admins need them. Every time has an offset."""
+
+    async def get(self, request_id: str) -> RecordedDecision | None:
+        """The decision with this id, with its examination as far as that is still recorded."""
+        ...
+
+    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
+        """The decisions on these bytes, newest first, without their examinations."""
+        ...
+
+    async def search(
+        self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
+    ) -> DecisionPage:
+        """The newest decisions that ``wanted`` names; ``cursor`` is that of the page before.
+
+        Raises:
+            ValueError: the cursor is none that a page had, or ``limit`` is not positive.
+        """
+        ...
+
+    async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
+        """Decisions whose picture waits to be scanned, oldest first; ``after`` is the cursor of the page before.
+
+        Raises:
+            ValueError: see :meth:`search`.
+        """
+        ...
+
+    async def mark_done(self, request_id: str, how: str) -> bool:
+        """The picture of a pending decision was dealt with; False if there is no such pending decision."""
+        ...
+
+    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
+        """Erase, and leave one entry in the audit."""
+        ...
+
+    async def prune(self, now: datetime) -> Erased:
+        """Erase what is older than its retention (:class:`serve_app.domain.Retention`)."""
+        ...
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Add an entry to the audit, which is never changed."""
+        ...
+
+    async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """The latest entries, newest first."""
         ...

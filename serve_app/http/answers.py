@@ -22,10 +22,10 @@ def answer_for_decision(decision: Decision, elapsed_ms: float) -> tuple[int, Ans
         case Judged():
             return _status(decision, STATUS_REJECTED), _judged(decision, decision.outcome, elapsed_ms)
         case Listed(verdict=verdict, message=message):
-            listed = _about(decision, "listed", message, elapsed_ms)
+            listed = _about(decision, message, elapsed_ms)
             return _status(decision, STATUS_REJECTED), listed.model_copy(update={"verdict": verdict})
         case Unscanned(reason, detail):
-            return _status(decision, STATUS_BY_REASON[reason]), _about(decision, reason.value, detail, elapsed_ms)
+            return _status(decision, STATUS_BY_REASON[reason]), _about(decision, detail, elapsed_ms)
 
 
 def _status(decision: Decision, refused: int) -> int:
@@ -35,7 +35,7 @@ def _status(decision: Decision, refused: int) -> int:
 def _judged(decision: Decision, outcome: Judged, elapsed_ms: float) -> Answer:
     judgement = outcome.judgement
     left, top, right, bottom = (round(share, 4) for share in outcome.place.box)
-    return _about(decision, "policy", judgement.message, elapsed_ms).model_copy(
+    return _about(decision, judgement.message, elapsed_ms).model_copy(
         update={
             "verdict": judgement.verdict,
             "rule": judgement.rule,
@@ -50,12 +50,13 @@ def _judged(decision: Decision, outcome: Judged, elapsed_ms: float) -> Answer:
     )
 
 
-def _about(decision: Decision, reason: str, message: str, elapsed_ms: float) -> Answer:
+def _about(decision: Decision, message: str, elapsed_ms: float) -> Answer:
     return Answer(
         verdict=None,
-        reason=reason,
+        reason=decision.reason,
         message=message,
         request_id=decision.request_id,
+        sha256=decision.sha256,
         model=str(decision.model) if decision.model.digest else decision.model.name,
         policy=f"{decision.policy}@{decision.policy_digest[:12]}",
         elapsed_ms=round(elapsed_ms, 2),

@@ -1,8 +1,12 @@
-"""Secrets and their scopes. pict-rs sends only a URL, so that a secret may stand in three places.
+"""Secrets: who may have pictures scanned, and who may administer.
+
+pict-rs sends only a URL, so that a secret for scans may stand in three places:
 
 * a path segment: ``/api/v1/scan/SECRET``, as ``make run`` prints it;
 * HTTP Basic, which clients make of ``http://user:SECRET@host/...``; the user's name is ignored;
 * ``Authorization: Bearer SECRET``.
+
+Admins use the last one only, and each of their secrets has a name, which the audit tells: ``alice:SECRET``.
 
 The path segment ``IPADDR`` (pictrs-safety's word) means "trust my address": see :mod:`serve_app.http.neighbours`.
 """
@@ -10,11 +14,12 @@ The path segment ``IPADDR`` (pictrs-safety's word) means "trust my address": see
 from __future__ import annotations
 
 import base64
-import enum
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
+from serve_app.admin_api import ADMIN_SECRETS_ENV
 from serve_app.domain import SettingsError, UnauthorisedError
 from serve_app.http.neighbours import TRUST_MY_ADDRESS, Neighbours
 from serve_app.settings import AuthenticationSettings
@@ -22,37 +27,53 @@ from serve_app.settings import AuthenticationSettings
 # A shorter secret can be guessed over the network.
 MIN_SECRET_CHARACTERS = 16
 
-
-class Scope(enum.Enum):
-    """An action that a secret permits. The value is the setting that names its environment variable."""
-
-    SCAN = "secrets_env"
-    """To have pictures scanned."""
+_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 
 class Guard:
     """The secrets of each scope, compared in constant time and never shown."""
 
-    def __init__(self, secrets: Mapping[Scope, Sequence[str]], neighbours: Neighbours | None = None) -> None:
-        """``neighbours``: callers that need no secret for scans; nobody, by default."""
-        self._secrets = {scope: tuple(each.encode() for each in of_scope) for scope, of_scope in secrets.items()}
+    def __init__(
+        self,
+        secrets: Sequence[str],
+        neighbours: Neighbours | None = None,
+        admin_secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create it.
+
+        Args:
+            secrets: that permit scans.
+            neighbours: callers that need no secret for scans; nobody, by default.
+            admin_secrets: those of admins, by name.
+        """
+        self._secrets = tuple(secret.encode() for secret in secrets)
         self._neighbours = neighbours or Neighbours()
+        self._admin_secrets = {name: secret.encode() for name, secret in (admin_secrets or {}).items()}
 
     @classmethod
     def from_environment(cls, settings: AuthenticationSettings, environment: Mapping[str, str] = os.environ) -> Guard:
         """Read the secrets; commas separate several, so that one can be changed without a gap.
 
         Raises:
-            SettingsError: a scope has no secret or an unusable one, or addresses cannot be trusted here.
+            SettingsError: no secret permits scans, one is unusable, or addresses cannot be trusted here.
         """
-        secrets = {scope: _secrets_of(getattr(settings, scope.value), environment) for scope in Scope}
-        return cls(secrets, Neighbours(settings.trusted_networks))
+        secrets = _secrets_of(settings.secrets_env, environment)
+        if not secrets:
+            raise SettingsError(
+                f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to "
+                'the output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
+            )
+        return cls(secrets, Neighbours(settings.trusted_networks), _admin_secrets(settings, environment))
 
-    def require(self, scope: Scope, path_secret: str, authorization: str | None, client_host: str | None) -> None:
-        """Return if the caller may do this; raise otherwise.
+    @property
+    def has_admins(self) -> bool:
+        """Whether any secret permits administration."""
+        return bool(self._admin_secrets)
+
+    def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> None:
+        """Return if the caller may have pictures scanned; raise otherwise.
 
         Args:
-            scope: the action.
             path_secret: the last segment of the path, or an empty text.
             authorization: the header of that name.
             client_host: see :func:`serve_app.http.neighbours.own_address`.
@@ -60,43 +81,94 @@ class Guard:
         Raises:
             UnauthorisedError: no secret, or a wrong one.
         """
-        offered = [path_secret, *_secrets_in(authorization)]
+        offered = [path_secret, *_passwords_in(authorization), *_tokens_in(authorization)]
         # Every pair is compared: the time must not tell which secret, or how much of one, was right.
-        matches = [
-            hmac.compare_digest(secret, offer.encode()) for secret in self._secrets.get(scope, ()) for offer in offered
-        ]
+        matches = [hmac.compare_digest(secret, offer.encode()) for secret in self._secrets for offer in offered]
         if any(matches):
             return
-        if scope is Scope.SCAN and path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
+        if path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
             return
         raise UnauthorisedError("a secret is needed: in the path, as the Basic password or as a Bearer token")
 
+    def require_admin(self, authorization: str | None) -> str:
+        """The name of the admin's secret in the header ``authorization``.
+
+        Raises:
+            UnauthorisedError: no secret, or a wrong one.
+        """
+        offered = _tokens_in(authorization)
+        names = [
+            name
+            for name, secret in self._admin_secrets.items()
+            for offer in offered
+            if hmac.compare_digest(secret, offer.encode())
+        ]
+        if not names:
+            raise UnauthorisedError("an admin's secret is needed, as a Bearer token")
+        return names[0]
+
+
+def _admin_secrets(settings: AuthenticationSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The secrets of admins by name; one without a name is called ``admin``.
+
+    Raises:
+        SettingsError: one is unusable, or two have one name.
+    """
+    named: dict[str, str] = {}
+    for given in _split(ADMIN_SECRETS_ENV, environment):
+        name, separator, secret = given.partition(":")
+        if not separator:
+            name, secret = "admin", given
+        if not _NAME.fullmatch(name):
+            raise SettingsError(
+                f"a name in {ADMIN_SECRETS_ENV} must have 1 to 32 characters of a-z, 0-9, _ and -, as in alice:SECRET"
+            )
+        if name in named:
+            raise SettingsError(
+                f"two secrets in {ADMIN_SECRETS_ENV} are called {name!r}: name each one, as in alice:SECRET"
+            )
+        named[name] = secret
+    _require_usable(ADMIN_SECRETS_ENV, named.values())
+    scanners = set(_split(settings.secrets_env, environment))
+    if scanners & set(named.values()):
+        raise SettingsError(
+            f"a secret in {ADMIN_SECRETS_ENV} is also in {settings.secrets_env}: pict-rs logs URLs with their secrets"
+        )
+    return named
+
 
 def _secrets_of(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:
-    secrets = tuple(filter(None, (part.strip() for part in environment.get(variable, "").split(","))))
-    if not secrets:
-        raise SettingsError(
-            f"no secret: set {variable} in the environment of the service's processes, for example to the output of "
-            '`python -c "import secrets; print(secrets.token_urlsafe(32))"`'
-        )
-    if not all(secret.isascii() and secret.isprintable() for secret in secrets):
-        raise SettingsError(
-            f"a secret in {variable} has characters that a URL or a header cannot carry: use printable ASCII "
-            "characters only"
-        )
-    if any(len(secret) < MIN_SECRET_CHARACTERS for secret in secrets):
-        raise SettingsError(f"a secret in {variable} is too short: use at least {MIN_SECRET_CHARACTERS} characters")
+    secrets = _split(variable, environment)
+    _require_usable(variable, secrets)
     return secrets
 
 
-def _secrets_in(authorization: str | None) -> list[str]:
+def _split(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in environment.get(variable, "").split(","))))
+
+
+def _require_usable(variable: str, secrets: Iterable[str]) -> None:
+    for secret in secrets:
+        if not (secret.isascii() and secret.isprintable()):
+            raise SettingsError(
+                f"a secret in {variable} has characters that a URL or a header cannot carry: use printable ASCII "
+                "characters only"
+            )
+        if len(secret) < MIN_SECRET_CHARACTERS:
+            raise SettingsError(f"a secret in {variable} is too short: use at least {MIN_SECRET_CHARACTERS} characters")
+
+
+def _tokens_in(authorization: str | None) -> list[str]:
     scheme, _, value = (authorization or "").partition(" ")
-    if scheme.lower() == "bearer":
-        return [value.strip()]
-    if scheme.lower() == "basic":
-        try:
-            _, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except ValueError:  # not base64, not ASCII or not UTF-8
-            return []
-        return [password]
-    return []
+    return [value.strip()] if scheme.lower() == "bearer" else []
+
+
+def _passwords_in(authorization: str | None) -> list[str]:
+    scheme, _, value = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    try:
+        _, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except ValueError:  # not base64, not ASCII or not UTF-8
+        return []
+    return [password]

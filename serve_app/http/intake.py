@@ -11,7 +11,7 @@ from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, UnauthorisedError
 from serve_app.http.arrival import Arrival, refused_before
 from serve_app.http.body import declared_bytes, read_body
-from serve_app.http.guard import Guard, Scope
+from serve_app.http.guard import Guard
 from serve_app.http.neighbours import own_address
 from serve_app.limits import Limits
 from serve_app.moderation import BodyMemory, Moderator
@@ -44,7 +44,7 @@ class Intake:
             logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
         client_host = own_address(request)
         try:
-            self._guard.require(Scope.SCAN, path_secret, request.headers.get("authorization"), client_host)
+            self._guard.require_scanner(path_secret, request.headers.get("authorization"), client_host)
         except UnauthorisedError:
             self._moderator.count_arrival(is_authorised=False, refused_before=refused)
             raise

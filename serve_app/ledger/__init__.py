@@ -1,5 +1,6 @@
-"""The store of decisions. In this version it is in memory, and ends with its process."""
+"""The store of decisions: in memory, or in a database."""
 
 from serve_app.ledger.memory import MemoryLedger
+from serve_app.ledger.opening import OpenLedger, open_archive, open_ledger
 
-__all__ = ["MemoryLedger"]
+__all__ = ["MemoryLedger", "OpenLedger", "open_archive", "open_ledger"]

@@ -2,36 +2,142 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from serve_app.domain import Decision, Judged
+from serve_app.domain import (
+    AuditEntry,
+    Decision,
+    DecisionFilter,
+    DecisionPage,
+    Erased,
+    ForgetScope,
+    LedgerHealth,
+    Recollection,
+    RecordedDecision,
+    Retention,
+)
+from serve_app.ledger.cursors import Cursor
+from serve_app.ledger.examinations import RecentExaminations
+
+_KEPT_EXAMINATION_BYTES = 64_000_000
+_KEPT_AUDIT_ENTRIES = 10_000
 
 
 class MemoryLedger:
-    """Stores at most ``kept_decisions``; the oldest one leaves first."""
+    """Stores at most ``kept_decisions``; the oldest one leaves first. For one event loop."""
 
-    def __init__(self, kept_decisions: int = 10_000) -> None:
+    def __init__(
+        self,
+        kept_decisions: int = 10_000,
+        kept_examination_bytes: int = _KEPT_EXAMINATION_BYTES,
+        retention: Retention | None = None,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         if kept_decisions < 1:
             raise ValueError("a ledger stores at least one decision")
         self._kept_decisions = kept_decisions
-        self._by_request: OrderedDict[str, Decision] = OrderedDict()
-        self._judged: dict[tuple[str, str, str], str] = {}
+        self._retention = retention or Retention()
+        self._wall_clock = wall_clock
+        self._records: OrderedDict[str, RecordedDecision] = OrderedDict()
+        self._decisions_on: Counter[str] = Counter()
+        self._examinations = RecentExaminations(kept_examination_bytes)
+        self._audit: deque[AuditEntry] = deque(maxlen=_KEPT_AUDIT_ENTRIES)
 
     async def record(self, decision: Decision) -> None:
+        """See :class:`~serve_app.domain.Sink`."""
+        if decision.request_id in self._records:
+            return
+        self._examinations.add(decision)
+        self._records[decision.request_id] = RecordedDecision(replace(decision, examination=None))
+        self._decisions_on[decision.sha256] += 1
+        if len(self._records) > self._kept_decisions:
+            self._erase([next(iter(self._records))])
+
+    async def recall(self, sha256: str, model_digest: str) -> Recollection | None:
         """See :class:`~serve_app.domain.Ledger`."""
-        self._by_request[decision.request_id] = decision
-        if isinstance(decision.outcome, Judged):
-            self._judged[_key(decision)] = decision.request_id
-        while len(self._by_request) > self._kept_decisions:
-            request_id, oldest = self._by_request.popitem(last=False)
-            if self._judged.get(_key(oldest)) == request_id:
-                del self._judged[_key(oldest)]
+        recalled = self._examinations.get(sha256, model_digest)
+        return None if recalled is None or recalled.examination.is_truncated else recalled
 
-    async def find(self, sha256: str, model_digest: str, policy_digest: str) -> Decision | None:
+    def health(self) -> LedgerHealth:
         """See :class:`~serve_app.domain.Ledger`."""
-        request_id = self._judged.get((sha256, model_digest, policy_digest))
-        return None if request_id is None else self._by_request[request_id]
+        return LedgerHealth()
 
+    async def get(self, request_id: str) -> RecordedDecision | None:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        recorded = self._records.get(request_id)
+        return None if recorded is None else self._with_examination(recorded)
 
-def _key(decision: Decision) -> tuple[str, str, str]:
-    return decision.sha256, decision.model.digest, decision.policy_digest
+    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        own = [each for each in self._records.values() if each.decision.sha256 == sha256]
+        return sorted(own, key=Cursor.of, reverse=True)
+
+    async def search(
+        self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
+    ) -> DecisionPage:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        found = sorted(filter(wanted.includes, self._records.values()), key=Cursor.of, reverse=True)
+        if cursor is not None:
+            before = Cursor.parse(cursor)
+            found = [each for each in found if Cursor.of(each) < before]
+        page = Cursor.page(found, limit)
+        if with_examinations:
+            page = replace(page, records=tuple(map(self._with_examination, page.records)))
+        return page
+
+    async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        found = sorted((each for each in self._records.values() if each.is_pending), key=Cursor.of)
+        if after is not None:
+            behind = Cursor.parse(after)
+            found = [each for each in found if Cursor.of(each) > behind]
+        return Cursor.page(found, limit)
+
+    async def mark_done(self, request_id: str, how: str) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        recorded = self._records.get(request_id)
+        if recorded is None or not recorded.is_pending:
+            return False
+        self._records[request_id] = replace(recorded, done_at=self._wall_clock(), done_how=how)
+        return True
+
+    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        erased = self._erase([key for key, each in self._records.items() if scope.includes(each.decision)])
+        await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
+        return erased
+
+    async def prune(self, now: datetime) -> Erased:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return self._erase([key for key, each in self._records.items() if self._retention.is_over(each, now)])
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        self._audit.appendleft(entry)
+
+    async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return list(self._audit)[:limit]
+
+    def close(self) -> None:
+        """See :class:`serve_app.ledger.OpenLedger`: nothing was started."""
+
+    def _with_examination(self, recorded: RecordedDecision) -> RecordedDecision:
+        decision = recorded.decision
+        recalled = self._examinations.get(decision.sha256, decision.model.digest)
+        if recalled is None or not decision.labels:
+            return recorded
+        whole = replace(decision, examination=recalled.examination, labels=recalled.labels)
+        return replace(recorded, decision=whole)
+
+    def _erase(self, request_ids: Iterable[str]) -> Erased:
+        erased = [self._records.pop(request_id).decision for request_id in request_ids]
+        self._decisions_on.subtract(each.sha256 for each in erased)
+        gone = {(each.sha256, each.model.digest) for each in erased if not self._decisions_on[each.sha256]}
+        for sha256, _ in gone:
+            self._decisions_on.pop(sha256, None)
+        dropped = [each for each in (self._examinations.drop(*body) for body in gone) if each is not None]
+        return Erased(len(erased), len(dropped), sum(bool(each.examination.fingerprints) for each in dropped))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import ceil
 
 import numpy as np
 from PIL import Image
 
-from serve_app.domain import Deadline, OnTruncated, TruncatedError, UndecodableError, ViewPlace, Views
+from serve_app.domain import (
+    Deadline,
+    FrameFingerprint,
+    OnTruncated,
+    TruncatedError,
+    UndecodableError,
+    ViewPlace,
+    Views,
+)
 from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
+from serve_app.media.fingerprints import LEAST_SIDE_PX, fingerprint
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.image_sequence import is_sequence, sample_sequence
 from serve_app.media.opening import Open, ShrunkPictures, pictures_of
@@ -29,6 +39,9 @@ from serve_app.media.views import (
     views_per_frame,
 )
 
+_LEAST_KEPT_SIZE_PX = ceil(LEAST_SIDE_PX / DECODE_OVERSAMPLING)
+"""Pictures are reduced for views of at least this size, so that their fingerprints do not depend on the model's."""
+
 
 def preprocess(
     body: bytes,
@@ -37,7 +50,7 @@ def preprocess(
     deadline: Deadline,
     on_truncated: OnTruncated = OnTruncated.REFUSE,
 ) -> Views:
-    """Sniff, decode under ``limits``, sample frames, cut views of ``view_size_px``.
+    """Sniff, decode under ``limits``, sample frames, cut views of ``view_size_px`` and take fingerprints.
 
     Raises:
         UnsupportedError: of no type that we read.
@@ -71,14 +84,17 @@ class _Reader:
         self.deadline.require("decoding")
         views: list[View] = []
         places: list[ViewPlace] = []
+        fingerprints: list[FrameFingerprint] = []
         with decoding(self.media_type):
             sample = self._sample(is_lenient)
             share = views_per_frame(len(sample.indices), self.limits.max_frames, self.limits.max_views)
             seen = 0
             for index, frames in groupby(sample.frames, key=lambda frame: frame.index):
-                cut = _cut(frames, self.view_size_px, share)
+                readings = [self._reduced(frame, share) for frame in frames]
+                cut = _cut(readings, self.view_size_px, share)
                 views += cut
                 places += [ViewPlace(index, view.box) for view in cut]
+                fingerprints += map(fingerprint, readings)
                 seen += 1
                 self.deadline.require("decoding")
         if not views:
@@ -89,14 +105,20 @@ class _Reader:
             media_type=self.media_type,
             frames_seen=seen,
             frames_total=sample.total,
+            fingerprints=tuple(fingerprints),
         )
+
+    @property
+    def _kept_size_px(self) -> int:
+        """The size of views for which pictures keep enough pixels while they are worked on."""
+        return max(self.view_size_px, _LEAST_KEPT_SIZE_PX)
 
     def _sample(self, is_lenient: bool) -> FrameSample:
         if self.media_type in VIDEO_TYPES:
-            return sample_video(self.body, self.media_type, self.limits, self.view_size_px, self.deadline, is_lenient)
+            return sample_video(self.body, self.media_type, self.limits, self._kept_size_px, self.deadline, is_lenient)
         if is_sequence(self.body, self.media_type):
             return sample_sequence(
-                self.body, self.media_type, self.limits, self.view_size_px, self.deadline, self._shrunk, is_lenient
+                self.body, self.media_type, self.limits, self._kept_size_px, self.deadline, self._shrunk, is_lenient
             )
         openings = pictures_of(self.body, self.media_type, self.limits, is_lenient)
         if len(openings) == 1:
@@ -106,7 +128,7 @@ class _Reader:
         return FrameSample(len(openings), tuple(range(len(openings))), frames)
 
     def _sample_picture(self, opening: Open, is_lenient: bool) -> FrameSample:
-        pictures = ShrunkPictures(opening, round(self.view_size_px * DECODE_OVERSAMPLING))
+        pictures = ShrunkPictures(opening, round(self._kept_size_px * DECODE_OVERSAMPLING))
         sample = sample_frames(
             pictures,
             self.limits,
@@ -123,14 +145,17 @@ class _Reader:
     def _shrunk(self, picture: Image.Image) -> Image.Image:
         # Of a JPEG, which is small already, the size in the file is not known here.
         rows = MAX_ROWS if self.media_type == "image/jpeg" else tile_rows(*picture.size, self.view_size_px)
-        return reduced_before_colours(picture, self.view_size_px, self.limits.max_views, rows)
+        return reduced_before_colours(picture, self._kept_size_px, self.limits.max_views, rows)
+
+    def _reduced(self, frame: Frame, share: int) -> Frame:
+        return replace(frame, picture=reduced(frame.picture, self._kept_size_px, share))
 
 
-def _cut(frames: Iterable[Frame], size_px: int, share: int) -> list[View]:
+def _cut(readings: Sequence[Frame], size_px: int, share: int) -> list[View]:
     """The views of one frame, given once per reading: at most ``share``, and at least the whole of each reading."""
-    pictures: list[Image.Image] = []
-    rows = 1
-    for frame in frames:
-        rows = tile_rows(*frame.full_size_px, size_px)
-        pictures.append(reduced(frame.picture, size_px, share))
-    return [view for picture in pictures for view in cut_views(picture, size_px, share // len(pictures), rows)]
+    of_each = share // len(readings)
+    return [
+        view
+        for frame in readings
+        for view in cut_views(frame.picture, size_px, of_each, tile_rows(*frame.full_size_px, size_px))
+    ]

@@ -14,8 +14,11 @@ from collections.abc import Callable
 import numpy as np
 
 from serve_app.domain import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
     Deadline,
     DeadlineExceededError,
+    FrameFingerprint,
     OnTruncated,
     OverloadedError,
     TooLargeError,
@@ -28,6 +31,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.limits import MediaLimits
+from serve_app.media.pdq import MAX_QUALITY
 
 Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated], Views]
 """As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""
@@ -64,6 +68,7 @@ def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
         "frames_seen": views.frames_seen,
         "frames_total": views.frames_total,
         "is_truncated": views.is_truncated,
+        "fingerprints": [[each.frame, each.quality, each.hashes.hex()] for each in views.fingerprints],
     }
     return _pack(head, np.ascontiguousarray(views.pixels).data.cast("B"))
 
@@ -98,7 +103,21 @@ def unpack_views(head: memoryview, pixels: memoryview, view_size_px: int) -> Vie
         frames_seen=int(told["frames_seen"]),
         frames_total=int(told["frames_total"]),
         is_truncated=bool(told["is_truncated"]),
+        fingerprints=_fingerprints(told["fingerprints"], len(places)),
     )
+
+
+def _fingerprints(told: list[tuple[int, int, str]], views: int) -> tuple[FrameFingerprint, ...]:
+    """One for each reading, of which there are no more than ``views``: each reading has one at least."""
+    fingerprints = tuple(
+        FrameFingerprint(int(frame), int(quality), bytes.fromhex(text)) for frame, quality, text in told
+    )
+    if len(fingerprints) > views:
+        raise ValueError("more fingerprints than views")
+    for each in fingerprints:
+        if len(each.hashes) != DIHEDRAL_HASHES * PDQ_BYTES or not 0 <= each.quality <= MAX_QUALITY:
+            raise ValueError("no fingerprint")
+    return fingerprints
 
 
 def _pack(head: dict[str, object], pixels: memoryview) -> tuple[bytes, bytes, memoryview]:

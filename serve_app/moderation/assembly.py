@@ -1,9 +1,8 @@
-"""The moderator of a process, built from its settings over an examiner."""
+"""The moderator of a process, built from its settings over an examiner and a ledger."""
 
 from __future__ import annotations
 
-from serve_app.domain import Examiner
-from serve_app.ledger import MemoryLedger
+from serve_app.domain import Examiner, Ledger
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.sinks import LogSink
@@ -12,13 +11,13 @@ from serve_app.settings import Settings
 
 
 def assemble_moderator(
-    settings: Settings, policy: Policy, examiner: Examiner, admission: AdmissionControl
+    settings: Settings, policy: Policy, examiner: Examiner, ledger: Ledger, admission: AdmissionControl
 ) -> Moderator:
-    """A moderator with the ledger and the sinks that ``settings`` ask for."""
+    """A moderator with ``ledger`` and what else ``settings`` ask for."""
     return Moderator(
         policy,
         examiner,
-        MemoryLedger(),
+        ledger,
         settings.on_unscanned,
         admission,
         settings.max_background_pictures,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from serve_app.answer_log import AnswerLogger
@@ -20,8 +21,10 @@ from serve_app.domain import (
     Examination,
     Examiner,
     Judged,
+    LabelScores,
     Lane,
     Ledger,
+    LedgerHealth,
     ModelIdentity,
     OnUnscanned,
     Outcome,
@@ -35,15 +38,24 @@ from serve_app.domain import (
 )
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background import BackgroundGate
-from serve_app.moderation.sinks import SINK_BUDGET_S, Sinks, told
+from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
 from serve_app.policy import Policy, evaluate
 
 logger = AnswerLogger(__name__)
 
-_Scanned = tuple[Judged, ModelIdentity]
-"""An outcome and the model that scored it, which may differ from the latest known one."""
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """An outcome and the examination behind it, whose model may differ from the latest known one.
+
+    ``labels`` name the columns of the examination's scores: the policy's, or more where it was recalled.
+    """
+
+    outcome: Judged
+    examination: Examination
+    labels: tuple[str, ...]
 
 
 class Moderator:
@@ -94,6 +106,11 @@ class Moderator:
             self._last_heard_of = identity
 
     @property
+    def ledger_health(self) -> LedgerHealth:
+        """Whether decisions are being recorded."""
+        return self._ledger.health()
+
+    @property
     def full_for_s(self) -> float:
         """Seconds for which the front end may refuse by itself, once :meth:`require_room` has refused."""
         return self._admission.full_for_s
@@ -120,7 +137,13 @@ class Moderator:
     async def moderate(self, body: Body, call: Call) -> Decision:
         """Scan ``body`` and decide within the call's deadline; record the decision before returning it."""
         started_s = call.deadline.clock()
-        outcome, model, kept = await self._outcome(body, call)
+        scanned = await self._scan(body, call)
+        if isinstance(scanned, _Scanned):
+            outcome: Outcome = scanned.outcome
+            model, kept = scanned.examination.scores.model, scanned.outcome.judgement.verdict.keeps_picture
+        else:
+            outcome = Unscanned(scanned.reason, str(scanned))
+            model, kept = self.model, self._keeps_unscanned(scanned)
         decision = Decision(
             request_id=call.request_id,
             decided_at=self._wall_clock(),
@@ -133,45 +156,54 @@ class Moderator:
             policy_digest=self.policy.digest,
             elapsed_ms=(call.deadline.clock() - started_s) * 1e3,
             source=call.source,
+            examination=scanned.examination if isinstance(scanned, _Scanned) else None,
+            labels=scanned.labels if isinstance(scanned, _Scanned) else (),
         )
         await self._sinks.record(decision)
         return decision
 
-    async def _outcome(self, body: Body, call: Call) -> tuple[Outcome, ModelIdentity, bool]:
-        """The outcome for ``body``, the model, and whether the image server may store the picture."""
+    async def _scan(self, body: Body, call: Call) -> _Scanned | UnscannedError:
+        """What was seen of ``body`` and judged, or why it was not scanned."""
         try:
             async with until(call.deadline, "scanning"):
-                judged, model = await self._recall(body.sha256, call.request_id) or await self._twins.examine(
+                return await self._recall(body.sha256, call.request_id) or await self._twins.examine(
                     body.sha256, call.lane, call.deadline, lambda: self._examine_with_room(body, call)
                 )
         except UnscannedError as error:
-            unscanned = error
+            return error
         except Exception:
             # A fault of ours is not the picture's.
             logger.exception("request %s: scanning failed", call.request_id)
-            unscanned = UnavailableError("internal fault: see the log under this request_id")
-        else:
-            return judged, model, judged.judgement.verdict.keeps_picture
-        return Unscanned(unscanned.reason, str(unscanned)), self.model, self._keeps_unscanned(unscanned)
+            return UnavailableError("internal fault: see the log under this request_id")
 
     async def _recall(self, sha256: str, request_id: str) -> _Scanned | None:
-        """The judgement of an earlier decision on the same bytes by the same model and policy, and its model.
+        """The recorded examination of the same bytes by the same model, and its judgement.
 
-        A ledger that fails or hangs counts as a miss.
+        A judgement by the same policy is taken over; another policy judges the recorded scores, if they suffice for
+        its prompts. A ledger that fails or hangs counts as a miss.
         """
         model = self._examiner.model
         if model is None:
             return None
         try:
-            async with asyncio.timeout(SINK_BUDGET_S):
-                earlier = await self._ledger.find(sha256, model.digest, self.policy.digest)
+            async with asyncio.timeout(RECALL_BUDGET_S):
+                recalled = await self._ledger.recall(sha256, model.digest)
         except Exception as error:
-            logger.error("request %s: the ledger failed to find an earlier decision: %s", request_id, told(error))
+            logger.error(
+                "request %s: the ledger failed to recall the same bytes: %s", request_id, told(error, RECALL_BUDGET_S)
+            )
             return None
-        if earlier is None or not isinstance(earlier.outcome, Judged) or earlier.outcome.is_truncated:
-            # One lane may scan a part of a file that the other refuses.
+        if recalled is None:
             return None
-        return earlier.outcome, earlier.model
+        recorded = recalled.examination
+        scores = recorded.scores.picked(recalled.labels, self.policy.labels)
+        if scores is None:
+            return None
+        examination = replace(recorded, scores=replace(recorded.scores, model=model), preprocess_ms=0.0, score_ms=0.0)
+        # Recorded scores are rounded: only the judgement itself is the same one for certain.
+        is_same_policy = recalled.policy_digest == self.policy.digest
+        earlier = recalled.judged if is_same_policy else None
+        return _Scanned(earlier or self._judge(examination, scores), examination, recalled.labels)
 
     async def _examine_with_room(self, body: Body, call: Call) -> _Scanned:
         """Examine ``body`` once there is room: a live picture has had its room since before its body was read."""
@@ -184,11 +216,12 @@ class Moderator:
             if self._examiner.model is None or self._examiner.model != self._last_heard_of:
                 await self.ready(call.deadline)
             examination = await self._examiner.examine(body, call)
-            return self._judge(examination), examination.scores.model
+            return _Scanned(self._judge(examination, examination.scores), examination, self.policy.labels)
 
-    def _judge(self, examination: Examination) -> Judged:
+    def _judge(self, examination: Examination, scores: LabelScores) -> Judged:
+        """The policy's judgement; the columns of ``scores`` are its labels."""
         self._hear_of(examination.scores.model)
-        judgement = evaluate(self.policy, examination.scores)
+        judgement = evaluate(self.policy, scores)
         return Judged(
             judgement=judgement,
             place=examination.places[judgement.view],
@@ -209,5 +242,4 @@ def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:
     """Whether callers in either lane may have this outcome: the lanes differ for files without their end."""
     if isinstance(outcome, UnscannableError):
         return not isinstance(outcome, TruncatedError)
-    judged, _ = outcome
-    return not judged.is_truncated
+    return not outcome.examination.is_truncated

@@ -63,7 +63,10 @@ class Pipeline:
     async def examine(self, body: Body, call: Call) -> Examination:
         """See the port."""
         model = self._model or await self.identify(call.deadline)
+        clock = call.deadline.clock
+        began_s = clock()
         views = await self._preprocess(body, model.image_size_px, call)
+        preprocessed_s = clock()
         try:
             scores = await self._scorer.score(views, call, self._load())
         except UnavailableError:
@@ -71,7 +74,7 @@ class Pipeline:
             self._model = None
             raise
         self._model = scores.model
-        return Examination.of(views, scores)
+        return Examination.of(views, scores, (preprocessed_s - began_s) * 1e3, (clock() - preprocessed_s) * 1e3)
 
     async def _preprocess(self, body: Body, view_size_px: int, call: Call) -> Views:
         is_live = call.lane is Lane.LIVE

@@ -10,9 +10,13 @@ from serve_app.domain import Decision, Judged, Listed, Sink, Unscanned
 
 logger = AnswerLogger(__name__)
 
-SINK_BUDGET_S = 0.25
+RECALL_BUDGET_S = 0.05
+"""Seconds that an answer may wait for what a ledger knows of the same bytes."""
+
+SINK_BUDGET_S = 0.2
 """Seconds that an answer may wait for a sink. They may lie behind the deadline, within the half second that an answer
-may be late, so that a decision of the last moment is recorded too."""
+may be late, so that a decision of the last moment is recorded too. Together with :data:`RECALL_BUDGET_S`: a ledger
+that hangs costs a picture a quarter of a second."""
 
 
 class Sinks:
@@ -36,14 +40,14 @@ class Sinks:
                 "request %s: %s did not record the decision (%s); it has lost %d since the start",
                 decision.request_id,
                 type(sink).__name__,
-                told(error),
+                told(error, SINK_BUDGET_S),
                 self._lost[number],
             )
 
 
-def told(error: Exception) -> str:
+def told(error: Exception, budget_s: float) -> str:
     """A sink's error for a log line: never its text, which may hold anything."""
-    return f"no answer within {SINK_BUDGET_S} s" if isinstance(error, TimeoutError) else type(error).__name__
+    return f"no answer within {budget_s} s" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 class LogSink:
@@ -53,13 +57,14 @@ class LogSink:
         """See the port."""
         judged = decision.outcome if isinstance(decision.outcome, Judged) else None
         logger.info(
-            "request %s: %s rule=%s margin=%s kept=%s bytes=%d type=%s views=%d ms=%.1f source=%s model=%s policy=%s"
-            "%s%s",
+            "request %s: %s rule=%s margin=%s kept=%s sha256=%s bytes=%d type=%s views=%d ms=%.1f source=%s model=%s "
+            "policy=%s%s%s",
             decision.request_id,
             _outcome(decision),
             judged.judgement.rule if judged else None,
             f"{judged.judgement.margin:+.3f}" if judged and judged.judgement.margin is not None else None,
             decision.kept,
+            decision.sha256,
             decision.body_bytes,
             judged.media_type if judged else None,
             judged.views_seen if judged else 0,

@@ -5,10 +5,12 @@
 It knows the domain, and nothing of models, media, databases or HTTP.
 """
 
-from serve_app.policy.evaluation import concept_scores, evaluate
-from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies
+from serve_app.policy.concepts import Concept, ScoreKind
+from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
+from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
+from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
-from serve_app.policy.schema import Above, AllOf, AnyOf, AtLeast, Concept, Condition, Policy, Rule, ScoreKind
+from serve_app.policy.schema import Policy, Rule
 
 __all__ = [
     "SHIPPED_PREFIX",
@@ -18,12 +20,18 @@ __all__ = [
     "AtLeast",
     "Concept",
     "Condition",
+    "Margins",
+    "Named",
+    "NamedCondition",
+    "Not",
     "Policy",
     "Rule",
     "ScoreKind",
     "concept_scores",
     "evaluate",
     "load_policy",
+    "margins_of",
     "parse_policy",
     "shipped_policies",
+    "shipped_text",
 ]

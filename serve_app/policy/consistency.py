@@ -9,29 +9,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from serve_app.policy.diagnostics import Diagnostic, quote
-from serve_app.policy.document import ListValue, MappingValue, ScalarValue
+from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
 from serve_app.policy.fields import whole_number
 
 
 def of_counter_prompts(name: ScalarValue, found: MappingValue) -> Iterator[Diagnostic]:
     """A concept has counter-prompts where its score takes them, and only there."""
     score, given = found.get("score"), found.written.get("counter_prompts")
-    if score == "cosine" and given is not None:
+    if isinstance(score, ScalarValue) and score in ("cosine", "margin") and given is not None:
         hint = "remove them, or write score: contrast"
-        yield Diagnostic(given.span, "a cosine score has no counter_prompts", hint)
+        yield Diagnostic(given.span, f"a {score} score has no counter_prompts", hint)
     if score == "contrast" and given is None:
         hint = "a contrast score is the probability of the prompts against these, for instance 'a photograph of a room'"
         yield Diagnostic(name.span, f"concept {quote(name)} lacks the key 'counter_prompts'", hint)
+
+
+def of_thresholds(found: MappingValue) -> Iterator[Diagnostic]:
+    """Each prompt of a margin score has its threshold."""
+    prompts = found.get("prompts")
+    for prompt in prompts if found.get("score") == "margin" and isinstance(prompts, ListValue) else ():
+        if not isinstance(prompt, MappingValue) or not prompt:
+            hint = 'write {"a photo of a cat": 0.24}; several wordings in one {...} count once'
+            message = f"a prompt of a margin score needs its threshold, found {describe(prompt)}"
+            yield Diagnostic(prompt.span, message, hint)
 
 
 def of_prompts(found: MappingValue) -> Iterator[Diagnostic]:
     """A concept has each of its prompts once."""
     seen: dict[str, str] = {}
     for key in ("prompts", "counter_prompts"):
-        prompts = found.get(key)
-        for prompt in prompts if isinstance(prompts, ListValue) else ():
-            if not isinstance(prompt, ScalarValue) or prompt.kind != "text" or not prompt.strip():
-                continue
+        for prompt in _written_prompts(found.get(key)):
             # CLIP's tokenizer lowers the case and joins blanks, so that these differ to the eye only.
             folded = " ".join(prompt.lower().split())
             if folded in seen:
@@ -39,6 +46,13 @@ def of_prompts(found: MappingValue) -> Iterator[Diagnostic]:
                 message = f"the prompt {quote(prompt.strip())} is already in '{seen[folded]}'"
                 yield Diagnostic(prompt.span, message, hint)
             seen.setdefault(folded, key)
+
+
+def _written_prompts(prompts: Value | None) -> Iterator[ScalarValue]:
+    for item in prompts if isinstance(prompts, ListValue) else ():
+        for prompt in item.written.values() if isinstance(item, MappingValue) else [item]:
+            if isinstance(prompt, ScalarValue) and prompt.kind == "text" and prompt.strip():
+                yield prompt
 
 
 def of_count(found: MappingValue) -> Iterator[Diagnostic]:

@@ -32,6 +32,12 @@ class ScalarValue(str):
     kind: Kind
     plain: bool
 
+    def with_text(self, text: str) -> ScalarValue:
+        """Another text in the same place."""
+        other = ScalarValue(text)
+        other.span, other.kind, other.plain = self.span, "text", self.plain
+        return other
+
 
 class ListValue(list["Value"]):
     """The items of a list."""

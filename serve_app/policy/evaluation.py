@@ -7,15 +7,21 @@ is more than zero. So the explanation (how far over the line) and the decision c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import Judgement, LabelScores, UnavailableError, Verdict
-from serve_app.policy.schema import Above, AllOf, AnyOf, AtLeast, Concept, Condition, Policy, Rule, ScoreKind
+from serve_app.policy.concepts import Concept, ScoreKind
+from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, Not
+from serve_app.policy.schema import Policy, Rule
 
 FloatArray = NDArray[np.float64]
+
+_LEAST_MARGIN = float(np.finfo(np.float64).tiny)
+"""The margin of a negation exactly on its line, where the condition itself does not hold: the least above zero."""
 
 
 def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
@@ -29,9 +35,8 @@ def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
         UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not scan.
         ValueError: the cosines are not (views, labels of this policy), or there is no view.
     """
-    scores = concept_scores(policy, label_scores)
-    by_name = {concept.name: scores[:, column] for column, concept in enumerate(policy.concepts)}
-    margins = np.stack([_margins(rule.when, by_name) for rule in policy.rules])
+    made_of = margins_of(policy, label_scores)
+    margins = np.stack(list(made_of.rules.values()))
     deciding = _deciding_rule(policy.rules, margins)
     explained = deciding if deciding is not None else _closest_rule(policy.rules, margins)
     view = int(margins[explained].argmax())
@@ -42,9 +47,40 @@ def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
         rule=rule.name if held else None,
         message=rule.explanation if held else f"no rule of {policy.name} holds; '{rule.name}' came closest",
         view=view,
-        scores={name: float(column[view]) for name, column in by_name.items()},
+        scores={name: float(scores[view]) for name, scores in made_of.concepts.items()},
         margin=float(margins[explained, view]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """The scores and margins that a judgement is made of, by name and for every view.
+
+    ``concepts`` are scores; ``conditions`` (the named ones) and ``rules`` are margins: they hold where these are more
+    than zero. All are float64, ``(views,)``.
+    """
+
+    concepts: Mapping[str, FloatArray]
+    conditions: Mapping[str, FloatArray]
+    rules: Mapping[str, FloatArray]
+    _scored: _Scored = field(repr=False)
+
+    def of(self, condition: Condition) -> FloatArray:
+        """The margins of any condition over the policy's concepts."""
+        return self._scored.margins(condition)
+
+
+def margins_of(policy: Policy, label_scores: LabelScores) -> Margins:
+    """All that a judgement is made of.
+
+    Raises:
+        UnavailableError: as :func:`evaluate`.
+        ValueError: as :func:`evaluate`.
+    """
+    scored = _scored(policy, label_scores)
+    concepts = {name: ranked[:, 0] for name, ranked in scored.concepts.items()}
+    rules = {rule.name: scored.margins(rule.when) for rule in policy.rules}
+    return Margins(concepts, scored.conditions, rules, scored)
 
 
 def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
@@ -54,10 +90,57 @@ def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
         UnavailableError: a cosine or the logit scale is not finite, or the logit scale is not positive.
         ValueError: the cosines are not (views, labels of this policy), or there is no view.
     """
+    return np.stack(list(margins_of(policy, label_scores).concepts.values()), axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The scores of one picture's views.
+
+    ``concepts`` has the scores of each concept's prompts, largest first, ``(views, prompts)``: the first column is the
+    concept's own. A contrast score is one number for all prompts. ``conditions`` has the margins of the named
+    conditions, ``(views,)``.
+    """
+
+    concepts: Mapping[str, FloatArray]
+    conditions: dict[str, FloatArray] = field(default_factory=dict)
+
+    def margins(self, condition: Condition) -> FloatArray:
+        """How far over its line the condition is on each view, ``(views,)``: it holds where this is more than zero."""
+        match condition:
+            case Above(concept, threshold, count):
+                over: FloatArray = self.concepts[concept][:, count - 1] - threshold
+                return over
+            case AllOf(of):
+                return self._nth_largest(len(of), of)
+            case AnyOf(of):
+                return self._nth_largest(1, of)
+            case AtLeast(count, of):
+                return self._nth_largest(count, of)
+            case Not(of):
+                margins = self.margins(of)
+                return np.where(margins == 0, _LEAST_MARGIN, -margins)
+            case Named(name):
+                return self.conditions[name]
+            case _:
+                assert_never(condition)
+
+    def _nth_largest(self, n: int, conditions: tuple[Condition, ...]) -> FloatArray:
+        """The n-th largest margin on each view: it is more than zero exactly where n conditions hold or more."""
+        margins = np.stack([self.margins(condition) for condition in conditions])
+        nth: FloatArray = np.sort(margins, axis=0)[-n]
+        return nth
+
+
+def _scored(policy: Policy, label_scores: LabelScores) -> _Scored:
     cosines = _checked_cosines(policy, label_scores)
     columns = {label: column for column, label in enumerate(policy.labels)}
-    scores = [_concept_score(concept, cosines, columns, label_scores.logit_scale) for concept in policy.concepts]
-    return np.stack(scores, axis=1)
+    scored = _Scored(
+        {each.name: _ranked_scores(each, cosines, columns, label_scores.logit_scale) for each in policy.concepts}
+    )
+    for each in policy.conditions:  # in the order of the file: each is made of those before it
+        scored.conditions[each.name] = scored.margins(each.when)
+    return scored
 
 
 def _checked_cosines(policy: Policy, label_scores: LabelScores) -> FloatArray:
@@ -70,21 +153,36 @@ def _checked_cosines(policy: Policy, label_scores: LabelScores) -> FloatArray:
         raise UnavailableError(f"the model {label_scores.model} returned a similarity that is not a finite number")
     if not (np.isfinite(label_scores.logit_scale) and label_scores.logit_scale > 0):
         raise UnavailableError(f"the model {label_scores.model} has a logit scale that is not a positive number")
-    return cosines
+    # The product of a float32 and a power of ten is exact in float64, so that this rounds as Python's round() does.
+    return cosines if policy.cosine_decimals is None else cosines.round(policy.cosine_decimals)
 
 
-def _concept_score(concept: Concept, cosines: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
-    """One score per view, ``(views,)``."""
+def _ranked_scores(concept: Concept, cosines: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
+    """The scores of the concept's prompts on each view, largest first, ``(views, prompts)``."""
     # take() copies to rows that are contiguous, so that a view's sums do not depend on how many views stand beside it.
     own = cosines.take([columns[prompt] for prompt in concept.prompts], axis=1)
     match concept.score:
         case ScoreKind.COSINE:
-            return _largest(own)
+            return _largest_first(own)
+        case ScoreKind.MARGIN:
+            return _largest_first(_over_thresholds(own, concept.thresholds))
         case ScoreKind.CONTRAST:
             others = cosines.take([columns[prompt] for prompt in concept.counter_prompts], axis=1)
-            return _contrast(own, others, logit_scale)
+            return _contrast(own, others, logit_scale)[:, np.newaxis]
         case _:
             assert_never(concept.score)
+
+
+def _over_thresholds(own: FloatArray, thresholds: tuple[tuple[float, ...], ...]) -> FloatArray:
+    """How far the best wording of each prompt is over its threshold, ``(views, prompts)``."""
+    starts = np.cumsum([0, *(len(wordings) for wordings in thresholds[:-1])])
+    over = own - [threshold for wordings in thresholds for threshold in wordings]
+    best: FloatArray = np.maximum.reduceat(over, starts, axis=1)
+    return best
+
+
+def _largest_first(scores: FloatArray) -> FloatArray:
+    return np.sort(scores, axis=1)[:, ::-1]
 
 
 def _contrast(own: FloatArray, others: FloatArray, logit_scale: float) -> FloatArray:
@@ -104,29 +202,6 @@ def _largest(cosines: FloatArray) -> FloatArray:
     """The largest of each row."""
     largest: FloatArray = cosines.max(axis=1)
     return largest
-
-
-def _margins(condition: Condition, scores: Mapping[str, FloatArray]) -> FloatArray:
-    """How far over its line the condition is on each view, ``(views,)``: it holds where this is more than zero."""
-    match condition:
-        case Above(concept, threshold):
-            over: FloatArray = scores[concept] - threshold
-            return over
-        case AllOf(of):
-            return _nth_largest(len(of), of, scores)
-        case AnyOf(of):
-            return _nth_largest(1, of, scores)
-        case AtLeast(count, of):
-            return _nth_largest(count, of, scores)
-        case _:
-            assert_never(condition)
-
-
-def _nth_largest(n: int, conditions: tuple[Condition, ...], scores: Mapping[str, FloatArray]) -> FloatArray:
-    """The n-th largest margin on each view: it is more than zero exactly where n conditions hold or more."""
-    margins = np.stack([_margins(condition, scores) for condition in conditions])
-    nth: FloatArray = np.sort(margins, axis=0)[-n]
-    return nth
 
 
 def _deciding_rule(rules: tuple[Rule, ...], margins: FloatArray) -> int | None:

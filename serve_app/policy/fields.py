@@ -63,12 +63,12 @@ def text_reader(what: str, max_chars: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def choice_reader(what: str, *choices: enum.StrEnum) -> BeforeValidator:
-    """Read one of a few words."""
+def choice_reader(what: str, *choices: enum.StrEnum, others: tuple[str, ...] = ()) -> BeforeValidator:
+    """Read one of a few words; ``others`` are supported too, and are read elsewhere."""
     by_word = {choice.value: choice for choice in choices}
 
     def read(value: Value) -> enum.StrEnum:
-        hint = f"supported: {', '.join(by_word)}"
+        hint = f"supported: {', '.join([*by_word, *others])}"
         if not isinstance(value, ScalarValue) or not value:
             raise wrong(value, f"{what} cannot be {describe(value)}", hint)
         if value not in by_word:

@@ -38,6 +38,15 @@ def shipped_policies() -> tuple[str, ...]:
     return tuple(sorted(_shipped_files()))
 
 
+def shipped_text(name: str) -> str:
+    """The file of a policy that ships.
+
+    Raises:
+        PolicyError: none has this name.
+    """
+    return _find_shipped(name.removeprefix(SHIPPED_PREFIX)).read_text("utf-8")
+
+
 def _shipped_files() -> dict[str, Traversable]:
     folder = resources.files("serve_app.policy").joinpath("shipped")
     return {each.name.removesuffix(".yaml"): each for each in folder.iterdir() if each.name.endswith(".yaml")}

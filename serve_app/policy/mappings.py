@@ -20,15 +20,27 @@ Several = Annotated[tuple[Item, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
+class KnownConcept:
+    """A concept that a condition may name, with its kind of score and the number of its prompts (wordings count once).
+
+    None stands for a score that is wrong: the concept counts as known, because an error where it is used would only
+    repeat the first one.
+    """
+
+    score: str | None
+    prompts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The state of reading one file, which pydantic passes to each reader as ``info.context``.
 
-    ``concepts`` maps the concepts that a condition may name to their kind of score. None stands for a concept whose
-    score is wrong: it counts as known, because an error where it is used would only repeat the first one.
+    ``concepts`` and the keys of ``conditions`` are those that a condition may name so far.
     """
 
     report: Report
-    concepts: dict[str, str | None] = field(default_factory=dict)
+    concepts: dict[str, KnownConcept] = field(default_factory=dict)
+    conditions: dict[str, None] = field(default_factory=dict)
 
 
 def mapping(

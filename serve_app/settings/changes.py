@@ -38,7 +38,11 @@ CHANGES: Sequence[Change] = (
         reason="a scorer refuses pictures by the wait that it predicts; at most 1,024 views wait in any case",
     ),
     Change("0.2.0", "retry_after_s", reason="it is 30 s; pict-rs does not read it"),
-    Change("0.2.0", "ledger.kept_decisions", reason="`ledger: memory` stores the latest 10,000"),
+    Change(
+        "0.2.0",
+        "ledger.kept_decisions",
+        reason="`ledger: memory` stores the latest 10,000; a database stores all of them for a time",
+    ),
     Change(
         "0.2.0",
         "authentication.trust_private_addresses",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from serve_app.domain import Lane, OnTruncated, OnUnscanned
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
 
 # What each is, and who opens it: serve_app/models/registry.py.
@@ -52,17 +54,36 @@ class AuthenticationSettings(_Section):
     trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
+def _web_address(given: str) -> str:
+    parts = urlsplit(given)
+    is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    if not is_whole or parts.username or parts.query or parts.fragment:
+        raise ValueError("an address is written as http://HOST:PORT")
+    return given.rstrip("/")
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class PictrsSettings(_Section):
+    """pict-rs, asked for pictures that it has stored. Its key is in the environment."""
+
+    url: WebAddress | None = None
+    public_endpoint: WebAddress | None = None
+
+
+class AdminSettings(_Section):
+    """Where the admin API listens. It exists once the environment has secrets of admins."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 14052
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
 def _of_every_lane(given: Mapping[Lane, OnTruncated]) -> Mapping[Lane, OnTruncated]:
     return {**_ON_TRUNCATED, **given}
-
-
-def _known_ledger(given: Any) -> Any:
-    if given != "memory":
-        raise ValueError("`memory` is the only ledger of this version")
-    return given
 
 
 class Settings(_Section):
@@ -74,7 +95,7 @@ class Settings(_Section):
     policy: str = "shipped:demo-red-triangle"
     model: ModelSettings = ModelSettings()
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
-    ledger: Annotated[Literal["memory"], BeforeValidator(_known_ledger)] = "memory"
+    ledger: Annotated[str | None, AfterValidator(ledger_setting)] = None
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
     truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
@@ -82,3 +103,5 @@ class Settings(_Section):
     docs: bool = False
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
+    pictrs: PictrsSettings = PictrsSettings()
+    admin: AdminSettings = AdminSettings()

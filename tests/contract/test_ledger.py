@@ -1,148 +1,126 @@
-"""What every ledger does. A new back end is one line in ``LEDGERS``."""
+"""What every ledger does for a picture on its way: record its decision, and recall the same bytes."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from serve_app.domain import (
-    Decision,
-    Judged,
-    Judgement,
-    Ledger,
-    ModelIdentity,
-    Outcome,
-    Unscanned,
-    UnscannedReason,
-    Verdict,
-    ViewPlace,
-)
-from serve_app.ledger import MemoryLedger
+from serve_app.domain import Decision, Listed, ListMatch, Recollection, Unscanned, UnscannedReason, Verdict
 
-MakeLedger = Callable[[Path, int], Ledger]
-"""A folder of its own and how many decisions to keep, to a ledger."""
+if TYPE_CHECKING:
+    from tests.contract.conftest import FullLedger, Made
 
-LEDGERS: dict[str, MakeLedger] = {
-    "memory": lambda _, kept_decisions: MemoryLedger(kept_decisions),
-}
-FORGETFUL = ["memory"]
-"""Those that keep a bounded number of decisions and forget the oldest."""
-
-MODEL = ModelIdentity("demo", "a" * 64, 224, "protects nobody")
-PICTURE, OTHER_PICTURE = "1" * 64, "2" * 64
-POLICY_DIGEST = "c" * 64
+FLOAT16_STEP = 2.0**-11
+"""Between cosines of 0.5 to 1, as they are recorded."""
 
 
-@pytest.fixture(params=LEDGERS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
-    return LEDGERS[request.param](tmp_path, 100)
+def require_recalled(recalled: Recollection | None, decision: Decision) -> Recollection:
+    """All of the examination of ``decision`` was recalled."""
+    assert recalled is not None
+    seen, recorded = recalled.examination, decision.examination
+    assert recorded is not None
+    np.testing.assert_allclose(seen.scores.cosines, recorded.scores.cosines, rtol=0, atol=FLOAT16_STEP)
+    assert seen.scores.cosines.dtype == np.float32
+    assert (seen.scores.logit_scale, seen.scores.model) == (recorded.scores.logit_scale, recorded.scores.model)
+    assert recalled.labels == decision.labels
+    assert seen.places == recorded.places
+    assert seen.fingerprints == recorded.fingerprints
+    assert (seen.media_type, seen.frames_seen, seen.frames_total) == ("image/gif", 2, 90)
+    return recalled
 
 
-def judged(verdict: Verdict = Verdict.ACCEPT) -> Judged:
-    judgement = Judgement(verdict, "a-rule", "größer", view=1, scores={"red": 0.25, "round": -0.5}, margin=0.125)
-    return Judged(judgement, ViewPlace(3, (0.0, 0.25, 0.5, 1.0)), "image/gif", 4, 4, 90)
+async def test_what_was_seen_is_recalled_whole(ledger: FullLedger, made: Made) -> None:
+    decision = made.decision(1, made.judged(Verdict.REJECT))
+    await ledger.record(decision)
+    recalled = require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
+    assert (recalled.judged, recalled.policy_digest) == (decision.outcome, decision.policy_digest)
 
 
-def decision(request_id: str, outcome: Outcome, sha256: str = PICTURE) -> Decision:
-    return Decision(
-        request_id=request_id,
-        decided_at=datetime(2025, 1, 31, 23, 59, 58, 123456, tzinfo=UTC),
-        sha256=sha256,
-        body_bytes=1234,
-        outcome=outcome,
-        kept=True,
-        model=MODEL,
-        policy="demo",
-        policy_digest=POLICY_DIGEST,
-        elapsed_ms=12.5,
-    )
+async def test_an_empty_ledger_recalls_nothing(ledger: FullLedger, made: Made) -> None:
+    assert await ledger.recall(made.picture, made.model.digest) is None
+    assert ledger.health().problem is None
 
 
-async def test_what_was_recorded_is_found_whole(ledger: Ledger) -> None:
-    recorded = decision("r-1", judged(Verdict.REJECT))
-    await ledger.record(recorded)
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) == recorded
+async def test_bodies_and_models_are_told_apart(ledger: FullLedger, made: Made) -> None:
+    await ledger.record(made.decision(1))
+    assert await ledger.recall(made.other_picture, made.model.digest) is None
+    assert await ledger.recall(made.picture, "b" * 64) is None
+    assert await ledger.recall(made.picture, "") is None
 
 
-async def test_an_empty_ledger_finds_nothing(ledger: Ledger) -> None:
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) is None
+async def test_models_have_examinations_side_by_side(ledger: FullLedger, made: Made) -> None:
+    one = made.decision(1)
+    assert one.examination is not None
+    model = dataclasses.replace(made.model, digest="b" * 64, name="another", derived_from=None, notice=None)
+    scores = dataclasses.replace(one.examination.scores, model=model)
+    examination = dataclasses.replace(one.examination, scores=scores)
+    other = made.decision(2, made.judged(Verdict.FLAG), model=model, examination=examination)
+    for decision in (one, other):
+        await ledger.record(decision)
+    for decision in (one, other):
+        recalled = require_recalled(await ledger.recall(made.picture, decision.model.digest), decision)
+        assert recalled.judged == decision.outcome
 
 
-async def test_pictures_are_told_apart(ledger: Ledger) -> None:
-    one, other = decision("r-1", judged()), decision("r-2", judged(Verdict.REJECT), OTHER_PICTURE)
-    await ledger.record(one)
-    await ledger.record(other)
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) == one
-    assert await ledger.find(OTHER_PICTURE, MODEL.digest, POLICY_DIGEST) == other
-    assert await ledger.find("3" * 64, MODEL.digest, POLICY_DIGEST) is None
-
-
-async def test_the_latest_judgement_wins(ledger: Ledger) -> None:
+async def test_the_latest_judgement_is_recalled_with_its_policy(ledger: FullLedger, made: Made) -> None:
     for number, verdict in enumerate((Verdict.ACCEPT, Verdict.REJECT, Verdict.FLAG)):
-        await ledger.record(decision(f"r-{number}", judged(verdict)))
-    found = await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST)
-    assert found == decision("r-2", judged(Verdict.FLAG))
+        await ledger.record(made.decision(number, made.judged(verdict), policy_digest=str(number) * 64))
+    recalled = await ledger.recall(made.picture, made.model.digest)
+    assert recalled is not None
+    assert (recalled.judged, recalled.policy_digest) == (made.judged(Verdict.FLAG), "2" * 64)
+
+
+async def test_the_latest_examination_is_recalled(ledger: FullLedger, made: Made) -> None:
+    await ledger.record(made.decision(1))
+    labels = (*made.labels, "a new prompt")
+    newer = made.decision(2, examination=made.examination(labels=4), labels=labels, policy_digest="d" * 64)
+    await ledger.record(newer)
+    require_recalled(await ledger.recall(made.picture, made.model.digest), newer)
 
 
 @pytest.mark.parametrize("reason", UnscannedReason)
-async def test_what_was_not_scanned_is_never_found(ledger: Ledger, reason: UnscannedReason) -> None:
-    await ledger.record(decision("r-1", Unscanned(reason, "why")))
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) is None
+async def test_what_was_not_scanned_is_not_recalled_and_hides_nothing(
+    ledger: FullLedger, made: Made, reason: UnscannedReason
+) -> None:
+    await ledger.record(made.decision(1, Unscanned(reason, "why"), sha256=made.other_picture))
+    assert await ledger.recall(made.other_picture, made.model.digest) is None
+    scanned = made.decision(2)
+    await ledger.record(scanned)
+    await ledger.record(made.decision(3, Unscanned(reason, "why")))
+    assert require_recalled(await ledger.recall(made.picture, made.model.digest), scanned).judged == scanned.outcome
 
 
-async def test_what_was_not_scanned_later_does_not_hide_a_judgement(ledger: Ledger) -> None:
-    await ledger.record(decision("r-1", judged()))
-    await ledger.record(decision("r-2", Unscanned(UnscannedReason.OVERLOADED, "why")))
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) == decision("r-1", judged())
+async def test_a_file_of_which_only_the_first_part_was_seen_is_not_recalled(ledger: FullLedger, made: Made) -> None:
+    await ledger.record(made.decision(1, made.judged(is_truncated=True)))
+    assert await ledger.recall(made.picture, made.model.digest) is None
 
 
-async def test_a_judgement_holds_for_its_model_and_policy_alone(ledger: Ledger) -> None:
-    await ledger.record(decision("r-1", judged()))
-    assert await ledger.find(PICTURE, "b" * 64, POLICY_DIGEST) is None
-    assert await ledger.find(PICTURE, MODEL.digest, "d" * 64) is None
-    assert await ledger.find(PICTURE, "", "") is None
+async def test_a_picture_that_a_list_decided_is_recalled_without_a_judgement(ledger: FullLedger, made: Made) -> None:
+    near = Listed(Verdict.REJECT, "bank", "7", "known", ListMatch.PERCEPTUAL, distance_bits=12, frame=3)
+    listed = made.decision(1, near, examination=made.examination(), labels=made.labels, kept=False)
+    await ledger.record(listed)
+    recalled = require_recalled(await ledger.recall(made.picture, made.model.digest), listed)
+    assert (recalled.judged, recalled.policy_digest) == (None, None)
 
 
-async def test_models_and_policies_have_judgements_side_by_side(ledger: Ledger) -> None:
-    first = decision("r-1", judged())
-    for_model = dataclasses.replace(first, request_id="r-2", model=dataclasses.replace(MODEL, digest="b" * 64))
-    for_policy = dataclasses.replace(first, request_id="r-3", policy_digest="d" * 64)
-    for each in (first, for_model, for_policy):
-        await ledger.record(each)
-    for each in (first, for_model, for_policy):
-        assert await ledger.find(PICTURE, each.model.digest, each.policy_digest) == each
+async def test_a_list_does_not_hide_an_earlier_judgement(ledger: FullLedger, made: Made) -> None:
+    await ledger.record(made.decision(1))
+    near = Listed(Verdict.REJECT, "bank", "7", "known", ListMatch.PERCEPTUAL, distance_bits=12, frame=3)
+    await ledger.record(made.decision(2, near, examination=made.examination(), labels=made.labels, kept=False))
+    recalled = await ledger.recall(made.picture, made.model.digest)
+    assert recalled is not None
+    assert (recalled.judged, recalled.policy_digest) == (made.judged(), "c" * 64)
 
 
-@pytest.mark.parametrize("kind", FORGETFUL)
-async def test_the_oldest_is_forgotten_first_and_only_when_there_is_no_room(kind: str, tmp_path: Path) -> None:
-    ledger = LEDGERS[kind](tmp_path, 3)
-    names = [str(number) * 64 for number in range(6)]
-
-    async def known() -> list[str]:
-        return [name for name in names if await ledger.find(name, MODEL.digest, POLICY_DIGEST)]
-
-    for number, name in enumerate(names):
-        await ledger.record(decision(f"r-{number}", judged(), name))
-        assert await known() == names[max(0, number - 2) : number + 1]
+async def test_an_exact_match_was_not_examined(ledger: FullLedger, made: Made) -> None:
+    await ledger.record(made.decision(1, Listed(Verdict.REJECT, "bank", "7", "known"), kept=False))
+    assert await ledger.recall(made.picture, made.model.digest) is None
 
 
-@pytest.mark.parametrize("kind", FORGETFUL)
-async def test_forgetting_an_earlier_judgement_leaves_the_later_one(kind: str, tmp_path: Path) -> None:
-    ledger = LEDGERS[kind](tmp_path, 2)
-    await ledger.record(decision("r-1", judged(Verdict.ACCEPT)))
-    await ledger.record(decision("r-2", judged(Verdict.REJECT)))
-    await ledger.record(decision("r-3", Unscanned(UnscannedReason.DEADLINE, "why"), OTHER_PICTURE))
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) == decision("r-2", judged(Verdict.REJECT))
-    await ledger.record(decision("r-4", Unscanned(UnscannedReason.DEADLINE, "why"), OTHER_PICTURE))
-    assert await ledger.find(PICTURE, MODEL.digest, POLICY_DIGEST) is None
-
-
-@pytest.mark.parametrize("kind", FORGETFUL)
-@pytest.mark.parametrize("kept_decisions", [0, -1])
-def test_a_ledger_that_keeps_nothing_is_refused(kind: str, kept_decisions: int, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        LEDGERS[kind](tmp_path, kept_decisions)
+async def test_a_picture_without_fingerprints_is_recalled_without(ledger: FullLedger, made: Made) -> None:
+    bare = made.decision(1, examination=dataclasses.replace(made.examination(), fingerprints=()))
+    await ledger.record(bare)
+    require_recalled(await ledger.recall(made.picture, made.model.digest), bare)

@@ -10,10 +10,12 @@ import io
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -226,6 +228,14 @@ def drawn(colour, kind="PNG", size=(64, 48)):
     body = io.BytesIO()
     Image.new("RGB", size, colour).save(body, kind)
     return body.getvalue()
+
+
+def padded(png, size_bytes):
+    """The same picture, made longer by a private chunk that every reader passes over."""
+    data = bytes(size_bytes - len(png) - 12)
+    chunk = b"prVt" + data
+    end = png.index(b"IEND") - 4
+    return png[:end] + struct.pack(">I", len(data)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[end:]
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,7 @@ class PictrsClient:
 
     async def _send(self, writer, body, cut_after):
         head = f"POST {self._path} HTTP/1.1\r\ntransfer-encoding: chunked\r\naccept: */*\r\n"
+        head += "content-type: image/png\r\n"
         writer.write(f"{head}host: {self._host}:{self._port}\r\nuser-agent: pict-rs 0.5.25\r\n\r\n".encode())
         sent = body if cut_after is None else body[:cut_after]
         for start in range(0, len(sent), CHUNK_BYTES):

@@ -2,16 +2,14 @@
 
 import asyncio
 import re
-import struct
 import subprocess
 import sys
-import zlib
 
 import httpx
 import psutil
 import pytest
 
-from .conftest import ONE_PROCESS, RAY, ROOT, SECRET, ended, wait_for
+from .conftest import ONE_PROCESS, RAY, ROOT, SECRET, ended, padded, wait_for
 from .pictrs_client import PictrsClient, send_as_pictrs
 
 SAMPLES = ROOT / "serve_app" / "cli" / "samples"
@@ -33,14 +31,6 @@ def config(local_config):
 
 def sample(name):
     return (SAMPLES / name).read_bytes()
-
-
-def padded(png, size_bytes):
-    """The same picture, made longer by a private chunk that every reader passes over."""
-    data = bytes(size_bytes - len(png) - 12)
-    chunk = b"prVt" + data
-    end = png.index(b"IEND") - 4
-    return png[:end] + struct.pack(">I", len(data)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[end:]
 
 
 def test_a_red_triangle_is_rejected_with_the_reason(service):

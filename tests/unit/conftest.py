@@ -22,8 +22,10 @@ from serve_app.domain import (
     Decision,
     LabelScores,
     Lane,
+    LedgerHealth,
     LoadSignals,
     ModelIdentity,
+    Recollection,
     Unscanned,
     UnscannedReason,
     Views,
@@ -109,6 +111,7 @@ class WatchedLedger(Port):
     """The ledger in memory, and all that was ever recorded in it."""
 
     recorded: list[Decision] = field(default_factory=list)
+    problem: str | None = None
     kept: MemoryLedger = field(default_factory=lambda: MemoryLedger(1000))
 
     async def record(self, decision: Decision) -> None:
@@ -116,8 +119,11 @@ class WatchedLedger(Port):
         await self.kept.record(decision)
         self.recorded.append(decision)
 
-    async def find(self, sha256: str, model_digest: str, policy_digest: str) -> Decision | None:
-        return await self.kept.find(sha256, model_digest, policy_digest)
+    async def recall(self, sha256: str, model_digest: str) -> Recollection | None:
+        return await self.kept.recall(sha256, model_digest)
+
+    def health(self) -> LedgerHealth:
+        return LedgerHealth(self.problem)
 
 
 class WatchedAdmission(AdmissionControl):

@@ -39,7 +39,14 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 REMOVED = {change.key for change in CHANGES}
 LEAVES = [leaf for leaf in leaves(Settings) if ".".join(leaf) not in REMOVED]
-TEXTS = {("policy",), ("model", "source"), ("model", "cache_folder"), ("authentication", "secrets_env")}
+TEXTS = {
+    ("policy",),
+    ("ledger",),
+    ("model", "source"),
+    ("model", "cache_folder"),
+    ("authentication", "secrets_env"),
+    ("admin", "host"),
+}
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
 
@@ -59,7 +66,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (settings.model.source, settings.policy) == ("embedded:demo-shapes", "shipped:demo-red-triangle")
     assert settings.limits.max_body_bytes == 64_000_000
     assert settings.authentication.trusted_networks == ()
-    assert settings.ledger == "memory"
+    assert settings.ledger is None
     assert settings.truncated == {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
     assert settings == Settings()
 
@@ -111,7 +118,21 @@ def test_a_section_that_is_given_in_part_keeps_its_other_defaults() -> None:
     assert (settings.limits.max_frames, settings.limits.max_body_bytes) == (4, 64_000_000)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://pictrs.example/behind/a/path", "http://[::1]:8080/"])
+def test_the_address_of_pict_rs_is_taken(url: str) -> None:
+    assert parse_settings({"pictrs": {"url": url}}).pictrs.url == url.rstrip("/")
+
+
 # Refusals
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["pictrs:8080", "http://", "ftp://a", "http://a:b@c", "http://a?b", "http://a#b", "http://a:99999", "http://["],
+)
+def test_another_address_of_pict_rs_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"(?m)^  pictrs\.url: "):
+        parse_settings({"pictrs": {"url": url}})
 
 
 @pytest.mark.parametrize("path", [("deadline",), ("model", "sauce"), ("limits", "max_bytes"), ("truncated", "dead")])
@@ -148,15 +169,43 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "ledger", ["sqlite:///decisions.db", "postgresql://user:hush@db/pictwarden", "Memory", "", 1, None, {"kept": 3}]
+    "ledger",
+    [
+        None,
+        "memory",
+        "ledger.db",
+        "/var/lib/pictwarden/my ledger.db",
+        "postgresql://pictwarden@db.example:5433/pictwarden",
+        "postgres://pictwarden@db/x?sslmode=require",
+        "postgresql:///pictwarden?host=/run/postgresql",
+    ],
 )
-def test_another_ledger_than_memory_is_refused_without_its_password(ledger: object) -> None:
-    with pytest.raises(SettingsError, match=r"(?m)^  ledger: .*`memory` is the only ledger of this version") as caught:
+def test_a_ledger_is_a_file_a_postgresql_database_or_memory(ledger: str | None) -> None:
+    assert parse_settings({"ledger": ledger}).ledger == ledger
+
+
+@pytest.mark.parametrize(
+    ("ledger", "message"),
+    [
+        ("", "write null, a path"),
+        (" ", "write null, a path"),
+        ("a\0b", "write null, a path"),
+        ("sqlite:///decisions.db", "PostgreSQL is the only database with a URL"),
+        ("mysql://user:hush@db/pictwarden", "PostgreSQL is the only database with a URL"),
+        ("postgresql://db:port/hush", "not a URL"),
+        ("postgresql://user:hush@db/pictwarden", "PGPASSWORD"),
+        ("postgresql://user@db/pictwarden?password=hush", "PGPASSWORD"),
+        (1, "valid string"),
+        ({"kept": 3}, "valid string"),
+    ],
+)
+def test_another_ledger_is_refused_without_its_password(ledger: object, message: str) -> None:
+    with pytest.raises(SettingsError, match=rf"(?m)^  ledger: .*{message}") as caught:
         parse_settings({"ledger": ledger})
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("section", ["model", "limits", "authentication"])
+@pytest.mark.parametrize("section", ["model", "limits", "authentication", "pictrs"])
 @pytest.mark.parametrize("value", [None, 3, "fake", ["fake"]])
 def test_a_section_is_one(section: str, value: object) -> None:
     with pytest.raises(SettingsError) as caught:

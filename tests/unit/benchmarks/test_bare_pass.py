@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from benchmarks.bare_pass import MAX_BATCH_VIEWS, Rate, Rates, agreement, best_of, sustained_rates
+from benchmarks.bare_pass import MAX_BATCH_VIEWS, Rate, Rates, best_of, sustained_rates
 from serve_app.models.fake import FakeEngine
 
 
@@ -18,11 +18,6 @@ def test_the_bare_pass_is_measured_at_each_batch_size() -> None:
 
 def rates(**views_per_s: float) -> Rates:
     return {int(size.removeprefix("of_")): Rate(each) for size, each in views_per_s.items()}
-
-
-def test_two_bare_passes_agree_by_their_best_rates() -> None:
-    assert agreement(rates(of_1=10, of_2=20), rates(of_1=25, of_2=3)) == 0.8
-    assert agreement(rates(of_1=25), rates(of_1=20)) == 0.8
 
 
 def test_the_best_batch_of_either_measurement_counts() -> None:

@@ -1,18 +1,23 @@
-"""The arithmetic of `bench-capacity`: connections, the knee, the bottleneck, and processor time by stage."""
+"""The arithmetic of `bench-capacity`: connections, the knee, and processor time by stage."""
 
 from __future__ import annotations
 
-import threading
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
 import pytest
 
 from benchmarks import load
-from benchmarks.capacity import bottleneck, knee, share_in_time
+from benchmarks.bare_pass import Rate
+from benchmarks.capacity import agreement, stage_table
+from benchmarks.latency import knee, share_in_time
 from benchmarks.load import MOST_CONNECTIONS, Saturation, find_capacity
 from benchmarks.outcomes import NO_ANSWER, Load, Outcome
-from benchmarks.processes import DECODE_WORKERS, FRONT_END, RAY, REPLICA, REST, cpu_by_stage_s, stage_of
+from benchmarks.processes import DECODE_WORKERS, FRONT_END, HTTP, RAY, REPLICA, REST, cpu_by_stage_s, stage_of
+from serve_app.process import name_thread
 
 WINDOW_S = 10.0
 
@@ -87,19 +92,6 @@ def test_in_time_is_scanned_within_the_wanted_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("efficiency", "busy_cores", "named"),
-    [
-        (0.7, 15.2, "the cores of this machine: 15.20 of 16 were busy"),
-        (0.95, 15.2, "the cores of this machine"),
-        (0.95, 6.0, "the model's device, which did 95% of what it can"),
-        (0.5, 6.0, "none was found: of the cores 6.00 of 16 were busy"),
-    ],
-)
-def test_what_was_full_is_named(efficiency: float, busy_cores: float, named: str) -> None:
-    assert bottleneck(efficiency, busy_cores, 16).startswith(named)
-
-
-@pytest.mark.parametrize(
     ("program", "title", "parent", "stage"),
     [
         ("haproxy", "/x/haproxy -f a.cfg", RAY, FRONT_END),
@@ -121,8 +113,31 @@ def test_a_process_is_of_the_stage_that_it_works_for(program: str, title: str, p
     assert stage_of(program, title, parent) == stage
 
 
-def test_a_service_in_one_process_is_told_by_its_threads() -> None:
-    used = cpu_by_stage_s(psutil.Process())
-    assert [name for name in used if name.startswith("thread ")]
-    assert sum(used.values()) > 0
-    assert threading.active_count() >= 1
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone names threads")
+def test_a_service_in_one_process_is_told_by_its_named_threads() -> None:
+    with ThreadPoolExecutor(1, initializer=name_thread, initargs=("device",)) as device:
+        device.submit(lambda: _use_cpu_s(0.05)).result()
+        used = cpu_by_stage_s(psutil.Process())
+    assert {"device", "staging", HTTP} <= set(used)
+    assert used["device"] >= 0.03
+    assert used[HTTP] > 0
+
+
+def _use_cpu_s(duration_s: float) -> None:
+    until_s = time.thread_time() + duration_s
+    while time.thread_time() < until_s:
+        pass
+
+
+def test_the_stages_add_up_and_the_bare_pass_is_told_beside_them() -> None:
+    of = load_of(10)
+    rows = {row[0]: row[1] for row in stage_table({"device": 2.0, "staging": 0.0, HTTP: 1.0}, of, 12.0).rows}
+    assert rows["device"] == pytest.approx(20)
+    assert rows["all of the service"] == pytest.approx(30)
+    assert rows["around the pass"] == pytest.approx(18)
+    assert "staging" not in rows
+
+
+def test_two_bare_passes_agree_by_their_best_rates() -> None:
+    assert agreement({1: Rate(10), 2: Rate(20)}, {1: Rate(25), 2: Rate(3)}) == 0.8
+    assert agreement({1: Rate(25)}, {1: Rate(20)}) == 0.8

@@ -1,39 +1,60 @@
-"""``make bench-engines``: what it compares and what it says, without computing anything."""
+"""``make bench-engines``: what it compares and what it says, without computing anything; and one engine, really."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
-from benchmarks import bare_pass, engines
-from benchmarks.bare_pass import Rate
+from benchmarks import engines, matrix_rate
+from benchmarks.bare_pass import EngineOptions, Rate
+from benchmarks.record import Record
 from serve_app.models.open import OPENVINO_INT8
 
 
-@pytest.mark.parametrize(("int8_per_s", "holds"), [(169.0, False), (171.0, True)])
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The engines that were measured, in order. A view has 1e11 operations; the device does 2e13 a second."""
+    order: list[str] = []
+
+    def measured_apart(what: Callable[..., Any], *arguments: Any) -> object:
+        if what is matrix_rate.flop_per_s:
+            return 2e13
+        if what is matrix_rate.flop_per_view:
+            return 1e11
+        options: EngineOptions = arguments[0]
+        order.append(options.engine)
+        rates = {"torch": {1: 40.0, 2: 100.0}, OPENVINO_INT8: {1: 80.0, 16: 120.0, 4: 171.0}}[options.engine]
+        turn = order.count(options.engine)
+        return {size: Rate(each if turn > 1 else 1.0, 5.0) for size, each in rates.items()}, turn * 10_000_000
+
+    monkeypatch.setattr(engines, "measured_apart", measured_apart)
+    return order
+
+
+@pytest.mark.parametrize(("least_ratio", "holds"), [(1.7, True), (1.72, False)])
 def test_the_best_batch_of_each_is_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, int8_per_s: float, holds: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str], least_ratio: float, holds: bool
 ) -> None:
-    opened: list[str] = []
-
-    def measure(options: bare_pass.EngineOptions, *_: object) -> dict[int, Rate]:
-        opened.append(options.engine)
-        rates = {"torch": {1: 40.0, 2: 100.0}, OPENVINO_INT8: {1: 80.0, 2: 120.0, 4: int8_per_s}}[options.engine]
-        return {size: Rate(each if len(opened) > 2 else 1.0) for size, each in rates.items()}
-
-    monkeypatch.setattr(bare_pass, "measure", measure)
+    monkeypatch.setattr(engines, "LEAST_RATIO", least_ratio)
     with pytest.raises(typer.Exit) as ended:
-        engines.bench(["random:ViT-B-32"], out=tmp_path)
+        engines.bench(["random:ViT-B-32"], out=tmp_path / "engines.json")
     assert opened == ["torch", OPENVINO_INT8] * 2, "in turns, so that a neighbour slows both"
-    (path,) = tmp_path.glob("engines-*.json")
-    report = json.loads(path.read_text("utf-8"))
-    assert report["sections"][0]["table"]["rows"] == [
-        ["1", 40.0, 80.0, 2.0],
-        ["2", 100.0, 120.0, 1.2],
-        ["4", None, int8_per_s, None],
+    record = Record.of_json((tmp_path / "engines.json").read_text("utf-8"))
+    assert [row[1:] for row in record.tables[0].rows] == [
+        ("torch", 40.0, None, 2, 100.0, 5.0, 0.5, 10),
+        (OPENVINO_INT8, 80.0, 120.0, 4, 171.0, 5.0, None, 10),
     ]
-    assert [check["holds"] for check in report["checks"]] == [holds]
+    utilisation, ratio = record.checks
+    assert (utilisation.holds, ratio.holds) == (True, holds)
     assert ended.value.exit_code == (0 if holds else 1)
+
+
+def test_an_engine_by_itself_has_rates_and_memory() -> None:
+    rates, memory_bytes = engines.measure(EngineOptions("fake:1ms", "cpu", "auto", 1), 0.01, 16)
+    assert {1, 16} <= set(rates)
+    assert rates[1].views_per_s <= 1000
+    assert memory_bytes > 1_000_000

@@ -1,4 +1,4 @@
-"""What follows from outcomes: goodput, late, refused, failed and doubled answers, timelines, percentiles."""
+"""What follows from outcomes: goodput, late, refused, failed and doubled answers, percentiles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from benchmarks.outcomes import (
     lags,
     late,
     latencies,
-    rate_per_second,
     statuses,
 )
 
@@ -38,7 +37,7 @@ UNANSWERED = {"status": NO_ANSWER, "verdict": None, "reason": None}
 def test_an_answer_of_ours_is_read() -> None:
     body = json.dumps({"verdict": "reject", "reason": "policy", "request_id": "r1", "elapsed_ms": 600}).encode()
     outcome = Outcome.of_answer(1.0, 1.25, 2.0, 406, body)
-    assert outcome == Outcome(1.0, 1.25, 2.0, 406, "reject", "policy", "r1", 0.6)
+    assert outcome == Outcome(1.0, 1.25, 2.0, 406, "reject", "policy", "r1")
     assert (outcome.latency_s, outcome.lag_s) == (1.0, 0.25)
     assert outcome.is_scanned
     assert not outcome.is_failed
@@ -92,12 +91,6 @@ def test_statuses_in_words() -> None:
     assert statuses(outcomes) == "200 policy 2, 503 overloaded 1, no answer 1, 502 1"
 
 
-def test_a_timeline_has_every_whole_second_and_no_broken_one() -> None:
-    outcomes = [seen(0, 0.1), seen(0, 0.9), seen(0, 2.5), seen(0, 2.6, **REFUSED), seen(0, 3.2)]
-    assert rate_per_second(outcomes, lambda each: each.is_scanned) == [(0.5, 2), (1.5, 0), (2.5, 1)]
-    assert rate_per_second([], lambda _: True) == []
-
-
 @given(times_s=TIMES_S, share=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
 def test_every_percentile_is_a_measured_value_of_the_nearest_rank(times_s: list[float], share: float) -> None:
     told_ms = Latencies(times_s).percentile_ms(share)
@@ -106,20 +99,8 @@ def test_every_percentile_is_a_measured_value_of_the_nearest_rank(times_s: list[
     assert sum(each * 1e3 < told_ms for each in times_s) <= share * len(times_s)
 
 
-@given(times_s=TIMES_S)
-def test_every_distribution_goes_from_all_values_to_the_largest(times_s: list[float]) -> None:
-    points = Latencies(times_s).distribution()
-    (least_ms, share_of_all), (most_ms, share_of_one) = points[0], points[-1]
-    assert (share_of_all, share_of_one) == (1.0, 1 / len(times_s))
-    assert least_ms == pytest.approx(min(times_s) * 1e3)
-    assert most_ms == pytest.approx(max(times_s) * 1e3)
-    assert [value for value, _ in points] == sorted(value for value, _ in points)
-    assert [share for _, share in points] == sorted((share for _, share in points), reverse=True)
-
-
-def test_no_values_have_no_percentile_and_no_distribution() -> None:
+def test_no_values_have_no_percentile() -> None:
     none = Latencies()
-    assert none.distribution() == []
     assert none.told_percentile_ms(0.5) is none.told_percentile_ms(1) is None
     with pytest.raises(ValueError, match="no values"):
         none.percentile_ms(0.5)

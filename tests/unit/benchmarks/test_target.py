@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 
-from benchmarks.command import command_line, is_loopback, require_goodput, scan_target, shown_url
+from benchmarks.command import is_loopback, require_goodput, scan_target, shown_arguments, shown_url, started_with
 from benchmarks.outcomes import Outcome
 
 SECRET = "s3cret"
@@ -39,16 +41,29 @@ def test_no_service_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path, capsys) -
     assert "make run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("form", [("--url", "{}"), ("--url={}",)])
+@pytest.mark.parametrize("form", [("--baseline", "{}"), ("--baseline={}",)])
 @pytest.mark.parametrize(
     "url",
     [f"http://127.0.0.1:1/api/v1/scan/{SECRET}", f"http://u:{SECRET}@h/scan/x", f"https://h/scan?key={SECRET}"],
 )
-def test_a_command_is_told_without_its_secrets(form: tuple[str, ...], url: str) -> None:
-    command = command_line("latency", [*(part.format(url) for part in form), "--seed", "7"])
-    assert command.startswith("python -m benchmarks latency --url")
-    assert command.endswith("/... --seed 7")
-    assert SECRET not in command
+def test_arguments_are_told_without_their_secrets(form: tuple[str, ...], url: str) -> None:
+    told = " ".join(shown_arguments([*(part.format(url) for part in form), "--seed", "7"]))
+    assert told.endswith("/... --seed 7")
+    assert SECRET not in told
+
+
+@pytest.mark.parametrize("hidden", [("--out", "x.json"), ("--out=x.json",), ("--url", f"http://h/{SECRET}")])
+def test_options_that_differ_from_run_to_run_are_not_told(hidden: tuple[str, ...]) -> None:
+    assert shown_arguments(["--size", "2MB", *hidden, "--seed", "7"]) == ["--size", "2MB", "--seed", "7"]
+
+
+def test_how_a_service_was_started_is_told_without_folders_and_ports() -> None:
+    here, python = str(Path.cwd() / "benchmarks" / "a.yaml"), "/somewhere/.venv/bin/python3"
+    assert started_with([python, "-m", "deployments.run", "--policy", here, "--port", "1"]) == (
+        "python -m deployments.run --policy benchmarks/a.yaml"
+    )
+    assert started_with([python, "/x/bin/pictwarden", "serve"]) == "pictwarden serve"
+    assert started_with([python, "-m", "serve_app.cli", "serve"]) == "pictwarden serve"
 
 
 def test_a_url_is_shown_with_its_host() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from serve_app.domain.canary import CANARY_REASON
+
 SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
 
 # The stand-in scans nothing: the first word of a "picture" says what is answered.
@@ -21,6 +23,9 @@ ANSWERS: dict[bytes, tuple[int, dict[str, Any]]] = {
         406,
         {"verdict": "reject", "reason": "policy", "rule": "no-red", "message": "It is red.", "scores": None},
     ),
+    b"canary": (406, {"verdict": "reject", "reason": "listed", "message": CANARY_REASON}),
+    b"denied": (406, {"verdict": "reject", "reason": "listed", "message": "seen before"}),
+    b"allowed": (200, {"verdict": "accept", "reason": "listed", "message": "a mistake of the model"}),
     b"broken": (422, {"verdict": None, "reason": "undecodable", "message": "not a readable image/png"}),
     b"busy": (503, {"verdict": None, "reason": "overloaded", "message": "too many are waiting"}),
     b"unscanned": (200, {"verdict": None, "reason": "deadline", "message": "stored unscanned"}),
@@ -36,7 +41,7 @@ ANSWERS: dict[bytes, tuple[int, dict[str, Any]]] = {
 class StandIn:
     """A server on the loopback that answers like Pictwarden, and remembers what it was sent.
 
-    ``busy_for``: requests that are answered 503 whatever they say.
+    ``busy_for``: requests that are answered 503 whatever they say. ``says`` stands for the words of every picture.
     """
 
     def __init__(self) -> None:
@@ -48,6 +53,7 @@ class StandIn:
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.busy_for = 0
+        self.says: bytes | None = None
         self.retry_after: str | None = "0"
         stand_in = self
 
@@ -60,6 +66,7 @@ class StandIn:
                 stand_in.lanes.add(self.headers["X-Pictwarden-Lane"])
                 stand_in.is_asked.set()
                 stand_in.may_answer.wait(30)
+                body = stand_in.says or body
                 if stand_in.busy_for:
                     stand_in.busy_for -= 1
                     body = b"busy"

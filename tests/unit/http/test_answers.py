@@ -21,7 +21,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.http.answers import answer_for_error
-from serve_app.http.guard import Guard, Scope
+from serve_app.http.guard import Guard
 from serve_app.wire import REQUEST_ERRORS, STATUS_BY_REASON
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ def test_no_text_of_a_guard_shows_a_secret(service: Service) -> None:
 
 
 def test_a_refusal_shows_no_secret() -> None:
-    guard = Guard({Scope.SCAN: ["the-secret-of-the-house"]})
+    guard = Guard(["the-secret-of-the-house"])
     with pytest.raises(UnauthorisedError) as caught:
-        guard.require(Scope.SCAN, "the-secret-of-the-hous", "Bearer my-own-guess", "8.8.8.8")
+        guard.require_scanner("the-secret-of-the-hous", "Bearer my-own-guess", "8.8.8.8")
     assert not {"secret-of-the-hous", "my-own-guess", "8.8.8.8"} & set(str(caught.value).split())
     assert "the-secret" not in str(caught.value)
 

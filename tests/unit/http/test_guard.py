@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from serve_app.domain import SettingsError, UnauthorisedError
-from serve_app.http.guard import MIN_SECRET_CHARACTERS, Guard, Scope
+from serve_app.http.guard import MIN_SECRET_CHARACTERS, Guard
 from serve_app.settings import AuthenticationSettings
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def test_secrets_come_from_the_variable_that_the_settings_name() -> None:
     settings = AuthenticationSettings(secrets_env="MY_SECRETS")
     environment = {"MY_SECRETS": " first-of-the-two-secrets ,, second-of-the-two-secrets,"}
     guard = Guard.from_environment(settings, environment)
-    guard.require(Scope.SCAN, "first-of-the-two-secrets", None, None)
-    guard.require(Scope.SCAN, "second-of-the-two-secrets", None, None)
+    guard.require_scanner("first-of-the-two-secrets", None, None)
+    guard.require_scanner("second-of-the-two-secrets", None, None)
     with pytest.raises(UnauthorisedError):
-        guard.require(Scope.SCAN, "", None, None)
+        guard.require_scanner("", None, None)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", ",", " , ,"])
@@ -105,11 +105,69 @@ def test_the_word_for_a_trusted_address_is_no_secret() -> None:
     assert len("IPADDR") < MIN_SECRET_CHARACTERS
 
 
-def test_each_scope_has_a_setting_for_its_secrets() -> None:
-    assert {scope.value for scope in Scope} <= AuthenticationSettings.model_fields.keys()
-
-
-def test_a_scope_without_secrets_is_open_to_nobody() -> None:
-    guard = Guard({})
+def test_without_secrets_it_is_open_to_nobody() -> None:
+    guard = Guard([])
     with pytest.raises(UnauthorisedError):
-        guard.require(Scope.SCAN, "", None, "127.0.0.1")
+        guard.require_scanner("", None, "127.0.0.1")
+    with pytest.raises(UnauthorisedError):
+        guard.require_admin("Bearer ")
+
+
+# Admins
+
+
+def guard_of(admin_secrets: str) -> Guard:
+    environment = {"PICTWARDEN_SECRETS": "a-secret-for-pict-rs", "PICTWARDEN_ADMIN_SECRETS": admin_secrets}
+    return Guard.from_environment(AuthenticationSettings(), environment)
+
+
+@pytest.mark.parametrize("value", ["", " , "])
+def test_without_a_secret_there_are_no_admins(value: str) -> None:
+    assert not guard_of(value).has_admins
+
+
+def test_each_admin_has_a_name() -> None:
+    guard = guard_of("alice:the-secret-of-alice, the-secret-of-somebody, bob:the:secret:of:bob==")
+    assert guard.has_admins
+    assert guard.require_admin("Bearer the-secret-of-alice") == "alice"
+    assert guard.require_admin("bearer the:secret:of:bob== ") == "bob"
+    assert guard.require_admin("Bearer the-secret-of-somebody") == "admin"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        "Bearer alice:the-secret-of-alice",
+        "Bearer a-secret-for-pict-rs",
+        basic("alice", "the-secret-of-alice")["authorization"],
+    ],
+)
+def test_an_admin_offers_a_bearer_token_of_their_own(authorization: str | None) -> None:
+    with pytest.raises(UnauthorisedError):
+        guard_of("alice:the-secret-of-alice").require_admin(authorization)
+
+
+def test_an_admins_secret_permits_no_scan() -> None:
+    with pytest.raises(UnauthorisedError):
+        guard_of("alice:the-secret-of-alice").require_scanner("the-secret-of-alice", None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("alice:short", "at least 16 characters"),
+        ("Alice Smith:the-secret-of-alice", "a name in PICTWARDEN_ADMIN_SECRETS"),
+        ("alice:the-secret-of-alice,alice:another-secret-of-hers", "two secrets .* 'alice'"),
+        ("the-secret-of-alice,the-secret-of-bob-too", "two secrets .* 'admin'"),
+        ("alice:a-secret-for-pict-rs", "also in PICTWARDEN_SECRETS"),
+        ("alice:the-secret-of-älice", "printable ASCII"),
+    ],
+)
+def test_unusable_secrets_of_admins_are_refused_and_not_shown(value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        guard_of(value)
+    assert "secret-of-alice" not in str(caught.value)

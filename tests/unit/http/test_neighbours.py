@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from serve_app.domain import SettingsError, UnauthorisedError
 from serve_app.http.gateways import gateways
-from serve_app.http.guard import Guard, Scope
+from serve_app.http.guard import Guard
 from serve_app.http.neighbours import Neighbours
 from serve_app.settings import parse_settings
 
@@ -187,7 +187,7 @@ def test_a_refusal_is_said_once_with_the_reason(
 
 def asked(neighbours: Neighbours, path_secret: str, authorization: str | None = None) -> bool:
     try:
-        Guard({Scope.SCAN: [SECRET]}, neighbours).require(Scope.SCAN, path_secret, authorization, "172.18.0.2")
+        Guard([SECRET], neighbours).require_scanner(path_secret, authorization, "172.18.0.2")
     except UnauthorisedError:
         return False
     return True

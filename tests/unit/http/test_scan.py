@@ -370,3 +370,9 @@ async def test_never_ready_with_a_model_that_is_not_the_policys(
     answer = service.answered(await service.request("GET", "/readyz"), 503)
     assert answer["reason"] == "unavailable"
     assert "'another'" in caplog.text
+
+
+async def test_a_ledger_that_cannot_be_written_is_told_and_makes_nobody_unready(service: Service) -> None:
+    service.ledger.problem = "cannot be written"
+    answer = service.answered(await service.request("GET", "/readyz"), 200)
+    assert "the ledger cannot be written: 0 decisions wait in its spool" in answer["message"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from serve_app.domain import Body, Call, Deadline, Judged, Verdict
-from serve_app.moderation.sinks import SINK_BUDGET_S
+from serve_app.moderation.sinks import RECALL_BUDGET_S, SINK_BUDGET_S
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -49,9 +49,9 @@ async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
     # A deadline that has passed when the ledger is asked: its budget is not taken from it.
     decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", Deadline.after(0.0)))
     assert loop.time() - began_s < 0.5, "rule 1: deadline + 0.5 s"
-    assert SINK_BUDGET_S <= 0.25
+    assert RECALL_BUDGET_S + SINK_BUDGET_S <= 0.25
     assert decision.request_id == "r-1"
-    assert "WatchedLedger did not record the decision (no answer within 0.25 s)" in caplog.text
+    assert "WatchedLedger did not record the decision (no answer within 0.2 s)" in caplog.text
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -62,17 +62,17 @@ async def test_a_ledger_that_cannot_recall_is_a_miss(
     monkeypatch: pytest.MonkeyPatch,
     hangs: bool,
 ) -> None:
-    async def find(*_: str) -> None:
+    async def recall(*_: str) -> None:
         if hangs:
             await asyncio.Event().wait()
         raise TimeoutError("the database")
 
     await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
-    monkeypatch.setattr(service.ledger, "find", find)
+    monkeypatch.setattr(service.ledger, "recall", recall)
     decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
     assert verdict(decision.outcome) is Verdict.REJECT
     assert service.scorer.calls == 2
-    assert "the ledger failed to find an earlier decision" in caplog.text
+    assert "the ledger failed to recall the same bytes" in caplog.text
 
 
 class Broken(logging.Handler):

@@ -85,6 +85,43 @@ def test_whatever_can_change_a_judgement_changes_the_digest(old: str, new: str) 
     assert parse(PLAIN.replace(old, new)).digest != parse(PLAIN).digest
 
 
+RICH = """\
+policy: demo
+model: demo-shapes
+cosine_decimals: 4
+concepts:
+  flat: {score: margin, prompts: [{a disc: 0.25, discs: 0.26}, {a ring: 0.125}]}
+conditions:
+  is_flat: {concept: flat, above: 0, count: 2}
+  is_solid: {not: {condition: is_flat}}
+rules:
+  - {name: solid, verdict: reject, when: {condition: is_solid}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cosine_decimals: 4", "cosine_decimals: 3"),
+        ("cosine_decimals: 4\n", ""),
+        ("a disc: 0.25", "a disc: 0.24"),
+        (", discs: 0.26}, {", "}, {discs: 0.26}, {"),
+        ("above: 0, count: 2}", "above: 0}"),
+        ("{not: {condition: is_flat}}", "{condition: is_flat}"),
+        ("when: {condition: is_solid}", "when: {condition: is_flat}"),
+    ],
+)
+def test_whatever_can_change_a_judgement_of_a_rich_policy_changes_its_digest(old: str, new: str) -> None:
+    assert RICH.count(old) == 1
+    assert parse(RICH.replace(old, new)).digest != parse(RICH).digest
+
+
+def test_a_rule_that_is_off_is_no_part_of_the_policy() -> None:
+    last = PLAIN.splitlines(keepends=True)[-1]
+    off = PLAIN.replace("name: two, verdict: flag", "name: two, verdict: off")
+    assert parse(off).digest == parse(PLAIN.replace(last, "")).digest
+
+
 def test_the_order_of_rules_counts() -> None:
     head, first, second = PLAIN.rpartition("rules:\n")[0] + "rules:\n", *PLAIN.splitlines(keepends=True)[-2:]
     assert parse(head + second + first).digest != parse(PLAIN).digest
@@ -93,6 +130,7 @@ def test_the_order_of_rules_counts() -> None:
 def test_the_digest_is_the_same_for_ever() -> None:
     # A changed value here means that every earlier decision is evaluated again: raise DIGEST_SCHEMA, and say so.
     assert parse(PLAIN).digest == "91a2ca35fbc20cd9216d1cb6c585155d470877d8f702a73163ad67e4a27b0325"
+    assert parse(RICH).digest == "9e5909f6f6dd1c31d7b0bf48993e9800f617234888d0f1d77ff1828c592339e6"
 
 
 def test_a_policy_survives_pickling() -> None:

@@ -1,4 +1,4 @@
-"""The policy and the error that docs/policy.md shows are real."""
+"""The policies and the error that docs/policy.md shows are real."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from serve_app.domain import PolicyError
 from serve_app.policy import parse_policy
 
 PAGE = (Path(__file__).parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
-POLICY, ERROR = re.findall(r"^```(?:yaml)?\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+POLICIES = re.findall(r"^```yaml\n(policy: .*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+(ERROR,) = re.findall(r"^```\n(\S+\.yaml:.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-def test_the_policy_on_the_page_is_one() -> None:
-    assert parse_policy(POLICY, "cats.yaml").name == "cats-on-sofas"
+def test_the_policies_on_the_page_are_policies() -> None:
+    assert [parse_policy(text, "p.yaml").name for text in POLICIES] == ["cats-on-sofas", "cats-and-dogs"]
 
 
 def test_the_error_on_the_page_is_the_one_that_is_shown() -> None:
     with pytest.raises(PolicyError) as caught:
-        parse_policy(POLICY.replace("{concept: cat,", "{concept: cta,"), "cats.yaml")
+        parse_policy(POLICIES[0].replace("{concept: cat,", "{concept: cta,"), "cats.yaml")
     assert str(caught.value) == ERROR.rstrip("\n")

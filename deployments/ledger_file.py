@@ -1,0 +1,108 @@
+"""One ledger for all ingress replicas: a SQLite file serves those of one machine, and of no other.
+
+A replica cannot see whether the file on another node is the same one. So the first replica writes into Ray's own table
+which file it has, and every later one compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from serve_app.database.location import Location
+from serve_app.domain import ConfigurationError
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFile:
+    """A file as a replica sees it: files are the same where the machine, the device and the number are."""
+
+    node: str
+    boot: str
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, file: Path, node: str) -> LedgerFile:
+        """The file, which must exist, on the node with this id."""
+        status = file.stat()
+        boot = _BOOT_ID.read_text("ascii").strip() if _BOOT_ID.exists() else node
+        return cls(node, boot, status.st_dev, status.st_ino)
+
+    def is_same_file(self, other: LedgerFile) -> bool:
+        """Whether both are one file, on one machine."""
+        return (self.boot, self.device, self.inode) == (other.boot, other.device, other.inode)
+
+
+class Table(Protocol):
+    """A table that all nodes share."""
+
+    def put_if_absent(self, key: str, value: str) -> str | None:
+        """Put ``value`` where there is none: the value that was there."""
+        ...
+
+    def replace(self, key: str, value: str) -> None:
+        """Put ``value``, whatever there was."""
+        ...
+
+
+class RayTable:
+    """Ray's table for the programs of a cluster, which lives as long as the head node."""
+
+    def put_if_absent(self, key: str, value: str) -> str | None:
+        """See :class:`Table`."""
+        from ray.experimental import internal_kv
+
+        name = f"pictwarden:{key}".encode()
+        if not internal_kv._internal_kv_put(name, value.encode(), overwrite=False):  # noqa: SLF001 - no public one
+            return None
+        known = internal_kv._internal_kv_get(name)  # noqa: SLF001
+        return None if known is None else str(known.decode())
+
+    def replace(self, key: str, value: str) -> None:
+        """See :class:`Table`."""
+        from ray.experimental import internal_kv
+
+        internal_kv._internal_kv_put(f"pictwarden:{key}".encode(), value.encode(), overwrite=True)  # noqa: SLF001
+
+
+def require_one_file(location: Location | None, node: str, table: Table, is_alive: Callable[[str], bool]) -> None:
+    """Return if no ingress replica on another node has another file.
+
+    Args:
+        location: the ledger's, opened; a database that is no file is the same for all.
+        node: the id of this replica's node.
+        table: where the first replica says which file it has.
+        is_alive: whether the node with an id is.
+
+    Raises:
+        ConfigurationError: one has.
+    """
+    if location is None or location.file is None:
+        return
+    own = LedgerFile.of(location.file, node)
+    key, value = f"ledger:{location.file}", json.dumps(asdict(own))
+    known = table.put_if_absent(key, value)
+    if known is None:
+        return
+    first = LedgerFile(**json.loads(known))
+    if first.is_same_file(own):
+        return
+    if first.node != node and is_alive(first.node):
+        raise ConfigurationError(
+            f"ingress replicas on two nodes ({first.node[:12]} and {node[:12]}) would each record in a file of their "
+            f"own ({location.file}): set `ledger` to a PostgreSQL database, or keep the ingress replicas on one node"
+        )
+    table.replace(key, value)  # its node is gone, or the file was removed
+
+
+def alive_nodes() -> Mapping[str, bool]:
+    """Of every node that Ray knows, whether it is alive."""
+    import ray
+
+    return {each["NodeID"]: each["Alive"] for each in ray.nodes()}  # type: ignore[no-untyped-call]

@@ -1,0 +1,142 @@
+"""The admin API, shared by the server and the commands of the client: paths, and the JSON shapes of what they carry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from serve_app.domain import UnscannedReason, Verdict
+from serve_app.wire import DecidingView
+
+ADMIN_PATH = "/api/v1/admin"
+ADMIN_PORT = 14052
+ADMIN_SECRETS_ENV = "PICTWARDEN_ADMIN_SECRETS"
+"""The environment variable with the secrets of admins, as ``NAME:SECRET,NAME:SECRET``."""
+
+MAX_BODY_BYTES = 1_000_000
+"""Of a request, unless its route says otherwise."""
+
+MOST_AT_ONCE = 1000
+"""The longest page."""
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """The body of every answer that is an error."""
+
+    reason: str = Field(description="one word for programs")
+    message: str = Field(description="the same for people, with the way out")
+
+
+class ListMatchRecord(BaseModel):
+    """How a picture was known."""
+
+    bank: str
+    entry: str
+    match: str = Field(description="exact or perceptual")
+    distance_bits: int | None = Field(description="of a perceptual match: the Hamming distance to the entry, 0 to 256")
+    frame: int | None = Field(description="of a perceptual match: the frame that matched")
+
+
+class DecisionRecord(BaseModel):
+    """One decision."""
+
+    id: str = Field(description="the request_id of the answer")
+    decided_at: datetime
+    sha256: str
+    body_bytes: int
+    verdict: Verdict | None = Field(description="null when the picture was not scanned")
+    reason: str = Field(description=f"policy, listed, or one of {', '.join(UnscannedReason)}")
+    rule: str | None
+    message: str
+    kept: bool = Field(description="whether the image server was told to store the picture")
+    pending: bool = Field(description="stored unscanned, and not yet scanned since")
+    done_at: datetime | None = Field(description="of a decision that was pending: when it was dealt with")
+    done_how: str | None
+    source: str
+    model: str
+    model_digest: str
+    policy: str
+    policy_digest: str
+    lists_version: int
+    elapsed_ms: float
+    media_type: str | None = None
+    scores: dict[str, float] | None = Field(default=None, description="concept scores of the deciding view")
+    margin: float | None = None
+    view: DecidingView | None = None
+    views_seen: int | None = None
+    frames_seen: int | None = None
+    frames_total: int | None = None
+    truncated: bool | None = None
+    listed: ListMatchRecord | None = None
+
+
+class Decisions(BaseModel):
+    """A page of decisions, newest first."""
+
+    decisions: list[DecisionRecord]
+    cursor: str | None = Field(description="asks for the next page; null after the last")
+
+
+class DecisionQuery(_Request):
+    """Which decisions are wanted: all of the fields that are set must match."""
+
+    since: AwareDatetime | None = Field(default=None, description="decided at this time or later")
+    until: AwareDatetime | None = Field(default=None, description="decided before this time")
+    source: str | None = None
+    verdict: Verdict | None = None
+    reason: UnscannedReason | Literal["policy", "listed"] | None = None
+    rule: str | None = None
+    pending: bool | None = None
+    limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
+    cursor: str | None = Field(default=None, description="that of the page before")
+
+
+class ForgetRequest(_Request):
+    """Erase the decisions on one body, from one source, or before a moment."""
+
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    source: str | None = Field(default=None, min_length=1)
+    before: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _require_one(self) -> ForgetRequest:
+        if sum(each is not None for each in (self.sha256, self.source, self.before)) != 1:
+            raise ValueError("name one of sha256, source and before")
+        return self
+
+
+class ForgetAnswer(BaseModel):
+    """How much was erased."""
+
+    decisions: int
+    label_scores: int
+    fingerprints: int
+
+
+class AuditRecord(BaseModel):
+    """One action, and the name of the secret that permitted it."""
+
+    at: datetime
+    actor: str
+    action: str
+    detail: dict[str, str | int]
+
+
+class AuditTrail(BaseModel):
+    """The latest actions, newest first."""
+
+    entries: list[AuditRecord]
+
+
+class LedgerStatus(BaseModel):
+    """Whether decisions are being recorded."""
+
+    problem: str | None = Field(description="what is wrong; null while decisions are recorded")
+    spooled: int = Field(description="decisions that wait in a file until the database can be written again")
+    dropped: int = Field(description="decisions that found no room there since the start of this process")

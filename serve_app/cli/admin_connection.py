@@ -1,0 +1,132 @@
+"""Requests to the admin API of a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from serve_app.admin_api import ADMIN_PATH, ADMIN_PORT, ADMIN_SECRETS_ENV, Problem
+from serve_app.domain import PictwardenError
+
+ADMIN_URL_ENV = "PICTWARDEN_ADMIN_URL"
+DEFAULT_ADMIN_URL = f"http://127.0.0.1:{ADMIN_PORT}"
+
+# The longest thing that one request does is an import of a list.
+_TIMEOUT_S = 300.0
+_CONNECT_S = 10.0
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class AdminError(PictwardenError):
+    """The service did not do what was asked; the message says why, and what to do."""
+
+
+class NotFoundError(AdminError):
+    """The service has no such thing."""
+
+
+class AdminConnection:
+    """The admin API, with the first secret of the environment."""
+
+    def __init__(self, url: str | None = None, environment: Mapping[str, str] = os.environ) -> None:
+        """``url`` is that of the service; by default the environment's, or this machine's.
+
+        Raises:
+            AdminError: the environment has no secret.
+        """
+        self._url = (url or environment.get(ADMIN_URL_ENV) or DEFAULT_ADMIN_URL).rstrip("/")
+        first = environment.get(ADMIN_SECRETS_ENV, "").split(",")[0].strip()
+        self._secret = first.partition(":")[2] or first
+        if not self._secret:
+            raise AdminError(
+                f"no admin secret: set {ADMIN_SECRETS_ENV} to the same NAME:SECRET as in the service's environment"
+            )
+
+    def get(self, shape: type[Answer], path: str, params: Mapping[str, str] | None = None) -> Answer:
+        """What is at ``path``. See :meth:`send`."""
+        return self.send(shape, "GET", path, params=params)
+
+    def send(
+        self,
+        shape: type[Answer],
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to one request.
+
+        Args:
+            shape: of the answer.
+            method: of HTTP.
+            path: below :data:`~serve_app.admin_api.ADMIN_PATH`.
+            body: sent as JSON.
+            params: of the query.
+
+        Raises:
+            NotFoundError: the service has no such thing.
+            AdminError: the service refused, or did not answer.
+        """
+        return asyncio.run(self._send(shape, method, path, body, params))
+
+    async def _send(
+        self, shape: type[Answer], method: str, path: str, body: BaseModel | None, params: Mapping[str, str] | None
+    ) -> Answer:
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_S)
+        headers = {"Authorization": f"Bearer {self._secret}"}
+        data = body.model_dump_json(exclude_none=True).encode() if body is not None else None
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+                session.request(
+                    method, f"{self._url}{ADMIN_PATH}{path}", data=data, params=params, allow_redirects=False
+                ) as response,
+            ):
+                return self._read(shape, response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise AdminError(
+                f"no admin API answers at {self._url} ({_told(error)}): start the service with {ADMIN_SECRETS_ENV} "
+                f"set, or name its address in {ADMIN_URL_ENV}"
+            ) from error
+
+    def _read(self, shape: type[Answer], status: int, content: bytes) -> Answer:
+        try:
+            if status < 300:
+                return shape.model_validate_json(content)
+            problem = Problem.model_validate_json(content)
+        except ValidationError as error:
+            raise AdminError(
+                f"{self._url} is not the admin API of a Pictwarden of this version: it answered {status}"
+            ) from error
+        kind = NotFoundError if status == 404 else AdminError
+        raise kind(_with_way_out(status, problem.message))
+
+
+def _with_way_out(status: int, message: str) -> str:
+    if status == 401:
+        return f"the secret in {ADMIN_SECRETS_ENV} is not one of the service's"
+    return message
+
+
+def _told(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case aiohttp.ClientConnectorError(os_error=OSError(strerror=str(why))):
+            return why.lower()
+        case _:
+            return "the connection failed"
+
+
+def path_segment(text: str) -> str:
+    """``text`` as one segment of a path."""
+    return quote(text, safe="")

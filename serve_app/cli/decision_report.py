@@ -1,0 +1,99 @@
+"""Decisions as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from serve_app.admin_api import DecisionRecord
+from serve_app.cli.moments import local
+
+_STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "magenta"}
+
+
+def decision_table(decisions: Sequence[DecisionRecord]) -> Table:
+    """One row per decision: when, verdict, what decided, source, and its id."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("decided", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("decided by", overflow="fold")
+    table.add_column("source", overflow="fold")
+    table.add_column("decision", no_wrap=True)
+    for each in decisions:
+        table.add_row(local(each.decided_at), _verdict(each), Text(_decided_by(each)), Text(each.source), each.id)
+    return table
+
+
+def explanation(decisions: Sequence[DecisionRecord]) -> RenderableType:
+    """The first decision in words, and how often its bytes were decided on."""
+    latest = decisions[0]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("decision", latest.id)
+    table.add_row("decided", f"{local(latest.decided_at)}, for source {latest.source}")
+    table.add_row("verdict", _verdict(latest))
+    table.add_row("decided by", Text(_decided_by(latest)))
+    table.add_row("message", Text(latest.message))
+    table.add_row("picture", _picture(latest))
+    for name, text in _details(latest):
+        table.add_row(name, Text(text))
+    table.add_row("model", f"{latest.model} ({latest.model_digest[:12]})")
+    table.add_row("policy", f"{latest.policy} ({latest.policy_digest[:12]})")
+    table.add_row("lists", f"version {latest.lists_version}")
+    return Group(table, Text(_how_often(decisions)))
+
+
+def _verdict(decision: DecisionRecord) -> Text:
+    told = decision.verdict or f"unscanned, {'let through' if decision.kept else 'refused'}"
+    return Text(told, _STYLES[decision.verdict])
+
+
+def _decided_by(decision: DecisionRecord) -> str:
+    if decision.listed is not None:
+        return f"list {decision.listed.bank}, entry {decision.listed.entry}"
+    if decision.verdict is None:
+        return decision.reason
+    return f"rule {decision.rule}" if decision.rule else "policy: no rule held"
+
+
+def _picture(decision: DecisionRecord) -> str:
+    told = f"sha256 {decision.sha256}, {decision.body_bytes:,} bytes"
+    return f"{told}, {decision.media_type}" if decision.media_type else told
+
+
+def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
+    told = []
+    if decision.scores:
+        told.append(("scores", " ".join(f"{concept}={score:.3f}" for concept, score in decision.scores.items())))
+    if decision.margin is not None:
+        told.append(("margin", f"{decision.margin:+.3f} from the line of the rule"))
+    if decision.view is not None:
+        view = decision.view
+        told.append(
+            (
+                "view",
+                f"frame {view.frame}, from {view.left:.0%} to {view.right:.0%} of its width and {view.top:.0%} to "
+                f"{view.bottom:.0%} of its height; {decision.views_seen} views of {decision.frames_seen} of "
+                f"{decision.frames_total} frames were scanned",
+            )
+        )
+    if decision.listed is not None and decision.listed.distance_bits is not None:
+        match = decision.listed
+        told.append(("match", f"frame {match.frame} differs from the entry in {match.distance_bits} of 256 bits"))
+    if decision.pending:
+        told.append(("pending", "stored unscanned: `pictwarden rescan` scans it"))
+    elif decision.done_at is not None:
+        told.append(("was pending", f"{decision.done_how} at {local(decision.done_at)}"))
+    return told
+
+
+def _how_often(decisions: Sequence[DecisionRecord]) -> str:
+    if len(decisions) == 1:
+        return "This is the only recorded decision on these bytes."
+    first = min(each.decided_at for each in decisions)
+    refused = sum(not each.kept for each in decisions)
+    return f"{len(decisions)} decisions on these bytes since {local(first)}: {refused} refused them."

@@ -1,0 +1,140 @@
+"""``pictwarden decisions``, ``why`` and ``forget``: what the service decided, what decided it, and how to erase it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from serve_app.admin_api import DecisionRecord, Decisions, ForgetAnswer, ForgetRequest
+from serve_app.cli.admin_connection import AdminConnection, NotFoundError, path_segment
+from serve_app.cli.admin_errors import told
+from serve_app.cli.decision_report import decision_table, explanation
+from serve_app.cli.moments import WAY_OUT, moment
+from serve_app.domain import Verdict
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DECISION = re.compile(r"[0-9a-f]{32}")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Moment = Annotated[str | None, typer.Option(help=f"Time: {WAY_OUT}.", show_default=False)]
+
+
+@told
+def decisions(
+    since: Moment = None,
+    until: Moment = None,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only this verdict.", show_default=False)] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only these: policy, listed, or why unscanned.", show_default=False)
+    ] = None,
+    rule: Annotated[str | None, typer.Option(help="Only this rule of the policy.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None,
+    pending: Annotated[bool, typer.Option("--pending", help="Only pictures that are still to be scanned.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest first.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List decisions of a running service, the newest first."""
+    given = {
+        "since": _moment(since, "--since"),
+        "until": _moment(until, "--until"),
+        "verdict": verdict,
+        "reason": reason,
+        "rule": rule,
+        "source": source,
+        "pending": "true" if pending else None,
+        "limit": str(limit),
+    }
+    params = {
+        key: value.isoformat() if isinstance(value, datetime) else str(value)
+        for key, value in given.items()
+        if value is not None
+    }
+    page = AdminConnection().get(Decisions, "/decisions", params)
+    if as_json:
+        for each in page.decisions:
+            typer.echo(each.model_dump_json())
+        return
+    Console().print(decision_table(page.decisions))
+    if page.cursor is not None:
+        typer.echo(f"There are more than these {limit}: narrow them down with --since, or raise --limit.", err=True)
+
+
+@told
+def why(
+    picture: Annotated[str, typer.Argument(help="A file, a sha256, or a decision's id.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Say which decision a picture got, what decided it, and how often since.
+
+    pict-rs changes a picture before it asks (it removes metadata, and may encode it again). So a file on your disk is
+    found only if it is byte for byte what pict-rs sent.
+    """
+    found = _decisions_on(AdminConnection(), picture)
+    if as_json:
+        typer.echo(Decisions(decisions=list(found), cursor=None).model_dump_json())
+        return
+    Console().print(explanation(found))
+
+
+@told
+def forget(
+    sha256: Annotated[str | None, typer.Argument(help="All decisions on this body.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="All decisions from this source.", show_default=False)] = None,
+    before: Annotated[
+        str | None, typer.Option(help=f"All decisions before this time: {WAY_OUT}.", show_default=False)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Erase decisions with their scores and fingerprints. An entry in the audit stays. This cannot be undone."""
+    if sum(each is not None for each in (sha256, source, before)) != 1:
+        raise typer.BadParameter("name one of a sha256, --source and --before")
+    if sha256 is not None and not _SHA256.fullmatch(sha256.lower()):
+        raise typer.BadParameter("a sha256 has 64 characters of 0-9 and a-f", param_hint="SHA256")
+    wanted = ForgetRequest(sha256=sha256 and sha256.lower(), source=source, before=_moment(before, "--before"))
+    if not yes:
+        named = sha256 or (f"source {source}" if source else f"everything before {wanted.before}")
+        typer.confirm(f"Erase all decisions of {named}? They cannot be restored.", abort=True)
+    erased = AdminConnection().send(ForgetAnswer, "POST", "/forget", wanted)
+    typer.echo(f"Erased {erased.decisions} decisions and {erased.label_scores} records of scores.")
+
+
+def _moment(text: str | None, option: str) -> datetime | None:
+    try:
+        return moment(text) if text is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _decisions_on(service: AdminConnection, picture: str) -> Sequence[DecisionRecord]:
+    """The decisions on what ``picture`` names, newest first; at least one.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    file = Path(picture)
+    if file.is_file():
+        return _of_body(service, hashlib.sha256(file.read_bytes()).hexdigest(), f"the file {picture}")
+    if _SHA256.fullmatch(picture.lower()):
+        return _of_body(service, picture.lower(), f"the sha256 {picture}")
+    if _DECISION.fullmatch(picture.lower()):
+        decision = service.get(DecisionRecord, f"/decisions/{path_segment(picture.lower())}")
+        others = _of_body(service, decision.sha256, picture)
+        return [decision, *(each for each in others if each.id != decision.id)]
+    raise typer.BadParameter(f"{picture!r} is neither a file, nor a sha256, nor the id of a decision")
+
+
+def _of_body(service: AdminConnection, sha256: str, name: str) -> Sequence[DecisionRecord]:
+    found = service.get(Decisions, f"/bodies/{sha256}/decisions").decisions
+    if not found:
+        raise NotFoundError(
+            f"no decision is recorded on {name}: pict-rs may have sent it changed, or the retention is over. Find the "
+            "decision in `pictwarden decisions` by its time, and ask for its id"
+        )
+    return found

@@ -1,0 +1,134 @@
+"""The tables as this version knows them. ``migrations/`` makes them, and a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+)
+
+metadata = MetaData()
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, nullable=False),
+    # The oldest version of the tables whose programs may still run on these.
+    Column("oldest_compatible", Integer, nullable=False),
+)
+
+# The model, the policy and the labels of decisions: a row for each set of them, and not for each decision. The key is
+# the first 64 bits of a digest over all of the row.
+contexts = Table(
+    "contexts",
+    metadata,
+    Column("context", BigInteger, primary_key=True, autoincrement=False),
+    Column("model_key", BigInteger, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_digest", Text, nullable=False),
+    Column("model_image_size_px", Integer, nullable=False),
+    Column("model_notice", Text),
+    Column("model_derived_from", Text),
+    Column("policy", Text, nullable=False),
+    Column("policy_digest", Text, nullable=False),
+    Column("labels", BigInteger),  # of label_sets
+)
+
+label_sets = Table(
+    "label_sets",
+    metadata,
+    Column("labels", BigInteger, primary_key=True, autoincrement=False),
+    Column("texts", Text, nullable=False),  # a JSON list
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("decided_at_us", BigInteger, nullable=False),  # since 1970, UTC
+    Column("sha256", LargeBinary, nullable=False),
+    Column("body_bytes", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # policy, listed, or why the picture was not scanned
+    Column("verdict", Text),
+    Column("rule", Text),
+    Column("message", Text, nullable=False),
+    Column("explanation", Text),  # JSON: what else explains the outcome
+    Column("kept", Boolean, nullable=False),
+    Column("is_pending", Boolean, nullable=False, server_default=false()),  # not done yet
+    Column("done_at_us", BigInteger),
+    Column("done_how", Text),
+    Column("elapsed_ms", Float, nullable=False),
+    Column("preprocess_ms", Float),
+    Column("score_ms", Float),
+    Column("context", BigInteger, nullable=False),
+    Column("lists_version", BigInteger, nullable=False),
+    Column("media_type", Text),
+    Column("views_seen", Integer),
+    Column("frames_seen", Integer),
+    Column("frames_total", Integer),
+    Column("is_truncated", Boolean),
+)
+Index("decisions_by_time", decisions.c.decided_at_us, decisions.c.request_id)
+Index("decisions_by_body", decisions.c.sha256, decisions.c.decided_at_us)
+_is_pending = decisions.c.is_pending.is_(True)
+Index(
+    "decisions_pending",
+    decisions.c.decided_at_us,
+    decisions.c.request_id,
+    sqlite_where=_is_pending,
+    postgresql_where=_is_pending,
+)
+
+# What a model saw in a body, once for each pair of them, with a retention of its own.
+label_scores = Table(
+    "label_scores",
+    metadata,
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("model_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("recorded_at_us", BigInteger, nullable=False),
+    Column("context", BigInteger, nullable=False),
+    Column("logit_scale", Float, nullable=False),
+    Column("cosines", LargeBinary, nullable=False),  # compressed float16
+    Column("places", LargeBinary, nullable=False),  # compressed
+    Column("media_type", Text, nullable=False),
+    Column("frames_seen", Integer, nullable=False),
+    Column("frames_total", Integer, nullable=False),
+    Column("is_truncated", Boolean, nullable=False),
+)
+Index("label_scores_by_time", label_scores.c.recorded_at_us)
+
+# The PDQ of every sampled frame of a body. Sensitive, and erased with the last decision on the body.
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("frames", LargeBinary, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry", Integer, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=False),
+)

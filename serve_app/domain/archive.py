@@ -1,0 +1,173 @@
+"""The archive of decisions: what admins ask of it, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+
+from serve_app.domain.decision import Decision
+from serve_app.domain.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHealth:
+    """Whether decisions are being recorded.
+
+    ``spooled`` decisions wait in a file until the database can be written again. ``dropped`` ones, since the start of
+    this process, found no room there and are lost. ``problem`` says what is wrong, None if nothing is.
+    """
+
+    problem: str | None = None
+    spooled: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two)."""
+
+    decision: Decision
+    done_at: datetime | None = None
+    done_how: str | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether its picture still waits to be scanned."""
+        return self.decision.is_pending and self.done_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which decisions are wanted: all of the fields that are set must match.
+
+    ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    source: str | None = None
+    verdict: Verdict | None = None
+    reason: str | None = None
+    rule: str | None = None
+    is_pending: bool | None = None
+
+    def __post_init__(self) -> None:
+        for moment in (self.since, self.until):
+            require_offset(moment)
+
+    def includes(self, recorded: RecordedDecision) -> bool:
+        """Whether ``recorded`` is wanted."""
+        decision = recorded.decision
+        return (
+            (self.since is None or decision.decided_at >= self.since)
+            and (self.until is None or decision.decided_at < self.until)
+            and (self.source is None or decision.source == self.source)
+            and (self.verdict is None or decision.verdict is self.verdict)
+            and (self.reason is None or decision.reason == self.reason)
+            and (self.rule is None or decision.rule == self.rule)
+            and (self.is_pending is None or recorded.is_pending is self.is_pending)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPage:
+    """Some decisions; ``cursor`` asks for the next ones, and is None after the last."""
+
+    records: tuple[RecordedDecision, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetScope:
+    """What to erase: the decisions on one body, from one source, or before a moment. Exactly one is set.
+
+    Pending decisions are erased too: their pictures will not be scanned later.
+    """
+
+    sha256: str | None = None
+    source: str | None = None
+    before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if sum(each is not None for each in (self.sha256, self.source, self.before)) != 1:
+            raise ValueError("name one of a sha256, a source and a moment")
+        require_offset(self.before)
+
+    def includes(self, decision: Decision) -> bool:
+        """Whether ``decision`` is to be erased."""
+        if self.before is not None:
+            return decision.decided_at < self.before
+        return decision.sha256 == self.sha256 or decision.source == self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many records were erased. Label scores and fingerprints are recorded once for each body."""
+
+    decisions: int = 0
+    label_scores: int = 0
+    fingerprints: int = 0
+
+    def __add__(self, other: Erased) -> Erased:
+        return Erased(
+            self.decisions + other.decisions,
+            self.label_scores + other.label_scores,
+            self.fingerprints + other.fingerprints,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long decisions are recorded; pending ones until they are done, and from then on as long as the others.
+
+    ``rejected`` is for flagged pictures too; ``accepted`` for every other decision. Fingerprints stay as long as a
+    decision on their body.
+    """
+
+    accepted: timedelta = timedelta(days=30)
+    rejected: timedelta = timedelta(days=180)
+    label_scores: timedelta = timedelta(days=30)
+
+    def is_over(self, recorded: RecordedDecision, now: datetime) -> bool:
+        """Whether ``recorded`` is to be erased."""
+        kept = self.rejected if recorded.decision.verdict in LONG_KEPT else self.accepted
+        since = recorded.done_at or recorded.decision.decided_at
+        return not recorded.is_pending and since < now - kept
+
+
+LONG_KEPT = (Verdict.FLAG, Verdict.REJECT)
+"""The verdicts of which people ask later."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """An action of an admin, or of the service itself. ``actor`` is the name of a secret, or of a command's user."""
+
+    at: datetime
+    actor: str
+    action: str
+    detail: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_offset(self.at)
+
+    @classmethod
+    def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased) -> AuditEntry:
+        """What ``actor`` had erased, and how much it was."""
+        given = {
+            "sha256": scope.sha256,
+            "source": scope.source,
+            "before": scope.before.isoformat() if scope.before else None,
+        }
+        return cls(at, actor, "forget", {key: text for key, text in given.items() if text is not None} | asdict(erased))
+
+
+def require_offset(moment: datetime | None) -> None:
+    """Refuse a time that could mean any time zone.
+
+    Raises:
+        ValueError: ``moment`` has no offset.
+    """
+    if moment is not None and moment.utcoffset() is None:
+        raise ValueError("a time needs an offset from UTC")

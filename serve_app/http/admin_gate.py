@@ -1,0 +1,102 @@
+"""The gate in front of the admin API: authenticates every request, bounds its body and writes it into the audit."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.admin_api import MAX_BODY_BYTES, Problem
+from serve_app.domain import UnauthorisedError
+from serve_app.http.failures import Failures
+from serve_app.http.guard import Guard
+
+logger = logging.getLogger(__name__)
+
+Auditor = Callable[[str, str, dict[str, str | int]], Awaitable[None]]
+"""Records an action: its actor, what it is, and details."""
+
+ACTOR = "actor"
+"""The key of the request's state with the name of the admin's secret."""
+
+
+class AdminGate:
+    """ASGI middleware: requests without an admin's secret are refused before anything of them is read."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, audit: Auditor, failures: Failures | None = None) -> None:
+        """``audit`` is told of each request before it is served; if it raises, the request is answered 503."""
+        self._app = app
+        self._guard = guard
+        self._audit = audit
+        self._failures = failures or Failures()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        response = await self._refusal(request)
+        if response is not None:
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _bounded(request, receive), send)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        address = request.client.host if request.client else ""
+        wait_s = self._failures.wait_s(address)
+        if wait_s > 0:
+            return problem(
+                429,
+                "too_many_failures",
+                f"too many wrong secrets: try again in {math.ceil(wait_s)} s",
+                {"Retry-After": str(math.ceil(wait_s)), "Connection": "close"},
+            )
+        try:
+            actor = self._guard.require_admin(request.headers.get("authorization"))
+        except UnauthorisedError as error:
+            self._failures.count(address)
+            logger.warning("an admin request from %s had no right secret", address)
+            return problem(
+                401,
+                "unauthorised",
+                str(error),
+                {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"},
+            )
+        request.state.actor = actor
+        try:
+            await self._audit(actor, f"{request.method} {request.url.path}", dict(request.query_params))
+        except Exception:
+            logger.exception("an admin request could not be recorded in the audit")
+            return problem(503, "unavailable", "the ledger cannot be written: see its line in /readyz and in the log")
+        return None
+
+
+def problem(status: int, reason: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer that is an error."""
+    return Response(
+        Problem(reason=reason, message=message).model_dump_json(), status, headers, media_type="application/json"
+    )
+
+
+def _bounded(request: Request, receive: Receive) -> Receive:
+    """``receive``, until the body is larger than the limit of its route (``request.state.max_body_bytes``)."""
+    received_bytes = 0
+    request.state.max_body_bytes = MAX_BODY_BYTES
+
+    async def receive_bounded() -> Message:
+        nonlocal received_bytes
+        message = await receive()
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > request.state.max_body_bytes:
+            raise HTTPException(
+                413, f"the body is larger than {request.state.max_body_bytes} bytes", {"Connection": "close"}
+            )
+        return message
+
+    return receive_bounded

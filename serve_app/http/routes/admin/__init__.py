@@ -1,0 +1,1 @@
+"""The admin API's routes: one file for each thing that admins work with."""

@@ -1,0 +1,139 @@
+"""Recorded decisions: read, forgotten, and the audit of both."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+
+from serve_app.admin_api import (
+    MOST_AT_ONCE,
+    AuditRecord,
+    AuditTrail,
+    DecisionQuery,
+    DecisionRecord,
+    Decisions,
+    ForgetAnswer,
+    ForgetRequest,
+    LedgerStatus,
+    ListMatchRecord,
+)
+from serve_app.domain import (
+    DecisionArchive,
+    DecisionFilter,
+    ForgetScope,
+    Judged,
+    Ledger,
+    Listed,
+    RecordedDecision,
+    Unscanned,
+)
+from serve_app.wire import DecidingView
+
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+Limit = Annotated[int, Query(ge=1, le=MOST_AT_ONCE)]
+
+
+def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
+    """Routes over the ledger, as an archive and as what records now."""
+    routes = APIRouter(tags=["decisions"])
+
+    @routes.get("/decisions", summary="The newest decisions that all given filters include")
+    async def search(query: Annotated[DecisionQuery, Query()]) -> Decisions:
+        wanted = DecisionFilter(
+            query.since, query.until, query.source, query.verdict, query.reason, query.rule, query.pending
+        )
+        try:
+            page = await archive.search(wanted, query.limit, query.cursor)
+        except ValueError as error:
+            raise HTTPException(422, "the cursor is not one of a page of this service") from error
+        return Decisions(decisions=[record_of(each) for each in page.records], cursor=page.cursor)
+
+    @routes.get("/decisions/{request_id}", summary="One decision")
+    async def get(request_id: str) -> DecisionRecord:
+        found = await archive.get(request_id)
+        if found is None:
+            raise HTTPException(404, f"no decision {request_id} is recorded: it never was, or its retention is over")
+        return record_of(found)
+
+    @routes.get("/bodies/{sha256}/decisions", summary="The decisions on one body of bytes, newest first")
+    async def of_body(sha256: Sha256) -> Decisions:
+        return Decisions(decisions=[record_of(each) for each in await archive.of_body(sha256)], cursor=None)
+
+    @routes.post("/forget", summary="Erase decisions, label scores and fingerprints")
+    async def forget(wanted: ForgetRequest, request: Request) -> ForgetAnswer:
+        scope = ForgetScope(wanted.sha256, wanted.source, wanted.before)
+        erased = await archive.forget(scope, request.state.actor)
+        return ForgetAnswer(
+            decisions=erased.decisions, label_scores=erased.label_scores, fingerprints=erased.fingerprints
+        )
+
+    @routes.get("/audit", summary="The latest actions of admins, newest first")
+    async def audit(limit: Limit = 100) -> AuditTrail:
+        entries = await archive.audit_trail(limit)
+        return AuditTrail(
+            entries=[
+                AuditRecord(at=each.at, actor=each.actor, action=each.action, detail=dict(each.detail))
+                for each in entries
+            ]
+        )
+
+    @routes.get("/ledger", summary="Whether decisions are being recorded")
+    async def ledger_status() -> LedgerStatus:
+        health = ledger.health()
+        return LedgerStatus(problem=health.problem, spooled=health.spooled, dropped=health.dropped)
+
+    return routes
+
+
+def record_of(recorded: RecordedDecision) -> DecisionRecord:
+    """One decision as the API tells it; no fingerprint is in it."""
+    decision = recorded.decision
+    record = DecisionRecord(
+        id=decision.request_id,
+        decided_at=decision.decided_at,
+        sha256=decision.sha256,
+        body_bytes=decision.body_bytes,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        rule=decision.rule,
+        message="",
+        kept=decision.kept,
+        pending=recorded.is_pending,
+        done_at=recorded.done_at,
+        done_how=recorded.done_how,
+        source=decision.source,
+        model=decision.model.name,
+        model_digest=decision.model.digest,
+        policy=decision.policy,
+        policy_digest=decision.policy_digest,
+        lists_version=decision.lists_version,
+        elapsed_ms=decision.elapsed_ms,
+    )
+    match decision.outcome:
+        case Judged() as judged:
+            left, top, right, bottom = judged.place.box
+            return record.model_copy(
+                update={
+                    "message": judged.judgement.message,
+                    "media_type": judged.media_type,
+                    "scores": dict(judged.judgement.scores),
+                    "margin": judged.judgement.margin,
+                    "view": DecidingView(frame=judged.place.frame, left=left, top=top, right=right, bottom=bottom),
+                    "views_seen": judged.views_seen,
+                    "frames_seen": judged.frames_seen,
+                    "frames_total": judged.frames_total,
+                    "truncated": judged.is_truncated or None,
+                }
+            )
+        case Listed() as listed:
+            match = ListMatchRecord(
+                bank=listed.bank,
+                entry=listed.entry,
+                match=listed.match,
+                distance_bits=listed.distance_bits,
+                frame=listed.frame,
+            )
+            return record.model_copy(update={"message": listed.message, "listed": match})
+        case Unscanned(detail=detail):
+            return record.model_copy(update={"message": detail})

@@ -1,0 +1,77 @@
+"""Scores, places and fingerprints as bytes of a database, and keys made of digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.domain import DIHEDRAL_HASHES, PDQ_BYTES, FrameFingerprint, ViewPlace
+
+# The fastest: a higher level takes a tenth off, for several times the time.
+_ZLIB_LEVEL = 1
+
+_PLACE = struct.Struct("<I4d")  # frame, box
+_FRAME = struct.Struct(f"<IB{DIHEDRAL_HASHES * PDQ_BYTES}s")  # frame, quality, hashes
+
+
+def key_of(*parts: Any) -> int:
+    """64 bits of a digest over plain values: a key that every process makes alike, without asking the database."""
+    canonical = json.dumps(parts, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return int.from_bytes(hashlib.sha256(canonical).digest()[:8], "big", signed=True)
+
+
+def body_key(sha256: str) -> bytes:
+    """The sha256 of a body as bytes; a text that is none is a key that no body has."""
+    try:
+        return bytes.fromhex(sha256)
+    except ValueError:
+        return b""
+
+
+def pack_cosines(cosines: NDArray[np.float32]) -> bytes:
+    """Cosines as compressed float16: half of a step, which is the error, is at most 2**-12.
+
+    All first bytes come before all second ones. Those have the sign and the exponent, and compress well.
+    """
+    numbers = np.ascontiguousarray(cosines, dtype="<f2")
+    return zlib.compress(numbers.view(np.uint8).reshape(-1, 2).T.tobytes(), _ZLIB_LEVEL)
+
+
+def unpack_cosines(packed: bytes, views: int) -> NDArray[np.float32]:
+    """The cosines, ``(views, labels)``.
+
+    Raises:
+        ValueError: they are not of so many views.
+    """
+    planes = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1)
+    return np.ascontiguousarray(planes.T).view("<f2").reshape(views, -1).astype(np.float32)
+
+
+def pack_places(places: Sequence[ViewPlace]) -> bytes:
+    """Places, compressed."""
+    return zlib.compress(b"".join(_PLACE.pack(each.frame, *each.box) for each in places), _ZLIB_LEVEL)
+
+
+def unpack_places(packed: bytes) -> tuple[ViewPlace, ...]:
+    """The places."""
+    return tuple(
+        ViewPlace(frame, (left, top, right, bottom))
+        for frame, left, top, right, bottom in _PLACE.iter_unpack(zlib.decompress(packed))
+    )
+
+
+def pack_fingerprints(fingerprints: Sequence[FrameFingerprint]) -> bytes:
+    """Fingerprints, which do not compress."""
+    return b"".join(_FRAME.pack(each.frame, each.quality, each.hashes) for each in fingerprints)
+
+
+def unpack_fingerprints(packed: bytes) -> tuple[FrameFingerprint, ...]:
+    """The fingerprints."""
+    return tuple(FrameFingerprint(*fields) for fields in _FRAME.iter_unpack(packed))

@@ -1,0 +1,151 @@
+"""What is written for a decision: rows, in memory and as lines of a file."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from serve_app.database.engine import Database
+from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
+from serve_app.domain import Decision
+from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row
+
+_SHARED = (label_sets.name, contexts.name)
+
+
+class Importance(enum.IntEnum):
+    """Where there is no room for all decisions, the least important ones are lost first."""
+
+    ACCEPTED = 0
+    REFUSED = 1
+    PENDING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The rows of one decision, by the name of their table."""
+
+    rows: Mapping[str, Row]
+    importance: Importance
+
+    @classmethod
+    def of(cls, decision: Decision) -> Entry:
+        """What is written for ``decision``."""
+        context = Context.of(decision)
+        context_row, seen = context.row(), decision.examination
+        key = context_row["context"]
+        rows = {
+            label_sets.name: context.label_set_row(),
+            contexts.name: context_row,
+            decisions.name: decision_row(decision, key),
+            label_scores.name: label_scores_row(decision, seen, key) if seen else None,
+            fingerprints.name: fingerprints_row(decision, seen) if seen else None,
+        }
+        if decision.is_pending:
+            importance = Importance.PENDING
+        else:
+            importance = Importance.ACCEPTED if decision.kept else Importance.REFUSED
+        return cls({name: row for name, row in rows.items() if row is not None}, importance)
+
+    @property
+    def request_id(self) -> str:
+        """Of the decision."""
+        request_id: str = self.rows[decisions.name]["request_id"]
+        return request_id
+
+    @property
+    def context(self) -> int:
+        """The key of its row in ``contexts``."""
+        key: int = self.rows[decisions.name]["context"]
+        return key
+
+    def line(self, *, with_shared: bool) -> bytes:
+        """One line of JSON, with bytes in base64; ``with_shared`` with the rows that its context is made of."""
+        rows = {name: row for name, row in self.rows.items() if with_shared or name not in _SHARED}
+        return json.dumps([self.importance, rows], default=_to_json, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Entry:
+        """The entry of a line.
+
+        Raises:
+            ValueError: it is not a whole one.
+        """
+        importance, rows = json.loads(line, object_hook=_from_json)
+        if decisions.name not in rows:
+            raise ValueError("an entry has a decision")
+        return cls(rows, Importance(importance))
+
+
+class EntryWriter:
+    """Writes entries to a database, one statement a table. For one thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known_contexts: set[int] = set()
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Commit entries; those of decisions that are recorded already change no decision.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: nothing was written.
+        """
+        if not entries:
+            return
+        self._database.prepare()
+        contexts_of = {entry.context for entry in entries}
+        with self._database.writing() as connection:
+            if new := contexts_of - self._known_contexts:
+                chosen = [entry for entry in entries if entry.context in new]
+                _insert_shared(connection, label_sets, chosen)
+                _insert_shared(connection, contexts, chosen)
+            rows = [entry.rows[decisions.name] for entry in entries]
+            connection.execute(_insert(connection, decisions).on_conflict_do_nothing(), rows)
+            _upsert(connection, label_scores, entries)
+            _upsert(connection, fingerprints, entries)
+        self._known_contexts |= contexts_of
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _insert_shared(connection: Connection, table: Table, entries: Sequence[Entry]) -> None:
+    """Insert rows that several entries share."""
+    if rows := _by_key(table, entries):
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def _upsert(connection: Connection, table: Table, entries: Sequence[Entry]) -> None:
+    """Insert rows; each replaces the one of the same body."""
+    rows = _by_key(table, entries)
+    if not rows:
+        return
+    inserted = _insert(connection, table)
+    keys = list(table.primary_key.columns)
+    others = {column.name: inserted.excluded[column.name] for column in table.columns if column not in keys}
+    connection.execute(inserted.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def _by_key(table: Table, entries: Sequence[Entry]) -> list[Row]:
+    """The rows for ``table``, the last one of each key; in one order, or two writers could wait for each other."""
+    keys = [column.name for column in table.primary_key.columns]
+    rows = {tuple(row[key] for key in keys): row for entry in entries if (row := entry.rows.get(table.name))}
+    return [rows[key] for key in sorted(rows)]
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode("ascii")}
+    raise TypeError(f"{type(value).__name__} is not written to a spool")
+
+
+def _from_json(value: dict[str, Any]) -> Any:
+    return base64.b64decode(value["base64"]) if value.keys() == {"base64"} else value

@@ -1,0 +1,134 @@
+"""The statements of the ledger: what is looked up, and what is erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    tuple_,
+)
+
+from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
+from serve_app.domain import LONG_KEPT, DecisionFilter, Erased, ForgetScope, Retention
+from serve_app.ledger.cursors import Cursor, microseconds
+from serve_app.ledger.encoding import body_key
+
+ERASED_AT_ONCE = 500
+"""Decisions erased in one transaction: a short one, because commits of new decisions wait for it."""
+
+NEWEST_FIRST = (decisions.c.decided_at_us.desc(), decisions.c.request_id.desc())
+OLDEST_FIRST = (decisions.c.decided_at_us, decisions.c.request_id)
+
+CONTEXT = (
+    select(contexts, label_sets.c.texts)
+    .outerjoin(label_sets, label_sets.c.labels == contexts.c.labels)
+    .where(contexts.c.context == bindparam("context"))
+)
+
+SEEN = (
+    select(label_scores, fingerprints.c.frames)
+    .outerjoin(fingerprints, fingerprints.c.sha256 == label_scores.c.sha256)
+    .where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
+)
+"""What a model saw in a body."""
+
+JUDGED = (
+    select(decisions, contexts.c.policy_digest)
+    .join(contexts, contexts.c.context == decisions.c.context)
+    .where(
+        decisions.c.sha256 == bindparam("sha256"),
+        contexts.c.model_key == bindparam("model_key"),
+        decisions.c.reason == "policy",
+    )
+    .order_by(decisions.c.decided_at_us.desc())
+    .limit(1)
+)
+"""The latest judgement of what a model saw in a body."""
+
+
+def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+    """The conditions of a filter."""
+    columns = decisions.c
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        conditions.append(columns.decided_at_us >= microseconds(wanted.since))
+    if wanted.until is not None:
+        conditions.append(columns.decided_at_us < microseconds(wanted.until))
+    if wanted.is_pending is not None:
+        conditions.append(columns.is_pending.is_(wanted.is_pending))
+    texts = {columns.source: wanted.source, columns.reason: wanted.reason, columns.rule: wanted.rule}
+    if wanted.verdict is not None:
+        texts[columns.verdict] = wanted.verdict.value
+    return conditions + [column == text for column, text in texts.items() if text is not None]
+
+
+def before(cursor: Cursor) -> ColumnElement[bool]:
+    """Decisions older than the one at ``cursor``."""
+    return tuple_(*OLDEST_FIRST) < tuple_(*cursor)
+
+
+def after(cursor: Cursor) -> ColumnElement[bool]:
+    """Decisions newer than the one at ``cursor``."""
+    return tuple_(*OLDEST_FIRST) > tuple_(*cursor)
+
+
+def in_scope(scope: ForgetScope) -> ColumnElement[bool]:
+    """The decisions that are to be forgotten."""
+    if scope.before is not None:
+        return decisions.c.decided_at_us < microseconds(scope.before)
+    if scope.source is not None:
+        return decisions.c.source == scope.source
+    return decisions.c.sha256 == body_key(scope.sha256 or "")
+
+
+def is_over(retention: Retention, now: datetime) -> ColumnElement[bool]:
+    """The decisions whose retention is over."""
+    since_us = func.coalesce(decisions.c.done_at_us, decisions.c.decided_at_us)
+    is_long_kept = decisions.c.verdict.in_([verdict.value for verdict in LONG_KEPT])
+    limit_us = case(
+        (is_long_kept, microseconds(now - retention.rejected)), else_=microseconds(now - retention.accepted)
+    )
+    # The index by time finds the candidates.
+    latest = max(now - retention.rejected, now - retention.accepted)
+    return (
+        (decisions.c.decided_at_us < microseconds(latest)) & decisions.c.is_pending.is_(False) & (since_us < limit_us)
+    )
+
+
+def erase_decisions(connection: Connection, condition: ColumnElement[bool]) -> Erased:
+    """Erase at most :data:`ERASED_AT_ONCE` decisions, and what was seen of bodies that have no decision any more."""
+    chosen = select(decisions.c.request_id, decisions.c.sha256).where(condition).limit(ERASED_AT_ONCE)
+    rows = connection.execute(chosen).all()
+    if not rows:
+        return Erased()
+    connection.execute(delete(decisions).where(decisions.c.request_id.in_([row.request_id for row in rows])))
+    bodies = list({row.sha256 for row in rows})
+    return Erased(
+        len(rows), _erase_seen(connection, label_scores, bodies), _erase_seen(connection, fingerprints, bodies)
+    )
+
+
+def erase_label_scores(connection: Connection, before_us: int) -> int:
+    """Erase at most :data:`ERASED_AT_ONCE` label scores that were recorded earlier: how many."""
+    keys = tuple_(*label_scores.primary_key.columns)
+    old = select(*label_scores.primary_key.columns).where(label_scores.c.recorded_at_us < before_us)
+    rows: Sequence[Any] = connection.execute(old.limit(ERASED_AT_ONCE)).all()
+    if rows:
+        connection.execute(delete(label_scores).where(keys.in_([tuple(row) for row in rows])))
+    return len(rows)
+
+
+def _erase_seen(connection: Connection, table: Table, bodies: Sequence[bytes]) -> int:
+    is_decided = exists().where(decisions.c.sha256 == table.c.sha256)
+    return connection.execute(delete(table).where(table.c.sha256.in_(bodies), ~is_decided)).rowcount

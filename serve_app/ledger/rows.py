@@ -1,0 +1,248 @@
+"""Decisions as rows of the database, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serve_app.domain import (
+    Decision,
+    Examination,
+    Judged,
+    Judgement,
+    LabelScores,
+    Listed,
+    ListMatch,
+    ModelIdentity,
+    Outcome,
+    RecordedDecision,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+    ViewPlace,
+)
+from serve_app.ledger.cursors import microseconds, moment_of
+from serve_app.ledger.encoding import (
+    body_key,
+    key_of,
+    pack_cosines,
+    pack_fingerprints,
+    pack_places,
+    unpack_cosines,
+    unpack_fingerprints,
+    unpack_places,
+)
+
+Row = Mapping[Any, Any]
+"""Values by the name of their column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What many decisions have in common: the model, the policy, and the labels of the scores."""
+
+    model: ModelIdentity
+    policy: str
+    policy_digest: str
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, decision: Decision) -> Context:
+        """That of ``decision``."""
+        return cls(decision.model, decision.policy, decision.policy_digest, decision.labels)
+
+    def row(self) -> Row:
+        """For the table ``contexts``."""
+        model = self.model
+        row = {
+            "model_key": key_of(model.digest),
+            "model_name": model.name,
+            "model_digest": model.digest,
+            "model_image_size_px": model.image_size_px,
+            "model_notice": model.notice,
+            "model_derived_from": model.derived_from,
+            "policy": self.policy,
+            "policy_digest": self.policy_digest,
+            "labels": key_of(*self.labels) if self.labels else None,
+        }
+        return {"context": key_of(*row.values()), **row}
+
+    def label_set_row(self) -> Row | None:
+        """For the table ``label_sets``."""
+        if not self.labels:
+            return None
+        return {"labels": key_of(*self.labels), "texts": json.dumps(self.labels, ensure_ascii=False)}
+
+    @classmethod
+    def from_row(cls, row: Row) -> Context:
+        """The context of a row of both tables, joined."""
+        model = ModelIdentity(
+            row["model_name"],
+            row["model_digest"],
+            row["model_image_size_px"],
+            row["model_notice"],
+            row["model_derived_from"],
+        )
+        return cls(model, row["policy"], row["policy_digest"], tuple(json.loads(row["texts"] or "[]")))
+
+
+def decision_row(decision: Decision, context: int) -> Row:
+    """For the table ``decisions``."""
+    outcome, seen = decision.outcome, decision.examination
+    judged = outcome if isinstance(outcome, Judged) else None
+    return {
+        "request_id": decision.request_id,
+        "decided_at_us": microseconds(decision.decided_at),
+        "sha256": body_key(decision.sha256),
+        "body_bytes": decision.body_bytes,
+        "source": decision.source,
+        "reason": decision.reason,
+        "verdict": None if decision.verdict is None else decision.verdict.value,
+        "rule": decision.rule,
+        "message": _message(outcome),
+        "explanation": _explanation(outcome),
+        "kept": decision.kept,
+        "is_pending": decision.is_pending,
+        "elapsed_ms": decision.elapsed_ms,
+        "preprocess_ms": seen.preprocess_ms if seen else None,
+        "score_ms": seen.score_ms if seen else None,
+        "context": context,
+        "lists_version": decision.lists_version,
+        "media_type": judged.media_type if judged else None,
+        "views_seen": judged.views_seen if judged else None,
+        "frames_seen": judged.frames_seen if judged else None,
+        "frames_total": judged.frames_total if judged else None,
+        "is_truncated": judged.is_truncated if judged else None,
+    }
+
+
+def label_scores_row(decision: Decision, seen: Examination, context: int) -> Row:
+    """For the table ``label_scores``."""
+    return {
+        "sha256": body_key(decision.sha256),
+        "model_key": key_of(decision.model.digest),
+        "recorded_at_us": microseconds(decision.decided_at),
+        "context": context,
+        "logit_scale": seen.scores.logit_scale,
+        "cosines": pack_cosines(seen.scores.cosines),
+        "places": pack_places(seen.places),
+        "media_type": seen.media_type,
+        "frames_seen": seen.frames_seen,
+        "frames_total": seen.frames_total,
+        "is_truncated": seen.is_truncated,
+    }
+
+
+def fingerprints_row(decision: Decision, seen: Examination) -> Row | None:
+    """For the table ``fingerprints``; None without any."""
+    if not seen.fingerprints:
+        return None
+    return {"sha256": body_key(decision.sha256), "frames": pack_fingerprints(seen.fingerprints)}
+
+
+def recorded_decision(row: Row, context: Context, examination: Examination | None = None) -> RecordedDecision:
+    """The decision of a row of ``decisions``."""
+    decision = Decision(
+        request_id=row["request_id"],
+        decided_at=moment_of(row["decided_at_us"]),
+        sha256=row["sha256"].hex(),
+        body_bytes=row["body_bytes"],
+        outcome=outcome_of(row),
+        kept=row["kept"],
+        model=context.model,
+        policy=context.policy,
+        policy_digest=context.policy_digest,
+        elapsed_ms=row["elapsed_ms"],
+        source=row["source"],
+        examination=examination,
+        labels=context.labels,
+        lists_version=row["lists_version"],
+    )
+    done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
+    return RecordedDecision(decision, done_at, row["done_how"])
+
+
+def outcome_of(row: Row) -> Outcome:
+    """The outcome of a row of ``decisions``."""
+    explained = json.loads(row["explanation"] or "{}")
+    match row["reason"]:
+        case "policy":
+            frame, *box = explained["place"]
+            judgement = Judgement(
+                verdict=Verdict(row["verdict"]),
+                rule=row["rule"],
+                message=row["message"],
+                view=explained["view"],
+                scores=explained["scores"],
+                margin=explained["margin"],
+            )
+            return Judged(
+                judgement=judgement,
+                place=ViewPlace(frame, (box[0], box[1], box[2], box[3])),
+                media_type=row["media_type"],
+                views_seen=row["views_seen"],
+                frames_seen=row["frames_seen"],
+                frames_total=row["frames_total"],
+                is_truncated=row["is_truncated"],
+            )
+        case "listed":
+            return Listed(
+                verdict=Verdict(row["verdict"]),
+                bank=explained["bank"],
+                entry=explained["entry"],
+                message=row["message"],
+                match=ListMatch(explained["match"]),
+                distance_bits=explained["distance_bits"],
+                frame=explained["frame"],
+            )
+        case reason:
+            return Unscanned(UnscannedReason(reason), row["message"])
+
+
+def examination_of(row: Row, context: Context) -> Examination:
+    """The examination of a row of ``label_scores``, joined with ``frames`` of ``fingerprints``."""
+    places = unpack_places(row["places"])
+    cosines = unpack_cosines(row["cosines"], len(places))
+    return Examination(
+        scores=LabelScores(cosines, row["logit_scale"], context.model),
+        places=places,
+        media_type=row["media_type"],
+        frames_seen=row["frames_seen"],
+        frames_total=row["frames_total"],
+        is_truncated=row["is_truncated"],
+        fingerprints=unpack_fingerprints(row["frames"] or b""),
+    )
+
+
+def _message(outcome: Outcome) -> str:
+    match outcome:
+        case Judged(judgement=judgement):
+            return judgement.message
+        case Listed(message=message):
+            return message
+        case Unscanned(detail=detail):
+            return detail
+
+
+def _explanation(outcome: Outcome) -> str | None:
+    match outcome:
+        case Judged(judgement=judgement, place=place):
+            explained = {
+                "view": judgement.view,
+                "scores": dict(judgement.scores),
+                "margin": judgement.margin,
+                "place": [place.frame, *place.box],
+            }
+        case Listed():
+            explained = {
+                "bank": outcome.bank,
+                "entry": outcome.entry,
+                "match": outcome.match.value,
+                "distance_bits": outcome.distance_bits,
+                "frame": outcome.frame,
+            }
+        case Unscanned():
+            return None
+    return json.dumps(explained, separators=(",", ":"), ensure_ascii=False)

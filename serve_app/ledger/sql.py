@@ -1,0 +1,208 @@
+"""The ledger in a database, with a spool for the times at which that cannot be written.
+
+A decision is committed before it is answered, by a thread that commits whatever waits in one transaction. If that does
+not happen in time, or fails, the decision goes to the spool, and so does every later one until the database has taken
+back what is in the spool, in order. Nobody waits for a database that is known not to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from serve_app.answer_log import AnswerLogger
+from serve_app.database.engine import Database, is_outage
+from serve_app.database.lease import Lease
+from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
+from serve_app.ledger import queries
+from serve_app.ledger.encoding import body_key, key_of
+from serve_app.ledger.entries import Entry, EntryWriter
+from serve_app.ledger.group_commit import GroupCommit
+from serve_app.ledger.rows import outcome_of
+from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
+from serve_app.ledger.sql_archive import SqlArchive
+
+logger = AnswerLogger(__name__)
+
+COMMIT_WAIT_S = 0.1
+"""Seconds that a decision waits for its commit. Of the 0.2 s for a sink (serve_app/moderation/sinks.py) the rest is for
+the spool."""
+
+_TAKEN_BACK_AT_ONCE = 200
+
+_CLOSE_S = 2.0
+_SEARCHED_EVERY_S = 30.0
+_RENEWED_EVERY_S = 8.0
+_PRUNED_EVERY_S = 600.0
+
+
+class SqlLedger(SqlArchive):
+    """:class:`serve_app.domain.Ledger` and its archive over a database. For one event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        retention: Retention | None = None,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        commit_wait_s: float = COMMIT_WAIT_S,
+    ) -> None:
+        """Start its threads. :meth:`close` ends them."""
+        super().__init__(database, retention, wall_clock)
+        self._spool = spool
+        self._commit_wait_s = commit_wait_s
+        self._problem: str | None = None
+        self._next_search_s = 0.0
+        self._writer = EntryWriter(database)
+        self._commits: GroupCommit[Decision] = GroupCommit(self._commit, "ledger-commits", self._take_back)
+        self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
+        self._lease = Lease(database, "ledger-retention")
+        self._is_closed = threading.Event()
+        self._housekeeper = threading.Thread(target=self._keep_house, name="ledger-retention", daemon=True)
+        self._housekeeper.start()
+
+    def close(self) -> None:
+        """Commit what waits, if the database answers, and end the threads."""
+        self._is_closed.set()
+        self._commits.close(_CLOSE_S)
+        self._spooling.close(_CLOSE_S)
+        self._spool.close()
+        super().close()
+
+    async def record(self, decision: Decision) -> None:
+        """See :class:`~serve_app.domain.Sink`.
+
+        Raises:
+            FullSpoolError: the database cannot be written, and the spool has no room for this decision.
+            OSError: neither of them can be written.
+        """
+        if self._problem is None:
+            try:
+                async with asyncio.timeout(self._commit_wait_s):
+                    await self._commits.put(decision)
+            except TimeoutError:
+                self._note_problem("does not answer")
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+            else:
+                return
+        await self._spooling.put(decision)
+
+    async def recall(self, sha256: str, model_digest: str) -> Recollection | None:
+        """See :class:`~serve_app.domain.Ledger`. Nothing is recalled while the database cannot be written."""
+        if self._problem is not None:
+            return None
+        body, model = body_key(sha256), key_of(model_digest)
+        try:
+            return await self._read(lambda connection: self._recollection(connection, body, model))
+        except Exception as error:
+            if is_outage(error):
+                self._note_problem("cannot be read", error)
+            raise
+
+    def health(self) -> LedgerHealth:
+        """See :class:`~serve_app.domain.Ledger`."""
+        return LedgerHealth(self._problem, len(self._spool), self._spool.dropped)
+
+    def _recollection(self, connection: Connection, sha256: bytes, model_key: int) -> Recollection | None:
+        seen = self._seen(connection, sha256, model_key)
+        if seen is None or seen[0].is_truncated:
+            return None
+        row = connection.execute(queries.JUDGED, {"sha256": sha256, "model_key": model_key}).mappings().one_or_none()
+        judged = None if row is None else outcome_of(row)
+        if row is None or not isinstance(judged, Judged):
+            return Recollection(*seen)
+        return Recollection(*seen, judged, row["policy_digest"])
+
+    def _note_problem(self, problem: str, error: Exception | None = None) -> None:
+        if self._problem is None:
+            why = f" ({type(error).__name__})" if error else ""
+            logger.error("the ledger %s%s: decisions wait in its spool", problem, why)
+        self._problem = problem
+
+    # In the thread that commits
+
+    def _commit(self, decisions: Sequence[Decision]) -> list[Exception | None]:
+        return self._write_entries([partial(Entry.of, decision) for decision in decisions])
+
+    def _write_entries(self, makers: Sequence[Callable[[], Entry]]) -> list[Exception | None]:
+        """Commit all in one transaction. If one of them is at fault, it alone is not committed."""
+        try:
+            self._writer.write([make() for make in makers])
+        except Exception as error:
+            if is_outage(error):
+                self._note_problem("cannot be written", error)
+            elif len(makers) > 1:
+                return [result for make in makers for result in self._write_entries([make])]
+            return [error] * len(makers)
+        return [None] * len(makers)
+
+    def _take_back(self) -> None:
+        """Bring what is in the spool, and in those of processes that are gone, into the database."""
+        now_s = time.monotonic()
+        is_search_due = now_s >= self._next_search_s
+        if self._problem is None and not len(self._spool) and not is_search_due:
+            return
+        try:
+            self._database.probe()
+            taken_back = self._empty(self._spool)
+            if is_search_due:
+                self._next_search_s = now_s + _SEARCHED_EVERY_S
+                for spool in abandoned_spools(self._spool.file.parent, self._database.location.name):
+                    with contextlib.closing(spool):
+                        taken_back += self._empty(spool)
+        except Exception as error:
+            self._note_problem("cannot be written", error)
+            return
+        self._problem = None
+        if taken_back:
+            logger.info("the ledger has taken back %d decisions from its spool", taken_back)
+
+    def _empty(self, spool: Spool) -> int:
+        """Bring all of a spool into the database: how many entries."""
+        taken_back = 0
+        while entries := spool.waiting(_TAKEN_BACK_AT_ONCE):
+            errors = self._write_entries([partial(_same, entry) for entry in entries])
+            for entry, error in zip(entries, errors, strict=True):
+                if error is not None and is_outage(error):
+                    raise error
+                if error is not None:
+                    logger.error("decision %s cannot be recorded (%s)", entry.request_id, type(error).__name__)
+            spool.take(len(entries))
+            taken_back += len(entries)
+        return taken_back
+
+    # In the thread of the spool
+
+    def _append(self, decisions: Sequence[Decision]) -> list[Exception | None]:
+        try:
+            added = self._spool.append([Entry.of(decision) for decision in decisions])
+        except Exception as error:
+            return [error] * len(decisions)
+        return [None if is_added else FullSpoolError("the ledger's spool is full") for is_added in added]
+
+    # In the thread of the retention
+
+    def _keep_house(self) -> None:
+        next_prune_s = 0.0
+        while not self._is_closed.wait(_RENEWED_EVERY_S):
+            try:
+                if self._problem is None and self._lease.hold() and time.monotonic() >= next_prune_s:
+                    erased = self.prune_in_thread(self._wall_clock())
+                    next_prune_s = time.monotonic() + _PRUNED_EVERY_S
+                    if erased != Erased():
+                        logger.info("the retention of %d decisions was over", erased.decisions)
+            except Exception as error:
+                logger.error("the ledger could not erase what is over (%s)", type(error).__name__)
+
+
+def _same(entry: Entry) -> Entry:
+    return entry

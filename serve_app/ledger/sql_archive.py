@@ -1,0 +1,205 @@
+"""The recorded decisions in a database, as admins need them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from serve_app.database.engine import Database
+from serve_app.database.tables import audit, decisions
+from serve_app.domain import (
+    AuditEntry,
+    DecisionFilter,
+    DecisionPage,
+    Erased,
+    Examination,
+    ForgetScope,
+    RecordedDecision,
+    Retention,
+)
+from serve_app.ledger import queries
+from serve_app.ledger.cursors import Cursor, microseconds, moment_of
+from serve_app.ledger.encoding import body_key, key_of
+from serve_app.ledger.rows import Context, examination_of, recorded_decision
+
+T = TypeVar("T")
+
+_THREADS = 2
+
+
+class SqlArchive:
+    """:class:`serve_app.domain.DecisionArchive` over a database. For one event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        retention: Retention | None = None,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._retention = retention or Retention()
+        self._wall_clock = wall_clock
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-archive")
+        self._contexts: dict[int, Context] = {}
+
+    def close(self) -> None:
+        """End its threads, and the connections that nobody uses."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._database.close()
+
+    async def get(self, request_id: str) -> RecordedDecision | None:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        wanted = select(decisions).where(decisions.c.request_id == request_id)
+        found = await self._read(lambda connection: self._records(connection, wanted, with_examinations=True))
+        return found[0] if found else None
+
+    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        wanted = select(decisions).where(decisions.c.sha256 == body_key(sha256)).order_by(*queries.NEWEST_FIRST)
+        return await self._read(lambda connection: self._records(connection, wanted))
+
+    async def search(
+        self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
+    ) -> DecisionPage:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        found = select(decisions).where(*queries.conditions_of(wanted)).order_by(*queries.NEWEST_FIRST)
+        if cursor is not None:
+            found = found.where(queries.before(Cursor.parse(cursor)))
+        return await self._page(found, limit, with_examinations=with_examinations)
+
+    async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        found = select(decisions).where(decisions.c.is_pending.is_(True)).order_by(*queries.OLDEST_FIRST)
+        if after is not None:
+            found = found.where(queries.after(Cursor.parse(after)))
+        return await self._page(found, limit)
+
+    async def mark_done(self, request_id: str, how: str) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        one = (decisions.c.request_id == request_id) & decisions.c.is_pending.is_(True)
+        done = {"is_pending": False, "done_at_us": microseconds(self._wall_clock()), "done_how": how}
+        marked = await self._write(lambda connection: connection.execute(update(decisions).where(one).values(done)))
+        return marked.rowcount == 1
+
+    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+
+        def note(connection: Connection, erased: Erased) -> None:
+            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
+
+        return await self._in_thread(lambda: self._erase(queries.in_scope(scope), note))
+
+    async def prune(self, now: datetime) -> Erased:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return await self._in_thread(lambda: self.prune_in_thread(now))
+
+    def prune_in_thread(self, now: datetime) -> Erased:
+        """:meth:`prune`, for a thread."""
+        erased = self._erase(queries.is_over(self._retention, now), lambda _, __: None)
+        before_us, label_scores = microseconds(now - self._retention.label_scores), 0
+        is_done = False
+        while not is_done:
+            with self._database.writing() as connection:
+                count = queries.erase_label_scores(connection, before_us)
+            label_scores += count
+            is_done = count < queries.ERASED_AT_ONCE
+        return erased + Erased(label_scores=label_scores)
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        await self._write(lambda connection: _audit(connection, entry))
+
+    async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        latest = select(audit).order_by(audit.c.entry.desc()).limit(limit)
+        rows = await self._read(lambda connection: connection.execute(latest).all())
+        return [AuditEntry(moment_of(row.at_us), row.actor, row.action, json.loads(row.detail)) for row in rows]
+
+    async def _page(self, found: Select[Any], limit: int, *, with_examinations: bool = False) -> DecisionPage:
+        one_more = found.limit(limit + 1)
+        records = await self._read(
+            lambda connection: self._records(connection, one_more, with_examinations=with_examinations)
+        )
+        return Cursor.page(records, limit)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _read(self, read: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            self._database.prepare()
+            with self._database.reading() as connection:
+                return read(connection)
+
+        return await self._in_thread(run)
+
+    async def _write(self, write: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            self._database.prepare()
+            with self._database.writing() as connection:
+                return write(connection)
+
+        return await self._in_thread(run)
+
+    def _erase(self, condition: ColumnElement[bool], at_the_end: Callable[[Connection, Erased], None]) -> Erased:
+        """Erase in short transactions; ``at_the_end`` is part of the last one."""
+        self._database.prepare()
+        erased, is_done = Erased(), False
+        while not is_done:
+            with self._database.writing() as connection:
+                some = queries.erase_decisions(connection, condition)
+                erased, is_done = erased + some, some.decisions < queries.ERASED_AT_ONCE
+                if is_done:
+                    at_the_end(connection, erased)
+        return erased
+
+    def _records(
+        self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False
+    ) -> list[RecordedDecision]:
+        records = []
+        for row in connection.execute(wanted).mappings().all():
+            context = self._context(connection, row["context"])
+            recorded = recorded_decision(row, context)
+            if with_examinations and context.labels:
+                seen = self._seen(connection, row["sha256"], key_of(context.model.digest))
+                if seen is not None:
+                    examination, labels = seen
+                    decision = replace(recorded.decision, examination=examination, labels=labels)
+                    recorded = replace(recorded, decision=decision)
+            records.append(recorded)
+        return records
+
+    def _seen(
+        self, connection: Connection, sha256: bytes, model_key: int
+    ) -> tuple[Examination, tuple[str, ...]] | None:
+        """The recorded examination of a body by a model, and the labels of its scores."""
+        row = connection.execute(queries.SEEN, {"sha256": sha256, "model_key": model_key}).mappings().one_or_none()
+        if row is None:
+            return None
+        context = self._context(connection, row["context"])
+        return examination_of(row, context), context.labels
+
+    def _context(self, connection: Connection, key: int) -> Context:
+        known = self._contexts.get(key)
+        if known is None:
+            row = connection.execute(queries.CONTEXT, {"context": key}).mappings().one()
+            known = self._contexts[key] = Context.from_row(row)
+        return known
+
+
+def _audit(connection: Connection, entry: AuditEntry) -> None:
+    row = {
+        "at_us": microseconds(entry.at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "detail": json.dumps(dict(entry.detail), ensure_ascii=False),
+    }
+    connection.execute(insert(audit).values(row))

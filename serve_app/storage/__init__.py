@@ -1,0 +1,6 @@
+"""Pictures that pict-rs has stored already, scanned."""
+
+from serve_app.storage.door import Door, open_door
+from serve_app.storage.rescan import Finding, PurgeQuota, Rescanner, Result
+
+__all__ = ["Door", "Finding", "PurgeQuota", "Rescanner", "Result", "open_door"]

@@ -1,0 +1,129 @@
+"""Pictures that were let through unscanned, or of which only the first part was scanned: scanned now.
+
+A decision is never forgotten by a failure: it is done only when its picture was scanned, cannot be scanned by anybody,
+or is no longer there.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.domain import (
+    Decision,
+    PictrsUnavailableError,
+    PictureGoneError,
+    TooLargeError,
+    Verdict,
+)
+from serve_app.pictrs import PictrsClient, StoredPicture, pictures_of
+from serve_app.wire import STATUS_BY_REASON, Answer
+
+_UNSCANNABLE = {reason.value for reason, status in STATUS_BY_REASON.items() if status != 503}
+
+
+class Result(enum.StrEnum):
+    """What became of a decision, the mildest first; of several pictures the worst counts."""
+
+    GONE = "gone"
+    """pict-rs has no such picture: it was purged, or never stored."""
+    ACCEPTED = "accepted"
+    """Scanned; it stays."""
+    PURGED = "purged"
+    """Scanned, rejected, and removed from pict-rs."""
+    UNSCANNABLE = "unscannable"
+    """No later scan can do better: it stays, and a person has to decide."""
+    REJECTED = "rejected"
+    """Scanned and rejected; it is still in pict-rs."""
+    LATER = "later"
+    """Not scanned this time."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the decision waits for nothing any more."""
+        return self not in (Result.REJECTED, Result.LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of a decision: the aliases of its picture, and why. ``scans`` are the decisions on those scans."""
+
+    decision: Decision
+    result: Result
+    aliases: tuple[str, ...] = ()
+    why: str = ""
+    scans: tuple[str, ...] = ()
+
+
+class Scanner(Protocol):
+    """The running service; see :class:`~serve_app.storage.Door`."""
+
+    async def scan(self, body: bytes) -> Answer:
+        """The service's answer about these bytes."""
+        ...
+
+
+class PurgeQuota(Protocol):
+    """How many pictures may be purged in a day, whatever way they are purged."""
+
+    async def take(self, sha256: str, why: str) -> bool:
+        """Count one more, of the picture with these bytes; False if that would be too many."""
+        ...
+
+
+class Rescanner:
+    """Finds, fetches and scans the pictures of pending decisions; purges those that are rejected, if it may."""
+
+    def __init__(
+        self, pictrs: PictrsClient, scanner: Scanner, max_body_bytes: int, quota: PurgeQuota | None = None
+    ) -> None:
+        """Without a quota nothing is purged. ``max_body_bytes``: the service's limit."""
+        self._pictrs = pictrs
+        self._scanner = scanner
+        self._max_body_bytes = max_body_bytes
+        self._quota = quota
+
+    async def rescan(self, decision: Decision) -> Finding:
+        """Scan the picture that this decision let through.
+
+        Raises:
+            PictrsRefusedError: the settings have to be changed first.
+            NotScannedError: the service cannot be asked.
+            UnauthorisedError: nor with this secret.
+        """
+        worst = Finding(decision, Result.GONE, why="pict-rs does not have it")
+        scans: tuple[str, ...] = ()
+        severity = list(Result).index
+        try:
+            async for picture in pictures_of(self._pictrs, decision):
+                finding = await self._scan(decision, picture)
+                scans += finding.scans
+                worst = max(worst, finding, key=lambda each: severity(each.result))
+        except PictrsUnavailableError as error:
+            worst = Finding(decision, Result.LATER, why=str(error))
+        return Finding(decision, worst.result, worst.aliases, worst.why, scans)
+
+    async def _scan(self, decision: Decision, picture: StoredPicture) -> Finding:
+        try:
+            body = await self._pictrs.original(picture, self._max_body_bytes)
+        except PictureGoneError as error:
+            return Finding(decision, Result.GONE, why=str(error))
+        except TooLargeError as error:
+            return Finding(decision, Result.UNSCANNABLE, picture.aliases, str(error))
+        answer = await self._scanner.scan(body)
+        result = _result_of(answer)
+        why = answer.message
+        if result is Result.REJECTED and self._quota is not None:
+            if await self._quota.take(picture.hash.sha256, answer.rule or answer.reason):
+                await self._pictrs.purge(picture)
+                result = Result.PURGED
+            else:
+                why = f"{why} Not purged: today's quota of purges is used up."
+        return Finding(decision, result, picture.aliases, why, (answer.request_id,))
+
+
+def _result_of(answer: Answer) -> Result:
+    if answer.verdict is not None:
+        return Result.REJECTED if answer.verdict is Verdict.REJECT else Result.ACCEPTED
+    return Result.UNSCANNABLE if answer.reason in _UNSCANNABLE else Result.LATER

@@ -1,0 +1,110 @@
+"""A real PostgreSQL of the tests' own: a data directory, a socket, no port, and no user of the system's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_S = 30.0
+
+
+def server_folder() -> Path | None:
+    """Where PostgreSQL's own programs are; Debian's are not on the path."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parts[-2], default=None)
+
+
+def _unprivileged() -> str | None:
+    """Another user where this one is root, as which PostgreSQL does not run."""
+    if os.getuid():
+        return None
+    return next((name for name in ("postgres", "nobody") if _exists(name)), None)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    programs: Path
+    folder: Path
+    user: str | None
+    is_durable: bool = True
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql://pictwarden@/{database}?host={self.folder}"
+
+    def start(self) -> None:
+        folder = str(self.folder)
+        command = [str(self.programs / "postgres"), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
+        if not self.is_durable:
+            command += ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, user=self.user)
+        give_up_s = time.monotonic() + START_S
+        ready = [str(self.programs / "pg_isready"), "-q", "-h", folder]
+        while subprocess.run(ready, check=False).returncode:
+            if self.process.poll() is not None or time.monotonic() > give_up_s:
+                raise AssertionError((self.folder / "log").read_text("utf-8", "replace"))
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """As if the machine had lost its power: the server and each of its children, at once."""
+        assert self.process is not None
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
+        for pid in (self.process.pid, *map(int, children.stdout.split())):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait()
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            # Fast: connections are closed. Immediate: and nothing is written any more.
+            self.process.send_signal(signal.SIGINT if self.is_durable else signal.SIGQUIT)
+            self.process.wait(START_S)
+
+    def execute(self, statement: str, database: str = "postgres") -> str:
+        command = [str(self.programs / "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder)]
+        command += ["-U", "pictwarden", "-d", database, "-c", statement]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@contextmanager
+def running_server(programs: Path, *, is_durable: bool = True) -> Iterator[Server]:
+    """A server that ends with the block; one that is not durable never waits for a disk."""
+    # The path of a socket has at most 107 bytes; a folder of pytest's has more.
+    with tempfile.TemporaryDirectory(prefix="pictwarden-pg-", dir="/tmp") as name:
+        server = Server(programs, Path(name), _unprivileged(), is_durable)
+        if server.user:
+            shutil.chown(server.folder, server.user)
+        server.folder.chmod(0o755)
+        make = [str(programs / "initdb"), "-D", f"{name}/data", "-U", "pictwarden", "-A", "trust", "-E", "UTF8"]
+        subprocess.run([*make, "--no-sync", "--locale=C"], check=True, capture_output=True, user=server.user)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.end()

@@ -1,0 +1,294 @@
+"""What every ledger does for admins: find, page, mark, forget, prune, and audit."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serve_app.domain import (
+    AuditEntry,
+    Decision,
+    DecisionFilter,
+    DecisionPage,
+    Erased,
+    ForgetScope,
+    Listed,
+    ListMatch,
+    Outcome,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import FullLedger, Made
+
+REFUSED = Unscanned(UnscannedReason.DEADLINE, "no time was left")
+
+
+def ids(page: DecisionPage) -> list[str]:
+    return [each.decision.request_id for each in page.records]
+
+
+def without_examination(decision: Decision) -> Decision:
+    """As lists of decisions show it; decisions are compared without their examinations."""
+    return dataclasses.replace(decision, examination=None)
+
+
+async def record_all(ledger: FullLedger, *decisions: Decision) -> None:
+    for decision in decisions:
+        await ledger.record(decision)
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        None,
+        REFUSED,
+        Listed(Verdict.REJECT, "bank", "7", "known"),
+        Listed(Verdict.ACCEPT, "bank", "7", "known", ListMatch.PERCEPTUAL, distance_bits=8, frame=3),
+    ],
+)
+async def test_a_decision_comes_back_as_it_was(ledger: FullLedger, made: Made, outcome: Outcome | None) -> None:
+    decision = made.decision(1, outcome, kept=False, source="my-instance", lists_version=17)
+    await ledger.record(decision)
+    found = await ledger.get("r-1")
+    assert found is not None
+    assert found.decision == decision
+    assert found.decision.labels == decision.labels
+    assert (found.done_at, found.done_how, found.is_pending) == (None, None, False)
+    assert found.decision.decided_at.utcoffset() == timedelta(0)
+
+
+async def test_a_decision_comes_with_its_examination_and_a_list_of_decisions_without(
+    ledger: FullLedger, made: Made
+) -> None:
+    decision = made.decision(1)
+    await record_all(ledger, decision, made.decision(2, REFUSED))
+    for found in (await ledger.get("r-1"), (await ledger.search(DecisionFilter(), with_examinations=True)).records[1]):
+        assert found is not None
+        assert found.decision.examination is not None
+        assert decision.examination is not None
+        np.testing.assert_allclose(
+            found.decision.examination.scores.cosines, decision.examination.scores.cosines, rtol=0, atol=2.0**-11
+        )
+        assert found.decision.examination.places == decision.examination.places
+    refused = await ledger.get("r-2")
+    assert refused is not None
+    assert refused.decision.examination is None, "its bytes were scanned before, and not for this decision"
+    for listed in (*(await ledger.search(DecisionFilter())).records, *await ledger.of_body(made.picture)):
+        assert listed.decision.examination is None
+
+
+async def test_what_was_not_recorded_is_not_found(ledger: FullLedger, made: Made) -> None:
+    assert await ledger.get("r-1") is None
+    assert await ledger.of_body(made.picture) == []
+    assert await ledger.search(DecisionFilter()) == DecisionPage(())
+
+
+async def test_recording_twice_changes_nothing(ledger: FullLedger, made: Made) -> None:
+    await record_all(ledger, made.decision(1), made.decision(1, REFUSED, source="another"))
+    assert [each.decision for each in await ledger.of_body(made.picture)] == [made.decision(1)]
+
+
+async def test_the_decisions_on_a_body_are_newest_first(ledger: FullLedger, made: Made) -> None:
+    await record_all(
+        ledger, made.decision(2), made.decision(3, sha256=made.other_picture), made.decision(1), made.decision(4)
+    )
+    assert [each.decision.request_id for each in await ledger.of_body(made.picture)] == ["r-4", "r-2", "r-1"]
+
+
+async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -> None:
+    await record_all(
+        ledger,
+        made.decision(0),
+        made.decision(1, made.judged(Verdict.REJECT), kept=False),
+        made.decision(2, REFUSED, source="other"),
+        made.decision(3, Listed(Verdict.REJECT, "bank", "7", "known"), kept=False),
+        made.decision(4, REFUSED, kept=False),
+    )
+
+    async def found(**wanted: Any) -> list[int]:
+        return [int(each.removeprefix("r-")) for each in ids(await ledger.search(DecisionFilter(**wanted)))]
+
+    assert await found() == [4, 3, 2, 1, 0]
+    assert await found(since=made.noon + timedelta(seconds=1)) == [4, 3, 2, 1], "inclusive"
+    assert await found(until=made.noon + timedelta(seconds=1)) == [0], "exclusive"
+    assert await found(source="other") == [2]
+    assert await found(verdict=Verdict.REJECT) == [3, 1]
+    assert await found(reason="policy") == [1, 0]
+    assert await found(reason="listed") == [3]
+    assert await found(reason="deadline") == [4, 2]
+    assert await found(rule="rule-reject") == [1]
+    assert await found(is_pending=True) == [2]
+    assert await found(is_pending=False) == [4, 3, 1, 0]
+    assert await found(verdict=Verdict.REJECT, reason="policy") == [1], "all must match"
+
+
+async def test_a_time_of_another_zone_is_the_same_moment(ledger: FullLedger, made: Made) -> None:
+    await record_all(ledger, made.decision(0), made.decision(1))
+    there = (made.noon + timedelta(seconds=1)).astimezone(timezone(timedelta(hours=-5)))
+    assert ids(await ledger.search(DecisionFilter(since=there))) == ["r-1"]
+
+
+def test_a_time_without_an_offset_is_refused() -> None:
+    naive = datetime(2026, 1, 1)
+    for make in (lambda: DecisionFilter(since=naive), lambda: ForgetScope(before=naive)):
+        with pytest.raises(ValueError, match="offset"):
+            make()
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 5))
+async def test_pages_show_every_decision_once_in_order(
+    ledger: FullLedger, made: Made, seconds: list[int], limit: int
+) -> None:
+    source = f"source-{np.random.default_rng().integers(2**60)}"  # the ledger outlives an example
+    for number, second in enumerate(seconds):
+        at = made.noon + timedelta(seconds=second)
+        decision = made.decision(number, REFUSED, source=source, decided_at=at, request_id=f"{source}-{number:02}")
+        await ledger.record(decision)
+    newest = [name for _, name in sorted(((s, f"{source}-{n:02}") for n, s in enumerate(seconds)), reverse=True)]
+
+    shown, cursor = list[str](), None
+    while True:
+        page = await ledger.search(DecisionFilter(source=source), limit, cursor)
+        assert len(page.records) <= limit
+        shown += ids(page)
+        if (cursor := page.cursor) is None:
+            break
+    assert shown == newest
+
+
+async def test_a_page_that_cannot_be_is_refused(ledger: FullLedger, made: Made) -> None:
+    for cursor in ("", "x", "1", "-r-1", "99999999999999999999999-r-1", "٣-r"):
+        with pytest.raises(ValueError, match="cursor"):
+            await ledger.search(DecisionFilter(), cursor=cursor)
+        with pytest.raises(ValueError, match="cursor"):
+            await ledger.pending(after=cursor)
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match="at least one"):
+            await ledger.search(DecisionFilter(), limit)
+
+
+# Pending
+
+
+async def test_pending_decisions_wait_until_they_are_done(ledger: FullLedger, made: Made) -> None:
+    await record_all(
+        ledger,
+        made.decision(3, REFUSED),
+        made.decision(1, made.judged(is_truncated=True)),
+        made.decision(2),
+        made.decision(4, REFUSED, kept=False),
+    )
+    assert ids(await ledger.pending()) == ["r-1", "r-3"], "oldest first"
+    assert await ledger.mark_done("r-1", "rescanned: accept")
+    assert ids(await ledger.pending()) == ["r-3"]
+    done = await ledger.get("r-1")
+    assert done is not None
+    assert (done.done_at, done.done_how, done.is_pending) == (made.noon, "rescanned: accept", False)
+    assert not await ledger.mark_done("r-1", "again"), "once"
+    assert not await ledger.mark_done("r-2", "never was"), "it was scanned"
+    assert not await ledger.mark_done("r-9", "who?")
+
+
+async def test_pending_decisions_come_in_pages(ledger: FullLedger, made: Made) -> None:
+    await record_all(ledger, *(made.decision(number, REFUSED) for number in range(5)))
+    first = await ledger.pending(limit=2)
+    assert (ids(first), first.cursor is not None) == (["r-0", "r-1"], True)
+    await ledger.mark_done("r-1", "gone")
+    second = await ledger.pending(limit=2, after=first.cursor)
+    third = await ledger.pending(limit=2, after=second.cursor)
+    assert (ids(second), ids(third), third.cursor) == (["r-2", "r-3"], ["r-4"], None)
+
+
+# Forgetting
+
+
+@pytest.mark.parametrize(
+    ("scope", "left", "erased"),
+    [
+        ({"sha256": "1" * 64}, ["r-3"], Erased(3, 1, 1)),
+        ({"source": "other"}, ["r-2", "r-1"], Erased(2, 1, 1)),
+        ({"before": 2}, ["r-3", "r-2"], Erased(2, 0, 0)),
+        ({"sha256": "3" * 64}, ["r-3", "r-2", "r-1", "r-0"], Erased()),
+    ],
+)
+async def test_forgetting_erases_and_leaves_one_line(
+    ledger: FullLedger, made: Made, scope: dict[str, Any], left: list[str], erased: Erased
+) -> None:
+    await record_all(
+        ledger,
+        made.decision(0, REFUSED, source="other"),
+        made.decision(1),
+        made.decision(2),
+        made.decision(3, sha256=made.other_picture, source="other"),
+    )
+    if "before" in scope:
+        scope = {"before": made.noon + timedelta(seconds=scope["before"])}
+    assert await ledger.forget(ForgetScope(**scope), "admin") == erased
+    assert ids(await ledger.search(DecisionFilter())) == left
+    (entry,) = await ledger.audit_trail()
+    assert (entry.actor, entry.action, entry.at) == ("admin", "forget", made.noon)
+    assert entry.detail["decisions"] == erased.decisions
+    if erased.label_scores:
+        forgotten = made.picture if "sha256" in scope else made.other_picture
+        assert await ledger.recall(forgotten, made.model.digest) is None, "no trace of it is left"
+
+
+@pytest.mark.parametrize("scope", [{}, {"sha256": "1" * 64, "source": "x"}])
+def test_forgetting_nothing_or_two_things_is_refused(scope: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="name one"):
+        ForgetScope(**scope)
+
+
+# Retention
+
+
+async def test_each_decision_is_erased_after_its_time(ledger: FullLedger, made: Made) -> None:
+    bodies = [f"{number:064x}" for number in range(6)]
+    await record_all(
+        ledger,
+        made.decision(0, sha256=bodies[0]),
+        made.decision(1, made.judged(Verdict.REJECT), sha256=bodies[1], kept=False),
+        made.decision(2, made.judged(Verdict.FLAG), sha256=bodies[2]),
+        made.decision(3, REFUSED, sha256=bodies[3]),
+        made.decision(4, REFUSED, sha256=bodies[4], kept=False),
+        made.decision(5, REFUSED, sha256=bodies[5]),
+    )
+
+    async def left_after(days: float) -> list[str]:
+        await ledger.prune(made.noon + timedelta(days=days))
+        return ids(await ledger.search(DecisionFilter()))
+
+    await ledger.mark_done("r-5", "rescanned: accept")
+    assert len(await left_after(29.9)) == 6
+    assert await left_after(30.1) == ["r-3", "r-2", "r-1"]
+    assert await left_after(179.9) == ["r-3", "r-2", "r-1"]
+    assert await left_after(180.1) == ["r-3"]
+    assert await left_after(10_000) == ["r-3"], "pending until it is done"
+    assert await ledger.audit_trail() == [], "retention is no action of a person"
+
+
+# The audit
+
+
+async def test_the_audit_is_newest_first_and_bounded_by_the_reader(ledger: FullLedger, made: Made) -> None:
+    entries = [
+        AuditEntry(made.noon + timedelta(seconds=number), "admin-secret", "purge", {"alias": "ä.png", "number": number})
+        for number in range(3)
+    ]
+    for entry in entries:
+        await ledger.audit(entry)
+    assert await ledger.audit_trail() == entries[::-1]
+    assert await ledger.audit_trail(limit=1) == entries[-1:]

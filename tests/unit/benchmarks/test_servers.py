@@ -1,0 +1,124 @@
+"""Servers that benchmarks start: what is measured of one, what of one that is not there, and what a form holds."""
+
+from __future__ import annotations
+
+import io
+import sys
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from PIL import Image
+
+from benchmarks import bare_pass, footprint, peers, report
+from benchmarks import servers as servers_of_ours
+from benchmarks.bare_pass import Rate
+from benchmarks.bodies import photo_like_image
+from benchmarks.record import Record
+from benchmarks.report import Planned
+from benchmarks.servers import Server, Way
+
+# Answers every picture at once.
+PROGRAM = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        while size := int(self.rfile.readline(), 16):
+            self.rfile.read(size + 2)
+        self.rfile.readline()
+        self.send_response(200)
+        self.send_header("Content-Length", "41")
+        self.end_headers()
+        self.wfile.write(b'{"verdict": "accept", "reason": "policy"}')
+    def log_message(self, *_):
+        pass
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(autouse=True)
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM, "ascii")
+    there = Server("there", "pytest", (str(tmp_path / "program.py"),), "/scan")
+    fails = Server("fails", "pytest", ("-c", "raise SystemExit('no model')"), "/scan")
+    missing = Server("missing", "no-such-package-of-ours", ("-c", ""), "/scan")
+    monkeypatch.setattr(peers, "SERVED", (there, fails, missing))
+    monkeypatch.setattr(servers_of_ours, "_POLL_S", 0.01)
+    monkeypatch.setattr(peers, "_WARM_UP_S", 0.05)
+    monkeypatch.setattr(bare_pass, "measure", lambda *_: {1: Rate(100.0, 15.0)})
+
+
+def test_each_server_that_is_there_has_a_row_and_the_others_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        peers.bench(Path(sys.executable), requests=10, connections=2, duration_s=0.2, out=tmp_path / "peers.json")
+    record = Record.of_json((tmp_path / "peers.json").read_text("utf-8"))
+    (table,) = record.tables
+    there, bare = table.rows
+    assert there[:2] == ("there", pytest.__version__)
+    # Its core-ms may be under one tick of the clock.
+    assert all(isinstance(figure, float | int) and figure > 0 for figure in (*there[2:4], *there[5:]))
+    assert bare[3:5] == (100.0, 15.0)
+    assert "fails: it did not start: no model" in table.note
+    assert "missing is not installed" in table.note
+    assert ended.value.exit_code == (0 if record.holds else 1)
+
+
+def test_without_any_server_the_reasons_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        peers.bench(Path(sys.executable), only=["missing"], out=tmp_path / "peers.json")
+    assert ended.value.exit_code == 2
+    assert "missing is not installed" in capsys.readouterr().out
+
+
+def test_a_form_holds_the_picture() -> None:
+    server = Server("x", "x", (), "/", form_field="file")
+    body = server.body(photo_like_image(64, "JPEG", 1))
+    message = message_from_bytes(f"Content-Type: {server.content_type}\r\n\r\n".encode() + body)
+    parts: Any = message.get_payload()
+    (part,) = parts
+    assert part.get_param("name", header="content-disposition") == "file"
+    with Image.open(io.BytesIO(part.get_payload(decode=True))) as picture:
+        assert picture.size == (64, 48)
+    assert Server("x", "x", (), "/").body(b"\xff\xd8rest") != Server("x", "x", (), "/").body(b"\xff\xd8rest")
+
+
+@pytest.fixture
+def stand_in_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(servers_of_ours.STARTS, Way.ONE_PROCESS, (str(tmp_path / "started.py"),))
+    # Its port is the last argument, behind those of the service.
+    (tmp_path / "started.py").write_text(PROGRAM.replace("sys.argv[2]", "sys.argv[-1]"), "ascii")
+
+
+@pytest.mark.usefixtures("stand_in_of_ours")
+@pytest.mark.parametrize(("memory_mb", "code"), [(10_000, 0), (1, 1)])
+def test_the_footprint_is_memory_after_the_pictures_and_the_time_until_ready(
+    tmp_path: Path, memory_mb: float, code: int
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        footprint.bench(pictures=5, connections=2, memory_mb=memory_mb, ready_s=60, out=tmp_path / "footprint.json")
+    record = Record.of_json((tmp_path / "footprint.json").read_text("utf-8"))
+    (row,) = record.tables[0].rows
+    assert row[0] == "one-process"
+    assert row[2:4] == (1, 5)
+    assert ended.value.exit_code == code, record.check_texts()
+
+
+@pytest.mark.usefixtures("stand_in_of_ours")
+def test_a_planned_record_is_measured_on_the_service_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    planned = Planned("flood-x", "flood --senders 1 --body-mb 0.1", 0.1, (Way.ONE_PROCESS, "--model fake"))
+    assert report.measured(planned)
+    record = Record.of_json((tmp_path / "flood-x.json").read_text("utf-8"))
+    assert record.command == "python -m benchmarks flood --senders 1 --body-mb 0.1"
+    assert record.service == "python started.py --model fake"
+
+
+def test_a_planned_record_of_a_service_that_does_not_start_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(servers_of_ours.STARTS, Way.ONE_PROCESS, ("-c", "raise SystemExit('no model')"))
+    assert not report.measured(Planned("quick-x", "quick", 0.1, (Way.ONE_PROCESS, "")))

@@ -1,0 +1,208 @@
+"""``pictwarden decisions``, ``why`` and ``forget``, against the admin API itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from serve_app.cli.main import app
+from serve_app.cli.moments import local, moment
+from serve_app.domain import (
+    Decision,
+    Judged,
+    Judgement,
+    Listed,
+    ListMatch,
+    ModelIdentity,
+    Outcome,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+    ViewPlace,
+)
+from tests.unit.cli.admin_service import SECRET, AdminService, running_admin_service
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+FILE = b"the bytes of a file"
+FILE_SHA256 = hashlib.sha256(FILE).hexdigest()
+REJECTED = Judged(
+    Judgement(Verdict.REJECT, "triangles", "red triangles are refused", 0, {"triangle": 0.31}, 0.04),
+    ViewPlace(3, (0.0, 0.25, 0.5, 1.0)),
+    "image/gif",
+    views_seen=2,
+    frames_seen=2,
+    frames_total=90,
+)
+LISTED = Listed(Verdict.REJECT, "spam", "entry-7", "seen before", ListMatch.PERCEPTUAL, 12, 3)
+LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
+
+Run = Callable[..., Result]
+
+
+def decision(number: int, outcome: Outcome = REJECTED, **changed: object) -> Decision:
+    made = Decision(
+        f"{number:032x}",
+        NOON + timedelta(seconds=number),
+        FILE_SHA256,
+        len(FILE),
+        outcome,
+        False,
+        ModelIdentity("demo", "a" * 64, 224),
+        "colours",
+        "c" * 64,
+        12.5,
+    )
+    return replace(made, **changed)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def admin() -> Iterator[AdminService]:
+    with running_admin_service() as service:
+        yield service
+
+
+@pytest.fixture
+def run(admin: AdminService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command of an admin whose environment is right."""
+    monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", f"alice:{SECRET}")
+    monkeypatch.setenv("PICTWARDEN_ADMIN_URL", admin.url)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, typed: str | None = None, exit_code: int = 0) -> Result:
+        result = CliRunner().invoke(app, list(arguments), input=typed)
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return run
+
+
+# decisions
+
+
+def test_decisions_are_listed_newest_first(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1), decision(2, LISTED), decision(3, LET_THROUGH, kept=True))
+    lines = run("decisions").output.splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}" for number in (3, 2, 1)]
+    assert "unscanned, let through" in lines[1]
+    assert "list spam, entry entry-7" in lines[2]
+    assert "rule triangles" in lines[3]
+
+
+def test_filters_and_json_are_for_scripts(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1), decision(2, LISTED), decision(3, LET_THROUGH, kept=True))
+    lines = run("decisions", "--verdict", "reject", "--until", "2026-01-31T12:00:02Z", "--json").output.splitlines()
+    assert [json.loads(line)["rule"] for line in lines] == ["triangles"]
+    assert run("decisions", "--pending", "--json").output.count("\n") == 1
+    assert run("decisions", "--since", "1d").output.count("\n") == 1  # the header
+
+
+def test_a_cut_list_says_so(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1), decision(2))
+    assert "more than these 1" in run("decisions", "--limit", "1").stderr
+
+
+# why
+
+
+def test_why_explains_the_latest_decision_on_a_file(admin: AdminService, run: Run, tmp_path: Path) -> None:
+    admin.record(decision(1, kept=True), decision(2))
+    (tmp_path / "mine.gif").write_bytes(FILE)
+    told = run("why", "mine.gif").output
+    for wanted in (
+        f"{2:032x}",
+        "rule triangles",
+        "red triangles are refused",
+        "triangle=0.310",
+        "+0.040",
+        "frame 3, from 0% to 50% of its width and 25% to 100% of its height",
+        f"2 decisions on these bytes since {local(NOON + timedelta(seconds=1))}: 1 refused them.",
+    ):
+        assert wanted in told
+
+
+def test_why_takes_a_sha256_and_a_decision(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1), decision(2, LISTED))
+    assert f"{2:032x}" in run("why", FILE_SHA256.upper()).output
+    told = run("why", f"{1:032x}").output
+    assert "rule triangles" in told
+    assert "2 decisions on these bytes" in told
+    assert "frame 3 differs from the entry in 12 of 256 bits" in run("why", f"{2:032x}").output
+
+
+def test_why_of_a_picture_that_nobody_knows_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.gif").write_bytes(b"other bytes")
+    assert "pictwarden decisions" in run("why", "mine.gif", exit_code=2).stderr
+    assert "no decision" in run("why", "0" * 32, exit_code=2).stderr
+    assert "neither a file" in run("why", "nothing.gif", exit_code=2).stderr
+
+
+# forget
+
+
+def test_forget_asks_first(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1))
+    run("forget", FILE_SHA256, typed="n\n", exit_code=1)
+    assert f"{1:032x}" in run("decisions").output
+    assert "Erased 1 decisions" in run("forget", FILE_SHA256, typed="y\n").output
+    assert f"{1:032x}" not in run("decisions").output
+    assert ("alice", "forget") in admin.actions()
+
+
+def test_forget_by_time_and_by_source(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1), decision(2), decision(3, source="kbin"))
+    assert "Erased 1 decisions" in run("forget", "--before", "2026-01-31T12:00:02Z", "--yes").output
+    assert "Erased 1 decisions" in run("forget", "--source", "kbin", "--yes").output
+
+
+@pytest.mark.parametrize("wrong", [(), ("abc",), ("--before", "soon"), (FILE_SHA256, "--source", "x")])
+def test_an_unclear_wish_is_refused(run: Run, wrong: tuple[str, ...]) -> None:
+    run("forget", "--yes", *wrong, exit_code=2)
+
+
+# The connection
+
+
+def test_without_a_secret_the_way_out_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PICTWARDEN_ADMIN_SECRETS")
+    assert "set PICTWARDEN_ADMIN_SECRETS" in run("decisions", exit_code=2).stderr
+
+
+def test_a_wrong_secret_is_said_to_be_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", "alice:not-the-secret-of-alice")
+    assert "is not one of the service's" in run("decisions", exit_code=2).stderr
+
+
+def test_where_nobody_answers_the_way_out_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTWARDEN_ADMIN_URL", "http://127.0.0.1:9")
+    assert "PICTWARDEN_ADMIN_URL" in run("decisions", exit_code=2).stderr
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90m", NOON - timedelta(minutes=90)),
+        ("36H", NOON - timedelta(hours=36)),
+        (" 2w ", NOON - timedelta(weeks=2)),
+        ("2026-01-31T13:00:00+01:00", NOON),
+        ("2026-01-31T12:00:00Z", NOON),
+    ],
+)
+def test_times_are_written_as_rfc_3339_or_as_durations(text: str, expected: datetime) -> None:
+    assert moment(text, NOON) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5", "m", "-5m", "5 months", "999999999w", "2026-13-01"])
+def test_other_times_are_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(ValueError, match="write a time such as"):
+        moment(text, NOON)

@@ -1,0 +1,173 @@
+"""What becomes of the pictures that were let through unscanned."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+
+from serve_app.domain import Decision, ModelIdentity, PictrsRefusedError, Unscanned, UnscannedReason, Verdict
+from serve_app.storage import Finding, Rescanner, Result
+from serve_app.wire import Answer
+from tests.contract.pictrs.conftest import open_at
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
+
+MAX_BODY_BYTES = 10_000
+
+
+class Scanner:
+    """Scans nothing: the first word of a body is the verdict, or the reason why there is none."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def scan(self, body: bytes) -> Answer:
+        self.bodies.append(body)
+        word = body.split()[0].decode()
+        verdict = Verdict(word) if word in list(Verdict) else None
+        reason = "policy" if verdict else word
+        return Answer(verdict=verdict, reason=reason, message="said.", request_id=f"r-{len(self.bodies)}", elapsed_ms=1)
+
+
+@dataclass
+class Quota:
+    left: int
+    taken: list[str] = field(default_factory=list)
+
+    async def take(self, sha256: str, why: str) -> bool:
+        if len(self.taken) >= self.left:
+            return False
+        self.taken.append(sha256)
+        return True
+
+
+@dataclass
+class Bench:
+    pictrs: StandIn
+    scanner: Scanner
+
+    async def rescan(self, body: bytes, quota: Quota | None = None, key: str = API_KEY) -> Finding:
+        async with open_at(self.pictrs.url, key) as client:
+            return await Rescanner(client, self.scanner, MAX_BODY_BYTES, quota).rescan(let_through(body))
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield Bench(await stack.enter_async_context(standing_in()), Scanner())
+
+
+def let_through(body: bytes) -> Decision:
+    return Decision(
+        request_id="r-0",
+        decided_at=datetime.now(UTC),
+        sha256=hashlib.sha256(body).hexdigest(),
+        body_bytes=len(body),
+        outcome=Unscanned(UnscannedReason.UNAVAILABLE, "no scorer"),
+        kept=True,
+        model=ModelIdentity("demo", "a" * 64, 224, None),
+        policy="demo",
+        policy_digest="c" * 64,
+        elapsed_ms=12.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "result", "is_done"),
+    [
+        ("accept", Result.ACCEPTED, True),
+        ("flag", Result.ACCEPTED, True),
+        ("reject", Result.REJECTED, False),
+        ("undecodable", Result.UNSCANNABLE, True),
+        ("truncated", Result.UNSCANNABLE, True),
+        ("unsupported", Result.UNSCANNABLE, True),
+        ("too_large", Result.UNSCANNABLE, True),
+        ("deadline", Result.LATER, False),
+        ("overloaded", Result.LATER, False),
+        ("unavailable", Result.LATER, False),
+        ("something_new", Result.LATER, False),
+    ],
+)
+async def test_the_answer_of_the_service_says_what_becomes_of_it(
+    bench: Bench, word: str, result: Result, is_done: bool
+) -> None:
+    body = f"{word} this".encode()
+    alias = bench.pictrs.store(body)
+    finding = await bench.rescan(body)
+    assert (finding.result, finding.result.is_done) == (result, is_done)
+    assert (finding.aliases, finding.why, finding.scans) == ((alias,), "said.", ("r-1",))
+    assert len(bench.pictrs.stored) == 1, "without a quota nothing is purged"
+
+
+async def test_a_picture_that_is_gone_is_done(bench: Bench) -> None:
+    finding = await bench.rescan(b"reject this")
+    assert (finding.result, finding.result.is_done, finding.scans) == (Result.GONE, True, ())
+    assert bench.scanner.bodies == []
+
+
+async def test_the_whole_of_a_picture_is_scanned_of_which_only_a_part_was_sent(bench: Bench) -> None:
+    bench.pictrs.store(b"reject this, all of it")
+    finding = await bench.rescan(b"reject this")
+    assert finding.result is Result.REJECTED
+    assert bench.scanner.bodies == [b"reject this, all of it"]
+
+
+async def test_of_several_pictures_the_worst_one_counts(bench: Bench) -> None:
+    aliases = [bench.pictrs.store(body) for body in (b"accept this", b"accept-or-not this", b"another one")]
+    finding = await bench.rescan(b"accept")
+    assert (finding.result, finding.aliases) == (Result.LATER, (aliases[1],))
+    assert len(finding.scans) == 2
+
+
+async def test_a_rejected_picture_is_purged_where_a_quota_allows_it(bench: Bench) -> None:
+    alias = bench.pictrs.store(b"reject this")
+    other = bench.pictrs.store(b"accept this")
+    quota = Quota(1)
+    finding = await bench.rescan(b"reject this", quota)
+    assert (finding.result, finding.result.is_done, finding.aliases) == (Result.PURGED, True, (alias,))
+    assert (await bench.rescan(b"accept this", quota)).result is Result.ACCEPTED
+    assert [each.aliases for each in bench.pictrs.stored] == [[other]]
+    assert quota.taken == [hashlib.sha256(b"reject this").hexdigest()]
+
+
+async def test_beyond_the_quota_pictures_wait(bench: Bench) -> None:
+    bench.pictrs.store(b"reject this")
+    finding = await bench.rescan(b"reject this", Quota(0))
+    assert (finding.result, finding.result.is_done) == (Result.REJECTED, False)
+    assert "today's quota of purges is used up" in finding.why
+    assert len(bench.pictrs.stored) == 1
+
+
+async def test_a_picture_that_is_longer_than_the_limit_is_not_fetched(bench: Bench) -> None:
+    body = b"reject" + bytes(MAX_BODY_BYTES)
+    bench.pictrs.store(body)
+    finding = await bench.rescan(body, Quota(1))
+    assert (finding.result, bench.scanner.bodies) == (Result.UNSCANNABLE, [])
+    assert "the limit is 10000" in finding.why
+
+
+async def test_while_pict_rs_fails_pictures_wait(bench: Bench) -> None:
+    alias = bench.pictrs.store(b"reject this")
+    bench.pictrs.answers[f"/image/original/{alias}"] = lambda: web.Response(status=503)
+    assert (await bench.rescan(b"reject this")).result is Result.LATER
+    bench.pictrs.answers["/internal/hashes"] = lambda: web.Response(status=503)
+    finding = await bench.rescan(b"reject this")
+    assert (finding.result, finding.result.is_done) == (Result.LATER, False)
+    assert "failed (503" in finding.why
+
+
+async def test_a_purge_that_fails_is_tried_again_later(bench: Bench) -> None:
+    bench.pictrs.store(b"reject this")
+    bench.pictrs.answers["/internal/purge"] = lambda: web.Response(status=500)
+    assert (await bench.rescan(b"reject this", Quota(1))).result is Result.LATER
+    assert len(bench.pictrs.stored) == 1
+
+
+async def test_a_wrong_key_ends_it(bench: Bench) -> None:
+    with pytest.raises(PictrsRefusedError, match="key"):
+        await bench.rescan(b"reject this", key="another")
