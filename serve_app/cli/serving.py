@@ -30,7 +30,7 @@ from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.log_writer import LogWriter
 from serve_app.policy import Policy
-from serve_app.process import allow_open_files, return_large_memory, set_up_process
+from serve_app.process import allow_open_files, release_start_memory, return_large_memory, set_up_process
 from serve_app.settings import Settings
 from serve_app.wire import SCAN_PATH
 
@@ -107,6 +107,7 @@ async def _serve(settings: Settings, policy: Policy, guard: Guard, address: List
     ending = asyncio.create_task(_begin_the_end(stop, bound_the_end))
 
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:
+        release_start_memory()
         file = keep_url(url)
         if sys.stdout is not None and sys.stdout.isatty():
             announce(url, ready_after_s, console)
