@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from serve_app.database.location import locate
@@ -107,15 +108,22 @@ class StartingExaminer:
         return self._pipeline
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Those that listen, for scans and for the admin API; :func:`serve` closes them."""
+
+    scan: Sequence[socket.socket]
+    admin: Sequence[socket.socket] = ()
+
+
 async def serve(
     settings: Settings,
     policy: Policy,
     guard: Guard,
-    sockets: Sequence[socket.socket],
+    sockets: Sockets,
     stop: asyncio.Event,
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
-    admin_sockets: Sequence[socket.socket] = (),
     shadow: Policy | None = None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
@@ -124,12 +132,11 @@ async def serve(
         settings: of the application.
         policy: that belongs to their model.
         guard: who may ask.
-        sockets: that listen; closed at the end.
+        sockets: that listen.
         stop: ends it. Set when it ends by itself, before what is inside is answered.
         on_ready: called once, in a thread, when the model is warm: which it is, and the seconds since the start. What
             it raises ends the service.
         on_alive: called about every second while all is well.
-        admin_sockets: that listen for the admin API; closed at the end.
         shadow: a policy on trial.
 
     Raises:
@@ -145,11 +152,11 @@ async def serve(
     examiner = StartingExaminer(lambda: admission.demand)
     moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow)
     app = create_app(moderator, guard, settings)
-    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
+    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
         after_the_answers.callback(ledger.close)
-        if admin_sockets:
+        if sockets.admin:
             admin_app = create_admin_app(guard, ledger)
-            await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, admin_sockets, stop))
+            await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
         )

@@ -126,11 +126,10 @@ async def _serve(
             settings,
             policy,
             guard,
-            [listener],
+            standalone.Sockets([listener], [sockets.enter_context(admin.listener())] if admin else []),
             stop,
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
-            [sockets.enter_context(admin.listener())] if admin else [],
             shadow,
         )
     ending.cancel()
