@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
-from serve_app.database.schema import bring_up_to_date
+from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
 from serve_app.domain import ConfigurationError
 from serve_app.state_folder import make_private_file, make_private_folder
 
@@ -67,10 +67,14 @@ class Database:
         if self._is_prepared:
             return
         with self._preparing:
-            if not self._is_prepared:
+            if self._is_prepared:
+                return
+            with self.reading() as connection:
+                is_current = require_usable(connection) >= SCHEMA_VERSION
+            if not is_current:
                 with self._alone(), self.writing() as connection:
                     bring_up_to_date(connection)
-                self._is_prepared = True
+            self._is_prepared = True
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
