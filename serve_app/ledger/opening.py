@@ -14,6 +14,8 @@ from serve_app.ledger.memory import MemoryLedger
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
+    from serve_app.ledger.sql_archive import SqlArchive
+
 logger = AnswerLogger(__name__)
 
 
@@ -53,6 +55,30 @@ def open_ledger(location: Location | None) -> OpenLedger:
         ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name))
         on_failure.pop_all()
         return ledger
+
+
+def open_archive(location: Location) -> SqlArchive:
+    """The archive at ``location``, for a command beside the service. Close it after use.
+
+    Raises:
+        ConfigurationError: the database is not there, or cannot be used.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    from serve_app.database.engine import open_database
+    from serve_app.ledger.sql_archive import SqlArchive
+
+    if location.file is not None and not location.file.exists():
+        raise ConfigurationError(f"there is no ledger at {location}: name the configuration of the service as --config")
+    database = open_database(location)
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(database.close)
+        try:
+            database.prepare()
+        except DBAPIError as error:
+            raise ConfigurationError(_unusable(location, error)) from error
+        on_failure.pop_all()
+    return SqlArchive(database)
 
 
 def back_up(location: Location | None, file: Path) -> None:
