@@ -58,7 +58,7 @@ def open_ledger(location: Location | None) -> OpenLedger:
 
 
 def open_archive(location: Location) -> SqlArchive:
-    """The archive at ``location``, for a command; close it after use.
+    """The archive at ``location``, for a command beside the service. Close it after use.
 
     Raises:
         ConfigurationError: the database is not there, or cannot be used.
@@ -78,7 +78,7 @@ def open_archive(location: Location) -> SqlArchive:
         except DBAPIError as error:
             raise ConfigurationError(_unusable(location, error)) from error
         on_failure.pop_all()
-        return SqlArchive(database)
+    return SqlArchive(database)
 
 
 def back_up(location: Location | None, file: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class AuditedQuota:
         return await self._archive.audit_within(entry, self._most_a_day)
 
 
-async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetime) -> AsyncIterator[Finding]:
+async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetime) -> AsyncGenerator[Finding, None]:
     """Rescan each decision that was pending ``before`` this moment, and say what became of it.
 
     Ended at any place, it goes on from there the next time: what is done is marked before it is said.

@@ -105,7 +105,8 @@ def test_what_a_service_let_through_unscanned_is_found_and_purged_by_the_command
         aliases = {}
         for body in (rejected, accepted):
             upload, said = validation.upload(body)
-            assert (said.outcome, upload.status) == ("unscanned (deadline)", 201)
+            # The first one is too late; for the second one that is known beforehand.
+            assert said.outcome in ("unscanned (deadline)", "unscanned (overloaded)")
             (aliases[body],) = upload.aliases
 
         config["applications"][0]["args"]["pictrs"] = {"url": pictrs.url}
