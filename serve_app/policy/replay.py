@@ -44,7 +44,7 @@ class ReplayedDecision:
 
 @dataclass(slots=True)
 class Replay:
-    """What a policy would have decided.
+    """What ``policy`` would have decided.
 
     ``replayed`` decisions were decided again; ``differences`` are those with another verdict. The others could not be:
     ``not_judged`` were unscanned, or decided by a list; of ``forgotten`` ones the scores are not recorded any more;
@@ -52,6 +52,7 @@ class Replay:
     policy was never scored: ``missing_prompts`` says which, and on how many decisions.
     """
 
+    policy: Policy
     replayed: int = 0
     differences: list[ReplayedDecision] = field(default_factory=list)
     not_judged: int = 0
@@ -65,57 +66,49 @@ class Replay:
         """How many decisions go from which verdict to which."""
         return Counter((each.verdict, each.new_verdict) for each in self.differences)
 
+    def add(self, decision: Decision) -> None:
+        """Decide one more decision again; it has its examination, as far as that is recorded."""
+        if not isinstance(decision.outcome, Judged):
+            self.not_judged += 1
+            return
+        if decision.examination is None:
+            self.forgotten += 1
+            return
+        recorded = decision.examination.scores
+        if not _is_for(self.policy, recorded):
+            self.other_model += 1
+            return
+        scores = recorded.picked(decision.labels, self.policy.labels)
+        if scores is None:
+            self.insufficient += 1
+            self.missing_prompts.update(set(self.policy.labels).difference(decision.labels))
+            return
+        self.replayed += 1
+        judgement = evaluate(self.policy, scores)
+        if judgement.verdict is decision.outcome.judgement.verdict:
+            return
+        self.differences.append(
+            ReplayedDecision(
+                request_id=decision.request_id,
+                decided_at=decision.decided_at,
+                sha256=decision.sha256,
+                source=decision.source,
+                verdict=decision.outcome.judgement.verdict,
+                rule=decision.outcome.judgement.rule,
+                new_verdict=judgement.verdict,
+                new_rule=judgement.rule,
+                margin=judgement.margin,
+                is_certain=_is_certain(self.policy, scores),
+            )
+        )
+
 
 def replay(policy: Policy, decisions: Iterable[Decision]) -> Replay:
-    """Decide recorded decisions again.
-
-    Args:
-        policy: the new one.
-        decisions: with their examinations, as far as these are recorded.
-
-    Returns:
-        the differences, and how many decisions could not be decided again, and why.
-    """
-    result = Replay()
+    """Decide recorded decisions again: those of one page, or of a few. :meth:`Replay.add` takes one after the other."""
+    result = Replay(policy)
     for decision in decisions:
-        _add(result, policy, decision)
+        result.add(decision)
     return result
-
-
-def _add(result: Replay, policy: Policy, decision: Decision) -> None:
-    if not isinstance(decision.outcome, Judged):
-        result.not_judged += 1
-        return
-    if decision.examination is None:
-        result.forgotten += 1
-        return
-    recorded = decision.examination.scores
-    if not _is_for(policy, recorded):
-        result.other_model += 1
-        return
-    scores = recorded.picked(decision.labels, policy.labels)
-    if scores is None:
-        result.insufficient += 1
-        result.missing_prompts.update(set(policy.labels).difference(decision.labels))
-        return
-    result.replayed += 1
-    judgement = evaluate(policy, scores)
-    if judgement.verdict is decision.outcome.judgement.verdict:
-        return
-    result.differences.append(
-        ReplayedDecision(
-            request_id=decision.request_id,
-            decided_at=decision.decided_at,
-            sha256=decision.sha256,
-            source=decision.source,
-            verdict=decision.outcome.judgement.verdict,
-            rule=decision.outcome.judgement.rule,
-            new_verdict=judgement.verdict,
-            new_rule=judgement.rule,
-            margin=judgement.margin,
-            is_certain=_is_certain(policy, scores),
-        )
-    )
 
 
 def _is_for(policy: Policy, scores: LabelScores) -> bool:
