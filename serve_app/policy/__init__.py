@@ -11,6 +11,7 @@ from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margi
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
+from serve_app.policy.replay import Replay, ReplayedDecision, replay
 from serve_app.policy.schema import Policy, Rule, labels_of
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "NamedCondition",
     "Not",
     "Policy",
+    "Replay",
+    "ReplayedDecision",
     "Rule",
     "ScoreKind",
     "concept_scores",
@@ -37,6 +40,7 @@ __all__ = [
     "load_policy",
     "margins_of",
     "parse_policy",
+    "replay",
     "shipped_policies",
     "shipped_text",
 ]
