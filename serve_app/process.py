@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import re
 import resource
 import threading
 from pathlib import Path
@@ -19,6 +20,14 @@ _GC_THRESHOLDS = (20_000, 50, 100)
 # mallopt(3), malloc.h.
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 1024 * 1024
+
+# madvise(2), mman.h.
+_MADV_DONTNEED = 4
+
+# The heading of a mapping, which is private and read-only, and the line of its anonymous memory.
+_UNWRITTEN_LIBRARY = re.compile(
+    r"^(\w+)-(\w+) r-[-x]p .*\.so[.\d]*\n(?:\w+:.*\n)*?Anonymous: +0 kB$", re.ASCII | re.MULTILINE
+)
 
 
 def set_up_process() -> None:
@@ -52,3 +61,25 @@ def return_large_memory() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def release_start_memory() -> None:
+    """Give back what starting took and serving does not need: freed memory, and pages of libraries. Linux only.
+
+    glibc keeps what loading a model freed. The dynamic linker touched 150 MB of torch's CUDA libraries, which count as
+    this process's memory and which a CPU never computes with. A page that is needed is mapped again at its next use.
+    """
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another C library, or no /proc
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        for start, end in unwritten_library_mappings(Path("/proc/self/smaps").read_text("utf-8", "replace")):
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
+
+
+def unwritten_library_mappings(smaps: str) -> list[tuple[int, int]]:
+    """Start and end of each mapping that is as its library's file is, and cannot be written (``smaps``: proc(5)).
+
+    The linker wrote into some mappings before it closed them: those have anonymous memory, and would lose it.
+    """
+    return [(int(start, 16), int(end, 16)) for start, end in _UNWRITTEN_LIBRARY.findall(smaps)]

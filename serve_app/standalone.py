@@ -19,6 +19,8 @@ from typing import Any, TypeVar, cast
 from serve_app.database.location import locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
+from serve_app.http.admin import create_admin_app
+from serve_app.http.admin_listener import ANSWER_WITHIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import open_ledger
@@ -26,7 +28,7 @@ from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
-from serve_app.policy import Policy
+from serve_app.policy import Policy, labels_of
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
@@ -38,7 +40,7 @@ _CHECK_EVERY_S = 1.0
 class Stages:
     """The two stages of this process, warm: decode workers and an engine. Close them after use."""
 
-    def __init__(self, settings: Settings, policy: Policy) -> None:
+    def __init__(self, settings: Settings, policy: Policy, shadow: Policy | None = None) -> None:
         """Blocks until both are warm.
 
         Raises:
@@ -54,7 +56,7 @@ class Stages:
         )
         try:
             reference = PolicyReference(settings.policy, policy.digest)
-            self.scorer = EngineScorer(settings.model, policy.labels, reference, settings.deadline_s)
+            self.scorer = EngineScorer(settings.model, labels_of(policy, shadow), reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
             raise
@@ -113,6 +115,8 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
+    admin_sockets: Sequence[socket.socket] = (),
+    shadow: Policy | None = None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -125,6 +129,8 @@ async def serve(
         on_ready: called once, in a thread, when the model is warm: which it is, and the seconds since the start. What
             it raises ends the service.
         on_alive: called about every second while all is well.
+        admin_sockets: that listen for the admin API; closed at the end.
+        shadow: a policy on trial.
 
     Raises:
         ConfigurationError: the ledger cannot be used, or the model cannot be had, or is not the policy's.
@@ -137,11 +143,16 @@ async def serve(
         return
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, ledger, admission)
+    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow)
     app = create_app(moderator, guard, settings)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
         after_the_answers.callback(ledger.close)
-        stages = await _unless_stopped(stop, lambda: Stages(settings, policy), lambda late: late.workers.close())
+        if admin_sockets:
+            admin_app = create_admin_app(guard, ledger)
+            await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, admin_sockets, stop))
+        stages = await _unless_stopped(
+            stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
+        )
         if stages is None:
             return
         after_the_answers.push_async_callback(stages.close)

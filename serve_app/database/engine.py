@@ -26,8 +26,9 @@ _CONNECT_S = 3
 _STATEMENT_MS = 10_000
 _UNACKNOWLEDGED_MS = 5_000
 
-# Of PostgreSQL's advisory locks; any number that nobody else uses.
+# Of PostgreSQL's advisory locks; any numbers that nobody else uses.
 _MIGRATION_LOCK = 0x7069_6374
+_WRITERS_LOCK = _MIGRATION_LOCK + 1
 
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": _CONNECT_S,
@@ -81,6 +82,11 @@ class Database:
         """A transaction that is committed, to the disk, at the end of the block."""
         with self._engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection, connection.begin():
             yield connection
+
+    def wait_for_others(self, connection: Connection) -> None:
+        """In a transaction that writes: wait until the others that call this are over. SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
 
     def probe(self) -> None:
         """Return if the database can probably be written now.

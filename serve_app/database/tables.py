@@ -132,3 +132,57 @@ leases = Table(
     Column("holder", Text, nullable=False),
     Column("expires_at_us", BigInteger, nullable=False),
 )
+
+list_banks = Table(
+    "list_banks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("is_shadow", Boolean, nullable=False),
+    Column("is_exportable", Boolean, nullable=False),
+)
+
+list_entries = Table(
+    "list_entries",
+    metadata,
+    Column("entry", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("bank", Text, nullable=False),  # of list_banks
+    Column("quality", Integer),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("added_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger),
+    Column("suspended_at_us", BigInteger),
+    Column("is_confirmed", Boolean, nullable=False),
+    Column("changed_in", BigInteger, nullable=False),  # the version of the lists
+    # The id of a removed entry is never given to another one: an older index could not tell the two apart.
+    sqlite_autoincrement=True,
+)
+Index(
+    "list_entries_by_fingerprint",
+    list_entries.c.type,
+    list_entries.c.digest,
+    list_entries.c.kind,
+    list_entries.c.bank,
+    unique=True,
+)
+Index("list_entries_by_bank", list_entries.c.bank, list_entries.c.entry)
+Index("list_entries_by_version", list_entries.c.changed_in)
+
+list_removals = Table(
+    "list_removals",
+    metadata,
+    Column("entry", BigInteger, primary_key=True, autoincrement=False),
+    Column("removed_in", BigInteger, nullable=False),
+)
+Index("list_removals_by_version", list_removals.c.removed_in)
+
+list_version = Table(
+    "list_version",
+    metadata,
+    Column("lineage", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)

@@ -68,6 +68,12 @@ PROBE_RINGS: Final[NDArray[np.intp]] = np.repeat(np.tile(np.arange(RINGS), BAND_
 RING_STARTS: Final[NDArray[np.intp]] = np.array([*accumulate(_RING_SIZES, initial=0)][:-1])
 
 
+PROBE_FIRST_BUCKETS: Final[NDArray[np.int64]] = FIRST_BUCKETS[PROBE_BANDS]
+
+_IMPOSSIBLE: Final = -(1 << 62)
+"""Below zero whatever number of entries is added to it."""
+
+
 def band_values(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """The value of each band, ``(hashes, bands)``, of ``hashes``, ``(hashes, 4)`` as in :func:`as_words`."""
     octets = np.zeros((len(hashes), 40), dtype=np.uint8)
@@ -103,17 +109,15 @@ def choose_rings(entries: NDArray[np.int64]) -> NDArray[np.intp]:
     spared = np.zeros((hashes, BAND_COUNT, RINGS + 1), dtype=np.int64)
     np.cumsum(entries[:, :, ::-1], axis=2, out=spared[:, :, 1:])
     # The most entries spared by the bands so far, by the number of rings left out so far: dynamic programming.
-    most = np.full((hashes, to_leave_out + 1), -1, dtype=np.int64)
+    most = np.full((hashes, to_leave_out + 1), _IMPOSSIBLE, dtype=np.int64)
     most[:, 0] = 0
     chosen = np.empty((BAND_COUNT, hashes, to_leave_out + 1), dtype=np.intp)
     options = np.empty((RINGS + 1, hashes, to_leave_out + 1), dtype=np.int64)
     for band in range(BAND_COUNT):
-        options.fill(np.iinfo(np.int64).min // 2)
+        options.fill(_IMPOSSIBLE)
         for left_out in range(RINGS + 1):
             earlier = most[:, : to_leave_out + 1 - left_out]
-            options[left_out, :, left_out:] = np.where(
-                earlier < 0, earlier, earlier + spared[:, band, left_out, np.newaxis]
-            )
+            np.add(earlier, spared[:, band, left_out, np.newaxis], out=options[left_out, :, left_out:])
         chosen[band] = options.argmax(axis=0)
         most = options.max(axis=0)
     rings = np.empty((hashes, BAND_COUNT), dtype=np.intp)

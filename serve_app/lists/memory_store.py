@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
-from serve_app.lists.store import Addition, Changes
+from serve_app.lists.store import Addition, Changes, Everything
 
 _Key = tuple[FingerprintType, bytes, ListKind, str]
 
@@ -164,10 +164,10 @@ class MemoryListStore:
             )
 
     @contextlib.contextmanager
-    def everything(self) -> Iterator[tuple[int, Iterator[ListEntry]]]:
+    def everything(self) -> Iterator[Everything]:
         """See the port."""
         changes = self.changes_since(0)
-        yield changes.version, iter(changes.entries)
+        yield Everything(changes.version, changes.banks, iter(changes.entries))
 
     def _in_order(self) -> list[ListEntry]:
         return sorted(self._entries.values(), key=lambda each: each.id)

@@ -1,7 +1,7 @@
 """The file that a partition is mapped from: one for each node, built by one process and opened by all.
 
 It begins with :data:`MAGIC`, the length of a header (eight octets, little-endian) and the header, JSON: its origin,
-and the dtype, shape and offset of each array. It holds PDQs, which are sensitive: its mode is 0600.
+the banks, and the dtype, shape and offset of each array. It holds PDQs, which are sensitive: its mode is 0600.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import PictwardenError
+from serve_app.domain.lists import Bank
 from serve_app.lists.partition import Partition, PartitionBuilder
 
 MAGIC: Final = b"PWLISTS1"
@@ -37,7 +39,16 @@ class IndexFileError(PictwardenError):
     """A file of the index is damaged, or from another version: it is built again."""
 
 
-def write_partition(builder: PartitionBuilder, origin: Origin, path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """What a file holds. ``banks`` by their names, as they were when it was built."""
+
+    partition: Partition
+    origin: Origin
+    banks: Mapping[str, Bank]
+
+
+def write_partition(builder: PartitionBuilder, origin: Origin, banks: Iterable[Bank], path: Path) -> None:
     """Write the entries of ``builder`` to ``path``; whoever opens it sees the old file or the new one, whole.
 
     Processes that have mapped the old file go on with it. This takes seconds for a million entries.
@@ -48,7 +59,9 @@ def write_partition(builder: PartitionBuilder, origin: Origin, path: Path) -> No
             os.fchmod(file.fileno(), 0o600)
             layout = _Layout(file.fileno())
             builder.finish(layout.allocate)
-            header = json.dumps({**asdict(origin), "arrays": layout.described}).encode()
+            header = json.dumps(
+                {**asdict(origin), "banks": [asdict(bank) for bank in banks], "arrays": layout.described}
+            ).encode()
             if len(header) > _MAX_HEADER_BYTES - 16:
                 raise IndexFileError("the header of the index is too long")
             file.seek(0)
@@ -80,8 +93,8 @@ class _Layout:
         return np.frombuffer(mapped, dtype=dtype, count=math.prod(shape)).reshape(shape)
 
 
-def open_partition(path: Path) -> tuple[Partition, Origin]:
-    """The partition in ``path``, mapped, and what it was built from.
+def open_partition(path: Path) -> IndexFile:
+    """The partition in ``path``, mapped, with what it was built from.
 
     Raises:
         IndexFileError: the file is missing, damaged, or from another version of Pictwarden.
@@ -102,6 +115,8 @@ def open_partition(path: Path) -> tuple[Partition, Origin]:
         partition = Partition(arrays)
         # A look-up touches pages all over the file: read them now, and not one by one then.
         mapped.madvise(mmap.MADV_WILLNEED)
-        return partition, Origin(str(header["lineage"]), int(header["version"]))
+        banks = [Bank(**each) for each in header["banks"]]
+        origin = Origin(str(header["lineage"]), int(header["version"]))
+        return IndexFile(partition, origin, {bank.name: bank for bank in banks})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexFileError(f"{path} cannot be read: {error}") from error

@@ -106,7 +106,7 @@ class BandedSearch:
 
     def _near_block(self, queries: NDArray[np.uint64]) -> list[_Found]:
         values = bands.band_values(queries)
-        buckets = (values[:, bands.PROBE_BANDS] ^ bands.PROBE_MASKS) + bands.FIRST_BUCKETS[bands.PROBE_BANDS]
+        buckets = (values[:, bands.PROBE_BANDS] ^ bands.PROBE_MASKS) + bands.PROBE_FIRST_BUCKETS
         starts = self._bucket_starts[buckets].astype(np.intp)
         lengths = self._bucket_starts[buckets + 1].astype(np.intp) - starts
         entries = np.add.reduceat(lengths, bands.RING_STARTS, axis=1)

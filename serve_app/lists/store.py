@@ -35,6 +35,15 @@ class Changes:
     removed: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All of one version. ``entries`` come one by one, however many there are."""
+
+    version: int
+    banks: Mapping[str, Bank]
+    entries: Iterator[ListEntry]
+
+
 class ListStore(Protocol):
     """The entries of all lists, their banks, and a version that grows with each change.
 
@@ -99,6 +108,6 @@ class ListStore(Protocol):
         """What has changed since ``version``; 0 stands for the beginning."""
         ...
 
-    def everything(self) -> contextlib.AbstractContextManager[tuple[int, Iterator[ListEntry]]]:
-        """The current version and all of its entries, one by one, however many there are."""
+    def everything(self) -> contextlib.AbstractContextManager[Everything]:
+        """All of the current version."""
         ...

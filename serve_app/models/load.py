@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from serve_app.domain import ModelError, ModelIdentity
+from serve_app.models.clip_library import open_clip
 from serve_app.models.demo import DEMO_NOTICE, demo_model_folder
 from serve_app.models.source import (
     ConvertedFolder,

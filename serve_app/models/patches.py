@@ -11,7 +11,8 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from open_clip.transformer import VisionTransformer
+
+from serve_app.models.clip_library import open_clip
 
 # Taken off each value of a view, which bf16 and int8 then hold exactly. What is multiplied is as small as after the
 # usual normalisation, so that rounding the weights costs no more.
@@ -60,7 +61,7 @@ def with_patch_projection(
 
     The tower that is given stays as it is; the new one shares all other layers with it.
     """
-    if not isinstance(tower, VisionTransformer) or not isinstance(tower.conv1, torch.nn.Conv2d):
+    if not isinstance(tower, open_clip.transformer.VisionTransformer) or not isinstance(tower.conv1, torch.nn.Conv2d):
         return None
     first = tower.conv1
     sides = {first.kernel_size, first.stride, (first.kernel_size[0],) * 2}

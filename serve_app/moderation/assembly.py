@@ -11,7 +11,12 @@ from serve_app.settings import Settings
 
 
 def assemble_moderator(
-    settings: Settings, policy: Policy, examiner: Examiner, ledger: Ledger, admission: AdmissionControl
+    settings: Settings,
+    policy: Policy,
+    examiner: Examiner,
+    ledger: Ledger,
+    admission: AdmissionControl,
+    shadow: Policy | None = None,
 ) -> Moderator:
     """A moderator with ``ledger`` and what else ``settings`` ask for."""
     return Moderator(
@@ -22,4 +27,5 @@ def assemble_moderator(
         admission,
         settings.max_background_pictures,
         sinks=[LogSink()],
+        shadow=shadow,
     )

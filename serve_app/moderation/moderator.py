@@ -38,10 +38,11 @@ from serve_app.domain import (
 )
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.shadow import ShadowSink
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
-from serve_app.policy import Policy, evaluate
+from serve_app.policy import Policy, evaluate, labels_of
 
 logger = AnswerLogger(__name__)
 
@@ -50,7 +51,8 @@ logger = AnswerLogger(__name__)
 class _Scanned:
     """An outcome and the examination behind it, whose model may differ from the latest known one.
 
-    ``labels`` name the columns of the examination's scores: the policy's, or more where it was recalled.
+    ``labels`` name the columns of the examination's scores: the policy's, and more where a shadow policy is on trial
+    or the examination was recalled.
     """
 
     outcome: Judged
@@ -61,7 +63,7 @@ class _Scanned:
 class Moderator:
     """Decides on pictures. One instance serves many requests at once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own
         self,
         policy: Policy,
         examiner: Examiner,
@@ -71,12 +73,18 @@ class Moderator:
         max_background_pictures: int = 1,
         sinks: Sequence[Sink] = (),
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        shadow: Policy | None = None,
     ) -> None:
-        """``sinks`` receive each decision, beside the ledger."""
+        """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
+
+        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`).
+        """
         self.policy = policy
+        self._labels = labels_of(policy, shadow)
         self._examiner = examiner
         self._ledger = ledger
-        self._sinks = Sinks([ledger, *sinks])
+        self._sinks = Sinks([ledger, *sinks, *([ShadowSink(shadow)] if shadow is not None else [])])
         self._on_unscanned = on_unscanned
         self._admission = admission
         self._background = BackgroundGate(max_background_pictures)
@@ -216,7 +224,8 @@ class Moderator:
             if self._examiner.model is None or self._examiner.model != self._last_heard_of:
                 await self.ready(call.deadline)
             examination = await self._examiner.examine(body, call)
-            return _Scanned(self._judge(examination, examination.scores), examination, self.policy.labels)
+            scores = examination.scores.picked(self._labels, self.policy.labels)
+            return _Scanned(self._judge(examination, scores or examination.scores), examination, self._labels)
 
     def _judge(self, examination: Examination, scores: LabelScores) -> Judged:
         """The policy's judgement; the columns of ``scores`` are its labels."""

@@ -101,5 +101,5 @@ def test_nor_is_one_of_the_documented_cluster():
 def test_the_file_of_make_run_is_one_that_can_be_served():
     config = read_serve_file(LOCAL_CONFIG)
     assert config["http_options"]["port"] == 14051
-    settings, policy = read_configuration(config["applications"][0]["args"])
+    settings, policy, _ = read_configuration(config["applications"][0]["args"])
     assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")

@@ -228,11 +228,12 @@ def test_a_mapped_partition_answers_like_the_one_in_memory(tmp_path: Path, count
     for each in entries:
         builder.add(each)
     path = tmp_path / "lists.index"
-    write_partition(builder, Origin("a store", 41), path)
+    write_partition(builder, Origin("a store", 41), BANKS.values(), path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["lists.index"]
-    mapped, origin = open_partition(path)
-    assert origin == Origin("a store", 41)
+    opened = open_partition(path)
+    mapped = opened.partition
+    assert (opened.origin, opened.banks) == (Origin("a store", 41), BANKS)
     assert len(mapped) == len(entries)
     lists = Snapshot(41, BANKS, mapped, partition_of([]))
     for each in entries[: count : max(1, count // 50)]:

@@ -1,0 +1,270 @@
+"""The lists of a running process: a snapshot that follows the store, and what decisions tell about entries.
+
+Entries lie in two parts. The *base* is a file, mapped, one for each node: whichever process finds it outdated builds
+it, in a thread, and all open the new one. The *delta* is what has changed since, in the memory of each process. So a
+change works within :data:`POLL_S` and the time to read it, however large the lists are. The base also lets a process
+start while the database does not answer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from serve_app.answer_log import AnswerLogger
+from serve_app.domain import Clock, ConfigurationError
+from serve_app.domain.lists import Match
+from serve_app.lists.flood_guard import FloodGuard
+from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
+from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, write_partition
+from serve_app.lists.recent import LateMatch, RecentPictures, StoredPicture
+from serve_app.lists.snapshot import Snapshot
+from serve_app.lists.store import Changes, ListStore
+
+logger = AnswerLogger(__name__)
+
+POLL_S: Final = 0.5
+
+_MAX_DELTA: Final = 20_000
+"""Changes that are read and sorted within a fraction of a second."""
+
+_REBUILT_EVERY_S: Final = 600.0
+"""Smaller deltas become part of the base after a while, so that the next start reads little."""
+
+_MAX_LATE_MATCHES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    partition: Partition
+    origin: Origin
+    file: tuple[int, int] | None = None
+    """The inode and the time of the file that it is mapped from."""
+
+
+class LiveLists:
+    """A snapshot that follows ``store``. Decisions ask :attr:`snapshot` and report to :meth:`decided`."""
+
+    def __init__(
+        self,
+        store: ListStore,
+        index_file: Path | None = None,
+        clock: Clock = time.monotonic,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Read the lists, which may take a while. :meth:`start` follows them from then on.
+
+        Args:
+            store: of the entries.
+            index_file: of the base; None to have everything in memory.
+            clock: for the flood guard.
+            wall_clock: for the expiry of entries.
+
+        Raises:
+            ConfigurationError: neither the store nor an index of it can be read.
+        """
+        self.store = store
+        self._index_file = index_file
+        self._wall_clock = wall_clock
+        self._guard = FloodGuard(clock)
+        self._guarding = threading.Lock()
+        self._to_suspend: deque[Match] = deque()
+        self._recent = RecentPictures(clock)
+        self._problem: str | None = None
+        self._rebuilding: threading.Thread | None = None
+        self._rebuilt_at_s = time.monotonic()
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="lists", daemon=True)
+        self.late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
+        """The latest pictures that were let through moments before an entry that denies them."""
+        self._base = _Base(partition_of([]), Origin("", 0))
+        self.snapshot = self._first_snapshot()
+        """The lists as they are now; a decision asks one snapshot, whatever changes meanwhile."""
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the lists, for people; None if nothing is."""
+        return self._problem
+
+    def start(self) -> None:
+        """Follow the store, in a thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Follow it no longer."""
+        self._is_closed.set()
+
+    def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
+        """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
+
+        ``stored`` is the picture if the image server was told to store it.
+        """
+        if stored is not None:
+            self._recent.add(stored)
+        with self._guarding:
+            is_flood = self._guard.picture(decided_by.entry.id if decided_by else None)
+        if is_flood and decided_by is not None:
+            self._to_suspend.append(decided_by)
+
+    def refresh(self) -> None:
+        """Bring the snapshot up to date with the store, and suspend what the guard has found.
+
+        Raises:
+            Exception: the store cannot be read or written; the snapshot stays as it is.
+        """
+        self._suspend()
+        origin = self.store.origin()
+        base = self._opened_base(origin)
+        if base is self._base and origin.version == self.snapshot.version:
+            return
+        before = self.snapshot.version
+        changes = self.store.changes_since(base.origin.version)
+        self._base, self.snapshot = base, _snapshot(base, changes)
+        if changes.version != before:
+            self._compare_recent(before, changes)
+        self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
+
+    def _first_snapshot(self) -> Snapshot:
+        try:
+            origin = self.store.origin()
+            base = self._opened_base(origin)
+            changes = self.store.changes_since(base.origin.version)
+            if self._index_file is not None and (base.file is None or len(changes.entries) > _MAX_DELTA):
+                self._rebuild(self._index_file, origin.lineage, wait=True)
+                base = self._opened_base(origin)
+                changes = self.store.changes_since(base.origin.version)
+        except Exception as error:
+            return self._without_store(error)
+        self._base = base
+        return _snapshot(base, changes)
+
+    def _without_store(self, error: Exception) -> Snapshot:
+        """The lists as the file has them: older ones are better than none, and than a service that does not start."""
+        try:
+            if self._index_file is None:
+                raise IndexFileError("there is no index")
+            index = open_partition(self._index_file)
+        except IndexFileError:
+            raise ConfigurationError(
+                f"the lists cannot be read from the database ({type(error).__name__}), and this machine has no index "
+                "of them: see that the database answers, and start again"
+            ) from error
+        self._note_problem(error)
+        self._base = _Base(index.partition, index.origin)
+        return Snapshot(index.origin.version, index.banks, index.partition, partition_of([]))
+
+    def _opened_base(self, store: Origin) -> _Base:
+        """The base in the file, if that has changed; an empty one if the file belongs to other lists."""
+        file = _identity(self._index_file)
+        if file is not None and file == self._base.file and _belongs(self._base.origin, store):
+            return self._base
+        if file is not None and self._index_file is not None:
+            try:
+                index = open_partition(self._index_file)
+            except IndexFileError as error:
+                logger.error("the index of the lists is built again: %s", error)
+            else:
+                if _belongs(index.origin, store):
+                    return _Base(index.partition, index.origin, file)
+        if self._base.file is None and self._base.origin == Origin(store.lineage, 0):
+            return self._base
+        return _Base(partition_of([]), Origin(store.lineage, 0))
+
+    def _compare_recent(self, before: int, changes: Changes) -> None:
+        added = self.store.changes_since(before)
+        if not added.entries:
+            return
+        added_alone = _snapshot(_Base(partition_of([]), Origin("", before)), added)
+        for late in self._recent.denied(added_alone, self.snapshot, self._wall_clock()):
+            self.late_matches.append(late)
+            logger.error(
+                "request %s: the picture was let through, and entry %d, added meanwhile, denies it: purge it",
+                late.picture.request_id,
+                late.match.entry.id,
+            )
+
+    def _suspend(self) -> None:
+        while self._to_suspend:
+            entry = self._to_suspend[0].entry
+            if self.store.suspend([entry.id]):
+                logger.error(
+                    "entry %d of the bank %s suddenly matches far more pictures than before: it is suspended until "
+                    "somebody confirms or removes it",
+                    entry.id,
+                    entry.bank,
+                )
+            self._to_suspend.popleft()
+
+    def _follow(self) -> None:
+        while not self._is_closed.wait(POLL_S):
+            try:
+                self.refresh()
+            except Exception as error:
+                self._note_problem(error)
+            else:
+                self._problem = None
+
+    def _note_problem(self, error: Exception) -> None:
+        if self._problem is None:
+            logger.error("the lists cannot be read (%s): the latest known ones go on", type(error).__name__)
+        self._problem = "cannot be read, and may be outdated"
+
+    def _rebuild_if_due(self, lineage: str, changed: int) -> None:
+        is_due = changed > _MAX_DELTA or (changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S)
+        if self._index_file is None or not is_due or (self._rebuilding and self._rebuilding.is_alive()):
+            return
+        self._rebuilt_at_s = time.monotonic()
+        self._rebuilding = threading.Thread(
+            target=self._rebuild_in_thread, args=(self._index_file, lineage), name="lists-index", daemon=True
+        )
+        self._rebuilding.start()
+
+    def _rebuild_in_thread(self, index_file: Path, lineage: str) -> None:
+        try:
+            self._rebuild(index_file, lineage, wait=False)
+        except Exception as error:
+            logger.error("the index of the lists was not built: %s", type(error).__name__)
+
+    def _rebuild(self, index_file: Path, lineage: str, *, wait: bool) -> None:
+        """Build the file anew, unless another process is about to, or has done so while this one waited."""
+        before = _identity(index_file)
+        lock = os.open(index_file.with_name(index_file.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _identity(index_file) != before:
+                return
+            builder = PartitionBuilder()
+            with self.store.everything() as stored:
+                for each in stored.entries:
+                    builder.add(each)
+            write_partition(builder, Origin(lineage, stored.version), stored.banks.values(), index_file)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
+
+
+def _belongs(index: Origin, store: Origin) -> bool:
+    """Whether an index was built from this store; a version that is ahead was, before a backup was restored."""
+    return index.lineage == store.lineage and index.version <= store.version
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    try:
+        stat = file.stat() if file is not None else None
+    except FileNotFoundError:
+        return None
+    return None if stat is None else (stat.st_ino, stat.st_mtime_ns)
+
+
+def _snapshot(base: _Base, changes: Changes) -> Snapshot:
+    gone = changes.removed | {each.id for each in changes.entries}
+    return Snapshot(changes.version, changes.banks, base.partition, partition_of(changes.entries), gone)

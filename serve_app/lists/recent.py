@@ -1,0 +1,72 @@
+"""The pictures of the last minute, to be compared with entries that are added while their decisions were under way."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from serve_app.domain import Clock, FrameFingerprint
+from serve_app.domain.lists import ListKind, Match
+from serve_app.lists.snapshot import Snapshot
+
+REMEMBERED_S: Final = 60.0
+_MAX_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture that the image server was told to store. ``sha256`` is in hexadecimal digits."""
+
+    request_id: str
+    sha256: str
+    fingerprints: Sequence[FrameFingerprint] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LateMatch:
+    """A picture that was let through moments before an entry that denies it."""
+
+    picture: StoredPicture
+    match: Match
+
+
+class RecentPictures:
+    """Remembers pictures for :data:`REMEMBERED_S`, at most ten thousand. For several threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pictures: deque[tuple[float, StoredPicture]] = deque(maxlen=_MAX_REMEMBERED)
+
+    def add(self, picture: StoredPicture) -> None:
+        """Remember a picture."""
+        with self._lock:
+            self._pictures.append((self._clock(), picture))
+            self._forget()
+
+    def all(self) -> list[StoredPicture]:
+        """Those of the last minute."""
+        with self._lock:
+            self._forget()
+            return [picture for _, picture in self._pictures]
+
+    def denied(self, added: Snapshot, lists: Snapshot, at: datetime) -> list[LateMatch]:
+        """Pictures that ``lists`` deny and that the entries of ``added``, which are new in them, match."""
+        # The new entries are few: a picture that they do not match needs no search among all of them.
+        matched = [picture for picture in self.all() if _denial(added, picture, at)]
+        return [LateMatch(picture, match) for picture in matched if (match := _denial(lists, picture, at))]
+
+    def _forget(self) -> None:
+        oldest_s = self._clock() - REMEMBERED_S
+        while self._pictures and self._pictures[0][0] < oldest_s:
+            self._pictures.popleft()
+
+
+def _denial(lists: Snapshot, picture: StoredPicture, at: datetime) -> Match | None:
+    found = lists.exact(bytes.fromhex(picture.sha256), None, at).deciding
+    found = found or lists.nearest(picture.fingerprints, at).deciding
+    return found if found is not None and found.entry.kind is ListKind.DENY else None

@@ -1,0 +1,165 @@
+"""What every store of list entries must do: in memory, in SQLite and in PostgreSQL."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from serve_app.database.engine import open_database
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.lists.sql_store import SqlListStore
+from serve_app.lists.store import ListStore
+from tests.contract.conftest import LEDGERS, fresh_location
+
+LATER = datetime(2027, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(params=LEDGERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ListStore]:
+    if request.param == "memory":
+        yield MemoryListStore()
+        return
+    database = open_database(fresh_location(request, request.param, tmp_path))
+    yield SqlListStore(database)
+    database.close()
+
+
+def draft(number: int, bank: str = "ours", **changed: object) -> EntryDraft:
+    made = EntryDraft(
+        kind=ListKind.DENY,
+        fingerprint=Fingerprint(FingerprintType.PDQ, number.to_bytes(32, "big"), 80),
+        bank=bank,
+        reason="größer",
+        source="them",
+        author="anna",
+        expires_at=LATER,
+    )
+    return replace(made, **changed)
+
+
+def _ids(store: ListStore) -> list[int]:
+    return [each.id for each in store.page()]
+
+
+def test_an_entry_is_stored_with_all_of_it(store: ListStore) -> None:
+    before = store.origin()
+    given = draft(1)
+    added = store.add([given])
+    assert (added.version, added.changed, added.known) == (before.version + 1, 1, 0)
+    (entry_id,) = added.first_ids
+    entry = store.entry(entry_id)
+    assert entry is not None
+    assert {name: getattr(entry, name) for name in EntryDraft.__slots__} == {
+        name: getattr(given, name) for name in EntryDraft.__slots__
+    }
+    assert entry.added_at.tzinfo is not None
+    assert store.find(given.fingerprint) == [entry]
+    assert store.page() == [entry]
+    assert store.banks() == {"ours": Bank("ours")}
+    assert store.counts() == {"ours": 1}
+    assert store.origin() == replace(before, version=added.version)
+
+
+def test_the_same_entry_again_changes_nothing_but_what_differs(store: ListStore) -> None:
+    ids = store.add([draft(1), draft(2)]).first_ids
+    again = store.add([draft(1), replace(draft(2), reason="another"), draft(3)])
+    assert (again.changed, again.known) == (2, 1)
+    assert [each.id for each in store.changes_since(again.version - 1).entries] == list(again.first_ids)
+    assert again.first_ids[0] == ids[1]
+    changed = store.entry(ids[1])
+    assert changed is not None
+    assert changed.reason == "another"
+    assert len(store.page()) == 3
+
+
+def test_banks_and_kinds_are_apart(store: ListStore) -> None:
+    store.add([draft(1), draft(1, "theirs"), draft(1, kind=ListKind.ALLOW)])
+    assert store.counts() == {"ours": 2, "theirs": 1}
+    store.put_bank(Bank("theirs", is_shadow=True, is_exportable=False))
+    assert store.banks()["theirs"] == Bank("theirs", is_shadow=True, is_exportable=False)
+    store.add([draft(2, "theirs")])
+    assert store.banks()["theirs"].is_shadow
+    assert store.remove_bank("theirs") == 2
+    assert store.banks() == {"ours": Bank("ours")}
+    assert store.counts() == {"ours": 2}
+
+
+def test_a_removed_entry_is_gone_and_its_id_is_never_given_again(store: ListStore) -> None:
+    (first,) = store.add([draft(1)]).first_ids
+    version = store.origin().version
+    assert store.remove([first, 999_999]) == 1
+    assert store.entry(first) is None
+    changes = store.changes_since(version)
+    assert (list(changes.entries), changes.removed, changes.version) == ([], {first}, version + 1)
+    (second,) = store.add([draft(1)]).first_ids
+    assert second > first
+
+
+def test_changes_are_those_since_a_version(store: ListStore) -> None:
+    store.add([draft(1)])
+    seen = store.changes_since(0)
+    assert len(seen.entries) == 1
+    store.add([draft(2), draft(3)])
+    assert len(store.changes_since(seen.version).entries) == 2
+    assert len(store.changes_since(0).entries) == 3
+    with store.everything() as stored:
+        assert (stored.version, stored.banks) == (store.origin().version, store.banks())
+        assert sorted(each.id for each in stored.entries) == _ids(store)
+
+
+def test_a_suspended_entry_waits_for_a_person_who_has_the_last_word(store: ListStore) -> None:
+    (entry_id,) = store.add([draft(1)]).first_ids
+    assert store.suspend([entry_id]) == 1
+    assert store.suspend([entry_id]) == 0
+    (suspended,) = store.page(is_suspended=True)
+    assert suspended.suspended_at is not None
+    assert store.page(is_suspended=False) == []
+    version = store.origin().version
+    assert store.confirm([entry_id]) == 1
+    (confirmed,) = store.changes_since(version).entries
+    assert (confirmed.suspended_at, confirmed.is_confirmed) == (None, True)
+    assert store.suspend([entry_id]) == 0
+    assert store.page(is_suspended=True) == []
+
+
+def test_an_import_that_fails_leaves_nothing(store: ListStore) -> None:
+    def failing() -> Iterator[EntryDraft]:
+        yield from (draft(number) for number in range(1500))
+        raise ValueError("line 1501: a pdq has 64 hexadecimal digits")
+
+    before = store.origin()
+    with pytest.raises(ValueError, match="line 1501"):
+        store.add(failing())
+    assert store.origin() == before
+    assert store.page() == []
+    assert store.banks() == {}
+
+
+def test_many_entries_are_paged_removed_and_counted(store: ListStore) -> None:
+    added = store.add(draft(number) for number in range(2500))
+    assert (added.changed, len(added.first_ids)) == (2500, 100)
+    first = store.page(limit=1000)
+    second = store.page(after=first[-1].id, limit=2000)
+    assert (len(first), len(second)) == (1000, 1500)
+    assert store.remove([each.id for each in [*first, *second]]) == 2500
+    assert store.counts() == {}
+
+
+def test_changes_at_one_time_get_versions_of_their_own(store: ListStore) -> None:
+    versions: list[int] = []
+
+    def add(first: int) -> None:
+        versions.extend(store.add([draft(first + number)]).version for number in range(5))
+
+    threads = [threading.Thread(target=add, args=(first,)) for first in (100, 200, 300)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(set(versions)) == 15
+    assert max(versions) == store.origin().version
+    assert len(store.changes_since(0).entries) == 15

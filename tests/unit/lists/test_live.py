@@ -1,0 +1,190 @@
+"""The lists of a process follow their store, whatever becomes of the index and of the store."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from serve_app.domain import ConfigurationError, FrameFingerprint
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
+from serve_app.lists import Origin, PartitionBuilder, live, open_partition, write_partition
+from serve_app.lists.flood_guard import MIN_MATCHES
+from serve_app.lists.live import LiveLists
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.lists.recent import StoredPicture
+
+NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
+
+
+class _Store(MemoryListStore):
+    """Fails when told to, as a database does."""
+
+    is_down = False
+
+    def origin(self) -> Origin:
+        if self.is_down:
+            raise ConnectionError("the database does not answer")
+        return super().origin()
+
+
+def _draft(number: int, kind: ListKind = ListKind.DENY, bank: str = "ours") -> EntryDraft:
+    fingerprint = Fingerprint(FingerprintType.SHA256, _sha256(number))
+    return EntryDraft(kind=kind, fingerprint=fingerprint, bank=bank, reason="known")
+
+
+def _sha256(number: int) -> bytes:
+    return hashlib.sha256(b"%d" % number).digest()
+
+
+def _asked(lists: LiveLists, number: int) -> Match | None:
+    return lists.snapshot.exact(_sha256(number), None, NOW).deciding
+
+
+@pytest.fixture(params=["memory", "mapped"])
+def make_lists(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[MemoryListStore], LiveLists]:
+    index = tmp_path / "lists.index" if request.param == "mapped" else None
+    return lambda store: LiveLists(store, index, wall_clock=lambda: NOW)
+
+
+def test_changes_work_after_a_refresh_and_not_in_a_snapshot_that_is_in_use(
+    make_lists: Callable[[MemoryListStore], LiveLists],
+) -> None:
+    store = _Store()
+    (first,) = store.add([_draft(1)]).first_ids
+    lists = make_lists(store)
+    in_use = lists.snapshot
+    assert _asked(lists, 1) is not None
+    store.add([_draft(2)])
+    store.remove([first])
+    lists.refresh()
+    assert _asked(lists, 1) is None
+    assert _asked(lists, 2) is not None
+    assert in_use.exact(_sha256(1), None, NOW).deciding is not None
+    assert lists.snapshot.version == store.origin().version
+    store.put_bank(Bank("ours", is_shadow=True))
+    lists.refresh()
+    assert _asked(lists, 2) is None
+
+
+def test_a_second_process_maps_what_the_first_has_built(tmp_path: Path) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    store.add(_draft(number) for number in range(100))
+    first = LiveLists(store, index, wall_clock=lambda: NOW)
+    built = index.stat()
+    second = LiveLists(store, index, wall_clock=lambda: NOW)
+    assert index.stat() == built
+    assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711
+
+
+def test_a_large_change_becomes_part_of_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_MAX_DELTA", 10)
+    index, store = tmp_path / "lists.index", _Store()
+    lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    assert len(open_partition(index).partition) == 0
+    store.add(_draft(number) for number in range(20))
+    lists.refresh()
+    assert _asked(lists, 19) is not None
+    rebuilding = lists._rebuilding
+    assert rebuilding is not None
+    rebuilding.join()
+    assert len(open_partition(index).partition) == 20
+    store.remove([1])
+    lists.refresh()
+    assert _asked(lists, 0) is None
+    assert _asked(lists, 19) is not None
+
+
+@pytest.mark.parametrize("damage", ["nothing", "truncated", "other lists", "newer"])
+def test_an_index_that_cannot_be_used_is_built_again(tmp_path: Path, damage: str) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    store.add([_draft(1)])
+    if damage == "truncated":
+        LiveLists(store, index)
+        index.write_bytes(index.read_bytes()[: (1 << 20) + 10])
+    elif damage == "other lists":
+        write_partition(PartitionBuilder(), Origin("others", 1), [], index)
+    elif damage == "newer":
+        write_partition(PartitionBuilder(), Origin(store.origin().lineage, 99), [], index)
+    else:
+        index.write_bytes(b"")
+    assert _asked(LiveLists(store, index, wall_clock=lambda: NOW), 1) is not None
+    assert len(open_partition(index).partition) == 1
+
+
+def test_a_process_starts_with_the_index_while_the_store_does_not_answer(tmp_path: Path) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    store.add([_draft(1), _draft(2, bank="trial")])
+    store.put_bank(Bank("trial", is_shadow=True))
+    LiveLists(store, index)
+    store.is_down = True
+    lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    assert _asked(lists, 1) is not None
+    assert _asked(lists, 2) is None
+    assert lists.problem is not None
+    store.is_down = False
+    store.add([_draft(3)])
+    lists.refresh()
+    assert _asked(lists, 3) is not None
+
+
+def test_without_a_store_and_an_index_no_process_starts(tmp_path: Path) -> None:
+    store = _Store()
+    store.is_down = True
+    with pytest.raises(ConfigurationError, match=r"the lists cannot be read from the database \(ConnectionError\)"):
+        LiveLists(store, tmp_path / "lists.index")
+
+
+def test_a_store_that_fails_later_leaves_the_lists_as_they_are() -> None:
+    store = _Store()
+    store.add([_draft(1)])
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    store.is_down = True
+    with pytest.raises(ConnectionError):
+        lists.refresh()
+    assert _asked(lists, 1) is not None
+
+
+def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
+    store = _Store()
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    hashes = b"".join(_sha256(number) for number in range(8))
+    lists.decided(StoredPicture("r-1", _sha256(1).hex(), [FrameFingerprint(0, 90, hashes)]), None)
+    lists.decided(StoredPicture("r-2", _sha256(2).hex()), None)
+    lists.decided(StoredPicture("r-3", _sha256(3).hex()), None)
+    pdq = EntryDraft(
+        kind=ListKind.DENY, fingerprint=Fingerprint(FingerprintType.PDQ, _sha256(5)), bank="ours", reason="known"
+    )
+    store.add([pdq, _draft(2), _draft(3, bank="trial")])
+    store.put_bank(Bank("trial", is_shadow=True))
+    lists.refresh()
+    assert sorted(late.picture.request_id for late in lists.late_matches) == ["r-1", "r-2"]
+
+
+def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
+    store = _Store()
+    (entry_id,) = store.add([_draft(1)]).first_ids
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    for _ in range(MIN_MATCHES):
+        lists.decided(None, _asked(lists, 1))
+    lists.refresh()
+    assert _asked(lists, 1) is None
+    assert [each.id for each in store.page(is_suspended=True)] == [entry_id]
+    store.confirm([entry_id])
+    lists.refresh()
+    for _ in range(MIN_MATCHES):
+        lists.decided(None, _asked(lists, 1))
+    lists.refresh()
+    assert _asked(lists, 1) is not None
+
+
+def test_the_thread_follows_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "POLL_S", 0.01)
+    store = _Store()
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    lists.start()
+    store.add([_draft(1)])
+    while _asked(lists, 1) is None:
+        pass
+    lists.close()
