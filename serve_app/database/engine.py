@@ -40,7 +40,8 @@ _POSTGRESQL_OPTIONS = {
     "options": f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={int(_LOCK_WAIT_S * 1e3)} -c timezone=UTC",
 }
 
-_IS_WRITING = "pictwarden_is_writing"
+# Of a connection to SQLite: the statement that begins a transaction; none, where the option is empty.
+_BEGIN = "pictwarden_begin"
 
 
 class Database:
@@ -49,6 +50,8 @@ class Database:
     def __init__(self, location: Location, engine: Engine) -> None:
         self.location = location
         self._engine = engine
+        # Of a server a transaction costs two round trips more, which a look-up does not need.
+        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._preparing = threading.Lock()
         self._is_prepared = False
 
@@ -64,28 +67,20 @@ class Database:
             ConfigurationError: the tables are newer than this program can use.
             sqlalchemy.exc.DBAPIError: the database cannot be reached or written.
         """
-        if self._is_prepared:
-            return
-        with self._preparing:
-            if self._is_prepared:
-                return
-            with self.reading() as connection:
-                is_current = require_usable(connection) >= SCHEMA_VERSION
-            if not is_current:
-                with self._alone(), self.writing() as connection:
-                    bring_up_to_date(connection)
-            self._is_prepared = True
+        if not self._is_prepared:
+            with self._preparing:
+                self._prepare()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self._engine.begin() as connection:
+        """A connection that only reads."""
+        with self._reader.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed, to the disk, at the end of the block."""
-        with self._engine.connect().execution_options(**{_IS_WRITING: True}) as connection, connection.begin():
+        with self._engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection, connection.begin():
             yield connection
 
     def wait_for_others(self, connection: Connection) -> None:
@@ -124,12 +119,22 @@ class Database:
         if file.exists():
             raise FileExistsError(file)
         make_private_file(file)  # VACUUM INTO takes an empty file, and leaves its mode
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
             connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
 
     def close(self) -> None:
         """Close connections that nobody uses."""
         self._engine.dispose()
+
+    def _prepare(self) -> None:
+        if self._is_prepared:  # by the thread that had the lock before
+            return
+        with self.reading() as connection:
+            is_current = require_usable(connection) >= SCHEMA_VERSION
+        if not is_current:
+            with self._alone(), self.writing() as connection:
+                bring_up_to_date(connection)
+        self._is_prepared = True
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -210,5 +215,5 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that begins by reading could not write once another one has written meanwhile.
-    is_writing = connection.get_execution_options().get(_IS_WRITING)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        connection.exec_driver_sql(begin)

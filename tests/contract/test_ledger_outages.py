@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from serve_app.database.engine import open_database
 from serve_app.database.location import Location
-from serve_app.domain import Decision, DecisionFilter, Unscanned, UnscannedReason, Verdict
+from serve_app.domain import Decision, DecisionFilter, LedgerHealth, Unscanned, UnscannedReason, Verdict
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
@@ -57,7 +58,7 @@ async def eventually(condition: Callable[[], bool], wait_s: float = 30.0) -> Non
 
 async def names(ledger: OpenLedger) -> list[str]:
     """Every recorded decision, oldest first."""
-    found = await ledger.search(DecisionFilter(), limit=10_000)
+    found = await ledger.search(DecisionFilter(), limit=1_000_000)
     return [each.decision.request_id for each in found.records][::-1]
 
 
@@ -95,6 +96,32 @@ async def test_a_database_that_another_connection_has_locked(file_location: Loca
         with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             await require_spooled_and_taken_back(ledger, made, lambda: other.execute("ROLLBACK"))
+
+
+async def test_a_database_that_answers_again_is_used_again_though_decisions_never_cease(
+    file_location: Location, made: Made
+) -> None:
+    assert file_location.file is not None
+    is_over = asyncio.Event()
+
+    async def record(first: int) -> int:
+        number = first
+        while not is_over.is_set():
+            await ledger.record(made.decision(number))
+            number += 20
+        return (number - first) // 20
+
+    async with opened(file_location) as ledger:
+        with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            recording = [asyncio.create_task(record(first)) for first in range(20)]
+            await eventually(lambda: ledger.health().spooled > 300)
+            other.execute("ROLLBACK")
+        await eventually(lambda: ledger.health() == LedgerHealth())
+        is_over.set()
+        count = sum(await asyncio.gather(*recording))
+        await eventually(lambda: ledger.health() == LedgerHealth())
+        assert len(await names(ledger)) == count
 
 
 @pytest.fixture
@@ -244,6 +271,7 @@ async def test_a_server_that_stands_still_costs_no_answer_more_than_its_budget(
                 os.kill(pid, number)
 
         send(signal.SIGSTOP)
+        await eventually(lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in backends))
         try:
             await require_spooled_and_taken_back(ledger, made, lambda: send(signal.SIGCONT))
         finally:
@@ -273,13 +301,11 @@ async def require_spooled_and_taken_back_from_the_start(ledger: SqlLedger, made:
 
 async def test_a_decision_that_cannot_be_written_fails_alone(location: Location, made: Made) -> None:
     async with opened(location) as ledger:
-        poisoned = made.decision(1, source=7)  # a fault of ours: no text
-        poisoned_rows = made.decision(2, labels=(object(),))
+        poisoned = made.decision(2, labels=(object(),))  # a fault of ours: no text
         results = await asyncio.gather(
-            *(ledger.record(each) for each in (made.decision(0), poisoned_rows, made.decision(3))),
+            *(ledger.record(each) for each in (made.decision(0), poisoned, made.decision(3))),
             return_exceptions=True,
         )
         assert [result is None for result in results] == [True, False, True]
         assert await names(ledger) == ["r-0", "r-3"]
         assert ledger.health().problem is None
-        assert poisoned.source == 7

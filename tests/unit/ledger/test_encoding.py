@@ -28,7 +28,8 @@ FRAMES = st.integers(0, 2**32 - 1)
 )
 def test_cosines_come_back_within_half_a_step_of_float16(cosines: np.ndarray) -> None:
     found = unpack_cosines(pack_cosines(cosines), len(cosines))
-    assert (found.shape, found.dtype) == (cosines.shape, np.float32)
+    assert found.shape == cosines.shape
+    assert found.dtype == np.float32
     assert np.abs(found - cosines).max() <= 2.0**-12
 
 
