@@ -16,6 +16,7 @@ from serve_app.database.location import Location
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.lists.opening import open_lists
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
@@ -36,7 +37,7 @@ class Ingress:
         scorer: DeploymentHandle[Any],
         location: Location | None,
     ) -> None:
-        """Open the ledger, which is at ``location``."""
+        """Open the ledger and the lists, which are at ``location``."""
         set_up_replica()
         return_large_memory()
         self._settings = settings
@@ -44,7 +45,9 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        self._moderator = assemble_moderator(settings, policy, examiner, self._open_ledger(location), admission)
+        ledger, lists = self._open_ledger(location), open_lists(location)
+        lists.start()
+        self._moderator = assemble_moderator(settings, policy, examiner, ledger, admission, lists)
 
     @staticmethod
     def _open_ledger(location: Location | None) -> OpenLedger:

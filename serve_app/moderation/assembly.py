@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serve_app.domain import Examiner, Ledger
+from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.sinks import LogSink
@@ -11,9 +12,14 @@ from serve_app.settings import Settings
 
 
 def assemble_moderator(
-    settings: Settings, policy: Policy, examiner: Examiner, ledger: Ledger, admission: AdmissionControl
+    settings: Settings,
+    policy: Policy,
+    examiner: Examiner,
+    ledger: Ledger,
+    admission: AdmissionControl,
+    lists: LiveLists | None = None,
 ) -> Moderator:
-    """A moderator with ``ledger`` and what else ``settings`` ask for."""
+    """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for."""
     return Moderator(
         policy,
         examiner,
@@ -22,4 +28,5 @@ def assemble_moderator(
         admission,
         settings.max_background_pictures,
         sinks=[LogSink()],
+        lists=lists,
     )
