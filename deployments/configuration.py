@@ -12,8 +12,8 @@ from serve_app.policy import Policy
 from serve_app.settings import Settings
 
 
-def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
-    """The settings and the policy of an application, checked against Ray's environment.
+def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
+    """The settings, the policy and the shadow policy of an application, checked against Ray's environment.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
@@ -21,10 +21,10 @@ def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
     Raises:
         ConfigurationError: as :func:`serve_app.configuration.read_args`, or Ray's environment does not suffice.
     """
-    settings, policy = read_args(args)
+    settings, policy, shadow = read_args(args)
     _require_known_addresses(settings)
     _require_room_for_bodies(settings)
-    return settings, policy
+    return settings, policy, shadow
 
 
 def _require_known_addresses(settings: Settings) -> None:

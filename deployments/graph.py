@@ -13,6 +13,7 @@ from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
+from serve_app.policy import labels_of
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
 # that waits in Serve is on no clock of ours.
@@ -33,7 +34,7 @@ def build_app(args: dict[str, Any]) -> Application:
     Raises:
         ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
     """
-    settings, policy = read_configuration(args)
+    settings, policy, shadow = read_configuration(args)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -49,7 +50,11 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.decode_workers,
         ),
         scorer.bind(
-            settings.model, policy.labels, PolicyReference(settings.policy, policy.digest), settings.deadline_s
+            settings.model,
+            labels_of(policy, shadow),
+            PolicyReference(settings.policy, policy.digest),
+            settings.deadline_s,
         ),
         locate(settings.ledger),
+        shadow,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import ray
@@ -14,6 +16,8 @@ from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.database.location import Location
 from serve_app.http import create_app
+from serve_app.http.admin import create_admin_app
+from serve_app.http.admin_listener import admin_listening
 from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.lists.opening import open_lists
@@ -36,6 +40,7 @@ class Ingress:
         preprocessor: DeploymentHandle[Any],
         scorer: DeploymentHandle[Any],
         location: Location | None,
+        shadow: Policy | None,
     ) -> None:
         """Open the ledger and the lists, which are at ``location``."""
         set_up_replica()
@@ -45,9 +50,9 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        ledger, lists = self._open_ledger(location), open_lists(location)
+        self._ledger, lists = self._open_ledger(location), open_lists(location)
         lists.start()
-        self._moderator = assemble_moderator(settings, policy, examiner, ledger, admission, lists)
+        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, lists)
 
     @staticmethod
     def _open_ledger(location: Location | None) -> OpenLedger:
@@ -60,4 +65,14 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(self._moderator, self._guard, self._settings)
+        return create_app(self._moderator, self._guard, self._settings, self._beside)
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._ledger.close)
+            if self._guard.has_admins:
+                admin = self._settings.admin
+                app = create_admin_app(self._guard, self._ledger)
+                await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
+            yield

@@ -83,7 +83,7 @@ def run(
         if (location := locate(parse_settings(args).ledger)) is not None and location.file is not None:
             args["ledger"] = str(location.file)
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
-        application, _ = read_configuration(args)
+        application, *_ = read_configuration(args)
         secrets_env = application.authentication.secrets_env
         secret = kept_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret

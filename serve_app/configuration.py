@@ -14,14 +14,14 @@ from serve_app.policy import Policy, load_policy
 from serve_app.settings import Settings, parse_settings
 
 
-def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
-    """The settings and the policy of an application.
+def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
+    """The settings, the policy and, if there is one, the shadow policy of an application.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
-        ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
+        ConfigurationError: wrong settings, a wrong policy, or one for another model.
     """
     settings = parse_settings(args)
     policy = load_policy(settings.policy)
@@ -31,4 +31,10 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy]:
             f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
             "choose the policy of this model, or write one (docs/policy.md); thresholds of one model do not fit another"
         )
-    return settings, policy
+    shadow = load_policy(settings.shadow_policy) if settings.shadow_policy is not None else None
+    if shadow is not None and shadow.model != model:
+        raise PolicyError(
+            f"shadow_policy {shadow.name} belongs to the model {shadow.model!r}, but model.source is {model!r}: both "
+            "policies judge the same scores, so choose one for this model"
+        )
+    return settings, policy, shadow

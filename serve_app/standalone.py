@@ -14,11 +14,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from serve_app.database.location import Location, locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
+from serve_app.http.admin import create_admin_app
+from serve_app.http.admin_listener import ANSWER_WITHIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import OpenLedger, open_ledger
@@ -28,7 +31,7 @@ from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
-from serve_app.policy import Policy
+from serve_app.policy import Policy, labels_of
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
@@ -40,7 +43,7 @@ _CHECK_EVERY_S = 1.0
 class Stages:
     """The two stages of this process, warm: decode workers and an engine. Close them after use."""
 
-    def __init__(self, settings: Settings, policy: Policy) -> None:
+    def __init__(self, settings: Settings, policy: Policy, shadow: Policy | None = None) -> None:
         """Blocks until both are warm.
 
         Raises:
@@ -56,7 +59,7 @@ class Stages:
         )
         try:
             reference = PolicyReference(settings.policy, policy.digest)
-            self.scorer = EngineScorer(settings.model, policy.labels, reference, settings.deadline_s)
+            self.scorer = EngineScorer(settings.model, labels_of(policy, shadow), reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
             raise
@@ -107,14 +110,23 @@ class StartingExaminer:
         return self._pipeline
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Those that listen, for scans and for the admin API; :func:`serve` closes them."""
+
+    scan: Sequence[socket.socket]
+    admin: Sequence[socket.socket] = ()
+
+
 async def serve(
     settings: Settings,
     policy: Policy,
     guard: Guard,
-    sockets: Sequence[socket.socket],
+    sockets: Sockets,
     stop: asyncio.Event,
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
+    shadow: Policy | None = None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -122,11 +134,12 @@ async def serve(
         settings: of the application.
         policy: that belongs to their model.
         guard: who may ask.
-        sockets: that listen; closed at the end.
+        sockets: that listen.
         stop: ends it. Set when it ends by itself, before what is inside is answered.
         on_ready: called once, in a thread, when the model is warm: which it is, and the seconds since the start. What
             it raises ends the service.
         on_alive: called about every second while all is well.
+        shadow: a policy on trial.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
@@ -140,13 +153,18 @@ async def serve(
     ledger, lists = opened
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, lists)
+    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow, lists)
     app = create_app(moderator, guard, settings)
-    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets, stop):
+    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
         after_the_answers.callback(ledger.close)
         lists.start()
         after_the_answers.callback(lists.close)
-        stages = await _unless_stopped(stop, lambda: Stages(settings, policy), lambda late: late.workers.close())
+        if sockets.admin:
+            admin_app = create_admin_app(guard, ledger)
+            await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
+        stages = await _unless_stopped(
+            stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
+        )
         if stages is None:
             return
         after_the_answers.push_async_callback(stages.close)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from serve_app.cli.backing_up import backup
 from serve_app.cli.canary import canary
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
 from serve_app.cli.decisions import decisions, forget, why
+from serve_app.cli.explaining import policy_explain
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
+from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
 
@@ -23,13 +26,16 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(canary)
+app.command()(rescan)
 app.command()(serve)
 app.command()(decisions)
 app.command()(why)
 app.command()(forget)
-policy_app = typer.Typer(no_args_is_help=True, help="Check policies, show those that ship, make one.")
+app.command()(backup)
+policy_app = typer.Typer(no_args_is_help=True, help="Check, show, explain and make policies.")
 policy_app.command("check")(policy_check)
 policy_app.command("show")(policy_show)
+policy_app.command("explain")(policy_explain)
 policy_app.command("from-horde-safety")(policy_from_horde_safety)
 app.add_typer(policy_app, name="policy")
 model_app = typer.Typer(no_args_is_help=True, help="Compare and convert models.")

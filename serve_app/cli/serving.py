@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -67,13 +68,13 @@ def serve(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
         try:
             _set_up()
-            settings, chosen, address = _read(config, model, policy, host, port)
+            settings, chosen, shadow, address = _read(config, model, policy, host, port)
             secrets_env = settings.authentication.secrets_env
             secret = kept_secret(secrets_env)
             os.environ[secrets_env] = os.environ.get(secrets_env) or secret
             guard = Guard.from_environment(settings.authentication)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            asyncio.run(_serve(settings, chosen, guard, address, url))
+            asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
         except (ConfigurationError, UnavailableError) as error:
             code, last_words = 1, str(error)
         except Exception:
@@ -83,7 +84,7 @@ def serve(
 
 def _read(
     config: Path | None, model: str | None, policy: str | None, host: str | None, port: int | None
-) -> tuple[Settings, Policy, ListeningAddress]:
+) -> tuple[Settings, Policy, Policy | None, ListeningAddress]:
     if config is None:
         chosen: dict[str, object] = {"model": {"source": model}} if model else {}
         args = chosen | ({"policy": policy} if policy else {})
@@ -94,7 +95,9 @@ def _read(
     return *read_args(args), listening_address(host or http["host"], port or http["port"])
 
 
-async def _serve(settings: Settings, policy: Policy, guard: Guard, address: ListeningAddress, url: str) -> None:
+async def _serve(
+    settings: Settings, policy: Policy, shadow: Policy | None, guard: Guard, address: ListeningAddress, url: str
+) -> None:
     from serve_app import standalone  # what serves takes a second to import, and --help needs none of it
 
     stop = asyncio.Event()
@@ -116,9 +119,18 @@ async def _serve(settings: Settings, policy: Policy, guard: Guard, address: List
             logger.info("the URL for pict-rs, with its secret, is in %s", file)
         systemd.notify(systemd.READY)
 
-    with address.listener() as listener:
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(address.listener())
+        admin = listening_address(settings.admin.host, settings.admin.port) if guard.has_admins else None
         await standalone.serve(
-            settings, policy, guard, [listener], stop, on_ready, lambda: systemd.notify(systemd.ALIVE)
+            settings,
+            policy,
+            guard,
+            standalone.Sockets([listener], [sockets.enter_context(admin.listener())] if admin else []),
+            stop,
+            on_ready,
+            lambda: systemd.notify(systemd.ALIVE),
+            shadow,
         )
     ending.cancel()
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
-from serve_app.database.schema import bring_up_to_date
+from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
 from serve_app.domain import ConfigurationError
 from serve_app.state_folder import make_private_file, make_private_folder
 
@@ -26,8 +26,9 @@ _CONNECT_S = 3
 _STATEMENT_MS = 10_000
 _UNACKNOWLEDGED_MS = 5_000
 
-# Of PostgreSQL's advisory locks; any number that nobody else uses.
+# Of PostgreSQL's advisory locks; any numbers that nobody else uses.
 _MIGRATION_LOCK = 0x7069_6374
+_WRITERS_LOCK = _MIGRATION_LOCK + 1
 
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": _CONNECT_S,
@@ -39,7 +40,8 @@ _POSTGRESQL_OPTIONS = {
     "options": f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={int(_LOCK_WAIT_S * 1e3)} -c timezone=UTC",
 }
 
-_IS_WRITING = "pictwarden_is_writing"
+# Of a connection to SQLite: the statement that begins a transaction; none, where the option is empty.
+_BEGIN = "pictwarden_begin"
 
 
 class Database:
@@ -48,6 +50,8 @@ class Database:
     def __init__(self, location: Location, engine: Engine) -> None:
         self.location = location
         self._engine = engine
+        # Of a server a transaction costs two round trips more, which a look-up does not need.
+        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._preparing = threading.Lock()
         self._is_prepared = False
 
@@ -63,25 +67,26 @@ class Database:
             ConfigurationError: the tables are newer than this program can use.
             sqlalchemy.exc.DBAPIError: the database cannot be reached or written.
         """
-        if self._is_prepared:
-            return
-        with self._preparing:
-            if not self._is_prepared:
-                with self._alone(), self.writing() as connection:
-                    bring_up_to_date(connection)
-                self._is_prepared = True
+        if not self._is_prepared:
+            with self._preparing:
+                self._prepare()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self._engine.begin() as connection:
+        """A connection that only reads."""
+        with self._reader.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed, to the disk, at the end of the block."""
-        with self._engine.connect().execution_options(**{_IS_WRITING: True}) as connection, connection.begin():
+        with self._engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection, connection.begin():
             yield connection
+
+    def wait_for_others(self, connection: Connection) -> None:
+        """In a transaction that writes: wait until the others that call this are over. SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
 
     def probe(self) -> None:
         """Return if the database can probably be written now.
@@ -114,12 +119,22 @@ class Database:
         if file.exists():
             raise FileExistsError(file)
         make_private_file(file)  # VACUUM INTO takes an empty file, and leaves its mode
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
             connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
 
     def close(self) -> None:
         """Close connections that nobody uses."""
         self._engine.dispose()
+
+    def _prepare(self) -> None:
+        if self._is_prepared:  # by the thread that had the lock before
+            return
+        with self.reading() as connection:
+            is_current = require_usable(connection) >= SCHEMA_VERSION
+        if not is_current:
+            with self._alone(), self.writing() as connection:
+                bring_up_to_date(connection)
+        self._is_prepared = True
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -200,5 +215,5 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that begins by reading could not write once another one has written meanwhile.
-    is_writing = connection.get_execution_options().get(_IS_WRITING)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        connection.exec_driver_sql(begin)

@@ -38,7 +38,7 @@ class Lease:
                 set_={"holder": taken.excluded.holder, "expires_at_us": taken.excluded.expires_at_us},
                 where=(leases.c.holder == taken.excluded.holder) | (leases.c.expires_at_us < now_us),
             )
-            return connection.execute(taken).rowcount == 1
+            return connection.execute(taken.returning(leases.c.name)).first() is not None
 
     def release(self) -> None:
         """Let another program take it at once."""

@@ -143,6 +143,13 @@ class DecisionArchive(Protocol):
         """Add an entry to the audit, which is never changed."""
         ...
 
+    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+        """Add an entry, unless the audit has so many of its action since midnight, UTC: whether it was added.
+
+        A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed.
+        """
+        ...
+
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """The latest entries, newest first."""
         ...

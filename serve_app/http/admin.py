@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from serve_app.admin_api import ADMIN_PATH, Problem
-from serve_app.domain import AuditEntry, DecisionArchive, UnavailableError
+from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.guard import Guard
+from serve_app.http.routes.admin import decisions
+from serve_app.ledger import OpenLedger
 
 logger = logging.getLogger(__name__)
 
 _REASONS = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 413: "too_large", 422: "invalid"}
 
 
-def create_admin_app(guard: Guard, archive: DecisionArchive, routers: Sequence[APIRouter]) -> FastAPI:
-    """The application over ``routers``, whose paths are below :data:`~serve_app.admin_api.ADMIN_PATH`.
+def create_admin_app(guard: Guard, ledger: OpenLedger) -> FastAPI:
+    """The application; its paths are below :data:`~serve_app.admin_api.ADMIN_PATH`.
 
     Args:
         guard: whose admins may use it; ``/docs`` too.
-        archive: has the audit.
-        routers: one for each thing that admins work with.
+        ledger: has the decisions, and the audit.
     """
     # FastAPI's own page of documentation loads scripts from a CDN.
     app = FastAPIOffline(
@@ -37,12 +37,11 @@ def create_admin_app(guard: Guard, archive: DecisionArchive, routers: Sequence[A
         redirect_slashes=False,
         responses={status: {"model": Problem} for status in (401, 422, 429, 503)},
     )
-    for each in routers:
-        app.include_router(each, prefix=ADMIN_PATH)
+    app.include_router(decisions.router(ledger, ledger), prefix=ADMIN_PATH)
     _add_error_answers(app)
 
     async def audit(actor: str, action: str, detail: dict[str, str | int]) -> None:
-        await archive.audit(AuditEntry(datetime.now(UTC), actor, action, detail))
+        await ledger.audit(AuditEntry(datetime.now(UTC), actor, action, detail))
 
     app.add_middleware(AdminGate, guard=guard, audit=audit)
     return app

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -21,9 +23,13 @@ from serve_app.wire import SCAN_PATH, bare_answer
 logger = AnswerLogger(__name__)
 
 
-def create_app(moderator: Moderator, guard: Guard, settings: Settings) -> FastAPI:
+Beside = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
+"""What runs beside the application, from its start to its end."""
+
+
+def create_app(moderator: Moderator, guard: Guard, settings: Settings, beside: Beside | None = None) -> FastAPI:
     """The application: every protocol's routes over one moderator."""
-    app = _bare_app(with_docs=settings.docs)
+    app = _bare_app(with_docs=settings.docs, beside=beside)
     _add_error_answers(app)
     intake = Intake(moderator, guard, settings.limits)
     app.include_router(scan.router(moderator, intake, settings))
@@ -31,8 +37,9 @@ def create_app(moderator: Moderator, guard: Guard, settings: Settings) -> FastAP
     return app
 
 
-def _bare_app(*, with_docs: bool) -> FastAPI:
+def _bare_app(*, with_docs: bool, beside: Beside | None) -> FastAPI:
     described: dict[str, Any] = {
+        "lifespan": beside,
         "title": "Pictwarden",
         "description": "Scans every picture before an image server stores it.",
         # A redirect would repeat the secret in its Location header.

@@ -59,3 +59,8 @@ class Cursor(NamedTuple):
             raise ValueError("a page has at least one decision")
         shown = tuple(found[:limit])
         return DecisionPage(shown, str(cls.of(shown[-1])) if len(found) > limit else None)
+
+
+def midnight_before(moment: datetime) -> datetime:
+    """The beginning of the day, UTC."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

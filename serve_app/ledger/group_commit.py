@@ -23,14 +23,15 @@ class GroupCommit(Generic[T]):
         self,
         write: Callable[[Sequence[T]], Sequence[Exception | None]],
         name: str,
-        on_tick: Callable[[], None] = lambda: None,
+        on_tick: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start the thread.
 
         Args:
             write: for each item, why it was not written; None if it was. It must not raise.
             name: of the thread.
-            on_tick: called in the thread about every second; it must not raise.
+            on_tick: called in the thread after each write and about every second, and again at once where it returns
+                True; it must not raise.
         """
         self._write = write
         self._on_tick = on_tick
@@ -61,9 +62,10 @@ class GroupCommit(Generic[T]):
         self._thread.join(wait_s)
 
     def _run(self) -> None:
+        is_busy = False
         while True:
             with self._changed:
-                if not self._waiting and not self._is_closed:
+                if not self._waiting and not self._is_closed and not is_busy:
                     self._changed.wait(_TICK_S)
                 batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
                 if self._is_closed and not batch:
@@ -71,7 +73,7 @@ class GroupCommit(Generic[T]):
             if batch:
                 results = self._write([item for item, _ in batch])
                 _tell([(written, error) for (_, written), error in zip(batch, results, strict=True)])
-            self._on_tick()
+            is_busy = self._on_tick()
 
 
 def _tell(results: Sequence[tuple[asyncio.Future[None], Exception | None]]) -> None:

@@ -19,7 +19,7 @@ from serve_app.domain import (
     RecordedDecision,
     Retention,
 )
-from serve_app.ledger.cursors import Cursor
+from serve_app.ledger.cursors import Cursor, midnight_before
 from serve_app.ledger.examinations import RecentExaminations
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
@@ -117,6 +117,14 @@ class MemoryLedger:
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         self._audit.appendleft(entry)
+
+    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        midnight = midnight_before(entry.at)
+        if sum(each.action == entry.action and each.at >= midnight for each in self._audit) >= most_a_day:
+            return False
+        await self.audit(entry)
+        return True
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""

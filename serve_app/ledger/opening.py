@@ -1,7 +1,9 @@
-"""The ledger that the settings ask for, opened. Libraries of databases are imported only where there is one."""
+"""The ledger that the settings ask for. Libraries of databases are imported only where there is a database."""
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from serve_app.answer_log import AnswerLogger
@@ -42,17 +44,21 @@ def open_ledger(location: Location | None) -> OpenLedger:
     from serve_app.ledger.sql import SqlLedger
 
     database = open_database(location)
-    try:
-        database.prepare()
-    except DBAPIError as error:
-        if database.is_sqlite:
-            raise ConfigurationError(_unusable(location, error)) from error
-        logger.error("the ledger %s cannot be reached: decisions wait in its spool", location)
-    return SqlLedger(database, Spool.create(location.spool_folder, location.name))
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(database.close)
+        try:
+            database.prepare()
+        except DBAPIError as error:
+            if database.is_sqlite:
+                raise ConfigurationError(_unusable(location, error)) from error
+            logger.error("the ledger %s cannot be reached: decisions wait in its spool", location)
+        ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name))
+        on_failure.pop_all()
+        return ledger
 
 
 def open_archive(location: Location) -> SqlArchive:
-    """The archive at ``location``, for a command.
+    """The archive at ``location``, for a command beside the service. Close it after use.
 
     Raises:
         ConfigurationError: the database is not there, or cannot be used.
@@ -63,13 +69,43 @@ def open_archive(location: Location) -> SqlArchive:
     from serve_app.ledger.sql_archive import SqlArchive
 
     if location.file is not None and not location.file.exists():
-        raise ConfigurationError(f"there is no ledger at {location}: give the configuration of the service as --config")
+        raise ConfigurationError(f"there is no ledger at {location}: name the configuration of the service as --config")
     database = open_database(location)
-    try:
-        database.prepare()
-    except DBAPIError as error:
-        raise ConfigurationError(_unusable(location, error)) from error
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(database.close)
+        try:
+            database.prepare()
+        except DBAPIError as error:
+            raise ConfigurationError(_unusable(location, error)) from error
+        on_failure.pop_all()
     return SqlArchive(database)
+
+
+def back_up(location: Location | None, file: Path) -> None:
+    """Copy a ledger that is a file, while it is in use, to a new file of this user alone.
+
+    Raises:
+        ConfigurationError: the ledger is no file, or not there, or one of the two files cannot be used.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    from serve_app.database.engine import open_database
+
+    if location is None:
+        raise ConfigurationError("`ledger: memory` is lost when the service ends: there is nothing to back up")
+    if location.file is None:
+        raise ConfigurationError(f"{location} is backed up with PostgreSQL's own pg_dump")
+    if not location.file.exists():
+        raise ConfigurationError(f"there is no ledger at {location}: name the configuration of the service as --config")
+    with contextlib.closing(open_database(location)) as database:
+        try:
+            database.back_up(file)
+        except FileExistsError as error:
+            raise ConfigurationError(f"{file} is there already: choose another name") from error
+        except OSError as error:
+            raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
+        except DBAPIError as error:
+            raise ConfigurationError(_unusable(location, error)) from error
 
 
 def _unusable(location: Location, error: DBAPIError) -> str:

@@ -159,7 +159,7 @@ def recorded_decision(row: Row, context: Context, examination: Examination | Non
         examination=examination,
         labels=context.labels,
         lists_version=row["lists_version"],
-        shadow=_shadow_of(row),
+        shadow_matches=_shadow_of(row),
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
     return RecordedDecision(decision, done_at, row["done_how"])
@@ -234,9 +234,10 @@ def _explanation(decision: Decision) -> str | None:
             explained = _listed(outcome)
         case Unscanned():
             pass
-    if decision.shadow:
+    if decision.shadow_matches:
         explained["shadow"] = [
-            {"verdict": each.verdict.value, "message": each.message, **_listed(each)} for each in decision.shadow
+            {"verdict": each.verdict.value, "message": each.message, **_listed(each)}
+            for each in decision.shadow_matches
         ]
     return json.dumps(explained, separators=(",", ":"), ensure_ascii=False) if explained else None
 

@@ -8,7 +8,6 @@ back what is in the spool, in order. Nobody waits for a database that is known n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -60,6 +59,8 @@ class SqlLedger(SqlArchive):
         self._commit_wait_s = commit_wait_s
         self._problem: str | None = None
         self._next_search_s = 0.0
+        self._abandoned: list[Spool] = []
+        self._taken_back = 0
         self._writer = EntryWriter(database)
         self._commits: GroupCommit[Decision] = GroupCommit(self._commit, "ledger-commits", self._take_back)
         self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
@@ -73,7 +74,8 @@ class SqlLedger(SqlArchive):
         self._is_closed.set()
         self._commits.close(_CLOSE_S)
         self._spooling.close(_CLOSE_S)
-        self._spool.close()
+        for spool in (self._spool, *self._abandoned):
+            spool.close()
         super().close()
 
     async def record(self, decision: Decision) -> None:
@@ -145,40 +147,56 @@ class SqlLedger(SqlArchive):
             return [error] * len(makers)
         return [None] * len(makers)
 
-    def _take_back(self) -> None:
-        """Bring what is in the spool, and in those of processes that are gone, into the database."""
-        now_s = time.monotonic()
-        is_search_due = now_s >= self._next_search_s
-        if self._problem is None and not len(self._spool) and not is_search_due:
-            return
+    def _take_back(self) -> bool:
+        """Bring some of what is in spools into the database: whether there may be more.
+
+        A little at a time, because new decisions wait meanwhile.
+        """
+        if self._problem is None and not len(self._spool) and not self._abandoned and not self._is_search_due():
+            return False
         try:
-            self._database.probe()
-            taken_back = self._empty(self._spool)
-            if is_search_due:
-                self._next_search_s = now_s + _SEARCHED_EVERY_S
-                for spool in abandoned_spools(self._spool.file.parent, self._database.location.name):
-                    with contextlib.closing(spool):
-                        taken_back += self._empty(spool)
+            if self._problem is not None:
+                self._database.probe()
+            count = self._take_some(self._spool)
+            if len(self._spool) <= _TAKEN_BACK_AT_ONCE:
+                # New decisions need not go through the spool any more; otherwise it might never become empty.
+                self._problem = None
+            count = count or self._take_from_abandoned()
         except Exception as error:
             self._note_problem("cannot be written", error)
-            return
-        self._problem = None
-        if taken_back:
-            logger.info("the ledger has taken back %d decisions from its spool", taken_back)
+            return False
+        self._taken_back += count
+        if not count and self._taken_back:
+            logger.info("the ledger has taken back %d decisions from its spool", self._taken_back)
+            self._taken_back = 0
+        return count > 0
 
-    def _empty(self, spool: Spool) -> int:
-        """Bring all of a spool into the database: how many entries."""
-        taken_back = 0
-        while entries := spool.waiting(_TAKEN_BACK_AT_ONCE):
-            errors = self._write_entries([partial(_same, entry) for entry in entries])
-            for entry, error in zip(entries, errors, strict=True):
-                if error is not None and is_outage(error):
-                    raise error
-                if error is not None:
-                    logger.error("decision %s cannot be recorded (%s)", entry.request_id, type(error).__name__)
+    def _take_from_abandoned(self) -> int:
+        """Bring some of what is in the spools of dead processes into the database: how many entries."""
+        if self._is_search_due():
+            self._next_search_s = time.monotonic() + _SEARCHED_EVERY_S
+            self._abandoned += abandoned_spools(self._spool.file.parent, self._database.location.name)
+        while self._abandoned:
+            if count := self._take_some(self._abandoned[0]):
+                return count
+            self._abandoned.pop(0).close()
+        return 0
+
+    def _is_search_due(self) -> bool:
+        return time.monotonic() >= self._next_search_s
+
+    def _take_some(self, spool: Spool) -> int:
+        """Bring the first entries of a spool into the database: how many."""
+        entries = spool.waiting(_TAKEN_BACK_AT_ONCE)
+        errors = self._write_entries([partial(_same, entry) for entry in entries])
+        for entry, error in zip(entries, errors, strict=True):
+            if error is not None and is_outage(error):
+                raise error
+            if error is not None:
+                logger.error("decision %s cannot be recorded (%s)", entry.request_id, type(error).__name__)
+        if entries:
             spool.take(len(entries))
-            taken_back += len(entries)
-        return taken_back
+        return len(entries)
 
     # In the thread of the spool
 

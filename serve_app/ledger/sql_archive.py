@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.engine import Database
@@ -26,7 +26,7 @@ from serve_app.domain import (
     Retention,
 )
 from serve_app.ledger import queries
-from serve_app.ledger.cursors import Cursor, microseconds, moment_of
+from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
 from serve_app.ledger.encoding import body_key, key_of
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 
@@ -116,6 +116,20 @@ class SqlArchive:
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         await self._write(lambda connection: _audit(connection, entry))
+
+    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        is_of_today = (audit.c.action == entry.action) & (audit.c.at_us >= microseconds(midnight_before(entry.at)))
+        count = select(func.count()).where(is_of_today)
+
+        def add(connection: Connection) -> bool:
+            self._database.wait_for_others(connection)
+            is_room = connection.execute(count).scalar_one() < most_a_day
+            if is_room:
+                _audit(connection, entry)
+            return is_room
+
+        return await self._write(add)
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""

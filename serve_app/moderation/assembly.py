@@ -17,6 +17,7 @@ def assemble_moderator(
     examiner: Examiner,
     ledger: Ledger,
     admission: AdmissionControl,
+    shadow: Policy | None = None,
     lists: LiveLists | None = None,
 ) -> Moderator:
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for."""
@@ -28,5 +29,6 @@ def assemble_moderator(
         admission,
         settings.max_background_pictures,
         sinks=[LogSink()],
+        shadow=shadow,
         lists=lists,
     )

@@ -42,10 +42,11 @@ from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownPictures, listed
+from serve_app.moderation.shadow import ShadowSink
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
-from serve_app.policy import Policy, evaluate
+from serve_app.policy import Policy, evaluate, labels_of
 
 logger = AnswerLogger(__name__)
 
@@ -54,8 +55,8 @@ logger = AnswerLogger(__name__)
 class _Scanned:
     """An outcome and the examination behind it, whose model may differ from the latest known one.
 
-    ``labels`` name the columns of the examination's scores: the policy's, or more where it was recalled. ``known`` is
-    what the lists say about it.
+    ``labels`` name the columns of the examination's scores: the policy's, and more where a shadow policy is on trial
+    or the examination was recalled. ``known`` is what the lists say about it.
     """
 
     outcome: Judged
@@ -67,7 +68,7 @@ class _Scanned:
 class Moderator:
     """Decides on pictures. One instance serves many requests at once."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- the parts that it puts together
+    def __init__(  # noqa: PLR0913 - each is a part of its own
         self,
         policy: Policy,
         examiner: Examiner,
@@ -77,13 +78,20 @@ class Moderator:
         max_background_pictures: int = 1,
         sinks: Sequence[Sink] = (),
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        shadow: Policy | None = None,
         lists: LiveLists | None = None,
     ) -> None:
-        """``sinks`` receive each decision, beside the ledger; without ``lists``, the policy alone decides."""
+        """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
+
+        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
+        policy alone decides.
+        """
         self.policy = policy
+        self._labels = labels_of(policy, shadow)
         self._examiner = examiner
         self._ledger = ledger
-        self._sinks = Sinks([ledger, *sinks])
+        self._sinks = Sinks([ledger, *sinks, *([ShadowSink(shadow)] if shadow is not None else [])])
         self._on_unscanned = on_unscanned
         self._admission = admission
         self._background = BackgroundGate(max_background_pictures)
@@ -178,7 +186,7 @@ class Moderator:
             examination=seen.examination if seen else None,
             labels=seen.labels if seen else (),
             lists_version=lists.version if lists else 0,
-            shadow=tuple(map(listed, known.shadow)),
+            shadow_matches=tuple(map(listed, known.shadow)),
         )
         self._known.decided(decision, known.deciding)
         await self._sinks.record(decision)
@@ -241,7 +249,8 @@ class Moderator:
             if self._examiner.model is None or self._examiner.model != self._last_heard_of:
                 await self.ready(call.deadline)
             examination = await self._examiner.examine(body, call)
-            return _Scanned(self._judge(examination, examination.scores), examination, self.policy.labels)
+            scores = examination.scores.picked(self._labels, self.policy.labels)
+            return _Scanned(self._judge(examination, scores or examination.scores), examination, self._labels)
 
     def _judge(self, examination: Examination, scores: LabelScores) -> Judged:
         """The policy's judgement; the columns of ``scores`` are its labels."""

@@ -8,9 +8,11 @@ It knows the domain, and nothing of models, media, databases or HTTP.
 from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
 from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
+from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
-from serve_app.policy.schema import Policy, Rule
+from serve_app.policy.replay import Replay, ReplayedDecision, replay
+from serve_app.policy.schema import Policy, Rule, labels_of
 
 __all__ = [
     "SHIPPED_PREFIX",
@@ -20,18 +22,25 @@ __all__ = [
     "AtLeast",
     "Concept",
     "Condition",
+    "ExplainedCondition",
+    "ExplainedRule",
     "Margins",
     "Named",
     "NamedCondition",
     "Not",
     "Policy",
+    "Replay",
+    "ReplayedDecision",
     "Rule",
     "ScoreKind",
     "concept_scores",
     "evaluate",
+    "explain",
+    "labels_of",
     "load_policy",
     "margins_of",
     "parse_policy",
+    "replay",
     "shipped_policies",
     "shipped_text",
 ]

@@ -23,7 +23,7 @@ from serve_app.policy.parsing import parse_policy
 
 PACKAGE = "horde-safety"
 KNOWN_VERSIONS = ("0.2.3", "0.3.0", "0.3.1")
-"""Versions whose rules were read and compared (``make parity``); their words may differ, and are read."""
+"""Versions whose rules were read; ``make parity`` compares. Their words may differ, and are read each time."""
 
 MODEL = "ViT-L-14/openai"
 """The model that the package loads where nobody chooses another, and that its thresholds were set for."""

@@ -13,6 +13,9 @@ from serve_app.policy.schema import Policy
 
 SHIPPED_PREFIX = "shipped:"
 
+_EARLIER_NAMES = {"minor-safety-vit-l-14-openai": "csam"}
+"""Names of version 0.1.0, which configurations still have."""
+
 MAX_FILE_BYTES = 1024 * 1024
 """A policy is a few kilobytes; a larger file is not one, and parsing it would take minutes."""
 
@@ -55,6 +58,7 @@ def _shipped_files() -> dict[str, Traversable]:
 def _find_shipped(name: str) -> Traversable:
     # Looked up by name, never joined to a path: the name may come from a configuration that others write.
     files = _shipped_files()
+    name = _EARLIER_NAMES.get(name, name)
     if name in files:
         return files[name]
     known = f"shipped: {', '.join(sorted(files))}"

@@ -174,6 +174,11 @@ class Policy:
             )
 
 
+def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
+    """The labels that are scored where ``shadow`` is on trial beside ``policy``: the policy's, then its others."""
+    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ())))
+
+
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:
     return sorted(concepts, key=lambda concept: concept.name)
 

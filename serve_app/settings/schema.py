@@ -70,6 +70,7 @@ class PictrsSettings(_Section):
 
     url: WebAddress | None = None
     public_endpoint: WebAddress | None = None
+    max_purges_per_day: Annotated[int, Field(ge=0)] = 100
 
 
 class AdminSettings(_Section):
@@ -97,6 +98,7 @@ class Settings(_Section):
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
     ledger: Annotated[str | None, AfterValidator(ledger_setting)] = None
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
+    shadow_policy: str | None = None
     truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
     decode_workers: Annotated[int, Field(ge=1)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ async def record_all(ledger: FullLedger, *decisions: Decision) -> None:
 async def test_a_decision_comes_back_as_it_was(
     ledger: FullLedger, made: Made, outcome: Outcome | None, shadow: tuple[Listed, ...]
 ) -> None:
-    decision = made.decision(1, outcome, kept=False, source="my-instance", lists_version=17, shadow=shadow)
+    decision = made.decision(1, outcome, kept=False, source="my-instance", lists_version=17, shadow_matches=shadow)
     await ledger.record(decision)
     found = await ledger.get("r-1")
     assert found is not None
@@ -295,3 +296,16 @@ async def test_the_audit_is_newest_first_and_bounded_by_the_reader(ledger: FullL
         await ledger.audit(entry)
     assert await ledger.audit_trail() == entries[::-1]
     assert await ledger.audit_trail(limit=1) == entries[-1:]
+
+
+async def test_of_twice_as_many_as_a_day_allows_exactly_the_quota_is_added(ledger: FullLedger, made: Made) -> None:
+    def entry(number: int, hours: float = 0.0) -> AuditEntry:
+        return AuditEntry(made.noon + timedelta(hours=hours, seconds=number), "rescan", "purge", {"number": number})
+
+    await ledger.audit(AuditEntry(made.noon, "admin-secret", "forget", {"decisions": 3}))
+    added = await asyncio.gather(*(ledger.audit_within(entry(number), 5) for number in range(10)))
+    assert sum(added) == 5
+    assert len(await ledger.audit_trail()) == 6
+    assert not await ledger.audit_within(entry(20, hours=11.9), 5)
+    assert await ledger.audit_within(entry(21, hours=12.1), 5), "another day has begun"
+    assert not await ledger.audit_within(entry(22, hours=12.1), 0)

@@ -1,6 +1,7 @@
 """Decoders that hang, bloat, crash and fail, in real processes: what it costs, what is answered, what is left."""
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import os
@@ -267,6 +268,21 @@ async def test_a_worker_that_died_while_idle_costs_no_picture_a_strike(start):
         assert await answering_pid(workers) != pid
 
 
+async def test_a_worker_that_died_while_idle_leaves_no_zombie(start):
+    workers = start()
+    (pid,) = workers.pids()
+    os.kill(pid, signal.SIGKILL)
+    await asyncio.to_thread(_wait_reaped, pid)
+    assert not workers.pids()
+
+
+def _wait_reaped(pid):
+    """Without reaping it, and without asking the workers."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 async def test_without_a_worker_that_starts_the_health_check_fails(start, monkeypatch, tmp_path):
     workers = start()
     workers.require_alive()
@@ -294,7 +310,7 @@ async def test_closing_answers_who_waits_and_leaves_no_process(start, fifo):
 
 
 OWNER = """\
-import asyncio, sys
+import asyncio, signal, sys
 sys.path.insert(0, {folder!r})
 import hostile_decoder
 from serve_app.domain import Call, Deadline, LoadSignals
@@ -302,6 +318,7 @@ from serve_app.media import MediaLimits
 from serve_app.media.workers import DecodeWorkers
 
 async def main():
+    signal.signal(signal.SIGHUP, lambda *_: None)
     workers = DecodeWorkers(MediaLimits(), 2, hostile_decoder.decode)
     print(*workers.pids(), flush=True)
     await workers.preprocess(b"hang {fifo}", 32, Call("r-1", Deadline.after(60)), LoadSignals())
@@ -319,6 +336,21 @@ def test_workers_end_with_an_owner_that_was_killed_also_in_the_middle_of_a_decod
         owner.kill()
         for pid in idle_and_busy:
             _wait_end(pid)
+
+
+def test_a_hang_up_of_the_terminal_ends_no_worker(fifo):
+    code = OWNER.format(folder=str(FOLDER), fifo=fifo)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as owner:
+        assert owner.stdout is not None
+        idle_and_busy = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
+        fifo.read_text()
+        os.killpg(owner.pid, signal.SIGHUP)
+        assert all(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in idle_and_busy)
+        owner.kill()
+        for each in idle_and_busy:
+            _wait_end(each.pid)
 
 
 async def test_workers_write_no_core_and_know_no_secret(start, monkeypatch):

@@ -11,7 +11,8 @@ from serve_app.domain import ConfigurationError, ModelError, PolicyError, Settin
 
 
 def test_the_defaults_fit_each_other() -> None:
-    settings, policy = read_args({})
+    settings, policy, shadow = read_args({})
+    assert shadow is None
     assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
 
 
@@ -22,6 +23,8 @@ def test_the_defaults_fit_each_other() -> None:
         ({"policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
         ({"model": {"source": "what"}}, ModelError, "neither"),
         ({"model": {"source": "ViT-L-14/openai"}}, PolicyError, "belongs to the model"),
+        ({"shadow_policy": "shipped:csam"}, PolicyError, "shadow_policy csam belongs to the model"),
+        ({"shadow_policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_starts(

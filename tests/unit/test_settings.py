@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
 from serve_app.media import MediaLimits
+from serve_app.policy import load_policy
 from serve_app.settings import MAX_DEADLINE_S, Settings, parse_settings
 from serve_app.settings.changes import CHANGES, Change, has_key, outdated, upgraded
 
@@ -42,6 +43,7 @@ LEAVES = [leaf for leaf in leaves(Settings) if ".".join(leaf) not in REMOVED]
 TEXTS = {
     ("policy",),
     ("ledger",),
+    ("shadow_policy",),
     ("model", "source"),
     ("model", "cache_folder"),
     ("authentication", "secrets_env"),
@@ -249,8 +251,9 @@ def test_the_args_of_0_1_0_are_settings_once_they_are_upgraded() -> None:
     args = document["applications"][0]["args"]
     assert {change.key for change in outdated(args)} == {change.key for change in CHANGES if change.since == "0.2.0"}
     assert not outdated(upgraded(args))
-    # The file said what the defaults of a cluster are, and still does.
-    assert parse_settings(upgraded(args)) == parse_settings(shipped_args())
+    # The file said what the defaults of a cluster are, and still does: the policy is found under both its names.
+    assert load_policy(upgraded(args)["policy"]) == load_policy(shipped_args()["policy"])
+    assert parse_settings({**upgraded(args), "policy": shipped_args()["policy"]}) == parse_settings(shipped_args())
 
 
 def test_a_renamed_key_keeps_its_value_unless_the_new_one_is_set() -> None:

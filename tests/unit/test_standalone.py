@@ -51,7 +51,15 @@ class Running:
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
         guard = Guard([SECRET])
         self.task = asyncio.create_task(
-            standalone.serve(settings, policy, guard, [self._listener], self.stop, self.on_ready, self.is_watched.set)
+            standalone.serve(
+                settings,
+                policy,
+                guard,
+                standalone.Sockets([self._listener]),
+                self.stop,
+                self.on_ready,
+                self.is_watched.set,
+            )
         )
 
     def on_ready(self, identity: ModelIdentity, ready_after_s: float) -> None:

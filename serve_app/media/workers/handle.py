@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from serve_app.domain import Call, OnTruncated, UnavailableError, UnscannedError, Views
@@ -57,7 +59,10 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 env=environment,
+                start_new_session=True,  # a hang-up of the owner's terminal, or Ctrl-C there, is not for it
             )
+        # Otherwise a process that ends while nobody asks it stays a zombie until somebody does.
+        threading.Thread(target=self._process.wait, name="decode worker's end", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -66,8 +71,12 @@ class WorkerProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is there."""
-        return self._process.poll() is None
+        """Whether the process is there: one that has ended hangs up before anybody can see that it has."""
+        if self._channel.fileno() < 0:
+            return False
+        hang_up = select.poll()
+        hang_up.register(self._channel, 0)  # which is told of without being asked for
+        return not hang_up.poll(0)
 
     def wait_ready(self) -> None:
         """Block until all is imported.

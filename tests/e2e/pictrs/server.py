@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,9 @@ API_KEY = "a-key-of-the-tests-and-of-nothing-else"
 # It is there within a second where a core is free, and has to write what it holds before it ends.
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
+
+# A module of tests needs 2 s of them. One that was seen to compute for a quarter of an hour held up the whole machine.
+_MOST_CPU_S = 60
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def running_pictrs(external_validation: str | None = None, **settings: str) -> I
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (_MOST_CPU_S, _MOST_CPU_S))
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
                 _wait_until_healthy(http, process, log)

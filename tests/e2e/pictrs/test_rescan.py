@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import psutil
 import pytest
+import yaml
 
 from serve_app.domain import Decision, ModelIdentity, Unscanned, UnscannedReason
 from serve_app.pictrs import API_KEY_ENV, open_pictrs
 from serve_app.settings import PictrsSettings
 from serve_app.storage import Rescanner, Result, open_door
 from tests.e2e.pictrs.server import API_KEY, running_pictrs
-from tests.serve.conftest import ROOT, drawn, padded
+from tests.e2e.pictrs.validating import Validation
+from tests.serve.conftest import (
+    FAKE_POLICY,
+    ONE_PROCESS,
+    ROOT,
+    drawn,
+    environment_of_a_service,
+    free_port,
+    padded,
+    running,
+)
 
 RED_TRIANGLE = (ROOT / "serve_app" / "cli" / "samples" / "red-triangle.png").read_bytes()
 MAX_BODY_BYTES = 64_000_000
@@ -76,3 +92,62 @@ async def test_what_is_rejected_is_purged_though_only_a_part_of_it_was_sent(ungu
         assert (await bench.rescan(let_through(body[:sent_bytes]))).result is Result.GONE
     assert unguarded.original(alias).status_code == 404
     assert unguarded.original(other).status_code == 200
+
+
+def test_what_a_service_let_through_unscanned_is_found_and_purged_by_the_command(service, races, tmp_path):
+    folder = Path(psutil.Process(service.process.pid).cwd())
+    config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    rejected, accepted = padded(RED_TRIANGLE, 70_000), padded(drawn("blue"), 70_001)
+    with contextlib.ExitStack() as stack:
+        overwhelmed = stack.enter_context(running(too_slow(config, folder, tmp_path), tmp_path, ONE_PROCESS))
+        pictrs = stack.enter_context(running_pictrs(overwhelmed.url))
+        validation = Validation(pictrs, overwhelmed, races)
+        aliases = {}
+        for body in (rejected, accepted):
+            upload, said = validation.upload(body)
+            # The first one is too late; for the second one that is known beforehand.
+            assert said.outcome in ("unscanned (deadline)", "unscanned (overloaded)")
+            (aliases[body],) = upload.aliases
+
+        config["applications"][0]["args"]["pictrs"] = {"url": pictrs.url}
+        (tmp_path / "rescan.yaml").write_text(yaml.safe_dump(config), "utf-8")
+
+        def rescan(*options):
+            return subprocess.run(
+                [sys.executable, "-m", "serve_app.cli", "rescan", "--config", tmp_path / "rescan.yaml", *options],
+                cwd=folder,
+                env=environment_of_a_service(**{API_KEY_ENV: API_KEY}),
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+
+        first = rescan()
+        assert first.returncode == 1, first.stderr
+        assert f"rejected     {aliases[rejected]}" in first.stdout
+        assert "2 pending decisions: 1 accepted, 1 rejected" in first.stdout
+        assert pictrs.original(aliases[rejected]).status_code == 200
+
+        second = rescan("--purge")
+        assert second.returncode == 0, second.stderr
+        assert "1 pending decision: 1 purged" in second.stdout
+        assert pictrs.original(aliases[rejected]).status_code == 404
+        assert pictrs.original(aliases[accepted]).content == accepted
+        assert "0 pending decisions" in rescan("--purge").stdout
+
+
+def too_slow(config, folder, tmp_path):
+    """A service over the same ledger that scans nothing in time, and lets all pictures through."""
+    policy = tmp_path / "fake.yaml"
+    policy.write_text(FAKE_POLICY, "utf-8")
+    config = copy.deepcopy(config)
+    config["http_options"]["port"] = free_port()
+    config["applications"][0]["args"] |= {
+        "model": {"source": "fake:9000ms"},
+        "policy": str(policy),
+        "deadline_s": 1.0,
+        "on_unscanned": "accept",
+        "ledger": str(folder / ".pictwarden" / "ledger.db"),
+    }
+    return config

@@ -6,14 +6,11 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-
-from fastapi import APIRouter
+from collections.abc import Iterator
 
 from serve_app.domain import Decision
 from serve_app.http.admin import create_admin_app
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions
 from serve_app.http.server import serving
 from serve_app.ledger import MemoryLedger
 
@@ -42,11 +39,11 @@ class AdminService:
 
 
 @contextlib.contextmanager
-def running_admin_service(more_routers: Sequence[APIRouter] = ()) -> Iterator[AdminService]:
-    """An admin API with routes for decisions, and ``more_routers``."""
+def running_admin_service() -> Iterator[AdminService]:
+    """An admin API over an empty ledger."""
     ledger = MemoryLedger()
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger, [decisions.router(ledger, ledger), *more_routers])
+    app = create_admin_app(guard, ledger)
     listener = socket.create_server(("127.0.0.1", 0))
     ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 

@@ -136,6 +136,6 @@ def test_a_folder_in_the_way_is_an_error_with_the_way_out(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("few")
 def test_a_policy_for_another_model_is_an_error(output: Path) -> None:
-    result = model_convert(DEMO, "--policy", "shipped:minor-safety-vit-l-14-openai", "--output", output)
+    result = model_convert(DEMO, "--policy", "shipped:csam", "--output", output)
     assert result.exit_code == 2
     assert "is for the model 'ViT-L-14/openai'" in result.stderr

@@ -12,6 +12,7 @@ from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError
 from serve_app.limits import DECODE_SHARE
+from serve_app.policy import labels_of, load_policy, shipped_text
 from serve_app.settings import ModelSettings
 
 SERVE_CONFIG = Path(__file__).parents[3] / "serve_config.yaml"
@@ -101,5 +102,15 @@ def test_nor_is_one_of_the_documented_cluster():
 def test_the_file_of_make_run_is_one_that_can_be_served():
     config = read_serve_file(LOCAL_CONFIG)
     assert config["http_options"]["port"] == 14051
-    settings, policy = read_configuration(config["applications"][0]["args"])
+    settings, policy, _ = read_configuration(config["applications"][0]["args"])
     assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+
+
+def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) -> None:
+    shadow = tmp_path / "on-trial.yaml"
+    shadow.write_text(shipped_text("demo-red-triangle").replace("a heart", "an arrow"), "utf-8")
+    ingress = list(build_app({"shadow_policy": str(shadow)})._bound_deployment.init_args)
+    labels = ingress[3]._bound_deployment.init_args[1]
+    assert labels == labels_of(load_policy("shipped:demo-red-triangle"), load_policy(shadow))
+    assert labels[-1] == "an arrow"
+    assert ingress[-1] == load_policy(shadow)

@@ -28,7 +28,6 @@ from serve_app.domain import (
 from serve_app.http.admin import create_admin_app
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions
 from serve_app.ledger import MemoryLedger
 
 SECRET = "the-secret-of-alice"
@@ -90,7 +89,7 @@ class Admin:
 
 def client_of(ledger: MemoryLedger, secret: str = SECRET) -> httpx.AsyncClient:
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger, [decisions.router(ledger, ledger)])
+    app = create_admin_app(guard, ledger)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://pictwarden",

@@ -144,7 +144,7 @@ async def test_a_shadow_bank_is_recorded_and_decides_nothing(listing: Listing, d
     decision = await listing.decide(content)
     assert isinstance(decision.outcome, Judged)
     assert decision.kept
-    assert [(each.entry, each.verdict) for each in decision.shadow] == [
+    assert [(each.entry, each.verdict) for each in decision.shadow_matches] == [
         (str(exact), Verdict.REJECT),
         (str(near), Verdict.REJECT),
     ]

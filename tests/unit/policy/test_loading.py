@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.domain import PolicyError
-from serve_app.policy import load_policy, shipped_policies
+from serve_app.policy import load_policy, shipped_policies, shipped_text
 
 MINIMAL = """\
 policy: minimal
@@ -85,3 +85,20 @@ def test_a_shipped_policy_given_as_a_path_brings_a_guess() -> None:
 
 def test_every_shipped_policy_loads_under_its_own_name() -> None:
     assert [load_policy(f"shipped:{name}").name for name in shipped_policies()] == list(shipped_policies())
+
+
+def test_a_policy_that_was_renamed_is_found_under_its_earlier_name() -> None:
+    assert load_policy("shipped:minor-safety-vit-l-14-openai") == load_policy("shipped:csam")
+
+
+def test_the_optional_rule_of_csam_is_one_line_away(tmp_path: Path) -> None:
+    text = shipped_text("csam")
+    assert text.count("verdict: off") == 1
+    for verdict in ("flag", "reject"):
+        file = tmp_path / f"{verdict}.yaml"
+        file.write_text(text.replace("verdict: off", f"verdict: {verdict}"), "utf-8")
+        assert {rule.name: rule.verdict for rule in load_policy(file).rules} == {
+            "minor-in-sexual-context": "reject",
+            "nsfw": verdict,
+        }
+    assert [rule.name for rule in load_policy("shipped:csam").rules] == ["minor-in-sexual-context"]

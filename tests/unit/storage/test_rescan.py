@@ -2,79 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
-from serve_app.domain import Decision, ModelIdentity, PictrsRefusedError, Unscanned, UnscannedReason, Verdict
-from serve_app.storage import Finding, Rescanner, Result
-from serve_app.wire import Answer
-from tests.contract.pictrs.conftest import open_at
-from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
-
-MAX_BODY_BYTES = 10_000
-
-
-class Scanner:
-    """Scans nothing: the first word of a body is the verdict, or the reason why there is none."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-
-    async def scan(self, body: bytes) -> Answer:
-        self.bodies.append(body)
-        word = body.split()[0].decode()
-        verdict = Verdict(word) if word in list(Verdict) else None
-        reason = "policy" if verdict else word
-        return Answer(verdict=verdict, reason=reason, message="said.", request_id=f"r-{len(self.bodies)}", elapsed_ms=1)
-
-
-@dataclass
-class Quota:
-    left: int
-    taken: list[str] = field(default_factory=list)
-
-    async def take(self, sha256: str, why: str) -> bool:
-        if len(self.taken) >= self.left:
-            return False
-        self.taken.append(sha256)
-        return True
-
-
-@dataclass
-class Bench:
-    pictrs: StandIn
-    scanner: Scanner
-
-    async def rescan(self, body: bytes, quota: Quota | None = None, key: str = API_KEY) -> Finding:
-        async with open_at(self.pictrs.url, key) as client:
-            return await Rescanner(client, self.scanner, MAX_BODY_BYTES, quota).rescan(let_through(body))
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    async with contextlib.AsyncExitStack() as stack:
-        yield Bench(await stack.enter_async_context(standing_in()), Scanner())
-
-
-def let_through(body: bytes) -> Decision:
-    return Decision(
-        request_id="r-0",
-        decided_at=datetime.now(UTC),
-        sha256=hashlib.sha256(body).hexdigest(),
-        body_bytes=len(body),
-        outcome=Unscanned(UnscannedReason.UNAVAILABLE, "no scorer"),
-        kept=True,
-        model=ModelIdentity("demo", "a" * 64, 224, None),
-        policy="demo",
-        policy_digest="c" * 64,
-        elapsed_ms=12.5,
-    )
+from serve_app.domain import PictrsRefusedError
+from serve_app.storage import Result
+from tests.unit.storage.conftest import MAX_BODY_BYTES, Bench, Quota
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""All decisions that wait for a scan, oldest first. Each comes once in a run: it is done, or left for the next run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from typing import Protocol
+
+from serve_app.domain import AuditEntry, DecisionPage, UnavailableError
+from serve_app.storage.rescan import Finding, Rescanner, Result
+
+MAX_LATER_IN_A_ROW = 16
+"""Pictures in a row that could not be scanned: then something is broken that no further picture mends."""
+
+PURGE = "purge"
+"""The action in the audit, for all ways of purging."""
+
+
+class Archive(Protocol):
+    """Of :class:`~serve_app.domain.DecisionArchive` what is needed here."""
+
+    async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
+        """Decisions whose picture waits to be scanned, oldest first."""
+        ...
+
+    async def mark_done(self, request_id: str, how: str) -> bool:
+        """The picture of a pending decision was dealt with."""
+        ...
+
+    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+        """Add an entry, unless the audit has so many of its action today."""
+        ...
+
+
+class AuditedQuota:
+    """:class:`~serve_app.storage.PurgeQuota`: each purge is in the audit before it is done, and counted there."""
+
+    def __init__(self, archive: Archive, actor: str, most_a_day: int, wall_clock: Callable[[], datetime]) -> None:
+        self._archive = archive
+        self._actor = actor
+        self._most_a_day = most_a_day
+        self._wall_clock = wall_clock
+
+    async def take(self, sha256: str, why: str) -> bool:
+        """See :class:`~serve_app.storage.PurgeQuota`."""
+        entry = AuditEntry(self._wall_clock(), self._actor, PURGE, {"sha256": sha256, "why": why})
+        return await self._archive.audit_within(entry, self._most_a_day)
+
+
+async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetime) -> AsyncGenerator[Finding, None]:
+    """Rescan each decision that was pending ``before`` this moment, and say what became of it.
+
+    Ended at any place, it goes on from there the next time: what is done is marked before it is said.
+
+    Raises:
+        UnavailableError: several pictures in a row could not be scanned.
+        PictrsRefusedError: the settings have to be changed first.
+        UnauthorisedError: nor is the secret right.
+    """
+    cursor, later = None, 0
+    while True:
+        page = await archive.pending(after=cursor)
+        for record in page.records:
+            if record.decision.decided_at >= before:
+                return
+            finding = await rescanner.rescan(record.decision)
+            if finding.result.is_done:
+                await archive.mark_done(record.decision.request_id, f"rescan: {finding.result}")
+            # A scan in the background may be pending too: of the picture that waits, or is done, here.
+            for request_id in finding.scans:
+                await archive.mark_done(request_id, "rescan")
+            yield finding
+            later = later + 1 if finding.result is Result.LATER else 0
+            if later == MAX_LATER_IN_A_ROW:
+                raise UnavailableError(f"{later} pictures in a row could not be scanned: {finding.why}")
+        cursor = page.cursor
+        if cursor is None:
+            return

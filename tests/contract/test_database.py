@@ -1,0 +1,247 @@
+"""The tables and their versions, and leases, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from serve_app.database import schema
+from serve_app.database.engine import Database, open_database
+from serve_app.database.lease import Lease
+from serve_app.database.location import Location
+from serve_app.database.tables import metadata, schema_version
+from serve_app.domain import ConfigurationError
+from serve_app.ledger import open_ledger
+from tests.contract.postgres import Server
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Made
+
+ROOT = Path(__file__).parents[2]
+
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "{next:04}", "{now:04}", None, None
+OLDEST_COMPATIBLE = {oldest_compatible}
+
+
+def upgrade():
+    op.add_column("decisions", sa.Column("mood", sa.Text, nullable=False, server_default="calm"))
+    op.create_table("moods", sa.Column("mood", sa.Text, primary_key=True))
+
+
+def downgrade():
+    op.drop_table("moods")
+    op.drop_column("decisions", "mood")
+"""
+
+
+@pytest.fixture
+def database(location: Location) -> Iterator[Database]:
+    opened = open_database(location)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def migrations_of_next_version(tmp_path: Path) -> Callable[[int], Path]:
+    """The migrations of a version that does not exist yet, which expands."""
+
+    def make(oldest_compatible: int) -> Path:
+        folder = tmp_path / "migrations"
+        shutil.copytree(Path(schema.__file__).with_name("migrations"), folder, dirs_exist_ok=True)
+        now = schema.SCHEMA_VERSION
+        text = NEXT_MIGRATION.format(now=now, next=now + 1, oldest_compatible=oldest_compatible)
+        (folder / "versions" / "next.py").write_text(text, "utf-8")
+        return folder
+
+    return make
+
+
+def version_of(database: Database) -> tuple[int, int]:
+    with database.reading() as connection:
+        version, oldest_compatible = connection.execute(sa.select(schema_version)).one()
+    return version, oldest_compatible
+
+
+# The tables
+
+
+def test_the_migrations_make_the_tables_that_the_program_knows(database: Database) -> None:
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert version_of(database)[0] == schema.SCHEMA_VERSION
+
+
+def test_there_is_a_migration_for_every_version_and_none_that_is_forgotten() -> None:
+    files = sorted(Path(schema.__file__).with_name("migrations").joinpath("versions").glob("v*.py"))
+    numbers = [int(file.name[1:5]) for file in files]
+    assert numbers == list(range(1, schema.SCHEMA_VERSION + 1))
+
+
+async def test_a_program_runs_on_the_tables_of_the_next_version(
+    location: Location,
+    database: Database,
+    made: Made,
+    migrations_of_next_version: Callable[[int], Path],
+) -> None:
+    with database.writing() as connection:
+        now = schema.SCHEMA_VERSION
+        schema.migrate(connection, now + 1, migrations_of_next_version(now))
+    assert version_of(database) == (now + 1, now)
+    ledger = open_ledger(location)
+    await ledger.record(made.decision(1))
+    found = await ledger.get("r-1")
+    assert found is not None
+    assert found.decision == made.decision(1)
+    ledger.close()
+
+
+def test_tables_that_need_a_newer_program_are_refused_and_left_alone(
+    location: Location, database: Database, migrations_of_next_version: Callable[[int], Path]
+) -> None:
+    newer = schema.SCHEMA_VERSION + 1
+    with database.writing() as connection:
+        schema.migrate(connection, newer, migrations_of_next_version(newer))
+    with pytest.raises(ConfigurationError, match=f"tables of version {newer}.*install the newer Pictwarden again"):
+        open_ledger(location)
+    assert version_of(database) == (newer, newer)
+
+
+async def test_an_admin_can_go_back_by_one_and_keeps_every_decision(
+    location: Location,
+    database: Database,
+    made: Made,
+    migrations_of_next_version: Callable[[int], Path],
+) -> None:
+    now = schema.SCHEMA_VERSION
+    migrations = migrations_of_next_version(now + 1)
+    ledger = open_ledger(location)
+    await ledger.record(made.decision(1))
+    ledger.close()
+    with database.writing() as connection:
+        schema.migrate(connection, now + 1, migrations)
+    # By the newer program, which has its migrations still.
+    with pytest.MonkeyPatch.context() as newer_program, database.writing() as connection:
+        newer_program.setattr(schema, "SCHEMA_VERSION", now + 1)
+        schema.migrate(connection, now, migrations)
+    assert version_of(database)[0] == now
+    ledger = open_ledger(location)
+    assert await ledger.get("r-1") is not None
+    ledger.close()
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from serve_app.database.engine import open_database
+from serve_app.database.location import Location
+file, url = sys.argv[1:]
+open_database(Location(Path("/nowhere"), Path(file) if file else None, url)).prepare()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_programs_that_start_together_migrate_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    location = Location(tmp_path, tmp_path / "ledger.db")
+    if kind == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        server.execute("CREATE DATABASE together TEMPLATE template0", "template1")
+        location = Location(tmp_path, url=server.url("together"))
+    command = [sys.executable, "-c", PREPARE, str(location.file or ""), location.url]
+    programs = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for program in programs:
+        _, errors = program.communicate(timeout=50)
+        assert program.returncode == 0, errors
+    database = open_database(location)
+    assert version_of(database)[0] == schema.SCHEMA_VERSION
+    database.close()
+
+
+# The file
+
+
+def test_a_new_file_and_its_folder_are_their_users_alone(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "ledger.db"
+    database = open_database(Location(file.parent, file))
+    database.prepare()
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()}
+    assert {"ledger.db", "ledger.db-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+    database.close()
+
+
+def test_a_file_that_others_could_read_becomes_private(migrated_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    shutil.copy(migrated_file, file)
+    file.chmod(0o644)
+    open_database(Location(tmp_path, file)).close()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", ["a file where the folder is to be", None])
+def test_a_file_that_cannot_be_made_is_refused_with_the_way_out(tmp_path: Path, content: str | None) -> None:
+    folder = tmp_path / "state"
+    if content is None:
+        folder.symlink_to("/proc/nowhere")
+    else:
+        folder.write_text(content, "ascii")
+    with pytest.raises(ConfigurationError, match=r"ledger\.db cannot be written \(.*set `ledger` to a path"):
+        open_database(Location(folder, folder / "ledger.db"))
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    file.write_text("this is a text, and it is longer than the head of a database has to be, " * 10, "ascii")
+    with pytest.raises(ConfigurationError, match="cannot be used: file is not a database"):
+        open_ledger(Location(tmp_path, file))
+
+
+# Leases
+
+
+def test_a_lease_has_one_holder_who_renews_it(database: Database) -> None:
+    one, other, another_work = (Lease(database, name) for name in ("work", "work", "other work"))
+    assert one.hold()
+    assert not other.hold()
+    assert one.hold()
+    assert another_work.hold()
+    one.release()
+    assert other.hold()
+    assert not one.hold()
+
+
+def test_a_lease_moves_when_its_holder_does_not_renew_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_us = [1_000_000_000_000]
+    monkeypatch.setattr(Database, "now_us", lambda *_: now_us[0])
+    one, other = (Lease(database, "work") for _ in range(2))
+    assert one.hold()
+    now_us[0] += 25_000_000
+    assert not other.hold()
+    now_us[0] += 1
+    assert other.hold()
+    assert not one.hold(), "it died, or it slept"
+    other.release()
+    assert one.hold()
+
+
+def test_the_clock_of_the_database_is_a_clock(database: Database) -> None:
+    with database.reading() as connection:
+        first, second = database.now_us(connection), database.now_us(connection)
+    assert 1_700_000_000_000_000 < first <= second

@@ -1,0 +1,311 @@
+"""A database that cannot be written costs no decision: it waits in the spool, and comes back in order.
+
+The faults are real: a full disk, a lock, a file that cannot be written, a server that was killed or stands still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from serve_app.database.engine import open_database
+from serve_app.database.location import Location
+from serve_app.domain import Decision, DecisionFilter, LedgerHealth, Unscanned, UnscannedReason, Verdict
+from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.ledger.spool import FullSpoolError, Spool
+from serve_app.ledger.sql import SqlLedger
+from tests.contract.postgres import Server, running_server, server_folder
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Made
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+ANSWER_WAIT_S = 0.2
+"""Of an answer for a sink: serve_app/moderation/sinks.py."""
+
+
+@contextlib.asynccontextmanager
+async def opened(location: Location) -> AsyncIterator[SqlLedger]:
+    ledger = open_ledger(location)
+    assert isinstance(ledger, SqlLedger)
+    try:
+        yield ledger
+    finally:
+        await asyncio.to_thread(ledger.close)
+
+
+async def eventually(condition: Callable[[], bool], wait_s: float = 30.0) -> None:
+    give_up_s = time.monotonic() + wait_s
+    while not condition():
+        assert time.monotonic() < give_up_s, "waited in vain"
+        await asyncio.sleep(0.02)
+
+
+async def names(ledger: OpenLedger) -> list[str]:
+    """Every recorded decision, oldest first."""
+    found = await ledger.search(DecisionFilter(), limit=1_000_000)
+    return [each.decision.request_id for each in found.records][::-1]
+
+
+async def require_spooled_and_taken_back(
+    ledger: SqlLedger, made: Made, mend: Callable[[], object], number_of_decisions: int = 5
+) -> None:
+    """The database is broken now, and until ``mend`` is called."""
+    for number in range(1, 1 + number_of_decisions):
+        await ledger.record(made.decision(number))
+    await eventually(lambda: ledger.health().problem is not None)
+    assert ledger.health().spooled == number_of_decisions
+    assert ledger.health().dropped == 0
+    assert await ledger.recall(made.picture, made.model.digest) is None, "nobody waits for it"
+    mend()
+    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+    assert await names(ledger) == [f"r-{number}" for number in range(number_of_decisions + 1)]
+    assert await ledger.recall(made.picture, made.model.digest) is not None
+    await ledger.record(made.decision(number_of_decisions + 1))
+    assert ledger.health().problem is None
+
+
+@pytest.fixture
+def file_location(migrated_file: Path, tmp_path: Path) -> Location:
+    shutil.copy(migrated_file, tmp_path / "ledger.db")
+    return Location(tmp_path, tmp_path / "ledger.db")
+
+
+# SQLite
+
+
+async def test_a_database_that_another_connection_has_locked(file_location: Location, made: Made) -> None:
+    assert file_location.file is not None
+    async with opened(file_location) as ledger:
+        await ledger.record(made.decision(0))
+        with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await require_spooled_and_taken_back(ledger, made, lambda: other.execute("ROLLBACK"))
+
+
+async def test_a_database_that_answers_again_is_used_again_though_decisions_never_cease(
+    file_location: Location, made: Made
+) -> None:
+    assert file_location.file is not None
+    is_over = asyncio.Event()
+
+    async def record(first: int) -> int:
+        number = first
+        while not is_over.is_set():
+            await ledger.record(made.decision(number))
+            number += 20
+        return (number - first) // 20
+
+    async with opened(file_location) as ledger:
+        with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            recording = [asyncio.create_task(record(first)) for first in range(20)]
+            await eventually(lambda: ledger.health().spooled > 300)
+            other.execute("ROLLBACK")
+        await eventually(lambda: ledger.health() == LedgerHealth())
+        is_over.set()
+        count = sum(await asyncio.gather(*recording))
+        await eventually(lambda: ledger.health() == LedgerHealth())
+        assert len(await names(ledger)) == count
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+async def test_a_full_disk(small_disk: Path, made: Made) -> None:
+    async with opened(Location(small_disk, small_disk / "ledger.db")) as ledger:
+        await ledger.record(made.decision(0))
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+            while True:
+                stream.write(bytes(4096))
+        # What is left in the last page of the database's log takes some decisions more.
+        number = 0
+        while ledger.health().problem is None:
+            number += 1
+            await ledger.record(made.decision(number))
+        in_database = number - ledger.health().spooled
+        for later in range(number + 1, number + 20):
+            await ledger.record(made.decision(later))
+        assert ledger.health().spooled == number + 19 - in_database, "its room was reserved"
+        filler.unlink()
+        await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+        assert await names(ledger) == [f"r-{each}" for each in range(number + 20)]
+
+
+async def test_on_a_full_spool_accepted_decisions_are_lost_first_and_pending_ones_never(
+    file_location: Location, made: Made
+) -> None:
+    assert file_location.file is not None
+    spool = Spool.create(file_location.spool_folder, file_location.name, max_bytes=20_000, reserved_bytes=20_000)
+    ledger = SqlLedger(open_database(file_location), spool)
+    pending = Unscanned(UnscannedReason.DEADLINE, "no time was left")
+    kinds: dict[str, Callable[[int], Decision]] = {
+        "accepted": made.decision,
+        "rejected": lambda number: made.decision(number, made.judged(Verdict.REJECT), kept=False),
+        "pending": lambda number: made.decision(number, pending),
+    }
+    recorded: dict[str, list[str]] = {kind: [] for kind in kinds}
+    with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        number = 0
+        for _ in range(30):
+            for kind, make in kinds.items():
+                number += 1
+                with contextlib.suppress(FullSpoolError):
+                    await ledger.record(make(number))
+                    recorded[kind].append(f"r-{number}")
+        other.execute("ROLLBACK")
+    assert 0 < len(recorded["accepted"]) < len(recorded["rejected"]) < len(recorded["pending"]) == 30
+    assert ledger.health().dropped == 90 - sum(map(len, recorded.values()))
+    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+    assert set(await names(ledger)) >= {name for of_kind in recorded.values() for name in of_kind}
+    await asyncio.to_thread(ledger.close)
+
+
+CRASHING = """
+import asyncio, sys
+from pathlib import Path
+from serve_app.database.location import Location
+from serve_app.ledger import open_ledger
+from tests.contract.conftest import Made
+
+async def main():
+    ledger = open_ledger(Location(Path(sys.argv[1]), Path(sys.argv[1]) / "ledger.db"))
+    made = Made()
+    async def record(first):
+        for number in range(first, 100_000, 4):
+            await ledger.record(made.decision(number))
+            sys.stdout.write(f"r-{number}\\n")
+            sys.stdout.flush()
+    await asyncio.gather(*(record(first) for first in range(4)))
+
+asyncio.run(main())
+"""
+
+
+def killed_while_recording(folder: Path) -> set[str]:
+    """The decisions whose recording had returned."""
+    command = [sys.executable, "-c", CRASHING, str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(40)]
+        process.kill()
+        told += process.stdout.readlines()
+    return {line.strip() for line in told if line.endswith("\n")}
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+async def test_no_decision_is_lost_whose_recording_had_returned_when_the_process_was_killed(
+    file_location: Location, is_locked: bool
+) -> None:
+    assert file_location.file is not None
+    with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+        if is_locked:
+            other.execute("BEGIN IMMEDIATE")
+        returned = await asyncio.to_thread(killed_while_recording, file_location.spool_folder)
+    assert len(returned) >= 40
+    async with opened(file_location) as ledger:
+        # Another process takes back what the dead one had in its spool.
+        await eventually(lambda: not list(file_location.spool_folder.glob("*.spool-*"))[1:])
+        assert returned <= set(await names(ledger))
+
+
+# PostgreSQL
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    programs = server_folder()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with running_server(programs) as server:
+        yield server
+
+
+async def test_a_server_that_is_killed_and_comes_back(own_server: Server, made: Made, tmp_path: Path) -> None:
+    async with opened(Location(tmp_path, url=own_server.url("postgres"))) as ledger:
+        await ledger.record(made.decision(0))
+        await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+        own_server.kill()
+        await require_spooled_and_taken_back(ledger, made, own_server.start)
+
+
+async def test_a_server_that_stands_still_costs_no_answer_more_than_its_budget(
+    own_server: Server, made: Made, tmp_path: Path
+) -> None:
+    async with opened(Location(tmp_path, url=own_server.url("postgres"))) as ledger:
+        await ledger.record(made.decision(0))
+        await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+        of_ledger = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pictwarden'"
+        backends = [int(pid) for pid in own_server.execute(of_ledger).split()]
+
+        def send(number: signal.Signals) -> None:
+            for pid in backends:
+                os.kill(pid, number)
+
+        send(signal.SIGSTOP)
+        await eventually(lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in backends))
+        try:
+            await require_spooled_and_taken_back(ledger, made, lambda: send(signal.SIGCONT))
+        finally:
+            send(signal.SIGCONT)
+
+
+async def test_a_service_starts_without_its_server_and_records_when_that_comes(
+    own_server: Server, made: Made, tmp_path: Path
+) -> None:
+    own_server.end()
+    async with opened(Location(tmp_path, url=own_server.url("postgres"))) as ledger:
+        await ledger.record(made.decision(0))
+        await require_spooled_and_taken_back_from_the_start(ledger, made, own_server)
+
+
+async def require_spooled_and_taken_back_from_the_start(ledger: SqlLedger, made: Made, server: Server) -> None:
+    await ledger.record(made.decision(1))
+    assert ledger.health().problem is not None
+    assert ledger.health().spooled == 2
+    server.start()
+    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+    assert await names(ledger) == ["r-0", "r-1"]
+
+
+# One decision that cannot be written
+
+
+async def test_a_decision_that_cannot_be_written_fails_alone(location: Location, made: Made) -> None:
+    async with opened(location) as ledger:
+        poisoned = made.decision(2, labels=(object(),))  # a fault of ours: no text
+        results = await asyncio.gather(
+            *(ledger.record(each) for each in (made.decision(0), poisoned, made.decision(3))),
+            return_exceptions=True,
+        )
+        assert [result is None for result in results] == [True, False, True]
+        assert await names(ledger) == ["r-0", "r-3"]
+        assert ledger.health().problem is None

@@ -1,0 +1,142 @@
+"""Recorded decisions under a new policy: the differences, and what could not be decided again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve_app.domain import (
+    Decision,
+    Examination,
+    Judged,
+    LabelScores,
+    ModelIdentity,
+    Outcome,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+    ViewPlace,
+)
+from serve_app.policy import Policy, evaluate, parse_policy, replay
+
+TEXT = """\
+policy: demo
+model: fake
+concepts:
+  red: {score: cosine, prompts: [red]}
+  drawn: {score: contrast, prompts: [drawing], counter_prompts: [photo]}
+rules:
+  - {name: red, verdict: reject, when: {concept: red, above: 0.2}}
+  - {name: drawn, verdict: flag, when: {concept: drawn, above: 0.6}}
+"""
+OLD = parse_policy(TEXT, "old.yaml")
+STRICTER = parse_policy(TEXT.replace("above: 0.2}", "above: 0.15}"), "new.yaml")
+MODEL = ModelIdentity("fake", "0" * 64, 8)
+PLACE = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
+
+
+def scores_of(
+    policy: Policy, logit_scale: float = 100.0, model: ModelIdentity = MODEL, **cosines: float
+) -> LabelScores:
+    row = [[cosines.get(label, 0.0) for label in policy.labels]]
+    return LabelScores(np.array(row, dtype=np.float32), logit_scale, model)
+
+
+def decided(policy: Policy, scores: LabelScores, request_id: str = "r-1") -> Decision:
+    """The decision of ``policy`` at the time."""
+    judged = Judged(evaluate(policy, scores), PLACE, "image/png", 1, 1, 1)
+    return Decision(
+        request_id=request_id,
+        decided_at=datetime(2026, 11, 26, tzinfo=UTC),
+        sha256="a" * 64,
+        body_bytes=100,
+        outcome=judged,
+        kept=True,
+        model=scores.model,
+        policy=policy.name,
+        policy_digest=policy.digest,
+        elapsed_ms=1.0,
+        source="lemmy",
+        examination=Examination(scores, (PLACE,), "image/png", 1, 1),
+        labels=policy.labels,
+    )
+
+
+def recorded(decision: Decision) -> Decision:
+    """As a database has it: with scores in half precision."""
+    assert decision.examination is not None
+    scores = decision.examination.scores
+    rounded = replace(scores, cosines=scores.cosines.astype(np.float16).astype(np.float32))
+    return replace(decision, examination=replace(decision.examination, scores=rounded))
+
+
+def test_a_changed_threshold_shows_which_decisions_change() -> None:
+    decisions = [
+        decided(OLD, scores_of(OLD, red=red, photo=0.1), f"r-{number}") for number, red in enumerate((0.1, 0.18, 0.25))
+    ]
+    result = replay(STRICTER, decisions)
+    assert (result.replayed, dict(result.changes)) == (3, {(Verdict.ACCEPT, Verdict.REJECT): 1})
+    (difference,) = result.differences
+    assert (difference.request_id, difference.source, difference.rule, difference.new_rule) == (
+        "r-1",
+        "lemmy",
+        None,
+        "red",
+    )
+    assert difference.margin == pytest.approx(0.03)
+    assert difference.is_certain
+
+
+def test_a_prompt_that_was_never_scored_is_named() -> None:
+    new = parse_policy(TEXT.replace("prompts: [red]", "prompts: [red, scarlet]"), "new.yaml")
+    result = replay(new, [decided(OLD, scores_of(OLD, red=0.3))] * 2)
+    assert (result.replayed, result.insufficient, result.differences) == (0, 2, [])
+    assert result.missing_prompts == {"scarlet": 2}
+
+
+def test_prompts_that_the_new_policy_lacks_do_not_matter() -> None:
+    head, tail = TEXT.split("  drawn: ")
+    new = parse_policy(head + tail[tail.index("rules:") : tail.index("  - {name: drawn")], "new.yaml")
+    assert replay(new, [decided(OLD, scores_of(OLD, red=0.3))]).replayed == 1
+
+
+OTHER_MODEL = ModelIdentity("other", "1" * 64, 8)
+SCANNED = decided(OLD, scores_of(OLD, red=0.3))
+UNSCANNED: Outcome = Unscanned(UnscannedReason.DEADLINE, "no time was left")
+
+
+@pytest.mark.parametrize(
+    ("decision", "counted_as"),
+    [
+        (replace(SCANNED, outcome=UNSCANNED, examination=None), "not_judged"),
+        (replace(SCANNED, examination=None), "forgotten"),
+        (decided(OLD, scores_of(OLD, model=OTHER_MODEL, red=0.3)), "other_model"),
+    ],
+)
+def test_a_decision_that_cannot_be_made_again_is_counted(decision: Decision, counted_as: str) -> None:
+    result = replay(STRICTER, [decision])
+    assert (result.replayed, getattr(result, counted_as), result.differences) == (0, 1, [])
+
+
+def test_a_difference_that_rounding_alone_could_make_is_not_certain() -> None:
+    decision = recorded(decided(OLD, scores_of(OLD, red=0.20001, photo=0.1)))
+    (difference,) = replay(OLD, [decision]).differences
+    assert not difference.is_certain
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(*[st.floats(-0.375, 0.375, width=32)] * 3, st.sampled_from([OLD, STRICTER]), st.sampled_from([10.0, 100.0]))
+def test_what_is_called_certain_is_what_the_exact_scores_say(
+    red: float, drawing: float, photo: float, new: Policy, logit_scale: float
+) -> None:
+    decision = decided(OLD, scores_of(OLD, logit_scale, red=red, drawing=drawing, photo=photo))
+    exact, rounded = replay(new, [decision]), replay(new, [recorded(decision)])
+    for difference in rounded.differences:
+        if difference.is_certain:
+            (expected,) = exact.differences
+            assert (difference.new_verdict, difference.new_rule) == (expected.new_verdict, expected.new_rule)

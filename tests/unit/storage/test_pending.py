@@ -1,0 +1,101 @@
+"""Runs over all decisions that wait: what is done, what waits, and what ends a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from serve_app.domain import AuditEntry, UnavailableError
+from serve_app.ledger import MemoryLedger
+from serve_app.storage import AuditedQuota, Result, rescan_pending
+from serve_app.storage.pending import MAX_LATER_IN_A_ROW, PURGE
+from tests.unit.storage.conftest import Bench, let_through
+
+START = datetime(2026, 11, 25, 12, tzinfo=UTC)
+END = START + timedelta(hours=1)
+
+
+async def waiting(bench: Bench, *words: str) -> MemoryLedger:
+    """A ledger with a pending decision for each word, and their pictures in pict-rs."""
+    ledger = MemoryLedger()
+    for number, word in enumerate(words):
+        body = f"{word} number {number}".encode()
+        bench.pictrs.store(body)
+        await ledger.record(let_through(body, f"w-{number}", START + timedelta(seconds=number)))
+    return ledger
+
+
+async def run(bench: Bench, ledger: MemoryLedger, quota: AuditedQuota | None = None) -> list[Result]:
+    async with bench.rescanner(quota) as rescanner:
+        return [finding.result async for finding in rescan_pending(ledger, rescanner, END)]
+
+
+async def left(ledger: MemoryLedger) -> list[str]:
+    return [record.decision.request_id for record in (await ledger.pending()).records]
+
+
+async def test_what_is_done_is_marked_and_the_rest_waits(bench: Bench) -> None:
+    ledger = await waiting(bench, "accept", "reject", "overloaded", "undecodable", "flag")
+    bench.pictrs.stored.pop()
+    expected = [Result.ACCEPTED, Result.REJECTED, Result.LATER, Result.UNSCANNABLE, Result.GONE]
+    assert await run(bench, ledger) == expected
+    assert await left(ledger) == ["w-1", "w-2"]
+    done = await ledger.get("w-0")
+    assert done is not None
+    assert done.done_how == "rescan: accepted"
+    assert await run(bench, ledger) == [Result.REJECTED, Result.LATER]
+
+
+async def test_many_decisions_are_all_met(bench: Bench) -> None:
+    ledger = await waiting(bench, *["accept"] * 120)
+    assert await run(bench, ledger) == [Result.ACCEPTED] * 120
+    assert await left(ledger) == []
+
+
+async def test_a_run_that_was_ended_goes_on(bench: Bench) -> None:
+    ledger = await waiting(bench, "accept", "accept", "accept")
+    async with bench.rescanner() as rescanner:
+        findings = rescan_pending(ledger, rescanner, END)
+        await anext(findings)
+        await findings.aclose()
+    assert await left(ledger) == ["w-1", "w-2"]
+    assert await run(bench, ledger) == [Result.ACCEPTED] * 2
+
+
+async def test_decisions_that_come_meanwhile_are_left_to_the_next_run(bench: Bench) -> None:
+    ledger = await waiting(bench, "accept")
+    bench.pictrs.store(b"accept later")
+    await ledger.record(let_through(b"accept later", "later", END))
+    assert await run(bench, ledger) == [Result.ACCEPTED]
+    assert await left(ledger) == ["later"]
+
+
+async def test_a_scan_that_is_pending_itself_waits_for_nothing(bench: Bench) -> None:
+    ledger = await waiting(bench, "accept")
+    await ledger.record(let_through(b"accept, cut, and scanned in the background", "r-1", END))
+    await run(bench, ledger)
+    assert await left(ledger) == []
+
+
+async def test_a_service_that_scans_nothing_ends_a_run(bench: Bench) -> None:
+    ledger = await waiting(bench, *["unavailable"] * (MAX_LATER_IN_A_ROW + 3))
+    with pytest.raises(UnavailableError, match=r"^16 pictures in a row could not be scanned: said\."):
+        await run(bench, ledger)
+    assert len(bench.scanner.bodies) == MAX_LATER_IN_A_ROW
+    assert len(await left(ledger)) == MAX_LATER_IN_A_ROW + 3
+
+
+async def test_of_twice_the_quota_exactly_the_quota_is_purged_in_a_day(bench: Bench) -> None:
+    ledger = await waiting(bench, *["reject"] * 6)
+    now = START
+    await ledger.audit(AuditEntry(START, "admin", PURGE, {"alias": "of another command"}))
+    quota = AuditedQuota(ledger, "root", 4, lambda: now)
+    assert await run(bench, ledger, quota) == [Result.PURGED] * 3 + [Result.REJECTED] * 3
+    assert await left(ledger) == ["w-3", "w-4", "w-5"]
+    assert len(bench.pictrs.stored) == 3
+    entry = (await ledger.audit_trail())[0]
+    assert (entry.actor, entry.action, set(entry.detail)) == ("root", "purge", {"sha256", "why"})
+    now = START + timedelta(days=1)
+    assert await run(bench, ledger, quota) == [Result.PURGED] * 3
+    assert bench.pictrs.stored == []
