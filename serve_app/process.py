@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import os
 import re
 import resource
 import threading
@@ -33,9 +34,13 @@ _UNWRITTEN_LIBRARY = re.compile(
 def set_up_process() -> None:
     """Set what holds for all of a process that serves.
 
-    The garbage collector runs rarely; a log line that fails is lost without a word on the standard error; and no crash
-    writes pictures to a disk.
+    The garbage collector runs rarely; a log line that fails is lost without a word on the standard error; no crash
+    writes pictures to a disk; and threads of torch that wait for each other or for the next pass sleep. Call it before
+    torch is imported, which reads this once.
     """
+    # By default they spin for milliseconds, which takes the cores from decoding: 1.0 core-ms a picture instead of 0.3 in
+    # the thread of the passes, and 193 pictures/s instead of 243 (demo model, 16 connections, two cores).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.set_threshold(*_GC_THRESHOLDS)
     logging.raiseExceptions = False
     write_no_core()

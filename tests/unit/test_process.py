@@ -1,4 +1,10 @@
-"""What a process gives back after its start is only what it can have again."""
+"""What a process that serves sets before anything else, and what it gives back after its start."""
+
+import os
+import subprocess
+import sys
+
+import pytest
 
 from serve_app.process import release_start_memory, unwritten_library_mappings
 
@@ -37,3 +43,26 @@ def test_libraries_work_after_it() -> None:
     before = np.linalg.inv(np.eye(3) * 2)
     release_start_memory()
     assert (np.linalg.inv(np.eye(3) * 2) == before).all()
+
+
+def waiting_policy(**environment: str) -> str:
+    """What torch finds when it is loaded, after the set-up of each way to serve."""
+    code = """
+import sys
+import serve_app.cli.serving, serve_app.standalone, serve_app.scoring
+from serve_app.process import set_up_process
+assert "torch" not in sys.modules
+set_up_process()
+import os
+print(os.environ["OMP_WAIT_POLICY"])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return ran.stdout.strip()
+
+
+def test_waiting_threads_of_torch_sleep_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert waiting_policy() == "PASSIVE"
+    assert waiting_policy(OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
