@@ -38,7 +38,7 @@ def set_up_process() -> None:
     writes pictures to a disk; and threads of torch that wait for each other or for the next pass sleep. Call it before
     torch is imported, which reads this once.
     """
-    # By default they spin for milliseconds, which takes the cores from decoding: 1.0 core-ms a picture instead of 0.3 in
+    # By default they spin for milliseconds, which takes the cores from decoding: 1.0 core-ms a picture and not 0.3 in
     # the thread of the passes, and 193 pictures/s instead of 243 (demo model, 16 connections, two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.set_threshold(*_GC_THRESHOLDS)
