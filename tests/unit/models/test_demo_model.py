@@ -14,7 +14,7 @@ from serve_app.media import MediaLimits, preprocess
 from serve_app.models.demo import DEMO_NOTICE
 from serve_app.models.demo.backgrounds import BACKGROUNDS, PHOTO_LIKE
 from serve_app.models.demo.draw import COLOURS, SHAPES, draw, random_size_px
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 from serve_app.policy import evaluate, load_policy
 
 SEED = 2026
