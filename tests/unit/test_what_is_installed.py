@@ -55,8 +55,6 @@ def test_a_room_imports_without_the_libraries_of_others(room: str) -> None:
 def test_a_model_whose_extra_is_missing_says_which_one() -> None:
     hide = f"import sys; sys.modules.update(dict.fromkeys({CLIP!r}))\n"
     load = "from serve_app.models.factory import open_engine\n"
-        f"import sys; sys.modules.update(dict.fromkeys({CLIP!r})); from serve_app.models.factory import open_engine; "
-    )
     opened = subprocess.run(
         [sys.executable, "-c", hide + load + "open_engine('random:ViT-B-32', ['a label'])"],
         capture_output=True,
