@@ -84,7 +84,8 @@ def _measure(
     times_ms = [_timed_ms(lists, picture) for picture in pictures[_WARM_UP:]]
     idle_ms = asyncio.run(_late_ms(lambda: time.sleep(1.0)))
     late_ms = asyncio.run(_late_ms(lambda: [lists.nearest(picture, _AT) for picture in pictures[: lookups // 4]]))
-    return (built_s, partition.size_bytes / 1e6, *map(float, np.quantile(times_ms, [0.5, 0.99])), late_ms, idle_ms)
+    p50_ms, p99_ms = map(float, np.quantile(times_ms, [0.5, 0.99]))
+    return built_s, partition.size_bytes / 1e6, p50_ms, p99_ms, late_ms, idle_ms
 
 
 def _build(hashes: _Hashes, path: Path) -> None:
