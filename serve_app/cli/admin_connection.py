@@ -13,7 +13,6 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from serve_app.admin_api import ADMIN_PATH, ADMIN_PORT, ADMIN_SECRETS_ENV, Problem
-from serve_app.domain import PictwardenError
 
 ADMIN_URL_ENV = "PICTWARDEN_ADMIN_URL"
 DEFAULT_ADMIN_URL = f"http://127.0.0.1:{ADMIN_PORT}"
@@ -27,8 +26,8 @@ _CHUNK_BYTES = 256 * 1024
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class AdminError(PictwardenError):
-    """The service did not do what was asked; the message says why, and what to do."""
+class AdminError(Exception):
+    """Of the command alone: the service did not do what was asked; the message says why, and what to do."""
 
 
 class NotFoundError(AdminError):

@@ -53,16 +53,13 @@ def fingerprints_of(decision: Decision, kind: ListKind) -> Selection:
       let nothing through.
 
     Raises:
-        ListingError: to allow it is not safe. The body may be the first part of a picture, of which pict-rs stores
-            all: its sha256 would let the rest through, which nobody has scanned.
+        ListingError: to allow it is not safe. Where nobody has scanned a body to its end, it may be the first part of
+            a picture of which pict-rs stores all: its sha256 would let the rest through unseen.
     """
-    outcome, seen = decision.outcome, decision.examination
+    seen = decision.examination
     exact = Fingerprint(FingerprintType.SHA256, bytes.fromhex(decision.sha256))
-    if kind is ListKind.ALLOW and (isinstance(outcome, Unscanned) or (seen is not None and seen.is_truncated)):
-        raise ListingError(
-            f"decision {decision.request_id} cannot be allowed: its picture was not scanned to its end. If you have "
-            "the whole file, allow that: pictwarden list add FILE --allow"
-        )
+    if kind is ListKind.ALLOW:
+        _require_scanned(decision)
     fingerprints = seen.fingerprints if seen is not None else ()
     if kind is ListKind.DENY:
         deciding = _deciding_frame(decision)
@@ -81,6 +78,27 @@ def select(exact: Fingerprint, kind: ListKind, frames: tuple[FrameFingerprint, .
         )
     unique = {each.pdq: Fingerprint(FingerprintType.PDQ, each.pdq, each.quality) for each in usable}
     return Selection((exact, *unique.values()))
+
+
+def _require_scanned(decision: Decision) -> None:
+    seen = decision.examination
+    match decision.outcome:
+        case Listed(bank=bank, entry=entry) if seen is None:
+            raise ListingError(
+                f"decision {decision.request_id} cannot be allowed: its picture was not scanned, since entry {entry} of "
+                f"bank {bank} decided. If that is wrong, remove it: pictwarden list remove {entry}"
+            )
+        case Judged(is_truncated=is_cut):
+            pass
+        case Listed():
+            is_cut = seen is not None and seen.is_truncated
+        case Unscanned():
+            is_cut = True
+    if is_cut:
+        raise ListingError(
+            f"decision {decision.request_id} cannot be allowed: its picture was not scanned to its end. If you have "
+            "the whole file, allow that: pictwarden list add FILE --allow"
+        )
 
 
 def _deciding_frame(decision: Decision) -> int | None:

@@ -7,7 +7,7 @@ import functools
 import io
 import tempfile
 from collections.abc import Iterator
-from typing import IO, Annotated
+from typing import Annotated, BinaryIO, cast
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
@@ -73,7 +73,7 @@ def router(store: ListStore) -> APIRouter:
         with tempfile.TemporaryFile() as file:
             async for chunk in request.stream():
                 await in_thread(functools.partial(file.write, chunk))
-            done = await in_thread(lambda: _import(store, file, query, request.state.actor))
+            done = await in_thread(lambda: _import(store, cast("BinaryIO", file), query, request.state.actor))
         if isinstance(done, ImportReport):
             raise HTTPException(422, f"{done}\nnothing was imported")
         return done
@@ -91,7 +91,7 @@ def router(store: ListStore) -> APIRouter:
     return routes
 
 
-def _import(store: ListStore, file: IO[bytes], query: _ImportQuery, author: str) -> ImportAnswer | ImportReport:
+def _import(store: ListStore, file: BinaryIO, query: _ImportQuery, author: str) -> ImportAnswer | ImportReport:
     """What was imported; of a file that is wrong, what is wrong."""
     terms = ImportTerms(query.bank, author, query.kind, query.reason, query.source, query.expires_at, query.type)
     file.seek(0)
@@ -103,7 +103,7 @@ def _import(store: ListStore, file: IO[bytes], query: _ImportQuery, author: str)
     return ImportAnswer(bank=query.bank, changed=addition.changed, known=addition.known, skipped=report.skipped)
 
 
-def _exported(store: ListStore, query: _ExportQuery) -> IO[bytes]:
+def _exported(store: ListStore, query: _ExportQuery) -> BinaryIO:
     """The entries in a file without a name: a reader that is slow must not hold the database's transaction open."""
     with contextlib.ExitStack() as on_failure:
         file = on_failure.enter_context(tempfile.TemporaryFile())
@@ -116,10 +116,10 @@ def _exported(store: ListStore, query: _ExportQuery) -> IO[bytes]:
         text.detach()
         file.seek(0)
         on_failure.pop_all()
-    return file
+    return cast("BinaryIO", file)
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
     with file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk
