@@ -85,8 +85,8 @@ def _require_scanned(decision: Decision) -> None:
     match decision.outcome:
         case Listed(bank=bank, entry=entry) if seen is None:
             raise ListingError(
-                f"decision {decision.request_id} cannot be allowed: its picture was not scanned, since entry {entry} of "
-                f"bank {bank} decided. If that is wrong, remove it: pictwarden list remove {entry}"
+                f"decision {decision.request_id} cannot be allowed: its picture was not scanned, since entry {entry} "
+                f"of bank {bank} decided. If that is wrong, remove it: pictwarden list remove {entry}"
             )
         case Judged(is_truncated=is_cut):
             pass

@@ -1,4 +1,4 @@
-"""Which fingerprints of a decision go on a list: to deny as little as decided, to allow everything or only the bytes."""
+"""Which fingerprints of a decision go on a list: the deciding frame to deny, every frame or none to allow."""
 
 from __future__ import annotations
 
