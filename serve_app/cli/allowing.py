@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from serve_app.cli.admin_connection import AdminConnection, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.list_report import made
 from serve_app.cli.moments import EXPIRY_WAY_OUT, expiry
+
+_BANK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for people; answers repeat it.", show_default=False)]
 Expires = Annotated[
@@ -47,7 +50,7 @@ def list_decision(decision: str, kind: str, reason: str, bank: str | None, expir
     Raises:
         AdminError: it did not.
     """
-    wanted = DecisionListing(reason=required_reason(reason), bank=bank, expires_at=expires_at(expires))
+    wanted = DecisionListing(reason=required_reason(reason), bank=bank_name(bank), expires_at=expires_at(expires))
     return AdminConnection().send(ListingAnswer, "POST", f"/decisions/{path_segment(decision)}/{kind}", wanted)
 
 
@@ -70,3 +73,10 @@ def expires_at(text: str | None) -> datetime | None:
         return None if text is None else expiry(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--expires") from error
+
+
+def bank_name(given: str | None) -> str | None:
+    """The name that was given as ``--bank``."""
+    if given is not None and not _BANK_NAME.fullmatch(given):
+        raise typer.BadParameter("a bank's name has 1 to 64 of a-z, 0-9, and ._- after the first", param_hint="--bank")
+    return given

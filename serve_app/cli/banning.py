@@ -11,7 +11,7 @@ import typer
 from serve_app.admin_api import BANNED_BANK, BanAnswer, BanRequest, StoredPictureRecord
 from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFoundError
 from serve_app.cli.admin_errors import told
-from serve_app.cli.allowing import Expires, Reason, expires_at, required_reason, show_listing
+from serve_app.cli.allowing import Expires, Reason, bank_name, expires_at, required_reason, show_listing
 from serve_app.cli.file_fingerprints import fingerprints_of_file
 from serve_app.cli.list_report import made
 from serve_app.cli.lists import send_fingerprints
@@ -54,7 +54,7 @@ def ban(
     wanted = BanRequest(
         reference=reference or "",
         reason=required_reason(reason),
-        bank=bank,
+        bank=bank_name(bank) or BANNED_BANK,
         expires_at=expires_at(expires),
         purge=purge,
     )

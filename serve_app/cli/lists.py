@@ -24,7 +24,16 @@ from serve_app.admin_api import (
 )
 from serve_app.cli.admin_connection import AdminConnection, AdminError, path_segment
 from serve_app.cli.admin_errors import told
-from serve_app.cli.allowing import Bank, Expires, Reason, expires_at, list_decision, required_reason, show_listing
+from serve_app.cli.allowing import (
+    Bank,
+    Expires,
+    Reason,
+    bank_name,
+    expires_at,
+    list_decision,
+    required_reason,
+    show_listing,
+)
 from serve_app.cli.file_fingerprints import fingerprints_of_file
 from serve_app.cli.list_report import bank_table, entry_table
 from serve_app.cli.progress import progress
@@ -34,8 +43,6 @@ from serve_app.lists.of_decisions import Selection
 
 _HASH = re.compile(r"(?:(?P<type>[a-z0-9]+):)?(?P<digits>[0-9a-fA-F]{32,64})")
 _TYPES_BY_DIGITS = {32: FingerprintType.MD5, 40: FingerprintType.SHA1}
-
-_BANK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 Kind = Annotated[ListKind | None, typer.Option("--kind", help="Only these.", show_default=False)]
 Entry = Annotated[int, typer.Argument(help="The number of an entry.", metavar="ENTRY", min=1, show_default=False)]
@@ -76,7 +83,7 @@ def list_add(
         answer = list_decision(decision, kind, reason, bank, expires)
     elif alias is not None:
         wanted = PictureListing(
-            reference=alias, kind=kind, reason=reason, bank=_bank(bank), expires_at=expires_at(expires)
+            reference=alias, kind=kind, reason=reason, bank=bank_name(bank), expires_at=expires_at(expires)
         )
         answer = AdminConnection().send(ListingAnswer, "POST", "/pictures/list", wanted)
     else:
@@ -101,7 +108,7 @@ def send_fingerprints(
         ],
         reason=reason,
         source=source,
-        bank=_bank(bank),
+        bank=bank_name(bank),
         expires_at=expires_at(expires),
     )
     answer = AdminConnection().send(ListingAnswer, "POST", "/lists/entries", wanted)
@@ -132,7 +139,7 @@ def list_show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead, an entry a line.")] = False,
 ) -> None:
     """Show the entries of the lists, the oldest first."""
-    given = {"bank": _bank(bank), "kind": kind, "suspended": "true" if suspended else None}
+    given = {"bank": bank_name(bank), "kind": kind, "suspended": "true" if suspended else None}
     params = {key: str(value) for key, value in given.items() if value is not None}
     page = AdminConnection().get(Entries, "/lists/entries", params | {"after": str(after), "limit": str(limit)})
     if as_json:
@@ -166,7 +173,7 @@ def list_banks(
             raise typer.BadParameter("name the bank", param_hint="BANK")
         Console().print(bank_table(service.get(Banks, "/lists/banks").banks))
         return
-    path = f"/lists/banks/{path_segment(_bank(bank) or '')}"
+    path = f"/lists/banks/{path_segment(bank_name(bank) or '')}"
     if remove:
         removed = service.send(BankRecord, "DELETE", path)
         typer.echo(f"Removed the bank {removed.name} with {removed.entries:,} entries.")
@@ -207,7 +214,7 @@ def list_import(
         raise typer.BadParameter(f"{file.name}: the suffix does not say the format", param_hint="--format")
     expires_on = expires_at(expires)
     given = {
-        "bank": _bank(bank),
+        "bank": bank_name(bank),
         "format": known,
         "kind": ListKind.DENY if is_denied else ListKind.ALLOW if is_allowed else None,
         "type": hash_type,
@@ -244,7 +251,7 @@ def list_export(
 ) -> None:
     """Export entries, but none of a bank that is not exportable."""
     known = file_format or (_FORMATS.get(file.suffix.lower()) if file else None) or FileFormat.CSV
-    given = {"format": known, "bank": _bank(bank), "kind": kind}
+    given = {"format": known, "bank": bank_name(bank), "kind": kind}
     params = {key: str(value) for key, value in given.items() if value is not None}
     if file is None:
         AdminConnection().download("/lists/export", sys.stdout.buffer, params)
@@ -275,12 +282,6 @@ def _private(file: Path) -> BinaryIO:
     file.touch(0o600)
     file.chmod(0o600)
     return file.open("wb")
-
-
-def _bank(name: str | None) -> str | None:
-    if name is not None and not _BANK_NAME.fullmatch(name):
-        raise typer.BadParameter("a bank's name has a-z, 0-9 and ._- in it, at most 64", param_hint="--bank")
-    return name
 
 
 def _given(picture: str, kind: ListKind) -> tuple[Selection, str]:
