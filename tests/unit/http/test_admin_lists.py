@@ -158,7 +158,7 @@ async def test_a_refused_picture_is_allowed_by_its_bytes_and_by_its_look(admin: 
 async def test_a_denied_picture_has_its_bank_expiry_and_pending_copies_named(admin: Admin) -> None:
     for each in (decision(), decision("r-2", LET_THROUGH, kept=True)):
         await admin.ledger.record(each)
-    wanted = {"reason": "spam", "bank": "spam", "expires_at": "2099-01-01T00:00:00Z"}
+    wanted: dict[str, Any] = {"reason": "spam", "bank": "spam", "expires_at": "2099-01-01T00:00:00Z"}
     told = await admin.post("/decisions/r-1/deny", **wanted)
     assert told["pending"] == ["r-2"]
     assert {(each["bank"], each["expires_at"]) for each in told["entries"]} == {("spam", "2099-01-01T00:00:00Z")}
