@@ -160,7 +160,7 @@ async def serve(
         lists.start()
         after_the_answers.callback(lists.close)
         if sockets.admin:
-            admin_app = create_admin_app(guard, ledger)
+            admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
             await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()

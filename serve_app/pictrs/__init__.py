@@ -3,12 +3,14 @@
 from serve_app.pictrs.client import PictrsClient, open_pictrs
 from serve_app.pictrs.finding import pictures_of
 from serve_app.pictrs.hashes import HashPage, StoredHash, StoredPicture
+from serve_app.pictrs.purge_quota import AuditedQuota
 from serve_app.pictrs.references import Reference, parse_reference
 from serve_app.pictrs.transport import API_KEY_ENV
 from serve_app.pictrs.walking import newest_first, stored_between
 
 __all__ = [
     "API_KEY_ENV",
+    "AuditedQuota",
     "HashPage",
     "PictrsClient",
     "Reference",

@@ -141,7 +141,9 @@ def test_why_of_a_picture_that_nobody_knows_says_what_to_do(run: Run, tmp_path: 
     (tmp_path / "mine.gif").write_bytes(b"other bytes")
     assert "pictwarden decisions" in run("why", "mine.gif", exit_code=2).stderr
     assert "no decision" in run("why", "0" * 32, exit_code=2).stderr
-    assert "neither a file" in run("why", "nothing.gif", exit_code=2).stderr
+    told = run("why", "nothing.gif", exit_code=2).stderr
+    assert "neither a file" in told
+    assert "pictrs.url is not set" in told
 
 
 # forget

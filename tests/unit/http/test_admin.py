@@ -13,6 +13,8 @@ import pytest
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, DecisionRecord
 from serve_app.domain import (
     AuditEntry,
+    Body,
+    Call,
     Decision,
     Judged,
     Judgement,
@@ -29,6 +31,8 @@ from serve_app.http.admin import create_admin_app
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.settings import parse_settings
 
 SECRET = "the-secret-of-alice"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -60,6 +64,10 @@ def decision(number: int, outcome: Outcome = REJECTED, *, kept: bool = False, sh
     )
 
 
+async def scan_nothing(body: Body, call: Call) -> Decision:
+    raise AssertionError("nothing is scanned here")
+
+
 class BrokenLedger(MemoryLedger):
     """Its database is gone."""
 
@@ -89,7 +97,7 @@ class Admin:
 
 def client_of(ledger: MemoryLedger, secret: str = SECRET) -> httpx.AsyncClient:
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger)
+    app = create_admin_app(guard, ledger, MemoryListStore(), parse_settings({}), scan_nothing)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://pictwarden",
