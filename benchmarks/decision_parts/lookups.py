@@ -1,4 +1,4 @@
-"""What a look-up among a million and ten million listed pictures costs. No service needed.
+"""What a look-up among a million and ten million listed pictures costs.
 
 One look-up is one picture: its eight hashes among the perceptual entries, on one core, in a file that is mapped. Half
 of the pictures are near a listed one. The hashes of the lists lie in one of three ways: *spread* evenly; *clustered*,
@@ -12,19 +12,16 @@ a look-up in a thread beside it.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
-from benchmarks.command import Out, Run, Seed, console
-from benchmarks.record import Check, Column, Table
+from benchmarks.decision_parts.part import Options, Part
+from benchmarks.record import Cell, Check, Column, Table, at_most
 from serve_app.domain import DIHEDRAL_HASHES, FrameFingerprint
 from serve_app.domain.lists import Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
@@ -32,6 +29,7 @@ from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, 
 _AT = datetime(2026, 11, 26, tzinfo=UTC)
 _CROWDED_OCTETS = 3
 _NEAR_BITS = 20
+_LOOKUPS = 400
 _WARM_UP = 20
 _COLUMNS = (
     Column("hashes"),
@@ -47,28 +45,22 @@ _COLUMNS = (
 _Hashes = NDArray[np.uint8]
 
 
-def bench(
-    entries: Annotated[list[int] | None, typer.Option(min=1000, help="Sizes of the list.")] = None,
-    lookups: Annotated[int, typer.Option(min=100, help="Pictures that are looked up.")] = 400,
-    seed: Seed = 1,
-    out: Out = None,
-) -> None:
+def measure(options: Options) -> Part:
     """Build each list, map it, and look pictures up in it."""
-    run = Run("lists", seed, out)
-    rows, checks = [], []
-    for count in entries or [1_000_000, 10_000_000]:
-        for name, make in _DISTRIBUTIONS.items():
-            with console.status(f"{name}, {count:,} entries"), tempfile.TemporaryDirectory() as folder:
-                row = _measure(make, count, lookups, np.random.default_rng(seed), Path(folder, "lists.index"))
-            rows.append((name, f"{count:,}", *row))
-            if name == "spread":
-                checks += _checks(count, memory_mb=row[1], p99_ms=row[3])
-    note = f"{lookups} pictures for each list, after {_WARM_UP} that do not count; one thread."
-    run.finish("Look-ups in lists", [Table("Perceptual entries", _COLUMNS, tuple(rows), note)], checks)
+    rows: list[tuple[Cell, ...]] = []
+    checks: list[Check] = []
+    for name, count in _LISTS:
+        figures = _measure(_DISTRIBUTIONS[name], count, np.random.default_rng(options.seed), options.folder / "index")
+        rows.append((name, f"{count:,}", *figures))
+        checks += _checks(name, count, memory_mb=figures[1], p99_ms=figures[3])
+    note = (
+        f"One picture, eight hashes; {_LOOKUPS} pictures for each list, after {_WARM_UP} that do not count; one thread."
+    )
+    return Part((Table("Look-ups among perceptual entries", _COLUMNS, tuple(rows), note),), tuple(checks))
 
 
 def _measure(
-    make: Callable[[int, np.random.Generator], _Hashes], count: int, lookups: int, rng: np.random.Generator, path: Path
+    make: Callable[[int, np.random.Generator], _Hashes], count: int, rng: np.random.Generator, path: Path
 ) -> tuple[float, float, float, float, float, float]:
     """Seconds of building; MB; p50 and p99 of a look-up; p99 of the loop's lateness beside look-ups and alone (ms)."""
     hashes = make(count, rng)
@@ -77,14 +69,15 @@ def _measure(
     built_s = time.perf_counter() - began_s
     partition = open_partition(path).partition
     lists = Snapshot(1, {}, partition, partition_of([]))
-    pictures = [_picture(hashes, is_near=bool(number % 2), rng=rng) for number in range(lookups + _WARM_UP)]
+    pictures = [_picture(hashes, is_near=bool(number % 2), rng=rng) for number in range(_LOOKUPS + _WARM_UP)]
     del hashes
     for picture in pictures[:_WARM_UP]:
         lists.nearest(picture, _AT)
     times_ms = [_timed_ms(lists, picture) for picture in pictures[_WARM_UP:]]
     idle_ms = asyncio.run(_late_ms(lambda: time.sleep(1.0)))
-    late_ms = asyncio.run(_late_ms(lambda: [lists.nearest(picture, _AT) for picture in pictures[: lookups // 4]]))
-    return (built_s, partition.size_bytes / 1e6, *map(float, np.quantile(times_ms, [0.5, 0.99])), late_ms, idle_ms)
+    late_ms = asyncio.run(_late_ms(lambda: [lists.nearest(picture, _AT) for picture in pictures[: _LOOKUPS // 4]]))
+    p50_ms, p99_ms = map(float, np.quantile(times_ms, [0.5, 0.99], method="inverted_cdf"))
+    return built_s, partition.size_bytes / 1e6, p50_ms, p99_ms, late_ms, idle_ms
 
 
 def _build(hashes: _Hashes, path: Path) -> None:
@@ -165,15 +158,15 @@ _DISTRIBUTIONS: dict[str, Callable[[int, np.random.Generator], _Hashes]] = {
     "crowded": _crowded,
 }
 
-_TARGETS = {1_000_000: (5.0, 150.0), 10_000_000: (30.0, 1200.0)}
+_LISTS = (("spread", 1_000_000), ("clustered", 1_000_000), ("crowded", 1_000_000), ("spread", 10_000_000))
+
+_LIMITS = {1_000_000: (5.0, 150.0), 10_000_000: (30.0, 1200.0)}
 """By the number of entries: milliseconds of p99, and MB."""
 
 
-def _checks(count: int, memory_mb: float, p99_ms: float) -> list[Check]:
-    if count not in _TARGETS:
-        return []
-    most_ms, most_mb = _TARGETS[count]
+def _checks(name: str, count: int, memory_mb: float, p99_ms: float) -> list[Check]:
+    most_ms, most_mb = _LIMITS[count]
     return [
-        Check(f"p99 of a look-up among {count:,}", p99_ms, most_ms, unit="ms", digits=1),
-        Check(f"memory of {count:,} entries", memory_mb, most_mb, unit="MB"),
+        at_most(f"p99 of a look-up among {count:,}, {name}", p99_ms, most_ms, "ms", 1),
+        at_most(f"memory of {count:,} entries, {name}", memory_mb, most_mb, "MB"),
     ]
