@@ -20,6 +20,7 @@ from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import admin_listening
 from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.lists.opening import open_lists
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
@@ -41,7 +42,7 @@ class Ingress:
         location: Location | None,
         shadow: Policy | None,
     ) -> None:
-        """Open the ledger, which is at ``location``."""
+        """Open the ledger and the lists, which are at ``location``."""
         set_up_replica()
         return_large_memory()
         self._settings = settings
@@ -49,8 +50,9 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        self._ledger = self._open_ledger(location)
-        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow)
+        self._ledger, lists = self._open_ledger(location), open_lists(location)
+        lists.start()
+        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, lists)
 
     @staticmethod
     def _open_ledger(location: Location | None) -> OpenLedger:

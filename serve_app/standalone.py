@@ -17,14 +17,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from serve_app.database.location import locate
+from serve_app.database.location import Location, locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import ANSWER_WITHIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
-from serve_app.ledger import open_ledger
+from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.lists.live import LiveLists
+from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
@@ -140,20 +142,23 @@ async def serve(
         shadow: a policy on trial.
 
     Raises:
-        ConfigurationError: the ledger cannot be used, or the model cannot be had, or is not the policy's.
+        ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
         UnavailableError: a part of the service has ended or is stuck, and only a new process helps.
     """
     began_s = time.monotonic()
     location = locate(settings.ledger)
-    ledger = await _unless_stopped(stop, lambda: open_ledger(location), lambda late: late.close())
-    if ledger is None:
+    opened = await _unless_stopped(stop, lambda: _open_records(location), lambda late: late[0].close())
+    if opened is None:
         return
+    ledger, lists = opened
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow)
+    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow, lists)
     app = create_app(moderator, guard, settings)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
         after_the_answers.callback(ledger.close)
+        lists.start()
+        after_the_answers.callback(lists.close)
         if sockets.admin:
             admin_app = create_admin_app(guard, ledger)
             await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
@@ -167,6 +172,15 @@ async def serve(
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
         await watch(stages.require_alive, stop, on_alive)
+
+
+def _open_records(location: Location | None) -> tuple[OpenLedger, LiveLists]:
+    ledger = open_ledger(location)
+    try:
+        return ledger, open_lists(location)
+    except BaseException:
+        ledger.close()
+        raise
 
 
 async def watch(require_alive: Callable[[], None], stop: asyncio.Event, on_alive: Callable[[], None]) -> None:

@@ -51,6 +51,7 @@ class Database:
         self.location = location
         self._engine = engine
         # Of a server a transaction costs two round trips more, which a look-up does not need.
+        self._one_moment = engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._preparing = threading.Lock()
         self._is_prepared = False
@@ -75,6 +76,12 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A connection that only reads."""
         with self._reader.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading_one_moment(self) -> Iterator[Connection]:
+        """A transaction that only reads, and sees the database as it was at its first statement."""
+        with self._one_moment.begin() as connection:
             yield connection
 
     @contextlib.contextmanager

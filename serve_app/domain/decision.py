@@ -86,7 +86,8 @@ class Decision:
 
     ``request_id`` is the decision's id. ``kept`` says whether the image server was told to store the picture.
     ``examination`` is what was seen, None where the picture was not scanned or its bytes are listed; ``labels`` name
-    the columns of its scores. ``lists_version`` is that of the lists that were asked.
+    the columns of its scores. ``lists_version`` is that of the lists that were asked;
+    ``shadow_matches`` is what their shadow banks would have decided.
     """
 
     request_id: str
@@ -104,6 +105,7 @@ class Decision:
     examination: Examination | None = field(default=None, repr=False, compare=False)
     labels: tuple[str, ...] = field(default=(), repr=False, compare=False)
     lists_version: int = 0
+    shadow_matches: tuple[Listed, ...] = ()
 
     @property
     def reason(self) -> str:

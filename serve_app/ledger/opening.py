@@ -58,7 +58,7 @@ def open_ledger(location: Location | None) -> OpenLedger:
 
 
 def open_archive(location: Location) -> SqlArchive:
-    """The archive at ``location``, for a command beside the service. Close it after use.
+    """The archive at ``location``, for a command. Close it after use.
 
     Raises:
         ConfigurationError: the database is not there, or cannot be used.
@@ -68,8 +68,7 @@ def open_archive(location: Location) -> SqlArchive:
     from serve_app.database.engine import open_database
     from serve_app.ledger.sql_archive import SqlArchive
 
-    if location.file is not None and not location.file.exists():
-        raise ConfigurationError(f"there is no ledger at {location}: name the configuration of the service as --config")
+    _require_there(location)
     database = open_database(location)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(database.close)
@@ -78,7 +77,7 @@ def open_archive(location: Location) -> SqlArchive:
         except DBAPIError as error:
             raise ConfigurationError(_unusable(location, error)) from error
         on_failure.pop_all()
-    return SqlArchive(database)
+        return SqlArchive(database)
 
 
 def back_up(location: Location | None, file: Path) -> None:
@@ -95,8 +94,7 @@ def back_up(location: Location | None, file: Path) -> None:
         raise ConfigurationError("`ledger: memory` is lost when the service ends: there is nothing to back up")
     if location.file is None:
         raise ConfigurationError(f"{location} is backed up with PostgreSQL's own pg_dump")
-    if not location.file.exists():
-        raise ConfigurationError(f"there is no ledger at {location}: name the configuration of the service as --config")
+    _require_there(location)
     with contextlib.closing(open_database(location)) as database:
         try:
             database.back_up(file)
@@ -106,6 +104,11 @@ def back_up(location: Location | None, file: Path) -> None:
             raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
         except DBAPIError as error:
             raise ConfigurationError(_unusable(location, error)) from error
+
+
+def _require_there(location: Location) -> None:
+    if location.file is not None and not location.file.exists():
+        raise ConfigurationError(f"there is no ledger at {location}: name the configuration of the service as --config")
 
 
 def _unusable(location: Location, error: DBAPIError) -> str:

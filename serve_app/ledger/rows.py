@@ -102,7 +102,7 @@ def decision_row(decision: Decision, context: int) -> Row:
         "verdict": None if decision.verdict is None else decision.verdict.value,
         "rule": decision.rule,
         "message": _message(outcome),
-        "explanation": _explanation(outcome),
+        "explanation": _explanation(decision),
         "kept": decision.kept,
         "is_pending": decision.is_pending,
         "elapsed_ms": decision.elapsed_ms,
@@ -159,6 +159,7 @@ def recorded_decision(row: Row, context: Context, examination: Examination | Non
         examination=examination,
         labels=context.labels,
         lists_version=row["lists_version"],
+        shadow_matches=_shadow_of(row),
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
     return RecordedDecision(decision, done_at, row["done_how"])
@@ -188,15 +189,7 @@ def outcome_of(row: Row) -> Outcome:
                 is_truncated=row["is_truncated"],
             )
         case "listed":
-            return Listed(
-                verdict=Verdict(row["verdict"]),
-                bank=explained["bank"],
-                entry=explained["entry"],
-                message=row["message"],
-                match=ListMatch(explained["match"]),
-                distance_bits=explained["distance_bits"],
-                frame=explained["frame"],
-            )
+            return _listed_of(row, explained)
         case reason:
             return Unscanned(UnscannedReason(reason), row["message"])
 
@@ -226,7 +219,9 @@ def _message(outcome: Outcome) -> str:
             return detail
 
 
-def _explanation(outcome: Outcome) -> str | None:
+def _explanation(decision: Decision) -> str | None:
+    outcome = decision.outcome
+    explained: dict[str, Any] = {}
     match outcome:
         case Judged(judgement=judgement, place=place):
             explained = {
@@ -236,13 +231,40 @@ def _explanation(outcome: Outcome) -> str | None:
                 "place": [place.frame, *place.box],
             }
         case Listed():
-            explained = {
-                "bank": outcome.bank,
-                "entry": outcome.entry,
-                "match": outcome.match.value,
-                "distance_bits": outcome.distance_bits,
-                "frame": outcome.frame,
-            }
+            explained = _listed(outcome)
         case Unscanned():
-            return None
-    return json.dumps(explained, separators=(",", ":"), ensure_ascii=False)
+            pass
+    if decision.shadow_matches:
+        explained["shadow"] = [
+            {"verdict": each.verdict.value, "message": each.message, **_listed(each)}
+            for each in decision.shadow_matches
+        ]
+    return json.dumps(explained, separators=(",", ":"), ensure_ascii=False) if explained else None
+
+
+def _listed(outcome: Listed) -> dict[str, Any]:
+    return {
+        "bank": outcome.bank,
+        "entry": outcome.entry,
+        "match": outcome.match.value,
+        "distance_bits": outcome.distance_bits,
+        "frame": outcome.frame,
+    }
+
+
+def _listed_of(row: Row, explained: Row) -> Listed:
+    """``row`` has the verdict and the message."""
+    return Listed(
+        verdict=Verdict(row["verdict"]),
+        bank=explained["bank"],
+        entry=explained["entry"],
+        message=row["message"],
+        match=ListMatch(explained["match"]),
+        distance_bits=explained["distance_bits"],
+        frame=explained["frame"],
+    )
+
+
+def _shadow_of(row: Row) -> tuple[Listed, ...]:
+    shadow = json.loads(row["explanation"] or "{}").get("shadow", ())
+    return tuple(_listed_of(each, each) for each in shadow)

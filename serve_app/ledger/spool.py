@@ -22,7 +22,7 @@ from serve_app.ledger.entries import Entry, Importance
 from serve_app.state_folder import make_private_folder
 
 MAX_SPOOL_BYTES = 64_000_000
-"""About 40,000 ordinary decisions."""
+"""About 30,000 ordinary decisions; accepted ones, which may fill half of it, 16,000."""
 
 RESERVED_BYTES = 4_000_000
 

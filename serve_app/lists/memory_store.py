@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
@@ -72,7 +72,17 @@ class MemoryListStore:
         if known is None:
             self._last_id += 1
             self._by_key[key] = self._last_id
-            entry = ListEntry(id=self._last_id, added_at=self._wall_clock(), **_fields(draft))
+            entry = ListEntry(
+                id=self._last_id,
+                added_at=self._wall_clock(),
+                kind=draft.kind,
+                fingerprint=draft.fingerprint,
+                bank=draft.bank,
+                reason=draft.reason,
+                source=draft.source,
+                author=draft.author,
+                expires_at=draft.expires_at,
+            )
         else:
             old = self._entries[known]
             entry = replace(
@@ -175,7 +185,3 @@ class MemoryListStore:
 
 def _key(draft: EntryDraft) -> _Key:
     return draft.fingerprint.type, draft.fingerprint.digest, draft.kind, draft.bank
-
-
-def _fields(draft: EntryDraft) -> dict[str, object]:
-    return {each.name: getattr(draft, each.name) for each in fields(EntryDraft)}

@@ -19,7 +19,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.domain import PictwardenError
 from serve_app.domain.lists import Bank
 from serve_app.lists.partition import Partition, PartitionBuilder
 
@@ -35,7 +34,7 @@ class Origin:
     version: int
 
 
-class IndexFileError(PictwardenError):
+class IndexFileError(Exception):
     """A file of the index is damaged, or from another version: it is built again."""
 
 

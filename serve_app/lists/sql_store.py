@@ -158,9 +158,7 @@ class SqlListStore:
     def _reading(self) -> Iterator[Connection]:
         """One view of the database: what is read together belongs together."""
         self._database.prepare()
-        with self._database.reading() as connection:
-            if not self._database.is_sqlite:
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with self._database.reading_one_moment() as connection:
             yield connection
 
     @contextlib.contextmanager

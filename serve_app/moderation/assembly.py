@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serve_app.domain import Examiner, Ledger
+from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.sinks import LogSink
@@ -17,8 +18,9 @@ def assemble_moderator(
     ledger: Ledger,
     admission: AdmissionControl,
     shadow: Policy | None = None,
+    lists: LiveLists | None = None,
 ) -> Moderator:
-    """A moderator with ``ledger`` and what else ``settings`` ask for."""
+    """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for."""
     return Moderator(
         policy,
         examiner,
@@ -28,4 +30,5 @@ def assemble_moderator(
         settings.max_background_pictures,
         sinks=[LogSink()],
         shadow=shadow,
+        lists=lists,
     )

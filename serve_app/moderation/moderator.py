@@ -36,8 +36,12 @@ from serve_app.domain import (
     Unscanned,
     UnscannedError,
 )
+from serve_app.domain.lists import Match, Matches
+from serve_app.lists import Snapshot
+from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.known import NOTHING, KnownPictures, listed
 from serve_app.moderation.shadow import ShadowSink
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
@@ -52,12 +56,13 @@ class _Scanned:
     """An outcome and the examination behind it, whose model may differ from the latest known one.
 
     ``labels`` name the columns of the examination's scores: the policy's, and more where a shadow policy is on trial
-    or the examination was recalled.
+    or the examination was recalled. ``known`` is what the lists say about it.
     """
 
     outcome: Judged
     examination: Examination
     labels: tuple[str, ...]
+    known: Matches = NOTHING
 
 
 class Moderator:
@@ -75,10 +80,12 @@ class Moderator:
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
         shadow: Policy | None = None,
+        lists: LiveLists | None = None,
     ) -> None:
         """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
 
-        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`).
+        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
+        policy alone decides.
         """
         self.policy = policy
         self._labels = labels_of(policy, shadow)
@@ -90,6 +97,7 @@ class Moderator:
         self._background = BackgroundGate(max_background_pictures)
         self._twins: Twins[_Scanned] = Twins(_holds_in_each_lane)
         self._wall_clock = wall_clock
+        self._known = KnownPictures(lists, wall_clock)
         self._last_heard_of: ModelIdentity | None = None
 
     @property
@@ -119,6 +127,11 @@ class Moderator:
         return self._ledger.health()
 
     @property
+    def lists_problem(self) -> str | None:
+        """What is wrong with the lists; None if nothing is."""
+        return self._known.problem
+
+    @property
     def full_for_s(self) -> float:
         """Seconds for which the front end may refuse by itself, once :meth:`require_room` has refused."""
         return self._admission.full_for_s
@@ -145,13 +158,19 @@ class Moderator:
     async def moderate(self, body: Body, call: Call) -> Decision:
         """Scan ``body`` and decide within the call's deadline; record the decision before returning it."""
         started_s = call.deadline.clock()
-        scanned = await self._scan(body, call)
-        if isinstance(scanned, _Scanned):
-            outcome: Outcome = scanned.outcome
-            model, kept = scanned.examination.scores.model, scanned.outcome.judgement.verdict.keeps_picture
+        lists = self._known.snapshot()
+        known = await self._known.exact(lists, body, call.request_id)
+        seen: _Scanned | None = None
+        if known.deciding is not None:
+            outcome, kept = _listed(known.deciding)
         else:
-            outcome = Unscanned(scanned.reason, str(scanned))
-            model, kept = self.model, self._keeps_unscanned(scanned)
+            scanned = await self._scan(body, call, lists)
+            if isinstance(scanned, _Scanned):
+                seen = scanned
+                known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
+                outcome, kept = _listed(known.deciding) if known.deciding else _judged(seen)
+            else:
+                outcome, kept = Unscanned(scanned.reason, str(scanned)), self._keeps_unscanned(scanned)
         decision = Decision(
             request_id=call.request_id,
             decided_at=self._wall_clock(),
@@ -159,24 +178,30 @@ class Moderator:
             body_bytes=len(body.content),
             outcome=outcome,
             kept=kept,
-            model=model,
+            model=seen.examination.scores.model if seen else self.model,
             policy=self.policy.name,
             policy_digest=self.policy.digest,
             elapsed_ms=(call.deadline.clock() - started_s) * 1e3,
             source=call.source,
-            examination=scanned.examination if isinstance(scanned, _Scanned) else None,
-            labels=scanned.labels if isinstance(scanned, _Scanned) else (),
+            examination=seen.examination if seen else None,
+            labels=seen.labels if seen else (),
+            lists_version=lists.version if lists else 0,
+            shadow_matches=tuple(map(listed, known.shadow)),
         )
+        self._known.decided(decision, known.deciding)
         await self._sinks.record(decision)
         return decision
 
-    async def _scan(self, body: Body, call: Call) -> _Scanned | UnscannedError:
-        """What was seen of ``body`` and judged, or why it was not scanned."""
+    async def _scan(self, body: Body, call: Call, lists: Snapshot | None) -> _Scanned | UnscannedError:
+        """What was seen of ``body``, judged and known of it, or why it was not scanned."""
         try:
             async with until(call.deadline, "scanning"):
-                return await self._recall(body.sha256, call.request_id) or await self._twins.examine(
+                scanned = await self._recall(body.sha256, call.request_id) or await self._twins.examine(
                     body.sha256, call.lane, call.deadline, lambda: self._examine_with_room(body, call)
                 )
+                # Twins share what was seen; each asks the lists of its own moment.
+                known = await self._known.nearest(lists, scanned.examination, call.request_id)
+                return replace(scanned, known=known)
         except UnscannedError as error:
             return error
         except Exception:
@@ -245,6 +270,17 @@ class Moderator:
         if isinstance(error, UnscannableError | StalledError):
             return False
         return self._on_unscanned is OnUnscanned.ACCEPT
+
+
+def _listed(match: Match) -> tuple[Outcome, bool]:
+    """The outcome, and whether the image server may store the picture."""
+    outcome = listed(match)
+    return outcome, outcome.verdict.keeps_picture
+
+
+def _judged(scanned: _Scanned) -> tuple[Outcome, bool]:
+    """As :func:`_listed`."""
+    return scanned.outcome, scanned.outcome.judgement.verdict.keeps_picture
 
 
 def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:

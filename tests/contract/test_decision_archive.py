@@ -59,8 +59,11 @@ async def record_all(ledger: FullLedger, *decisions: Decision) -> None:
         Listed(Verdict.ACCEPT, "bank", "7", "known", ListMatch.PERCEPTUAL, distance_bits=8, frame=3),
     ],
 )
-async def test_a_decision_comes_back_as_it_was(ledger: FullLedger, made: Made, outcome: Outcome | None) -> None:
-    decision = made.decision(1, outcome, kept=False, source="my-instance", lists_version=17)
+@pytest.mark.parametrize("shadow", [(), (Listed(Verdict.REJECT, "trial", "8", "größer", ListMatch.PERCEPTUAL, 30, 2),)])
+async def test_a_decision_comes_back_as_it_was(
+    ledger: FullLedger, made: Made, outcome: Outcome | None, shadow: tuple[Listed, ...]
+) -> None:
+    decision = made.decision(1, outcome, kept=False, source="my-instance", lists_version=17, shadow_matches=shadow)
     await ledger.record(decision)
     found = await ledger.get("r-1")
     assert found is not None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sqlite3
@@ -263,15 +262,16 @@ async def test_a_server_that_stands_still_costs_no_answer_more_than_its_budget(
     async with opened(Location(tmp_path, url=own_server.url("postgres"))) as ledger:
         await ledger.record(made.decision(0))
         await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
-        of_ledger = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pictwarden'"
-        backends = [int(pid) for pid in own_server.execute(of_ledger).split()]
+        assert own_server.process is not None
+        server = psutil.Process(own_server.process.pid)
+        processes = [server, *server.children(recursive=True)]
 
         def send(number: signal.Signals) -> None:
-            for pid in backends:
-                os.kill(pid, number)
+            for process in processes:
+                process.send_signal(number)
 
         send(signal.SIGSTOP)
-        await eventually(lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in backends))
+        await eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
         try:
             await require_spooled_and_taken_back(ledger, made, lambda: send(signal.SIGCONT))
         finally:

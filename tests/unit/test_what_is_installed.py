@@ -26,6 +26,8 @@ HIDDEN = {
     "serve_app.database": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.ledger.sql": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "alembic", "psycopg"),
+    "serve_app.lists": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
+    "serve_app.lists.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),

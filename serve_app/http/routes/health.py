@@ -38,9 +38,8 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
             message = "the loaded model is not the one of the policy: see the log"
             status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
         else:
-            ready = bare_answer(
-                "ready", _ready_message(moderator.ledger_health), arrival.request_id, arrival.elapsed_ms
-            )
+            message = _ready_message(moderator.ledger_health, moderator.lists_problem)
+            ready = bare_answer("ready", message, arrival.request_id, arrival.elapsed_ms)
             told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
             status, answer = 200, ready.model_copy(update=told)
         return json_response(status, answer, settings.retry_after_s)
@@ -48,11 +47,15 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
     return routes
 
 
-def _ready_message(ledger: LedgerHealth) -> str:
-    """A ledger that cannot be written makes nobody unready: pictures are answered, and their decisions wait."""
-    if ledger.problem is None:
-        return "a scorer is warm"
-    return (
-        f"a scorer is warm, but the ledger {ledger.problem}: {ledger.spooled} decisions wait in its spool, "
-        f"{ledger.dropped} are lost"
-    )
+def _ready_message(ledger: LedgerHealth, lists_problem: str | None) -> str:
+    """A ledger that cannot be written makes nobody unready: pictures are answered, and their decisions wait.
+
+    Nor do lists that cannot be read: the latest known ones go on.
+    """
+    message = "a scorer is warm"
+    if ledger.problem is not None:
+        waiting = f"{ledger.spooled} decisions wait in its spool, {ledger.dropped} are lost"
+        message += f", but the ledger {ledger.problem}: {waiting}"
+    if lists_problem is not None:
+        message += f"; the lists {lists_problem}"
+    return message

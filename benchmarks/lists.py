@@ -1,4 +1,4 @@
-"""What a look-up among a million and ten million listed pictures costs.
+"""What a look-up among a million and ten million listed pictures costs. No service needed.
 
 One look-up is one picture: its eight hashes among the perceptual entries, on one core, in a file that is mapped. Half
 of the pictures are near a listed one. The hashes of the lists lie in one of three ways: *spread* evenly; *clustered*,
@@ -12,16 +12,19 @@ a look-up in a thread beside it.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
-from benchmarks.decision_parts.part import Options, Part
-from benchmarks.record import Cell, Check, Column, Table, at_most
+from benchmarks.command import Out, Run, Seed, console
+from benchmarks.record import Check, Column, Table
 from serve_app.domain import DIHEDRAL_HASHES, FrameFingerprint
 from serve_app.domain.lists import Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
@@ -29,7 +32,6 @@ from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, 
 _AT = datetime(2026, 11, 26, tzinfo=UTC)
 _CROWDED_OCTETS = 3
 _NEAR_BITS = 20
-_LOOKUPS = 400
 _WARM_UP = 20
 _COLUMNS = (
     Column("hashes"),
@@ -45,22 +47,36 @@ _COLUMNS = (
 _Hashes = NDArray[np.uint8]
 
 
-def measure(options: Options) -> Part:
+def bench(
+    entries: Annotated[list[int] | None, typer.Option(min=1000, help="Sizes of the list.")] = None,
+    lookups: Annotated[int, typer.Option(min=100, help="Pictures that are looked up.")] = 400,
+    seed: Seed = 1,
+    out: Out = None,
+) -> None:
     """Build each list, map it, and look pictures up in it."""
-    rows: list[tuple[Cell, ...]] = []
-    checks: list[Check] = []
-    for name, count in _LISTS:
-        figures = _measure(_DISTRIBUTIONS[name], count, np.random.default_rng(options.seed), options.folder / "index")
-        rows.append((name, f"{count:,}", *figures))
-        checks += _checks(name, count, memory_mb=figures[1], p99_ms=figures[3])
-    note = (
-        f"One picture, eight hashes; {_LOOKUPS} pictures for each list, after {_WARM_UP} that do not count; one thread."
-    )
-    return Part((Table("Look-ups among perceptual entries", _COLUMNS, tuple(rows), note),), tuple(checks))
+    run = Run("lists", seed, out)
+    wanted = [(name, count) for count in entries or [1_000_000, 10_000_000] for name in _DISTRIBUTIONS]
+    table, checks = measure_lookups(wanted, lookups, seed)
+    run.finish("Look-ups in lists", [table], checks)
+
+
+def measure_lookups(lists: Sequence[tuple[str, int]], lookups: int, seed: int) -> tuple[Table, list[Check]]:
+    """A row for each list, given by the distribution and the number of its hashes; checks of those that are spread."""
+    rows, checks = [], []
+    for name, count in lists:
+        with console.status(f"{name}, {count:,} entries"), tempfile.TemporaryDirectory() as folder:
+            row = _measure(
+                _DISTRIBUTIONS[name], count, lookups, np.random.default_rng(seed), Path(folder, "lists.index")
+            )
+        rows.append((name, f"{count:,}", *row))
+        if name == "spread":
+            checks += _checks(count, memory_mb=row[1], p99_ms=row[3])
+    note = f"{lookups} pictures for each list, after {_WARM_UP} that do not count; one thread."
+    return Table("Perceptual entries", _COLUMNS, tuple(rows), note), checks
 
 
 def _measure(
-    make: Callable[[int, np.random.Generator], _Hashes], count: int, rng: np.random.Generator, path: Path
+    make: Callable[[int, np.random.Generator], _Hashes], count: int, lookups: int, rng: np.random.Generator, path: Path
 ) -> tuple[float, float, float, float, float, float]:
     """Seconds of building; MB; p50 and p99 of a look-up; p99 of the loop's lateness beside look-ups and alone (ms)."""
     hashes = make(count, rng)
@@ -69,14 +85,14 @@ def _measure(
     built_s = time.perf_counter() - began_s
     partition = open_partition(path).partition
     lists = Snapshot(1, {}, partition, partition_of([]))
-    pictures = [_picture(hashes, is_near=bool(number % 2), rng=rng) for number in range(_LOOKUPS + _WARM_UP)]
+    pictures = [_picture(hashes, is_near=bool(number % 2), rng=rng) for number in range(lookups + _WARM_UP)]
     del hashes
     for picture in pictures[:_WARM_UP]:
         lists.nearest(picture, _AT)
     times_ms = [_timed_ms(lists, picture) for picture in pictures[_WARM_UP:]]
     idle_ms = asyncio.run(_late_ms(lambda: time.sleep(1.0)))
-    late_ms = asyncio.run(_late_ms(lambda: [lists.nearest(picture, _AT) for picture in pictures[: _LOOKUPS // 4]]))
-    p50_ms, p99_ms = map(float, np.quantile(times_ms, [0.5, 0.99], method="inverted_cdf"))
+    late_ms = asyncio.run(_late_ms(lambda: [lists.nearest(picture, _AT) for picture in pictures[: lookups // 4]]))
+    p50_ms, p99_ms = map(float, np.quantile(times_ms, [0.5, 0.99]))
     return built_s, partition.size_bytes / 1e6, p50_ms, p99_ms, late_ms, idle_ms
 
 
@@ -158,15 +174,15 @@ _DISTRIBUTIONS: dict[str, Callable[[int, np.random.Generator], _Hashes]] = {
     "crowded": _crowded,
 }
 
-_LISTS = (("spread", 1_000_000), ("clustered", 1_000_000), ("crowded", 1_000_000), ("spread", 10_000_000))
-
-_LIMITS = {1_000_000: (5.0, 150.0), 10_000_000: (30.0, 1200.0)}
+_TARGETS = {1_000_000: (5.0, 150.0), 10_000_000: (30.0, 1200.0)}
 """By the number of entries: milliseconds of p99, and MB."""
 
 
-def _checks(name: str, count: int, memory_mb: float, p99_ms: float) -> list[Check]:
-    most_ms, most_mb = _LIMITS[count]
+def _checks(count: int, memory_mb: float, p99_ms: float) -> list[Check]:
+    if count not in _TARGETS:
+        return []
+    most_ms, most_mb = _TARGETS[count]
     return [
-        at_most(f"p99 of a look-up among {count:,}, {name}", p99_ms, most_ms, "ms", 1),
-        at_most(f"memory of {count:,} entries, {name}", memory_mb, most_mb, "MB"),
+        Check(f"p99 of a look-up among {count:,}", p99_ms, most_ms, unit="ms", digits=1),
+        Check(f"memory of {count:,} entries", memory_mb, most_mb, unit="MB"),
     ]
