@@ -1,0 +1,51 @@
+"""A database with a million perceptual entries, made once in a run."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.decision_parts.part import Options
+from benchmarks.decision_parts.services import location_in
+from benchmarks.servers import Home
+from serve_app.database.engine import open_database
+from serve_app.database.location import Location
+from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.lists.sql_store import SqlListStore
+
+ENTRIES = 1_000_000
+
+_PDQ_BYTES = 32
+
+
+def put_large_lists(options: Options, home: Home) -> Location:
+    """Give a service that has not been started yet a ledger in which the lists lie; where it is."""
+    made = options.folder / "lists.db"
+    if not made.exists():
+        half_made = options.folder / "half-made-lists.db"
+        with stored(Location(options.folder, half_made)) as store:
+            store.add(_drafts(options.seed))
+        half_made.rename(made)
+    location = location_in(home)
+    if location.file is None:
+        raise ValueError("the service has no file")
+    location.file.parent.mkdir(mode=0o700, parents=True)
+    shutil.copy(made, location.file)
+    return location
+
+
+@contextlib.contextmanager
+def stored(location: Location) -> Iterator[SqlListStore]:
+    """The lists in a database; closed, and its journal written into its file, at the end of the block."""
+    with contextlib.closing(open_database(location)) as database:
+        yield SqlListStore(database)
+
+
+def _drafts(seed: int) -> Iterator[EntryDraft]:
+    source = np.random.default_rng(seed)
+    for _ in range(ENTRIES):
+        fingerprint = Fingerprint(FingerprintType.PDQ, source.bytes(_PDQ_BYTES))
+        yield EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="a bank", reason="known")
