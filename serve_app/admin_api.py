@@ -75,6 +75,7 @@ class DecisionRecord(BaseModel):
     frames_total: int | None = None
     truncated: bool | None = None
     listed: ListMatchRecord | None = None
+    shadow_matches: list[ListMatchRecord] = Field(default=[], description="of shadow banks, which decide nothing")
 
 
 class Decisions(BaseModel):

@@ -84,6 +84,10 @@ def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
     if decision.listed is not None and decision.listed.distance_bits is not None:
         match = decision.listed
         told.append(("match", f"frame {match.frame} differs from the entry in {match.distance_bits} of 256 bits"))
+    told += [
+        ("shadow", f"list {each.bank}, entry {each.entry}, matches too; its bank is shadow and decides nothing")
+        for each in decision.shadow_matches
+    ]
     if decision.pending:
         told.append(("pending", "stored unscanned: `pictwarden rescan` scans it"))
     elif decision.done_at is not None:

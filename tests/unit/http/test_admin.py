@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -222,16 +222,19 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "frames_total": 90,
         "truncated": None,
         "listed": None,
+        "shadow_matches": [],
     }
 
 
 async def test_each_outcome_says_what_decided(admin: Admin) -> None:
-    await admin.record([decision(1, LISTED), decision(2, LET_THROUGH, kept=True)])
+    shadow = replace(decision(1, LISTED), shadow_matches=(replace(LISTED, bank="trial"),))
+    await admin.record([shadow, decision(2, LET_THROUGH, kept=True)])
     listed, let_through = [await admin.ask(f"/decisions/r-{number}") for number in (1, 2)]
     assert (listed["verdict"], listed["reason"], listed["message"]) == ("reject", "listed", "seen before")
     assert listed["listed"] == {
         "bank": "spam", "entry": "entry-7", "match": "perceptual", "distance_bits": 12, "frame": 3
     }  # fmt: skip
+    assert listed["shadow_matches"] == [listed["listed"] | {"bank": "trial"}]
     assert (let_through["verdict"], let_through["reason"], let_through["pending"]) == (None, "overloaded", True)
     assert let_through["message"] == "no time was left"
 
