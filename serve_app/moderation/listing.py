@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from serve_app.domain import DecisionArchive, ListingError
+from serve_app.domain import Decision, DecisionArchive, Judged, Listed, ListingError
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
@@ -46,7 +46,22 @@ class Lister:
         recorded = await self._archive.get(request_id)
         if recorded is None:
             return None
-        return await self.add(fingerprints_of(recorded.decision, terms.kind), terms)
+        return await self.add(await self.select(recorded.decision, terms), terms)
+
+    async def select(self, decision: Decision, terms: ListingTerms) -> Selection:
+        """The fingerprints of a decision's picture.
+
+        Where a list knew its bytes, nothing was decoded: then those of the policy's latest decision on them.
+
+        Raises:
+            ListingError: to allow the picture is not safe.
+        """
+        if isinstance(decision.outcome, Listed) and decision.examination is None:
+            for earlier in await self._archive.of_body(decision.sha256):
+                if isinstance(earlier.decision.outcome, Judged):
+                    whole = await self._archive.get(earlier.decision.request_id)
+                    return fingerprints_of(whole.decision if whole else earlier.decision, terms.kind)
+        return fingerprints_of(decision, terms.kind)
 
     async def pending_copies(self, sha256: str) -> tuple[str, ...]:
         """The ids of the decisions whose picture has these bytes, and waits to be scanned."""

@@ -21,7 +21,7 @@ from serve_app.domain import (
     Unscanned,
     UnscannedReason,
 )
-from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
+from serve_app.lists.of_decisions import ListingTerms, Selection
 from serve_app.moderation.listing import Lister, Listing
 from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, open_pictrs
 from serve_app.settings import Settings
@@ -101,7 +101,7 @@ class StoredPictures:
         """
         async with open_pictrs(self._settings.pictrs, self._environment) as pictrs:
             decision = await self._decide(pictrs, await pictrs.picture(reference))
-        return await self._lister.add(fingerprints_of(decision, terms.kind), terms)
+        return await self._lister.add(await self._lister.select(decision, terms), terms)
 
     async def ban(self, reference: Reference, terms: ListingTerms, *, is_for_real: bool) -> Ban:
         """Deny a stored picture, then purge it: in this order, since it may be uploaded again while it is purged.
@@ -113,7 +113,7 @@ class StoredPictures:
         """
         async with open_pictrs(self._settings.pictrs, self._environment) as pictrs:
             picture = await pictrs.picture(reference)
-            selection = fingerprints_of(await self._decide(pictrs, picture), terms.kind)
+            selection = await self._lister.select(await self._decide(pictrs, picture), terms)
             if not is_for_real:
                 return Ban(picture, selection, await self._lister.check(selection, terms))
             listing = await self._lister.add(selection, terms)

@@ -24,6 +24,7 @@ from serve_app.domain import (
     Judged,
     Judgement,
     LabelScores,
+    Listed,
     ModelIdentity,
     Outcome,
     Unscanned,
@@ -205,6 +206,17 @@ async def test_whoever_adds_to_what_decides_nothing_is_told(admin: Admin) -> Non
     admin.lists.suspend([3])
     told = await admin.post("/decisions/r-1/deny", reason="x")
     assert told["notes"] == ["entry 3 is suspended and matches nothing: pictwarden list confirm 3"]
+
+
+async def test_what_a_list_decided_unseen_is_listed_by_what_was_seen_before(admin: Admin) -> None:
+    listed = Listed(Verdict.REJECT, "denied", "1", "spam")
+    await admin.ledger.record(decision("r-2", listed))
+    assert [each["type"] for each in (await admin.post("/decisions/r-2/deny", reason="x"))["entries"]] == ["sha256"]
+    await admin.ledger.record(decision("r-1"))
+    told = await admin.post("/decisions/r-2/deny", reason="x")
+    assert ([each["type"] for each in told["entries"]], told["notes"]) == (["sha256", "pdq"], [])
+    alias, admin.outcome = admin.pictrs.store(PICTURE), listed
+    assert (await admin.post("/pictures/ban", reference=alias, reason="x"))["types"] == ["sha256", "pdq"]
 
 
 @pytest.mark.parametrize(
