@@ -21,6 +21,7 @@ from typing import Final
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, ConfigurationError
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
@@ -105,8 +106,10 @@ class LiveLists:
     def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        ``stored`` is the picture if the image server was told to store it.
+        ``stored`` is the picture if the image server was told to store it. The canary counts for nothing.
         """
+        if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
+            return
         if stored is not None:
             self._recent.add(stored)
         with self._guarding:
