@@ -55,8 +55,8 @@ PARTS: Mapping[PartName, Callable[[Options], Part]] = {
 def bench(
     only: Annotated[list[PartName] | None, typer.Option(help="Only this part; repeatable. By default all.")] = None,
     media: Annotated[
-        Path | None,
-        typer.Option(envvar=MEDIA_ENV, exists=True, file_okay=False, help="JPEGs for PDQ's distance; else drawn ones."),
+        list[Path] | None,
+        typer.Option(envvar=MEDIA_ENV, exists=True, file_okay=False, help="Folder of JPEGs for PDQ; else drawn ones."),
     ] = None,
     seed: Seed = 1,
     out: Out = None,
@@ -71,7 +71,7 @@ def bench(
                 continue
             console.print(f"measuring: {name}")
             try:
-                part = measure(Options(seed, media, Path(folder)))
+                part = measure(Options(seed, media or [], Path(folder)))
             except NotServedError as error:
                 console.print(str(error), markup=False)
                 raise typer.Exit(2) from None

@@ -71,6 +71,7 @@ class Ingress:
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._ledger.close)
+            stack.callback(self._lists.close)
             if self._guard.has_admins:
                 admin = self._settings.admin
                 app = create_admin_app(

@@ -147,7 +147,7 @@ async def serve(
     """
     began_s = time.monotonic()
     location = locate(settings.ledger)
-    opened = await _unless_stopped(stop, lambda: _open_records(location), lambda late: late[0].close())
+    opened = await _unless_stopped(stop, lambda: _open_records(location), _close_records)
     if opened is None:
         return
     ledger, lists = opened
@@ -181,6 +181,11 @@ def _open_records(location: Location | None) -> tuple[OpenLedger, LiveLists]:
     except BaseException:
         ledger.close()
         raise
+
+
+def _close_records(records: tuple[OpenLedger, LiveLists]) -> None:
+    for each in records:
+        each.close()
 
 
 async def watch(require_alive: Callable[[], None], stop: asyncio.Event, on_alive: Callable[[], None]) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import secrets
+import tempfile
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +47,8 @@ _PICTURES = 8
 _CALLERS = 32
 _DURATION_S = 5.0
 _LABELS = 40
+_WRITES = 200
+_COMMIT_BYTES = 24_000
 _SHARES = (0.5, 0.95, 0.99)
 _PERCENTILES = (Column("p50 ms", 2), Column("p95 ms", 2), Column("p99 ms", 2))
 
@@ -55,7 +60,10 @@ def measure(options: Options) -> Part:
     with serving(homes["memory"], {"ledger": "memory"}) as memory, serving(homes["sqlite"], {}) as sqlite:
         urls = {"ledger: memory": memory.url, "SQLite": sqlite.url}
         answered = asyncio.run(_by_turns(urls, jpeg))
-    rows = tuple((name, *_told(latencies(outcomes))) for name, outcomes in answered.items())
+    rows = (
+        *((f"answered, {name}", *_told(latencies(outcomes))) for name, outcomes in answered.items()),
+        ("the disk alone: one fdatasync", *_told(_disk(options.folder))),
+    )
     p50_ms = {name: latencies(outcomes).percentile_ms(0.5) for name, outcomes in answered.items()}
     added_ms = p50_ms["SQLite"] - p50_ms["ledger: memory"]
     note = f"New pictures of 20 KB, one after another: {_ROUNDS} times {_PICTURES} to each of two services, by turns."
@@ -73,7 +81,7 @@ def measure(options: Options) -> Part:
     )
     return Part(
         (
-            Table("An answer, with and without a commit", (Column("ledger"), *_PERCENTILES), rows, note),
+            Table("An answer, with and without a commit", (Column("what"), *_PERCENTILES), rows, note),
             Table(
                 "Decisions into a SQLite file",
                 (Column("callers"), Column("decisions/s"), *_PERCENTILES),
@@ -88,6 +96,18 @@ def measure(options: Options) -> Part:
     )
 
 
+def _disk(folder: Path) -> Latencies:
+    """A write of about the size of a commit, and the time in which the disk takes it."""
+    times_s = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(_WRITES):
+            file.write(bytes(_COMMIT_BYTES))
+            began_s = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times_s.append(time.perf_counter() - began_s)
+    return Latencies(times_s)
+
+
 async def _by_turns(urls: dict[str, str], jpeg: bytes) -> dict[str, list[Outcome]]:
     answered: dict[str, list[Outcome]] = {name: [] for name in urls}
     for each in range(_ROUNDS + 1):
@@ -100,7 +120,7 @@ async def _by_turns(urls: dict[str, str], jpeg: bytes) -> dict[str, list[Outcome
 
 async def _record(ledger: OpenLedger) -> tuple[list[float], float]:
     times_s: list[float] = []
-    template, names = _decision(), itertools.count()
+    template, names = sample_decision(), itertools.count()
     began_s = time.perf_counter()
 
     async def keep_recording() -> None:
@@ -114,7 +134,8 @@ async def _record(ledger: OpenLedger) -> tuple[list[float], float]:
     return times_s, time.perf_counter() - began_s
 
 
-def _decision() -> Decision:
+def sample_decision() -> Decision:
+    """An ordinary one, without an id or a sha256."""
     model = ModelIdentity("a model", "a" * 64, 224)
     labels = tuple(f"label {number}" for number in range(_LABELS))
     cosines = np.linspace(-1, 1, _LABELS, dtype=np.float32)[np.newaxis]

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -37,13 +38,14 @@ PER_S = 100.0
 _PICTURE_BYTES = 20_000
 _BEFORE_S = 8.0
 _AFTER_S = 16.0
+_AFTER_INGRESS_S = 32.0  # a replica on Ray Serve is whole again later
 _DATABASE_GONE_S = 3.0
 
 # A live process looks for the spools of dead ones every 30 s.
 _RECORDED_WITHIN_S = 45.0
 
 _REPLICAS = Replicas(2)
-_SERVICE, _POSTGRESQL, _INGRESS = "the service is killed", "PostgreSQL is killed", "an ingress replica is killed"
+SERVICE, _POSTGRESQL, _INGRESS = "the service is killed", "PostgreSQL is killed", "an ingress replica is killed"
 
 
 def measure(options: Options) -> Part:
@@ -54,18 +56,19 @@ def measure(options: Options) -> Part:
         _kill_service(home_in(options.folder / "killed"), make_body, arrivals_s),
         *_kill_postgresql(home_in(options.folder / "postgresql"), make_body, arrivals_s),
         # The last one: it changes this process's environment.
-        _kill_ingress(make_body, arrivals_s),
+        _kill_ingress(make_body, poisson_arrivals_s(PER_S, _BEFORE_S + _AFTER_INGRESS_S, options.seed)),
     ]
     heading = f"Killed under {PER_S:.0f} uploads a second of known bytes"
     table = recovery_table([each for each, _ in struck])
-    checks = [check for each, lost in struck for check in _checks(each, lost)]
+    checks = [check for each, lost in struck for check in loss_checks(each, lost)]
     if not any(each.fault == _POSTGRESQL for each, _ in struck):
         checks.append(at_most(f"{_POSTGRESQL}: answered decisions that are lost", None, 0))
     generator = validity([Measured(each.fault, each.load) for each, _ in struck])
     return Part((Table(heading, table.columns, table.rows, table.note),), (*checks, *generator))
 
 
-def _checks(struck: Struck, lost: int) -> list[Check]:
+def loss_checks(struck: Struck, lost: int) -> list[Check]:
+    """That no decision is lost, and that answers go on."""
     outcomes = struck.load.outcomes
     checks = [
         at_most(f"{struck.fault}: answered decisions that are lost, of {len(_answered(struck))}", lost, 0),
@@ -73,7 +76,7 @@ def _checks(struck: Struck, lost: int) -> list[Check]:
         at_most(f"{struck.fault}: answers later than {LATE_S} s", len(late(outcomes)), 0),
     ]
     # Nobody answers while the only process is being started again.
-    if struck.fault != _SERVICE:
+    if struck.fault != SERVICE:
         checks.append(at_most(f"{struck.fault}: requests that failed", sum(each.is_failed for each in outcomes), 0))
     return checks
 
@@ -90,7 +93,7 @@ def _kill_service(home: Home, make_body: MakeBody, arrivals_s: Sequence[float]) 
             service.process.wait()
             ended.enter_context(serving(home, {}))
 
-        struck = asyncio.run(_struck(_SERVICE, service, make_body, arrivals_s, kill_and_start_again))
+        struck = asyncio.run(_struck(SERVICE, service, make_body, arrivals_s, kill_and_start_again))
     folder = home.folder / ".pictwarden"
     return struck, _lost(struck, Location(folder, folder / "ledger.db"))
 
@@ -117,6 +120,7 @@ def _kill_ingress(make_body: MakeBody, arrivals_s: Sequence[float]) -> tuple[Str
         service.deploy(_REPLICAS)
         asyncio.run(load.each_in_turn(service.url, make_body, KNOWN_PICTURES))
         struck = asyncio.run(strike(cluster, service, Kind.INGRESS, make_body, arrivals_s, _BEFORE_S))
+        struck = replace(struck, fault=_INGRESS)
         location = locate(None)
         if location is None:
             raise ValueError("the service records nothing")

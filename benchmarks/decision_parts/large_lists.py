@@ -14,6 +14,7 @@ from benchmarks.servers import Home
 from serve_app.database.engine import open_database
 from serve_app.database.location import Location
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.lists.opening import open_lists
 from serve_app.lists.sql_store import SqlListStore
 
 ENTRIES = 1_000_000
@@ -22,19 +23,16 @@ _PDQ_BYTES = 32
 
 
 def put_large_lists(options: Options, home: Home) -> Location:
-    """Give a service that has not been started yet a ledger in which the lists lie; where it is."""
-    made = options.folder / "lists.db"
+    """Give a service that has not been started yet a ledger in which the lists lie, and their index; where it is."""
+    made = options.folder / "large-lists"
     if not made.exists():
-        half_made = options.folder / "half-made-lists.db"
-        with stored(Location(options.folder, half_made)) as store:
+        location = Location(made, made / "ledger.db")
+        with stored(location) as store:
             store.add(_drafts(options.seed))
-        half_made.rename(made)
-    location = location_in(home)
-    if location.file is None:
-        raise ValueError("the service has no file")
-    location.file.parent.mkdir(mode=0o700, parents=True)
-    shutil.copy(made, location.file)
-    return location
+        open_lists(location)  # which builds the index
+    own = location_in(home)
+    shutil.copytree(made, own.spool_folder)
+    return own
 
 
 @contextlib.contextmanager

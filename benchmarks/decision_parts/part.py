@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +15,10 @@ KNOWN_PICTURES = 50
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a part may need. ``media`` is a folder with JPEGs; ``folder`` is one for the run's own files."""
+    """What a part may need. ``media`` are folders with JPEGs; ``folder`` is one for the run's own files."""
 
     seed: int
-    media: Path | None
+    media: Sequence[Path]
     folder: Path
 
 

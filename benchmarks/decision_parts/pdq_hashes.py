@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -32,12 +31,12 @@ _FOR_VIEWS_PX = (640, 480)
 _VIEW_PX = 224
 _DEADLINE_S = 60.0
 _ROUNDS = 200
-_JPEGS = ("*.jpg", "*.jpeg", "*.JPG", "*.JPEG")
+_JPEGS = (".jpg", ".jpeg")
 
 
 def measure(options: Options) -> Part:
-    """On JPEGs of a folder, or on drawn ones."""
-    whose = "JPEGs of a folder" if options.media else "drawn pictures"
+    """On the JPEGs of folders, or on drawn ones."""
+    whose = "the JPEGs of a folder" if options.media else "drawn pictures"
     distances = [each for body in _bodies(options) if (each := _distance_bits(body)) is not None]
     bits = float(np.quantile(distances, _SHARE, method="inverted_cdf")) if distances else None
     columns = (Column("pictures"), Column("compared"), Column("median bits"), Column("p95 bits"), Column("most bits"))
@@ -81,12 +80,14 @@ def fingerprint_core_ms(body: bytes) -> float:
 
 
 def _bodies(options: Options) -> Iterator[bytes]:
-    if options.media is None:
+    if not options.media:
         for number in range(_DRAWN):
             yield photo_like_image(400 + 37 * number, "JPEG", options.seed + number, quality=85)
         return
-    for file in sorted({file for pattern in _JPEGS for file in options.media.rglob(pattern)}):
-        yield Path(file).read_bytes()
+    for file in sorted(
+        {file for folder in options.media for file in folder.rglob("*") if file.suffix.lower() in _JPEGS}
+    ):
+        yield file.read_bytes()
 
 
 def _distance_bits(body: bytes) -> int | None:

@@ -21,14 +21,16 @@ def entry_table(entries: Sequence[EntryRecord]) -> Table:
     table.add_column("bank", overflow="fold")
     table.add_column("hash", no_wrap=True)
     table.add_column("added", no_wrap=True)
+    table.add_column("by", overflow="fold")
     table.add_column("reason", overflow="fold")
     for each in entries:
         table.add_row(
             str(each.id),
             Text(each.kind, _STYLES[each.kind]),
             Text(each.bank),
-            f"{each.type} {each.hash[:12] + '...' if each.hash else '(not exportable)'}",
-            f"{local(each.added_at)} {each.author}",
+            f"{each.type} {each.hash[:8] + '...' if each.hash else '(hidden)'}",
+            each.added_at.astimezone().strftime("%Y-%m-%d"),
+            Text(each.author),
             Text(_reason(each)),
         )
     return table

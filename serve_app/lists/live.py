@@ -21,6 +21,7 @@ from typing import Final
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, ConfigurationError
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
@@ -40,6 +41,9 @@ _REBUILT_EVERY_S: Final = 600.0
 """Smaller deltas become part of the base after a while, so that the next start reads little."""
 
 _MAX_LATE_MATCHES: Final = 100
+
+_CLOSE_S: Final = 2.0
+"""For the thread that follows a database which hangs: the process ends all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +103,19 @@ class LiveLists:
         self._thread.start()
 
     def close(self) -> None:
-        """Follow it no longer."""
+        """Follow the store no longer, and close it."""
         self._is_closed.set()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_S)
+        self.store.close()
 
     def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        ``stored`` is the picture if the image server was told to store it.
+        ``stored`` is the picture if the image server was told to store it. The canary counts for nothing.
         """
+        if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
+            return
         if stored is not None:
             self._recent.add(stored)
         with self._guarding:

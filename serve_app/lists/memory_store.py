@@ -186,6 +186,9 @@ class MemoryListStore:
         changes = self.changes_since(0)
         yield Everything(changes.version, changes.banks, iter(changes.entries))
 
+    def close(self) -> None:
+        """See the port."""
+
     def _in_order(self) -> list[ListEntry]:
         return sorted(self._entries.values(), key=lambda each: each.id)
 

@@ -185,6 +185,10 @@ class SqlListStore:
     def _insert(self) -> Any:
         return sqlite.insert if self._database.is_sqlite else postgresql.insert
 
+    def close(self) -> None:
+        """See the port."""
+        self._database.close()
+
 
 def _origin(connection: Connection) -> Origin:
     row = connection.execute(select(list_version)).one()

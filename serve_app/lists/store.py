@@ -117,3 +117,7 @@ class ListStore(Protocol):
     def everything(self) -> contextlib.AbstractContextManager[Everything]:
         """All of the current version."""
         ...
+
+    def close(self) -> None:
+        """Let go of the database. Nobody may use this store any more."""
+        ...

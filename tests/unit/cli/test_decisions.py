@@ -91,7 +91,7 @@ def test_decisions_are_listed_newest_first(admin: AdminService, run: Run) -> Non
     admin.record(decision(1), decision(2, LISTED), decision(3, LET_THROUGH, kept=True))
     lines = run("decisions").output.splitlines()
     assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}" for number in (3, 2, 1)]
-    assert "unscanned, let through" in lines[1]
+    assert "overloaded, let through" in lines[1]
     assert "list spam, entry entry-7" in lines[2]
     assert "rule triangles" in lines[3]
 

@@ -192,10 +192,10 @@ def test_entries_are_shown_confirmed_and_removed(admin: AdminService, run: Run) 
     run("list", "add", f"sha256:{'cd' * 32}", "--deny", "--reason", "theirs", "--bank", "secret")
     admin.lists.suspend([1])
     header, first, second = run("list", "show").output.splitlines()
-    assert header.split() == ["entry", "kind", "bank", "hash", "added", "reason"]
-    for wanted in ("1  deny", "sha256 abababababab...", "alice", "spam (SUSPENDED", "until"):
+    assert header.split() == ["entry", "kind", "bank", "hash", "added", "by", "reason"]
+    for wanted in ("1  deny", "sha256 abababab...", "alice", "spam (SUSPENDED", "until"):
         assert wanted in first
-    assert "sha256 (not exportable)" in second
+    assert "sha256 (hidden)" in second
     assert "matches, and is never suspended again" in run("list", "confirm", "1").output
     assert "(confirmed, until" in run("list", "show", "--bank", "denied").output
     assert run("list", "show", "--suspended", "--json").output == ""

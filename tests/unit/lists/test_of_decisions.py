@@ -27,6 +27,7 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
+from serve_app.domain.canary import CANARY_BANK, CANARY_REASON
 from serve_app.domain.lists import Fingerprint, FingerprintType, ListKind
 from serve_app.lists.of_decisions import fingerprints_of
 
@@ -129,3 +130,9 @@ def test_a_body_that_nobody_scanned_to_its_end_is_never_allowed(cut: Decision) -
 def test_where_a_list_decided_unseen_its_entry_is_the_thing_to_remove(outcome: Outcome) -> None:
     with pytest.raises(ListingError, match="pictwarden list remove 7"):
         fingerprints_of(decision(outcome), ListKind.ALLOW)
+
+
+def test_the_canary_stays_refused() -> None:
+    canary = Listed(Verdict.REJECT, CANARY_BANK, "canary", CANARY_REASON, ListMatch.PERCEPTUAL, 0, 0)
+    with pytest.raises(ListingError, match="canary"):
+        fingerprints_of(decision(canary, (fingerprint(0),)), ListKind.ALLOW)
