@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from serve_app.domain import Decision, DecisionArchive, Judged, Listed, ListingError
@@ -15,38 +15,33 @@ from serve_app.lists.store import ListStore
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Entries that were made, or were there already. ``notes`` tell people what they do not cover."""
+    """Entries that were made, or were there already.
+
+    ``notes`` tell people what they do not cover. ``pending`` are the ids of decisions whose picture has the same bytes,
+    and waits to be scanned.
+    """
 
     entries: tuple[ListEntry, ...]
     notes: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
 
 
 class Lister:
     """Makes entries in ``store``."""
 
-    def __init__(
-        self,
-        archive: DecisionArchive,
-        store: ListStore,
-        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, archive: DecisionArchive, store: ListStore) -> None:
         self._archive = archive
         self._store = store
-        self._wall_clock = wall_clock
 
-    async def add_decision(self, request_id: str, terms: ListingTerms) -> Listing | None:
-        """Put the fingerprints of a recorded decision on a list (:func:`fingerprints_of` says which).
-
-        None if there is no such decision.
+    async def add_decision(self, decision: Decision, terms: ListingTerms) -> Listing:
+        """Put the fingerprints of a decision's picture on a list (:func:`fingerprints_of` says which).
 
         Raises:
             ListingError: see :meth:`add`; or to allow the picture is not safe.
             UnavailableError: the lists cannot be read or written.
         """
-        recorded = await self._archive.get(request_id)
-        if recorded is None:
-            return None
-        return await self.add(await self.select(recorded.decision, terms), terms)
+        listing = await self.add(await self.select(decision, terms), terms)
+        return replace(listing, pending=await self.pending_copies(decision.sha256))
 
     async def select(self, decision: Decision, terms: ListingTerms) -> Selection:
         """The fingerprints of a decision's picture.
@@ -111,7 +106,7 @@ class Lister:
 
     def _contradictions(self, fingerprints: Sequence[Fingerprint], banks: Mapping[str, Bank]) -> list[str]:
         notes = []
-        now = self._wall_clock()
+        now = datetime.now(UTC)
         for fingerprint in fingerprints:
             denying = [
                 each

@@ -101,7 +101,7 @@ class StoredPictures:
         """
         async with open_pictrs(self._settings.pictrs, self._environment) as pictrs:
             decision = await self._decide(pictrs, await pictrs.picture(reference))
-        return await self._lister.add(await self._lister.select(decision, terms), terms)
+        return await self._lister.add_decision(decision, terms)
 
     async def ban(self, reference: Reference, terms: ListingTerms, *, is_for_real: bool) -> Ban:
         """Deny a stored picture, then purge it: in this order, since it may be uploaded again while it is purged.

@@ -117,13 +117,11 @@ def router(store: ListStore, lister: Lister, archive: DecisionArchive) -> APIRou
     async def list_decision(
         request_id: str, wanted: DecisionListing, kind: ListKind, request: Request
     ) -> ListingAnswer:
-        terms = terms_of(wanted, kind, request, f"decision {request_id}")
-        listing = await lister.add_decision(request_id, terms)
         recorded = await archive.get(request_id)
-        if listing is None or recorded is None:
+        if recorded is None:
             raise HTTPException(404, f"no decision {request_id} is recorded: it never was, or its retention is over")
-        pending = await lister.pending_copies(recorded.decision.sha256)
-        return await listing_answer(store, listing, pending)
+        terms = terms_of(wanted, kind, request, f"decision {request_id}")
+        return await listing_answer(store, await lister.add_decision(recorded.decision, terms))
 
     @routes.post("/decisions/{request_id}/allow", summary="Let the picture of a decision pass from now on")
     async def allow(request_id: str, wanted: DecisionListing, request: Request) -> ListingAnswer:
@@ -148,13 +146,13 @@ def terms_of(wanted: DecisionListing, kind: ListKind, request: Request, source: 
     )
 
 
-async def listing_answer(store: ListStore, listing: Listing, pending: tuple[str, ...] = ()) -> ListingAnswer:
+async def listing_answer(store: ListStore, listing: Listing) -> ListingAnswer:
     """What was put on a list, as the API tells it."""
     known = await in_thread(store.banks)
     return ListingAnswer(
         entries=[entry_record(each, known) for each in listing.entries],
         notes=list(listing.notes),
-        pending=list(pending),
+        pending=list(listing.pending),
     )
 
 
