@@ -32,6 +32,7 @@ from serve_app.domain.decision import (
     ListMatch,
     Outcome,
     Recollection,
+    ShadowJudgement,
     Unscanned,
 )
 from serve_app.domain.errors import (
@@ -148,6 +149,7 @@ __all__ = [
     "Retention",
     "Scorer",
     "SettingsError",
+    "ShadowJudgement",
     "Sink",
     "StalledError",
     "TooLargeError",

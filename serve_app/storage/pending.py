@@ -44,9 +44,6 @@ async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetim
             finding = await rescanner.rescan(record.decision)
             if finding.result.is_done:
                 await archive.mark_done(record.decision.request_id, f"rescan: {finding.result}")
-            # A scan in the background may be pending too: of the picture that waits, or is done, here.
-            for request_id in finding.scans:
-                await archive.mark_done(request_id, "rescan")
             yield finding
             later = later + 1 if finding.result is Result.LATER else 0
             if later == MAX_LATER_IN_A_ROW:
