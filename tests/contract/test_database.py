@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from tests.contract.postgres import Server
 
 from benchmarks.postgres import Server
 from serve_app.database import schema
