@@ -87,6 +87,7 @@ class DecisionRecord(BaseModel):
     truncated: bool | None = None
     listed: ListMatchRecord | None = None
     shadow: ShadowRecord | None = Field(default=None, description="set where the policy on trial has another verdict")
+    shadow_matches: list[ListMatchRecord] = Field(default=[], description="of shadow banks, which decide nothing")
 
 
 class Decisions(BaseModel):

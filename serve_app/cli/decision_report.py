@@ -100,6 +100,10 @@ def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
         shadow = decision.shadow
         margin = "" if shadow.margin is None else f", margin {shadow.margin:+.3f}"
         told.append(("shadow", f"{_shadow(shadow)}{margin}; policy {shadow.policy} ({shadow.policy_digest[:12]})"))
+    told += [
+        ("shadow", f"list {each.bank}, entry {each.entry}, matches too; its bank is shadow and decides nothing")
+        for each in decision.shadow_matches
+    ]
     if decision.pending:
         told.append(("pending", "stored unscanned: `pictwarden rescan` scans it"))
     elif decision.done_at is not None:

@@ -290,7 +290,10 @@ def _given(picture: str, kind: ListKind) -> tuple[Selection, str]:
 
     file = Path(picture)
     if file.is_file():
-        return fingerprints_of_file(file, kind), f"file {file.name}"
+        try:
+            return fingerprints_of_file(file, kind), f"file {file.name}"
+        except OSError as error:
+            raise typer.BadParameter(f"{picture} cannot be read: {error.strerror}", param_hint="FILE|HASH") from error
     given = _HASH.fullmatch(picture)
     if given is None:
         raise typer.BadParameter(f"{picture!r} is neither a file nor a hash", param_hint="FILE|HASH")

@@ -148,6 +148,11 @@ def test_why_takes_a_sha256_and_a_decision(admin: AdminService, run: Run) -> Non
     assert "frame 3 differs from the entry in 12 of 256 bits" in run("why", f"{2:032x}").output
 
 
+def test_why_names_a_match_that_decided_nothing(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1, shadow_matches=(replace(LISTED, bank="trial"),)))
+    assert "list trial, entry entry-7, matches too" in run("why", FILE_SHA256).output
+
+
 def test_why_of_a_picture_that_nobody_knows_says_what_to_do(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.gif").write_bytes(b"other bytes")
     assert "pictwarden decisions" in run("why", "mine.gif", exit_code=2).stderr

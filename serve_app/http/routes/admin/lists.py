@@ -110,6 +110,7 @@ def router(store: ListStore, lister: Lister, archive: DecisionArchive) -> APIRou
 
     @routes.post("/lists/entries/{entry}/confirm", summary="Say that an entry is right: it is never suspended again")
     async def confirm(entry: EntryInPath) -> EntryRecord:
+        await _entry(store, entry)
         await in_thread(lambda: store.confirm([entry]))
         return await _told(store, await _entry(store, entry))
 
