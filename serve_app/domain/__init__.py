@@ -84,10 +84,12 @@ from serve_app.domain.ports import (
     Preprocessor,
     Scorer,
     Sink,
+    WorkLease,
 )
 from serve_app.domain.verdicts import (
     OnTruncated,
     OnUnscanned,
+    RescanMode,
     UnscannedReason,
     Verdict,
 )
@@ -143,6 +145,7 @@ __all__ = [
     "Recollection",
     "RecordedDecision",
     "RequestError",
+    "RescanMode",
     "Retention",
     "Scorer",
     "SettingsError",
@@ -161,4 +164,5 @@ __all__ = [
     "Verdict",
     "ViewPlace",
     "Views",
+    "WorkLease",
 ]

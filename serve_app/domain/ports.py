@@ -98,6 +98,22 @@ class Ledger(Sink, Protocol):
         ...
 
 
+class WorkLease(Protocol):
+    """The right to do some work, which one of several programs over one database has at a time."""
+
+    async def hold(self) -> bool:
+        """Take or renew it, for 25 s; False while another program has it.
+
+        Raises:
+            Exception: the database cannot be asked; it does not count as held.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Let another program have it at once."""
+        ...
+
+
 class DecisionArchive(Protocol):
     """The recorded decisions, as admins need them. Every time has an offset."""
 

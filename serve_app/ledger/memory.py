@@ -26,6 +26,17 @@ _KEPT_EXAMINATION_BYTES = 64_000_000
 _KEPT_AUDIT_ENTRIES = 10_000
 
 
+class OwnLease:
+    """:class:`serve_app.domain.WorkLease` of the only program."""
+
+    async def hold(self) -> bool:
+        """See the port."""
+        return True
+
+    async def release(self) -> None:
+        """See the port: nobody waits for it."""
+
+
 class MemoryLedger:
     """Stores at most ``kept_decisions``; the oldest one leaves first. For one event loop."""
 
@@ -129,6 +140,10 @@ class MemoryLedger:
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         return list(self._audit)[:limit]
+
+    def lease(self, name: str) -> OwnLease:
+        """See :class:`serve_app.ledger.OpenLedger`: nobody shares this ledger."""
+        return OwnLease()
 
     def close(self) -> None:
         """See :class:`serve_app.ledger.OpenLedger`: nothing was started."""
