@@ -153,7 +153,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     """
     began_s = time.monotonic()
     location = locate(settings.ledger)
-    opened = await _unless_stopped(stop, lambda: _open_records(location), lambda late: late[0].close())
+    opened = await _unless_stopped(stop, lambda: _open_records(location), _close_records)
     if opened is None:
         return
     ledger, lists = opened
@@ -166,7 +166,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         lists.start()
         after_the_answers.callback(lists.close)
         if sockets.admin:
-            admin_app = create_admin_app(guard, ledger)
+            admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
             await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
@@ -188,6 +188,11 @@ def _open_records(location: Location | None) -> tuple[OpenLedger, LiveLists]:
     except BaseException:
         ledger.close()
         raise
+
+
+def _close_records(records: tuple[OpenLedger, LiveLists]) -> None:
+    for each in records:
+        each.close()
 
 
 async def watch(require_alive: Callable[[], None], stop: asyncio.Event, on_alive: Callable[[], None]) -> None:

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.admin_api import DecisionRecord, Decisions, ForgetAnswer, ForgetRequest
-from serve_app.cli.admin_connection import AdminConnection, NotFoundError, path_segment
+from serve_app.admin_api import DecisionRecord, Decisions, ForgetAnswer, ForgetRequest, StoredPictureRecord
+from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFoundError, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decision_report import decision_table, explanation
 from serve_app.cli.moments import WAY_OUT, moment
@@ -37,18 +37,22 @@ def decisions(
     rule: Annotated[str | None, typer.Option(help="Only this rule of the policy.", show_default=False)] = None,
     source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None,
     pending: Annotated[bool, typer.Option("--pending", help="Only pictures that are still to be scanned.")] = False,
+    shadow_differs: Annotated[
+        bool, typer.Option("--shadow-differs", help="Only where the policy on trial would give another verdict.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List decisions of a running service, the newest first."""
     given = {
-        "since": _moment(since, "--since"),
-        "until": _moment(until, "--until"),
+        "since": moment_of(since, "--since"),
+        "until": moment_of(until, "--until"),
         "verdict": verdict,
         "reason": reason,
         "rule": rule,
         "source": source,
         "pending": "true" if pending else None,
+        "shadow_differs": "true" if shadow_differs else None,
         "limit": str(limit),
     }
     params = {
@@ -68,13 +72,19 @@ def decisions(
 
 @told
 def why(
-    picture: Annotated[str, typer.Argument(help="A file, a sha256, or a decision's id.", show_default=False)],
+    picture: Annotated[
+        str,
+        typer.Argument(
+            help="A file, a sha256, a decision's id, or an alias or URL of a picture in pict-rs.", show_default=False
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Say which decision a picture got, what decided it, and how often since.
 
     pict-rs changes a picture before it asks (it removes metadata, and may encode it again). So a file on your disk is
-    found only if it is byte for byte what pict-rs sent.
+    found only if it is byte for byte what pict-rs sent. An alias, or the alias in a URL, is looked up in the pict-rs of
+    the service's configuration; nothing else is fetched.
     """
     found = _decisions_on(AdminConnection(), picture)
     if as_json:
@@ -97,7 +107,7 @@ def forget(
         raise typer.BadParameter("name one of a sha256, --source and --before")
     if sha256 is not None and not _SHA256.fullmatch(sha256.lower()):
         raise typer.BadParameter("a sha256 has 64 characters of 0-9 and a-f", param_hint="SHA256")
-    wanted = ForgetRequest(sha256=sha256 and sha256.lower(), source=source, before=_moment(before, "--before"))
+    wanted = ForgetRequest(sha256=sha256 and sha256.lower(), source=source, before=moment_of(before, "--before"))
     if not yes:
         named = sha256 or (f"source {source}" if source else f"everything before {wanted.before}")
         typer.confirm(f"Erase all decisions of {named}? They cannot be restored.", abort=True)
@@ -105,7 +115,8 @@ def forget(
     typer.echo(f"Erased {erased.decisions} decisions and {erased.label_scores} records of scores.")
 
 
-def _moment(text: str | None, option: str) -> datetime | None:
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """The time that ``option`` names; None without it."""
     try:
         return moment(text) if text is not None else None
     except ValueError as error:
@@ -127,7 +138,11 @@ def _decisions_on(service: AdminConnection, picture: str) -> Sequence[DecisionRe
         decision = service.get(DecisionRecord, f"/decisions/{path_segment(picture.lower())}")
         others = _of_body(service, decision.sha256, picture)
         return [decision, *(each for each in others if each.id != decision.id)]
-    raise typer.BadParameter(f"{picture!r} is neither a file, nor a sha256, nor the id of a decision")
+    try:
+        stored = service.get(StoredPictureRecord, "/pictures", {"reference": picture})
+    except AdminError as error:
+        raise type(error)(f"{picture} is neither a file, nor a sha256, nor the id of a decision; {error}") from error
+    return _of_body(service, stored.sha256, f"the stored picture {picture}")
 
 
 def _of_body(service: AdminConnection, sha256: str, name: str) -> Sequence[DecisionRecord]:

@@ -32,6 +32,7 @@ from serve_app.domain.decision import (
     ListMatch,
     Outcome,
     Recollection,
+    ShadowJudgement,
     Unscanned,
 )
 from serve_app.domain.errors import (
@@ -40,6 +41,7 @@ from serve_app.domain.errors import (
     DeviceMemoryError,
     EmptyBodyError,
     FullError,
+    ListingError,
     MalformedRequestError,
     ModelError,
     NotScannedError,
@@ -126,6 +128,7 @@ __all__ = [
     "LedgerHealth",
     "ListMatch",
     "Listed",
+    "ListingError",
     "LoadSignals",
     "MalformedRequestError",
     "ModelError",
@@ -149,6 +152,7 @@ __all__ = [
     "Retention",
     "Scorer",
     "SettingsError",
+    "ShadowJudgement",
     "Sink",
     "StalledError",
     "TooLargeError",

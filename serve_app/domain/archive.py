@@ -42,6 +42,7 @@ class DecisionFilter:
     """Which decisions are wanted: all of the fields that are set must match.
 
     ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`.
+    ``shadow_differs`` where the policy on trial would have given another verdict.
     """
 
     since: datetime | None = None
@@ -51,6 +52,7 @@ class DecisionFilter:
     reason: str | None = None
     rule: str | None = None
     is_pending: bool | None = None
+    shadow_differs: bool | None = None
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -67,6 +69,7 @@ class DecisionFilter:
             and (self.reason is None or decision.reason == self.reason)
             and (self.rule is None or decision.rule == self.rule)
             and (self.is_pending is None or recorded.is_pending is self.is_pending)
+            and (self.shadow_differs is None or (decision.shadow_judgement is not None) is self.shadow_differs)
         )
 
 

@@ -106,7 +106,7 @@ class EntryWriter:
                 chosen = [entry for entry in entries if entry.context in new]
                 _insert_shared(connection, label_sets, chosen)
                 _insert_shared(connection, contexts, chosen)
-            rows = [entry.rows[decisions.name] for entry in entries]
+            rows = [_with_all_columns(decisions, entry.rows[decisions.name]) for entry in entries]
             connection.execute(_insert(connection, decisions).on_conflict_do_nothing(), rows)
             _upsert(connection, label_scores, entries)
             _upsert(connection, fingerprints, entries)
@@ -138,7 +138,12 @@ def _by_key(table: Table, entries: Sequence[Entry]) -> list[Row]:
     """The rows for ``table``, the last one of each key; in one order, or two writers could wait for each other."""
     keys = [column.name for column in table.primary_key.columns]
     rows = {tuple(row[key] for key in keys): row for entry in entries if (row := entry.rows.get(table.name))}
-    return [rows[key] for key in sorted(rows)]
+    return [_with_all_columns(table, rows[key]) for key in sorted(rows)]
+
+
+def _with_all_columns(table: Table, row: Row) -> Row:
+    """``row`` with the columns of this version: an earlier or a later one may have written it into a spool."""
+    return {column.name: row.get(column.name) for column in table.columns}
 
 
 def _to_json(value: Any) -> Any:

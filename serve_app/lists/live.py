@@ -42,6 +42,9 @@ _REBUILT_EVERY_S: Final = 600.0
 
 _MAX_LATE_MATCHES: Final = 100
 
+_CLOSE_S: Final = 2.0
+"""For the thread that follows a database which hangs: the process ends all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Base:
@@ -100,8 +103,11 @@ class LiveLists:
         self._thread.start()
 
     def close(self) -> None:
-        """Follow it no longer."""
+        """Follow the store no longer, and close it."""
         self._is_closed.set()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_S)
+        self.store.close()
 
     def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.

@@ -14,11 +14,11 @@ from serve_app.domain import Body, Call, Deadline, Lane, PictwardenError, Rescan
 from serve_app.http.answers import answer_for_decision
 from serve_app.ledger import OpenLedger
 from serve_app.moderation import Moderator
-from serve_app.pictrs import open_pictrs
+from serve_app.pictrs import AuditedQuota, open_pictrs
 from serve_app.settings import Settings
 from serve_app.storage.attempts import Attempts
 from serve_app.storage.leased_work import work_while_held
-from serve_app.storage.pending import AuditedQuota, rescan_pending
+from serve_app.storage.pending import rescan_pending
 from serve_app.storage.rescan import Finding, Rescanner, Result, Scanner
 from serve_app.wire import Answer
 

@@ -7,15 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from serve_app.domain import AuditEntry, DecisionPage, UnavailableError
+from serve_app.domain import DecisionPage, UnavailableError
 from serve_app.pictrs import STORED_WITHIN
 from serve_app.storage.rescan import Finding, Rescanner, Result
 
 MAX_LATER_IN_A_ROW = 16
 """Pictures in a row that could not be scanned: then something is broken that no further picture mends."""
-
-PURGE = "purge"
-"""The action in the audit, for all ways of purging."""
 
 
 class Archive(Protocol):
@@ -28,25 +25,6 @@ class Archive(Protocol):
     async def mark_done(self, request_id: str, how: str) -> bool:
         """The picture of a pending decision was dealt with."""
         ...
-
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
-        """Add an entry, unless the audit has so many of its action today."""
-        ...
-
-
-class AuditedQuota:
-    """:class:`~serve_app.storage.PurgeQuota`: each purge is in the audit before it is done, and counted there."""
-
-    def __init__(self, archive: Archive, actor: str, most_a_day: int, wall_clock: Callable[[], datetime]) -> None:
-        self._archive = archive
-        self._actor = actor
-        self._most_a_day = most_a_day
-        self._wall_clock = wall_clock
-
-    async def take(self, sha256: str, why: str) -> bool:
-        """See :class:`~serve_app.storage.PurgeQuota`."""
-        entry = AuditEntry(self._wall_clock(), self._actor, PURGE, {"sha256": sha256, "why": why})
-        return await self._archive.audit_within(entry, self._most_a_day)
 
 
 async def rescan_pending(
@@ -76,9 +54,6 @@ async def rescan_pending(
                 finding = replace(finding, result=Result.LATER, why="pict-rs may not have stored it yet")
             if finding.result.is_done:
                 await archive.mark_done(record.decision.request_id, f"rescan: {finding.result}")
-            # A scan in the background may be pending too: of the picture that waits, or is done, here.
-            for request_id in finding.scans:
-                await archive.mark_done(request_id, "rescan")
             yield finding
             later = later + 1 if finding.result is Result.LATER else 0
             if later == MAX_LATER_IN_A_ROW:

@@ -22,6 +22,7 @@ from serve_app.domain import (
     ListMatch,
     ModelIdentity,
     Outcome,
+    ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -91,7 +92,7 @@ def test_decisions_are_listed_newest_first(admin: AdminService, run: Run) -> Non
     admin.record(decision(1), decision(2, LISTED), decision(3, LET_THROUGH, kept=True))
     lines = run("decisions").output.splitlines()
     assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}" for number in (3, 2, 1)]
-    assert "unscanned, let through" in lines[1]
+    assert "overloaded, let through" in lines[1]
     assert "list spam, entry entry-7" in lines[2]
     assert "rule triangles" in lines[3]
 
@@ -102,6 +103,16 @@ def test_filters_and_json_are_for_scripts(admin: AdminService, run: Run) -> None
     assert [json.loads(line)["rule"] for line in lines] == ["triangles"]
     assert run("decisions", "--pending", "--json").output.count("\n") == 1
     assert run("decisions", "--since", "1d").output.count("\n") == 1  # the header
+
+
+def test_where_the_policy_on_trial_differs_is_shown(admin: AdminService, run: Run) -> None:
+    shadow = ShadowJudgement(Verdict.ACCEPT, None, -0.25, "on-trial", "d" * 64)
+    admin.record(decision(1), decision(2, shadow_judgement=shadow))
+    _, line = run("decisions", "--shadow-differs").output.splitlines()
+    assert line.split()[-1] == f"{2:032x}"
+    assert "rule triangles; shadow: accept, no rule held" in line
+    told = run("why", f"{2:032x}").output
+    assert "accept, no rule held, margin -0.250; policy on-trial (dddddddddddd)" in told
 
 
 def test_a_cut_list_says_so(admin: AdminService, run: Run) -> None:
@@ -141,7 +152,9 @@ def test_why_of_a_picture_that_nobody_knows_says_what_to_do(run: Run, tmp_path: 
     (tmp_path / "mine.gif").write_bytes(b"other bytes")
     assert "pictwarden decisions" in run("why", "mine.gif", exit_code=2).stderr
     assert "no decision" in run("why", "0" * 32, exit_code=2).stderr
-    assert "neither a file" in run("why", "nothing.gif", exit_code=2).stderr
+    told = run("why", "nothing.gif", exit_code=2).stderr
+    assert "neither a file" in told
+    assert "pictrs.url is not set" in told
 
 
 # forget

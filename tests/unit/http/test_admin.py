@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, DecisionRecord
 from serve_app.domain import (
     AuditEntry,
+    Body,
+    Call,
     Decision,
     Judged,
     Judgement,
@@ -20,6 +22,7 @@ from serve_app.domain import (
     ListMatch,
     ModelIdentity,
     Outcome,
+    ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -29,6 +32,8 @@ from serve_app.http.admin import create_admin_app
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.settings import parse_settings
 
 SECRET = "the-secret-of-alice"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -60,6 +65,10 @@ def decision(number: int, outcome: Outcome = REJECTED, *, kept: bool = False, sh
     )
 
 
+async def scan_nothing(body: Body, call: Call) -> Decision:
+    raise AssertionError("nothing is scanned here")
+
+
 class BrokenLedger(MemoryLedger):
     """Its database is gone."""
 
@@ -89,7 +98,7 @@ class Admin:
 
 def client_of(ledger: MemoryLedger, secret: str = SECRET) -> httpx.AsyncClient:
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger)
+    app = create_admin_app(guard, ledger, MemoryListStore(), parse_settings({}), scan_nothing)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://pictwarden",
@@ -199,6 +208,7 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "done_at": None,
         "done_how": None,
         "source": "unnamed",
+        "lane": "live",
         "model": "demo",
         "model_digest": "a" * 64,
         "policy": "colours",
@@ -214,7 +224,19 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "frames_total": 90,
         "truncated": None,
         "listed": None,
+        "shadow": None,
     }
+
+
+async def test_where_the_policy_on_trial_differs_is_told_and_found(admin: Admin) -> None:
+    shadow = ShadowJudgement(Verdict.ACCEPT, None, -0.25, "on-trial", "d" * 64)
+    await admin.record([decision(1), replace(decision(2), shadow_judgement=shadow)])
+    for differs, expected in ((True, ["r-2"]), (False, ["r-1"])):
+        told = await admin.ask("/decisions", params={"shadow_differs": differs})
+        assert [each["id"] for each in told["decisions"]] == expected
+    assert (await admin.ask("/decisions/r-2"))["shadow"] == {
+        "verdict": "accept", "rule": None, "margin": -0.25, "policy": "on-trial", "policy_digest": "d" * 64
+    }  # fmt: skip
 
 
 async def test_each_outcome_says_what_decided(admin: Admin) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, FrameFingerprint
 from serve_app.domain.canary import CANARY_PDQ
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
@@ -14,6 +15,7 @@ from serve_app.lists import Origin, PartitionBuilder, live, open_partition, writ
 from serve_app.lists.flood_guard import MIN_MATCHES, FloodGuard
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
+from serve_app.lists.opening import open_lists
 from serve_app.lists.recent import StoredPicture
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
@@ -199,3 +201,13 @@ def test_the_canary_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "picture", lambda entry: pytest.fail("it was counted"))
     monkeypatch.setattr(lists, "_guard", guard)
     lists.decided(None, found)
+
+
+def test_closed_it_leaves_no_file_of_its_database_open(tmp_path: Path) -> None:
+    location = locate(str(tmp_path / "ledger.db"))
+    assert location is not None
+    lists = open_lists(location)
+    lists.start()
+    lists.store.add([_draft(1)])
+    lists.close()
+    assert not list(tmp_path.glob("*-wal"))

@@ -8,8 +8,10 @@ import pytest
 
 from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.ledger import MemoryLedger
-from serve_app.storage import AuditedQuota, Result, rescan_pending
-from serve_app.storage.pending import MAX_LATER_IN_A_ROW, PURGE
+from serve_app.pictrs import AuditedQuota
+from serve_app.pictrs.purge_quota import PURGE
+from serve_app.storage import Result, rescan_pending
+from serve_app.storage.pending import MAX_LATER_IN_A_ROW
 from tests.unit.storage.conftest import Bench, let_through
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -69,13 +71,6 @@ async def test_decisions_that_come_meanwhile_are_left_to_the_next_run(bench: Ben
     await ledger.record(let_through(b"accept later", "later", END))
     assert await run(bench, ledger) == [Result.ACCEPTED]
     assert await left(ledger) == ["later"]
-
-
-async def test_a_scan_that_is_pending_itself_waits_for_nothing(bench: Bench) -> None:
-    ledger = await waiting(bench, "accept")
-    await ledger.record(let_through(b"accept, cut, and scanned in the background", "r-1", END))
-    await run(bench, ledger)
-    assert await left(ledger) == []
 
 
 async def test_a_service_that_scans_nothing_ends_a_run(bench: Bench) -> None:
