@@ -79,5 +79,5 @@ class Ingress:
                     self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate
                 )
                 await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
-            await stack.enter_async_context(rescanning(self._settings, self._moderator, self._ledger))
+            await stack.enter_async_context(rescanning(self._settings, self._moderator, self._ledger, self._lists))
             yield

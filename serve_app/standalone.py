@@ -118,7 +118,7 @@ class Sockets:
     admin: Sequence[socket.socket] = ()
 
 
-Beside = Callable[[Settings, Moderator, OpenLedger], contextlib.AbstractAsyncContextManager[None]]
+Beside = Callable[[Settings, Moderator, OpenLedger, LiveLists], contextlib.AbstractAsyncContextManager[None]]
 """Work that the service does on its own account, for as long as the block."""
 
 
@@ -131,7 +131,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
     shadow: Policy | None = None,
-    beside: Beside = lambda settings, moderator, ledger: contextlib.nullcontext(),
+    beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -177,7 +177,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         examiner.started(stages)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        async with beside(settings, moderator, ledger):
+        async with beside(settings, moderator, ledger, lists):
             await watch(stages.require_alive, stop, on_alive)
 
 

@@ -147,6 +147,13 @@ class DecisionArchive(Protocol):
         """The picture of a pending decision was dealt with; False if there is no such pending decision."""
         ...
 
+    async def reopen(self, request_id: str, why: str) -> bool:
+        """Have the picture of a decision, which was stored, scanned again, and leave an entry in the audit.
+
+        It is pending from now on. False if no such decision is recorded, or its picture was not to be stored.
+        """
+        ...
+
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:
         """Erase, and leave one entry in the audit."""
         ...

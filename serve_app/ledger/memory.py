@@ -112,7 +112,18 @@ class MemoryLedger:
         recorded = self._records.get(request_id)
         if recorded is None or not recorded.is_pending:
             return False
-        self._records[request_id] = replace(recorded, done_at=self._wall_clock(), done_how=how)
+        self._records[request_id] = replace(recorded, done_at=self._wall_clock(), done_how=how, is_reopened=False)
+        return True
+
+    async def reopen(self, request_id: str, why: str) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        recorded = self._records.get(request_id)
+        if recorded is None or not recorded.decision.kept:
+            return False
+        if not recorded.is_pending:
+            is_reopened = not recorded.decision.is_pending
+            self._records[request_id] = RecordedDecision(recorded.decision, is_reopened=is_reopened)
+            await self.audit(AuditEntry.of_reopening(self._wall_clock(), request_id, why))
         return True
 
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:

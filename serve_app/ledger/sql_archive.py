@@ -95,6 +95,20 @@ class SqlArchive:
         marked = await self._write(lambda connection: connection.execute(update(decisions).where(one).values(done)))
         return marked.rowcount == 1
 
+    async def reopen(self, request_id: str, why: str) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        one = (decisions.c.request_id == request_id) & decisions.c.kept.is_(True)
+        pending = {"is_pending": True, "done_at_us": None, "done_how": None}
+
+        def write(connection: Connection) -> bool:
+            row = connection.execute(select(decisions.c.is_pending).where(one)).first()
+            if row is not None and not row.is_pending:
+                connection.execute(update(decisions).where(one).values(pending))
+                _audit(connection, AuditEntry.of_reopening(self._wall_clock(), request_id, why))
+            return row is not None
+
+        return await self._write(write)
+
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
 

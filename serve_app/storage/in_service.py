@@ -11,12 +11,15 @@ from typing import Final
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, Deadline, Lane, PictwardenError, RescanMode, SettingsError
+from serve_app.domain.archive import SERVICE
 from serve_app.http.answers import answer_for_decision
 from serve_app.ledger import OpenLedger
+from serve_app.lists.live import LiveLists
 from serve_app.moderation import Moderator
 from serve_app.pictrs import AuditedQuota, open_pictrs
 from serve_app.settings import Settings
 from serve_app.storage.attempts import Attempts
+from serve_app.storage.late_matches import reopen_late_matches
 from serve_app.storage.leased_work import work_while_held
 from serve_app.storage.pending import rescan_pending
 from serve_app.storage.rescan import Finding, Rescanner, Result, Scanner
@@ -28,9 +31,6 @@ LOOK_EVERY_S: Final = 60.0
 """Seconds between two looks for pending decisions."""
 
 LEASE: Final = "rescan"
-ACTOR: Final = "service"
-"""In the audit."""
-
 SOURCE: Final = "rescan"
 """Of the decisions on rescans."""
 
@@ -52,18 +52,20 @@ class ModeratorScanner:
 
 
 @contextlib.asynccontextmanager
-async def rescanning(settings: Settings, moderator: Moderator, ledger: OpenLedger) -> AsyncIterator[None]:
-    """For as long as the block, rescan as ``settings.rescan`` says."""
-    if settings.rescan is RescanMode.OFF:
-        yield
-        return
-    scanner = ModeratorScanner(moderator, settings.deadline_s)
-    running = asyncio.create_task(ServiceRescans(settings, scanner, ledger).run(), name="rescan")
+async def rescanning(
+    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists
+) -> AsyncIterator[None]:
+    """For as long as the block, rescan as ``settings.rescan`` says, and note what the lists have learnt too late."""
+    running = [asyncio.create_task(reopen_late_matches(lists, ledger), name="late-matches")]
+    if settings.rescan is not RescanMode.OFF:
+        scanner = ModeratorScanner(moderator, settings.deadline_s)
+        running.append(asyncio.create_task(ServiceRescans(settings, scanner, ledger).run(), name="rescan"))
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 class ServiceRescans:
@@ -90,7 +92,7 @@ class ServiceRescans:
         try:
             async with open_pictrs(self._settings.pictrs) as pictrs:
                 pictrs_settings = self._settings.pictrs
-                quota = AuditedQuota(self._ledger, ACTOR, pictrs_settings.max_purges_per_day, self._wall_clock)
+                quota = AuditedQuota(self._ledger, SERVICE, pictrs_settings.max_purges_per_day, self._wall_clock)
                 rescanner = Rescanner(
                     pictrs,
                     self._scanner,
@@ -108,7 +110,9 @@ class ServiceRescans:
                 is_pending = bool((await self._ledger.pending(limit=1)).records)
             if not is_pending:
                 await self._sleep(LOOK_EVERY_S)
-        logger.error("pictures were stored unscanned, and this service cannot scan them now: %s", error)
+        logger.error(
+            "pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error
+        )
 
     async def _keep_looking(self, rescanner: Rescanner) -> None:
         while True:
@@ -137,7 +141,7 @@ def _tell(finding: Finding) -> None:
     match finding.result:
         case Result.REJECTED:
             logger.error(
-                "request %s: the picture %s, which was stored unscanned, is rejected (%s) and still stored: "
+                "request %s: the picture %s was let through, and is rejected now (%s): "
                 "`pictwarden rescan --purge` removes it",
                 decision,
                 names,
@@ -145,7 +149,7 @@ def _tell(finding: Finding) -> None:
             )
         case Result.UNSCANNABLE:
             logger.error(
-                "request %s: the picture %s was stored unscanned and cannot be scanned: look at it (%s)",
+                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s)",
                 decision,
                 names,
                 finding.why,
