@@ -86,10 +86,12 @@ from serve_app.domain.ports import (
     Preprocessor,
     Scorer,
     Sink,
+    WorkLease,
 )
 from serve_app.domain.verdicts import (
     OnTruncated,
     OnUnscanned,
+    RescanMode,
     UnscannedReason,
     Verdict,
 )
@@ -146,6 +148,7 @@ __all__ = [
     "Recollection",
     "RecordedDecision",
     "RequestError",
+    "RescanMode",
     "Retention",
     "Scorer",
     "SettingsError",
@@ -165,4 +168,5 @@ __all__ = [
     "Verdict",
     "ViewPlace",
     "Views",
+    "WorkLease",
 ]
