@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from serve_app.domain import UnscannedReason, Verdict
+from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.wire import DecidingView
 
@@ -44,6 +44,16 @@ class ListMatchRecord(BaseModel):
     frame: int | None = Field(description="of a perceptual match: the frame that matched")
 
 
+class ShadowRecord(BaseModel):
+    """Another verdict, by the policy on trial."""
+
+    verdict: Verdict
+    rule: str | None
+    margin: float | None
+    policy: str
+    policy_digest: str
+
+
 class DecisionRecord(BaseModel):
     """One decision."""
 
@@ -60,6 +70,7 @@ class DecisionRecord(BaseModel):
     done_at: datetime | None = Field(description="of a decision that was pending: when it was dealt with")
     done_how: str | None
     source: str
+    lane: Lane = Field(description="background: no image server asked, and none stores the picture on this answer")
     model: str
     model_digest: str
     policy: str
@@ -75,6 +86,7 @@ class DecisionRecord(BaseModel):
     frames_total: int | None = None
     truncated: bool | None = None
     listed: ListMatchRecord | None = None
+    shadow: ShadowRecord | None = Field(default=None, description="set where the policy on trial has another verdict")
     shadow_matches: list[ListMatchRecord] = Field(default=[], description="of shadow banks, which decide nothing")
 
 
@@ -82,6 +94,51 @@ class Decisions(BaseModel):
     """A page of decisions, newest first."""
 
     decisions: list[DecisionRecord]
+    cursor: str | None = Field(description="asks for the next page; null after the last")
+
+
+class ScoringModel(BaseModel):
+    """A model that scored."""
+
+    name: str
+    digest: str
+    image_size_px: int
+    derived_from: str | None = Field(description="of a converted model: the digest of the original")
+
+
+class ViewScores(BaseModel):
+    """What a model saw in a body: its cosines with each label, and no fingerprint."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    model: int = Field(description="its place in `models`")
+    labels: int = Field(description="the place of the labels of its columns in `label_sets`")
+    logit_scale: float
+    cosines: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
+    places: list[tuple[int, float, float, float, float]] = Field(
+        description="of each view: frame, left, top, right and bottom, in 0..1"
+    )
+
+
+class ScoredRecord(BaseModel):
+    """A decision, and what was seen as far as that is still recorded."""
+
+    id: str
+    decided_at: datetime
+    sha256: str
+    source: str
+    verdict: Verdict | None
+    reason: str
+    rule: str | None
+    scores: ViewScores | None
+
+
+class ScoredDecisions(BaseModel):
+    """A page of decisions with their scores, newest first."""
+
+    models: list[ScoringModel]
+    label_sets: list[list[str]]
+    decisions: list[ScoredRecord]
     cursor: str | None = Field(description="asks for the next page; null after the last")
 
 
@@ -95,6 +152,9 @@ class DecisionQuery(_Request):
     reason: UnscannedReason | Literal["policy", "listed"] | None = None
     rule: str | None = None
     pending: bool | None = None
+    shadow_differs: bool | None = Field(
+        default=None, description="whether the policy on trial would have given another verdict"
+    )
     limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
     cursor: str | None = Field(default=None, description="that of the page before")
 

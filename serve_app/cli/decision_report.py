@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.admin_api import DecisionRecord
+from serve_app.admin_api import DecisionRecord, ShadowRecord
 from serve_app.cli.moments import local
 from serve_app.domain import UNNAMED_SOURCE
 
@@ -28,7 +28,10 @@ def decision_table(decisions: Sequence[DecisionRecord]) -> Table:
     for each in decisions:
         at = each.decided_at.astimezone().strftime("%m-%d %H:%M:%S")
         source = [Text(each.source)] * has_sources
-        table.add_row(at, Text(each.verdict or "-", _STYLES[each.verdict]), Text(_decided_by(each)), *source, each.id)
+        decided_by = _decided_by(each)
+        if each.shadow is not None:
+            decided_by += f"; shadow: {_shadow(each.shadow)}"
+        table.add_row(at, Text(each.verdict or "-", _STYLES[each.verdict]), Text(decided_by), *source, each.id)
     return table
 
 
@@ -65,6 +68,10 @@ def _decided_by(decision: DecisionRecord) -> str:
     return f"rule {decision.rule}" if decision.rule else "no rule"
 
 
+def _shadow(shadow: ShadowRecord) -> str:
+    return f"{shadow.verdict}, {f'rule {shadow.rule}' if shadow.rule else 'no rule held'}"
+
+
 def _picture(decision: DecisionRecord) -> str:
     told = f"sha256 {decision.sha256}, {decision.body_bytes:,} bytes"
     return f"{told}, {decision.media_type}" if decision.media_type else told
@@ -89,6 +96,10 @@ def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
     if decision.listed is not None and decision.listed.distance_bits is not None:
         match = decision.listed
         told.append(("match", f"frame {match.frame} differs from the entry in {match.distance_bits} of 256 bits"))
+    if decision.shadow is not None:
+        shadow = decision.shadow
+        margin = "" if shadow.margin is None else f", margin {shadow.margin:+.3f}"
+        told.append(("shadow", f"{_shadow(shadow)}{margin}; policy {shadow.policy} ({shadow.policy_digest[:12]})"))
     told += [
         ("shadow", f"list {each.bank}, entry {each.entry}, matches too; its bank is shadow and decides nothing")
         for each in decision.shadow_matches

@@ -37,18 +37,22 @@ def decisions(
     rule: Annotated[str | None, typer.Option(help="Only this rule of the policy.", show_default=False)] = None,
     source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None,
     pending: Annotated[bool, typer.Option("--pending", help="Only pictures that are still to be scanned.")] = False,
+    shadow_differs: Annotated[
+        bool, typer.Option("--shadow-differs", help="Only where the policy on trial would give another verdict.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List decisions of a running service, the newest first."""
     given = {
-        "since": _moment(since, "--since"),
-        "until": _moment(until, "--until"),
+        "since": moment_of(since, "--since"),
+        "until": moment_of(until, "--until"),
         "verdict": verdict,
         "reason": reason,
         "rule": rule,
         "source": source,
         "pending": "true" if pending else None,
+        "shadow_differs": "true" if shadow_differs else None,
         "limit": str(limit),
     }
     params = {
@@ -103,7 +107,7 @@ def forget(
         raise typer.BadParameter("name one of a sha256, --source and --before")
     if sha256 is not None and not _SHA256.fullmatch(sha256.lower()):
         raise typer.BadParameter("a sha256 has 64 characters of 0-9 and a-f", param_hint="SHA256")
-    wanted = ForgetRequest(sha256=sha256 and sha256.lower(), source=source, before=_moment(before, "--before"))
+    wanted = ForgetRequest(sha256=sha256 and sha256.lower(), source=source, before=moment_of(before, "--before"))
     if not yes:
         named = sha256 or (f"source {source}" if source else f"everything before {wanted.before}")
         typer.confirm(f"Erase all decisions of {named}? They cannot be restored.", abort=True)
@@ -111,7 +115,8 @@ def forget(
     typer.echo(f"Erased {erased.decisions} decisions and {erased.label_scores} records of scores.")
 
 
-def _moment(text: str | None, option: str) -> datetime | None:
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """The time that ``option`` names; None without it."""
     try:
         return moment(text) if text is not None else None
     except ValueError as error:

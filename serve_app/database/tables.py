@@ -58,11 +58,13 @@ decisions = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("body_bytes", BigInteger, nullable=False),
     Column("source", Text, nullable=False),
+    Column("lane", Text),  # null: live, before version 3
     Column("reason", Text, nullable=False),  # policy, listed, or why the picture was not scanned
     Column("verdict", Text),
     Column("rule", Text),
     Column("message", Text, nullable=False),
     Column("explanation", Text),  # JSON: what else explains the outcome
+    Column("shadow_judgement", Text),  # JSON: where the policy on trial would have given another verdict
     Column("kept", Boolean, nullable=False),
     Column("is_pending", Boolean, nullable=False, server_default=false()),  # not done yet
     Column("done_at_us", BigInteger),
@@ -87,6 +89,15 @@ Index(
     decisions.c.request_id,
     sqlite_where=_is_pending,
     postgresql_where=_is_pending,
+)
+
+_shadow_differs = decisions.c.shadow_judgement.is_not(None)
+Index(
+    "decisions_shadow_differs",
+    decisions.c.decided_at_us,
+    decisions.c.request_id,
+    sqlite_where=_shadow_differs,
+    postgresql_where=_shadow_differs,
 )
 
 # What a model saw in a body, once for each pair of them, with a retention of its own.

@@ -32,6 +32,7 @@ from serve_app.domain.decision import (
     ListMatch,
     Outcome,
     Recollection,
+    ShadowJudgement,
     Unscanned,
 )
 from serve_app.domain.errors import (
@@ -85,10 +86,12 @@ from serve_app.domain.ports import (
     Preprocessor,
     Scorer,
     Sink,
+    WorkLease,
 )
 from serve_app.domain.verdicts import (
     OnTruncated,
     OnUnscanned,
+    RescanMode,
     UnscannedReason,
     Verdict,
 )
@@ -145,9 +148,11 @@ __all__ = [
     "Recollection",
     "RecordedDecision",
     "RequestError",
+    "RescanMode",
     "Retention",
     "Scorer",
     "SettingsError",
+    "ShadowJudgement",
     "Sink",
     "StalledError",
     "TooLargeError",
@@ -163,4 +168,5 @@ __all__ = [
     "Verdict",
     "ViewPlace",
     "Views",
+    "WorkLease",
 ]

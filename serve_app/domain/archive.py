@@ -25,16 +25,20 @@ class LedgerHealth:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two)."""
+    """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two).
+
+    ``is_reopened`` if its picture was scanned, and has to be scanned again.
+    """
 
     decision: Decision
     done_at: datetime | None = None
     done_how: str | None = None
+    is_reopened: bool = False
 
     @property
     def is_pending(self) -> bool:
         """Whether its picture still waits to be scanned."""
-        return self.decision.is_pending and self.done_at is None
+        return (self.decision.is_pending or self.is_reopened) and self.done_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class DecisionFilter:
     """Which decisions are wanted: all of the fields that are set must match.
 
     ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`.
+    ``shadow_differs`` where the policy on trial would have given another verdict.
     """
 
     since: datetime | None = None
@@ -51,6 +56,7 @@ class DecisionFilter:
     reason: str | None = None
     rule: str | None = None
     is_pending: bool | None = None
+    shadow_differs: bool | None = None
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -67,6 +73,7 @@ class DecisionFilter:
             and (self.reason is None or decision.reason == self.reason)
             and (self.rule is None or decision.rule == self.rule)
             and (self.is_pending is None or recorded.is_pending is self.is_pending)
+            and (self.shadow_differs is None or (decision.shadow_judgement is not None) is self.shadow_differs)
         )
 
 
@@ -140,6 +147,10 @@ LONG_KEPT = (Verdict.FLAG, Verdict.REJECT)
 """The verdicts of which people ask later."""
 
 
+SERVICE = "service"
+"""The actor of what the service does by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """An action of an admin, or of the service itself. ``actor`` is the name of a secret, or of a command's user."""
@@ -151,6 +162,11 @@ class AuditEntry:
 
     def __post_init__(self) -> None:
         require_offset(self.at)
+
+    @classmethod
+    def of_reopening(cls, at: datetime, request_id: str, why: str) -> AuditEntry:
+        """Why the service has the picture of a decision scanned again."""
+        return cls(at, SERVICE, "reopen", {"decision": request_id, "why": why})
 
     @classmethod
     def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased) -> AuditEntry:

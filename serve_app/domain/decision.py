@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from serve_app.domain.call import UNNAMED_SOURCE
+from serve_app.domain.call import UNNAMED_SOURCE, Lane
 from serve_app.domain.examination import Examination, ModelIdentity
 from serve_app.domain.media import ViewPlace
 from serve_app.domain.verdicts import UnscannedReason, Verdict
@@ -81,13 +81,26 @@ Outcome = Judged | Listed | Unscanned
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowJudgement:
+    """Another verdict on the same scores, by a policy on trial. ``rule`` and ``margin`` as in :class:`Judgement`."""
+
+    verdict: Verdict
+    rule: str | None
+    margin: float | None
+    policy: str
+    policy_digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer for one body of bytes, and the reason for it: immutable, recorded, and free of picture content.
 
-    ``request_id`` is the decision's id. ``kept`` says whether the image server was told to store the picture.
+    ``request_id`` is the decision's id. ``kept`` says whether the image server was told to store the picture; in the
+    background ``lane``, no image server has asked.
     ``examination`` is what was seen, None where the picture was not scanned or its bytes are listed; ``labels`` name
     the columns of its scores. ``lists_version`` is that of the lists that were asked;
-    ``shadow_matches`` is what their shadow banks would have decided.
+    ``shadow_matches`` is what their shadow banks would have decided. ``shadow_judgement`` is that of the policy on
+    trial, where its verdict is another one.
     """
 
     request_id: str
@@ -101,11 +114,13 @@ class Decision:
     policy_digest: str
     elapsed_ms: float
     source: str = UNNAMED_SOURCE
+    lane: Lane = Lane.LIVE
     # Two decisions are equal whatever of the examination is still recorded; and arrays have no one answer to ==.
     examination: Examination | None = field(default=None, repr=False, compare=False)
     labels: tuple[str, ...] = field(default=(), repr=False, compare=False)
     lists_version: int = 0
     shadow_matches: tuple[Listed, ...] = ()
+    shadow_judgement: ShadowJudgement | None = None
 
     @property
     def reason(self) -> str:
@@ -137,13 +152,15 @@ class Decision:
     @property
     def is_pending(self) -> bool:
         """Whether the image server may store a picture that nobody has scanned to its end: it must be scanned later."""
+        if self.lane is not Lane.LIVE or not self.kept:
+            return False
         match self.outcome:
             case Judged(is_truncated=is_truncated):
-                return self.kept and is_truncated
+                return is_truncated
             case Listed():
                 return False
             case Unscanned():
-                return self.kept
+                return True
 
 
 @dataclass(frozen=True, slots=True)

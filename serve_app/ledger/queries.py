@@ -67,6 +67,9 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
         conditions.append(columns.decided_at_us < microseconds(wanted.until))
     if wanted.is_pending is not None:
         conditions.append(columns.is_pending.is_(wanted.is_pending))
+    if wanted.shadow_differs is not None:
+        differs = columns.shadow_judgement.is_not(None)
+        conditions.append(differs if wanted.shadow_differs else ~differs)
     texts = {columns.source: wanted.source, columns.reason: wanted.reason, columns.rule: wanted.rule}
     if wanted.verdict is not None:
         texts[columns.verdict] = wanted.verdict.value

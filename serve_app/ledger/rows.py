@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from serve_app.domain import (
@@ -13,11 +13,13 @@ from serve_app.domain import (
     Judged,
     Judgement,
     LabelScores,
+    Lane,
     Listed,
     ListMatch,
     ModelIdentity,
     Outcome,
     RecordedDecision,
+    ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -98,11 +100,13 @@ def decision_row(decision: Decision, context: int) -> Row:
         "sha256": body_key(decision.sha256),
         "body_bytes": decision.body_bytes,
         "source": decision.source,
+        "lane": decision.lane.value,
         "reason": decision.reason,
         "verdict": None if decision.verdict is None else decision.verdict.value,
         "rule": decision.rule,
         "message": _message(outcome),
         "explanation": _explanation(decision),
+        "shadow_judgement": _shadow_judgement(decision.shadow_judgement),
         "kept": decision.kept,
         "is_pending": decision.is_pending,
         "elapsed_ms": decision.elapsed_ms,
@@ -156,13 +160,16 @@ def recorded_decision(row: Row, context: Context, examination: Examination | Non
         policy_digest=context.policy_digest,
         elapsed_ms=row["elapsed_ms"],
         source=row["source"],
+        lane=Lane(row["lane"] or Lane.LIVE),
         examination=examination,
         labels=context.labels,
         lists_version=row["lists_version"],
-        shadow_matches=_shadow_of(row),
+        shadow_matches=_shadow_matches_of(row),
+        shadow_judgement=_shadow_judgement_of(row),
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
-    return RecordedDecision(decision, done_at, row["done_how"])
+    is_reopened = row["is_pending"] and not decision.is_pending
+    return RecordedDecision(decision, done_at, row["done_how"], is_reopened)
 
 
 def outcome_of(row: Row) -> Outcome:
@@ -239,7 +246,15 @@ def _explanation(decision: Decision) -> str | None:
             {"verdict": each.verdict.value, "message": each.message, **_listed(each)}
             for each in decision.shadow_matches
         ]
-    return json.dumps(explained, separators=(",", ":"), ensure_ascii=False) if explained else None
+    return _json(explained) if explained else None
+
+
+def _shadow_judgement(judgement: ShadowJudgement | None) -> str | None:
+    return None if judgement is None else _json({**asdict(judgement), "verdict": judgement.verdict.value})
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
 
 
 def _listed(outcome: Listed) -> dict[str, Any]:
@@ -265,6 +280,13 @@ def _listed_of(row: Row, explained: Row) -> Listed:
     )
 
 
-def _shadow_of(row: Row) -> tuple[Listed, ...]:
+def _shadow_matches_of(row: Row) -> tuple[Listed, ...]:
     shadow = json.loads(row["explanation"] or "{}").get("shadow", ())
     return tuple(_listed_of(each, each) for each in shadow)
+
+
+def _shadow_judgement_of(row: Row) -> ShadowJudgement | None:
+    if row["shadow_judgement"] is None:
+        return None
+    fields = json.loads(row["shadow_judgement"])
+    return ShadowJudgement(**{**fields, "verdict": Verdict(fields["verdict"])})

@@ -40,7 +40,7 @@ _MAX_DELTA: Final = 20_000
 _REBUILT_EVERY_S: Final = 600.0
 """Smaller deltas become part of the base after a while, so that the next start reads little."""
 
-_MAX_LATE_MATCHES: Final = 100
+_MAX_LATE_MATCHES: Final = 1000
 
 _CLOSE_S: Final = 2.0
 """For the thread that follows a database which hangs: the process ends all the same."""
@@ -87,8 +87,7 @@ class LiveLists:
         self._rebuilt_at_s = time.monotonic()
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="lists", daemon=True)
-        self.late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
-        """The latest pictures that were let through moments before an entry that denies them."""
+        self._late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
         self._base = _Base(partition_of([]), Origin("", 0))
         self.snapshot = self._first_snapshot()
         """The lists as they are now; a decision asks one snapshot, whatever changes meanwhile."""
@@ -122,6 +121,10 @@ class LiveLists:
             is_flood = self._guard.picture(decided_by.entry.id if decided_by else None)
         if is_flood and decided_by is not None:
             self._to_suspend.append(decided_by)
+
+    def take_late_matches(self) -> list[LateMatch]:
+        """The latest pictures that were let through moments before an entry that denies them, each handed out once."""
+        return [self._late_matches.popleft() for _ in range(len(self._late_matches))]
 
     def refresh(self) -> None:
         """Bring the snapshot up to date with the store, and suspend what the guard has found.
@@ -193,9 +196,9 @@ class LiveLists:
             return
         added_alone = _snapshot(_Base(partition_of([]), Origin("", before)), added)
         for late in self._recent.denied(added_alone, self.snapshot, self._wall_clock()):
-            self.late_matches.append(late)
+            self._late_matches.append(late)
             logger.error(
-                "request %s: the picture was let through, and entry %d, added meanwhile, denies it: purge it",
+                "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
                 late.picture.request_id,
                 late.match.entry.id,
             )

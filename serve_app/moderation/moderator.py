@@ -42,7 +42,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownPictures, listed
-from serve_app.moderation.shadow import ShadowSink
+from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
@@ -91,7 +91,8 @@ class Moderator:
         self._labels = labels_of(policy, shadow)
         self._examiner = examiner
         self._ledger = ledger
-        self._sinks = Sinks([ledger, *sinks, *([ShadowSink(shadow)] if shadow is not None else [])])
+        self._sinks = Sinks([ledger, *sinks])
+        self._shadow = ShadowPolicy(shadow) if shadow is not None else None
         self._on_unscanned = on_unscanned
         self._admission = admission
         self._background = BackgroundGate(max_background_pictures)
@@ -183,12 +184,15 @@ class Moderator:
             policy_digest=self.policy.digest,
             elapsed_ms=(call.deadline.clock() - started_s) * 1e3,
             source=call.source,
+            lane=call.lane,
             examination=seen.examination if seen else None,
             labels=seen.labels if seen else (),
             lists_version=lists.version if lists else 0,
             shadow_matches=tuple(map(listed, known.shadow)),
         )
         self._known.decided(decision, known.deciding)
+        if self._shadow is not None:
+            decision = self._shadow.beside(decision)
         await self._sinks.record(decision)
         return decision
 

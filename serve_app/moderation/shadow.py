@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Decision, Judged
+from serve_app.domain import Decision, Judged, Judgement, ShadowJudgement
 from serve_app.policy import Policy, evaluate
 
 logger = AnswerLogger(__name__)
 
 
-class ShadowSink:
-    """:class:`serve_app.domain.Sink` that logs each decision which the shadow policy would have made otherwise."""
+class ShadowPolicy:
+    """Notes in each decision, and in the log, where the policy on trial would have given another verdict."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._judged = 0
         self._differing = 0
 
-    async def record(self, decision: Decision) -> None:
-        """See the port. A picture whose scores lack one of the policy's prompts is left out.
+    def beside(self, decision: Decision) -> Decision:
+        """``decision``, with the judgement of the policy on trial where its verdict is another one.
 
-        That is one that was recalled, and was scored before the policy was on trial.
-
-        Raises:
-            PolicyError: the policy belongs to another model.
+        A picture whose scores lack one of the policy's prompts is left out: one that was recalled, and was scored
+        before the policy was on trial. A policy that fails changes nothing.
         """
-        examination = decision.examination
-        if examination is None or not isinstance(decision.outcome, Judged):
-            return
-        scores = examination.scores.picked(decision.labels, self._policy.labels)
-        if scores is None:
-            return
-        self._policy.require_model(scores.model)
-        judgement = evaluate(self._policy, scores)
+        try:
+            judgement = self._judge(decision)
+        except Exception as error:
+            logger.error(
+                "request %s: the shadow policy %s failed (%s)",
+                decision.request_id,
+                self._policy,
+                type(error).__name__,
+            )
+            return decision
+        if judgement is None:
+            return decision
         self._judged += 1
         if judgement.verdict is decision.verdict:
-            return
+            return decision
         self._differing += 1
         logger.info(
             "request %s: the shadow policy %s would %s, rule=%s margin=%+.3f, and not %s, rule=%s; it differs on %d of "
@@ -50,3 +54,24 @@ class ShadowSink:
             self._differing,
             self._judged,
         )
+        return replace(
+            decision,
+            shadow_judgement=ShadowJudgement(
+                judgement.verdict,
+                judgement.rule,
+                judgement.margin,
+                self._policy.name,
+                self._policy.digest,
+            ),
+        )
+
+    def _judge(self, decision: Decision) -> Judgement | None:
+        """The judgement of the policy on trial; None where there is nothing to judge."""
+        examination = decision.examination
+        if examination is None or not isinstance(decision.outcome, Judged):
+            return None
+        scores = examination.scores.picked(decision.labels, self._policy.labels)
+        if scores is None:
+            return None
+        self._policy.require_model(scores.model)
+        return evaluate(self._policy, scores)

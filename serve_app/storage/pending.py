@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from serve_app.domain import DecisionPage, UnavailableError
+from serve_app.pictrs import STORED_WITHIN
 from serve_app.storage.rescan import Finding, Rescanner, Result
 
 MAX_LATER_IN_A_ROW = 16
@@ -25,10 +27,13 @@ class Archive(Protocol):
         ...
 
 
-async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetime) -> AsyncGenerator[Finding, None]:
-    """Rescan each decision that was pending ``before`` this moment, and say what became of it.
+async def rescan_pending(
+    archive: Archive, rescanner: Rescanner, now: datetime, is_due: Callable[[str], bool] = lambda request_id: True
+) -> AsyncGenerator[Finding, None]:
+    """Rescan each decision that was pending before ``now``, and say what became of it.
 
-    Ended at any place, it goes on from there the next time: what is done is marked before it is said.
+    Ended at any place, it goes on from there the next time: what is done is marked before it is said. Decisions that
+    are not due, by their request id, are left out.
 
     Raises:
         UnavailableError: several pictures in a row could not be scanned.
@@ -39,14 +44,16 @@ async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetim
     while True:
         page = await archive.pending(after=cursor)
         for record in page.records:
-            if record.decision.decided_at >= before:
+            if record.decision.decided_at >= now:
                 return
+            if not is_due(record.decision.request_id):
+                continue
             finding = await rescanner.rescan(record.decision)
+            if finding.result is Result.GONE and record.decision.decided_at > now - STORED_WITHIN:
+                # pict-rs stores a picture after it has our answer.
+                finding = replace(finding, result=Result.LATER, why="pict-rs may not have stored it yet")
             if finding.result.is_done:
                 await archive.mark_done(record.decision.request_id, f"rescan: {finding.result}")
-            # A scan in the background may be pending too: of the picture that waits, or is done, here.
-            for request_id in finding.scans:
-                await archive.mark_done(request_id, "rescan")
             yield finding
             later = later + 1 if finding.result is Result.LATER else 0
             if later == MAX_LATER_IN_A_ROW:

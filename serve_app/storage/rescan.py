@@ -47,13 +47,12 @@ class Result(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of a decision: the aliases of its picture, and why. ``scans`` are the decisions on those scans."""
+    """What became of a decision: the aliases of its picture, and why."""
 
     decision: Decision
     result: Result
     aliases: tuple[str, ...] = ()
     why: str = ""
-    scans: tuple[str, ...] = ()
 
 
 class Scanner(Protocol):
@@ -93,16 +92,14 @@ class Rescanner:
             UnauthorisedError: nor with this secret.
         """
         worst = Finding(decision, Result.GONE, why="pict-rs does not have it")
-        scans: tuple[str, ...] = ()
         severity = list(Result).index
         try:
             async for picture in pictures_of(self._pictrs, decision):
                 finding = await self._scan(decision, picture)
-                scans += finding.scans
                 worst = max(worst, finding, key=lambda each: severity(each.result))
         except PictrsUnavailableError as error:
             worst = Finding(decision, Result.LATER, why=str(error))
-        return Finding(decision, worst.result, worst.aliases, worst.why, scans)
+        return worst
 
     async def _scan(self, decision: Decision, picture: StoredPicture) -> Finding:
         try:
@@ -120,7 +117,7 @@ class Rescanner:
                 result = Result.PURGED
             else:
                 why = f"{why} Not purged: today's quota of purges is used up."
-        return Finding(decision, result, picture.aliases, why, (answer.request_id,))
+        return Finding(decision, result, picture.aliases, why)
 
 
 def _result_of(answer: Answer) -> Result:

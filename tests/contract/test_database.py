@@ -23,6 +23,7 @@ from serve_app.database.location import Location
 from serve_app.database.tables import metadata, schema_version
 from serve_app.domain import ConfigurationError
 from serve_app.ledger import open_ledger
+from serve_app.ledger.entries import Entry, EntryWriter
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -143,6 +144,25 @@ async def test_an_admin_can_go_back_by_one_and_keeps_every_decision(
     ledger.close()
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+async def test_decisions_of_an_earlier_version_are_read_and_those_of_its_spool_written(
+    location: Location, database: Database, made: Made
+) -> None:
+    new = {"lane", "shadow_judgement"}
+    earlier = Entry.of(made.decision(1))
+    rows = dict(earlier.rows)
+    rows["decisions"] = {name: value for name, value in rows["decisions"].items() if name not in new}
+    later = Entry.of(made.decision(2))
+    rows_to_come = dict(later.rows)
+    rows_to_come["decisions"] = {**rows_to_come["decisions"], "mood": "calm"}
+    EntryWriter(database).write([Entry(rows, earlier.importance), Entry(rows_to_come, later.importance)])
+    ledger = open_ledger(location)
+    for number in (1, 2):
+        found = await ledger.get(f"r-{number}")
+        assert found is not None
+        assert found.decision == made.decision(number)
+    ledger.close()
 
 
 PREPARE = """

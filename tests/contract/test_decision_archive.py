@@ -19,9 +19,11 @@ from serve_app.domain import (
     DecisionPage,
     Erased,
     ForgetScope,
+    Lane,
     Listed,
     ListMatch,
     Outcome,
+    ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -30,6 +32,7 @@ from serve_app.domain import (
 if TYPE_CHECKING:
     from tests.contract.conftest import FullLedger, Made
 
+ON_TRIAL = ShadowJudgement(Verdict.FLAG, "größer", 0.125, "trial", "d" * 64)
 REFUSED = Unscanned(UnscannedReason.DEADLINE, "no time was left")
 
 
@@ -60,10 +63,20 @@ async def record_all(ledger: FullLedger, *decisions: Decision) -> None:
     ],
 )
 @pytest.mark.parametrize("shadow", [(), (Listed(Verdict.REJECT, "trial", "8", "größer", ListMatch.PERCEPTUAL, 30, 2),)])
+@pytest.mark.parametrize("lane", Lane)
 async def test_a_decision_comes_back_as_it_was(
-    ledger: FullLedger, made: Made, outcome: Outcome | None, shadow: tuple[Listed, ...]
+    ledger: FullLedger, made: Made, outcome: Outcome | None, shadow: tuple[Listed, ...], lane: Lane
 ) -> None:
-    decision = made.decision(1, outcome, kept=False, source="my-instance", lists_version=17, shadow_matches=shadow)
+    decision = made.decision(
+        1,
+        outcome,
+        kept=False,
+        source="my-instance",
+        lane=lane,
+        lists_version=17,
+        shadow_matches=shadow,
+        shadow_judgement=ON_TRIAL if lane is Lane.LIVE else None,
+    )
     await ledger.record(decision)
     found = await ledger.get("r-1")
     assert found is not None
@@ -119,22 +132,25 @@ async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -
         made.decision(2, REFUSED, source="other"),
         made.decision(3, Listed(Verdict.REJECT, "bank", "7", "known"), kept=False),
         made.decision(4, REFUSED, kept=False),
+        made.decision(5, shadow_judgement=ON_TRIAL),
     )
 
     async def found(**wanted: Any) -> list[int]:
         return [int(each.removeprefix("r-")) for each in ids(await ledger.search(DecisionFilter(**wanted)))]
 
-    assert await found() == [4, 3, 2, 1, 0]
-    assert await found(since=made.noon + timedelta(seconds=1)) == [4, 3, 2, 1], "inclusive"
+    assert await found() == [5, 4, 3, 2, 1, 0]
+    assert await found(since=made.noon + timedelta(seconds=1)) == [5, 4, 3, 2, 1], "inclusive"
     assert await found(until=made.noon + timedelta(seconds=1)) == [0], "exclusive"
     assert await found(source="other") == [2]
     assert await found(verdict=Verdict.REJECT) == [3, 1]
-    assert await found(reason="policy") == [1, 0]
+    assert await found(reason="policy") == [5, 1, 0]
     assert await found(reason="listed") == [3]
     assert await found(reason="deadline") == [4, 2]
     assert await found(rule="rule-reject") == [1]
     assert await found(is_pending=True) == [2]
-    assert await found(is_pending=False) == [4, 3, 1, 0]
+    assert await found(is_pending=False) == [5, 4, 3, 1, 0]
+    assert await found(shadow_differs=True) == [5]
+    assert await found(shadow_differs=False) == [4, 3, 2, 1, 0]
     assert await found(verdict=Verdict.REJECT, reason="policy") == [1], "all must match"
 
 
@@ -194,8 +210,10 @@ async def test_pending_decisions_wait_until_they_are_done(ledger: FullLedger, ma
         made.decision(1, made.judged(is_truncated=True)),
         made.decision(2),
         made.decision(4, REFUSED, kept=False),
+        made.decision(5, REFUSED, lane=Lane.BACKGROUND),
+        made.decision(6, made.judged(is_truncated=True), lane=Lane.BACKGROUND),
     )
-    assert ids(await ledger.pending()) == ["r-1", "r-3"], "oldest first"
+    assert ids(await ledger.pending()) == ["r-1", "r-3"], "oldest first; no image server waits for the background"
     assert await ledger.mark_done("r-1", "rescanned: accept")
     assert ids(await ledger.pending()) == ["r-3"]
     done = await ledger.get("r-1")
@@ -204,6 +222,31 @@ async def test_pending_decisions_wait_until_they_are_done(ledger: FullLedger, ma
     assert not await ledger.mark_done("r-1", "again"), "once"
     assert not await ledger.mark_done("r-2", "never was"), "it was scanned"
     assert not await ledger.mark_done("r-9", "who?")
+
+
+async def test_a_stored_picture_may_have_to_be_scanned_again(ledger: FullLedger, made: Made) -> None:
+    await record_all(ledger, made.decision(1), made.decision(2, REFUSED, kept=False), made.decision(3, REFUSED))
+    await ledger.mark_done("r-3", "rescan: accepted")
+    for request_id in ("r-1", "r-3"):
+        for _ in range(2):
+            assert await ledger.reopen(request_id, "entry 7 denies it")
+    assert not await ledger.reopen("r-2", "it was not stored")
+    assert not await ledger.reopen("r-9", "who?")
+    assert ids(await ledger.pending()) == ["r-1", "r-3"]
+    assert ids(await ledger.search(DecisionFilter(is_pending=True))) == ["r-3", "r-1"]
+    for request_id in ("r-1", "r-3"):
+        reopened = await ledger.get(request_id)
+        assert reopened is not None
+        assert (reopened.is_pending, reopened.done_at, reopened.done_how) == (True, None, None)
+    trail = await ledger.audit_trail()
+    assert [(each.actor, each.action, each.detail) for each in trail] == [
+        ("service", "reopen", {"decision": request_id, "why": "entry 7 denies it"}) for request_id in ("r-3", "r-1")
+    ], "each once"
+    assert await ledger.mark_done("r-1", "rescan: purged")
+    done = await ledger.get("r-1")
+    assert done is not None
+    assert (done.is_pending, done.is_reopened, done.done_how) == (False, False, "rescan: purged")
+    assert ids(await ledger.pending()) == ["r-3"]
 
 
 async def test_pending_decisions_come_in_pages(ledger: FullLedger, made: Made) -> None:

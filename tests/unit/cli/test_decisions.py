@@ -22,6 +22,7 @@ from serve_app.domain import (
     ListMatch,
     ModelIdentity,
     Outcome,
+    ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -102,6 +103,16 @@ def test_filters_and_json_are_for_scripts(admin: AdminService, run: Run) -> None
     assert [json.loads(line)["rule"] for line in lines] == ["triangles"]
     assert run("decisions", "--pending", "--json").output.count("\n") == 1
     assert run("decisions", "--since", "1d").output.count("\n") == 1  # the header
+
+
+def test_where_the_policy_on_trial_differs_is_shown(admin: AdminService, run: Run) -> None:
+    shadow = ShadowJudgement(Verdict.ACCEPT, None, -0.25, "on-trial", "d" * 64)
+    admin.record(decision(1), decision(2, shadow_judgement=shadow))
+    _, line = run("decisions", "--shadow-differs").output.splitlines()
+    assert line.split()[-1] == f"{2:032x}"
+    assert "rule triangles; shadow: accept, no rule held" in line
+    told = run("why", f"{2:032x}").output
+    assert "accept, no rule held, margin -0.250; policy on-trial (dddddddddddd)" in told
 
 
 def test_a_cut_list_says_so(admin: AdminService, run: Run) -> None:

@@ -22,6 +22,7 @@ from serve_app.domain import (
     ListMatch,
     ModelIdentity,
     Outcome,
+    ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -207,6 +208,7 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "done_at": None,
         "done_how": None,
         "source": "unnamed",
+        "lane": "live",
         "model": "demo",
         "model_digest": "a" * 64,
         "policy": "colours",
@@ -222,8 +224,20 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "frames_total": 90,
         "truncated": None,
         "listed": None,
+        "shadow": None,
         "shadow_matches": [],
     }
+
+
+async def test_where_the_policy_on_trial_differs_is_told_and_found(admin: Admin) -> None:
+    shadow = ShadowJudgement(Verdict.ACCEPT, None, -0.25, "on-trial", "d" * 64)
+    await admin.record([decision(1), replace(decision(2), shadow_judgement=shadow)])
+    for differs, expected in ((True, ["r-2"]), (False, ["r-1"])):
+        told = await admin.ask("/decisions", params={"shadow_differs": differs})
+        assert [each["id"] for each in told["decisions"]] == expected
+    assert (await admin.ask("/decisions/r-2"))["shadow"] == {
+        "verdict": "accept", "rule": None, "margin": -0.25, "policy": "on-trial", "policy_digest": "d" * 64
+    }  # fmt: skip
 
 
 async def test_each_outcome_says_what_decided(admin: Admin) -> None:

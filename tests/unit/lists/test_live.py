@@ -162,7 +162,7 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     store.add([pdq, _draft(2), _draft(3, bank="trial")])
     store.put_bank(Bank("trial", is_shadow=True))
     lists.refresh()
-    assert sorted(late.picture.request_id for late in lists.late_matches) == ["r-1", "r-2"]
+    assert sorted(late.picture.request_id for late in lists.take_late_matches()) == ["r-1", "r-2"]
 
 
 def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:

@@ -183,7 +183,7 @@ async def test_a_picture_let_through_moments_before_its_entry_is_found_again(
     first, second = await asyncio.gather(listing.decide(draw()), listing.decide(draw((255, 0, 0))))
     assert (first.kept, second.kept) == (True, False)
     listing.add(ListKind.DENY, PDQ)
-    assert [late.picture.request_id for late in listing.lists.late_matches] == [first.request_id]
+    assert [late.picture.request_id for late in listing.lists.take_late_matches()] == [first.request_id]
 
 
 async def test_the_canary_is_refused_under_any_policy_and_recorded_apart(listing: Listing, service: Any) -> None:

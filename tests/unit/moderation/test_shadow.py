@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serve_app.domain import Body, Call, Deadline, Decision, OnUnscanned
+from serve_app.domain import (
+    Body,
+    Call,
+    Deadline,
+    Decision,
+    DecisionFilter,
+    OnUnscanned,
+    ShadowJudgement,
+    Verdict,
+)
 from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
@@ -60,11 +69,22 @@ async def test_a_difference_is_logged_and_the_answer_stays(draw: Draw, caplog: p
     for number, colour in enumerate(["white", "red", "blue"]):
         decision = await moderate(moderator, draw(colour), f"r-{number}")
         alone = await moderate(moderator_of(None), draw(colour))
-        assert decision.outcome == alone.outcome
+        assert (decision.outcome, decision.kept) == (alone.outcome, alone.kept)
     (line,) = lines(caplog)
     assert line.startswith("request r-2: the shadow policy on-trial@")
     assert "would reject, rule=no-blue margin=+0.500, and not accept, rule=None" in line
     assert line.endswith("it differs on 1 of 3 pictures since the start")
+
+
+async def test_a_difference_is_recorded_with_the_decision(draw: Draw) -> None:
+    ledger = MemoryLedger()
+    moderator = moderator_of(SHADOW, ledger)
+    for number, colour in enumerate(["white", "red", "blue"]):
+        await moderate(moderator, draw(colour), f"r-{number}")
+    (recorded,) = (await ledger.search(DecisionFilter(shadow_differs=True))).records
+    assert recorded.decision.request_id == "r-2"
+    expected = ShadowJudgement(Verdict.REJECT, "no-blue", 0.5, "on-trial", SHADOW.digest)
+    assert recorded.decision.shadow_judgement == expected
 
 
 async def test_the_prompts_of_both_are_scored_and_recorded(draw: Draw) -> None:
@@ -90,6 +110,8 @@ async def test_an_unscanned_picture_is_left_out(caplog: pytest.LogCaptureFixture
 
 async def test_a_shadow_that_fails_does_not_touch_the_answer(draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
     text = POLICY.replace("model: fake", "model: fake\nmodel_digest: '123456789012'")
-    decision = await moderate(moderator_of(parse_policy(text, "of-other-weights.yaml")), draw("red"))
+    shadow = parse_policy(text, "of-other-weights.yaml")
+    decision = await moderate(moderator_of(shadow), draw("red"))
     assert decision.verdict == "reject"
-    assert "ShadowSink did not record the decision (PolicyError)" in caplog.text
+    assert decision.shadow_judgement is None
+    assert f"the shadow policy colours@{shadow.digest[:12]} failed (PolicyError)" in caplog.text

@@ -209,7 +209,7 @@ async def test_what_is_refused_live_is_scanned_in_the_background(cuts: Service, 
     refused, scanned = await asyncio.gather(live, background)
     assert (cuts.reason(refused), refused.kept, refused.is_pending) == (UnscannedReason.TRUNCATED, False, False)
     assert isinstance(scanned.outcome, Judged)
-    assert (scanned.outcome.is_truncated, scanned.kept, scanned.is_pending) == (True, True, True)
+    assert (scanned.outcome.is_truncated, scanned.kept, scanned.is_pending) == (True, True, False)
 
 
 async def test_what_was_scanned_of_a_cut_file_is_not_recalled_for_an_upload(

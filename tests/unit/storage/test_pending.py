@@ -73,13 +73,6 @@ async def test_decisions_that_come_meanwhile_are_left_to_the_next_run(bench: Ben
     assert await left(ledger) == ["later"]
 
 
-async def test_a_scan_that_is_pending_itself_waits_for_nothing(bench: Bench) -> None:
-    ledger = await waiting(bench, "accept")
-    await ledger.record(let_through(b"accept, cut, and scanned in the background", "r-1", END))
-    await run(bench, ledger)
-    assert await left(ledger) == []
-
-
 async def test_a_service_that_scans_nothing_ends_a_run(bench: Bench) -> None:
     ledger = await waiting(bench, *["unavailable"] * (MAX_LATER_IN_A_ROW + 3))
     with pytest.raises(UnavailableError, match=r"^16 pictures in a row could not be scanned: said\."):

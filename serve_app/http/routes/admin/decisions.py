@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
@@ -17,10 +18,12 @@ from serve_app.admin_api import (
     ForgetRequest,
     LedgerStatus,
     ListMatchRecord,
+    ShadowRecord,
 )
 from serve_app.domain import (
     DecisionArchive,
     DecisionFilter,
+    DecisionPage,
     ForgetScope,
     Judged,
     Ledger,
@@ -40,13 +43,7 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
 
     @routes.get("/decisions", summary="The newest decisions that all given filters include")
     async def search(query: Annotated[DecisionQuery, Query()]) -> Decisions:
-        wanted = DecisionFilter(
-            query.since, query.until, query.source, query.verdict, query.reason, query.rule, query.pending
-        )
-        try:
-            page = await archive.search(wanted, query.limit, query.cursor)
-        except ValueError as error:
-            raise HTTPException(422, "the cursor is not one of a page of this service") from error
+        page = await page_of(archive, query)
         return Decisions(decisions=[record_of(each) for each in page.records], cursor=page.cursor)
 
     @routes.get("/decisions/{request_id}", summary="One decision")
@@ -86,6 +83,28 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
     return routes
 
 
+async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examinations: bool = False) -> DecisionPage:
+    """The decisions that an admin wants.
+
+    Raises:
+        HTTPException: the cursor is none.
+    """
+    wanted = DecisionFilter(
+        since=query.since,
+        until=query.until,
+        source=query.source,
+        verdict=query.verdict,
+        reason=query.reason,
+        rule=query.rule,
+        is_pending=query.pending,
+        shadow_differs=query.shadow_differs,
+    )
+    try:
+        return await archive.search(wanted, query.limit, query.cursor, with_examinations=with_examinations)
+    except ValueError as error:
+        raise HTTPException(422, "the cursor is not one of a page of this service") from error
+
+
 def record_of(recorded: RecordedDecision) -> DecisionRecord:
     """One decision as the API tells it; no fingerprint is in it."""
     decision = recorded.decision
@@ -103,12 +122,14 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
         done_at=recorded.done_at,
         done_how=recorded.done_how,
         source=decision.source,
+        lane=decision.lane,
         model=decision.model.name,
         model_digest=decision.model.digest,
         policy=decision.policy,
         policy_digest=decision.policy_digest,
         lists_version=decision.lists_version,
         elapsed_ms=decision.elapsed_ms,
+        shadow=ShadowRecord(**asdict(shadow)) if (shadow := decision.shadow_judgement) else None,
         shadow_matches=[_match(each) for each in decision.shadow_matches],
     )
     match decision.outcome:
