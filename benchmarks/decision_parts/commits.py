@@ -98,7 +98,7 @@ def measure(options: Options) -> Part:
 
 
 def _disk(folder: Path) -> Latencies:
-    """A write of about the size of a commit, after a pause as between pictures: a disk may be slower when it was idle."""
+    """A write of about the size of a commit, after a pause: a disk that was idle may be slower."""
     times_s = []
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         for _ in range(_WRITES):
