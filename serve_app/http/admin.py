@@ -14,7 +14,7 @@ from serve_app.admin_api import ADMIN_PATH, Problem
 from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions
+from serve_app.http.routes.admin import decisions, scores
 from serve_app.ledger import OpenLedger
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def create_admin_app(guard: Guard, ledger: OpenLedger) -> FastAPI:
         responses={status: {"model": Problem} for status in (401, 422, 429, 503)},
     )
     app.include_router(decisions.router(ledger, ledger), prefix=ADMIN_PATH)
+    app.include_router(scores.router(ledger), prefix=ADMIN_PATH)
     _add_error_answers(app)
 
     async def audit(actor: str, action: str, detail: dict[str, str | int]) -> None:
