@@ -110,9 +110,7 @@ class ServiceRescans:
                 is_pending = bool((await self._ledger.pending(limit=1)).records)
             if not is_pending:
                 await self._sleep(LOOK_EVERY_S)
-        logger.error(
-            "pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error
-        )
+        logger.error("pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error)
 
     async def _keep_looking(self, rescanner: Rescanner) -> None:
         while True:
