@@ -55,8 +55,8 @@ def printable(name: str) -> str:
 
 
 def _why(scan: Scan) -> str:
-    """The concept scores and the margin, or why the picture was not scanned."""
-    if scan.verdict is None:
+    """The concept scores and the margin; without scores, in words: a list decided, or the picture was not scanned."""
+    if not scan.scores:
         return scan.message
     scores = " ".join(f"{concept}={score:.2f}" for concept, score in scan.scores.items())
     return scores if scan.margin is None else f"{scores} ({scan.margin:+.2f})"
