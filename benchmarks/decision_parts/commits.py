@@ -49,6 +49,7 @@ _DURATION_S = 5.0
 _LABELS = 40
 _WRITES = 200
 _COMMIT_BYTES = 24_000
+_PAUSE_S = 0.01
 _SHARES = (0.5, 0.95, 0.99)
 _PERCENTILES = (Column("p50 ms", 2), Column("p95 ms", 2), Column("p99 ms", 2))
 
@@ -97,10 +98,11 @@ def measure(options: Options) -> Part:
 
 
 def _disk(folder: Path) -> Latencies:
-    """A write of about the size of a commit, and the time in which the disk takes it."""
+    """A write of about the size of a commit, after a pause: a disk that was idle may be slower."""
     times_s = []
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         for _ in range(_WRITES):
+            time.sleep(_PAUSE_S)
             file.write(bytes(_COMMIT_BYTES))
             began_s = time.perf_counter()
             os.fdatasync(file.fileno())

@@ -23,6 +23,7 @@ from serve_app.cli.lists import (
     list_show,
 )
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
+from serve_app.cli.replaying import policy_replay
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
@@ -55,10 +56,11 @@ list_app.command("banks")(list_banks)
 list_app.command("import")(list_import)
 list_app.command("export")(list_export)
 app.add_typer(list_app, name="list")
-policy_app = typer.Typer(no_args_is_help=True, help="Check, show, explain and make policies.")
+policy_app = typer.Typer(no_args_is_help=True, help="Check, show, try and make policies.")
 policy_app.command("check")(policy_check)
 policy_app.command("show")(policy_show)
 policy_app.command("explain")(policy_explain)
+policy_app.command("replay")(policy_replay)
 policy_app.command("from-horde-safety")(policy_from_horde_safety)
 app.add_typer(policy_app, name="policy")
 model_app = typer.Typer(no_args_is_help=True, help="Compare and convert models.")

@@ -25,7 +25,7 @@ from serve_app.domain import (
 )
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions, list_files, lists, pictures
+from serve_app.http.routes.admin import decisions, list_files, lists, pictures, scores
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
 from serve_app.moderation.listing import Lister
@@ -79,6 +79,7 @@ def create_admin_app(
     lister = Lister(ledger, store)
     for routes in (
         decisions.router(ledger, ledger),
+        scores.router(ledger),
         lists.router(store, lister, ledger),
         list_files.router(store),
         pictures.router(store, StoredPictures(settings, ledger, lister, moderate)),

@@ -27,6 +27,9 @@ from serve_app.ledger.encoding import body_key
 ERASED_AT_ONCE = 500
 """Decisions erased in one transaction: a short one, because commits of new decisions wait for it."""
 
+BODIES_AT_ONCE = 1000
+"""Parameters of one statement, of which SQLite takes 32,766."""
+
 NEWEST_FIRST = (decisions.c.decided_at_us.desc(), decisions.c.request_id.desc())
 OLDEST_FIRST = (decisions.c.decided_at_us, decisions.c.request_id)
 
@@ -36,12 +39,14 @@ CONTEXT = (
     .where(contexts.c.context == bindparam("context"))
 )
 
-SEEN = (
-    select(label_scores, fingerprints.c.frames)
-    .outerjoin(fingerprints, fingerprints.c.sha256 == label_scores.c.sha256)
-    .where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
+_SEEN = select(label_scores, fingerprints.c.frames).outerjoin(
+    fingerprints, fingerprints.c.sha256 == label_scores.c.sha256
 )
+SEEN = _SEEN.where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
 """What a model saw in a body."""
+
+SEEN_OF_BODIES = _SEEN.where(label_scores.c.sha256.in_(bindparam("bodies", expanding=True)))
+"""What models saw in at most :data:`BODIES_AT_ONCE` bodies."""
 
 JUDGED = (
     select(decisions, contexts.c.policy_digest)

@@ -205,18 +205,31 @@ class SqlArchive:
     def _records(
         self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False
     ) -> list[RecordedDecision]:
+        rows = connection.execute(wanted).mappings().all()
+        seen = self._seen_of(connection, list({row["sha256"] for row in rows})) if with_examinations else {}
         records = []
-        for row in connection.execute(wanted).mappings().all():
+        for row in rows:
             context = self._context(connection, row["context"])
             recorded = recorded_decision(row, context)
-            if with_examinations and context.labels:
-                seen = self._seen(connection, row["sha256"], key_of(context.model.digest))
-                if seen is not None:
-                    examination, labels = seen
-                    decision = replace(recorded.decision, examination=examination, labels=labels)
-                    recorded = replace(recorded, decision=decision)
+            found = seen.get((row["sha256"], key_of(context.model.digest))) if context.labels else None
+            if found is not None:
+                examination, labels = found
+                decision = replace(recorded.decision, examination=examination, labels=labels)
+                recorded = replace(recorded, decision=decision)
             records.append(recorded)
         return records
+
+    def _seen_of(
+        self, connection: Connection, bodies: Sequence[bytes]
+    ) -> dict[tuple[bytes, int], tuple[Examination, tuple[str, ...]]]:
+        """As :meth:`_seen`, of many bodies, by body and model."""
+        found = {}
+        for start in range(0, len(bodies), queries.BODIES_AT_ONCE):
+            some = {"bodies": bodies[start : start + queries.BODIES_AT_ONCE]}
+            for row in connection.execute(queries.SEEN_OF_BODIES, some).mappings().all():
+                context = self._context(connection, row["context"])
+                found[row["sha256"], row["model_key"]] = examination_of(row, context), context.labels
+        return found
 
     def _seen(
         self, connection: Connection, sha256: bytes, model_key: int

@@ -11,7 +11,7 @@ from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margi
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
-from serve_app.policy.replay import Replay, ReplayedDecision, replay
+from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision
 from serve_app.policy.schema import Policy, Rule, labels_of
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "AtLeast",
+    "Change",
     "Concept",
     "Condition",
     "ExplainedCondition",
@@ -33,6 +34,7 @@ __all__ = [
     "ReplayedDecision",
     "Rule",
     "ScoreKind",
+    "ScoredDecision",
     "concept_scores",
     "evaluate",
     "explain",
@@ -40,7 +42,6 @@ __all__ = [
     "load_policy",
     "margins_of",
     "parse_policy",
-    "replay",
     "shipped_policies",
     "shipped_text",
 ]

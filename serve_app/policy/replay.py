@@ -6,14 +6,15 @@ have outlived its retention, and a database records cosines in half precision.
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 import numpy as np
 
-from serve_app.domain import Decision, Judged, LabelScores, PolicyError, Verdict
+from serve_app.domain import Decision, Judged, Judgement, LabelScores, PolicyError, Verdict, ViewPlace
 from serve_app.policy.concepts import ScoreKind
 from serve_app.policy.evaluation import evaluate, margins_of
 from serve_app.policy.schema import Policy
@@ -23,11 +24,58 @@ _HALF_STEP = 2.0**-11
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayedDecision:
-    """A decision that the new policy makes otherwise.
+class ScoredDecision:
+    """What a replay needs of a recorded decision.
 
-    ``margin`` is that of the new policy. ``is_certain`` unless the rounding of the recorded scores alone could be the
-    difference.
+    ``is_judged`` if the policy decided; ``verdict`` is None where the picture was not scanned. ``scores`` are None
+    where they are not recorded; ``labels`` name their columns, and ``places`` their rows.
+    """
+
+    request_id: str
+    decided_at: datetime
+    sha256: str
+    source: str
+    is_judged: bool
+    verdict: Verdict | None
+    rule: str | None
+    scores: LabelScores | None
+    labels: tuple[str, ...] = ()
+    places: tuple[ViewPlace, ...] = ()
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """That of ``decision``, which has its examination as far as that is recorded."""
+        examination = decision.examination
+        return cls(
+            decision.request_id,
+            decision.decided_at,
+            decision.sha256,
+            decision.source,
+            isinstance(decision.outcome, Judged),
+            decision.verdict,
+            decision.rule,
+            examination.scores if examination else None,
+            decision.labels,
+            examination.places if examination else (),
+        )
+
+
+class Change(enum.StrEnum):
+    """How the new policy's verdict compares with the recorded one."""
+
+    SAME = "same"
+    STRICTER = "stricter"
+    LOOSER = "looser"
+    UNCERTAIN = "uncertain"
+    """A rule is so near to its line that the rounding of the recorded scores may decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedDecision:
+    """A decision to which the new policy gives another verdict.
+
+    ``margin`` is that of the new policy, on the view at ``place``. ``is_certain`` unless the rounding of the recorded
+    scores alone could be the difference.
     """
 
     request_id: str
@@ -39,6 +87,7 @@ class ReplayedDecision:
     new_verdict: Verdict
     new_rule: str | None
     margin: float | None
+    place: ViewPlace
     is_certain: bool
 
 
@@ -46,14 +95,16 @@ class ReplayedDecision:
 class Replay:
     """What ``policy`` would have decided.
 
-    ``replayed`` decisions were decided again; ``differences`` are those with another verdict. The others could not be:
-    ``not_judged`` were unscanned, or decided by a list; of ``forgotten`` ones the scores are not recorded any more;
-    ``other_model`` ones were scored by a model that is not the policy's; of ``insufficient`` ones a prompt of the
-    policy was never scored: ``missing_prompts`` says which, and on how many decisions.
+    ``changes`` counts the decisions that were made again, by rule and by change: by the recorded rule where the new
+    verdict is milder, else by the new one; None where no rule held. ``differences`` are those with another verdict.
+
+    The others could not be decided again: ``not_judged`` were unscanned, or decided by a list; of ``forgotten`` ones
+    the scores are not recorded any more; ``other_model`` ones were scored by a model that is not the policy's; of
+    ``insufficient`` ones a prompt of the policy was never scored: ``missing_prompts`` says which, and on how many.
     """
 
     policy: Policy
-    replayed: int = 0
+    changes: Counter[tuple[str | None, Change]] = field(default_factory=Counter)
     differences: list[ReplayedDecision] = field(default_factory=list)
     not_judged: int = 0
     forgotten: int = 0
@@ -62,30 +113,39 @@ class Replay:
     missing_prompts: Counter[str] = field(default_factory=Counter)
 
     @property
-    def changes(self) -> Mapping[tuple[Verdict, Verdict], int]:
-        """How many decisions go from which verdict to which."""
-        return Counter((each.verdict, each.new_verdict) for each in self.differences)
+    def replayed(self) -> int:
+        """How many were decided again."""
+        return self.changes.total()
 
-    def add(self, decision: Decision) -> None:
-        """Decide one more decision again; it has its examination, as far as that is recorded."""
-        if not isinstance(decision.outcome, Judged):
+    @property
+    def not_replayed(self) -> int:
+        """How many could not be decided again."""
+        return self.not_judged + self.forgotten + self.other_model + self.insufficient
+
+    def add(self, decision: ScoredDecision) -> None:
+        """Decide one more decision again."""
+        if not decision.is_judged or decision.verdict is None:
             self.not_judged += 1
             return
-        if decision.examination is None:
+        if decision.scores is None:
             self.forgotten += 1
             return
-        recorded = decision.examination.scores
-        if not _is_for(self.policy, recorded):
+        if not _is_for(self.policy, decision.scores):
             self.other_model += 1
             return
-        scores = recorded.picked(decision.labels, self.policy.labels)
+        scores = decision.scores.picked(decision.labels, self.policy.labels)
         if scores is None:
             self.insufficient += 1
             self.missing_prompts.update(set(self.policy.labels).difference(decision.labels))
             return
-        self.replayed += 1
-        judgement = evaluate(self.policy, scores)
-        if judgement.verdict is decision.outcome.judgement.verdict:
+        self._decide(decision, decision.verdict, scores)
+
+    def _decide(self, decision: ScoredDecision, verdict: Verdict, scores: LabelScores) -> None:
+        judgement, is_certain = evaluate(self.policy, scores), _is_certain(self.policy, scores)
+        is_milder = judgement.verdict.severity < verdict.severity
+        change = _change(verdict, judgement) if is_certain else Change.UNCERTAIN
+        self.changes[decision.rule if is_milder else judgement.rule, change] += 1
+        if judgement.verdict is verdict:
             return
         self.differences.append(
             ReplayedDecision(
@@ -93,22 +153,21 @@ class Replay:
                 decided_at=decision.decided_at,
                 sha256=decision.sha256,
                 source=decision.source,
-                verdict=decision.outcome.judgement.verdict,
-                rule=decision.outcome.judgement.rule,
+                verdict=verdict,
+                rule=decision.rule,
                 new_verdict=judgement.verdict,
                 new_rule=judgement.rule,
                 margin=judgement.margin,
-                is_certain=_is_certain(self.policy, scores),
+                place=decision.places[judgement.view],
+                is_certain=is_certain,
             )
         )
 
 
-def replay(policy: Policy, decisions: Iterable[Decision]) -> Replay:
-    """Decide recorded decisions again: those of one page, or of a few. :meth:`Replay.add` takes one after the other."""
-    result = Replay(policy)
-    for decision in decisions:
-        result.add(decision)
-    return result
+def _change(verdict: Verdict, judgement: Judgement) -> Change:
+    if judgement.verdict is verdict:
+        return Change.SAME
+    return Change.STRICTER if judgement.verdict.severity > verdict.severity else Change.LOOSER
 
 
 def _is_for(policy: Policy, scores: LabelScores) -> bool:

@@ -7,10 +7,10 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Body, Call, Deadline, Lane, PictwardenError, RescanMode, SettingsError
+from serve_app.domain import Body, Call, Deadline, Lane, NotScannedError, PictwardenError, RescanMode, SettingsError
 from serve_app.domain.archive import SERVICE
 from serve_app.http.answers import answer_for_decision
 from serve_app.ledger import OpenLedger
@@ -30,17 +30,36 @@ logger = AnswerLogger(__name__)
 LOOK_EVERY_S: Final = 60.0
 """Seconds between two looks for pending decisions."""
 
+READY_EVERY_S: Final = 5.0
+"""Seconds between two questions whether a model is warm."""
+
 LEASE: Final = "rescan"
 SOURCE: Final = "rescan"
 """Of the decisions on rescans."""
 
 
+class OwnScanner(Scanner, Protocol):
+    """A scanner that knows whether it can scan."""
+
+    async def is_ready(self) -> bool:
+        """Whether a model is warm: until then, nothing is worth fetching."""
+        ...
+
+
 class ModeratorScanner:
-    """:class:`~serve_app.storage.rescan.Scanner` that asks this process, in the background lane."""
+    """:class:`OwnScanner` that asks this process, in the background lane."""
 
     def __init__(self, moderator: Moderator, deadline_s: float) -> None:
         self._moderator = moderator
         self._deadline_s = deadline_s
+
+    async def is_ready(self) -> bool:
+        """See :class:`OwnScanner`."""
+        try:
+            await self._moderator.ready(Deadline.after(self._deadline_s))
+        except NotScannedError:
+            return False
+        return True
 
     async def scan(self, body: bytes) -> Answer:
         """The answer that an HTTP client would have had."""
@@ -74,7 +93,7 @@ class ServiceRescans:
     def __init__(
         self,
         settings: Settings,
-        scanner: Scanner,
+        scanner: OwnScanner,
         ledger: OpenLedger,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -110,14 +129,14 @@ class ServiceRescans:
                 is_pending = bool((await self._ledger.pending(limit=1)).records)
             if not is_pending:
                 await self._sleep(LOOK_EVERY_S)
-        logger.error(
-            "pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error
-        )
+        logger.error("pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error)
 
     async def _keep_looking(self, rescanner: Rescanner) -> None:
         while True:
             problem = ""
             try:
+                while not await self._scanner.is_ready():
+                    await self._sleep(READY_EVERY_S)
                 await self._look(rescanner)
             except PictwardenError as error:
                 problem = str(error)

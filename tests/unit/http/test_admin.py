@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, DecisionRecord
@@ -16,8 +18,11 @@ from serve_app.domain import (
     Body,
     Call,
     Decision,
+    Examination,
+    FrameFingerprint,
     Judged,
     Judgement,
+    LabelScores,
     Listed,
     ListMatch,
     ModelIdentity,
@@ -284,6 +289,47 @@ async def test_a_wrong_question_is_answered_with_what_is_wrong(admin: Admin, pat
     told = await admin.ask(path, 422)
     assert told["reason"] == "invalid"
     assert wrong in told["message"]
+
+
+# Scores
+
+
+async def test_scores_are_told_with_their_labels_and_model_and_without_fingerprints(admin: Admin) -> None:
+    cosines = np.array([[0.25, -0.5], [0.125, 1.0]], np.float32)
+    places = (ViewPlace(0, (0.0, 0.0, 1.0, 1.0)), ViewPlace(3, (0.0, 0.25, 0.5, 1.0)))
+    fingerprint = FrameFingerprint(0, 90, bytes(range(256)))
+    seen = Examination(
+        LabelScores(cosines, 100.0, decision(1).model), places, "image/gif", 2, 90, fingerprints=(fingerprint,)
+    )
+    scored = [replace(decision(number), examination=seen, labels=("red", "größer")) for number in (1, 2)]
+    await admin.record([*scored, decision(3, LET_THROUGH, sha256="3" * 64, kept=True)])
+    told = await admin.ask("/scores", params={"limit": 2})
+    assert (told["models"], told["label_sets"]) == (
+        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None}],
+        [["red", "größer"]],
+    )
+    let_through, judged = told["decisions"]
+    assert (let_through["id"], let_through["reason"], let_through["scores"]) == ("r-3", "overloaded", None)
+    packed = base64.urlsafe_b64decode(judged["scores"].pop("cosines"))
+    assert np.frombuffer(packed, "<f2").tolist() == [0.25, -0.5, 0.125, 1.0]
+    assert judged == {
+        "id": "r-2",
+        "decided_at": "2026-01-31T12:00:02Z",
+        "sha256": "1" * 64,
+        "source": "unnamed",
+        "verdict": "reject",
+        "reason": "policy",
+        "rule": "triangles",
+        "scores": {
+            "model": 0,
+            "labels": 0,
+            "logit_scale": 100.0,
+            "places": [[0, 0.0, 0.0, 1.0, 1.0], [3, 0.0, 0.25, 0.5, 1.0]],
+        },
+    }
+    rest = await admin.ask("/scores", params={"cursor": told["cursor"]})
+    assert ([each["id"] for each in rest["decisions"]], rest["cursor"]) == (["r-1"], None)
+    await admin.ask("/scores?cursor=nonsense", 422)
 
 
 # Forgetting

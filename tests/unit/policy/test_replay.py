@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -22,7 +23,7 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
-from serve_app.policy import Policy, evaluate, parse_policy, replay
+from serve_app.policy import Change, Policy, Replay, ScoredDecision, evaluate, parse_policy
 
 TEXT = """\
 policy: demo
@@ -67,6 +68,13 @@ def decided(policy: Policy, scores: LabelScores, request_id: str = "r-1") -> Dec
     )
 
 
+def replay(policy: Policy, decisions: Iterable[Decision]) -> Replay:
+    result = Replay(policy)
+    for decision in decisions:
+        result.add(ScoredDecision.of(decision))
+    return result
+
+
 def recorded(decision: Decision) -> Decision:
     """As a database has it: with scores in half precision."""
     assert decision.examination is not None
@@ -80,7 +88,8 @@ def test_a_changed_threshold_shows_which_decisions_change() -> None:
         decided(OLD, scores_of(OLD, red=red, photo=0.1), f"r-{number}") for number, red in enumerate((0.1, 0.18, 0.25))
     ]
     result = replay(STRICTER, decisions)
-    assert (result.replayed, dict(result.changes)) == (3, {(Verdict.ACCEPT, Verdict.REJECT): 1})
+    assert result.changes == {(None, Change.SAME): 1, ("red", Change.STRICTER): 1, ("red", Change.SAME): 1}
+    assert (result.replayed, result.not_replayed) == (3, 0)
     (difference,) = result.differences
     assert (difference.request_id, difference.source, difference.rule, difference.new_rule) == (
         "r-1",
@@ -89,7 +98,21 @@ def test_a_changed_threshold_shows_which_decisions_change() -> None:
         "red",
     )
     assert difference.margin == pytest.approx(0.03)
+    assert difference.place == PLACE
     assert difference.is_certain
+
+
+def test_a_milder_verdict_is_counted_at_the_rule_that_gave_the_other_one() -> None:
+    result = replay(OLD, [decided(STRICTER, scores_of(OLD, red=0.18, photo=0.1))])
+    assert result.changes == {("red", Change.LOOSER): 1}
+    (difference,) = result.differences
+    assert (difference.verdict, difference.new_verdict) == (Verdict.REJECT, Verdict.ACCEPT)
+
+
+def test_another_rule_with_the_same_verdict_is_no_difference() -> None:
+    new = parse_policy(TEXT.replace("name: red,", "name: crimson,"), "new.yaml")
+    result = replay(new, [decided(OLD, scores_of(OLD, red=0.3, photo=0.1))])
+    assert (result.changes, result.differences) == ({("crimson", Change.SAME): 1}, [])
 
 
 def test_a_prompt_that_was_never_scored_is_named() -> None:
@@ -121,12 +144,15 @@ UNSCANNED: Outcome = Unscanned(UnscannedReason.DEADLINE, "no time was left")
 def test_a_decision_that_cannot_be_made_again_is_counted(decision: Decision, counted_as: str) -> None:
     result = replay(STRICTER, [decision])
     assert (result.replayed, getattr(result, counted_as), result.differences) == (0, 1, [])
+    assert result.not_replayed == 1
 
 
 def test_a_difference_that_rounding_alone_could_make_is_not_certain() -> None:
     decision = recorded(decided(OLD, scores_of(OLD, red=0.20001, photo=0.1)))
-    (difference,) = replay(OLD, [decision]).differences
+    result = replay(OLD, [decision])
+    (difference,) = result.differences
     assert not difference.is_certain
+    assert [change for _, change in result.changes] == [Change.UNCERTAIN]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -136,6 +162,8 @@ def test_what_is_called_certain_is_what_the_exact_scores_say(
 ) -> None:
     decision = decided(OLD, scores_of(OLD, logit_scale, red=red, drawing=drawing, photo=photo))
     exact, rounded = replay(new, [decision]), replay(new, [recorded(decision)])
+    if all(change is not Change.UNCERTAIN for _, change in rounded.changes):
+        assert rounded.changes == exact.changes
     for difference in rounded.differences:
         if difference.is_certain:
             (expected,) = exact.differences

@@ -24,6 +24,10 @@ class Scanner:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.is_warm = True
+
+    async def is_ready(self) -> bool:
+        return self.is_warm
 
     async def scan(self, body: bytes) -> Answer:
         self.bodies.append(body)

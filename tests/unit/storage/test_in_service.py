@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from serve_app.domain import Verdict
+from serve_app.domain import UnavailableError, Verdict
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.settings import parse_settings
-from serve_app.storage.in_service import LOOK_EVERY_S, SOURCE, ModeratorScanner, ServiceRescans, rescanning
+from serve_app.storage.in_service import (
+    LOOK_EVERY_S,
+    READY_EVERY_S,
+    SOURCE,
+    ModeratorScanner,
+    ServiceRescans,
+    rescanning,
+)
 from tests.contract.pictrs.stand_in import API_KEY
 from tests.unit.storage.conftest import Bench, let_through
 from tests.virtual_clock import VirtualClock
@@ -119,6 +126,17 @@ async def test_a_picture_that_pict_rs_has_not_stored_yet_is_not_forgotten(waitin
     assert waiting.bench.pictrs.stored == []
 
 
+async def test_until_a_model_is_warm_nothing_is_fetched(waiting: Waiting) -> None:
+    await waiting.add("accept")
+    waiting.bench.scanner.is_warm = False
+    async with waiting.rescans():
+        await waiting.clock.advance(600, BOTH)
+        assert waiting.bench.scanner.bodies == []
+        waiting.bench.scanner.is_warm = True
+        await waiting.clock.advance(READY_EVERY_S, BOTH)
+        assert await waiting.left() == []
+
+
 async def test_a_pict_rs_that_refuses_is_told_of_once(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
     await waiting.add("accept")
     waiting.bench.pictrs.answers["/internal/hashes"] = lambda: web.json_response({"code": "read-only"}, status=400)
@@ -163,6 +181,15 @@ async def test_the_moderator_scans_in_the_background(
     (decision,) = service.ledger.recorded
     assert (decision.request_id, decision.source) == (answer.request_id, SOURCE)
     assert service.preprocessor.lanes == ["background"]
+
+
+async def test_it_is_ready_once_a_model_is_warm(make_service: Callable[..., Any]) -> None:
+    service = make_service()
+    scanner = ModeratorScanner(service.moderator, 5.0)
+    service.scorer.asleep = UnavailableError("no scorer")
+    assert not await scanner.is_ready()
+    service.scorer.asleep = None
+    assert await scanner.is_ready()
 
 
 @pytest.mark.parametrize("mode", [False, "off", "report"])
