@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.processes import measured_apart
 from serve_app.models.engine import Engine
-from serve_app.models.open import OPENVINO_INT8, open_engine, open_quantised
+from serve_app.models.factory import OPENVINO_INT8, open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
 
 MAX_BATCH_VIEWS = 32
@@ -48,7 +48,7 @@ Rates = Mapping[int, Rate]
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine is opened: see :func:`serve_app.models.open.open_engine`.
+    """How an engine is opened: see :func:`serve_app.models.factory.open_engine`.
 
     ``openvino-int8`` is opened without a record of its agreement, quantised with drawn pictures.
     """

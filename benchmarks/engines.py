@@ -21,7 +21,7 @@ from benchmarks.bare_pass import EngineOptions, Rates, best_of, best_of_each
 from benchmarks.command import Out, Run, console
 from benchmarks.processes import measured_apart, pss_bytes
 from benchmarks.record import Check, Column, Table, at_least
-from serve_app.models.open import OPENVINO_INT8
+from serve_app.models.factory import OPENVINO_INT8
 
 LEAST_RATIO = 1.7
 LEAST_UTILISATION = 0.5

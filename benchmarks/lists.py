@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -55,16 +55,24 @@ def bench(
 ) -> None:
     """Build each list, map it, and look pictures up in it."""
     run = Run("lists", seed, out)
+    wanted = [(name, count) for count in entries or [1_000_000, 10_000_000] for name in _DISTRIBUTIONS]
+    table, checks = measure_lookups(wanted, lookups, seed)
+    run.finish("Look-ups in lists", [table], checks)
+
+
+def measure_lookups(lists: Sequence[tuple[str, int]], lookups: int, seed: int) -> tuple[Table, list[Check]]:
+    """A row for each list, given by the distribution and the number of its hashes; checks of those that are spread."""
     rows, checks = [], []
-    for count in entries or [1_000_000, 10_000_000]:
-        for name, make in _DISTRIBUTIONS.items():
-            with console.status(f"{name}, {count:,} entries"), tempfile.TemporaryDirectory() as folder:
-                row = _measure(make, count, lookups, np.random.default_rng(seed), Path(folder, "lists.index"))
-            rows.append((name, f"{count:,}", *row))
-            if name == "spread":
-                checks += _checks(count, memory_mb=row[1], p99_ms=row[3])
+    for name, count in lists:
+        with console.status(f"{name}, {count:,} entries"), tempfile.TemporaryDirectory() as folder:
+            row = _measure(
+                _DISTRIBUTIONS[name], count, lookups, np.random.default_rng(seed), Path(folder, "lists.index")
+            )
+        rows.append((name, f"{count:,}", *row))
+        if name == "spread":
+            checks += _checks(count, memory_mb=row[1], p99_ms=row[3])
     note = f"{lookups} pictures for each list, after {_WARM_UP} that do not count; one thread."
-    run.finish("Look-ups in lists", [Table("Perceptual entries", _COLUMNS, tuple(rows), note)], checks)
+    return Table("Perceptual entries", _COLUMNS, tuple(rows), note), checks
 
 
 def _measure(

@@ -37,6 +37,7 @@ class Outcome:
         verdict: what the policy said, if the picture was scanned.
         reason: ``policy``, or why the picture was not scanned; None if the answer is not Pictwarden's.
         request_id: the service's own name for the request.
+        elapsed_ms: from the request's first byte to the answer, by the service's own clock.
     """
 
     intended_s: float
@@ -46,6 +47,7 @@ class Outcome:
     verdict: str | None = None
     reason: str | None = None
     request_id: str | None = None
+    elapsed_ms: float | None = None
 
     @classmethod
     def of_answer(cls, intended_s: float, sent_s: float, ended_s: float, status: int, body: bytes) -> Outcome:
@@ -55,7 +57,7 @@ class Outcome:
         except ValueError:
             fields = None
         told = fields if isinstance(fields, dict) and "reason" in fields else {}
-        words = (told.get("verdict"), told.get("reason"), told.get("request_id"))
+        words = (told.get(name) for name in ("verdict", "reason", "request_id", "elapsed_ms"))
         return cls(intended_s, sent_s, ended_s, status, *words)
 
     @property

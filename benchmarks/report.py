@@ -67,6 +67,7 @@ PLAN = (
     Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
     Planned("faults", "faults", 6),
+    Planned("decisions", "decisions", 10),
     Planned("cluster", "cluster", 2),
     Planned("engines", "engines", 6),
     Planned("preprocessing", "preprocessing", 1),

@@ -22,6 +22,7 @@ from benchmarks.bodies import unique
 from benchmarks.processes import tree
 from deployments.ray_environment import free_ports
 from serve_app.cli.connection import SECRETS_ENV
+from serve_app.state_folder import STATE_ENV
 from serve_app.wire import SCAN_PATH
 
 REPOSITORY = Path(__file__).parents[1]
@@ -81,6 +82,15 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """Where a server can be started again as the same one: its port, its secret, and its working directory."""
+
+    port: int
+    secret: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A server that answers pictures: where, its first process, and the seconds from its start to its first answer."""
 
@@ -96,28 +106,34 @@ def ours(way: Way, *arguments: str) -> Server:
 
 
 @contextlib.contextmanager
-def running(server: Server, jpeg: bytes, interpreter: str = sys.executable) -> Iterator[Running]:
+def running(
+    server: Server, jpeg: bytes, interpreter: str = sys.executable, home: Home | None = None
+) -> Iterator[Running]:
     """The server once it answers ``jpeg``; its whole tree ends with the block.
+
+    Without a ``home`` it has a new one, which is removed afterwards.
 
     Raises:
         NotServedError: it ended, or did not answer in time.
     """
-    (port,), secret = free_ports(1), secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="pw-bench-", ignore_cleanup_errors=True) as folder:
-        said = Path(folder) / "output.txt"
+    with contextlib.ExitStack() as afterwards:
+        if home is None:
+            new = tempfile.TemporaryDirectory(prefix="pw-bench-", ignore_cleanup_errors=True)
+            home = Home(free_ports(1)[0], secrets.token_hex(16), Path(afterwards.enter_context(new)))
+        said = home.folder / "output.txt"
         started_s = time.perf_counter()
         with said.open("wb") as output:
             process = psutil.Popen(
-                [interpreter, *server.command, "--port", str(port)],
-                cwd=folder,
-                env=_environment(secret, server.is_ours),
+                [interpreter, *server.command, "--port", str(home.port)],
+                cwd=home.folder,
+                env=_environment(home.secret, server.is_ours),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
-            url = f"http://127.0.0.1:{port}{server.path}" + (f"/{secret}" if server.is_ours else "")
+            url = f"http://127.0.0.1:{home.port}{server.path}" + (f"/{home.secret}" if server.is_ours else "")
             while not _answers(url, server, jpeg):
                 if process.poll() is not None or time.perf_counter() - started_s > _READY_TIMEOUT_S:
                     raise NotServedError(f"it did not start: {said.read_text('utf-8', errors='replace')[-300:]}")
@@ -137,7 +153,9 @@ def running(server: Server, jpeg: bytes, interpreter: str = sys.executable) -> I
 def _environment(secret: str, is_ours: bool) -> Mapping[str, str]:
     """No hub is asked for weights that are random; an empty name of weights is open_clip's word for those."""
     own = {"PYTHONPATH": str(REPOSITORY), SECRETS_ENV: secret} if is_ours else {}
-    return {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **_RANDOM, **own}
+    # A ledger of the benchmark's, in the working directory.
+    base = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", STATE_ENV)}
+    return {**base, **_RANDOM, **own}
 
 
 def _answers(url: str, server: Server, jpeg: bytes) -> bool:

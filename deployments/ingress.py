@@ -25,6 +25,7 @@ from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
+from serve_app.storage.in_service import rescanning
 
 # A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.
 _TRAVELLING_SHARE = 4
@@ -50,9 +51,9 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        self._ledger, lists = self._open_ledger(location), open_lists(location)
-        lists.start()
-        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, lists)
+        self._ledger, self._lists = self._open_ledger(location), open_lists(location)
+        self._lists.start()
+        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, self._lists)
 
     @staticmethod
     def _open_ledger(location: Location | None) -> OpenLedger:
@@ -71,8 +72,12 @@ class Ingress:
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._ledger.close)
+            stack.callback(self._lists.close)
             if self._guard.has_admins:
                 admin = self._settings.admin
-                app = create_admin_app(self._guard, self._ledger)
+                app = create_admin_app(
+                    self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate
+                )
                 await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
+            await stack.enter_async_context(rescanning(self._settings, self._moderator, self._ledger, self._lists))
             yield

@@ -19,7 +19,7 @@ from serve_app.batching import Batcher, PassCosts, idle_s
 from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIdentity, UnavailableError, Views
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Staged
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
 
@@ -54,7 +54,7 @@ class EngineScorer:
             deadline_s: of the application; a pass may take a share of it.
 
         Raises:
-            ModelError: as :func:`serve_app.models.open.open_engine`.
+            ModelError: as :func:`serve_app.models.factory.open_engine`.
         """
         self._engine = open_engine(
             settings.source,

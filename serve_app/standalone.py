@@ -30,7 +30,7 @@ from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
-from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
+from serve_app.moderation import AdmissionControl, Moderator, Pipeline, assemble_moderator
 from serve_app.policy import Policy, labels_of
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
@@ -118,7 +118,11 @@ class Sockets:
     admin: Sequence[socket.socket] = ()
 
 
-async def serve(
+Beside = Callable[[Settings, Moderator, OpenLedger, LiveLists], contextlib.AbstractAsyncContextManager[None]]
+"""Work that the service does on its own account, for as long as the block."""
+
+
+async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     settings: Settings,
     policy: Policy,
     guard: Guard,
@@ -127,6 +131,7 @@ async def serve(
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
     shadow: Policy | None = None,
+    beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -140,6 +145,7 @@ async def serve(
             it raises ends the service.
         on_alive: called about every second while all is well.
         shadow: a policy on trial.
+        beside: work of the service's own, from when it is ready until ``stop``.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
@@ -147,7 +153,7 @@ async def serve(
     """
     began_s = time.monotonic()
     location = locate(settings.ledger)
-    opened = await _unless_stopped(stop, lambda: _open_records(location), lambda late: late[0].close())
+    opened = await _unless_stopped(stop, lambda: _open_records(location), _close_records)
     if opened is None:
         return
     ledger, lists = opened
@@ -160,7 +166,7 @@ async def serve(
         lists.start()
         after_the_answers.callback(lists.close)
         if sockets.admin:
-            admin_app = create_admin_app(guard, ledger)
+            admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
             await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
@@ -171,7 +177,8 @@ async def serve(
         examiner.started(stages)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        await watch(stages.require_alive, stop, on_alive)
+        async with beside(settings, moderator, ledger, lists):
+            await watch(stages.require_alive, stop, on_alive)
 
 
 def _open_records(location: Location | None) -> tuple[OpenLedger, LiveLists]:
@@ -181,6 +188,11 @@ def _open_records(location: Location | None) -> tuple[OpenLedger, LiveLists]:
     except BaseException:
         ledger.close()
         raise
+
+
+def _close_records(records: tuple[OpenLedger, LiveLists]) -> None:
+    for each in records:
+        each.close()
 
 
 async def watch(require_alive: Callable[[], None], stop: asyncio.Event, on_alive: Callable[[], None]) -> None:

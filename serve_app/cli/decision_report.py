@@ -10,23 +10,28 @@ from rich.text import Text
 
 from serve_app.admin_api import DecisionRecord, ShadowRecord
 from serve_app.cli.moments import local
+from serve_app.domain import UNNAMED_SOURCE
 
 _STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "magenta"}
 
 
 def decision_table(decisions: Sequence[DecisionRecord]) -> Table:
-    """One row per decision: when, verdict, what decided, source, and its id."""
+    """One row per decision: when, verdict, what decided, and its id; its source, where sources have names."""
+    has_sources = any(each.source != UNNAMED_SOURCE for each in decisions)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("decided", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("decided by", overflow="fold")
-    table.add_column("source", overflow="fold")
+    if has_sources:
+        table.add_column("source", overflow="fold")
     table.add_column("decision", no_wrap=True)
     for each in decisions:
+        at = each.decided_at.astimezone().strftime("%m-%d %H:%M:%S")
+        source = [Text(each.source)] * has_sources
         decided_by = _decided_by(each)
         if each.shadow is not None:
             decided_by += f"; shadow: {_shadow(each.shadow)}"
-        table.add_row(local(each.decided_at), _verdict(each), Text(decided_by), Text(each.source), each.id)
+        table.add_row(at, Text(each.verdict or "-", _STYLES[each.verdict]), Text(decided_by), *source, each.id)
     return table
 
 
@@ -59,8 +64,8 @@ def _decided_by(decision: DecisionRecord) -> str:
     if decision.listed is not None:
         return f"list {decision.listed.bank}, entry {decision.listed.entry}"
     if decision.verdict is None:
-        return decision.reason
-    return f"rule {decision.rule}" if decision.rule else "policy: no rule held"
+        return f"{decision.reason}, {'let through' if decision.kept else 'refused'}"
+    return f"rule {decision.rule}" if decision.rule else "no rule"
 
 
 def _shadow(shadow: ShadowRecord) -> str:
@@ -77,7 +82,7 @@ def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
     if decision.scores:
         told.append(("scores", " ".join(f"{concept}={score:.3f}" for concept, score in decision.scores.items())))
     if decision.margin is not None:
-        told.append(("margin", f"{decision.margin:+.3f} from the line of the rule"))
+        told.append(("margin", f"{decision.margin:+.3f} from the line of its rule"))
     if decision.view is not None:
         view = decision.view
         told.append(
@@ -95,6 +100,10 @@ def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
         shadow = decision.shadow
         margin = "" if shadow.margin is None else f", margin {shadow.margin:+.3f}"
         told.append(("shadow", f"{_shadow(shadow)}{margin}; policy {shadow.policy} ({shadow.policy_digest[:12]})"))
+    told += [
+        ("shadow", f"list {each.bank}, entry {each.entry}, matches too; its bank is shadow and decides nothing")
+        for each in decision.shadow_matches
+    ]
     if decision.pending:
         told.append(("pending", "stored unscanned: `pictwarden rescan` scans it"))
     elif decision.done_at is not None:

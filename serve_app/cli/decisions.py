@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.admin_api import DecisionRecord, Decisions, ForgetAnswer, ForgetRequest
-from serve_app.cli.admin_connection import AdminConnection, NotFoundError, path_segment
+from serve_app.admin_api import DecisionRecord, Decisions, ForgetAnswer, ForgetRequest, StoredPictureRecord
+from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFoundError, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decision_report import decision_table, explanation
 from serve_app.cli.moments import WAY_OUT, moment
@@ -72,13 +72,19 @@ def decisions(
 
 @told
 def why(
-    picture: Annotated[str, typer.Argument(help="A file, a sha256, or a decision's id.", show_default=False)],
+    picture: Annotated[
+        str,
+        typer.Argument(
+            help="A file, a sha256, a decision's id, or an alias or URL of a picture in pict-rs.", show_default=False
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Say which decision a picture got, what decided it, and how often since.
 
     pict-rs changes a picture before it asks (it removes metadata, and may encode it again). So a file on your disk is
-    found only if it is byte for byte what pict-rs sent.
+    found only if it is byte for byte what pict-rs sent. An alias, or the alias in a URL, is looked up in the pict-rs of
+    the service's configuration; nothing else is fetched.
     """
     found = _decisions_on(AdminConnection(), picture)
     if as_json:
@@ -132,7 +138,11 @@ def _decisions_on(service: AdminConnection, picture: str) -> Sequence[DecisionRe
         decision = service.get(DecisionRecord, f"/decisions/{path_segment(picture.lower())}")
         others = _of_body(service, decision.sha256, picture)
         return [decision, *(each for each in others if each.id != decision.id)]
-    raise typer.BadParameter(f"{picture!r} is neither a file, nor a sha256, nor the id of a decision")
+    try:
+        stored = service.get(StoredPictureRecord, "/pictures", {"reference": picture})
+    except AdminError as error:
+        raise type(error)(f"{picture} is neither a file, nor a sha256, nor the id of a decision; {error}") from error
+    return _of_body(service, stored.sha256, f"the stored picture {picture}")
 
 
 def _of_body(service: AdminConnection, sha256: str, name: str) -> Sequence[DecisionRecord]:

@@ -17,7 +17,7 @@ from serve_app.domain import ConfigurationError, Deadline, LabelScores, Unscanne
 from serve_app.media import MediaLimits, preprocess
 from serve_app.models import EMBEDDED_DEMO
 from serve_app.models.engine import Engine
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 from serve_app.policy import ExplainedRule, Policy, evaluate, explain, load_policy
 
 # Nobody waits for an answer: this only ends a decode that never would.

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import typer
 
+from serve_app.cli.allowing import allow, deny
 from serve_app.cli.backing_up import backup
+from serve_app.cli.banning import ban
 from serve_app.cli.canary import canary
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
 from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.explaining import policy_explain
+from serve_app.cli.lists import (
+    list_add,
+    list_banks,
+    list_confirm,
+    list_export,
+    list_import,
+    list_remove,
+    list_show,
+)
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
 from serve_app.cli.replaying import policy_replay
 from serve_app.cli.rescanning import rescan
@@ -31,8 +42,20 @@ app.command()(rescan)
 app.command()(serve)
 app.command()(decisions)
 app.command()(why)
+app.command()(allow)
+app.command()(deny)
+app.command()(ban)
 app.command()(forget)
 app.command()(backup)
+list_app = typer.Typer(no_args_is_help=True, help="Known pictures: which are allowed, which are denied.")
+list_app.command("add")(list_add)
+list_app.command("remove")(list_remove)
+list_app.command("confirm")(list_confirm)
+list_app.command("show")(list_show)
+list_app.command("banks")(list_banks)
+list_app.command("import")(list_import)
+list_app.command("export")(list_export)
+app.add_typer(list_app, name="list")
 policy_app = typer.Typer(no_args_is_help=True, help="Check, show, try and make policies.")
 policy_app.command("check")(policy_check)
 policy_app.command("show")(policy_show)

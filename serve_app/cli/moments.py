@@ -28,6 +28,26 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         raise ValueError(f"{text!r} is not a time: {WAY_OUT}") from error
 
 
+EXPIRY_WAY_OUT = "write a time such as 2027-11-25T18:00:00Z, or a duration from now such as 36h or 90d"
+
+
+def expiry(text: str, now: datetime | None = None) -> datetime:
+    """The time that ``text`` names: RFC 3339, or a duration after ``now``. A time without an offset is local time.
+
+    Raises:
+        ValueError: it is neither, or it is over; the message says what to write.
+    """
+    now = now or datetime.now(UTC)
+    try:
+        named = moment(text, now)
+        at = now + (now - named) if _DURATION.fullmatch(text.strip().lower()) else named
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a time: {EXPIRY_WAY_OUT}") from error
+    if at <= now:
+        raise ValueError(f"{text!r} is over already: {EXPIRY_WAY_OUT}")
+    return at
+
+
 def local(at: datetime) -> str:
     """``at`` in this machine's time, with its offset."""
     return at.astimezone().isoformat(" ", "seconds")

@@ -19,9 +19,9 @@ from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError
 from serve_app.ledger import open_archive
-from serve_app.pictrs import open_pictrs
+from serve_app.pictrs import AuditedQuota, open_pictrs
 from serve_app.settings import Settings, parse_settings
-from serve_app.storage import AuditedQuota, Finding, Rescanner, Result, open_door, rescan_pending
+from serve_app.storage import Finding, Rescanner, Result, open_door, rescan_pending
 
 _SHOWN = (Result.PURGED, Result.UNSCANNABLE, Result.REJECTED, Result.LATER)
 

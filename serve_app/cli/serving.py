@@ -98,7 +98,9 @@ def _read(
 async def _serve(
     settings: Settings, policy: Policy, shadow: Policy | None, guard: Guard, address: ListeningAddress, url: str
 ) -> None:
-    from serve_app import standalone  # what serves takes a second to import, and --help needs none of it
+    # What serves takes a second to import, and --help needs none of it.
+    from serve_app import standalone
+    from serve_app.storage.in_service import rescanning
 
     stop = asyncio.Event()
 
@@ -131,6 +133,7 @@ async def _serve(
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
+            rescanning,
         )
     ending.cancel()
 

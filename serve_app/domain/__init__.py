@@ -41,6 +41,7 @@ from serve_app.domain.errors import (
     DeviceMemoryError,
     EmptyBodyError,
     FullError,
+    ListingError,
     MalformedRequestError,
     ModelError,
     NotScannedError,
@@ -85,10 +86,12 @@ from serve_app.domain.ports import (
     Preprocessor,
     Scorer,
     Sink,
+    WorkLease,
 )
 from serve_app.domain.verdicts import (
     OnTruncated,
     OnUnscanned,
+    RescanMode,
     UnscannedReason,
     Verdict,
 )
@@ -125,6 +128,7 @@ __all__ = [
     "LedgerHealth",
     "ListMatch",
     "Listed",
+    "ListingError",
     "LoadSignals",
     "MalformedRequestError",
     "ModelError",
@@ -144,6 +148,7 @@ __all__ = [
     "Recollection",
     "RecordedDecision",
     "RequestError",
+    "RescanMode",
     "Retention",
     "Scorer",
     "SettingsError",
@@ -163,4 +168,5 @@ __all__ = [
     "Verdict",
     "ViewPlace",
     "Views",
+    "WorkLease",
 ]

@@ -25,16 +25,20 @@ class LedgerHealth:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two)."""
+    """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two).
+
+    ``is_reopened`` if its picture was scanned, and has to be scanned again.
+    """
 
     decision: Decision
     done_at: datetime | None = None
     done_how: str | None = None
+    is_reopened: bool = False
 
     @property
     def is_pending(self) -> bool:
         """Whether its picture still waits to be scanned."""
-        return self.decision.is_pending and self.done_at is None
+        return (self.decision.is_pending or self.is_reopened) and self.done_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,10 @@ LONG_KEPT = (Verdict.FLAG, Verdict.REJECT)
 """The verdicts of which people ask later."""
 
 
+SERVICE = "service"
+"""The actor of what the service does by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """An action of an admin, or of the service itself. ``actor`` is the name of a secret, or of a command's user."""
@@ -154,6 +162,11 @@ class AuditEntry:
 
     def __post_init__(self) -> None:
         require_offset(self.at)
+
+    @classmethod
+    def of_reopening(cls, at: datetime, request_id: str, why: str) -> AuditEntry:
+        """Why the service has the picture of a decision scanned again."""
+        return cls(at, SERVICE, "reopen", {"decision": request_id, "why": why})
 
     @classmethod
     def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased) -> AuditEntry:

@@ -20,6 +20,7 @@
     |   |-- EmptyBodyError
     |   |-- MalformedRequestError
     |   `-- UnauthorisedError
+    |-- ListingError                   no entry of a list can be made, or changed, as it was asked for
     |-- PictrsError                    pict-rs did not do what it was asked
     |   |-- PictrsUnavailableError     not now: the same call may be made again
     |   |-- PictrsRefusedError         not as it is set up: the message says what to change
@@ -125,6 +126,10 @@ class MalformedRequestError(RequestError):
 
 class UnauthorisedError(RequestError):
     """No secret, or a wrong one."""
+
+
+class ListingError(PictwardenError):
+    """An entry cannot be made of this picture, or would change nothing. The message says why, and what to do."""
 
 
 class PictrsError(PictwardenError):

@@ -98,6 +98,22 @@ class Ledger(Sink, Protocol):
         ...
 
 
+class WorkLease(Protocol):
+    """The right to do some work, which one of several programs over one database has at a time."""
+
+    async def hold(self) -> bool:
+        """Take or renew it, for 25 s; False while another program has it.
+
+        Raises:
+            Exception: the database cannot be asked; it does not count as held.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Let another program have it at once."""
+        ...
+
+
 class DecisionArchive(Protocol):
     """The recorded decisions, as admins need them. Every time has an offset."""
 
@@ -129,6 +145,13 @@ class DecisionArchive(Protocol):
 
     async def mark_done(self, request_id: str, how: str) -> bool:
         """The picture of a pending decision was dealt with; False if there is no such pending decision."""
+        ...
+
+    async def reopen(self, request_id: str, why: str) -> bool:
+        """Have the picture of a decision, which was stored, scanned again, and leave an entry in the audit.
+
+        It is pending from now on. False if no such decision is recorded, or its picture was not to be stored.
+        """
         ...
 
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:

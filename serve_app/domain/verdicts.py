@@ -42,6 +42,16 @@ class OnUnscanned(enum.StrEnum):
     ACCEPT = "accept"
 
 
+class RescanMode(enum.StrEnum):
+    """What the service does about pictures that it let through unscanned (setting ``rescan``)."""
+
+    OFF = "off"
+    REPORT = "report"
+    """Scan them, and say which ones are rejected."""
+    PURGE = "purge"
+    """Remove those from pict-rs as well."""
+
+
 class OnTruncated(enum.StrEnum):
     """The treatment of a picture whose end is missing (setting ``truncated``, for each lane).
 

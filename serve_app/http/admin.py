@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, Request, Response
@@ -11,23 +12,61 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from serve_app.admin_api import ADMIN_PATH, Problem
-from serve_app.domain import AuditEntry, UnavailableError
+from serve_app.domain import (
+    AuditEntry,
+    ListingError,
+    PictrsRefusedError,
+    PictrsUnavailableError,
+    PictureGoneError,
+    PictwardenError,
+    SettingsError,
+    TooLargeError,
+    UnavailableError,
+)
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions, scores
+from serve_app.http.routes.admin import decisions, list_files, lists, pictures, scores
 from serve_app.ledger import OpenLedger
+from serve_app.lists.store import ListStore
+from serve_app.moderation.listing import Lister
+from serve_app.moderation.stored_pictures import Moderate, StoredPictures
+from serve_app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_REASONS = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 413: "too_large", 422: "invalid"}
+_REASONS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    422: "invalid",
+    503: "unavailable",
+}
 
 
-def create_admin_app(guard: Guard, ledger: OpenLedger) -> FastAPI:
+_STATUSES: Mapping[type[PictwardenError], int] = {
+    ListingError: 409,
+    PictrsRefusedError: 409,
+    PictrsUnavailableError: 503,
+    PictureGoneError: 404,
+    SettingsError: 409,
+    TooLargeError: 413,
+    UnavailableError: 503,
+}
+"""Of the errors whose message is for the admin."""
+
+
+def create_admin_app(
+    guard: Guard, ledger: OpenLedger, store: ListStore, settings: Settings, moderate: Moderate
+) -> FastAPI:
     """The application; its paths are below :data:`~serve_app.admin_api.ADMIN_PATH`.
 
     Args:
         guard: whose admins may use it; ``/docs`` too.
         ledger: has the decisions, and the audit.
+        store: has the lists.
+        settings: name pict-rs, and the limits of a body.
+        moderate: decides about a picture that pict-rs has stored.
     """
     # FastAPI's own page of documentation loads scripts from a CDN.
     app = FastAPIOffline(
@@ -35,10 +74,17 @@ def create_admin_app(guard: Guard, ledger: OpenLedger) -> FastAPI:
         description="Decisions, lists and what is recorded. Every request needs `Authorization: Bearer SECRET`.",
         redoc_url=None,
         redirect_slashes=False,
-        responses={status: {"model": Problem} for status in (401, 422, 429, 503)},
+        responses={status: {"model": Problem} for status in (401, 409, 422, 429, 503)},
     )
-    app.include_router(decisions.router(ledger, ledger), prefix=ADMIN_PATH)
-    app.include_router(scores.router(ledger), prefix=ADMIN_PATH)
+    lister = Lister(ledger, store)
+    for routes in (
+        decisions.router(ledger, ledger),
+        scores.router(ledger),
+        lists.router(store, lister, ledger),
+        list_files.router(store),
+        pictures.router(store, StoredPictures(settings, ledger, lister, moderate)),
+    ):
+        app.include_router(routes, prefix=ADMIN_PATH)
     _add_error_answers(app)
 
     async def audit(actor: str, action: str, detail: dict[str, str | int]) -> None:
@@ -64,8 +110,9 @@ def _add_error_answers(app: FastAPI) -> None:
         ]
         return problem(422, "invalid", "; ".join(line.removeprefix(": ") for line in lines))
 
-    async def on_unavailable(_: Request, error: Exception) -> Response:
-        return problem(503, "unavailable", str(error))
+    async def on_refusal(_: Request, error: Exception) -> Response:
+        status = next(_STATUSES[each] for each in type(error).__mro__ if each in _STATUSES)
+        return problem(status, _REASONS[status], str(error))
 
     async def on_fault(request: Request, error: Exception) -> Response:
         logger.error("%s %s: internal fault", request.method, request.url.path, exc_info=error)
@@ -73,5 +120,6 @@ def _add_error_answers(app: FastAPI) -> None:
 
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(UnavailableError, on_unavailable)
+    for each in _STATUSES:
+        app.add_exception_handler(each, on_refusal)
     app.add_exception_handler(Exception, on_fault)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve_app.database.engine import Database
@@ -18,6 +18,8 @@ from serve_app.domain import Decision
 from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row
 
 _SHARED = (label_sets.name, contexts.name)
+_ADDED = (label_sets, contexts, decisions)
+_REPLACED = (label_scores, fingerprints)
 
 
 class Importance(enum.IntEnum):
@@ -90,6 +92,10 @@ class EntryWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known_contexts: set[int] = set()
+        insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        # Made once: to make them takes longer than to execute them.
+        self._additions = {table: insert(table).on_conflict_do_nothing() for table in _ADDED}
+        self._replacements = {table: _replacing(insert(table), table) for table in _REPLACED}
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Commit entries; those of decisions that are recorded already change no decision.
@@ -104,34 +110,22 @@ class EntryWriter:
         with self._database.writing() as connection:
             if new := contexts_of - self._known_contexts:
                 chosen = [entry for entry in entries if entry.context in new]
-                _insert_shared(connection, label_sets, chosen)
-                _insert_shared(connection, contexts, chosen)
+                for table in (label_sets, contexts):
+                    if shared := _by_key(table, chosen):
+                        connection.execute(self._additions[table], shared)
             rows = [_with_all_columns(decisions, entry.rows[decisions.name]) for entry in entries]
-            connection.execute(_insert(connection, decisions).on_conflict_do_nothing(), rows)
-            _upsert(connection, label_scores, entries)
-            _upsert(connection, fingerprints, entries)
+            connection.execute(self._additions[decisions], rows)
+            for table, replacement in self._replacements.items():
+                if of_bodies := _by_key(table, entries):
+                    connection.execute(replacement, of_bodies)
         self._known_contexts |= contexts_of
 
 
-def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
-
-
-def _insert_shared(connection: Connection, table: Table, entries: Sequence[Entry]) -> None:
-    """Insert rows that several entries share."""
-    if rows := _by_key(table, entries):
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
-
-
-def _upsert(connection: Connection, table: Table, entries: Sequence[Entry]) -> None:
-    """Insert rows; each replaces the one of the same body."""
-    rows = _by_key(table, entries)
-    if not rows:
-        return
-    inserted = _insert(connection, table)
+def _replacing(inserted: sqlite.Insert | postgresql.Insert, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Rows that replace those of the same body."""
     keys = list(table.primary_key.columns)
     others = {column.name: inserted.excluded[column.name] for column in table.columns if column not in keys}
-    connection.execute(inserted.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    return inserted.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 def _by_key(table: Table, entries: Sequence[Entry]) -> list[Row]:

@@ -26,6 +26,17 @@ _KEPT_EXAMINATION_BYTES = 64_000_000
 _KEPT_AUDIT_ENTRIES = 10_000
 
 
+class OwnLease:
+    """:class:`serve_app.domain.WorkLease` of the only program."""
+
+    async def hold(self) -> bool:
+        """See the port."""
+        return True
+
+    async def release(self) -> None:
+        """See the port: nobody waits for it."""
+
+
 class MemoryLedger:
     """Stores at most ``kept_decisions``; the oldest one leaves first. For one event loop."""
 
@@ -101,7 +112,18 @@ class MemoryLedger:
         recorded = self._records.get(request_id)
         if recorded is None or not recorded.is_pending:
             return False
-        self._records[request_id] = replace(recorded, done_at=self._wall_clock(), done_how=how)
+        self._records[request_id] = replace(recorded, done_at=self._wall_clock(), done_how=how, is_reopened=False)
+        return True
+
+    async def reopen(self, request_id: str, why: str) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        recorded = self._records.get(request_id)
+        if recorded is None or not recorded.decision.kept:
+            return False
+        if not recorded.is_pending:
+            is_reopened = not recorded.decision.is_pending
+            self._records[request_id] = RecordedDecision(recorded.decision, is_reopened=is_reopened)
+            await self.audit(AuditEntry.of_reopening(self._wall_clock(), request_id, why))
         return True
 
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:
@@ -129,6 +151,10 @@ class MemoryLedger:
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         return list(self._audit)[:limit]
+
+    def lease(self, name: str) -> OwnLease:
+        """See :class:`serve_app.ledger.OpenLedger`: nobody shares this ledger."""
+        return OwnLease()
 
     def close(self) -> None:
         """See :class:`serve_app.ledger.OpenLedger`: nothing was started."""

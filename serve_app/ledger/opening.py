@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.database.location import Location
-from serve_app.domain import ConfigurationError, DecisionArchive, Ledger
+from serve_app.domain import ConfigurationError, DecisionArchive, Ledger, WorkLease
 from serve_app.ledger.memory import MemoryLedger
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ logger = AnswerLogger(__name__)
 
 class OpenLedger(Ledger, DecisionArchive, Protocol):
     """A ledger and its archive. Close it after use."""
+
+    def lease(self, name: str) -> WorkLease:
+        """The right to do the work ``name`` for all programs that share this ledger."""
+        ...
 
     def close(self) -> None:
         """End what it has started."""

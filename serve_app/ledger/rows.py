@@ -168,7 +168,8 @@ def recorded_decision(row: Row, context: Context, examination: Examination | Non
         shadow_judgement=_shadow_judgement_of(row),
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
-    return RecordedDecision(decision, done_at, row["done_how"])
+    is_reopened = row["is_pending"] and not decision.is_pending
+    return RecordedDecision(decision, done_at, row["done_how"], is_reopened)
 
 
 def outcome_of(row: Row) -> Outcome:

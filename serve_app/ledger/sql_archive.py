@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.engine import Database
+from serve_app.database.lease import Lease
 from serve_app.database.tables import audit, decisions
 from serve_app.domain import (
     AuditEntry,
@@ -29,6 +30,7 @@ from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
 from serve_app.ledger.encoding import body_key, key_of
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
+from serve_app.ledger.sql_lease import SqlLease
 
 T = TypeVar("T")
 
@@ -54,6 +56,10 @@ class SqlArchive:
         """End its threads, and the connections that nobody uses."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._database.close()
+
+    def lease(self, name: str) -> SqlLease:
+        """See :class:`serve_app.ledger.OpenLedger`."""
+        return SqlLease(Lease(self._database, name), self._prepared)
 
     async def get(self, request_id: str) -> RecordedDecision | None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -88,6 +94,20 @@ class SqlArchive:
         done = {"is_pending": False, "done_at_us": microseconds(self._wall_clock()), "done_how": how}
         marked = await self._write(lambda connection: connection.execute(update(decisions).where(one).values(done)))
         return marked.rowcount == 1
+
+    async def reopen(self, request_id: str, why: str) -> bool:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        one = (decisions.c.request_id == request_id) & decisions.c.kept.is_(True)
+        pending = {"is_pending": True, "done_at_us": None, "done_how": None}
+
+        def write(connection: Connection) -> bool:
+            row = connection.execute(select(decisions.c.is_pending).where(one)).first()
+            if row is not None and not row.is_pending:
+                connection.execute(update(decisions).where(one).values(pending))
+                _audit(connection, AuditEntry.of_reopening(self._wall_clock(), request_id, why))
+            return row is not None
+
+        return await self._write(write)
 
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -147,21 +167,28 @@ class SqlArchive:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _read(self, read: Callable[[Connection], T]) -> T:
+    async def _prepared(self, work: Callable[[], T]) -> T:
+        """:meth:`_in_thread`, once every table is there."""
+
         def run() -> T:
             self._database.prepare()
+            return work()
+
+        return await self._in_thread(run)
+
+    async def _read(self, read: Callable[[Connection], T]) -> T:
+        def run() -> T:
             with self._database.reading() as connection:
                 return read(connection)
 
-        return await self._in_thread(run)
+        return await self._prepared(run)
 
     async def _write(self, write: Callable[[Connection], T]) -> T:
         def run() -> T:
-            self._database.prepare()
             with self._database.writing() as connection:
                 return write(connection)
 
-        return await self._in_thread(run)
+        return await self._prepared(run)
 
     def _erase(self, condition: ColumnElement[bool], at_the_end: Callable[[Connection, Erased], None]) -> Erased:
         """Erase in short transactions; ``at_the_end`` is part of the last one."""

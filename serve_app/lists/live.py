@@ -21,6 +21,7 @@ from typing import Final
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, ConfigurationError
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
@@ -39,7 +40,10 @@ _MAX_DELTA: Final = 20_000
 _REBUILT_EVERY_S: Final = 600.0
 """Smaller deltas become part of the base after a while, so that the next start reads little."""
 
-_MAX_LATE_MATCHES: Final = 100
+_MAX_LATE_MATCHES: Final = 1000
+
+_CLOSE_S: Final = 2.0
+"""For the thread that follows a database which hangs: the process ends all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,7 @@ class LiveLists:
         self._rebuilt_at_s = time.monotonic()
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="lists", daemon=True)
-        self.late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
-        """The latest pictures that were let through moments before an entry that denies them."""
+        self._late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
         self._base = _Base(partition_of([]), Origin("", 0))
         self.snapshot = self._first_snapshot()
         """The lists as they are now; a decision asks one snapshot, whatever changes meanwhile."""
@@ -99,20 +102,29 @@ class LiveLists:
         self._thread.start()
 
     def close(self) -> None:
-        """Follow it no longer."""
+        """Follow the store no longer, and close it."""
         self._is_closed.set()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_S)
+        self.store.close()
 
     def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        ``stored`` is the picture if the image server was told to store it.
+        ``stored`` is the picture if the image server was told to store it. The canary counts for nothing.
         """
+        if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
+            return
         if stored is not None:
             self._recent.add(stored)
         with self._guarding:
             is_flood = self._guard.picture(decided_by.entry.id if decided_by else None)
         if is_flood and decided_by is not None:
             self._to_suspend.append(decided_by)
+
+    def take_late_matches(self) -> list[LateMatch]:
+        """The latest pictures that were let through moments before an entry that denies them, each handed out once."""
+        return [self._late_matches.popleft() for _ in range(len(self._late_matches))]
 
     def refresh(self) -> None:
         """Bring the snapshot up to date with the store, and suspend what the guard has found.
@@ -184,9 +196,9 @@ class LiveLists:
             return
         added_alone = _snapshot(_Base(partition_of([]), Origin("", before)), added)
         for late in self._recent.denied(added_alone, self.snapshot, self._wall_clock()):
-            self.late_matches.append(late)
+            self._late_matches.append(late)
             logger.error(
-                "request %s: the picture was let through, and entry %d, added meanwhile, denies it: purge it",
+                "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
                 late.picture.request_id,
                 late.match.entry.id,
             )

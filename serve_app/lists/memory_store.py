@@ -146,7 +146,13 @@ class MemoryListStore:
             return [each for each in self._in_order() if (each.fingerprint.type, each.fingerprint.digest) == wanted]
 
     def page(
-        self, bank: str | None = None, after: int = 0, limit: int = 1000, *, is_suspended: bool | None = None
+        self,
+        bank: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        kind: ListKind | None = None,
+        is_suspended: bool | None = None,
     ) -> Sequence[ListEntry]:
         """See the port."""
         with self._lock:
@@ -155,6 +161,7 @@ class MemoryListStore:
                 for each in self._in_order()
                 if each.id > after
                 and bank in {None, each.bank}
+                and kind in {None, each.kind}
                 and is_suspended in {None, each.suspended_at is not None}
             ][:limit]
 
@@ -178,6 +185,9 @@ class MemoryListStore:
         """See the port."""
         changes = self.changes_since(0)
         yield Everything(changes.version, changes.banks, iter(changes.entries))
+
+    def close(self) -> None:
+        """See the port."""
 
     def _in_order(self) -> list[ListEntry]:
         return sorted(self._entries.values(), key=lambda each: each.id)

@@ -110,10 +110,12 @@ class Partition:
     def near(self, queries: NDArray[np.uint64]) -> Rows:
         """The entries within the deny radius of each query, ``(n, 4)``. Milliseconds of CPU: not for an event loop."""
         near: Near = self._search.near(queries)
+        if not len(near.hashes):
+            return _NO_ROWS
         starts = self._hash_starts[near.hashes].astype(np.intp)
         counts = self._hash_starts[near.hashes + 1].astype(np.intp) - starts
         ends = np.cumsum(counts)
-        rows = np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
+        rows = np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1])
         return self._rows(
             np.repeat(near.queries, counts),
             np.repeat(near.distances_bits, counts),

@@ -67,6 +67,10 @@ class LinearSearch:
 
     def near(self, queries: NDArray[np.uint64]) -> Near:
         """See :class:`Search`."""
+        if len(self._hashes) < len(queries):
+            # Distances are symmetric, and each comparison of one with many costs a step in Python.
+            swapped = LinearSearch(queries).near(self._hashes)
+            return Near(swapped.hashes, swapped.queries, swapped.distances_bits)
         return _together([self.near_one(query) for query in queries])
 
     def near_one(self, query: NDArray[np.uint64]) -> _Found:

@@ -114,12 +114,20 @@ class SqlListStore:
         return self._entries(select(list_entries).where(same).order_by(list_entries.c.entry))
 
     def page(
-        self, bank: str | None = None, after: int = 0, limit: int = 1000, *, is_suspended: bool | None = None
+        self,
+        bank: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        kind: ListKind | None = None,
+        is_suspended: bool | None = None,
     ) -> Sequence[ListEntry]:
         """See the port."""
         wanted = select(list_entries).where(list_entries.c.entry > after)
         if bank is not None:
             wanted = wanted.where(list_entries.c.bank == bank)
+        if kind is not None:
+            wanted = wanted.where(list_entries.c.kind == kind)
         if is_suspended is not None:
             wanted = wanted.where(list_entries.c.suspended_at_us.is_not(None).is_(is_suspended))
         return self._entries(wanted.order_by(list_entries.c.entry).limit(limit))
@@ -176,6 +184,10 @@ class SqlListStore:
 
     def _insert(self) -> Any:
         return sqlite.insert if self._database.is_sqlite else postgresql.insert
+
+    def close(self) -> None:
+        """See the port."""
+        self._database.close()
 
 
 def _origin(connection: Connection) -> Origin:

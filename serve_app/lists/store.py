@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, ListEntry
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
 
 
@@ -95,7 +95,13 @@ class ListStore(Protocol):
         ...
 
     def page(
-        self, bank: str | None = None, after: int = 0, limit: int = 1000, *, is_suspended: bool | None = None
+        self,
+        bank: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        kind: ListKind | None = None,
+        is_suspended: bool | None = None,
     ) -> Sequence[ListEntry]:
         """At most ``limit`` entries with ids above ``after``, in the order of their ids."""
         ...
@@ -110,4 +116,8 @@ class ListStore(Protocol):
 
     def everything(self) -> contextlib.AbstractContextManager[Everything]:
         """All of the current version."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database. Nobody may use this store any more."""
         ...

@@ -19,8 +19,8 @@ from serve_app.limits import MediaLimits
 from serve_app.media.colour import as_rgb
 from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.frame_choice import SIGNATURE_SIDE, choose_frames
-from serve_app.media.opening import require_few_pixels
 from serve_app.media.orientation import orientations_of, turned
+from serve_app.media.pictures import require_few_pixels
 
 # Chrome and Firefox both show a frame of 10 ms or less for 100 ms, whatever the format.
 _SHORTEST_MS = 10.0
@@ -87,7 +87,7 @@ def sample_frames(
         TooLargeError: a frame is larger than the header said.
         TruncatedError: a whole PNG lacks its last rows. As the frames are iterated.
         DeadlineExceededError: no time is left. As the frames are iterated, too.
-        Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.opening.decoding`.
+        Exception: whatever the decoder raises; the caller stands in :func:`serve_app.media.pictures.decoding`.
     """
     walk = _Walk(limits, deadline, is_lenient)
     picture = open_anew()

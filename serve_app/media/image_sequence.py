@@ -17,10 +17,10 @@ from serve_app.domain import Deadline
 from serve_app.limits import MediaLimits
 from serve_app.media.colour import has_unusable_profile
 from serve_app.media.frames import FrameSample, joined, sample_frames
-from serve_app.media.opening import open_picture
 from serve_app.media.parsers.heif_items import read_items, without_alpha, without_tracks
 from serve_app.media.parsers.iso_boxes import has_iso_box
 from serve_app.media.parsers.malformed import MalformedError
+from serve_app.media.pictures import open_picture
 from serve_app.media.video import sample_video
 
 _TYPES = frozenset({"image/avif", "image/heic", "image/heif"})
@@ -44,7 +44,7 @@ def sample_sequence(
     """The frames of the track that are looked at, and the still after them unless it is the first of them.
 
     Raises:
-        UnscannedError: as :func:`serve_app.media.video.sample_video` and :func:`serve_app.media.opening.open_picture`.
+        UnscannedError: as :func:`serve_app.media.video.sample_video` and :func:`serve_app.media.pictures.open_picture`.
     """
     has_still = _has_still(body)
     of_track = replace(limits, max_frames=max(1, limits.max_frames - 1)) if has_still else limits

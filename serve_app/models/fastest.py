@@ -14,9 +14,9 @@ import torch
 from serve_app.models.engine import Engine
 from serve_app.models.load import load_model
 from serve_app.models.openvino.engine import OpenVinoEngine
-from serve_app.models.openvino.opening import find_agreed
-from serve_app.models.registry import Wanted
-from serve_app.models.torch_opening import device_for, engine_of
+from serve_app.models.openvino.folder import find_agreed
+from serve_app.models.registry import EngineSpec
+from serve_app.models.torch_factory import device_for, engine_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,36 +26,36 @@ _MAX_BATCH_VIEWS = 16
 _MAX_PASS_S = 2.0
 
 
-def open_fastest(wanted: Wanted) -> Engine:
+def open_fastest(spec: EngineSpec) -> Engine:
     """The engine to take, loaded and not yet warm.
 
     Raises:
         ModelError: the model cannot be had, or the device is not there.
     """
-    # In a thread that ends, and with it the threads that help it: see torch_opening.
+    # In a thread that ends, and with it the threads that help it: see torch_factory.
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
-        return opening.submit(_open, wanted).result()
+        return opening.submit(_open, spec).result()
 
 
-def _open(wanted: Wanted) -> Engine:
-    model = load_model(wanted.source)
-    device = device_for(model, wanted)
+def _open(spec: EngineSpec) -> Engine:
+    model = load_model(spec.source)
+    device = device_for(model, spec)
     candidate = None
-    if device.torch_device.type == "cpu" and wanted.precision != "fp32":
-        candidate = _candidate(model.identity.digest, wanted)
+    if device.torch_device.type == "cpu" and spec.precision != "fp32":
+        candidate = _candidate(model.identity.digest, spec)
     if candidate is None:
-        return engine_of(model, wanted.labels, device, wanted.cpu_threads)
-    reference = engine_of(model, wanted.labels, device, wanted.cpu_threads)
+        return engine_of(model, spec.labels, device, spec.cpu_threads)
+    reference = engine_of(model, spec.labels, device, spec.cpu_threads)
     name = "torch-bf16" if device.dtype is torch.bfloat16 else "torch-fp32"
     if is_faster(candidate, f"openvino-{candidate.computed_in}", reference, name):
         return candidate
     # Made again: the threads of the one that was measured have the priority of this thread, and not of the device's.
-    return engine_of(model, wanted.labels, device, wanted.cpu_threads)
+    return engine_of(model, spec.labels, device, spec.cpu_threads)
 
 
-def _candidate(model_digest: str, wanted: Wanted) -> OpenVinoEngine | None:
+def _candidate(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
     try:
-        return find_agreed(model_digest, wanted)
+        return find_agreed(model_digest, spec)
     except Exception as error:  # of OpenVINO's and the system's kinds too: torch can do without it
         logger.warning("engine auto: torch, since the converted model in the cache cannot be opened: %s", error)
         return None

@@ -15,8 +15,8 @@ from serve_app.settings import EngineName
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What an engine is opened for; see :func:`serve_app.models.open.open_engine`."""
+class EngineSpec:
+    """What an engine is opened for; see :func:`serve_app.models.factory.open_engine`."""
 
     source: str
     labels: tuple[str, ...]
@@ -27,37 +27,37 @@ class Wanted:
     cache_folder: Path | None
 
 
-Opener = Callable[[Wanted], Engine]
+Opener = Callable[[EngineSpec], Engine]
 
 
-def _open_fake(wanted: Wanted) -> Engine:
+def _open_fake(spec: EngineSpec) -> Engine:
     from serve_app.models.fake import open_fake
 
-    return open_fake(wanted.source, wanted.labels)
+    return open_fake(spec.source, spec.labels)
 
 
-def _open_torch(wanted: Wanted) -> Engine:
-    from serve_app.models.torch_opening import open_torch
+def _open_torch(spec: EngineSpec) -> Engine:
+    from serve_app.models.torch_factory import open_torch
 
-    return open_torch(wanted)
-
-
-def _open_converted(wanted: Wanted) -> Engine:
-    from serve_app.models.openvino.opening import open_folder
-
-    return open_folder(wanted)
+    return open_torch(spec)
 
 
-def _open_quantised(wanted: Wanted) -> Engine:
+def _open_converted(spec: EngineSpec) -> Engine:
+    from serve_app.models.openvino.folder import open_folder
+
+    return open_folder(spec)
+
+
+def _open_quantised(spec: EngineSpec) -> Engine:
     from serve_app.models.openvino.making import open_agreed
 
-    return open_agreed(wanted)
+    return open_agreed(spec)
 
 
-def _open_fastest(wanted: Wanted) -> Engine:
+def _open_fastest(spec: EngineSpec) -> Engine:
     from serve_app.models.fastest import open_fastest
 
-    return open_fastest(wanted)
+    return open_fastest(spec)
 
 
 OPENERS: Mapping[EngineName, Opener] = {

@@ -57,23 +57,20 @@ class KnownPictures:
         if lists is None:
             return NOTHING
         at, sha256 = self._wall_clock(), bytes.fromhex(body.sha256)
-        if lists.reads_content and len(body.content) > _DIGESTED_ON_THE_LOOP_BYTES:
-            return await self._in_thread(lambda: lists.exact(sha256, body.content, at), request_id)
-        try:
-            return lists.exact(sha256, body.content, at)
-        except Exception:
-            logger.exception("request %s: the lists failed, and count as no match", request_id)
-            return NOTHING
+        is_slow = lists.reads_content and len(body.content) > _DIGESTED_ON_THE_LOOP_BYTES
+        return await self._asked(lambda: lists.exact(sha256, body.content, at), request_id, is_slow=is_slow)
 
     async def nearest(self, lists: Snapshot | None, seen: Examination, request_id: str) -> Matches:
         """What the perceptual entries say about a picture.
 
         Where the end of a file is missing, nothing allows it: nobody knows what stands there.
         """
-        if lists is None or not lists.is_perceptual or not seen.fingerprints:
+        if lists is None or not seen.fingerprints:
             return NOTHING
         at = self._wall_clock()
-        found = await self._in_thread(lambda: lists.nearest(seen.fingerprints, at), request_id)
+        found = await self._asked(
+            lambda: lists.nearest(seen.fingerprints, at), request_id, is_slow=lists.is_nearest_slow
+        )
         if seen.is_truncated and found.deciding is not None and found.deciding.entry.kind is ListKind.ALLOW:
             return Matches(None, found.shadow)
         return found
@@ -89,8 +86,10 @@ class KnownPictures:
         except Exception:
             logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
 
-    async def _in_thread(self, ask: Callable[[], Matches], request_id: str) -> Matches:
+    async def _asked(self, ask: Callable[[], Matches], request_id: str, *, is_slow: bool) -> Matches:
         try:
+            if not is_slow:
+                return ask()
             async with asyncio.timeout(BUDGET_S):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
         except TimeoutError:

@@ -1,14 +1,17 @@
 """pict-rs, asked by us: which pictures it has stored, their bytes, and to purge them."""
 
 from serve_app.pictrs.client import PictrsClient, open_pictrs
-from serve_app.pictrs.finding import pictures_of
+from serve_app.pictrs.finding import STORED_WITHIN, pictures_of
 from serve_app.pictrs.hashes import HashPage, StoredHash, StoredPicture
+from serve_app.pictrs.purge_quota import AuditedQuota
 from serve_app.pictrs.references import Reference, parse_reference
 from serve_app.pictrs.transport import API_KEY_ENV
 from serve_app.pictrs.walking import newest_first, stored_between
 
 __all__ = [
     "API_KEY_ENV",
+    "STORED_WITHIN",
+    "AuditedQuota",
     "HashPage",
     "PictrsClient",
     "Reference",

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from serve_app.domain import Lane, OnTruncated, OnUnscanned
+from serve_app.domain import Lane, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
@@ -87,6 +87,11 @@ def _of_every_lane(given: Mapping[Lane, OnTruncated]) -> Mapping[Lane, OnTruncat
     return {**_ON_TRUNCATED, **given}
 
 
+def _rescan_mode(given: object) -> object:
+    """YAML reads a bare ``off`` as false."""
+    return RescanMode.OFF if given is False else given
+
+
 class Settings(_Section):
     """Everything that a person tunes, apart from Ray Serve's own options per deployment."""
 
@@ -101,6 +106,7 @@ class Settings(_Section):
     shadow_policy: str | None = None
     truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
+    rescan: Annotated[RescanMode, BeforeValidator(_rescan_mode)] = RescanMode.REPORT
     decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
     limits: Limits = Limits()

@@ -1,7 +1,7 @@
 """Pictures that pict-rs has stored already, scanned."""
 
 from serve_app.storage.door import Door, open_door
-from serve_app.storage.pending import AuditedQuota, rescan_pending
+from serve_app.storage.pending import rescan_pending
 from serve_app.storage.rescan import Finding, PurgeQuota, Rescanner, Result
 
-__all__ = ["AuditedQuota", "Door", "Finding", "PurgeQuota", "Rescanner", "Result", "open_door", "rescan_pending"]
+__all__ = ["Door", "Finding", "PurgeQuota", "Rescanner", "Result", "open_door", "rescan_pending"]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from serve_app.domain import AuditEntry, DecisionPage, UnavailableError
+from serve_app.domain import DecisionPage, UnavailableError
+from serve_app.pictrs import STORED_WITHIN
 from serve_app.storage.rescan import Finding, Rescanner, Result
 
 MAX_LATER_IN_A_ROW = 16
 """Pictures in a row that could not be scanned: then something is broken that no further picture mends."""
-
-PURGE = "purge"
-"""The action in the audit, for all ways of purging."""
 
 
 class Archive(Protocol):
@@ -27,30 +26,14 @@ class Archive(Protocol):
         """The picture of a pending decision was dealt with."""
         ...
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
-        """Add an entry, unless the audit has so many of its action today."""
-        ...
 
+async def rescan_pending(
+    archive: Archive, rescanner: Rescanner, now: datetime, is_due: Callable[[str], bool] = lambda request_id: True
+) -> AsyncGenerator[Finding, None]:
+    """Rescan each decision that was pending before ``now``, and say what became of it.
 
-class AuditedQuota:
-    """:class:`~serve_app.storage.PurgeQuota`: each purge is in the audit before it is done, and counted there."""
-
-    def __init__(self, archive: Archive, actor: str, most_a_day: int, wall_clock: Callable[[], datetime]) -> None:
-        self._archive = archive
-        self._actor = actor
-        self._most_a_day = most_a_day
-        self._wall_clock = wall_clock
-
-    async def take(self, sha256: str, why: str) -> bool:
-        """See :class:`~serve_app.storage.PurgeQuota`."""
-        entry = AuditEntry(self._wall_clock(), self._actor, PURGE, {"sha256": sha256, "why": why})
-        return await self._archive.audit_within(entry, self._most_a_day)
-
-
-async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetime) -> AsyncGenerator[Finding, None]:
-    """Rescan each decision that was pending ``before`` this moment, and say what became of it.
-
-    Ended at any place, it goes on from there the next time: what is done is marked before it is said.
+    Ended at any place, it goes on from there the next time: what is done is marked before it is said. Decisions that
+    are not due, by their request id, are left out.
 
     Raises:
         UnavailableError: several pictures in a row could not be scanned.
@@ -61,9 +44,14 @@ async def rescan_pending(archive: Archive, rescanner: Rescanner, before: datetim
     while True:
         page = await archive.pending(after=cursor)
         for record in page.records:
-            if record.decision.decided_at >= before:
+            if record.decision.decided_at >= now:
                 return
+            if not is_due(record.decision.request_id):
+                continue
             finding = await rescanner.rescan(record.decision)
+            if finding.result is Result.GONE and record.decision.decided_at > now - STORED_WITHIN:
+                # pict-rs stores a picture after it has our answer.
+                finding = replace(finding, result=Result.LATER, why="pict-rs may not have stored it yet")
             if finding.result.is_done:
                 await archive.mark_done(record.decision.request_id, f"rescan: {finding.result}")
             yield finding

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+from benchmarks.postgres import Server, running_server, server_folder
 from serve_app.database.engine import open_database
 from serve_app.database.location import Location
 from serve_app.domain import (
@@ -32,7 +33,6 @@ from serve_app.domain import (
 from serve_app.ledger import MemoryLedger
 from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
-from tests.contract.postgres import Server, running_server, server_folder
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 MODEL = ModelIdentity("demo", "a" * 64, 224, "protects nobody", "b" * 64)

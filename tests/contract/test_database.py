@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from benchmarks.postgres import Server
 from serve_app.database import schema
 from serve_app.database.engine import Database, open_database
 from serve_app.database.lease import Lease
@@ -23,7 +24,6 @@ from serve_app.database.tables import metadata, schema_version
 from serve_app.domain import ConfigurationError
 from serve_app.ledger import open_ledger
 from serve_app.ledger.entries import Entry, EntryWriter
-from tests.contract.postgres import Server
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made

@@ -224,6 +224,31 @@ async def test_pending_decisions_wait_until_they_are_done(ledger: FullLedger, ma
     assert not await ledger.mark_done("r-9", "who?")
 
 
+async def test_a_stored_picture_may_have_to_be_scanned_again(ledger: FullLedger, made: Made) -> None:
+    await record_all(ledger, made.decision(1), made.decision(2, REFUSED, kept=False), made.decision(3, REFUSED))
+    await ledger.mark_done("r-3", "rescan: accepted")
+    for request_id in ("r-1", "r-3"):
+        for _ in range(2):
+            assert await ledger.reopen(request_id, "entry 7 denies it")
+    assert not await ledger.reopen("r-2", "it was not stored")
+    assert not await ledger.reopen("r-9", "who?")
+    assert ids(await ledger.pending()) == ["r-1", "r-3"]
+    assert ids(await ledger.search(DecisionFilter(is_pending=True))) == ["r-3", "r-1"]
+    for request_id in ("r-1", "r-3"):
+        reopened = await ledger.get(request_id)
+        assert reopened is not None
+        assert (reopened.is_pending, reopened.done_at, reopened.done_how) == (True, None, None)
+    trail = await ledger.audit_trail()
+    assert [(each.actor, each.action, each.detail) for each in trail] == [
+        ("service", "reopen", {"decision": request_id, "why": "entry 7 denies it"}) for request_id in ("r-3", "r-1")
+    ], "each once"
+    assert await ledger.mark_done("r-1", "rescan: purged")
+    done = await ledger.get("r-1")
+    assert done is not None
+    assert (done.is_pending, done.is_reopened, done.done_how) == (False, False, "rescan: purged")
+    assert ids(await ledger.pending()) == ["r-3"]
+
+
 async def test_pending_decisions_come_in_pages(ledger: FullLedger, made: Made) -> None:
     await record_all(ledger, *(made.decision(number, REFUSED) for number in range(5)))
     first = await ledger.pending(limit=2)

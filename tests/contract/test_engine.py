@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app.models.engine import Engine, buckets
+from serve_app.models.factory import convert_model, open_engine, open_quantised
 from serve_app.models.fake import FakeEngine
-from serve_app.models.open import convert_model, open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
 
 LABELS = ("a red view", "a green view", "something else")

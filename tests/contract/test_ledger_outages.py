@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from benchmarks.postgres import Server, running_server, server_folder
 from serve_app.database.engine import open_database
 from serve_app.database.location import Location
 from serve_app.domain import Decision, DecisionFilter, LedgerHealth, Unscanned, UnscannedReason, Verdict
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
-from tests.contract.postgres import Server, running_server, server_folder
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made

@@ -80,6 +80,9 @@ def test_the_same_entry_again_changes_nothing_but_what_differs(store: ListStore)
 def test_banks_and_kinds_are_apart(store: ListStore) -> None:
     store.add([draft(1), draft(1, "theirs"), draft(1, kind=ListKind.ALLOW)])
     assert store.counts() == {"ours": 2, "theirs": 1}
+    first, second, third = _ids(store)
+    assert [each.id for each in store.page(kind=ListKind.DENY)] == [first, second]
+    assert [each.id for each in store.page("ours", kind=ListKind.ALLOW)] == [third]
     store.put_bank(Bank("theirs", is_shadow=True, is_exportable=False))
     assert store.banks()["theirs"] == Bank("theirs", is_shadow=True, is_exportable=False)
     store.add([draft(2, "theirs")])

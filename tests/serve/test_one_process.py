@@ -19,6 +19,9 @@ import httpx
 import psutil
 import pytest
 
+from serve_app.domain.canary import CANARY_REASON
+from serve_app.media.canary import canary_png
+
 from .conftest import (
     LINE,
     ONE_PROCESS,
@@ -135,6 +138,12 @@ def status_of(pid):
     """The fields of the kernel's file about a process (proc(5))."""
     lines = Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_the_canary_is_refused_whatever_the_policy_is(own_config, tmp_path):
+    with running(own_config, tmp_path, ONE_PROCESS) as service:
+        answer = service.scan(canary_png()).json()
+        assert (answer["verdict"], answer["reason"], answer["message"]) == ("reject", "listed", CANARY_REASON)
 
 
 def test_a_second_signal_ends_it_at_once(own_config, tmp_path, picture):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from serve_app import scoring, standalone
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard
+from serve_app.models.factory import open_engine
 from serve_app.models.fake import FakeEngine
-from serve_app.models.open import open_engine
 from serve_app.policy import Policy
 from serve_app.settings import parse_settings
 from serve_app.standalone import StartingExaminer, watch

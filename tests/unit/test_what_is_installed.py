@@ -20,7 +20,7 @@ HIDDEN = {
     "serve_app.batching": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
     "serve_app.media": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
     "serve_app.media.worker_main": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
-    "serve_app.models.open": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.models.factory": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.database": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
@@ -31,7 +31,7 @@ HIDDEN = {
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.models.openvino.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.models.openvino.folder": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DATABASES),
     "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
@@ -53,9 +53,10 @@ def test_a_room_imports_without_the_libraries_of_others(room: str) -> None:
 
 
 def test_a_model_whose_extra_is_missing_says_which_one() -> None:
-    hide = f"import sys; sys.modules.update(dict.fromkeys({CLIP!r})); from serve_app.models.open import open_engine; "
+    hide = f"import sys; sys.modules.update(dict.fromkeys({CLIP!r}))\n"
+    load = "from serve_app.models.factory import open_engine\n"
     opened = subprocess.run(
-        [sys.executable, "-c", hide + "open_engine('random:ViT-B-32', ['a label'])"],
+        [sys.executable, "-c", hide + load + "open_engine('random:ViT-B-32', ['a label'])"],
         capture_output=True,
         text=True,
         check=False,

@@ -22,7 +22,7 @@ from serve_app.domain import Deadline, LabelScores
 from serve_app.media import MediaLimits, preprocess
 from serve_app.models.demo.draw import random_picture
 from serve_app.models.engine import Engine
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 from serve_app.policy import Policy, margins_of, parse_policy
 from serve_app.policy.horde_safety import installed_lists, policy_text
 from tools.parity.model import IMAGE_SIZE_PX, Spread, make_model

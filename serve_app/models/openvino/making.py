@@ -17,9 +17,9 @@ from serve_app.models.openvino.calibration import Calibration
 from serve_app.models.openvino.conversion import Conversion, Precision, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.models.openvino.export import OnProgress, export
-from serve_app.models.openvino.opening import log_agreement, open_converted, open_folder
+from serve_app.models.openvino.folder import log_agreement, open_converted, open_folder
 from serve_app.models.openvino.runtime import load_library
-from serve_app.models.registry import Wanted
+from serve_app.models.registry import EngineSpec
 from serve_app.models.source import ConvertedFolder, parse_source
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def convert(
     output: Path | None,
     on_progress: OnProgress,
 ) -> Path:
-    """See :func:`serve_app.models.open.convert_model`."""
+    """See :func:`serve_app.models.factory.convert_model`."""
     model = load_model(source)
     calibration = calibrate(model.identity.image_size_px) if precision == "int8" else None
     conversion = _conversion(model, precision, calibration)
@@ -57,27 +57,27 @@ def open_quantised(
     cpu_threads: int | None,
     on_progress: OnProgress,
 ) -> tuple[OpenVinoEngine, Conversion]:
-    """See :func:`serve_app.models.open.open_quantised`."""
+    """See :func:`serve_app.models.factory.open_quantised`."""
     folder = convert(source, "int8", calibrate, cache_folder, None, on_progress)
     converted = read_converted(folder)
     return open_converted(folder, converted, labels, cpu_threads), converted.conversion
 
 
-def open_agreed(wanted: Wanted) -> OpenVinoEngine:
+def open_agreed(spec: EngineSpec) -> OpenVinoEngine:
     """The quantised engine whose agreement under the policy was recorded last; converted anew if the cache lost it.
 
     Raises:
         ModelError: the model or the extra is not there; or there is no record, or it is not enough.
     """
-    if isinstance(parse_source(wanted.source), ConvertedFolder):
-        return open_folder(wanted)
-    if wanted.policy is None:
+    if isinstance(parse_source(spec.source), ConvertedFolder):
+        return open_folder(spec)
+    if spec.policy is None:
         raise ModelError("openvino-int8 starts for a policy only, with which its agreement was recorded")
-    model = load_model(wanted.source)
-    cache_folder = wanted.cache_folder or default_cache_folder()
+    model = load_model(spec.source)
+    cache_folder = spec.cache_folder or default_cache_folder()
     versions = load_library("openvino").version, load_library("nncf").version
-    command = _command(wanted.source, wanted.policy, wanted.cache_folder)
-    found = Agreements(cache_folder).latest_quantised(model.identity.digest, wanted.policy.digest, *versions)
+    command = _command(spec.source, spec.policy, spec.cache_folder)
+    found = Agreements(cache_folder).latest_quantised(model.identity.digest, spec.policy.digest, *versions)
     record = require_agreement(found, command)
     calibration = Calibration(record.conversion.calibration)
     if not calibration.is_drawn and ModelCache(cache_folder).find(record.conversion) is None:
@@ -85,9 +85,9 @@ def open_agreed(wanted: Wanted) -> OpenVinoEngine:
             f"openvino-int8 does not start: the model that was compared is not in {cache_folder} any more, and its "
             f"calibration ({calibration.name}) cannot be drawn. Compare again: {command} --calibrate PHOTOGRAPHS"
         )
-    log_agreement(wanted.source, record)
-    folder = _cached(model, record.conversion, calibration, cache_folder, _LogProgress(wanted.source))
-    return open_converted(folder, read_converted(folder), wanted.labels, wanted.cpu_threads)
+    log_agreement(spec.source, record)
+    folder = _cached(model, record.conversion, calibration, cache_folder, _LogProgress(spec.source))
+    return open_converted(folder, read_converted(folder), spec.labels, spec.cpu_threads)
 
 
 def _conversion(model: LoadedModel, precision: Precision, calibration: Calibration | None) -> Conversion:

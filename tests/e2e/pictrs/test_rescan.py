@@ -30,6 +30,7 @@ from tests.serve.conftest import (
     free_port,
     padded,
     running,
+    wait_for,
 )
 
 RED_TRIANGLE = (ROOT / "serve_app" / "cli" / "samples" / "red-triangle.png").read_bytes()
@@ -135,6 +136,28 @@ def test_what_a_service_let_through_unscanned_is_found_and_purged_by_the_command
         assert pictrs.original(aliases[rejected]).status_code == 404
         assert pictrs.original(aliases[accepted]).content == accepted
         assert "0 pending decisions" in rescan("--purge").stdout
+
+
+def test_what_a_service_let_through_unscanned_is_purged_by_the_next_one(service, races, tmp_path):
+    config = yaml.safe_load((Path(psutil.Process(service.process.pid).cwd()) / "config.yaml").read_text("utf-8"))
+    config["http_options"]["port"] = free_port()
+    rejected, accepted = padded(RED_TRIANGLE, 80_000), padded(drawn("blue"), 80_001)
+    with contextlib.ExitStack() as stack:
+        overwhelmed = stack.enter_context(running(too_slow(config, tmp_path, tmp_path), tmp_path, ONE_PROCESS))
+        pictrs = stack.enter_context(running_pictrs(overwhelmed.url))
+        validation = Validation(pictrs, overwhelmed, races)
+        aliases = {body: validation.upload(body)[0].aliases for body in (rejected, accepted)}
+        settings = {"rescan": "purge", "pictrs": {"url": pictrs.url}, "ledger": str(tmp_path / ".pictwarden/ledger.db")}
+        config["applications"][0]["args"] |= settings
+        environment = environment_of_a_service(**{API_KEY_ENV: API_KEY})
+        own = tmp_path / "next"
+        own.mkdir()
+        rescanning = stack.enter_context(running(config, own, ONE_PROCESS, env=environment))
+        wait_for(lambda: all(f"rescan of {alias}:" in rescanning.text for (alias,) in aliases.values()))
+        (alias,) = aliases[rejected]
+        assert f"rescan of {alias}: purged" in rescanning.text
+        assert pictrs.original(alias).status_code == 404
+        assert pictrs.original(*aliases[accepted]).content == accepted
 
 
 def too_slow(config, folder, tmp_path):

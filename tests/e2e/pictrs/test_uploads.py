@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import itertools
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from serve_app.media.canary import draw_canary
 from tests.e2e.pictrs.recorder import recording
 from tests.e2e.pictrs.server import Upload, running_pictrs
 from tests.e2e.pictrs.validating import Validation
-from tests.serve.conftest import ROOT, drawn, free_port, padded
+from tests.serve.conftest import ROOT, drawn, environment_of_a_service, free_port, padded
 from tests.serve.pictrs_client import PictrsClient
 
 SAMPLES = ROOT / "serve_app" / "cli" / "samples"
@@ -53,6 +57,24 @@ def test_a_rejected_picture_is_not_stored(pictrs, validation):
     assert (said.outcome, said.rule) == ("reject", "red-triangle")
     assert upload == REFUSED
     assert stored(pictrs, body) == []
+
+
+@pytest.mark.parametrize("type_", ["PNG", "JPEG"])
+def test_the_canary_is_not_stored(pictrs, validation, type_):
+    written = io.BytesIO()
+    draw_canary().save(written, type_)
+    upload, said = validation.upload(written.getvalue())
+    assert said.outcome == "reject (listed in canary)"
+    assert upload == REFUSED
+    assert stored(pictrs, written.getvalue()) == []
+
+
+def test_a_whole_installation_is_proved_with_the_canary(service):
+    command = [sys.executable, "-m", "serve_app.cli", "check", "--canary", "--url", service.url]
+    done = subprocess.run(
+        command, env=environment_of_a_service(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_file_that_is_no_picture_is_not_stored(pictrs, validation):

@@ -12,7 +12,7 @@ import typer
 from benchmarks import engines, matrix_rate
 from benchmarks.bare_pass import EngineOptions, Rate
 from benchmarks.record import Record
-from serve_app.models.open import OPENVINO_INT8
+from serve_app.models.factory import OPENVINO_INT8
 
 
 @pytest.fixture

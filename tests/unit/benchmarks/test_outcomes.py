@@ -37,7 +37,7 @@ UNANSWERED = {"status": NO_ANSWER, "verdict": None, "reason": None}
 def test_an_answer_of_ours_is_read() -> None:
     body = json.dumps({"verdict": "reject", "reason": "policy", "request_id": "r1", "elapsed_ms": 600}).encode()
     outcome = Outcome.of_answer(1.0, 1.25, 2.0, 406, body)
-    assert outcome == Outcome(1.0, 1.25, 2.0, 406, "reject", "policy", "r1")
+    assert outcome == Outcome(1.0, 1.25, 2.0, 406, "reject", "policy", "r1", 600)
     assert (outcome.latency_s, outcome.lag_s) == (1.0, 0.25)
     assert outcome.is_scanned
     assert not outcome.is_failed

@@ -18,7 +18,8 @@ from benchmarks.bare_pass import Rate
 from benchmarks.bodies import photo_like_image
 from benchmarks.record import Record
 from benchmarks.report import Planned
-from benchmarks.servers import Server, Way
+from benchmarks.servers import Home, Server, Way, ours, running
+from deployments.ray_environment import free_ports
 
 # Answers every picture at once.
 PROGRAM = """
@@ -105,6 +106,19 @@ def test_the_footprint_is_memory_after_the_pictures_and_the_time_until_ready(
     assert row[0] == "one-process"
     assert row[2:4] == (1, 5)
     assert ended.value.exit_code == code, record.check_texts()
+
+
+@pytest.mark.usefixtures("stand_in_of_ours")
+def test_a_server_with_a_home_is_the_same_one_when_it_is_started_again(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    home, jpeg = Home(port, "a-secret-of-the-tests", tmp_path), photo_like_image(64, "JPEG", 1)
+    urls = set()
+    for _ in range(2):
+        with running(ours(Way.ONE_PROCESS), jpeg, home=home) as started:
+            urls.add(started.url)
+            assert started.process.cwd() == str(tmp_path)
+    assert urls == {f"http://127.0.0.1:{port}/api/v1/scan/a-secret-of-the-tests"}
+    assert tmp_path.is_dir()
 
 
 @pytest.mark.usefixtures("stand_in_of_ours")

@@ -1,4 +1,4 @@
-"""The admin API over a ledger in memory, on a port of the loopback, in a thread."""
+"""The admin API over a ledger and lists in memory, on a port of the loopback, in a thread."""
 
 from __future__ import annotations
 
@@ -6,44 +6,57 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
-from serve_app.domain import Decision
+from serve_app.domain import Body, Call, Decision
 from serve_app.http.admin import create_admin_app
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import MemoryLedger
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.moderation.stored_pictures import Moderate
+from serve_app.settings import Settings, parse_settings
 
 SECRET = "the-secret-of-alice"
+
+T = TypeVar("T")
+
+
+async def _scan_nothing(body: Body, call: Call) -> Decision:
+    raise AssertionError("nothing is scanned here")
 
 
 class AdminService:
     """A running admin API; ``url`` is its own."""
 
-    def __init__(self, ledger: MemoryLedger, url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, ledger: MemoryLedger, lists: MemoryListStore, url: str, loop: asyncio.AbstractEventLoop) -> None:
         self.ledger = ledger
+        self.lists = lists
         self.url = url
         self._loop = loop
 
-    def record(self, *given: Decision) -> None:
-        async def record() -> None:
-            for each in given:
-                await self.ledger.record(each)
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` returns, on the loop of the service."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-        asyncio.run_coroutine_threadsafe(record(), self._loop).result(10)
+    def record(self, *given: Decision) -> None:
+        for each in given:
+            self.run(self.ledger.record(each))
 
     def actions(self) -> list[tuple[str, str]]:
         """The audit: who, and what; the newest first."""
-        entries = asyncio.run_coroutine_threadsafe(self.ledger.audit_trail(), self._loop).result(10)
-        return [(each.actor, each.action) for each in entries]
+        return [(each.actor, each.action) for each in self.run(self.ledger.audit_trail())]
 
 
 @contextlib.contextmanager
-def running_admin_service() -> Iterator[AdminService]:
-    """An admin API over an empty ledger."""
-    ledger = MemoryLedger()
+def running_admin_service(
+    settings: Settings | None = None, moderate: Moderate = _scan_nothing
+) -> Iterator[AdminService]:
+    """An admin API over an empty ledger and empty lists."""
+    ledger, lists = MemoryLedger(), MemoryListStore()
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger)
+    app = create_admin_app(guard, ledger, lists, settings or parse_settings({}), moderate)
     listener = socket.create_server(("127.0.0.1", 0))
     ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
@@ -57,8 +70,9 @@ def running_admin_service() -> Iterator[AdminService]:
     try:
         assert ready.wait(10)
         host, port = listener.getsockname()
-        yield AdminService(ledger, f"http://{host}:{port}", loop)
+        yield AdminService(ledger, lists, f"http://{host}:{port}", loop)
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -92,7 +92,7 @@ def test_decisions_are_listed_newest_first(admin: AdminService, run: Run) -> Non
     admin.record(decision(1), decision(2, LISTED), decision(3, LET_THROUGH, kept=True))
     lines = run("decisions").output.splitlines()
     assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}" for number in (3, 2, 1)]
-    assert "unscanned, let through" in lines[1]
+    assert "overloaded, let through" in lines[1]
     assert "list spam, entry entry-7" in lines[2]
     assert "rule triangles" in lines[3]
 
@@ -148,11 +148,18 @@ def test_why_takes_a_sha256_and_a_decision(admin: AdminService, run: Run) -> Non
     assert "frame 3 differs from the entry in 12 of 256 bits" in run("why", f"{2:032x}").output
 
 
+def test_why_names_a_match_that_decided_nothing(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1, shadow_matches=(replace(LISTED, bank="trial"),)))
+    assert "list trial, entry entry-7, matches too" in run("why", FILE_SHA256).output
+
+
 def test_why_of_a_picture_that_nobody_knows_says_what_to_do(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.gif").write_bytes(b"other bytes")
     assert "pictwarden decisions" in run("why", "mine.gif", exit_code=2).stderr
     assert "no decision" in run("why", "0" * 32, exit_code=2).stderr
-    assert "neither a file" in run("why", "nothing.gif", exit_code=2).stderr
+    told = run("why", "nothing.gif", exit_code=2).stderr
+    assert "neither a file" in told
+    assert "pictrs.url is not set" in told
 
 
 # forget

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from serve_app.cli import comparing
 from serve_app.cli.main import app
 from serve_app.models.demo.draw import draw
-from serve_app.models.open import open_engine, open_quantised
+from serve_app.models.factory import open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
 
 POLICY = """\

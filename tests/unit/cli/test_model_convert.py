@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from serve_app.cli import converting
 from serve_app.cli.main import app
 from serve_app.models.demo.draw import draw
-from serve_app.models.open import open_engine, open_unrecorded
+from serve_app.models.factory import open_engine, open_unrecorded
 
 DEMO = "embedded:demo-shapes"
 POLICY = ("--policy", "shipped:demo-red-triangle")

@@ -15,6 +15,8 @@ import pytest
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, DecisionRecord
 from serve_app.domain import (
     AuditEntry,
+    Body,
+    Call,
     Decision,
     Examination,
     FrameFingerprint,
@@ -35,6 +37,8 @@ from serve_app.http.admin import create_admin_app
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.settings import parse_settings
 
 SECRET = "the-secret-of-alice"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -66,6 +70,10 @@ def decision(number: int, outcome: Outcome = REJECTED, *, kept: bool = False, sh
     )
 
 
+async def scan_nothing(body: Body, call: Call) -> Decision:
+    raise AssertionError("nothing is scanned here")
+
+
 class BrokenLedger(MemoryLedger):
     """Its database is gone."""
 
@@ -95,7 +103,7 @@ class Admin:
 
 def client_of(ledger: MemoryLedger, secret: str = SECRET) -> httpx.AsyncClient:
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger)
+    app = create_admin_app(guard, ledger, MemoryListStore(), parse_settings({}), scan_nothing)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url="http://pictwarden",
@@ -222,6 +230,7 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "truncated": None,
         "listed": None,
         "shadow": None,
+        "shadow_matches": [],
     }
 
 
@@ -237,12 +246,14 @@ async def test_where_the_policy_on_trial_differs_is_told_and_found(admin: Admin)
 
 
 async def test_each_outcome_says_what_decided(admin: Admin) -> None:
-    await admin.record([decision(1, LISTED), decision(2, LET_THROUGH, kept=True)])
+    shadow = replace(decision(1, LISTED), shadow_matches=(replace(LISTED, bank="trial"),))
+    await admin.record([shadow, decision(2, LET_THROUGH, kept=True)])
     listed, let_through = [await admin.ask(f"/decisions/r-{number}") for number in (1, 2)]
     assert (listed["verdict"], listed["reason"], listed["message"]) == ("reject", "listed", "seen before")
     assert listed["listed"] == {
         "bank": "spam", "entry": "entry-7", "match": "perceptual", "distance_bits": 12, "frame": 3
     }  # fmt: skip
+    assert listed["shadow_matches"] == [listed["listed"] | {"bank": "trial"}]
     assert (let_through["verdict"], let_through["reason"], let_through["pending"]) == (None, "overloaded", True)
     assert let_through["message"] == "no time was left"
 

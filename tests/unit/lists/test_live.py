@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, FrameFingerprint
+from serve_app.domain.canary import CANARY_PDQ
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
 from serve_app.lists import Origin, PartitionBuilder, live, open_partition, write_partition
-from serve_app.lists.flood_guard import MIN_MATCHES
+from serve_app.lists.flood_guard import MIN_MATCHES, FloodGuard
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
+from serve_app.lists.opening import open_lists
 from serve_app.lists.recent import StoredPicture
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
@@ -159,7 +162,7 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     store.add([pdq, _draft(2), _draft(3, bank="trial")])
     store.put_bank(Bank("trial", is_shadow=True))
     lists.refresh()
-    assert sorted(late.picture.request_id for late in lists.late_matches) == ["r-1", "r-2"]
+    assert sorted(late.picture.request_id for late in lists.take_late_matches()) == ["r-1", "r-2"]
 
 
 def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
@@ -188,3 +191,23 @@ def test_the_thread_follows_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     while _asked(lists, 1) is None:
         pass
     lists.close()
+
+
+def test_the_canary_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = LiveLists(MemoryListStore(), wall_clock=lambda: NOW)
+    of_the_canary = [FrameFingerprint(0, 100, CANARY_PDQ + bytes(224))]
+    found = lists.snapshot.nearest(of_the_canary, NOW).deciding
+    guard = FloodGuard(lambda: 0.0)
+    monkeypatch.setattr(guard, "picture", lambda entry: pytest.fail("it was counted"))
+    monkeypatch.setattr(lists, "_guard", guard)
+    lists.decided(None, found)
+
+
+def test_closed_it_leaves_no_file_of_its_database_open(tmp_path: Path) -> None:
+    location = locate(str(tmp_path / "ledger.db"))
+    assert location is not None
+    lists = open_lists(location)
+    lists.start()
+    lists.store.add([_draft(1)])
+    lists.close()
+    assert not list(tmp_path.glob("*-wal"))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.domain import FrameFingerprint
+from serve_app.domain.canary import CANARY_BANK, CANARY_PDQ, CANARY_REASON
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
 
@@ -240,3 +241,19 @@ def test_a_mapped_partition_answers_like_the_one_in_memory(tmp_path: Path, count
         found = lists.nearest([frame(flipped(each.fingerprint.digest, 30, 100))], NOW).deciding
         assert found is not None
         assert (found.entry.id, found.entry.bank, found.distance_bits) == (each.id, each.bank, 30)
+
+
+def test_the_canary_is_denied_whatever_the_lists_hold() -> None:
+    of_the_canary = [frame(flipped(CANARY_PDQ, 20))]
+    mine = entry(1, ListKind.ALLOW, pdq(CANARY_PDQ))
+    for lists in (
+        snapshot(),
+        snapshot(mine),
+        Snapshot(2, {CANARY_BANK: Bank(CANARY_BANK, is_shadow=True)}, partition_of([]), partition_of([])),
+        Snapshot(3, BANKS, partition_of([mine]), partition_of([]), [0, 1]),
+    ):
+        found = lists.nearest(of_the_canary, NOW).deciding
+        assert found is not None
+        assert (found.entry.bank, found.entry.reason, found.distance_bits) == (CANARY_BANK, CANARY_REASON, 20)
+    assert not snapshot().is_nearest_slow
+    assert snapshot(mine).is_nearest_slow

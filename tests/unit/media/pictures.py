@@ -16,7 +16,7 @@ from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.frames import Frame, sample_frames
-from serve_app.media.opening import open_picture
+from serve_app.media.pictures import open_picture
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 PILLOW_FORMATS = {

@@ -19,10 +19,10 @@ from serve_app.media import MediaLimits, preprocess
 from serve_app.media.avif_picture import decode_primary
 from serve_app.media.colour import as_rgb
 from serve_app.media.decoder_plugins import register_decoders
-from serve_app.media.opening import open_picture
 from serve_app.media.orientation import orientations_of
 from serve_app.media.parsers.heif_items import is_cut, read_items
 from serve_app.media.parsers.iso_boxes import IsoBoxes
+from serve_app.media.pictures import open_picture
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -18,7 +18,7 @@ from serve_app.domain import Deadline, DeadlineExceededError, TooLargeError, Tru
 from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.frames import Frame, sample_frames, shown_s
-from serve_app.media.opening import open_picture
+from serve_app.media.pictures import open_picture
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 quick = settings(max_examples=100, deadline=None, derandomize=True)

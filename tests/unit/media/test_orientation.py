@@ -18,8 +18,8 @@ from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.frames import sample_frames
-from serve_app.media.opening import open_picture
 from serve_app.media.parsers.orientation_tags import honoured_by_all, honoured_by_some
+from serve_app.media.pictures import open_picture
 
 register_decoders()
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)

@@ -15,7 +15,7 @@ NEVER_SERVING = ("torchvision", "sympy", "triton", "torch._dynamo")
 
 _SERVES = """
 import sys
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 open_engine(sys.argv[1], ("a label",), "cpu", "fp32", 1).warm_up(2, 1e9)
 print(*(name for name in sys.argv[2:] if name in sys.modules))
 """

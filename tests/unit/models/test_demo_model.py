@@ -14,8 +14,10 @@ from serve_app.media import MediaLimits, preprocess
 from serve_app.models.demo import DEMO_NOTICE
 from serve_app.models.demo.backgrounds import BACKGROUNDS, PHOTO_LIKE
 from serve_app.models.demo.draw import COLOURS, SHAPES, draw, random_size_px
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 from serve_app.policy import evaluate, load_policy
+
+pytestmark = pytest.mark.timeout(300)  # 2,000 pictures in one test
 
 SEED = 2026
 PICTURES = 2_000

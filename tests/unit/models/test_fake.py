@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app.models.engine import MAX_BUCKETS, buckets
+from serve_app.models.factory import open_engine
 from serve_app.models.fake import FakeEngine
-from serve_app.models.open import open_engine
 
 LABELS = ("a red view", "a green view", "a blue view", "a photograph")
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)

@@ -15,7 +15,7 @@ _OPEN_THE_FAKE = """
 import sys
 for name in ("torch", "torchvision", "open_clip", "openvino", "nncf", "tokenizers", "ftfy", "PIL", "av"):
     sys.modules[name] = None
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 print(open_engine("fake", ("a red view",)).identity.name)
 """
 
@@ -33,6 +33,6 @@ def test_the_fake_engine_imports_no_library_of_the_others() -> None:
 
 @pytest.mark.parametrize("name", get_args(EngineName))
 def test_the_fake_model_is_opened_by_the_fake_engine_whatever_is_configured(name: str) -> None:
-    from serve_app.models.open import open_engine
+    from serve_app.models.factory import open_engine
 
     assert open_engine("fake", ("a red view",), engine=name).identity.name == "fake"

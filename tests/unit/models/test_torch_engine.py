@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.models import fastest, torch_opening
+from serve_app.models import fastest, torch_factory
+from serve_app.models.factory import open_engine
 from serve_app.models.load import LoadedModel, load_model
-from serve_app.models.open import open_engine
 from serve_app.models.torch_engine import ClipEngine
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_the_engine_is_opened_by_its_source(make_model: MakeModel) -> None:
     assert engine.encode(random_views(1)).shape == (1, len(LABELS))
 
 
-@pytest.mark.parametrize(("engine", "module"), [("auto", fastest), ("torch", torch_opening)])
+@pytest.mark.parametrize(("engine", "module"), [("auto", fastest), ("torch", torch_factory)])
 def test_what_opened_the_engine_has_ended_with_the_threads_that_helped_it(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, module: ModuleType
 ) -> None:

@@ -24,11 +24,13 @@ from serve_app.domain import (
     Unscanned,
     Verdict,
 )
+from serve_app.domain.canary import CANARY_BANK, CANARY_REASON
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Matches
 from serve_app.ledger import MemoryLedger
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
+from serve_app.media.canary import canary_png
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
 
 HASHES = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(8))
@@ -181,4 +183,18 @@ async def test_a_picture_let_through_moments_before_its_entry_is_found_again(
     first, second = await asyncio.gather(listing.decide(draw()), listing.decide(draw((255, 0, 0))))
     assert (first.kept, second.kept) == (True, False)
     listing.add(ListKind.DENY, PDQ)
-    assert [late.picture.request_id for late in listing.lists.late_matches] == [first.request_id]
+    assert [late.picture.request_id for late in listing.lists.take_late_matches()] == [first.request_id]
+
+
+async def test_the_canary_is_refused_under_any_policy_and_recorded_apart(listing: Listing, service: Any) -> None:
+    listing.moderator = Moderator(
+        service.policy,
+        Pipeline(service.preprocessor, service.scorer),
+        listing.ledger,
+        OnUnscanned.REJECT,
+        AdmissionControl(8.0),
+        lists=listing.lists,
+    )
+    decision = await listing.decide(canary_png())
+    assert isinstance(decision.outcome, Listed)
+    assert (decision.kept, decision.outcome.bank, decision.outcome.message) == (False, CANARY_BANK, CANARY_REASON)

@@ -8,8 +8,10 @@ import pytest
 
 from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.ledger import MemoryLedger
-from serve_app.storage import AuditedQuota, Result, rescan_pending
-from serve_app.storage.pending import MAX_LATER_IN_A_ROW, PURGE
+from serve_app.pictrs import AuditedQuota
+from serve_app.pictrs.purge_quota import PURGE
+from serve_app.storage import Result, rescan_pending
+from serve_app.storage.pending import MAX_LATER_IN_A_ROW
 from tests.unit.storage.conftest import Bench, let_through
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -130,6 +130,7 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
         lists_version=decision.lists_version,
         elapsed_ms=decision.elapsed_ms,
         shadow=ShadowRecord(**asdict(shadow)) if (shadow := decision.shadow_judgement) else None,
+        shadow_matches=[_match(each) for each in decision.shadow_matches],
     )
     match decision.outcome:
         case Judged() as judged:
@@ -148,13 +149,16 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
                 }
             )
         case Listed() as listed:
-            match = ListMatchRecord(
-                bank=listed.bank,
-                entry=listed.entry,
-                match=listed.match,
-                distance_bits=listed.distance_bits,
-                frame=listed.frame,
-            )
-            return record.model_copy(update={"message": listed.message, "listed": match})
+            return record.model_copy(update={"message": listed.message, "listed": _match(listed)})
         case Unscanned(detail=detail):
             return record.model_copy(update={"message": detail})
+
+
+def _match(listed: Listed) -> ListMatchRecord:
+    return ListMatchRecord(
+        bank=listed.bank,
+        entry=listed.entry,
+        match=listed.match,
+        distance_bits=listed.distance_bits,
+        frame=listed.frame,
+    )

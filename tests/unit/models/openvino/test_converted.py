@@ -16,8 +16,8 @@ from serve_app.domain import ModelError
 from serve_app.models import source_name
 from serve_app.models.agreement import TOP_LABEL, Agreement, Agreements, PolicyReference
 from serve_app.models.engine import Engine
+from serve_app.models.factory import convert_model, open_engine
 from serve_app.models.load import load_model
-from serve_app.models.open import convert_model, open_engine
 from serve_app.models.openvino.calibration import Calibration
 from serve_app.models.openvino.conversion import ConvertedModel, Precision, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
@@ -33,7 +33,7 @@ import sys
 for name in ("torch", "torchvision", "open_clip", "nncf", "timm", "huggingface_hub", "PIL", "av"):
     sys.modules[name] = None
 import numpy as np
-from serve_app.models.open import open_engine
+from serve_app.models.factory import open_engine
 engine = open_engine(sys.argv[1], tuple(sys.argv[4:]), cpu_threads=1)
 assert list(engine.warm_up(4, 1e9)) == [1, 2, 4]
 np.save(sys.argv[3], engine.encode(np.load(sys.argv[2])))

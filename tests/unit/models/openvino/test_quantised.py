@@ -16,8 +16,8 @@ import pytest
 
 from serve_app.domain import ModelError
 from serve_app.models.agreement import Agreement, Agreements, PolicyReference
+from serve_app.models.factory import open_engine, open_quantised
 from serve_app.models.load import load_model
-from serve_app.models.open import open_engine, open_quantised
 from serve_app.models.openvino.cache import ModelCache
 from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
 from serve_app.models.openvino.conversion import Conversion

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from serve_app.domain import ModelError
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
-from serve_app.models.registry import OPENERS, Wanted, open_fake
+from serve_app.models.registry import OPENERS, EngineSpec, open_fake
 from serve_app.models.source import ConvertedFolder, FakeModel, parse_source
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def open_engine(
 
     Args:
         source: names the model.
-        labels: the policy's prompts, in the order in which scores are wanted.
+        labels: the policy's prompts, in the order in which scores are spec.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         cpu_threads: threads of a pass on the CPU; None takes every core that this process may use.
@@ -50,9 +50,9 @@ def open_engine(
         ModelError: the model cannot be had, the device is not there, the engine cannot run the model, or the quantised
             engine may not start.
     """
-    wanted = Wanted(source, tuple(labels), device, precision, cpu_threads, policy, cache_folder)
+    spec = EngineSpec(source, tuple(labels), device, precision, cpu_threads, policy, cache_folder)
     try:
-        return _opened(wanted, engine)
+        return _opened(spec, engine)
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library not in _OF_EXTRA_CLIP:
@@ -63,20 +63,20 @@ def open_engine(
         ) from error
 
 
-def _opened(wanted: Wanted, engine: str) -> Engine:
-    match parse_source(wanted.source):
+def _opened(spec: EngineSpec, engine: str) -> Engine:
+    match parse_source(spec.source):
         case FakeModel():
-            return open_fake(wanted)
-        case ConvertedFolder(folder) if engine == "torch" or wanted.device == "cuda":
+            return open_fake(spec)
+        case ConvertedFolder(folder) if engine == "torch" or spec.device == "cuda":
             raise ModelError(f"{folder} is converted for OpenVINO on a CPU: set model.engine and model.device to auto")
-        case ConvertedFolder(folder) if wanted.precision != "auto":
+        case ConvertedFolder(folder) if spec.precision != "auto":
             raise ModelError(f"{folder} computes in the precision of its conversion: set model.precision to auto")
         case ConvertedFolder(folder):
-            opened = cast("OpenVinoEngine", OPENERS["openvino"](wanted))
+            opened = cast("OpenVinoEngine", OPENERS["openvino"](spec))
             if engine == OPENVINO_INT8 and opened.conversion.precision != "int8":
                 raise ModelError(f"{folder} was not converted to int8: set model.engine to auto, or convert it again")
             return opened
-    return OPENERS[cast("EngineName", engine)](wanted)
+    return OPENERS[cast("EngineName", engine)](spec)
 
 
 def open_quantised(
@@ -112,7 +112,7 @@ def open_unrecorded(folder: Path, labels: Sequence[str], cpu_threads: int | None
         ModelError: it is no converted model, or damaged; or the extra is not there.
     """
     from serve_app.models.openvino.conversion import read_converted
-    from serve_app.models.openvino.opening import open_converted
+    from serve_app.models.openvino.folder import open_converted
 
     return open_converted(folder, read_converted(folder), labels, cpu_threads)
 

@@ -10,11 +10,11 @@ from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.device import Device, choose_device, use_cpu_threads
 from serve_app.models.engine import Engine
 from serve_app.models.load import LoadedModel, load_model
-from serve_app.models.registry import Wanted
+from serve_app.models.registry import EngineSpec
 from serve_app.models.torch_engine import ClipEngine
 
 
-def open_torch(wanted: Wanted) -> Engine:
+def open_torch(spec: EngineSpec) -> Engine:
     """The engine for a model that open_clip loads.
 
     Raises:
@@ -23,17 +23,17 @@ def open_torch(wanted: Wanted) -> Engine:
     # In a thread that ends. The threads that help it to load would otherwise stay, and libgomp has all sleep at each
     # barrier once there are more of them than cores: a pass of one view took 41 ms and not 25 (ViT-B-32, two cores).
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
-        return opening.submit(_open, wanted).result()
+        return opening.submit(_open, spec).result()
 
 
-def device_for(model: LoadedModel, wanted: Wanted) -> Device:
+def device_for(model: LoadedModel, spec: EngineSpec) -> Device:
     """Where this model would run, and in which precision.
 
     Raises:
         ModelError: the device is not there.
     """
     parameters = sum(weights.numel() for weights in model.network.visual.parameters())
-    return choose_device(wanted.device, wanted.precision, parameters)
+    return choose_device(spec.device, spec.precision, parameters)
 
 
 def engine_of(model: LoadedModel, labels: Sequence[str], device: Device, cpu_threads: int | None) -> Engine:
@@ -44,7 +44,7 @@ def engine_of(model: LoadedModel, labels: Sequence[str], device: Device, cpu_thr
     return CudaClipEngine(model, labels, device.dtype, CudaAccelerator(device.torch_device))
 
 
-def _open(wanted: Wanted) -> Engine:
-    use_cpu_threads(wanted.cpu_threads)
-    model = load_model(wanted.source)
-    return engine_of(model, wanted.labels, device_for(model, wanted), wanted.cpu_threads)
+def _open(spec: EngineSpec) -> Engine:
+    use_cpu_threads(spec.cpu_threads)
+    model = load_model(spec.source)
+    return engine_of(model, spec.labels, device_for(model, spec), spec.cpu_threads)

@@ -1,7 +1,8 @@
-"""A real PostgreSQL of the tests' own: a data directory, a socket, no port, and no user of the system's."""
+"""A real PostgreSQL for benchmarks and tests: a data directory, a socket, no port, and no user of the system's."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -10,11 +11,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from benchmarks.processes import tree
+
 START_S = 30.0
+
+
+class PostgresError(RuntimeError):
+    """The server did not start; the message is its log."""
 
 
 def server_folder() -> Path | None:
@@ -50,9 +58,15 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str) -> str:
+        """Of the setting ``ledger``."""
         return f"postgresql://pictwarden@/{database}?host={self.folder}"
 
     def start(self) -> None:
+        """Return once it accepts connections.
+
+        Raises:
+            PostgresError: it does not.
+        """
         folder = str(self.folder)
         command = [str(self.programs / "postgres"), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
         if not self.is_durable:
@@ -64,35 +78,33 @@ class Server:
         ready = [str(self.programs / "pg_isready"), "-q", "-h", folder]
         while subprocess.run(ready, check=False).returncode:
             if self.process.poll() is not None or time.monotonic() > give_up_s:
-                raise AssertionError((self.folder / "log").read_text("utf-8", "replace"))
+                raise PostgresError((self.folder / "log").read_text("utf-8", "replace"))
             time.sleep(0.05)
 
     def kill(self) -> None:
         """As if the machine had lost its power: the server and each of its children, at once."""
-        assert self.process is not None
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
-        )
-        for pid in (self.process.pid, *map(int, children.stdout.split())):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        if self.process is None:
+            return
+        for each in tree(psutil.Process(self.process.pid)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
         self.process.wait()
 
     def end(self) -> None:
+        """Shut it down, if it runs."""
         if self.process is not None and self.process.poll() is None:
             # Fast: connections are closed. Immediate: and nothing is written any more.
             self.process.send_signal(signal.SIGINT if self.is_durable else signal.SIGQUIT)
             self.process.wait(START_S)
 
     def execute(self, statement: str, database: str = "postgres") -> str:
+        """What psql prints for ``statement``."""
         command = [str(self.programs / "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder)]
         command += ["-U", "pictwarden", "-d", database, "-c", statement]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_server(programs: Path, *, is_durable: bool = True) -> Iterator[Server]:
     """A server that ends with the block; one that is not durable never waits for a disk."""
     # The path of a socket has at most 107 bytes; a folder of pytest's has more.

@@ -19,24 +19,24 @@ from serve_app.models.openvino.conversion import TEXT_TOWER, ConvertedModel, rea
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.models.openvino.runtime import load_library
 from serve_app.models.openvino.tokenizer import PromptTokenizer
-from serve_app.models.registry import Wanted
+from serve_app.models.registry import EngineSpec
 from serve_app.models.source import ConvertedFolder, parse_source
 
 logger = logging.getLogger(__name__)
 
 
-def open_folder(wanted: Wanted) -> OpenVinoEngine:
+def open_folder(spec: EngineSpec) -> OpenVinoEngine:
     """The engine for a folder that ``pictwarden model convert`` made.
 
     Raises:
         ModelError: it is none, or damaged; it is in int8, and its agreement is not recorded or not enough; or the extra
             is not installed.
     """
-    parsed = parse_source(wanted.source)
+    parsed = parse_source(spec.source)
     if not isinstance(parsed, ConvertedFolder):
-        words = ["pictwarden", "model", "convert", wanted.source, "--to", "openvino", "--output", "FOLDER"]
+        words = ["pictwarden", "model", "convert", spec.source, "--to", "openvino", "--output", "FOLDER"]
         raise ModelError(
-            f"the engine openvino runs converted models, and {wanted.source!r} is none: "
+            f"the engine openvino runs converted models, and {spec.source!r} is none: "
             f"run `{shlex.join(words)}` where torch is installed, then set model.source to that folder"
         )
     converted = read_converted(parsed.folder)
@@ -49,21 +49,21 @@ def open_folder(wanted: Wanted) -> OpenVinoEngine:
             installed,
         )
     if converted.conversion.precision == "int8":
-        log_agreement(wanted.source, _require_agreed(parsed.folder, converted, wanted))
-    return open_converted(parsed.folder, converted, wanted.labels, wanted.cpu_threads)
+        log_agreement(spec.source, _require_agreed(parsed.folder, converted, spec))
+    return open_converted(parsed.folder, converted, spec.labels, spec.cpu_threads)
 
 
-def find_agreed(model_digest: str, wanted: Wanted) -> OpenVinoEngine | None:
+def find_agreed(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
     """A model in the cache, made of these weights, not quantised, and recorded to agree in what it computes in here."""
-    cache_folder = wanted.cache_folder or default_cache_folder()
+    cache_folder = spec.cache_folder or default_cache_folder()
     agreements = Agreements(cache_folder)
     for folder, converted in ModelCache(cache_folder).made_of(model_digest):
         # A comparison under this policy says more than one of labels, for the better and for the worse.
-        record = agreements.find(converted.conversion, wanted.policy.digest) if wanted.policy else None
+        record = agreements.find(converted.conversion, spec.policy.digest) if spec.policy else None
         record = record or agreements.find(converted.conversion, TOP_LABEL)
         if converted.conversion.precision != "bf16" or record is None or not record.is_enough:
             continue
-        engine = open_converted(folder, converted, wanted.labels, wanted.cpu_threads)
+        engine = open_converted(folder, converted, spec.labels, spec.cpu_threads)
         if record.computed_in == engine.computed_in:
             return engine
         logger.info(
@@ -103,9 +103,9 @@ def _label_features(core: Any, folder: Path, converted: ConvertedModel, labels: 
     return features
 
 
-def _require_agreed(folder: Path, converted: ConvertedModel, wanted: Wanted) -> Agreement:
-    if wanted.policy is None:
+def _require_agreed(folder: Path, converted: ConvertedModel, spec: EngineSpec) -> Agreement:
+    if spec.policy is None:
         raise ModelError("a model in int8 starts for a policy only, with which its agreement was recorded")
-    options = ["--to", "openvino", "--precision", "int8", "--policy", wanted.policy.source, "--output", str(folder)]
+    options = ["--to", "openvino", "--precision", "int8", "--policy", spec.policy.source, "--output", str(folder)]
     command = shlex.join(["pictwarden", "model", "convert", converted.name, *options])
-    return require_agreement(Agreements(folder).find(converted.conversion, wanted.policy.digest), command)
+    return require_agreement(Agreements(folder).find(converted.conversion, spec.policy.digest), command)

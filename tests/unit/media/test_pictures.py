@@ -15,7 +15,7 @@ from serve_app.domain import TooLargeError, TruncatedError, UndecodableError, Un
 from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
-from serve_app.media.opening import open_picture, shrink_on_load
+from serve_app.media.pictures import open_picture, shrink_on_load
 
 from .pictures import PILLOW_FORMATS, encode
 

@@ -1,0 +1,163 @@
+"""What the commit before each answer costs, and how many decisions a second a SQLite file takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import secrets
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import load
+from benchmarks.bodies import photo_like_jpeg, unique
+from benchmarks.decision_parts.part import Options, Part
+from benchmarks.decision_parts.services import home_in, serving
+from benchmarks.outcomes import Latencies, Outcome, latencies
+from benchmarks.record import Column, Table, at_least, at_most
+from serve_app.database.location import Location
+from serve_app.domain import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
+    Decision,
+    Examination,
+    FrameFingerprint,
+    Judged,
+    Judgement,
+    LabelScores,
+    ModelIdentity,
+    Verdict,
+    ViewPlace,
+)
+from serve_app.ledger import open_ledger
+from serve_app.ledger.opening import OpenLedger
+from serve_app.ledger.sql import COMMIT_WAIT_S
+
+_MOST_ADDED_MS = 3.0
+_LEAST_PER_S = 500.0
+
+_ROUNDS = 60
+_PICTURES = 8
+_CALLERS = 32
+_DURATION_S = 5.0
+_LABELS = 40
+_WRITES = 200
+_COMMIT_BYTES = 24_000
+_SHARES = (0.5, 0.95, 0.99)
+_PERCENTILES = (Column("p50 ms", 2), Column("p95 ms", 2), Column("p99 ms", 2))
+
+
+def measure(options: Options) -> Part:
+    """Two services in one process, with a SQLite file and without, by turns; then the ledger alone."""
+    jpeg = photo_like_jpeg(20_000, options.seed)
+    homes = {name: home_in(options.folder / f"commit-{name}") for name in ("memory", "sqlite")}
+    with serving(homes["memory"], {"ledger": "memory"}) as memory, serving(homes["sqlite"], {}) as sqlite:
+        urls = {"ledger: memory": memory.url, "SQLite": sqlite.url}
+        answered = asyncio.run(_by_turns(urls, jpeg))
+    rows = (
+        *((f"answered, {name}", *_told(latencies(outcomes))) for name, outcomes in answered.items()),
+        ("the disk alone: one fdatasync", *_told(_disk(options.folder))),
+    )
+    p50_ms = {name: latencies(outcomes).percentile_ms(0.5) for name, outcomes in answered.items()}
+    added_ms = p50_ms["SQLite"] - p50_ms["ledger: memory"]
+    note = f"New pictures of 20 KB, one after another: {_ROUNDS} times {_PICTURES} to each of two services, by turns."
+
+    location = Location(options.folder, options.folder / "rate.db")
+    with contextlib.closing(open_ledger(location)) as ledger:
+        times_s, elapsed_s = asyncio.run(_record(ledger))
+        health = ledger.health()
+    per_s = len(times_s) / elapsed_s
+    # A decision that waited too long went to the spool, and was not committed before its answer.
+    is_committed = health.problem is None and max(times_s) < COMMIT_WAIT_S
+    told = _told(Latencies(times_s))
+    rate_note = (
+        f"{_CALLERS} at once for {_DURATION_S:.0f} s, each with an examination of one view and {_LABELS} labels."
+    )
+    return Part(
+        (
+            Table("An answer, with and without a commit", (Column("what"), *_PERCENTILES), rows, note),
+            Table(
+                "Decisions into a SQLite file",
+                (Column("callers"), Column("decisions/s"), *_PERCENTILES),
+                ((_CALLERS, per_s, *told),),
+                rate_note,
+            ),
+        ),
+        (
+            at_most("the commit before the answer adds to p50", added_ms, _MOST_ADDED_MS, "ms", 2),
+            at_least("decisions committed a second", per_s if is_committed else None, _LEAST_PER_S),
+        ),
+    )
+
+
+def _disk(folder: Path) -> Latencies:
+    """A write of about the size of a commit, and the time in which the disk takes it."""
+    times_s = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(_WRITES):
+            file.write(bytes(_COMMIT_BYTES))
+            began_s = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times_s.append(time.perf_counter() - began_s)
+    return Latencies(times_s)
+
+
+async def _by_turns(urls: dict[str, str], jpeg: bytes) -> dict[str, list[Outcome]]:
+    answered: dict[str, list[Outcome]] = {name: [] for name in urls}
+    for each in range(_ROUNDS + 1):
+        for name, url in urls.items():
+            outcomes = (await load.each_in_turn(url, lambda: unique(jpeg), _PICTURES)).outcomes
+            if each:  # the first round warms up
+                answered[name] += outcomes
+    return answered
+
+
+async def _record(ledger: OpenLedger) -> tuple[list[float], float]:
+    times_s: list[float] = []
+    template, names = sample_decision(), itertools.count()
+    began_s = time.perf_counter()
+
+    async def keep_recording() -> None:
+        while time.perf_counter() < began_s + _DURATION_S:
+            decision = replace(template, request_id=f"r{next(names)}", sha256=secrets.token_hex(32))
+            sent_s = time.perf_counter()
+            await ledger.record(decision)
+            times_s.append(time.perf_counter() - sent_s)
+
+    await asyncio.gather(*(keep_recording() for _ in range(_CALLERS)))
+    return times_s, time.perf_counter() - began_s
+
+
+def sample_decision() -> Decision:
+    """An ordinary one, without an id or a sha256."""
+    model = ModelIdentity("a model", "a" * 64, 224)
+    labels = tuple(f"label {number}" for number in range(_LABELS))
+    cosines = np.linspace(-1, 1, _LABELS, dtype=np.float32)[np.newaxis]
+    place = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
+    fingerprint = FrameFingerprint(0, 100, bytes(DIHEDRAL_HASHES * PDQ_BYTES))
+    return Decision(
+        request_id="",
+        decided_at=datetime.now(UTC),
+        sha256="",
+        body_bytes=200_000,
+        outcome=Judged(Judgement(Verdict.ACCEPT, None, "", 0, {"a concept": 0.25}, -0.1), place, "image/jpeg", 1, 1, 1),
+        kept=True,
+        model=model,
+        policy="a policy",
+        policy_digest="b" * 64,
+        elapsed_ms=20.0,
+        examination=Examination(
+            LabelScores(cosines, 100.0, model), (place,), "image/jpeg", 1, 1, fingerprints=(fingerprint,)
+        ),
+        labels=labels,
+    )
+
+
+def _told(times: Latencies) -> list[float | None]:
+    return [times.told_percentile_ms(share) for share in _SHARES]

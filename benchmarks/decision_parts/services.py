@@ -1,0 +1,71 @@
+"""Services in one process with the settings that a part wants, and what they have recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bodies import photo_like_jpeg
+from benchmarks.servers import Home, Running, Way, ours, running
+from deployments.ray_environment import free_ports
+from serve_app.database.location import Location
+from serve_app.domain import DecisionFilter
+from serve_app.ledger.opening import open_archive
+from serve_app.ledger.spool import abandoned_spools
+from serve_app.ledger.sql_archive import SqlArchive
+
+_PAGE = 1000
+_MOST_SPOOLED = 1_000_000
+
+
+def home_in(folder: Path) -> Home:
+    """A home for a service, with a port that is free now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Home(free_ports(1)[0], secrets.token_hex(16), folder)
+
+
+def location_in(home: Home) -> Location:
+    """Where the ledger of a service without other settings lies."""
+    folder = home.folder / ".pictwarden"
+    return Location(folder, folder / "ledger.db")
+
+
+@contextlib.contextmanager
+def serving(home: Home, args: Mapping[str, Any]) -> Iterator[Running]:
+    """A service in one process with ``args``, those of ``serve_config.yaml``, once it answers.
+
+    Raises:
+        NotServedError: it did not start.
+    """
+    config = home.folder / "serve.yaml"
+    application = {"import_path": "deployments.graph:build_app", "args": dict(args)}
+    config.write_text(json.dumps({"applications": [application]}), "utf-8")  # which is YAML too
+    server = ours(Way.ONE_PROCESS, "--config", str(config))
+    with running(server, photo_like_jpeg(20_000, seed=1), home=home) as started:
+        yield started
+
+
+def recorded_ids(location: Location) -> set[str]:
+    """The ids of all decisions in a ledger, and in the spools of processes that have ended."""
+    with contextlib.closing(open_archive(location)) as archive:
+        recorded = asyncio.run(_ids_in(archive))
+    for spool in abandoned_spools(location.spool_folder, location.name):
+        with contextlib.closing(spool):
+            recorded |= {entry.request_id for entry in spool.waiting(_MOST_SPOOLED)}
+    return recorded
+
+
+async def _ids_in(archive: SqlArchive) -> set[str]:
+    recorded: set[str] = set()
+    cursor: str | None = None
+    while True:
+        page = await archive.search(DecisionFilter(), _PAGE, cursor)
+        recorded |= {each.decision.request_id for each in page.records}
+        cursor = page.cursor
+        if cursor is None:
+            return recorded

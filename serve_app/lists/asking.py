@@ -1,0 +1,32 @@
+"""A list store, asked from an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from serve_app.domain import PictwardenError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """What ``work`` returns; it may wait for the store.
+
+    Raises:
+        UnavailableError: the store failed.
+        PictwardenError: as ``work``.
+        ValueError: as ``work``.
+    """
+    try:
+        return await asyncio.to_thread(work)
+    except (PictwardenError, ValueError):
+        raise
+    except Exception as error:
+        # The errors of a driver repeat rows, in which there may be fingerprints under contract.
+        logger.error("the lists cannot be read or written: %s", type(error).__name__)
+        raise UnavailableError("the lists cannot be read or written: see the log of the service") from error

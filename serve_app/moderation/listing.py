@@ -1,0 +1,132 @@
+"""Puts pictures on a list: those of recorded decisions, and fingerprints as they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from serve_app.domain import Decision, DecisionArchive, Judged, Listed, ListingError
+from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
+from serve_app.lists.asking import in_thread
+from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
+from serve_app.lists.store import ListStore
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Entries that were made, or were there already. ``notes`` tell people what they do not cover."""
+
+    entries: tuple[ListEntry, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Lister:
+    """Makes entries in ``store``."""
+
+    def __init__(
+        self,
+        archive: DecisionArchive,
+        store: ListStore,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._archive = archive
+        self._store = store
+        self._wall_clock = wall_clock
+
+    async def add_decision(self, request_id: str, terms: ListingTerms) -> Listing | None:
+        """Put the fingerprints of a recorded decision on a list (:func:`fingerprints_of` says which).
+
+        None if there is no such decision.
+
+        Raises:
+            ListingError: see :meth:`add`; or to allow the picture is not safe.
+            UnavailableError: the lists cannot be read or written.
+        """
+        recorded = await self._archive.get(request_id)
+        if recorded is None:
+            return None
+        return await self.add(await self.select(recorded.decision, terms), terms)
+
+    async def select(self, decision: Decision, terms: ListingTerms) -> Selection:
+        """The fingerprints of a decision's picture.
+
+        Where a list knew its bytes, nothing was decoded: then those of the policy's latest decision on them.
+
+        Raises:
+            ListingError: to allow the picture is not safe.
+        """
+        if isinstance(decision.outcome, Listed) and decision.examination is None:
+            for earlier in await self._archive.of_body(decision.sha256):
+                if isinstance(earlier.decision.outcome, Judged):
+                    whole = await self._archive.get(earlier.decision.request_id)
+                    return fingerprints_of(whole.decision if whole else earlier.decision, terms.kind)
+        return fingerprints_of(decision, terms.kind)
+
+    async def pending_copies(self, sha256: str) -> tuple[str, ...]:
+        """The ids of the decisions whose picture has these bytes, and waits to be scanned."""
+        return tuple(each.decision.request_id for each in await self._archive.of_body(sha256) if each.is_pending)
+
+    async def add(self, selection: Selection, terms: ListingTerms) -> Listing:
+        """Make an entry of each fingerprint.
+
+        Raises:
+            ListingError: to allow, while entries deny exactly these bytes: those go first.
+            UnavailableError: the lists cannot be read or written.
+        """
+        return await in_thread(lambda: self._add(selection, terms))
+
+    async def check(self, selection: Selection, terms: ListingTerms) -> tuple[str, ...]:
+        """The notes of :meth:`add`; nothing is made.
+
+        Raises:
+            ListingError: as there.
+            UnavailableError: as there.
+        """
+        return await in_thread(lambda: self._notes(selection, terms, self._store.banks()))
+
+    def _add(self, selection: Selection, terms: ListingTerms) -> Listing:
+        notes = self._notes(selection, terms, self._store.banks())
+        self._store.add(map(terms.draft, selection.fingerprints))
+        made = [
+            entry
+            for fingerprint in selection.fingerprints
+            for entry in self._store.find(fingerprint)
+            if (entry.kind, entry.bank) == (terms.kind, terms.bank)
+        ]
+        suspended = tuple(
+            f"entry {each.id} is suspended and matches nothing: pictwarden list confirm {each.id}"
+            for each in made
+            if each.suspended_at is not None
+        )
+        return Listing(tuple(made), (*notes, *suspended))
+
+    def _notes(self, selection: Selection, terms: ListingTerms, banks: Mapping[str, Bank]) -> tuple[str, ...]:
+        notes = [selection.note] if selection.note else []
+        if terms.bank in banks and banks[terms.bank].is_shadow:
+            notes.append(f"the bank {terms.bank} is shadow: its entries match, and decide nothing")
+        if terms.kind is ListKind.ALLOW:
+            notes += self._contradictions(selection.fingerprints, banks)
+        return tuple(notes)
+
+    def _contradictions(self, fingerprints: Sequence[Fingerprint], banks: Mapping[str, Bank]) -> list[str]:
+        notes = []
+        now = self._wall_clock()
+        for fingerprint in fingerprints:
+            denying = [
+                each
+                for each in self._store.find(fingerprint)
+                if each.kind is ListKind.DENY
+                and each.suspended_at is None
+                and (each.expires_at is None or each.expires_at > now)
+                and not banks[each.bank].is_shadow
+            ]
+            named = ", ".join(f"{each.id} (bank {each.bank})" for each in denying)
+            if denying and fingerprint.type is not FingerprintType.PDQ:
+                raise ListingError(
+                    f"these bytes stay refused, because deny goes before allow: remove entry {named} first, with "
+                    "pictwarden list remove"
+                )
+            if denying:
+                notes.append(f"copies that were encoded again stay refused: entry {named} has the same PDQ")
+        return notes

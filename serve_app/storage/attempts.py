@@ -1,0 +1,42 @@
+"""When a decision that still waits is worth another look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from serve_app.storage.rescan import Finding, Result
+
+_FIRST_WAIT = timedelta(minutes=1)
+_LONGEST_WAIT = timedelta(hours=1)
+
+
+class Attempts:
+    """The attempts of one process at decisions that were left, so that none is made every minute for ever."""
+
+    def __init__(self, wall_clock: Callable[[], datetime]) -> None:
+        self._wall_clock = wall_clock
+        self._waits: dict[str, timedelta] = {}
+        self._next: dict[str, datetime] = {}
+
+    def is_due(self, request_id: str) -> bool:
+        """Whether to try this decision now."""
+        due = self._next.get(request_id)
+        return due is None or self._wall_clock() >= due
+
+    def note(self, finding: Finding) -> None:
+        """An attempt has ended.
+
+        A picture that could not be scanned waits for twice as long each time. One that is rejected, and still stored,
+        waits for the next day (UTC): that has a new quota of purges, and brings a reminder where nothing is purged.
+        """
+        request_id, now = finding.decision.request_id, self._wall_clock().astimezone(UTC)
+        if finding.result.is_done:
+            self._next.pop(request_id, None)
+            self._waits.pop(request_id, None)
+        elif finding.result is Result.REJECTED:
+            self._next[request_id] = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        else:
+            wait = self._waits.get(request_id, _FIRST_WAIT)
+            self._next[request_id] = now + wait
+            self._waits[request_id] = min(2 * wait, _LONGEST_WAIT)

@@ -1,0 +1,156 @@
+"""The service's own rescans: what it let through unscanned is scanned once there is time, by one of its replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from serve_app.answer_log import AnswerLogger
+from serve_app.domain import Body, Call, Deadline, Lane, PictwardenError, RescanMode, SettingsError
+from serve_app.domain.archive import SERVICE
+from serve_app.http.answers import answer_for_decision
+from serve_app.ledger import OpenLedger
+from serve_app.lists.live import LiveLists
+from serve_app.moderation import Moderator
+from serve_app.pictrs import AuditedQuota, open_pictrs
+from serve_app.settings import Settings
+from serve_app.storage.attempts import Attempts
+from serve_app.storage.late_matches import reopen_late_matches
+from serve_app.storage.leased_work import work_while_held
+from serve_app.storage.pending import rescan_pending
+from serve_app.storage.rescan import Finding, Rescanner, Result, Scanner
+from serve_app.wire import Answer
+
+logger = AnswerLogger(__name__)
+
+LOOK_EVERY_S: Final = 60.0
+"""Seconds between two looks for pending decisions."""
+
+LEASE: Final = "rescan"
+SOURCE: Final = "rescan"
+"""Of the decisions on rescans."""
+
+
+class ModeratorScanner:
+    """:class:`~serve_app.storage.rescan.Scanner` that asks this process, in the background lane."""
+
+    def __init__(self, moderator: Moderator, deadline_s: float) -> None:
+        self._moderator = moderator
+        self._deadline_s = deadline_s
+
+    async def scan(self, body: bytes) -> Answer:
+        """The answer that an HTTP client would have had."""
+        hashed = await asyncio.to_thread(Body.of, body)
+        call = Call(uuid.uuid4().hex, Deadline.after(self._deadline_s), Lane.BACKGROUND, SOURCE)
+        decision = await self._moderator.moderate(hashed, call)
+        _, answer = answer_for_decision(decision, decision.elapsed_ms)
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def rescanning(
+    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists
+) -> AsyncIterator[None]:
+    """For as long as the block, rescan as ``settings.rescan`` says, and note what the lists have learnt too late."""
+    running = [asyncio.create_task(reopen_late_matches(lists, ledger), name="late-matches")]
+    if settings.rescan is not RescanMode.OFF:
+        scanner = ModeratorScanner(moderator, settings.deadline_s)
+        running.append(asyncio.create_task(ServiceRescans(settings, scanner, ledger).run(), name="rescan"))
+    try:
+        yield
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class ServiceRescans:
+    """Looks for pending decisions every minute, while this process holds the lease; one picture at a time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        scanner: Scanner,
+        ledger: OpenLedger,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._scanner = scanner
+        self._ledger = ledger
+        self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._attempts = Attempts(wall_clock)
+        self._told = ""
+
+    async def run(self) -> None:
+        """Rescan until this is cancelled; without a pict-rs that can be asked, say so once there is need."""
+        try:
+            async with open_pictrs(self._settings.pictrs) as pictrs:
+                pictrs_settings = self._settings.pictrs
+                quota = AuditedQuota(self._ledger, SERVICE, pictrs_settings.max_purges_per_day, self._wall_clock)
+                rescanner = Rescanner(
+                    pictrs,
+                    self._scanner,
+                    self._settings.limits.max_body_bytes,
+                    quota if self._settings.rescan is RescanMode.PURGE else None,
+                )
+                await work_while_held(self._ledger.lease(LEASE), lambda: self._keep_looking(rescanner), self._sleep)
+        except SettingsError as error:
+            await self._tell_once_pending(error)
+
+    async def _tell_once_pending(self, error: SettingsError) -> None:
+        is_pending = False
+        while not is_pending:
+            with contextlib.suppress(Exception):  # the ledger says what is wrong with the database
+                is_pending = bool((await self._ledger.pending(limit=1)).records)
+            if not is_pending:
+                await self._sleep(LOOK_EVERY_S)
+        logger.error("pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error)
+
+    async def _keep_looking(self, rescanner: Rescanner) -> None:
+        while True:
+            problem = ""
+            try:
+                await self._look(rescanner)
+            except PictwardenError as error:
+                problem = str(error)
+            except Exception as error:
+                problem = f"internal fault: {type(error).__name__}"
+            if problem and problem != self._told:
+                logger.error("rescanning goes on in a minute: %s", problem)
+            self._told = problem
+            await self._sleep(LOOK_EVERY_S)
+
+    async def _look(self, rescanner: Rescanner) -> None:
+        findings = rescan_pending(self._ledger, rescanner, self._wall_clock(), self._attempts.is_due)
+        async with contextlib.aclosing(findings):
+            async for finding in findings:
+                self._attempts.note(finding)
+                _tell(finding)
+
+
+def _tell(finding: Finding) -> None:
+    decision, names = finding.decision.request_id, " ".join(finding.aliases) or finding.decision.sha256
+    match finding.result:
+        case Result.REJECTED:
+            logger.error(
+                "request %s: the picture %s was let through, and is rejected now (%s): "
+                "`pictwarden rescan --purge` removes it",
+                decision,
+                names,
+                finding.why,
+            )
+        case Result.UNSCANNABLE:
+            logger.error(
+                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s)",
+                decision,
+                names,
+                finding.why,
+            )
+        case result:
+            logger.info("request %s: rescan of %s: %s (%s)", decision, names, result, finding.why)

@@ -1,0 +1,430 @@
+"""The admin API's lists: banks, entries, files of them, and pictures that an admin allows or denies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from serve_app.admin_api import ADMIN_PATH
+from serve_app.domain import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
+    Body,
+    Call,
+    Decision,
+    Examination,
+    FrameFingerprint,
+    Judged,
+    Judgement,
+    LabelScores,
+    Listed,
+    ModelIdentity,
+    Outcome,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+    ViewPlace,
+)
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.http.admin import create_admin_app
+from serve_app.http.guard import Guard
+from serve_app.http.routes.admin import list_files
+from serve_app.ledger import MemoryLedger
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.pictrs import API_KEY_ENV
+from serve_app.settings import parse_settings
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
+
+SECRET = "the-secret-of-alice"
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+PICTURE = b"the bytes of a picture"
+SHA256 = hashlib.sha256(PICTURE).hexdigest()
+PDQ = bytes(range(PDQ_BYTES))
+MODEL = ModelIdentity("demo", "a" * 64, 224)
+PLACE = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
+REJECTED = Judged(
+    Judgement(Verdict.REJECT, "triangles", "red triangles are refused", 0, {"triangle": 0.31}, 0.04),
+    PLACE,
+    "image/png",
+    views_seen=1,
+    frames_seen=1,
+    frames_total=1,
+)
+LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
+
+
+def decision(
+    request_id: str = "r-1", outcome: Outcome = REJECTED, *, kept: bool = False, body: bytes = PICTURE
+) -> Decision:
+    examination = None
+    if isinstance(outcome, Judged):
+        scores = LabelScores(np.zeros((1, 1), np.float32), 100.0, MODEL)
+        seen = FrameFingerprint(0, 90, PDQ + bytes((DIHEDRAL_HASHES - 1) * PDQ_BYTES))
+        examination = Examination(scores, (PLACE,), "image/png", 1, 1, fingerprints=(seen,))
+    return Decision(
+        request_id,
+        NOON,
+        hashlib.sha256(body).hexdigest(),
+        len(body),
+        outcome,
+        kept,
+        MODEL,
+        "colours",
+        "c" * 64,
+        12.5,
+        examination=examination,
+        labels=("red",) if examination else (),
+    )
+
+
+@dataclass
+class Admin:
+    """The API over a ledger, lists and a stand-in for pict-rs, and an HTTP client of it."""
+
+    ledger: MemoryLedger
+    lists: MemoryListStore
+    pictrs: StandIn
+    http: httpx.AsyncClient
+    outcome: Outcome = REJECTED
+    """Of every scan."""
+
+    async def ask(self, path: str, status: int = 200, method: str = "GET", **options: Any) -> Any:
+        answer = await self.http.request(method, ADMIN_PATH + path, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def post(self, path: str, status: int = 200, **fields: Any) -> Any:
+        return await self.ask(path, status, "POST", json=fields)
+
+    async def moderate(self, body: Body, call: Call) -> Decision:
+        made = replace(decision(call.request_id, self.outcome, body=body.content), source=call.source)
+        await self.ledger.record(made)
+        return made
+
+    def kinds(self) -> list[tuple[str, str, str]]:
+        """Kind, bank and type of every entry."""
+        return [(each.kind, each.bank, each.fingerprint.type) for each in self.lists.page()]
+
+
+@pytest.fixture
+async def admin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Admin]:
+    monkeypatch.setenv(API_KEY_ENV, API_KEY)
+    async with standing_in() as pictrs:
+        ledger, lists = MemoryLedger(), MemoryListStore()
+        guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
+        settings = parse_settings({"pictrs": {"url": pictrs.url, "max_purges_per_day": 1}})
+        made: list[Admin] = []
+
+        async def moderate(body: Body, call: Call) -> Decision:
+            return await made[0].moderate(body, call)
+
+        app = create_admin_app(guard, ledger, lists, settings, moderate)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"authorization": f"Bearer {SECRET}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://pictwarden", headers=headers) as http:
+            made.append(Admin(ledger, lists, pictrs, http))
+            yield made[0]
+
+
+def draft(number: int, **changed: Any) -> EntryDraft:
+    fingerprint = Fingerprint(FingerprintType.SHA256, bytes([number] * 32))
+    made = EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="ours", reason="known", author="anna")
+    return replace(made, **changed)
+
+
+# Decisions on a list
+
+
+async def test_a_refused_picture_is_allowed_by_its_bytes_and_by_its_look(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    told = await admin.post("/decisions/r-1/allow", reason="a red tent")
+    assert [(each["kind"], each["bank"], each["type"]) for each in told["entries"]] == [
+        ("allow", "allowed", "sha256"),
+        ("allow", "allowed", "pdq"),
+    ]
+    first, second = told["entries"]
+    assert (first["hash"], second["hash"], second["quality"]) == (SHA256, PDQ.hex(), 90)
+    assert (first["author"], first["reason"], first["source"]) == ("alice", "a red tent", "decision r-1")
+    assert (told["notes"], told["pending"]) == ([], [])
+    assert [each.id for each in admin.lists.page()] == [first["id"], second["id"]]
+
+
+async def test_a_denied_picture_has_its_bank_expiry_and_pending_copies_named(admin: Admin) -> None:
+    for each in (decision(), decision("r-2", LET_THROUGH, kept=True)):
+        await admin.ledger.record(each)
+    wanted: dict[str, Any] = {"reason": "spam", "bank": "spam", "expires_at": "2099-01-01T00:00:00Z"}
+    told = await admin.post("/decisions/r-1/deny", **wanted)
+    assert told["pending"] == ["r-2"]
+    assert {(each["bank"], each["expires_at"]) for each in told["entries"]} == {("spam", "2099-01-01T00:00:00Z")}
+    again = await admin.post("/decisions/r-1/deny", **wanted)
+    assert [each["id"] for each in again["entries"]] == [each["id"] for each in told["entries"]]
+
+
+async def test_a_picture_that_nobody_scanned_is_denied_by_its_bytes_and_never_allowed(admin: Admin) -> None:
+    await admin.ledger.record(decision(outcome=LET_THROUGH))
+    told = await admin.post("/decisions/r-1/allow", 409, reason="x")
+    assert told["reason"] == "conflict"
+    assert "not scanned to its end" in told["message"]
+    told = await admin.post("/decisions/r-1/deny", reason="x")
+    assert [each["type"] for each in told["entries"]] == ["sha256"]
+    assert "exactly these bytes" in told["notes"][0]
+
+
+async def test_what_an_entry_denies_cannot_be_allowed_before_it_is_removed(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    denied = (await admin.post("/decisions/r-1/deny", reason="x"))["entries"]
+    told = await admin.post("/decisions/r-1/allow", 409, reason="y")
+    assert f"remove entry {denied[0]['id']} (bank denied) first" in told["message"]
+    await admin.ask(f"/lists/entries/{denied[0]['id']}", method="DELETE")
+    told = await admin.post("/decisions/r-1/allow", reason="y")
+    assert f"entry {denied[1]['id']} (bank denied) has the same PDQ" in told["notes"][0]
+
+
+async def test_entries_that_decide_nothing_contradict_nobody(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    admin.lists.put_bank(Bank("trial", is_shadow=True))
+    over = NOON - timedelta(days=1)
+    for changed in ({"bank": "trial"}, {"bank": "old", "expires_at": over}, {"bank": "flooding"}):
+        admin.lists.add([draft(0, fingerprint=Fingerprint(FingerprintType.SHA256, bytes.fromhex(SHA256)), **changed)])
+    admin.lists.suspend([3])
+    assert len((await admin.post("/decisions/r-1/allow", reason="y"))["entries"]) == 2
+
+
+async def test_whoever_adds_to_what_decides_nothing_is_told(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    admin.lists.put_bank(Bank("trial", is_shadow=True))
+    told = await admin.post("/decisions/r-1/deny", reason="x", bank="trial")
+    assert told["notes"] == ["the bank trial is shadow: its entries match, and decide nothing"]
+    await admin.post("/decisions/r-1/deny", reason="x")
+    admin.lists.suspend([3])
+    told = await admin.post("/decisions/r-1/deny", reason="x")
+    assert told["notes"] == ["entry 3 is suspended and matches nothing: pictwarden list confirm 3"]
+
+
+async def test_what_a_list_decided_unseen_is_listed_by_what_was_seen_before(admin: Admin) -> None:
+    listed = Listed(Verdict.REJECT, "denied", "1", "spam")
+    await admin.ledger.record(decision("r-2", listed))
+    assert [each["type"] for each in (await admin.post("/decisions/r-2/deny", reason="x"))["entries"]] == ["sha256"]
+    await admin.ledger.record(decision("r-1"))
+    told = await admin.post("/decisions/r-2/deny", reason="x")
+    assert ([each["type"] for each in told["entries"]], told["notes"]) == (["sha256", "pdq"], [])
+    alias, admin.outcome = admin.pictrs.store(PICTURE), listed
+    assert (await admin.post("/pictures/ban", reference=alias, reason="x"))["types"] == ["sha256", "pdq"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("/decisions/r-9/allow", {"reason": "x"}, 404),
+        ("/decisions/r-1/allow", {"reason": " "}, 422),
+        ("/decisions/r-1/allow", {"reason": "x", "bank": "No Name"}, 422),
+        ("/decisions/r-1/deny", {"reason": "x", "expires_at": "2099-01-01T00:00:00"}, 422),
+    ],
+)
+async def test_an_unclear_wish_makes_no_entry(admin: Admin, path: str, fields: dict[str, Any], status: int) -> None:
+    await admin.ledger.record(decision())
+    await admin.post(path, status, **fields)
+    assert admin.kinds() == []
+
+
+# Entries
+
+
+async def test_fingerprints_are_added_and_removed_and_the_audit_says_which(admin: Admin) -> None:
+    given = {"type": "md5", "hash": "AB" * 16}
+    told = await admin.post("/lists/entries", kind="deny", reason="x", bank="theirs", fingerprints=[given])
+    (made,) = told["entries"]
+    assert (made["hash"], made["bank"], made["author"]) == ("ab" * 16, "theirs", "alice")
+    assert (await admin.ask(f"/lists/entries/{made['id']}", method="DELETE"))["id"] == made["id"]
+    assert admin.kinds() == []
+    entry = (await admin.ledger.audit_trail())[0]
+    assert (entry.actor, entry.action) == ("alice", "list remove")
+    assert entry.detail == {"entry": made["id"], "bank": "theirs", "kind": "deny", "reason": "x"}
+    await admin.ask(f"/lists/entries/{made['id']}", 404, "DELETE")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kind": "allow", "fingerprints": [{"type": "md5", "hash": "ab" * 16}]},
+        {"kind": "deny", "fingerprints": [{"type": "pdq", "hash": "ab" * 16}]},
+        {"kind": "deny", "fingerprints": [{"type": "sha256", "hash": "ab" * 32, "quality": 5}]},
+        {"kind": "deny", "fingerprints": []},
+    ],
+)
+async def test_wrong_fingerprints_are_refused(admin: Admin, given: dict[str, Any]) -> None:
+    assert (await admin.post("/lists/entries", 422, reason="x", **given))["reason"] == "invalid"
+    assert admin.kinds() == []
+
+
+async def test_entries_are_paged_and_filtered(admin: Admin) -> None:
+    admin.lists.add([draft(number) for number in range(1, 6)])
+    admin.lists.add([draft(1, kind=ListKind.ALLOW), draft(7, bank="theirs")])
+    page = await admin.ask("/lists/entries", params={"bank": "ours", "kind": "deny", "limit": 3})
+    rest = await admin.ask("/lists/entries", params={"bank": "ours", "kind": "deny", "after": page["after"]})
+    assert [[each["id"] for each in of["entries"]] for of in (page, rest)] == [[1, 2, 3], [4, 5]]
+    assert rest["after"] is None
+    admin.lists.suspend([2])
+    (waiting,) = (await admin.ask("/lists/entries", params={"suspended": True}))["entries"]
+    assert waiting["suspended_at"] is not None
+    told = await admin.ask("/lists/entries/2/confirm", method="POST")
+    assert (told["suspended_at"], told["confirmed"]) == (None, True)
+    assert (await admin.ask("/lists/entries", params={"suspended": True}))["entries"] == []
+    await admin.ask("/lists/entries/99/confirm", 404, "POST")
+
+
+# Banks
+
+
+async def test_banks_are_made_changed_and_removed(admin: Admin) -> None:
+    admin.lists.add([draft(1), draft(2)])
+    made = await admin.ask("/lists/banks/trial", method="PUT", json={"shadow": True})
+    assert made == {"name": "trial", "entries": 0, "shadow": True, "exportable": True}
+    banks = (await admin.ask("/lists/banks"))["banks"]
+    assert [(each["name"], each["entries"], each["shadow"]) for each in banks] == [
+        ("ours", 2, False),
+        ("trial", 0, True),
+    ]
+    assert (await admin.ask("/lists/banks/ours", method="DELETE"))["entries"] == 2
+    await admin.ask("/lists/banks/ours", 404, "DELETE")
+    await admin.ask("/lists/banks/Ours", 422, "PUT", json={})
+
+
+async def test_a_bank_under_contract_stays_so_and_shows_no_hash(admin: Admin) -> None:
+    await admin.ask("/lists/banks/ours", method="PUT", json={"exportable": False})
+    admin.lists.add([draft(1), draft(2, bank="free")])
+    hashes = [each["hash"] for each in (await admin.ask("/lists/entries"))["entries"]]
+    assert hashes == [None, "02" * 32]
+    await admin.ask("/lists/banks/ours", 409, "PUT", json={"exportable": True})
+    assert "not exportable" in (await admin.ask("/lists/export", 409, params={"bank": "ours"}))["message"]
+    answer = await admin.http.get(f"{ADMIN_PATH}/lists/export", params={"format": "plain"})
+    assert answer.text == f"sha256 {'02' * 32}\n"
+
+
+# Files
+
+
+async def test_a_file_is_imported_and_exported_again(admin: Admin) -> None:
+    lines = "".join(f"{number:064x}\n" for number in range(1, 2001))
+    wanted = {"bank": "theirs", "format": "plain", "kind": "deny", "type": "sha256", "reason": "bought"}
+    told = await admin.ask("/lists/import", method="POST", params=wanted, content=lines.encode() + b"# the end\n")
+    assert told == {"bank": "theirs", "changed": 2000, "known": 0, "skipped": 1}
+    told = await admin.ask("/lists/import", method="POST", params=wanted, content=lines.encode())
+    assert (told["changed"], told["known"]) == (0, 2000)
+    answer = await admin.http.get(f"{ADMIN_PATH}/lists/export", params={"format": "plain", "bank": "theirs"})
+    assert answer.text == "".join(f"sha256 {line}\n" for line in lines.split())
+    entry = admin.lists.page()[0]
+    assert (entry.reason, entry.author) == ("bought", "alice")
+    await admin.ask("/lists/export", 404, params={"bank": "nobodys"})
+
+
+async def test_a_file_with_a_wrong_line_is_not_imported_at_all(admin: Admin) -> None:
+    content = f"sha256 {'1' * 64}\nsha256 1234\n".encode()
+    wanted = {"bank": "theirs", "format": "plain", "kind": "deny", "name": "a.txt"}
+    told = await admin.ask("/lists/import", 422, "POST", params=wanted, content=content)
+    assert told["message"].splitlines() == [
+        "a.txt:2: a sha256 has 64 hexadecimal digits",
+        "1 entries, 0 lines skipped, 1 lines wrong",
+        "nothing was imported",
+    ]
+    assert admin.kinds() == []
+
+
+async def test_a_file_may_be_larger_than_other_bodies_and_has_a_limit(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lines(count: int) -> AsyncIterator[bytes]:
+        for number in range(count):
+            yield f"{number:064x}\n".encode() * 1000
+
+    wanted = {"bank": "theirs", "format": "plain", "kind": "deny", "type": "sha256"}
+    told = await admin.ask("/lists/import", method="POST", params=wanted, content=lines(20))
+    assert told["changed"] + told["known"] == 20_000
+    monkeypatch.setattr(list_files, "MAX_FILE_BYTES", 100_000)
+    assert (await admin.ask("/lists/import", 413, "POST", params=wanted, content=lines(20)))["reason"] == "too_large"
+
+
+async def test_lists_that_cannot_be_read_are_said_to_be_unavailable(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError("a detail of ours")
+
+    monkeypatch.setattr(admin.lists, "banks", fail)
+    told = await admin.ask("/lists/banks", 503)
+    assert told == {
+        "reason": "unavailable",
+        "message": "the lists cannot be read or written: see the log of the service",
+    }
+
+
+# Pictures that pict-rs has stored
+
+
+async def test_a_stored_picture_is_found_by_alias_url_and_bytes(admin: Admin) -> None:
+    alias = admin.pictrs.store(PICTURE)
+    expected = {"sha256": SHA256, "body_bytes": len(PICTURE), "aliases": [alias]}
+    for reference in (alias, f"https://elsewhere.example/pictrs/image/{alias}"):
+        assert await admin.ask("/pictures", params={"reference": reference}) == expected
+    assert await admin.ask(f"/pictures/{SHA256}", params={"body_bytes": len(PICTURE)}) == expected
+    await admin.ask(f"/pictures/{SHA256}", 404, params={"body_bytes": 5})
+    await admin.ask("/pictures", 404, params={"reference": "nothing.png"})
+    await admin.ask("/pictures", 422, params={"reference": "https://elsewhere.example/cat.png"})
+
+
+async def test_a_ban_is_shown_first_and_then_denies_and_purges(admin: Admin) -> None:
+    alias, other = admin.pictrs.store(PICTURE), admin.pictrs.store(b"another picture")
+    await admin.ledger.record(decision("r-1", LET_THROUGH, kept=True))
+    told = await admin.post("/pictures/ban", reference=alias, reason="spam")
+    assert (told["types"], told["entries"], told["purged"]) == (["sha256", "pdq"], [], [])
+    assert told["picture"]["aliases"] == [alias]
+    assert (len(admin.pictrs.stored), admin.kinds()) == (2, [])
+
+    told = await admin.post("/pictures/ban", reference=alias, reason="spam", purge=True)
+    assert (told["purged"], told["over_quota"]) == ([alias], False)
+    assert admin.kinds() == [("deny", "banned", "sha256"), ("deny", "banned", "pdq")]
+    assert [each.aliases for each in admin.pictrs.stored] == [[other]]
+    assert ("alice", "purge") in [(each.actor, each.action) for each in await admin.ledger.audit_trail()]
+    assert (await admin.ask("/decisions/r-1"))["done_how"] == "ban: purged"
+
+
+async def test_over_the_quota_a_picture_is_denied_and_stays(admin: Admin) -> None:
+    first, second = admin.pictrs.store(PICTURE), admin.pictrs.store(b"another picture")
+    await admin.post("/pictures/ban", reference=first, reason="spam", purge=True)
+    told = await admin.post("/pictures/ban", reference=second, reason="spam", purge=True)
+    assert (told["over_quota"], told["purged"], len(told["entries"])) == (True, [], 2)
+    assert [each.aliases for each in admin.pictrs.stored] == [[second]]
+
+
+async def test_what_cannot_be_scanned_now_is_not_banned_by_its_bytes_alone(admin: Admin) -> None:
+    alias = admin.pictrs.store(PICTURE)
+    admin.outcome = LET_THROUGH
+    told = await admin.post("/pictures/ban", 503, reference=alias, reason="spam", purge=True)
+    assert "cannot be scanned now (overloaded)" in told["message"]
+    admin.outcome = Unscanned(UnscannedReason.UNDECODABLE, "not a picture")
+    told = await admin.post("/pictures/ban", reference=alias, reason="spam", purge=True)
+    assert (told["types"], told["purged"]) == (["sha256"], [alias])
+
+
+async def test_a_stored_picture_is_put_on_a_list_and_stays(admin: Admin) -> None:
+    alias = admin.pictrs.store(PICTURE)
+    told = await admin.post("/pictures/list", reference=alias, kind="allow", reason="a red tent")
+    assert [(each["kind"], each["type"]) for each in told["entries"]] == [("allow", "sha256"), ("allow", "pdq")]
+    assert len(admin.pictrs.stored) == 1
+
+
+async def test_a_pict_rs_that_does_not_work_is_named_with_the_way_out(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(API_KEY_ENV, "another-key")
+    told = await admin.ask("/pictures", 409, params={"reference": "a.png"})
+    assert "refuses the key" in told["message"]
+    monkeypatch.delenv(API_KEY_ENV)
+    assert API_KEY_ENV in (await admin.ask("/pictures", 409, params={"reference": "a.png"}))["message"]

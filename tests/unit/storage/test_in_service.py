@@ -1,0 +1,176 @@
+"""The service's own rescans: when they happen, what they do, and what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from serve_app.domain import Verdict
+from serve_app.ledger import MemoryLedger
+from serve_app.lists.live import LiveLists
+from serve_app.lists.memory_store import MemoryListStore
+from serve_app.pictrs import API_KEY_ENV
+from serve_app.settings import parse_settings
+from serve_app.storage.in_service import LOOK_EVERY_S, SOURCE, ModeratorScanner, ServiceRescans, rescanning
+from tests.contract.pictrs.stand_in import API_KEY
+from tests.unit.storage.conftest import Bench, let_through
+from tests.virtual_clock import VirtualClock
+
+BOTH = 2
+"""Asleep between two looks: the one who looks, and the one who renews the lease."""
+
+
+class Waiting:
+    """Decisions that wait, and the service that rescans them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.clock = VirtualClock()
+        self.ledger = MemoryLedger(wall_clock=self.clock)
+
+    async def add(self, *words: str) -> None:
+        for word in words:
+            number = len((await self.ledger.pending()).records)
+            body = f"{word} number {number}".encode()
+            self.bench.pictrs.store(body)
+            await self.ledger.record(let_through(body, f"w-{word}-{number}", self.clock.now - timedelta(hours=1)))
+
+    async def left(self) -> list[str]:
+        return [record.decision.request_id for record in (await self.ledger.pending()).records]
+
+    @contextlib.asynccontextmanager
+    async def rescans(self, mode: str = "report", **pictrs: Any) -> AsyncIterator[asyncio.Task[None]]:
+        settings = parse_settings({"rescan": mode, "pictrs": {"url": self.bench.pictrs.url} | pictrs})
+        rescans = ServiceRescans(settings, self.bench.scanner, self.ledger, self.clock, self.clock.sleep)
+        running = asyncio.create_task(rescans.run())
+        try:
+            yield running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def look(self) -> None:
+        await self.clock.advance(LOOK_EVERY_S, BOTH)
+
+
+@pytest.fixture
+def waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Waiting:
+    monkeypatch.setenv(API_KEY_ENV, API_KEY)
+    caplog.set_level(logging.INFO)
+    return Waiting(bench)
+
+
+async def test_it_reports_what_is_rejected_and_leaves_it(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
+    await waiting.add("accept", "reject")
+    async with waiting.rescans():
+        await waiting.look()
+        assert await waiting.left() == ["w-reject-1"]
+        (line,) = [each.message for each in caplog.records if each.levelno >= logging.ERROR]
+        assert "request w-reject-1: the picture" in line
+        assert "`pictwarden rescan --purge` removes it" in line
+        assert len(waiting.bench.scanner.bodies) == 2
+        await waiting.add("accept")
+        await waiting.look()
+        assert len(waiting.bench.scanner.bodies) == 3, "what is left is not scanned every minute"
+        await waiting.clock.advance(86_400, BOTH)
+        assert len(waiting.bench.scanner.bodies) == 4, "but every day"
+    assert len(waiting.bench.pictrs.stored) == 3
+
+
+async def test_it_purges_what_is_rejected_within_the_quota_of_each_day(waiting: Waiting) -> None:
+    await waiting.add("reject", "reject", "reject")
+    async with waiting.rescans("purge", max_purges_per_day=2):
+        await waiting.look()
+        assert await waiting.left() == ["w-reject-2"]
+        assert len(waiting.bench.pictrs.stored) == 1
+        await waiting.look()
+        assert len(waiting.bench.scanner.bodies) == 3
+        await waiting.clock.advance(86_400, BOTH)
+        assert waiting.bench.pictrs.stored == []
+    entries = await waiting.ledger.audit_trail()
+    assert [(each.actor, each.action) for each in entries] == [("service", "purge")] * 3
+
+
+async def test_what_cannot_be_scanned_is_tried_ever_less_often(waiting: Waiting) -> None:
+    await waiting.add("overloaded")
+    async with waiting.rescans():
+        await waiting.clock.advance(3600, BOTH)
+        assert len(waiting.bench.scanner.bodies) == 6, "after 0, 1, 3, 7, 15 and 31 minutes"
+        await waiting.clock.advance(86_400, BOTH)
+        assert len(waiting.bench.scanner.bodies) == 6 + 24
+    assert await waiting.left() == ["w-overloaded-0"]
+
+
+async def test_a_picture_that_pict_rs_has_not_stored_yet_is_not_forgotten(waiting: Waiting) -> None:
+    await waiting.ledger.record(let_through(b"reject this", "r-1", waiting.clock.now - timedelta(seconds=1)))
+    async with waiting.rescans("purge"):
+        await waiting.clock.asleep(BOTH)
+        assert await waiting.left() == ["r-1"]
+        waiting.bench.pictrs.store(b"reject this")
+        await waiting.look()
+        assert await waiting.left() == []
+    assert waiting.bench.pictrs.stored == []
+
+
+async def test_a_pict_rs_that_refuses_is_told_of_once(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:
+    await waiting.add("accept")
+    waiting.bench.pictrs.answers["/internal/hashes"] = lambda: web.json_response({"code": "read-only"}, status=400)
+    async with waiting.rescans():
+        for _ in range(3):
+            await waiting.look()
+        assert sum("rescanning goes on in a minute" in each.message for each in caplog.records) == 1
+        waiting.bench.pictrs.answers.clear()
+        await waiting.look()
+    assert await waiting.left() == []
+
+
+@pytest.mark.parametrize(("url", "key", "missing"), [(None, API_KEY, "pictrs.url is not set"), ("", "", API_KEY_ENV)])
+async def test_what_it_lacks_is_said_once_something_is_pending(
+    waiting: Waiting,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    url: str | None,
+    key: str,
+    missing: str,
+) -> None:
+    monkeypatch.setenv(API_KEY_ENV, key)
+    async with waiting.rescans(url=waiting.bench.pictrs.url if url is not None else None) as running:
+        await waiting.clock.advance(3 * LOOK_EVERY_S, 1)
+        assert not caplog.records
+        await waiting.add("reject")
+        waiting.clock.now += timedelta(minutes=1)
+        waiting.clock.wake()
+        await running
+        (line,) = caplog.records
+    assert "pictures were let through that have to be scanned" in line.message
+    assert missing in line.message
+    assert waiting.bench.scanner.bodies == []
+
+
+async def test_the_moderator_scans_in_the_background(
+    make_service: Callable[..., Any], draw: Callable[..., bytes]
+) -> None:
+    service = make_service()
+    answer = await ModeratorScanner(service.moderator, 5.0).scan(draw((255, 0, 0)))
+    assert (answer.verdict, answer.rule) == (Verdict.REJECT, "no-red")
+    (decision,) = service.ledger.recorded
+    assert (decision.request_id, decision.source) == (answer.request_id, SOURCE)
+    assert service.preprocessor.lanes == ["background"]
+
+
+@pytest.mark.parametrize("mode", [False, "off", "report"])
+async def test_it_ends_with_the_service(waiting: Waiting, make_service: Callable[..., Any], mode: str | bool) -> None:
+    await waiting.add("reject")
+    settings = parse_settings({"rescan": mode})
+    before = asyncio.all_tasks()
+    async with rescanning(settings, make_service().moderator, waiting.ledger, LiveLists(MemoryListStore())):
+        names = {each.get_name() for each in asyncio.all_tasks() - before}
+        assert names == {"late-matches"} | ({"rescan"} if mode == "report" else set())
+    assert asyncio.all_tasks() == before
