@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -45,6 +45,7 @@ class Running:
         self.is_ready = asyncio.Event()
         self.is_watched = asyncio.Event()
         self.identity: ModelIdentity | None = None
+        self.works = False
         self._loop = asyncio.get_running_loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -59,8 +60,16 @@ class Running:
                 self.stop,
                 self.on_ready,
                 self.is_watched.set,
+                beside=self.beside,
             )
         )
+
+    @contextlib.asynccontextmanager
+    async def beside(self, *_: object) -> AsyncIterator[None]:
+        assert self.identity is not None, "its own work begins once it is ready"
+        self.works = True
+        yield
+        self.works = False
 
     def on_ready(self, identity: ModelIdentity, ready_after_s: float) -> None:
         assert threading.current_thread() is not threading.main_thread()
@@ -120,10 +129,12 @@ async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., 
         assert service.identity is not None
         assert service.identity.name == "fake"
         await service.is_watched.wait()
+        assert service.works
         assert (await service.scan(draw("white"))).status_code == 200
         assert (await service.scan(draw((255, 0, 0)))).status_code == 406
         service.stop.set()
         await service.task
+    assert not service.works
     with pytest.raises(httpx.ConnectError):
         await service.get("/healthz")
 
