@@ -45,7 +45,7 @@ class Running:
         self.is_ready = asyncio.Event()
         self.is_watched = asyncio.Event()
         self.identity: ModelIdentity | None = None
-        self.works = False
+        self.working = 0
         self._loop = asyncio.get_running_loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -67,9 +67,9 @@ class Running:
     @contextlib.asynccontextmanager
     async def beside(self, *_: object) -> AsyncIterator[None]:
         assert self.identity is not None, "its own work begins once it is ready"
-        self.works = True
+        self.working += 1
         yield
-        self.works = False
+        self.working -= 1
 
     def on_ready(self, identity: ModelIdentity, ready_after_s: float) -> None:
         assert threading.current_thread() is not threading.main_thread()
@@ -129,12 +129,12 @@ async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., 
         assert service.identity is not None
         assert service.identity.name == "fake"
         await service.is_watched.wait()
-        assert service.works
+        assert service.working == 1
         assert (await service.scan(draw("white"))).status_code == 200
         assert (await service.scan(draw((255, 0, 0)))).status_code == 406
         service.stop.set()
         await service.task
-    assert not service.works
+    assert service.working == 0
     with pytest.raises(httpx.ConnectError):
         await service.get("/healthz")
 
