@@ -48,26 +48,10 @@ class AdminGate:
         await self._app(scope, _bounded(request, receive), send)
 
     async def _refusal(self, request: Request) -> Response | None:
-        address = request.client.host if request.client else ""
-        wait_s = self._failures.wait_s(address)
-        if wait_s > 0:
-            return problem(
-                429,
-                "too_many_failures",
-                f"too many wrong secrets: try again in {math.ceil(wait_s)} s",
-                {"Retry-After": str(math.ceil(wait_s)), "Connection": "close"},
-            )
         try:
             actor = self._guard.require_admin(request.headers.get("authorization"))
         except UnauthorisedError as error:
-            self._failures.count(address)
-            logger.warning("an admin request from %s had no right secret", address)
-            return problem(
-                401,
-                "unauthorised",
-                str(error),
-                {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"},
-            )
+            return self._unauthorised(request.client.host if request.client else "", str(error))
         request.state.actor = actor
         try:
             await self._audit(actor, f"{request.method} {request.url.path}", dict(request.query_params))
@@ -75,6 +59,25 @@ class AdminGate:
             logger.exception("an admin request could not be recorded in the audit")
             return problem(503, "unavailable", "the ledger cannot be written: see its line in /readyz and in the log")
         return None
+
+    def _unauthorised(self, address: str, message: str) -> Response:
+        """The answer to a wrong secret. A right one never waits: others may share the address, behind a proxy say."""
+        wait_s = math.ceil(self._failures.wait_s(address))
+        if wait_s > 0:
+            return problem(
+                429,
+                "too_many_failures",
+                f"too many wrong secrets: try again in {wait_s} s",
+                {"Retry-After": str(wait_s), "Connection": "close"},
+            )
+        self._failures.count(address)
+        logger.warning("an admin request from %s had no right secret", address)
+        return problem(
+            401,
+            "unauthorised",
+            message,
+            {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"},
+        )
 
 
 def problem(status: int, reason: str, message: str, headers: dict[str, str] | None = None) -> Response:
