@@ -23,6 +23,7 @@ from serve_app.domain import (
     Judged,
     Judgement,
     LabelScores,
+    LedgerHealth,
     Listed,
     ListMatch,
     ModelIdentity,
@@ -79,6 +80,9 @@ class BrokenLedger(MemoryLedger):
 
     async def audit(self, entry: AuditEntry) -> None:
         raise OSError("disk full")
+
+    def health(self) -> LedgerHealth:
+        return LedgerHealth(problem="disk full")
 
 
 @dataclass
@@ -191,6 +195,12 @@ async def test_nothing_is_done_that_cannot_be_recorded() -> None:
         answer = await http.post(f"{ADMIN_PATH}/forget", json={"source": "unnamed"})
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert await ledger.get("r-1") is not None
+
+
+async def test_a_ledger_that_cannot_be_written_says_so() -> None:
+    async with client_of(BrokenLedger()) as http:
+        answer = await http.get(f"{ADMIN_PATH}/ledger")
+    assert (answer.status_code, answer.json()["problem"]) == (200, "disk full")
 
 
 # Decisions
