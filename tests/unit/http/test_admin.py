@@ -292,6 +292,8 @@ async def test_the_decisions_on_one_body_are_found_by_its_sha256(admin: Admin) -
         ("/decisions?since=2026-01-31T12:00:00", "since"),
         ("/decisions?verdict=maybe", "verdict"),
         ("/decisions?limit=0", "limit"),
+        ("/decisions?rule=%00", "rule"),
+        ("/decisions?source=%00", "source"),
         ("/decisions?cursor=nonsense", "cursor"),
         ("/bodies/1234/decisions", "sha256"),
     ],
@@ -364,6 +366,7 @@ async def test_decisions_are_forgotten_by_what_is_named(admin: Admin) -> None:
         {"before": "2026-01-31T12:00:00"},
         {"everything": True},
         {"source": ""},
+        {"source": "a\0b"},
     ],
 )
 async def test_an_unclear_wish_erases_nothing(admin: Admin, body: dict[str, Any]) -> None:
