@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.lists import FingerprintType, ListKind
+from serve_app.domain.texts import require_storable
 from serve_app.wire import DecidingView
 
 ADMIN_PATH = "/api/v1/admin"
@@ -21,6 +22,9 @@ MAX_BODY_BYTES = 1_000_000
 
 MOST_AT_ONCE = 1000
 """The longest page."""
+
+_STORABLE = AfterValidator(require_storable)
+_Storable = Annotated[str, _STORABLE]
 
 
 class _Request(BaseModel):
@@ -147,10 +151,10 @@ class DecisionQuery(_Request):
 
     since: AwareDatetime | None = Field(default=None, description="decided at this time or later")
     until: AwareDatetime | None = Field(default=None, description="decided before this time")
-    source: str | None = None
+    source: _Storable | None = None
     verdict: Verdict | None = None
     reason: UnscannedReason | Literal["policy", "listed"] | None = None
-    rule: str | None = None
+    rule: _Storable | None = None
     pending: bool | None = None
     shadow_differs: bool | None = Field(
         default=None, description="whether the policy on trial would have given another verdict"
@@ -163,7 +167,7 @@ class ForgetRequest(_Request):
     """Erase the decisions on one body, from one source, or before a moment."""
 
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    source: str | None = Field(default=None, min_length=1)
+    source: _Storable | None = Field(default=None, min_length=1)
     before: AwareDatetime | None = None
 
     @model_validator(mode="after")
@@ -205,8 +209,8 @@ class LedgerStatus(BaseModel):
 
 
 BankName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), _STORABLE]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), _STORABLE]
 
 ALLOWED_BANK, DENIED_BANK, BANNED_BANK = "allowed", "denied", "banned"
 """The banks of entries that admins make one by one, unless they name another."""

@@ -21,7 +21,7 @@ from serve_app.database.location import Location, locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
-from serve_app.http.admin_listener import ANSWER_WITHIN_S
+from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import OpenLedger, open_ledger
@@ -167,7 +167,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         after_the_answers.callback(lists.close)
         if sockets.admin:
             admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
-            await after_the_answers.enter_async_context(serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop))
+            listening = serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
+            await after_the_answers.enter_async_context(listening)
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
         )

@@ -65,10 +65,11 @@ def _alias_of(file: Path | None) -> str | None:
     """An alias of the stored picture with the bytes of this file, if pict-rs has it."""
     if file is None:
         return None
-    body = file.read_bytes()
-    path = f"/pictures/{hashlib.sha256(body).hexdigest()}"
+    with file.open("rb") as opened:
+        path = f"/pictures/{hashlib.file_digest(opened, 'sha256').hexdigest()}"
+        body_bytes = opened.tell()
     try:
-        stored = AdminConnection().get(StoredPictureRecord, path, {"body_bytes": str(len(body))})
+        stored = AdminConnection().get(StoredPictureRecord, path, {"body_bytes": str(body_bytes)})
     except NotFoundError:
         return None
     return stored.aliases[0] if stored.aliases else None

@@ -131,7 +131,9 @@ def _decisions_on(service: AdminConnection, picture: str) -> Sequence[DecisionRe
     """
     file = Path(picture)
     if file.is_file():
-        return _of_body(service, hashlib.sha256(file.read_bytes()).hexdigest(), f"the file {picture}")
+        with file.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        return _of_body(service, sha256, f"the file {picture}")
     if _SHA256.fullmatch(picture.lower()):
         return _of_body(service, picture.lower(), f"the sha256 {picture}")
     if _DECISION.fullmatch(picture.lower()):

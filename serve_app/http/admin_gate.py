@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.admin_api import MAX_BODY_BYTES, Problem
+from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, Problem
 from serve_app.domain import UnauthorisedError
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
@@ -24,12 +24,15 @@ Auditor = Callable[[str, str, dict[str, str | int]], Awaitable[None]]
 ACTOR = "actor"
 """The key of the request's state with the name of the admin's secret."""
 
+# It tells of no picture, and is asked most when the ledger fails: then no entry can be written.
+_UNRECORDED = frozenset({f"GET {ADMIN_PATH}/ledger"})
+
 
 class AdminGate:
     """ASGI middleware: requests without an admin's secret are refused before anything of them is read."""
 
     def __init__(self, app: ASGIApp, guard: Guard, audit: Auditor, failures: Failures | None = None) -> None:
-        """``audit`` is told of each request before it is served; if it raises, the request is answered 503."""
+        """``audit`` is told of requests before they are served; if it raises, the request is answered 503."""
         self._app = app
         self._guard = guard
         self._audit = audit
@@ -48,33 +51,39 @@ class AdminGate:
         await self._app(scope, _bounded(request, receive), send)
 
     async def _refusal(self, request: Request) -> Response | None:
-        address = request.client.host if request.client else ""
-        wait_s = self._failures.wait_s(address)
-        if wait_s > 0:
-            return problem(
-                429,
-                "too_many_failures",
-                f"too many wrong secrets: try again in {math.ceil(wait_s)} s",
-                {"Retry-After": str(math.ceil(wait_s)), "Connection": "close"},
-            )
         try:
             actor = self._guard.require_admin(request.headers.get("authorization"))
         except UnauthorisedError as error:
-            self._failures.count(address)
-            logger.warning("an admin request from %s had no right secret", address)
-            return problem(
-                401,
-                "unauthorised",
-                str(error),
-                {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"},
-            )
+            return self._unauthorised(request.client.host if request.client else "", str(error))
         request.state.actor = actor
+        action = f"{request.method} {request.url.path}"
+        if action in _UNRECORDED:
+            return None
         try:
-            await self._audit(actor, f"{request.method} {request.url.path}", dict(request.query_params))
+            await self._audit(actor, action, dict(request.query_params))
         except Exception:
             logger.exception("an admin request could not be recorded in the audit")
             return problem(503, "unavailable", "the ledger cannot be written: see its line in /readyz and in the log")
         return None
+
+    def _unauthorised(self, address: str, message: str) -> Response:
+        """The answer to a wrong secret. A right one never waits: others may share the address, behind a proxy say."""
+        wait_s = math.ceil(self._failures.wait_s(address))
+        if wait_s > 0:
+            return problem(
+                429,
+                "too_many_failures",
+                f"too many wrong secrets: try again in {wait_s} s",
+                {"Retry-After": str(wait_s), "Connection": "close"},
+            )
+        self._failures.count(address)
+        logger.warning("an admin request from %s had no right secret", address)
+        return problem(
+            401,
+            "unauthorised",
+            message,
+            {"WWW-Authenticate": 'Bearer realm="pictwarden"', "Connection": "close"},
+        )
 
 
 def problem(status: int, reason: str, message: str, headers: dict[str, str] | None = None) -> Response:

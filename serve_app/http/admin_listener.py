@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 ANSWER_WITHIN_S = 300.0
 """For the longest request: the import of a list."""
 
+DRAIN_S = 5.0
+"""At the end: a process that waited for a slow reader of an export would be ended before its ledger is closed."""
+
 _TRY_EVERY_S = 1.0
 
 
@@ -52,7 +55,7 @@ async def _listen(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> No
             continue
         logger.info("the admin API listens on %s port %d", host, port)
         ended = asyncio.Event()
-        async with serving(app, ANSWER_WITHIN_S, [listener], ended):
+        async with serving(app, ANSWER_WITHIN_S, [listener], ended, DRAIN_S):
             waiting = [asyncio.create_task(each.wait()) for each in (stop, ended)]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for each in waiting:

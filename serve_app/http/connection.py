@@ -75,11 +75,17 @@ class Connections:
         self._open.discard(connection)
         self._without_request.pop(connection, None)
 
-    def drain(self) -> None:
-        """From now on each connection is closed after the request that is inside, or about to be."""
+    def drain(self, within_s: float) -> None:
+        """From now on each connection is closed after the request inside, or about to be, and all in ``within_s``."""
         self.is_draining = True
         for connection in tuple(self._open):
             connection.shutdown()
+        # uvicorn cancels what is inside at the end of a drain, and leaves it its connection.
+        asyncio.get_running_loop().call_later(within_s, self._abort)
+
+    def _abort(self) -> None:
+        for connection in tuple(self._open):
+            connection.abort()
 
     def note(self, connection: Connection, *, has_request: bool) -> None:
         """From now on ``connection`` has a request inside, or none."""

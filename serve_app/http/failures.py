@@ -1,4 +1,4 @@
-"""Failed attempts to authenticate: who has failed too often must wait, so that no secret can be guessed in bulk."""
+"""Failed attempts to authenticate: who has failed too often is told to wait, and fills no log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 
 from serve_app.domain import Clock
 
-# Somebody who mistypes a secret needs fewer; a guesser gets ten a minute.
+# Somebody who mistypes a secret needs fewer.
 _MOST_FAILURES = 10
 _WINDOW_S = 60.0
 
@@ -23,7 +23,7 @@ class Failures:
         self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Seconds until ``address`` may try again; zero if it may now."""
+        """Seconds for which ``address`` is told to wait when it fails again; zero if it is not."""
         failed_s = self._by_address.get(address)
         if failed_s is None or len(failed_s) < _MOST_FAILURES:
             return 0.0

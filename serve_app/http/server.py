@@ -36,7 +36,11 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: FastAPI, deadline_s: float, sockets: Sequence[socket.socket], stop: asyncio.Event
+    app: FastAPI,
+    deadline_s: float,
+    sockets: Sequence[socket.socket],
+    stop: asyncio.Event,
+    drain_s: float | None = None,
 ) -> AsyncIterator[None]:
     """HTTP is answered for as long as the block; at its end, no request is taken, and those inside are answered.
 
@@ -45,20 +49,22 @@ async def serving(
         deadline_s: of a request.
         sockets: that listen.
         stop: is set when the end begins, whatever its cause.
+        drain_s: what is inside has this long to be answered at the end; by default, as long as ever.
     """
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     answer_s = deadline_s + _ANSWER_MARGIN_S
+    drain_s = answer_s if drain_s is None else drain_s
     # Half of the files for connections. asyncio accepts a whole backlog at a time, and three times before the first of
     # those that are too many is closed: the rest is for them and for everything else.
     connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
-    server = _Server(_config(app, connections, min(_BACKLOG, max(1, open_files // 16)), math.ceil(answer_s)))
+    server = _Server(_config(app, connections, min(_BACKLOG, max(1, open_files // 16)), math.ceil(drain_s)))
     running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
     running.add_done_callback(lambda _: stop.set())
     try:
         yield
     finally:
         stop.set()
-        connections.drain()
+        connections.drain(drain_s)
         server.should_exit = True
         await running
 

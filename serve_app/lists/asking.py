@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from serve_app.domain import PictwardenError, UnavailableError
@@ -12,6 +13,9 @@ from serve_app.domain import PictwardenError, UnavailableError
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Not asyncio's own threads: the decode workers are replaced in those, and a database may hang.
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="lists")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -23,7 +27,7 @@ async def in_thread(work: Callable[[], T]) -> T:
         ValueError: as ``work``.
     """
     try:
-        return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
     except (PictwardenError, ValueError):
         raise
     except Exception as error:

@@ -12,7 +12,7 @@ from serve_app.pictrs import STORED_WITHIN
 from serve_app.storage.rescan import Finding, Rescanner, Result
 
 MAX_LATER_IN_A_ROW = 16
-"""Pictures in a row that could not be scanned: then something is broken that no further picture mends."""
+"""Pictures that the service or pict-rs failed on, and none scanned between: then no further picture mends it."""
 
 
 class Archive(Protocol):
@@ -36,7 +36,7 @@ async def rescan_pending(
     are not due, by their request id, are left out.
 
     Raises:
-        UnavailableError: several pictures in a row could not be scanned.
+        UnavailableError: the service or pict-rs failed on several pictures in a row.
         PictrsRefusedError: the settings have to be changed first.
         UnauthorisedError: nor is the secret right.
     """
@@ -51,11 +51,15 @@ async def rescan_pending(
             finding = await rescanner.rescan(record.decision)
             if finding.result is Result.GONE and record.decision.decided_at > now - STORED_WITHIN:
                 # pict-rs stores a picture after it has our answer.
-                finding = replace(finding, result=Result.LATER, why="pict-rs may not have stored it yet")
+                why = "pict-rs may not have stored it yet"
+                finding = replace(finding, result=Result.LATER, why=why, is_of_picture=True)
             if finding.result.is_done:
                 await archive.mark_done(record.decision.request_id, f"rescan: {finding.result}")
             yield finding
-            later = later + 1 if finding.result is Result.LATER else 0
+            if finding.result is not Result.LATER:
+                later = 0
+            elif not finding.is_of_picture:
+                later += 1
             if later == MAX_LATER_IN_A_ROW:
                 raise UnavailableError(f"{later} pictures in a row could not be scanned: {finding.why}")
         cursor = page.cursor

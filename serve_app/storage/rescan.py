@@ -15,6 +15,7 @@ from serve_app.domain import (
     PictrsUnavailableError,
     PictureGoneError,
     TooLargeError,
+    UnscannedReason,
     Verdict,
 )
 from serve_app.pictrs import PictrsClient, StoredPicture, pictures_of
@@ -47,12 +48,16 @@ class Result(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of a decision: the aliases of its picture, and why."""
+    """What became of a decision: the aliases of its picture, and why.
+
+    Of a picture that was not scanned, ``is_of_picture`` if that is its own fault: the next one may well be scanned.
+    """
 
     decision: Decision
     result: Result
     aliases: tuple[str, ...] = ()
     why: str = ""
+    is_of_picture: bool = False
 
 
 class Scanner(Protocol):
@@ -117,7 +122,7 @@ class Rescanner:
                 result = Result.PURGED
             else:
                 why = f"{why} Not purged: today's quota of purges is used up."
-        return Finding(decision, result, picture.aliases, why)
+        return Finding(decision, result, picture.aliases, why, answer.reason == UnscannedReason.DEADLINE)
 
 
 def _result_of(answer: Answer) -> Result:

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app import scoring, standalone
+from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.models.factory import open_engine
@@ -25,6 +26,7 @@ from serve_app.settings import parse_settings
 from serve_app.standalone import StartingExaminer, watch
 
 SECRET = "a-secret-of-the-tests"
+ADMIN_SECRET = "a-secret-of-an-admin"
 PATIENT_S = 30.0
 
 
@@ -48,15 +50,17 @@ class Running:
         self.working = 0
         self._loop = asyncio.get_running_loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        admin = socket.create_server(("127.0.0.1", 0))
+        self.admin_port = int(admin.getsockname()[1])
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
-        guard = Guard([SECRET])
+        guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET})
         self.task = asyncio.create_task(
             standalone.serve(
                 settings,
                 policy,
                 guard,
-                standalone.Sockets([self._listener]),
+                standalone.Sockets([self._listener], [admin]),
                 self.stop,
                 self.on_ready,
                 self.is_watched.set,
@@ -137,6 +141,23 @@ async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., 
     assert service.working == 0
     with pytest.raises(httpx.ConnectError):
         await service.get("/healthz")
+
+
+async def test_an_admin_request_that_lasts_does_not_delay_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standalone, "DRAIN_S", 0.1)
+    service = run()
+    head = (
+        f"POST {ADMIN_PATH}/lists/import?bank=ours&format=csv HTTP/1.1\r\nHost: test\r\n"
+        f"Authorization: Bearer {ADMIN_SECRET}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    )
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.admin_port)
+        writer.write(head.encode())
+        assert b"100 Continue" in await reader.readline()  # it is read, and its body never ends
+        service.stop.set()
+        await service.task
+    writer.close()
 
 
 async def test_what_comes_before_the_model_is_refused_at_once(

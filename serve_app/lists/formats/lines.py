@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.domain.texts import require_storable
 
 MAX_REASON_CHARACTERS = 500
 """Of a reason, a source or an author."""
@@ -113,7 +114,7 @@ def _kind(said: str, wanted: ListKind | None) -> ListKind:
 def _text(name: str, text: str) -> str:
     if len(text) > MAX_REASON_CHARACTERS:
         raise ValueError(f"the {name} has {len(text)} characters; the limit is {MAX_REASON_CHARACTERS}")
-    return text
+    return require_storable(text)
 
 
 def _moment(text: str) -> datetime | None:

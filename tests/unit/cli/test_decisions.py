@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -160,6 +161,18 @@ def test_why_of_a_picture_that_nobody_knows_says_what_to_do(run: Run, tmp_path: 
     told = run("why", "nothing.gif", exit_code=2).stderr
     assert "neither a file" in told
     assert "pictrs.url is not set" in told
+
+
+def test_why_does_not_hold_a_large_file_in_memory(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "film.mp4").open("wb") as film:
+        film.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        run("why", "film.mp4", exit_code=2)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 32 << 20
 
 
 # forget

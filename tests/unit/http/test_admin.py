@@ -23,6 +23,7 @@ from serve_app.domain import (
     Judged,
     Judgement,
     LabelScores,
+    LedgerHealth,
     Listed,
     ListMatch,
     ModelIdentity,
@@ -80,6 +81,9 @@ class BrokenLedger(MemoryLedger):
     async def audit(self, entry: AuditEntry) -> None:
         raise OSError("disk full")
 
+    def health(self) -> LedgerHealth:
+        return LedgerHealth(problem="disk full")
+
 
 @dataclass
 class Admin:
@@ -132,13 +136,14 @@ async def test_nothing_is_told_without_an_admins_secret(path: str) -> None:
     assert await ledger.audit_trail() == []
 
 
-async def test_whoever_fails_too_often_must_wait(admin: Admin) -> None:
+async def test_whoever_fails_too_often_must_wait_and_locks_nobody_out_who_shares_the_address(admin: Admin) -> None:
     wrong = {"authorization": "Bearer a-guess-of-somebody"}
     for _ in range(10):
         await admin.ask("/decisions", 401, headers=wrong)
-    answer = await admin.http.get(f"{ADMIN_PATH}/decisions")
+    answer = await admin.http.get(f"{ADMIN_PATH}/decisions", headers=wrong)
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= 60
+    await admin.ask("/decisions")
 
 
 def test_failures_are_forgotten_after_a_minute_and_counted_by_address() -> None:
@@ -190,6 +195,12 @@ async def test_nothing_is_done_that_cannot_be_recorded() -> None:
         answer = await http.post(f"{ADMIN_PATH}/forget", json={"source": "unnamed"})
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert await ledger.get("r-1") is not None
+
+
+async def test_a_ledger_that_cannot_be_written_says_so() -> None:
+    async with client_of(BrokenLedger()) as http:
+        answer = await http.get(f"{ADMIN_PATH}/ledger")
+    assert (answer.status_code, answer.json()["problem"]) == (200, "disk full")
 
 
 # Decisions
@@ -281,6 +292,8 @@ async def test_the_decisions_on_one_body_are_found_by_its_sha256(admin: Admin) -
         ("/decisions?since=2026-01-31T12:00:00", "since"),
         ("/decisions?verdict=maybe", "verdict"),
         ("/decisions?limit=0", "limit"),
+        ("/decisions?rule=%00", "rule"),
+        ("/decisions?source=%00", "source"),
         ("/decisions?cursor=nonsense", "cursor"),
         ("/bodies/1234/decisions", "sha256"),
     ],
@@ -353,6 +366,7 @@ async def test_decisions_are_forgotten_by_what_is_named(admin: Admin) -> None:
         {"before": "2026-01-31T12:00:00"},
         {"everything": True},
         {"source": ""},
+        {"source": "a\0b"},
     ],
 )
 async def test_an_unclear_wish_erases_nothing(admin: Admin, body: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from serve_app.http import admin_listener
 from serve_app.http.admin_listener import admin_listening
 
 
@@ -45,6 +46,25 @@ async def test_a_sibling_takes_over_when_the_first_one_ends(port: int) -> None:
         assert await who(port) == "second"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+async def test_a_request_that_lasts_does_not_delay_the_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_listener, "DRAIN_S", 0.1)
+    app, inside = app_of("first"), asyncio.Event()
+
+    @app.get("/forever")
+    async def forever() -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        async with admin_listening(app, "127.0.0.1", port):
+            assert await who(port) == "first"
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /forever HTTP/1.1\r\nHost: test\r\n\r\n")
+            await inside.wait()
+        assert await reader.read() == b""
+        writer.close()
 
 
 class Errors(logging.Handler):

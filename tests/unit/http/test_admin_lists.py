@@ -224,6 +224,7 @@ async def test_what_a_list_decided_unseen_is_listed_by_what_was_seen_before(admi
     [
         ("/decisions/r-9/allow", {"reason": "x"}, 404),
         ("/decisions/r-1/allow", {"reason": " "}, 422),
+        ("/decisions/r-1/allow", {"reason": "a\0b"}, 422),
         ("/decisions/r-1/allow", {"reason": "x", "bank": "No Name"}, 422),
         ("/decisions/r-1/deny", {"reason": "x", "expires_at": "2099-01-01T00:00:00"}, 422),
     ],

@@ -104,12 +104,12 @@ def application(served: Served) -> FastAPI:
 @pytest.fixture
 def serve() -> Callable[..., AbstractAsyncContextManager[Served]]:
     @contextlib.asynccontextmanager
-    async def serve(deadline_s: float = 8.0) -> AsyncIterator[Served]:
+    async def serve(deadline_s: float = 8.0, drain_s: float | None = None) -> AsyncIterator[Served]:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()
             served = Served(listener.getsockname()[1], asyncio.Event())
-            async with serving(application(served), deadline_s, [listener], served.stop):
+            async with serving(application(served), deadline_s, [listener], served.stop, drain_s):
                 try:
                     yield served
                 except BaseException:
@@ -347,3 +347,18 @@ async def test_a_drain_answers_what_is_inside_and_what_is_on_its_way_and_takes_n
             await draining
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", served.port)
+
+
+async def test_a_drain_ends_before_the_longest_answer_where_that_is_wanted(serve: Serve) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        served = await stack.enter_async_context(serve(300.0, SHORT_S))
+        async with (
+            served.connection(GET.replace(b"quick", b"slow")) as (inside, _),
+            served.connection(b"GET /large/ HTTP/1.1\r\nHost: test\r\n\r\n") as (large, _),
+        ):
+            await served.inside.wait()
+            await large.readexactly(1)
+            async with asyncio.timeout(PATIENT_S):
+                await stack.aclose()
+                await served.left.wait()
+            assert await served.is_closed(inside)

@@ -24,6 +24,8 @@ TERMS = ImportTerms(bank="ours", author="anna", kind=ListKind.DENY, reason="know
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 
+UNSTORABLE = "a text has a character that cannot be stored: NUL, or half of a surrogate pair"
+
 
 def _check(content: bytes, file_format: FileFormat, terms: ImportTerms = TERMS) -> ImportReport:
     return check_import(io.BytesIO(content), "a.file", file_format, terms)
@@ -160,6 +162,14 @@ def test_banks_that_are_not_exportable_are_never_exported(file_format: FileForma
         (FileFormat.JSON_LINES, '{"type": ["pdq"]}', "a.file:1: not an object of texts and numbers"),
         (FileFormat.JSON_LINES, "[" * 16_000, "a.file:1: not an object of texts and numbers"),
         (FileFormat.JSON_LINES, '{"name": "pdq"}', "a.file:1: unknown key 'name'"),
+        (FileFormat.JSON_LINES, f'{{"type": "pdq", "hash": "{PDQ}", "reason": "\\ud800"}}', f"a.file:1: {UNSTORABLE}"),
+        (FileFormat.JSON_LINES, f'{{"type": "pdq", "hash": "{PDQ}", "source": "\\u0000"}}', f"a.file:1: {UNSTORABLE}"),
+        (FileFormat.CSV, f"type,hash,reason\npdq,{PDQ},a\0b\n", f"a.file:2: {UNSTORABLE}"),
+        (
+            FileFormat.THREATEXCHANGE,
+            f"signal_type,signal_str,collab,category,tags\npdq,{PDQ},C\0,POSITIVE_CLASS,\n",
+            f"a.file:2: {UNSTORABLE}",
+        ),
         (FileFormat.PLAIN, "x" * (MAX_LINE_BYTES + 1), "a.file:1: the line is longer than 16,384 bytes"),
         (
             FileFormat.THREATEXCHANGE,

@@ -81,6 +81,19 @@ async def test_a_service_that_scans_nothing_ends_a_run(bench: Bench) -> None:
     assert len(await left(ledger)) == MAX_LATER_IN_A_ROW + 3
 
 
+async def test_pictures_that_always_reach_the_deadline_do_not_end_a_run(bench: Bench) -> None:
+    ledger = await waiting(bench, *["deadline"] * MAX_LATER_IN_A_ROW, "accept")
+    assert await run(bench, ledger) == [Result.LATER] * MAX_LATER_IN_A_ROW + [Result.ACCEPTED]
+
+
+async def test_pictures_that_pictrs_may_still_store_do_not_end_a_run(bench: Bench) -> None:
+    ledger = await waiting(bench)
+    for number in range(MAX_LATER_IN_A_ROW + 1):
+        body = f"accept number {number}".encode()
+        await ledger.record(let_through(body, f"w-{number}", END - timedelta(seconds=1)))
+    assert await run(bench, ledger) == [Result.LATER] * (MAX_LATER_IN_A_ROW + 1)
+
+
 async def test_of_twice_the_quota_exactly_the_quota_is_purged_in_a_day(bench: Bench) -> None:
     ledger = await waiting(bench, *["reject"] * 6)
     now = START

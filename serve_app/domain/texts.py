@@ -1,0 +1,19 @@
+"""Texts that people and files give."""
+
+from __future__ import annotations
+
+import re
+
+# PostgreSQL stores no NUL, and UTF-8 has no half of a surrogate pair.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def require_storable(text: str) -> str:
+    """``text``, if every database can store it.
+
+    Raises:
+        ValueError: with a message for people.
+    """
+    if _UNSTORABLE.search(text):
+        raise ValueError("a text has a character that cannot be stored: NUL, or half of a surrogate pair")
+    return text
