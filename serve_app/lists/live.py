@@ -26,7 +26,7 @@ from serve_app.domain.lists import Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
 from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, write_partition
-from serve_app.lists.recent import LateMatch, RecentPictures, StoredPicture
+from serve_app.lists.recent import LateMatch, RecentPictures, StoredPicture, denied
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import Changes, ListStore
 
@@ -135,14 +135,11 @@ class LiveLists:
         self._suspend()
         origin = self.store.origin()
         base = self._opened_base(origin)
-        if base is self._base and origin.version == self.snapshot.version:
-            return
-        before = self.snapshot.version
-        changes = self.store.changes_since(base.origin.version)
-        self._base, self.snapshot = base, _snapshot(base, changes)
-        if changes.version != before:
-            self._compare_recent(before, changes)
-        self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
+        if base is not self._base or origin.version != self.snapshot.version:
+            changes = self.store.changes_since(base.origin.version)
+            self._base, self.snapshot = base, _snapshot(base, changes)
+            self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
+        self._compare_recent(self.snapshot)
 
     def _first_snapshot(self) -> Snapshot:
         try:
@@ -190,18 +187,26 @@ class LiveLists:
             return self._base
         return _Base(partition_of([]), Origin(store.lineage, 0))
 
-    def _compare_recent(self, before: int, changes: Changes) -> None:
-        added = self.store.changes_since(before)
-        if not added.entries:
+    def _compare_recent(self, lists: Snapshot) -> None:
+        """Compare recent pictures with the entries that are newer than the lists that their decisions asked.
+
+        A decision that was under way at a refresh ends after it: its picture is compared at the next one.
+        """
+        behind = self._recent.behind(lists.version)
+        if not behind:
             return
+        before = min(each.compared_version for each in behind)
+        added = self.store.changes_since(before)
         added_alone = _snapshot(_Base(partition_of([]), Origin("", before)), added)
-        for late in self._recent.denied(added_alone, self.snapshot, self._wall_clock()):
+        for late in denied(behind, added_alone, lists, self._wall_clock()):
             self._late_matches.append(late)
             logger.error(
                 "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
                 late.picture.request_id,
                 late.match.entry.id,
             )
+        for each in behind:
+            each.compared_version = lists.version
 
     def _suspend(self) -> None:
         while self._to_suspend:

@@ -103,7 +103,11 @@ class KnownPictures:
         if self._lists is None:
             return
         fingerprints = decision.examination.fingerprints if decision.examination else ()
-        stored = StoredPicture(decision.request_id, decision.sha256, fingerprints) if decision.kept else None
+        stored = (
+            StoredPicture(decision.request_id, decision.sha256, decision.lists_version, fingerprints)
+            if decision.kept
+            else None
+        )
         try:
             self._lists.decided(stored, matched)
         except Exception:

@@ -17,6 +17,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_lists
 from serve_app.lists.recent import StoredPicture
+from serve_app.lists.store import Changes
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
 
@@ -25,6 +26,12 @@ class _Store(MemoryListStore):
     """Fails when told to, as a database does."""
 
     is_down = False
+    fails_at_changes = False
+
+    def changes_since(self, version: int) -> Changes:
+        if self.fails_at_changes:
+            raise ConnectionError("the database does not answer")
+        return super().changes_since(version)
 
     def origin(self) -> Origin:
         if self.is_down:
@@ -153,9 +160,9 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     store = _Store()
     lists = LiveLists(store, wall_clock=lambda: NOW)
     hashes = b"".join(_sha256(number) for number in range(8))
-    lists.decided(StoredPicture("r-1", _sha256(1).hex(), [FrameFingerprint(0, 90, hashes)]), None)
-    lists.decided(StoredPicture("r-2", _sha256(2).hex()), None)
-    lists.decided(StoredPicture("r-3", _sha256(3).hex()), None)
+    lists.decided(StoredPicture("r-1", _sha256(1).hex(), 0, [FrameFingerprint(0, 90, hashes)]), None)
+    lists.decided(StoredPicture("r-2", _sha256(2).hex(), 0), None)
+    lists.decided(StoredPicture("r-3", _sha256(3).hex(), 0), None)
     pdq = EntryDraft(
         kind=ListKind.DENY, fingerprint=Fingerprint(FingerprintType.PDQ, _sha256(5)), bank="ours", reason="known"
     )
@@ -163,6 +170,22 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     store.put_bank(Bank("trial", is_shadow=True))
     lists.refresh()
     assert sorted(late.picture.request_id for late in lists.take_late_matches()) == ["r-1", "r-2"]
+
+
+def test_a_picture_whose_decision_ends_after_the_refresh_is_told_once_and_also_after_a_failure() -> None:
+    store = _Store()
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    in_use = lists.snapshot
+    store.add([_draft(1)])
+    lists.refresh()
+    lists.decided(StoredPicture("r-1", _sha256(1).hex(), in_use.version), None)
+    store.fails_at_changes = True
+    with pytest.raises(ConnectionError):
+        lists.refresh()
+    store.fails_at_changes = False
+    lists.refresh()
+    lists.refresh()
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
 
 
 def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:

@@ -28,7 +28,7 @@ class Late:
         self.ledger = MemoryLedger()
         self.lists = LiveLists(MemoryListStore())
         digest = hashlib.sha256(BODY).digest()
-        self.lists.decided(StoredPicture("r-0", digest.hex()), None)
+        self.lists.decided(StoredPicture("r-0", digest.hex(), 0), None)
         fingerprint = Fingerprint(FingerprintType.SHA256, digest)
         self.lists.store.add([EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="ours", reason="known")])
         self.lists.refresh()
