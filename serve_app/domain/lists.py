@@ -89,6 +89,9 @@ class Bank:
 class EntryDraft:
     """An entry before it is stored: its id and its time come from the store.
 
+    A person has *confirmed* what they put on a list one by one, and nobody what came with an import: the flood guard
+    leaves confirmed entries alone.
+
     Raises:
         ValueError: an allow entry by md5 or sha1. Two files with the same md5 or sha1 can be made on purpose, so that
             a harmless one, once allowed, would let the other one through.
@@ -101,6 +104,7 @@ class EntryDraft:
     source: str = ""
     author: str = ""
     expires_at: datetime | None = None
+    is_confirmed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind is ListKind.ALLOW and self.fingerprint.type in {FingerprintType.MD5, FingerprintType.SHA1}:
@@ -109,15 +113,11 @@ class EntryDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListEntry(EntryDraft):
-    """A stored entry. While it is suspended it matches nothing: a person decides whether it is right.
-
-    Once a person has confirmed it, the flood guard leaves it alone.
-    """
+    """A stored entry. While it is suspended it matches nothing: a person decides whether it is right."""
 
     id: int
     added_at: datetime
     suspended_at: datetime | None = None
-    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

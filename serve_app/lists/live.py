@@ -22,11 +22,11 @@ from typing import Final
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, ConfigurationError
 from serve_app.domain.canary import CANARY_BANK
-from serve_app.domain.lists import Match
+from serve_app.domain.lists import FingerprintType, Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
 from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, write_partition
-from serve_app.lists.recent import LateMatch, RecentPictures, StoredPicture, denied
+from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denied
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import Changes, ListStore
 
@@ -83,6 +83,7 @@ class LiveLists:
         self._to_suspend: deque[Match] = deque()
         self._recent = RecentPictures(clock)
         self._problem: str | None = None
+        self._suspended = 0
         self._rebuilding: threading.Thread | None = None
         self._rebuilt_at_s = time.monotonic()
         self._is_closed = threading.Event()
@@ -95,7 +96,8 @@ class LiveLists:
     @property
     def problem(self) -> str | None:
         """What is wrong with the lists, for people; None if nothing is."""
-        return self._problem
+        suspended = f"have {self._suspended} suspended entries, which match nothing" if self._suspended else None
+        return " and ".join(filter(None, (self._problem, suspended))) or None
 
     def start(self) -> None:
         """Follow the store, in a thread."""
@@ -108,19 +110,20 @@ class LiveLists:
             self._thread.join(_CLOSE_S)
         self.store.close()
 
-    def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
+    def decided(self, picture: DecidedPicture, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        ``stored`` is the picture if the image server was told to store it. The canary counts for nothing.
+        The canary counts for nothing, and of an exact entry there is no flood.
         """
         if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
             return
-        if stored is not None:
-            self._recent.add(stored)
+        if picture.kept:
+            self._recent.add(picture)
+        suspect = decided_by if decided_by is not None and decided_by.type is FingerprintType.PDQ else None
         with self._guarding:
-            is_flood = self._guard.picture(decided_by.entry.id if decided_by else None)
-        if is_flood and decided_by is not None:
-            self._to_suspend.append(decided_by)
+            is_flood = self._guard.picture(picture.sha256, suspect.entry.id if suspect else None)
+        if is_flood and suspect is not None:
+            self._to_suspend.append(suspect)
 
     def take_late_matches(self) -> list[LateMatch]:
         """The latest pictures that were let through moments before an entry that denies them, each handed out once."""
@@ -137,6 +140,7 @@ class LiveLists:
         base = self._opened_base(origin)
         if base is not self._base or origin.version != self.snapshot.version:
             changes = self.store.changes_since(base.origin.version)
+            self._suspended = self.store.suspended_count()
             self._base, self.snapshot = base, _snapshot(base, changes)
             self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
         self._compare_recent(self.snapshot)
@@ -150,6 +154,7 @@ class LiveLists:
                 self._rebuild(self._index_file, origin.lineage, wait=True)
                 base = self._opened_base(origin)
                 changes = self.store.changes_since(base.origin.version)
+            self._suspended = self.store.suspended_count()
         except Exception as error:
             return self._without_store(error)
         self._base = base

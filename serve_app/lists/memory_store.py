@@ -82,6 +82,7 @@ class MemoryListStore:
                 source=draft.source,
                 author=draft.author,
                 expires_at=draft.expires_at,
+                is_confirmed=draft.is_confirmed,
             )
         else:
             old = self._entries[known]
@@ -91,6 +92,8 @@ class MemoryListStore:
                 reason=draft.reason,
                 source=draft.source,
                 expires_at=draft.expires_at,
+                is_confirmed=old.is_confirmed or draft.is_confirmed,
+                suspended_at=None if draft.is_confirmed else old.suspended_at,
             )
             if entry == old:
                 return None
@@ -164,6 +167,11 @@ class MemoryListStore:
                 and kind in {None, each.kind}
                 and is_suspended in {None, each.suspended_at is not None}
             ][:limit]
+
+    def suspended_count(self) -> int:
+        """See the port."""
+        with self._lock:
+            return sum(each.suspended_at is not None for each in self._entries.values())
 
     def counts(self) -> Mapping[str, int]:
         """See the port."""

@@ -18,8 +18,8 @@ _MAX_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPicture:
-    """A picture that the image server was told to store.
+class DecidedPicture:
+    """A picture that was decided about. The image server was told to store it if ``kept``.
 
     ``sha256`` is in hexadecimal digits. ``lists_version`` is of the lists that its decision asked.
     """
@@ -27,6 +27,7 @@ class StoredPicture:
     request_id: str
     sha256: str
     lists_version: int
+    kept: bool
     fingerprints: Sequence[FrameFingerprint] = field(default=(), repr=False)
 
 
@@ -34,7 +35,7 @@ class StoredPicture:
 class LateMatch:
     """A picture that was let through moments before an entry that denies it."""
 
-    picture: StoredPicture
+    picture: DecidedPicture
     match: Match
 
 
@@ -43,7 +44,7 @@ class RecentPicture:
     """A picture that is remembered. It was compared with the entries of all versions up to ``compared_version``."""
 
     stored_at_s: float
-    picture: StoredPicture
+    picture: DecidedPicture
     compared_version: int
 
 
@@ -55,7 +56,7 @@ class RecentPictures:
         self._lock = threading.Lock()
         self._pictures: deque[RecentPicture] = deque(maxlen=_MAX_REMEMBERED)
 
-    def add(self, picture: StoredPicture) -> None:
+    def add(self, picture: DecidedPicture) -> None:
         """Remember a picture."""
         with self._lock:
             self._pictures.append(RecentPicture(self._clock(), picture, picture.lists_version))
@@ -80,7 +81,7 @@ def denied(recent: Sequence[RecentPicture], added: Snapshot, lists: Snapshot, at
     return [LateMatch(picture, match) for picture in matched if (match := _denial(lists, picture, at))]
 
 
-def _denial(lists: Snapshot, picture: StoredPicture, at: datetime) -> Match | None:
+def _denial(lists: Snapshot, picture: DecidedPicture, at: datetime) -> Match | None:
     found = lists.exact(bytes.fromhex(picture.sha256), None, at).deciding
     found = found or lists.nearest(picture.fingerprints, at).deciding
     return found if found is not None and found.entry.kind is ListKind.DENY else None

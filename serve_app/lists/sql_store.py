@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, RowMapping, Select, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -63,11 +63,13 @@ class SqlListStore:
         """See the port."""
         put = self._insert()(list_entries)
         new = {name: put.excluded[name] for name in (*_CHANGEABLE, "changed_in")}
-        differs = [list_entries.c[name].is_distinct_from(put.excluded[name]) for name in _CHANGEABLE]
+        new["is_confirmed"] = or_(list_entries.c.is_confirmed, put.excluded.is_confirmed)
+        new["suspended_at_us"] = case((put.excluded.is_confirmed, None), else_=list_entries.c.suspended_at_us)
+        differs = [list_entries.c[name].is_distinct_from(value) for name, value in new.items() if name != "changed_in"]
         put = put.on_conflict_do_update(
             index_elements=[list_entries.c[name] for name in ("type", "digest", "kind", "bank")],
             set_=new,
-            where=differs[0] | differs[1] | differs[2] | differs[3],
+            where=or_(*differs),
         )
         given, banks = 0, set[str]()
         remaining = iter(drafts)
@@ -131,6 +133,12 @@ class SqlListStore:
         if is_suspended is not None:
             wanted = wanted.where(list_entries.c.suspended_at_us.is_not(None).is_(is_suspended))
         return self._entries(wanted.order_by(list_entries.c.entry).limit(limit))
+
+    def suspended_count(self) -> int:
+        """See the port."""
+        counted = select(func.count()).select_from(list_entries).where(list_entries.c.suspended_at_us.is_not(None))
+        with self._reading() as connection:
+            return int(connection.execute(counted).scalar_one())
 
     def counts(self) -> Mapping[str, int]:
         """See the port."""
@@ -229,7 +237,7 @@ def _row(draft: EntryDraft, added_at_us: int, version: int) -> dict[str, Any]:
         "author": draft.author,
         "added_at_us": added_at_us,
         "expires_at_us": None if draft.expires_at is None else (draft.expires_at - _EPOCH) // _MICROSECOND,
-        "is_confirmed": False,
+        "is_confirmed": draft.is_confirmed,
         "changed_in": version,
     }
 

@@ -70,7 +70,7 @@ class ListStore(Protocol):
         """Add all entries, or none if ``drafts`` raises. A bank that is not there is made, with the usual rights.
 
         There is one entry for a fingerprint, kind and bank: a second one changes the first, and leaves it suspended or
-        confirmed.
+        confirmed. If the second one is confirmed, so is the first from then on, and no longer suspended.
         """
         ...
 
@@ -104,6 +104,10 @@ class ListStore(Protocol):
         is_suspended: bool | None = None,
     ) -> Sequence[ListEntry]:
         """At most ``limit`` entries with ids above ``after``, in the order of their ids."""
+        ...
+
+    def suspended_count(self) -> int:
+        """How many entries are suspended."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -25,7 +25,7 @@ from serve_app.domain import (
 from serve_app.domain.lists import FingerprintType, ListKind, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
-from serve_app.lists.recent import StoredPicture
+from serve_app.lists.recent import DecidedPicture
 from serve_app.moderation.time_limit import until
 
 logger = AnswerLogger(__name__)
@@ -103,13 +103,11 @@ class KnownPictures:
         if self._lists is None:
             return
         fingerprints = decision.examination.fingerprints if decision.examination else ()
-        stored = (
-            StoredPicture(decision.request_id, decision.sha256, decision.lists_version, fingerprints)
-            if decision.kept
-            else None
+        picture = DecidedPicture(
+            decision.request_id, decision.sha256, decision.lists_version, decision.kept, fingerprints
         )
         try:
-            self._lists.decided(stored, matched)
+            self._lists.decided(picture, matched)
         except Exception:
             logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
 

@@ -131,6 +131,17 @@ def test_a_suspended_entry_waits_for_a_person_who_has_the_last_word(store: ListS
     assert store.page(is_suspended=True) == []
 
 
+def test_an_entry_that_a_person_adds_is_confirmed_also_if_an_import_had_it(store: ListStore) -> None:
+    imported, own = store.add([draft(1), draft(2, is_confirmed=True)]).first_ids
+    assert store.suspend([imported, own]) == 1
+    assert store.suspended_count() == 1
+    store.add([draft(1), draft(2)])
+    assert [each.is_confirmed for each in store.page()] == [False, True]
+    assert store.suspended_count() == 1
+    assert store.add([draft(1, is_confirmed=True)]).changed == 1
+    assert store.suspended_count() == store.suspend([imported]) == 0
+
+
 def test_an_import_that_fails_leaves_nothing(store: ListStore) -> None:
     def failing() -> Iterator[EntryDraft]:
         yield from (draft(number) for number in range(1500))

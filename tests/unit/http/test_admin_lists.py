@@ -202,10 +202,16 @@ async def test_whoever_adds_to_what_decides_nothing_is_told(admin: Admin) -> Non
     admin.lists.put_bank(Bank("trial", is_shadow=True))
     told = await admin.post("/decisions/r-1/deny", reason="x", bank="trial")
     assert told["notes"] == ["the bank trial is shadow: its entries match, and decide nothing"]
-    await admin.post("/decisions/r-1/deny", reason="x")
-    admin.lists.suspend([3])
-    told = await admin.post("/decisions/r-1/deny", reason="x")
-    assert told["notes"] == ["entry 3 is suspended and matches nothing: pictwarden list confirm 3"]
+
+
+async def test_what_a_person_puts_on_a_list_is_confirmed_also_if_an_import_had_it(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    exact = Fingerprint(FingerprintType.SHA256, bytes.fromhex(SHA256))
+    admin.lists.add([draft(0, fingerprint=exact, bank="denied")])
+    admin.lists.suspend([1])
+    told = (await admin.post("/decisions/r-1/deny", reason="x"))["entries"]
+    assert [(each["suspended_at"], each["confirmed"]) for each in told] == [(None, True)] * 2
+    assert admin.lists.suspend([each["id"] for each in told]) == 0
 
 
 async def test_what_a_list_decided_unseen_is_listed_by_what_was_seen_before(admin: Admin) -> None:

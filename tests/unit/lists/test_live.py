@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import pytest
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, FrameFingerprint
 from serve_app.domain.canary import CANARY_PDQ
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, KnownEntry, ListKind, Match
 from serve_app.lists import Origin, PartitionBuilder, live, open_partition, write_partition
-from serve_app.lists.flood_guard import MIN_MATCHES, FloodGuard
+from serve_app.lists.flood_guard import LEARNING_S, MIN_MATCHES, FloodGuard
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_lists
-from serve_app.lists.recent import StoredPicture
+from serve_app.lists.recent import DecidedPicture
 from serve_app.lists.store import Changes
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
@@ -160,9 +161,9 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     store = _Store()
     lists = LiveLists(store, wall_clock=lambda: NOW)
     hashes = b"".join(_sha256(number) for number in range(8))
-    lists.decided(StoredPicture("r-1", _sha256(1).hex(), 0, [FrameFingerprint(0, 90, hashes)]), None)
-    lists.decided(StoredPicture("r-2", _sha256(2).hex(), 0), None)
-    lists.decided(StoredPicture("r-3", _sha256(3).hex(), 0), None)
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), 0, True, [FrameFingerprint(0, 90, hashes)]), None)
+    lists.decided(DecidedPicture("r-2", _sha256(2).hex(), 0, True), None)
+    lists.decided(DecidedPicture("r-3", _sha256(3).hex(), 0, True), None)
     pdq = EntryDraft(
         kind=ListKind.DENY, fingerprint=Fingerprint(FingerprintType.PDQ, _sha256(5)), bank="ours", reason="known"
     )
@@ -178,7 +179,7 @@ def test_a_picture_whose_decision_ends_after_the_refresh_is_told_once_and_also_a
     in_use = lists.snapshot
     store.add([_draft(1)])
     lists.refresh()
-    lists.decided(StoredPicture("r-1", _sha256(1).hex(), in_use.version), None)
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), in_use.version, True), None)
     store.fails_at_changes = True
     with pytest.raises(ConnectionError):
         lists.refresh()
@@ -188,21 +189,54 @@ def test_a_picture_whose_decision_ends_after_the_refresh_is_told_once_and_also_a
     assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
 
 
-def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
-    store = _Store()
-    (entry_id,) = store.add([_draft(1)]).first_ids
-    lists = LiveLists(store, wall_clock=lambda: NOW)
-    for _ in range(MIN_MATCHES):
-        lists.decided(None, _asked(lists, 1))
-    lists.refresh()
-    assert _asked(lists, 1) is None
-    assert [each.id for each in store.page(is_suspended=True)] == [entry_id]
-    store.confirm([entry_id])
-    lists.refresh()
-    for _ in range(MIN_MATCHES):
-        lists.decided(None, _asked(lists, 1))
-    lists.refresh()
-    assert _asked(lists, 1) is not None
+class _Flooded:
+    """Lists with one entry, which suddenly matches many pictures, long after the start."""
+
+    def __init__(self, entry: EntryDraft, match: Match) -> None:
+        self.store = _Store()
+        (self.entry_id,) = self.store.add([entry]).first_ids
+        self._now_s = 0.0
+        self.lists = LiveLists(self.store, clock=lambda: self._now_s, wall_clock=lambda: NOW)
+        self._now_s = LEARNING_S
+        self._match = match
+
+    def flood(self) -> None:
+        for number in range(MIN_MATCHES):
+            self.lists.decided(DecidedPicture("r", _sha256(number).hex(), 1, False), self._match)
+        self.lists.refresh()
+
+    def suspended(self) -> bool:
+        return bool(self.store.page(is_suspended=True))
+
+
+def _pdq_draft(number: int) -> EntryDraft:
+    fingerprint = Fingerprint(FingerprintType.PDQ, _sha256(number))
+    return EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="ours", reason="known")
+
+
+def _match(type_: FingerprintType) -> Match:
+    return Match(KnownEntry(1, ListKind.DENY, "ours", "known"), type_)
+
+
+def test_an_imported_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
+    flooded = _Flooded(_pdq_draft(1), _match(FingerprintType.PDQ))
+    flooded.flood()
+    assert flooded.suspended()
+    assert flooded.lists.problem == "have 1 suspended entries, which match nothing"
+    flooded.store.confirm([flooded.entry_id])
+    flooded.flood()
+    assert not flooded.suspended()
+    assert LiveLists(flooded.store).problem is None
+
+
+def test_what_a_person_put_on_a_list_is_never_suspended_nor_is_an_exact_entry() -> None:
+    for entry, type_ in (
+        (replace(_pdq_draft(1), is_confirmed=True), FingerprintType.PDQ),
+        (_draft(1), FingerprintType.SHA256),
+    ):
+        flooded = _Flooded(entry, _match(type_))
+        flooded.flood()
+        assert not flooded.suspended()
 
 
 def test_the_thread_follows_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,9 +255,9 @@ def test_the_canary_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     of_the_canary = [FrameFingerprint(0, 100, CANARY_PDQ + bytes(224))]
     found = lists.snapshot.nearest(of_the_canary, NOW).deciding
     guard = FloodGuard(lambda: 0.0)
-    monkeypatch.setattr(guard, "picture", lambda entry: pytest.fail("it was counted"))
+    monkeypatch.setattr(guard, "picture", lambda sha256, entry: pytest.fail("it was counted"))
     monkeypatch.setattr(lists, "_guard", guard)
-    lists.decided(None, found)
+    lists.decided(DecidedPicture("r", _sha256(1).hex(), 0, False), found)
 
 
 def test_closed_it_leaves_no_file_of_its_database_open(tmp_path: Path) -> None:
