@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from serve_app.domain import Lane, UnscannedReason, Verdict
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.wire import DecidingView
 
@@ -205,6 +206,17 @@ class LedgerStatus(BaseModel):
 
 
 BankName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+def _not_built_in(bank: str) -> str:
+    if bank == CANARY_BANK:
+        raise ValueError(f"the bank {CANARY_BANK} is built in: name another")
+    return bank
+
+
+OwnBankName = Annotated[BankName, AfterValidator(_not_built_in)]
+"""Of a bank that is made or added to."""
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -286,7 +298,7 @@ class _ListingRequest(_Request):
 class DecisionListing(_ListingRequest):
     """Put the picture of a decision on a list."""
 
-    bank: BankName | None = Field(default=None, description=f"by default {ALLOWED_BANK} or {DENIED_BANK}")
+    bank: OwnBankName | None = Field(default=None, description=f"by default {ALLOWED_BANK} or {DENIED_BANK}")
 
 
 class FingerprintListing(DecisionListing):
@@ -308,7 +320,7 @@ class BanRequest(_ListingRequest):
     """Deny a picture that pict-rs has stored, and purge it."""
 
     reference: str = Field(max_length=4096, description="its alias, or the URL under which it is shown")
-    bank: BankName = BANNED_BANK
+    bank: OwnBankName = BANNED_BANK
     purge: bool = Field(default=False, description="false: only say what would be done")
 
 

@@ -179,6 +179,7 @@ def test_a_hash_a_decision_and_an_alias_are_listed(admin: AdminService, pictrs: 
         (("--deny",), "name one of"),
         (("ab" * 16, "--alias", "a.png", "--deny"), "name one of"),
         (("ab" * 16, "--deny", "--bank", "No Name"), "a bank's name"),
+        (("ab" * 16, "--deny", "--bank", "canary"), "is built in"),
     ],
 )
 def test_an_unclear_wish_lists_nothing(admin: AdminService, run: Run, wrong: tuple[str, ...], told: str) -> None:

@@ -303,6 +303,21 @@ async def test_banks_are_made_changed_and_removed(admin: Admin) -> None:
     await admin.ask("/lists/banks/Ours", 422, "PUT", json={})
 
 
+async def test_nobody_makes_or_adds_to_the_bank_of_the_canary(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    given = [{"type": "sha256", "hash": "ab" * 32}]
+    params = {"bank": "canary", "format": "plain", "kind": "deny"}
+    for refused in (
+        await admin.ask("/lists/banks/canary", 422, "PUT", json={}),
+        await admin.post("/decisions/r-1/deny", 422, reason="x", bank="canary"),
+        await admin.post("/lists/entries", 422, reason="x", bank="canary", kind="deny", fingerprints=given),
+        await admin.ask("/lists/import", 422, "POST", params=params, content=b"md5 " + b"ab" * 16),
+    ):
+        assert "the bank canary is built in" in refused["message"]
+    assert admin.kinds() == []
+    assert admin.lists.banks() == {}
+
+
 async def test_a_bank_under_contract_stays_so_and_shows_no_hash(admin: Admin) -> None:
     await admin.ask("/lists/banks/ours", method="PUT", json={"exportable": False})
     admin.lists.add([draft(1), draft(2, bank="free")])
