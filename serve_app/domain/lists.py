@@ -71,6 +71,15 @@ class Fingerprint:
         """Whether the quality suffices."""
         return self.quality is None or self.quality >= MIN_QUALITY
 
+    def require_match(self) -> None:
+        """Check that an entry of this fingerprint does something.
+
+        Raises:
+            ValueError: its quality does not suffice.
+        """
+        if not self.can_match:
+            raise ValueError(f"a {self.type} of a quality below {MIN_QUALITY} matches nothing")
+
 
 @dataclass(frozen=True, slots=True)
 class Bank:

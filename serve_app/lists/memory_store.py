@@ -88,10 +88,10 @@ class MemoryListStore:
             old = self._entries[known]
             entry = replace(
                 old,
-                fingerprint=draft.fingerprint,
+                fingerprint=draft.fingerprint if draft.fingerprint.can_match else old.fingerprint,
                 reason=draft.reason,
                 source=draft.source,
-                expires_at=draft.expires_at,
+                expires_at=_expiry(old, draft),
                 is_confirmed=old.is_confirmed or draft.is_confirmed,
                 suspended_at=None if draft.is_confirmed else old.suspended_at,
             )
@@ -203,3 +203,9 @@ class MemoryListStore:
 
 def _key(draft: EntryDraft) -> _Key:
     return draft.fingerprint.type, draft.fingerprint.digest, draft.kind, draft.bank
+
+
+def _expiry(old: ListEntry, new: EntryDraft) -> datetime | None:
+    if old.kind is ListKind.ALLOW:
+        return new.expires_at
+    return max(old.expires_at, new.expires_at) if old.expires_at and new.expires_at else None

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.engine import Database
 from serve_app.database.tables import list_banks, list_entries, list_removals, list_version
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
+from serve_app.domain.lists import MIN_QUALITY, Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
 from serve_app.lists.store import Addition, Changes, Everything
 
@@ -63,6 +63,8 @@ class SqlListStore:
         """See the port."""
         put = self._insert()(list_entries)
         new = {name: put.excluded[name] for name in (*_CHANGEABLE, "changed_in")}
+        new["quality"] = case((put.excluded.quality < MIN_QUALITY, list_entries.c.quality), else_=put.excluded.quality)
+        new["expires_at_us"] = _expiry(list_entries.c.kind, list_entries.c.expires_at_us, put.excluded.expires_at_us)
         new["is_confirmed"] = or_(list_entries.c.is_confirmed, put.excluded.is_confirmed)
         new["suspended_at_us"] = case((put.excluded.is_confirmed, None), else_=list_entries.c.suspended_at_us)
         differs = [list_entries.c[name].is_distinct_from(value) for name, value in new.items() if name != "changed_in"]
@@ -223,6 +225,11 @@ def _remove(connection: Connection, which: ColumnElement[bool], version: int) ->
 
 def _update(connection: Connection, which: ColumnElement[bool], new: dict[str, Any]) -> int:
     return connection.execute(update(list_entries).where(which).values(new)).rowcount
+
+
+def _expiry(kind: ColumnElement[str], old: ColumnElement[int], new: ColumnElement[int]) -> ColumnElement[int]:
+    """The expiry of an entry that is added again: of one that denies, the later one, and null is the latest."""
+    return case((kind == ListKind.ALLOW, new), (old.is_(None), old), (old > new, old), else_=new)
 
 
 def _row(draft: EntryDraft, added_at_us: int, version: int) -> dict[str, Any]:

@@ -71,6 +71,9 @@ class ListStore(Protocol):
 
         There is one entry for a fingerprint, kind and bank: a second one changes the first, and leaves it suspended or
         confirmed. If the second one is confirmed, so is the first from then on, and no longer suspended.
+
+        A second one never weakens what denies: of two expiries, the later one holds, and none is the latest. Nor does a
+        quality that matches nothing replace one that matches.
         """
         ...
 

@@ -16,6 +16,7 @@ from serve_app.lists.sql_store import SqlListStore
 from serve_app.lists.store import ListStore
 from tests.contract.conftest import LEDGERS, fresh_location
 
+EARLIER = datetime(2026, 12, 31, 12, tzinfo=UTC)
 LATER = datetime(2027, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -140,6 +141,35 @@ def test_an_entry_that_a_person_adds_is_confirmed_also_if_an_import_had_it(store
     assert store.suspended_count() == 1
     assert store.add([draft(1, is_confirmed=True)]).changed == 1
     assert store.suspended_count() == store.suspend([imported]) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "kept"),
+    [
+        (ListKind.DENY, None, LATER, None),
+        (ListKind.DENY, LATER, None, None),
+        (ListKind.DENY, LATER, EARLIER, LATER),
+        (ListKind.DENY, EARLIER, LATER, LATER),
+        (ListKind.ALLOW, None, EARLIER, EARLIER),
+        (ListKind.ALLOW, LATER, EARLIER, EARLIER),
+    ],
+)
+def test_what_denies_is_never_shortened(
+    store: ListStore, kind: ListKind, first: datetime | None, second: datetime | None, kept: datetime | None
+) -> None:
+    store.add([draft(1, kind=kind, expires_at=first)])
+    again = store.add([draft(1, kind=kind, expires_at=second)])
+    (entry,) = store.page()
+    assert entry.expires_at == kept
+    assert again.changed == (kept != first)
+
+
+def test_a_quality_that_matches_nothing_replaces_none_that_matches(store: ListStore) -> None:
+    poor = Fingerprint(FingerprintType.PDQ, (1).to_bytes(32, "big"), 49)
+    store.add([draft(1)])
+    assert store.add([draft(1, fingerprint=poor)]).changed == 0
+    (entry,) = store.page()
+    assert entry.fingerprint.quality == 80
 
 
 def test_an_import_that_fails_leaves_nothing(store: ListStore) -> None:

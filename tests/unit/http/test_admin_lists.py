@@ -262,6 +262,7 @@ async def test_fingerprints_are_added_and_removed_and_the_audit_says_which(admin
         {"kind": "allow", "fingerprints": [{"type": "md5", "hash": "ab" * 16}]},
         {"kind": "deny", "fingerprints": [{"type": "pdq", "hash": "ab" * 16}]},
         {"kind": "deny", "fingerprints": [{"type": "sha256", "hash": "ab" * 32, "quality": 5}]},
+        {"kind": "deny", "fingerprints": [{"type": "pdq", "hash": "ab" * 32, "quality": 49}]},
         {"kind": "deny", "fingerprints": []},
     ],
 )

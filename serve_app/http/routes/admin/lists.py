@@ -90,6 +90,7 @@ def router(store: ListStore, lister: Lister, archive: DecisionArchive) -> APIRou
             )
             terms = terms_of(wanted, wanted.kind, request, wanted.source)
             for each in given:
+                each.require_match()
                 terms.draft(each)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
