@@ -25,7 +25,7 @@ from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
-from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, write_partition
+from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, remove_unfinished, write_partition
 from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denied
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import Changes, ListStore
@@ -36,6 +36,8 @@ POLL_S: Final = 0.5
 
 _MAX_DELTA: Final = 20_000
 """Changes that are read and sorted within a fraction of a second."""
+
+_MOST_BUILDS: Final = 3
 
 _REBUILT_EVERY_S: Final = 600.0
 """Smaller deltas become part of the base after a while, so that the next start reads little."""
@@ -139,6 +141,7 @@ class LiveLists:
         origin = self.store.origin()
         base = self._opened_base(origin)
         if base is not self._base or origin.version != self.snapshot.version:
+            base = self._built_if_large(base, origin.lineage)
             changes = self.store.changes_since(base.origin.version)
             self._suspended = self.store.suspended_count()
             self._base, self.snapshot = base, _snapshot(base, changes)
@@ -148,12 +151,8 @@ class LiveLists:
     def _first_snapshot(self) -> Snapshot:
         try:
             origin = self.store.origin()
-            base = self._opened_base(origin)
+            base = self._built_if_large(self._opened_base(origin), origin.lineage)
             changes = self.store.changes_since(base.origin.version)
-            if self._index_file is not None and (base.file is None or len(changes.entries) > _MAX_DELTA):
-                self._rebuild(self._index_file, origin.lineage, wait=True)
-                base = self._opened_base(origin)
-                changes = self.store.changes_since(base.origin.version)
             self._suspended = self.store.suspended_count()
         except Exception as error:
             return self._without_store(error)
@@ -192,6 +191,24 @@ class LiveLists:
             return self._base
         return _Base(partition_of([]), Origin(store.lineage, 0))
 
+    def _built_if_large(self, base: _Base, lineage: str) -> _Base:
+        """``base``, or one built anew if more than a small delta has changed since it was built."""
+        if self._index_file is None:
+            return base
+        # More than once, if another process has built one of a version before the large change.
+        for _ in range(_MOST_BUILDS):
+            if base.file is not None and self.store.changes_count_since(base.origin.version) <= _MAX_DELTA:
+                break
+            try:
+                self._rebuild(self._index_file, lineage, wait=True)
+            except OSError as error:
+                logger.error("the index of the lists was not built, so that they take memory: %s", error)
+                break
+            self._rebuilt_at_s = time.monotonic()
+            # The file may be newer than what was known of the store before.
+            base = self._opened_base(self.store.origin())
+        return base
+
     def _compare_recent(self, lists: Snapshot) -> None:
         """Compare recent pictures with the entries that are newer than the lists that their decisions asked.
 
@@ -201,9 +218,10 @@ class LiveLists:
         if not behind:
             return
         before = min(each.compared_version for each in behind)
-        added = self.store.changes_since(before)
-        added_alone = _snapshot(_Base(partition_of([]), Origin("", before)), added)
-        for late in denied(behind, added_alone, lists, self._wall_clock()):
+        added = lists
+        if self.store.changes_count_since(before) <= _MAX_DELTA:
+            added = _snapshot(_Base(partition_of([]), Origin("", before)), self.store.changes_since(before))
+        for late in denied(behind, added, lists, self._wall_clock()):
             self._late_matches.append(late)
             logger.error(
                 "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
@@ -240,7 +258,7 @@ class LiveLists:
         self._problem = "cannot be read, and may be outdated"
 
     def _rebuild_if_due(self, lineage: str, changed: int) -> None:
-        is_due = changed > _MAX_DELTA or (changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S)
+        is_due = changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S
         if self._index_file is None or not is_due or (self._rebuilding and self._rebuilding.is_alive()):
             return
         self._rebuilt_at_s = time.monotonic()
@@ -263,6 +281,7 @@ class LiveLists:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _identity(index_file) != before:
                 return
+            remove_unfinished(index_file)
             builder = PartitionBuilder()
             with self.store.everything() as stored:
                 for each in stored.entries:

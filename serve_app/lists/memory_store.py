@@ -188,6 +188,11 @@ class MemoryListStore:
                 frozenset(each for each, removed_in in self._removed_in.items() if removed_in > version),
             )
 
+    def changes_count_since(self, version: int) -> int:
+        """See the port."""
+        with self._lock:
+            return sum(each > version for each in (*self._changed_in.values(), *self._removed_in.values()))
+
     @contextlib.contextmanager
     def everything(self) -> Iterator[Everything]:
         """See the port."""

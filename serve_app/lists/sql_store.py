@@ -160,6 +160,15 @@ class SqlListStore:
                 frozenset(connection.execute(removed).scalars()),
             )
 
+    def changes_count_since(self, version: int) -> int:
+        """See the port."""
+        counted = [
+            select(func.count()).where(changed_in > version)
+            for changed_in in (list_entries.c.changed_in, list_removals.c.removed_in)
+        ]
+        with self._reading() as connection:
+            return sum(int(connection.execute(each).scalar_one()) for each in counted)
+
     @contextlib.contextmanager
     def everything(self) -> Iterator[Everything]:
         """See the port."""

@@ -121,6 +121,10 @@ class ListStore(Protocol):
         """What has changed since ``version``; 0 stands for the beginning."""
         ...
 
+    def changes_count_since(self, version: int) -> int:
+        """How many entries :meth:`changes_since` would name, before anybody has them all in memory."""
+        ...
+
     def everything(self) -> contextlib.AbstractContextManager[Everything]:
         """All of the current version."""
         ...

@@ -112,6 +112,9 @@ def test_changes_are_those_since_a_version(store: ListStore) -> None:
     store.add([draft(2), draft(3)])
     assert len(store.changes_since(seen.version).entries) == 2
     assert len(store.changes_since(0).entries) == 3
+    assert (store.changes_count_since(0), store.changes_count_since(seen.version)) == (3, 2)
+    store.remove([1])
+    assert (store.changes_count_since(0), store.changes_count_since(store.origin().version)) == (3, 0)
     with store.everything() as stored:
         assert (stored.version, stored.banks) == (store.origin().version, store.banks())
         assert sorted(each.id for each in stored.entries) == _ids(store)

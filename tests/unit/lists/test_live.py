@@ -1,7 +1,9 @@
 """The lists of a process follow their store, whatever becomes of the index and of the store."""
 
+import contextlib
+import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_lists
 from serve_app.lists.recent import DecidedPicture
-from serve_app.lists.store import Changes
+from serve_app.lists.store import Changes, Everything
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
 
@@ -28,11 +30,20 @@ class _Store(MemoryListStore):
 
     is_down = False
     fails_at_changes = False
+    most_changes = 0
 
     def changes_since(self, version: int) -> Changes:
         if self.fails_at_changes:
             raise ConnectionError("the database does not answer")
-        return super().changes_since(version)
+        changes = super().changes_since(version)
+        self.most_changes = max(self.most_changes, len(changes.entries) + len(changes.removed))
+        return changes
+
+    @contextlib.contextmanager
+    def everything(self) -> Iterator[Everything]:
+        """Without :meth:`changes_since`, which it counts."""
+        changes = super().changes_since(0)
+        yield Everything(changes.version, changes.banks, iter(changes.entries))
 
     def origin(self) -> Origin:
         if self.is_down:
@@ -89,22 +100,73 @@ def test_a_second_process_maps_what_the_first_has_built(tmp_path: Path) -> None:
     assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711
 
 
-def test_a_large_change_becomes_part_of_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_MAX_DELTA", 10)
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_a_large_change_becomes_part_of_the_index_and_is_never_in_memory(tmp_path: Path) -> None:
     index, store = tmp_path / "lists.index", _Store()
     lists = LiveLists(store, index, wall_clock=lambda: NOW)
     assert len(open_partition(index).partition) == 0
     store.add(_draft(number) for number in range(20))
+    lists.decided(DecidedPicture("r-1", _sha256(19).hex(), 0, kept=True), None)
     lists.refresh()
     assert _asked(lists, 19) is not None
-    rebuilding = lists._rebuilding
-    assert rebuilding is not None
-    rebuilding.join()
     assert len(open_partition(index).partition) == 20
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
     store.remove([1])
     lists.refresh()
     assert _asked(lists, 0) is None
     assert _asked(lists, 19) is not None
+    store.add(_draft(number) for number in range(100, 120))
+    assert _asked(LiveLists(store, index, wall_clock=lambda: NOW), 119) is not None
+    assert store.most_changes <= 10
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_an_index_that_another_process_built_before_a_large_change_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    rebuild, before = lists._rebuild, store.origin()
+
+    def overtaken(*args: Path, **wait: bool) -> None:
+        monkeypatch.setattr(lists, "_rebuild", rebuild)
+        write_partition(PartitionBuilder(), before, [], index)
+
+    monkeypatch.setattr(lists, "_rebuild", overtaken)
+    store.add(_draft(number) for number in range(20))
+    lists.refresh()
+    assert _asked(lists, 19) is not None
+    assert store.most_changes <= 10
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_an_index_that_cannot_be_written_keeps_no_change_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+    lists = LiveLists(store, tmp_path / "lists.index", wall_clock=lambda: NOW)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on the device")
+
+    monkeypatch.setattr(live, "write_partition", full)
+    store.add(_draft(number) for number in range(20))
+    lists.refresh()
+    assert _asked(lists, 19) is not None
+
+
+def test_what_a_killed_process_left_of_an_index_is_removed(tmp_path: Path) -> None:
+    left, others = tmp_path / ".lists.index-abcd1234", tmp_path / ".other.index-abcd1234"
+    for folder in (left, others):
+        folder.mkdir()
+        Path(folder, "unfinished").write_bytes(b"half of it")
+    LiveLists(_Store(), tmp_path / "lists.index")
+    assert (left.exists(), others.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("damage", ["nothing", "truncated", "other lists", "newer"])
