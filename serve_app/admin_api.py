@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from serve_app.domain import Lane, UnscannedReason, Verdict
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.domain.texts import require_storable
 from serve_app.wire import DecidingView
@@ -209,6 +210,17 @@ class LedgerStatus(BaseModel):
 
 
 BankName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+def _not_built_in(bank: str) -> str:
+    if bank == CANARY_BANK:
+        raise ValueError(f"the bank {CANARY_BANK} is built in: name another")
+    return bank
+
+
+OwnBankName = Annotated[BankName, AfterValidator(_not_built_in)]
+"""Of a bank that is made or added to."""
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), _STORABLE]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), _STORABLE]
 
@@ -262,7 +274,7 @@ class EntryRecord(BaseModel):
     added_at: datetime
     expires_at: datetime | None
     suspended_at: datetime | None = Field(description="since when the flood guard has it match nothing")
-    confirmed: bool = Field(description="a person has said that it is right, so that it is never suspended")
+    confirmed: bool = Field(description="a person added or confirmed it by itself: it is never suspended")
 
 
 class Entries(BaseModel):
@@ -290,7 +302,7 @@ class _ListingRequest(_Request):
 class DecisionListing(_ListingRequest):
     """Put the picture of a decision on a list."""
 
-    bank: BankName | None = Field(default=None, description=f"by default {ALLOWED_BANK} or {DENIED_BANK}")
+    bank: OwnBankName | None = Field(default=None, description=f"by default {ALLOWED_BANK} or {DENIED_BANK}")
 
 
 class FingerprintListing(DecisionListing):
@@ -312,7 +324,7 @@ class BanRequest(_ListingRequest):
     """Deny a picture that pict-rs has stored, and purge it."""
 
     reference: str = Field(max_length=4096, description="its alias, or the URL under which it is shown")
-    bank: BankName = BANNED_BANK
+    bank: OwnBankName = BANNED_BANK
     purge: bool = Field(default=False, description="false: only say what would be done")
 
 

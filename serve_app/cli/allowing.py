@@ -13,6 +13,7 @@ from serve_app.cli.admin_connection import AdminConnection, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.list_report import made
 from serve_app.cli.moments import EXPIRY_WAY_OUT, expiry
+from serve_app.domain.canary import CANARY_BANK
 
 _BANK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -79,4 +80,6 @@ def bank_name(given: str | None) -> str | None:
     """The name that was given as ``--bank``."""
     if given is not None and not _BANK_NAME.fullmatch(given):
         raise typer.BadParameter("a bank's name has 1 to 64 of a-z, 0-9, and ._- after the first", param_hint="--bank")
+    if given == CANARY_BANK:
+        raise typer.BadParameter(f"the bank {CANARY_BANK} is built in: name another", param_hint="--bank")
     return given

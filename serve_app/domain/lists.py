@@ -71,6 +71,15 @@ class Fingerprint:
         """Whether the quality suffices."""
         return self.quality is None or self.quality >= MIN_QUALITY
 
+    def require_match(self) -> None:
+        """Check that an entry of this fingerprint does something.
+
+        Raises:
+            ValueError: its quality does not suffice.
+        """
+        if not self.can_match:
+            raise ValueError(f"a {self.type} of a quality below {MIN_QUALITY} matches nothing")
+
 
 @dataclass(frozen=True, slots=True)
 class Bank:
@@ -89,6 +98,9 @@ class Bank:
 class EntryDraft:
     """An entry before it is stored: its id and its time come from the store.
 
+    A person has *confirmed* what they put on a list one by one, and nobody what came with an import: the flood guard
+    leaves confirmed entries alone.
+
     Raises:
         ValueError: an allow entry by md5 or sha1. Two files with the same md5 or sha1 can be made on purpose, so that
             a harmless one, once allowed, would let the other one through.
@@ -101,6 +113,7 @@ class EntryDraft:
     source: str = ""
     author: str = ""
     expires_at: datetime | None = None
+    is_confirmed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind is ListKind.ALLOW and self.fingerprint.type in {FingerprintType.MD5, FingerprintType.SHA1}:
@@ -109,15 +122,11 @@ class EntryDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListEntry(EntryDraft):
-    """A stored entry. While it is suspended it matches nothing: a person decides whether it is right.
-
-    Once a person has confirmed it, the flood guard leaves it alone.
-    """
+    """A stored entry. While it is suspended it matches nothing: a person decides whether it is right."""
 
     id: int
     added_at: datetime
     suspended_at: datetime | None = None
-    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from typing import Final
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, ConfigurationError
 from serve_app.domain.canary import CANARY_BANK
-from serve_app.domain.lists import Match
+from serve_app.domain.lists import FingerprintType, Match
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
-from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, write_partition
-from serve_app.lists.recent import LateMatch, RecentPictures, StoredPicture
+from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, remove_unfinished, write_partition
+from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denied
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import Changes, ListStore
 
@@ -36,6 +36,8 @@ POLL_S: Final = 0.5
 
 _MAX_DELTA: Final = 20_000
 """Changes that are read and sorted within a fraction of a second."""
+
+_MOST_BUILDS: Final = 3
 
 _REBUILT_EVERY_S: Final = 600.0
 """Smaller deltas become part of the base after a while, so that the next start reads little."""
@@ -83,6 +85,7 @@ class LiveLists:
         self._to_suspend: deque[Match] = deque()
         self._recent = RecentPictures(clock)
         self._problem: str | None = None
+        self._suspended = 0
         self._rebuilding: threading.Thread | None = None
         self._rebuilt_at_s = time.monotonic()
         self._is_closed = threading.Event()
@@ -95,7 +98,8 @@ class LiveLists:
     @property
     def problem(self) -> str | None:
         """What is wrong with the lists, for people; None if nothing is."""
-        return self._problem
+        suspended = f"have {self._suspended} suspended entries, which match nothing" if self._suspended else None
+        return " and ".join(filter(None, (self._problem, suspended))) or None
 
     def start(self) -> None:
         """Follow the store, in a thread."""
@@ -108,19 +112,20 @@ class LiveLists:
             self._thread.join(_CLOSE_S)
         self.store.close()
 
-    def decided(self, stored: StoredPicture | None, decided_by: Match | None) -> None:
+    def decided(self, picture: DecidedPicture, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        ``stored`` is the picture if the image server was told to store it. The canary counts for nothing.
+        The canary counts for nothing, and of an exact entry there is no flood.
         """
         if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
             return
-        if stored is not None:
-            self._recent.add(stored)
+        if picture.kept:
+            self._recent.add(picture)
+        suspect = decided_by if decided_by is not None and decided_by.type is FingerprintType.PDQ else None
         with self._guarding:
-            is_flood = self._guard.picture(decided_by.entry.id if decided_by else None)
-        if is_flood and decided_by is not None:
-            self._to_suspend.append(decided_by)
+            is_flood = self._guard.picture(picture.sha256, suspect.entry.id if suspect else None)
+        if is_flood and suspect is not None:
+            self._to_suspend.append(suspect)
 
     def take_late_matches(self) -> list[LateMatch]:
         """The latest pictures that were let through moments before an entry that denies them, each handed out once."""
@@ -135,24 +140,20 @@ class LiveLists:
         self._suspend()
         origin = self.store.origin()
         base = self._opened_base(origin)
-        if base is self._base and origin.version == self.snapshot.version:
-            return
-        before = self.snapshot.version
-        changes = self.store.changes_since(base.origin.version)
-        self._base, self.snapshot = base, _snapshot(base, changes)
-        if changes.version != before:
-            self._compare_recent(before, changes)
-        self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
+        if base is not self._base or origin.version != self.snapshot.version:
+            base = self._built_if_large(base, origin.lineage)
+            changes = self.store.changes_since(base.origin.version)
+            self._suspended = self.store.suspended_count()
+            self._base, self.snapshot = base, _snapshot(base, changes)
+            self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
+        self._compare_recent(self.snapshot)
 
     def _first_snapshot(self) -> Snapshot:
         try:
             origin = self.store.origin()
-            base = self._opened_base(origin)
+            base = self._built_if_large(self._opened_base(origin), origin.lineage)
             changes = self.store.changes_since(base.origin.version)
-            if self._index_file is not None and (base.file is None or len(changes.entries) > _MAX_DELTA):
-                self._rebuild(self._index_file, origin.lineage, wait=True)
-                base = self._opened_base(origin)
-                changes = self.store.changes_since(base.origin.version)
+            self._suspended = self.store.suspended_count()
         except Exception as error:
             return self._without_store(error)
         self._base = base
@@ -190,18 +191,45 @@ class LiveLists:
             return self._base
         return _Base(partition_of([]), Origin(store.lineage, 0))
 
-    def _compare_recent(self, before: int, changes: Changes) -> None:
-        added = self.store.changes_since(before)
-        if not added.entries:
+    def _built_if_large(self, base: _Base, lineage: str) -> _Base:
+        """``base``, or one built anew if more than a small delta has changed since it was built."""
+        if self._index_file is None:
+            return base
+        # More than once, if another process has built one of a version before the large change.
+        for _ in range(_MOST_BUILDS):
+            if base.file is not None and self.store.changes_count_since(base.origin.version) <= _MAX_DELTA:
+                break
+            try:
+                self._rebuild(self._index_file, lineage, wait=True)
+            except OSError as error:
+                logger.error("the index of the lists was not built, so that they take memory: %s", error)
+                break
+            self._rebuilt_at_s = time.monotonic()
+            # The file may be newer than what was known of the store before.
+            base = self._opened_base(self.store.origin())
+        return base
+
+    def _compare_recent(self, lists: Snapshot) -> None:
+        """Compare recent pictures with the entries that are newer than the lists that their decisions asked.
+
+        A decision that was under way at a refresh ends after it: its picture is compared at the next one.
+        """
+        behind = self._recent.behind(lists.version)
+        if not behind:
             return
-        added_alone = _snapshot(_Base(partition_of([]), Origin("", before)), added)
-        for late in self._recent.denied(added_alone, self.snapshot, self._wall_clock()):
+        before = min(each.compared_version for each in behind)
+        added = lists
+        if self.store.changes_count_since(before) <= _MAX_DELTA:
+            added = _snapshot(_Base(partition_of([]), Origin("", before)), self.store.changes_since(before))
+        for late in denied(behind, added, lists, self._wall_clock()):
             self._late_matches.append(late)
             logger.error(
                 "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
                 late.picture.request_id,
                 late.match.entry.id,
             )
+        for each in behind:
+            each.compared_version = lists.version
 
     def _suspend(self) -> None:
         while self._to_suspend:
@@ -230,7 +258,7 @@ class LiveLists:
         self._problem = "cannot be read, and may be outdated"
 
     def _rebuild_if_due(self, lineage: str, changed: int) -> None:
-        is_due = changed > _MAX_DELTA or (changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S)
+        is_due = changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S
         if self._index_file is None or not is_due or (self._rebuilding and self._rebuilding.is_alive()):
             return
         self._rebuilt_at_s = time.monotonic()
@@ -253,6 +281,7 @@ class LiveLists:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _identity(index_file) != before:
                 return
+            remove_unfinished(index_file)
             builder = PartitionBuilder()
             with self.store.everything() as stored:
                 for each in stored.entries:

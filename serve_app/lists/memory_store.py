@@ -82,15 +82,18 @@ class MemoryListStore:
                 source=draft.source,
                 author=draft.author,
                 expires_at=draft.expires_at,
+                is_confirmed=draft.is_confirmed,
             )
         else:
             old = self._entries[known]
             entry = replace(
                 old,
-                fingerprint=draft.fingerprint,
+                fingerprint=draft.fingerprint if draft.fingerprint.can_match else old.fingerprint,
                 reason=draft.reason,
                 source=draft.source,
-                expires_at=draft.expires_at,
+                expires_at=_expiry(old, draft),
+                is_confirmed=old.is_confirmed or draft.is_confirmed,
+                suspended_at=None if draft.is_confirmed else old.suspended_at,
             )
             if entry == old:
                 return None
@@ -165,6 +168,11 @@ class MemoryListStore:
                 and is_suspended in {None, each.suspended_at is not None}
             ][:limit]
 
+    def suspended_count(self) -> int:
+        """See the port."""
+        with self._lock:
+            return sum(each.suspended_at is not None for each in self._entries.values())
+
     def counts(self) -> Mapping[str, int]:
         """See the port."""
         with self._lock:
@@ -179,6 +187,11 @@ class MemoryListStore:
                 [each for each in self._in_order() if self._changed_in[each.id] > version],
                 frozenset(each for each, removed_in in self._removed_in.items() if removed_in > version),
             )
+
+    def changes_count_since(self, version: int) -> int:
+        """See the port."""
+        with self._lock:
+            return sum(each > version for each in (*self._changed_in.values(), *self._removed_in.values()))
 
     @contextlib.contextmanager
     def everything(self) -> Iterator[Everything]:
@@ -195,3 +208,9 @@ class MemoryListStore:
 
 def _key(draft: EntryDraft) -> _Key:
     return draft.fingerprint.type, draft.fingerprint.digest, draft.kind, draft.bank
+
+
+def _expiry(old: ListEntry, new: EntryDraft) -> datetime | None:
+    if old.kind is ListKind.ALLOW:
+        return new.expires_at
+    return max(old.expires_at, new.expires_at) if old.expires_at and new.expires_at else None

@@ -31,6 +31,7 @@ class ListingTerms:
             source=self.source,
             author=self.author,
             expires_at=self.expires_at,
+            is_confirmed=True,
         )
 
 

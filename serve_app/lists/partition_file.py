@@ -6,10 +6,12 @@ the banks, and the dtype, shape and offset of each array. It holds PDQs, which a
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -52,7 +54,7 @@ def write_partition(builder: PartitionBuilder, origin: Origin, banks: Iterable[B
 
     Processes that have mapped the old file go on with it. This takes seconds for a million entries.
     """
-    with tempfile.TemporaryDirectory(prefix=".lists-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         unfinished = Path(folder, "unfinished")
         with unfinished.open("w+b") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -68,6 +70,12 @@ def write_partition(builder: PartitionBuilder, origin: Origin, banks: Iterable[B
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what processes that were killed while they wrote ``path`` have left; nobody may be writing it."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}-????????"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Layout:

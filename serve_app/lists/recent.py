@@ -18,11 +18,16 @@ _MAX_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPicture:
-    """A picture that the image server was told to store. ``sha256`` is in hexadecimal digits."""
+class DecidedPicture:
+    """A picture that was decided about. The image server was told to store it if ``kept``.
+
+    ``sha256`` is in hexadecimal digits. ``lists_version`` is of the lists that its decision asked.
+    """
 
     request_id: str
     sha256: str
+    lists_version: int
+    kept: bool
     fingerprints: Sequence[FrameFingerprint] = field(default=(), repr=False)
 
 
@@ -30,8 +35,17 @@ class StoredPicture:
 class LateMatch:
     """A picture that was let through moments before an entry that denies it."""
 
-    picture: StoredPicture
+    picture: DecidedPicture
     match: Match
+
+
+@dataclass(slots=True)
+class RecentPicture:
+    """A picture that is remembered. It was compared with the entries of all versions up to ``compared_version``."""
+
+    stored_at_s: float
+    picture: DecidedPicture
+    compared_version: int
 
 
 class RecentPictures:
@@ -40,33 +54,34 @@ class RecentPictures:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._pictures: deque[tuple[float, StoredPicture]] = deque(maxlen=_MAX_REMEMBERED)
+        self._pictures: deque[RecentPicture] = deque(maxlen=_MAX_REMEMBERED)
 
-    def add(self, picture: StoredPicture) -> None:
+    def add(self, picture: DecidedPicture) -> None:
         """Remember a picture."""
         with self._lock:
-            self._pictures.append((self._clock(), picture))
+            self._pictures.append(RecentPicture(self._clock(), picture, picture.lists_version))
             self._forget()
 
-    def all(self) -> list[StoredPicture]:
-        """Those of the last minute."""
+    def behind(self, version: int) -> list[RecentPicture]:
+        """Those of the last minute that were not compared with the entries of ``version``."""
         with self._lock:
             self._forget()
-            return [picture for _, picture in self._pictures]
-
-    def denied(self, added: Snapshot, lists: Snapshot, at: datetime) -> list[LateMatch]:
-        """Pictures that ``lists`` deny and that the entries of ``added``, which are new in them, match."""
-        # The new entries are few: a picture that they do not match needs no search among all of them.
-        matched = [picture for picture in self.all() if _denial(added, picture, at)]
-        return [LateMatch(picture, match) for picture in matched if (match := _denial(lists, picture, at))]
+            return [each for each in self._pictures if each.compared_version < version]
 
     def _forget(self) -> None:
         oldest_s = self._clock() - REMEMBERED_S
-        while self._pictures and self._pictures[0][0] < oldest_s:
+        while self._pictures and self._pictures[0].stored_at_s < oldest_s:
             self._pictures.popleft()
 
 
-def _denial(lists: Snapshot, picture: StoredPicture, at: datetime) -> Match | None:
+def denied(recent: Sequence[RecentPicture], added: Snapshot, lists: Snapshot, at: datetime) -> list[LateMatch]:
+    """Pictures that ``lists`` deny and that the entries of ``added``, which are new to them, match."""
+    # The new entries are few: a picture that they do not match needs no search among all of them.
+    matched = [each.picture for each in recent if _denial(added, each.picture, at)]
+    return [LateMatch(picture, match) for picture in matched if (match := _denial(lists, picture, at))]
+
+
+def _denial(lists: Snapshot, picture: DecidedPicture, at: datetime) -> Match | None:
     found = lists.exact(bytes.fromhex(picture.sha256), None, at).deciding
     found = found or lists.nearest(picture.fingerprints, at).deciding
     return found if found is not None and found.entry.kind is ListKind.DENY else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,18 +109,23 @@ class Snapshot:
     def nearest(self, fingerprints: Sequence[FrameFingerprint], at: datetime) -> Matches:
         """What the perceptual entries say about a picture. See :attr:`is_nearest_slow`.
 
-        The nearest entry decides about a frame; of two as near, the one that denies. One denied frame denies the
-        picture. It is allowed only if every frame is: otherwise an allowed picture, put in as one frame of an
-        animation, would let the other frames through.
+        The built-in entry goes before all others: nobody can allow the canary. Then the nearest entry decides about a
+        frame; of two as near, the one that denies. One denied frame denies the picture. It is allowed only if every
+        frame is: otherwise an allowed picture, put in as one frame of an animation, would let the other frames through.
         """
         asked = [each for each in fingerprints if each.quality >= MIN_QUALITY]
         if not asked:
             return Matches()
         queries = as_words(b"".join(each.hashes for each in asked))
-        found: list[_Found] = []
-        for number, (part, _) in enumerate(self._parts):
-            if part.has(FingerprintType.PDQ):
-                found += self._found(number, part.near(queries), FingerprintType.PDQ, at, DIHEDRAL_HASHES, asked)
+        by_part = [
+            self._found(number, part.near(queries), FingerprintType.PDQ, at, DIHEDRAL_HASHES, asked)
+            if part.has(FingerprintType.PDQ)
+            else []
+            for number, (part, _) in enumerate(self._parts)
+        ]
+        found = list(itertools.chain.from_iterable(by_part))
+        if built_in := by_part[-1]:
+            return Matches(min(built_in, key=lambda each: each.rank).match, _nearest_shadows(found))
         nearest: dict[int, _Found] = {}
         for each in sorted((each for each in found if not each.is_shadow), key=lambda each: each.rank):
             nearest.setdefault(each.query, each)

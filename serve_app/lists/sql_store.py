@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, RowMapping, Select, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.engine import Database
 from serve_app.database.tables import list_banks, list_entries, list_removals, list_version
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
+from serve_app.domain.lists import MIN_QUALITY, Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
 from serve_app.lists.store import Addition, Changes, Everything
 
@@ -63,11 +63,15 @@ class SqlListStore:
         """See the port."""
         put = self._insert()(list_entries)
         new = {name: put.excluded[name] for name in (*_CHANGEABLE, "changed_in")}
-        differs = [list_entries.c[name].is_distinct_from(put.excluded[name]) for name in _CHANGEABLE]
+        new["quality"] = case((put.excluded.quality < MIN_QUALITY, list_entries.c.quality), else_=put.excluded.quality)
+        new["expires_at_us"] = _expiry(list_entries.c.kind, list_entries.c.expires_at_us, put.excluded.expires_at_us)
+        new["is_confirmed"] = or_(list_entries.c.is_confirmed, put.excluded.is_confirmed)
+        new["suspended_at_us"] = case((put.excluded.is_confirmed, None), else_=list_entries.c.suspended_at_us)
+        differs = [list_entries.c[name].is_distinct_from(value) for name, value in new.items() if name != "changed_in"]
         put = put.on_conflict_do_update(
             index_elements=[list_entries.c[name] for name in ("type", "digest", "kind", "bank")],
             set_=new,
-            where=differs[0] | differs[1] | differs[2] | differs[3],
+            where=or_(*differs),
         )
         given, banks = 0, set[str]()
         remaining = iter(drafts)
@@ -132,6 +136,12 @@ class SqlListStore:
             wanted = wanted.where(list_entries.c.suspended_at_us.is_not(None).is_(is_suspended))
         return self._entries(wanted.order_by(list_entries.c.entry).limit(limit))
 
+    def suspended_count(self) -> int:
+        """See the port."""
+        counted = select(func.count()).select_from(list_entries).where(list_entries.c.suspended_at_us.is_not(None))
+        with self._reading() as connection:
+            return int(connection.execute(counted).scalar_one())
+
     def counts(self) -> Mapping[str, int]:
         """See the port."""
         counted = select(list_entries.c.bank, func.count()).group_by(list_entries.c.bank)
@@ -149,6 +159,15 @@ class SqlListStore:
                 [_entry(row) for row in connection.execute(changed).mappings()],
                 frozenset(connection.execute(removed).scalars()),
             )
+
+    def changes_count_since(self, version: int) -> int:
+        """See the port."""
+        counted = [
+            select(func.count()).where(changed_in > version)
+            for changed_in in (list_entries.c.changed_in, list_removals.c.removed_in)
+        ]
+        with self._reading() as connection:
+            return sum(int(connection.execute(each).scalar_one()) for each in counted)
 
     @contextlib.contextmanager
     def everything(self) -> Iterator[Everything]:
@@ -217,6 +236,11 @@ def _update(connection: Connection, which: ColumnElement[bool], new: dict[str, A
     return connection.execute(update(list_entries).where(which).values(new)).rowcount
 
 
+def _expiry(kind: ColumnElement[str], old: ColumnElement[int], new: ColumnElement[int]) -> ColumnElement[int]:
+    """The expiry of an entry that is added again: of one that denies, the later one, and null is the latest."""
+    return case((kind == ListKind.ALLOW, new), (old.is_(None), old), (old > new, old), else_=new)
+
+
 def _row(draft: EntryDraft, added_at_us: int, version: int) -> dict[str, Any]:
     return {
         "type": draft.fingerprint.type,
@@ -229,7 +253,7 @@ def _row(draft: EntryDraft, added_at_us: int, version: int) -> dict[str, Any]:
         "author": draft.author,
         "added_at_us": added_at_us,
         "expires_at_us": None if draft.expires_at is None else (draft.expires_at - _EPOCH) // _MICROSECOND,
-        "is_confirmed": False,
+        "is_confirmed": draft.is_confirmed,
         "changed_in": version,
     }
 

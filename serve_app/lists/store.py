@@ -70,7 +70,10 @@ class ListStore(Protocol):
         """Add all entries, or none if ``drafts`` raises. A bank that is not there is made, with the usual rights.
 
         There is one entry for a fingerprint, kind and bank: a second one changes the first, and leaves it suspended or
-        confirmed.
+        confirmed. If the second one is confirmed, so is the first from then on, and no longer suspended.
+
+        A second one never weakens what denies: of two expiries, the later one holds, and none is the latest. Nor does a
+        quality that matches nothing replace one that matches.
         """
         ...
 
@@ -106,12 +109,20 @@ class ListStore(Protocol):
         """At most ``limit`` entries with ids above ``after``, in the order of their ids."""
         ...
 
+    def suspended_count(self) -> int:
+        """How many entries are suspended."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
         """How many entries each bank has, by its name."""
         ...
 
     def changes_since(self, version: int) -> Changes:
         """What has changed since ``version``; 0 stands for the beginning."""
+        ...
+
+    def changes_count_since(self, version: int) -> int:
+        """How many entries :meth:`changes_since` would name, before anybody has them all in memory."""
         ...
 
     def everything(self) -> contextlib.AbstractContextManager[Everything]:

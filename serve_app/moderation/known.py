@@ -1,4 +1,8 @@
-"""What the lists know of a picture. Lists that fail count as no match: they refuse nobody's picture by themselves."""
+"""What the lists know of a picture.
+
+Lists that fail count as no match: they refuse nobody's picture by themselves. Lists that do not answer within the
+call's deadline leave the picture unscanned.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Final
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
+    Call,
     Decision,
     Examination,
     Listed,
@@ -20,12 +25,10 @@ from serve_app.domain import (
 from serve_app.domain.lists import FingerprintType, ListKind, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
-from serve_app.lists.recent import StoredPicture
+from serve_app.lists.recent import DecidedPicture
+from serve_app.moderation.time_limit import until
 
 logger = AnswerLogger(__name__)
-
-BUDGET_S: Final = 0.5
-"""Seconds that a picture waits for the lists: a hundred times what a look-up takes."""
 
 _DIGESTED_ON_THE_LOOP_BYTES: Final = 64 << 10
 """A digest of so many bytes takes less than going to a thread and back."""
@@ -40,8 +43,9 @@ class KnownPictures:
         """Without ``lists``, no picture is known."""
         self._lists = lists
         self._wall_clock = wall_clock
-        # One thread: two look-ups at once would only wait for each other.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-ups")
+        # One thread each: two searches at once would only wait for each other, and no digest waits for a search.
+        self._digesting = ThreadPoolExecutor(1, thread_name_prefix="digests")
+        self._searching = ThreadPoolExecutor(1, thread_name_prefix="searches")
 
     @property
     def problem(self) -> str | None:
@@ -52,25 +56,44 @@ class KnownPictures:
         """The lists for one decision."""
         return self._lists.snapshot if self._lists is not None else None
 
-    async def exact(self, lists: Snapshot | None, body: Body, request_id: str) -> Matches:
-        """What the exact entries say about a body."""
+    async def exact(self, lists: Snapshot | None, body: Body, call: Call) -> Matches:
+        """What the exact entries say about a body. By its sha256 they answer at once, whatever else waits.
+
+        Raises:
+            DeadlineExceededError: no time was left for its md5 and sha1, which some entries ask for.
+        """
         if lists is None:
             return NOTHING
         at, sha256 = self._wall_clock(), bytes.fromhex(body.sha256)
-        is_slow = lists.reads_content and len(body.content) > _DIGESTED_ON_THE_LOOP_BYTES
-        return await self._asked(lambda: lists.exact(sha256, body.content, at), request_id, is_slow=is_slow)
+        known = _guarded(lambda: lists.exact(sha256, None, at), call.request_id)
+        is_denied = known.deciding is not None and known.deciding.entry.kind is ListKind.DENY
+        if is_denied or not lists.reads_content:
+            return known
+
+        def ask() -> Matches:
+            return _guarded(lambda: lists.exact(sha256, body.content, at), call.request_id, known)
+
+        if len(body.content) <= _DIGESTED_ON_THE_LOOP_BYTES:
+            return ask()
+        async with until(call.deadline, "comparing its digests with the lists"):
+            return await asyncio.get_running_loop().run_in_executor(self._digesting, ask)
 
     async def nearest(self, lists: Snapshot | None, seen: Examination, request_id: str) -> Matches:
-        """What the perceptual entries say about a picture.
+        """What the perceptual entries say about a picture. The caller bounds the time that it waits.
 
         Where the end of a file is missing, nothing allows it: nobody knows what stands there.
         """
         if lists is None or not seen.fingerprints:
             return NOTHING
         at = self._wall_clock()
-        found = await self._asked(
-            lambda: lists.nearest(seen.fingerprints, at), request_id, is_slow=lists.is_nearest_slow
-        )
+
+        def ask() -> Matches:
+            return _guarded(lambda: lists.nearest(seen.fingerprints, at), request_id)
+
+        if lists.is_nearest_slow:
+            found = await asyncio.get_running_loop().run_in_executor(self._searching, ask)
+        else:
+            found = ask()
         if seen.is_truncated and found.deciding is not None and found.deciding.entry.kind is ListKind.ALLOW:
             return Matches(None, found.shadow)
         return found
@@ -80,23 +103,21 @@ class KnownPictures:
         if self._lists is None:
             return
         fingerprints = decision.examination.fingerprints if decision.examination else ()
-        stored = StoredPicture(decision.request_id, decision.sha256, fingerprints) if decision.kept else None
+        picture = DecidedPicture(
+            decision.request_id, decision.sha256, decision.lists_version, decision.kept, fingerprints
+        )
         try:
-            self._lists.decided(stored, matched)
+            self._lists.decided(picture, matched)
         except Exception:
             logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
 
-    async def _asked(self, ask: Callable[[], Matches], request_id: str, *, is_slow: bool) -> Matches:
-        try:
-            if not is_slow:
-                return ask()
-            async with asyncio.timeout(BUDGET_S):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
-        except TimeoutError:
-            logger.error("request %s: the lists did not answer within %s s: no match", request_id, BUDGET_S)
-        except Exception:
-            logger.exception("request %s: the lists failed, and count as no match", request_id)
-        return NOTHING
+
+def _guarded(ask: Callable[[], Matches], request_id: str, otherwise: Matches = NOTHING) -> Matches:
+    try:
+        return ask()
+    except Exception:
+        logger.exception("request %s: the lists failed, and count as no match", request_id)
+        return otherwise
 
 
 def listed(match: Match) -> Listed:

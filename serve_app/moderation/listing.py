@@ -89,12 +89,7 @@ class Lister:
             for entry in self._store.find(fingerprint)
             if (entry.kind, entry.bank) == (terms.kind, terms.bank)
         ]
-        suspended = tuple(
-            f"entry {each.id} is suspended and matches nothing: pictwarden list confirm {each.id}"
-            for each in made
-            if each.suspended_at is not None
-        )
-        return Listing(tuple(made), (*notes, *suspended))
+        return Listing(tuple(made), notes)
 
     def _notes(self, selection: Selection, terms: ListingTerms, banks: Mapping[str, Bank]) -> tuple[str, ...]:
         notes = [selection.note] if selection.note else []

@@ -17,6 +17,7 @@ from serve_app.domain import (
     Body,
     Call,
     Deadline,
+    DeadlineExceededError,
     Decision,
     Examination,
     Examiner,
@@ -160,18 +161,22 @@ class Moderator:
         """Scan ``body`` and decide within the call's deadline; record the decision before returning it."""
         started_s = call.deadline.clock()
         lists = self._known.snapshot()
-        known = await self._known.exact(lists, body, call.request_id)
-        seen: _Scanned | None = None
-        if known.deciding is not None:
-            outcome, kept = _listed(known.deciding)
-        else:
-            scanned = await self._scan(body, call, lists)
-            if isinstance(scanned, _Scanned):
-                seen = scanned
+        known, seen = NOTHING, None
+        result: Match | _Scanned | UnscannedError
+        try:
+            known = await self._known.exact(lists, body, call)
+            result = known.deciding or await self._scan(body, call, lists)
+        except DeadlineExceededError as error:
+            result = error
+        match result:
+            case Match():
+                outcome, kept = _listed(result)
+            case _Scanned():
+                seen = result
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
                 outcome, kept = _listed(known.deciding) if known.deciding else _judged(seen)
-            else:
-                outcome, kept = Unscanned(scanned.reason, str(scanned)), self._keeps_unscanned(scanned)
+            case _:
+                outcome, kept = Unscanned(result.reason, str(result)), self._keeps_unscanned(result)
         decision = Decision(
             request_id=call.request_id,
             decided_at=self._wall_clock(),

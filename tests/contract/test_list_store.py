@@ -16,6 +16,7 @@ from serve_app.lists.sql_store import SqlListStore
 from serve_app.lists.store import ListStore
 from tests.contract.conftest import LEDGERS, fresh_location
 
+EARLIER = datetime(2026, 12, 31, 12, tzinfo=UTC)
 LATER = datetime(2027, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -111,6 +112,9 @@ def test_changes_are_those_since_a_version(store: ListStore) -> None:
     store.add([draft(2), draft(3)])
     assert len(store.changes_since(seen.version).entries) == 2
     assert len(store.changes_since(0).entries) == 3
+    assert (store.changes_count_since(0), store.changes_count_since(seen.version)) == (3, 2)
+    store.remove([1])
+    assert (store.changes_count_since(0), store.changes_count_since(store.origin().version)) == (3, 0)
     with store.everything() as stored:
         assert (stored.version, stored.banks) == (store.origin().version, store.banks())
         assert sorted(each.id for each in stored.entries) == _ids(store)
@@ -129,6 +133,46 @@ def test_a_suspended_entry_waits_for_a_person_who_has_the_last_word(store: ListS
     assert (confirmed.suspended_at, confirmed.is_confirmed) == (None, True)
     assert store.suspend([entry_id]) == 0
     assert store.page(is_suspended=True) == []
+
+
+def test_an_entry_that_a_person_adds_is_confirmed_also_if_an_import_had_it(store: ListStore) -> None:
+    imported, own = store.add([draft(1), draft(2, is_confirmed=True)]).first_ids
+    assert store.suspend([imported, own]) == 1
+    assert store.suspended_count() == 1
+    store.add([draft(1), draft(2)])
+    assert [each.is_confirmed for each in store.page()] == [False, True]
+    assert store.suspended_count() == 1
+    assert store.add([draft(1, is_confirmed=True)]).changed == 1
+    assert store.suspended_count() == store.suspend([imported]) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "kept"),
+    [
+        (ListKind.DENY, None, LATER, None),
+        (ListKind.DENY, LATER, None, None),
+        (ListKind.DENY, LATER, EARLIER, LATER),
+        (ListKind.DENY, EARLIER, LATER, LATER),
+        (ListKind.ALLOW, None, EARLIER, EARLIER),
+        (ListKind.ALLOW, LATER, EARLIER, EARLIER),
+    ],
+)
+def test_what_denies_is_never_shortened(
+    store: ListStore, kind: ListKind, first: datetime | None, second: datetime | None, kept: datetime | None
+) -> None:
+    store.add([draft(1, kind=kind, expires_at=first)])
+    again = store.add([draft(1, kind=kind, expires_at=second)])
+    (entry,) = store.page()
+    assert entry.expires_at == kept
+    assert again.changed == (kept != first)
+
+
+def test_a_quality_that_matches_nothing_replaces_none_that_matches(store: ListStore) -> None:
+    poor = Fingerprint(FingerprintType.PDQ, (1).to_bytes(32, "big"), 49)
+    store.add([draft(1)])
+    assert store.add([draft(1, fingerprint=poor)]).changed == 0
+    (entry,) = store.page()
+    assert entry.fingerprint.quality == 80
 
 
 def test_an_import_that_fails_leaves_nothing(store: ListStore) -> None:

@@ -63,6 +63,7 @@ def draft_of(record: Mapping[str, str], terms: ImportTerms) -> EntryDraft:
     if unknown := record.keys() - REQUIRED_KEYS - OPTIONAL_KEYS:
         raise ValueError(f"unknown key {min(unknown)!r}")
     fingerprint = fingerprint_of(record.get("type", ""), record.get("hash", ""), record.get("quality", ""))
+    fingerprint.require_match()
     return EntryDraft(
         kind=_kind(record.get("kind", ""), terms.kind),
         fingerprint=fingerprint,

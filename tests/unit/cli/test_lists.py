@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from serve_app.cli.main import app
 from serve_app.cli.moments import expiry
 from serve_app.domain import Unscanned, UnscannedReason
-from serve_app.domain.lists import Bank
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.settings import parse_settings
 from tests.contract.pictrs.stand_in import API_KEY, StandIn
@@ -179,6 +179,7 @@ def test_a_hash_a_decision_and_an_alias_are_listed(admin: AdminService, pictrs: 
         (("--deny",), "name one of"),
         (("ab" * 16, "--alias", "a.png", "--deny"), "name one of"),
         (("ab" * 16, "--deny", "--bank", "No Name"), "a bank's name"),
+        (("ab" * 16, "--deny", "--bank", "canary"), "is built in"),
     ],
 )
 def test_an_unclear_wish_lists_nothing(admin: AdminService, run: Run, wrong: tuple[str, ...], told: str) -> None:
@@ -188,7 +189,15 @@ def test_an_unclear_wish_lists_nothing(admin: AdminService, run: Run, wrong: tup
 
 def test_entries_are_shown_confirmed_and_removed(admin: AdminService, run: Run) -> None:
     admin.lists.put_bank(Bank("secret", is_exportable=False))
-    run("list", "add", f"sha256:{'ab' * 32}", "--deny", "--reason", "spam", "--expires", "1d")
+    imported = EntryDraft(
+        kind=ListKind.DENY,
+        fingerprint=Fingerprint(FingerprintType.SHA256, bytes.fromhex("ab" * 32)),
+        bank="denied",
+        reason="spam",
+        author="alice",
+        expires_at=datetime.now(UTC) + timedelta(days=1),
+    )
+    admin.lists.add([imported])
     run("list", "add", f"sha256:{'cd' * 32}", "--deny", "--reason", "theirs", "--bank", "secret")
     admin.lists.suspend([1])
     header, first, second = run("list", "show").output.splitlines()

@@ -202,10 +202,16 @@ async def test_whoever_adds_to_what_decides_nothing_is_told(admin: Admin) -> Non
     admin.lists.put_bank(Bank("trial", is_shadow=True))
     told = await admin.post("/decisions/r-1/deny", reason="x", bank="trial")
     assert told["notes"] == ["the bank trial is shadow: its entries match, and decide nothing"]
-    await admin.post("/decisions/r-1/deny", reason="x")
-    admin.lists.suspend([3])
-    told = await admin.post("/decisions/r-1/deny", reason="x")
-    assert told["notes"] == ["entry 3 is suspended and matches nothing: pictwarden list confirm 3"]
+
+
+async def test_what_a_person_puts_on_a_list_is_confirmed_also_if_an_import_had_it(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    exact = Fingerprint(FingerprintType.SHA256, bytes.fromhex(SHA256))
+    admin.lists.add([draft(0, fingerprint=exact, bank="denied")])
+    admin.lists.suspend([1])
+    told = (await admin.post("/decisions/r-1/deny", reason="x"))["entries"]
+    assert [(each["suspended_at"], each["confirmed"]) for each in told] == [(None, True)] * 2
+    assert admin.lists.suspend([each["id"] for each in told]) == 0
 
 
 async def test_what_a_list_decided_unseen_is_listed_by_what_was_seen_before(admin: Admin) -> None:
@@ -257,6 +263,7 @@ async def test_fingerprints_are_added_and_removed_and_the_audit_says_which(admin
         {"kind": "allow", "fingerprints": [{"type": "md5", "hash": "ab" * 16}]},
         {"kind": "deny", "fingerprints": [{"type": "pdq", "hash": "ab" * 16}]},
         {"kind": "deny", "fingerprints": [{"type": "sha256", "hash": "ab" * 32, "quality": 5}]},
+        {"kind": "deny", "fingerprints": [{"type": "pdq", "hash": "ab" * 32, "quality": 49}]},
         {"kind": "deny", "fingerprints": []},
     ],
 )
@@ -296,6 +303,21 @@ async def test_banks_are_made_changed_and_removed(admin: Admin) -> None:
     assert (await admin.ask("/lists/banks/ours", method="DELETE"))["entries"] == 2
     await admin.ask("/lists/banks/ours", 404, "DELETE")
     await admin.ask("/lists/banks/Ours", 422, "PUT", json={})
+
+
+async def test_nobody_makes_or_adds_to_the_bank_of_the_canary(admin: Admin) -> None:
+    await admin.ledger.record(decision())
+    given = [{"type": "sha256", "hash": "ab" * 32}]
+    params = {"bank": "canary", "format": "plain", "kind": "deny"}
+    for refused in (
+        await admin.ask("/lists/banks/canary", 422, "PUT", json={}),
+        await admin.post("/decisions/r-1/deny", 422, reason="x", bank="canary"),
+        await admin.post("/lists/entries", 422, reason="x", bank="canary", kind="deny", fingerprints=given),
+        await admin.ask("/lists/import", 422, "POST", params=params, content=b"md5 " + b"ab" * 16),
+    ):
+        assert "the bank canary is built in" in refused["message"]
+    assert admin.kinds() == []
+    assert admin.lists.banks() == {}
 
 
 async def test_a_bank_under_contract_stays_so_and_shows_no_hash(admin: Admin) -> None:

@@ -63,7 +63,7 @@ _fingerprints = st.one_of(
     st.builds(
         lambda digest, quality: Fingerprint(FingerprintType.PDQ, digest, quality),
         st.binary(min_size=32, max_size=32),
-        st.none() | st.integers(0, 100),
+        st.none() | st.integers(50, 100),
     ),
 )
 _entries = st.lists(
@@ -145,6 +145,11 @@ def test_banks_that_are_not_exportable_are_never_exported(file_format: FileForma
             FileFormat.CSV,
             f"type,hash,quality\npdq,{PDQ},101\n",
             "a.file:2: a quality is a number from 0 to 100, of a pdq",
+        ),
+        (
+            FileFormat.CSV,
+            f"type,hash,quality\npdq,{PDQ},49\n",
+            "a.file:2: a pdq of a quality below 50 matches nothing",
         ),
         (FileFormat.CSV, f"type,hash,kind\npdq,{PDQ},allow\n", "a.file:2: the line says allow, and the import deny"),
         (FileFormat.CSV, f"type,hash,kind\npdq,{PDQ},maybe\n", "a.file:2: kind is `allow` or `deny`"),

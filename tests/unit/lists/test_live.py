@@ -1,7 +1,10 @@
 """The lists of a process follow their store, whatever becomes of the index and of the store."""
 
+import contextlib
+import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,13 +13,14 @@ import pytest
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, FrameFingerprint
 from serve_app.domain.canary import CANARY_PDQ
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, KnownEntry, ListKind, Match
 from serve_app.lists import Origin, PartitionBuilder, live, open_partition, write_partition
-from serve_app.lists.flood_guard import MIN_MATCHES, FloodGuard
+from serve_app.lists.flood_guard import LEARNING_S, MIN_MATCHES, FloodGuard
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_lists
-from serve_app.lists.recent import StoredPicture
+from serve_app.lists.recent import DecidedPicture
+from serve_app.lists.store import Changes, Everything
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
 
@@ -25,6 +29,21 @@ class _Store(MemoryListStore):
     """Fails when told to, as a database does."""
 
     is_down = False
+    fails_at_changes = False
+    most_changes = 0
+
+    def changes_since(self, version: int) -> Changes:
+        if self.fails_at_changes:
+            raise ConnectionError("the database does not answer")
+        changes = super().changes_since(version)
+        self.most_changes = max(self.most_changes, len(changes.entries) + len(changes.removed))
+        return changes
+
+    @contextlib.contextmanager
+    def everything(self) -> Iterator[Everything]:
+        """Without :meth:`changes_since`, which it counts."""
+        changes = super().changes_since(0)
+        yield Everything(changes.version, changes.banks, iter(changes.entries))
 
     def origin(self) -> Origin:
         if self.is_down:
@@ -81,22 +100,73 @@ def test_a_second_process_maps_what_the_first_has_built(tmp_path: Path) -> None:
     assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711
 
 
-def test_a_large_change_becomes_part_of_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_MAX_DELTA", 10)
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_a_large_change_becomes_part_of_the_index_and_is_never_in_memory(tmp_path: Path) -> None:
     index, store = tmp_path / "lists.index", _Store()
     lists = LiveLists(store, index, wall_clock=lambda: NOW)
     assert len(open_partition(index).partition) == 0
     store.add(_draft(number) for number in range(20))
+    lists.decided(DecidedPicture("r-1", _sha256(19).hex(), 0, kept=True), None)
     lists.refresh()
     assert _asked(lists, 19) is not None
-    rebuilding = lists._rebuilding
-    assert rebuilding is not None
-    rebuilding.join()
     assert len(open_partition(index).partition) == 20
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
     store.remove([1])
     lists.refresh()
     assert _asked(lists, 0) is None
     assert _asked(lists, 19) is not None
+    store.add(_draft(number) for number in range(100, 120))
+    assert _asked(LiveLists(store, index, wall_clock=lambda: NOW), 119) is not None
+    assert store.most_changes <= 10
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_an_index_that_another_process_built_before_a_large_change_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    rebuild, before = lists._rebuild, store.origin()
+
+    def overtaken(*args: Path, **wait: bool) -> None:
+        monkeypatch.setattr(lists, "_rebuild", rebuild)
+        write_partition(PartitionBuilder(), before, [], index)
+
+    monkeypatch.setattr(lists, "_rebuild", overtaken)
+    store.add(_draft(number) for number in range(20))
+    lists.refresh()
+    assert _asked(lists, 19) is not None
+    assert store.most_changes <= 10
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_an_index_that_cannot_be_written_keeps_no_change_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+    lists = LiveLists(store, tmp_path / "lists.index", wall_clock=lambda: NOW)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on the device")
+
+    monkeypatch.setattr(live, "write_partition", full)
+    store.add(_draft(number) for number in range(20))
+    lists.refresh()
+    assert _asked(lists, 19) is not None
+
+
+def test_what_a_killed_process_left_of_an_index_is_removed(tmp_path: Path) -> None:
+    left, others = tmp_path / ".lists.index-abcd1234", tmp_path / ".other.index-abcd1234"
+    for folder in (left, others):
+        folder.mkdir()
+        Path(folder, "unfinished").write_bytes(b"half of it")
+    LiveLists(_Store(), tmp_path / "lists.index")
+    assert (left.exists(), others.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("damage", ["nothing", "truncated", "other lists", "newer"])
@@ -153,9 +223,9 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     store = _Store()
     lists = LiveLists(store, wall_clock=lambda: NOW)
     hashes = b"".join(_sha256(number) for number in range(8))
-    lists.decided(StoredPicture("r-1", _sha256(1).hex(), [FrameFingerprint(0, 90, hashes)]), None)
-    lists.decided(StoredPicture("r-2", _sha256(2).hex()), None)
-    lists.decided(StoredPicture("r-3", _sha256(3).hex()), None)
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), 0, True, [FrameFingerprint(0, 90, hashes)]), None)
+    lists.decided(DecidedPicture("r-2", _sha256(2).hex(), 0, True), None)
+    lists.decided(DecidedPicture("r-3", _sha256(3).hex(), 0, True), None)
     pdq = EntryDraft(
         kind=ListKind.DENY, fingerprint=Fingerprint(FingerprintType.PDQ, _sha256(5)), bank="ours", reason="known"
     )
@@ -165,21 +235,70 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     assert sorted(late.picture.request_id for late in lists.take_late_matches()) == ["r-1", "r-2"]
 
 
-def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
+def test_a_picture_whose_decision_ends_after_the_refresh_is_told_once_and_also_after_a_failure() -> None:
     store = _Store()
-    (entry_id,) = store.add([_draft(1)]).first_ids
     lists = LiveLists(store, wall_clock=lambda: NOW)
-    for _ in range(MIN_MATCHES):
-        lists.decided(None, _asked(lists, 1))
+    in_use = lists.snapshot
+    store.add([_draft(1)])
     lists.refresh()
-    assert _asked(lists, 1) is None
-    assert [each.id for each in store.page(is_suspended=True)] == [entry_id]
-    store.confirm([entry_id])
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), in_use.version, True), None)
+    store.fails_at_changes = True
+    with pytest.raises(ConnectionError):
+        lists.refresh()
+    store.fails_at_changes = False
     lists.refresh()
-    for _ in range(MIN_MATCHES):
-        lists.decided(None, _asked(lists, 1))
     lists.refresh()
-    assert _asked(lists, 1) is not None
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
+
+
+class _Flooded:
+    """Lists with one entry, which suddenly matches many pictures, long after the start."""
+
+    def __init__(self, entry: EntryDraft, match: Match) -> None:
+        self.store = _Store()
+        (self.entry_id,) = self.store.add([entry]).first_ids
+        self._now_s = 0.0
+        self.lists = LiveLists(self.store, clock=lambda: self._now_s, wall_clock=lambda: NOW)
+        self._now_s = LEARNING_S
+        self._match = match
+
+    def flood(self) -> None:
+        for number in range(MIN_MATCHES):
+            self.lists.decided(DecidedPicture("r", _sha256(number).hex(), 1, False), self._match)
+        self.lists.refresh()
+
+    def suspended(self) -> bool:
+        return bool(self.store.page(is_suspended=True))
+
+
+def _pdq_draft(number: int) -> EntryDraft:
+    fingerprint = Fingerprint(FingerprintType.PDQ, _sha256(number))
+    return EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="ours", reason="known")
+
+
+def _match(type_: FingerprintType) -> Match:
+    return Match(KnownEntry(1, ListKind.DENY, "ours", "known"), type_)
+
+
+def test_an_imported_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
+    flooded = _Flooded(_pdq_draft(1), _match(FingerprintType.PDQ))
+    flooded.flood()
+    assert flooded.suspended()
+    assert flooded.lists.problem == "have 1 suspended entries, which match nothing"
+    flooded.store.confirm([flooded.entry_id])
+    flooded.flood()
+    assert not flooded.suspended()
+    assert LiveLists(flooded.store).problem is None
+
+
+def test_what_a_person_put_on_a_list_is_never_suspended_nor_is_an_exact_entry() -> None:
+    for entry, type_ in (
+        (replace(_pdq_draft(1), is_confirmed=True), FingerprintType.PDQ),
+        (_draft(1), FingerprintType.SHA256),
+    ):
+        flooded = _Flooded(entry, _match(type_))
+        flooded.flood()
+        assert not flooded.suspended()
 
 
 def test_the_thread_follows_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +317,9 @@ def test_the_canary_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     of_the_canary = [FrameFingerprint(0, 100, CANARY_PDQ + bytes(224))]
     found = lists.snapshot.nearest(of_the_canary, NOW).deciding
     guard = FloodGuard(lambda: 0.0)
-    monkeypatch.setattr(guard, "picture", lambda entry: pytest.fail("it was counted"))
+    monkeypatch.setattr(guard, "picture", lambda sha256, entry: pytest.fail("it was counted"))
     monkeypatch.setattr(lists, "_guard", guard)
-    lists.decided(None, found)
+    lists.decided(DecidedPicture("r", _sha256(1).hex(), 0, False), found)
 
 
 def test_closed_it_leaves_no_file_of_its_database_open(tmp_path: Path) -> None:

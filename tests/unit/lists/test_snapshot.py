@@ -245,7 +245,7 @@ def test_a_mapped_partition_answers_like_the_one_in_memory(tmp_path: Path, count
 
 def test_the_canary_is_denied_whatever_the_lists_hold() -> None:
     of_the_canary = [frame(flipped(CANARY_PDQ, 20))]
-    mine = entry(1, ListKind.ALLOW, pdq(CANARY_PDQ))
+    mine = entry(1, ListKind.ALLOW, pdq(flipped(CANARY_PDQ, 20)))
     for lists in (
         snapshot(),
         snapshot(mine),

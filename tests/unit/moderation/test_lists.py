@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,6 +24,7 @@ from serve_app.domain import (
     ListMatch,
     OnUnscanned,
     Unscanned,
+    UnscannedReason,
     Verdict,
 )
 from serve_app.domain.canary import CANARY_BANK, CANARY_REASON
@@ -73,9 +76,9 @@ class Listing:
         self.lists.refresh()
         return entry_id
 
-    async def decide(self, content: bytes) -> Decision:
+    async def decide(self, content: bytes, within_s: float = 5.0) -> Decision:
         self._requests += 1
-        call = Call(f"r-{self._requests}", Deadline.after(5.0))
+        call = Call(f"r-{self._requests}", Deadline.after(within_s))
         return await self.moderator.moderate(Body.of(content), call)
 
 
@@ -100,6 +103,51 @@ async def test_denied_bytes_are_not_even_decoded(listing: Listing, draw: Callabl
     assert decision.outcome == Listed(Verdict.REJECT, "ours", str(entry_id), "known to all", ListMatch.EXACT)
     assert (decision.kept, decision.reason, listing.examiner.examined) == (False, "listed", 0)
     assert decision.lists_version == listing.lists.snapshot.version
+
+
+class _Busy:
+    """Holds up the searches, or the digests, of a moderator until the block ends."""
+
+    def __init__(self, listing: Listing, work: str) -> None:
+        self._executor: ThreadPoolExecutor = getattr(listing.moderator._known, work)
+        self._is_over = threading.Event()
+
+    def __enter__(self) -> None:
+        self._executor.submit(self._is_over.wait)
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+
+
+@pytest.mark.parametrize("work", ["_searching", "_digesting"])
+async def test_bytes_denied_by_their_sha256_wait_for_no_other_look_up(
+    listing: Listing, draw: Callable[..., bytes], work: str
+) -> None:
+    content = draw() + b"\0" * 100_000
+    listing.add(ListKind.DENY, Fingerprint(FingerprintType.MD5, bytes(16)))
+    listing.add(ListKind.DENY, _sha256(content))
+    with _Busy(listing, work):
+        assert isinstance((await listing.decide(content)).outcome, Listed)
+
+
+async def test_bytes_denied_by_their_md5_wait_for_no_search(listing: Listing, draw: Callable[..., bytes]) -> None:
+    content = draw() + b"\0" * 100_000
+    digest = hashlib.md5(content, usedforsecurity=False).digest()
+    listing.add(ListKind.DENY, Fingerprint(FingerprintType.MD5, digest))
+    with _Busy(listing, "_searching"):
+        assert isinstance((await listing.decide(content)).outcome, Listed)
+
+
+@pytest.mark.parametrize("work", ["_searching", "_digesting"])
+async def test_what_the_lists_could_not_compare_in_time_is_unscanned(
+    listing: Listing, draw: Callable[..., bytes], work: str
+) -> None:
+    listing.add(ListKind.DENY, Fingerprint(FingerprintType.MD5, bytes(16)))
+    listing.add(ListKind.DENY, PDQ)
+    with _Busy(listing, work):
+        decision = await listing.decide(draw() + b"\0" * 100_000, within_s=0.8)
+    assert isinstance(decision.outcome, Unscanned)
+    assert (decision.outcome.reason, decision.kept) == (UnscannedReason.DEADLINE, False)
 
 
 async def test_allowed_bytes_pass_what_the_policy_rejects(listing: Listing, draw: Callable[..., bytes]) -> None:

@@ -12,7 +12,7 @@ from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, Lis
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
-from serve_app.lists.recent import StoredPicture
+from serve_app.lists.recent import DecidedPicture
 from serve_app.storage.late_matches import LOOK_EVERY_S, reopen_late_matches
 from tests.unit.storage.conftest import let_through
 from tests.virtual_clock import VirtualClock
@@ -28,7 +28,7 @@ class Late:
         self.ledger = MemoryLedger()
         self.lists = LiveLists(MemoryListStore())
         digest = hashlib.sha256(BODY).digest()
-        self.lists.decided(StoredPicture("r-0", digest.hex()), None)
+        self.lists.decided(DecidedPicture("r-0", digest.hex(), 0, kept=True), None)
         fingerprint = Fingerprint(FingerprintType.SHA256, digest)
         self.lists.store.add([EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="ours", reason="known")])
         self.lists.refresh()

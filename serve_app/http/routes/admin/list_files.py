@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from serve_app.admin_api import BankName, ImportAnswer, Text
+from serve_app.admin_api import BankName, ImportAnswer, OwnBankName, Text
 from serve_app.domain import ListingError
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.lists.asking import in_thread
@@ -41,7 +41,7 @@ _MEDIA_TYPES = {
 class _ImportQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    bank: BankName
+    bank: OwnBankName
     format: FileFormat
     kind: ListKind | None = Field(default=None, description="needed where the file does not say it")
     type: FingerprintType | None = Field(default=None, description="of plain hashes of 64 digits: sha256 or pdq")

@@ -21,6 +21,7 @@ from serve_app.admin_api import (
     EntryRecord,
     FingerprintListing,
     ListingAnswer,
+    OwnBankName,
 )
 from serve_app.domain import AuditEntry, DecisionArchive, ListingError
 from serve_app.domain.lists import Bank, Fingerprint, ListEntry, ListKind
@@ -49,7 +50,7 @@ def router(store: ListStore, lister: Lister, archive: DecisionArchive) -> APIRou
         return await in_thread(read)
 
     @routes.put("/lists/banks/{bank}", summary="Make a bank, or change its rights")
-    async def put_bank(bank: BankInPath, rights: BankRights) -> BankRecord:
+    async def put_bank(bank: Annotated[OwnBankName, Path()], rights: BankRights) -> BankRecord:
         def put() -> BankRecord:
             known = store.banks().get(bank)
             if rights.exportable and known is not None and not known.is_exportable:
@@ -89,6 +90,7 @@ def router(store: ListStore, lister: Lister, archive: DecisionArchive) -> APIRou
             )
             terms = terms_of(wanted, wanted.kind, request, wanted.source)
             for each in given:
+                each.require_match()
                 terms.draft(each)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
