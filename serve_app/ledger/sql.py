@@ -21,12 +21,13 @@ from serve_app.database.engine import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
 from serve_app.ledger import queries
-from serve_app.ledger.encoding import body_key, key_of
+from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Entry, EntryWriter
 from serve_app.ledger.group_commit import GroupCommit
-from serve_app.ledger.rows import outcome_of
+from serve_app.ledger.rows import model_key_of, outcome_of
 from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
 from serve_app.ledger.sql_archive import SqlArchive
+from serve_app.limits import MediaLimits
 
 logger = AnswerLogger(__name__)
 
@@ -52,10 +53,15 @@ class SqlLedger(SqlArchive):
         retention: Retention | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         commit_wait_s: float = COMMIT_WAIT_S,
+        limits: MediaLimits | None = None,
     ) -> None:
-        """Start its threads. :meth:`close` ends them."""
+        """Start its threads. :meth:`close` ends them.
+
+        Examinations are recalled under the same ``limits`` as far as these change what is seen.
+        """
         super().__init__(database, retention, wall_clock)
         self._spool = spool
+        self._media_key = (limits or MediaLimits()).media_key
         self._commit_wait_s = commit_wait_s
         self._problem: str | None = None
         self._next_search_s = 0.0
@@ -102,7 +108,7 @@ class SqlLedger(SqlArchive):
         """See :class:`~serve_app.domain.Ledger`. Nothing is recalled while the database cannot be written."""
         if self._problem is not None:
             return None
-        body, model = body_key(sha256), key_of(model_digest)
+        body, model = body_key(sha256), model_key_of(model_digest, self._media_key)
         try:
             return await self._read(lambda connection: self._recollection(connection, body, model))
         except Exception as error:
@@ -133,7 +139,7 @@ class SqlLedger(SqlArchive):
     # In the thread that commits
 
     def _commit(self, decisions: Sequence[Decision]) -> list[Exception | None]:
-        return self._write_entries([partial(Entry.of, decision) for decision in decisions])
+        return self._write_entries([partial(Entry.of, decision, self._media_key) for decision in decisions])
 
     def _write_entries(self, makers: Sequence[Callable[[], Entry]]) -> list[Exception | None]:
         """Commit all in one transaction. If one of them is at fault, it alone is not committed."""
@@ -202,7 +208,7 @@ class SqlLedger(SqlArchive):
 
     def _append(self, decisions: Sequence[Decision]) -> list[Exception | None]:
         try:
-            added = self._spool.append([Entry.of(decision) for decision in decisions])
+            added = self._spool.append([Entry.of(decision, self._media_key) for decision in decisions])
         except Exception as error:
             return [error] * len(decisions)
         return [None if is_added else FullSpoolError("the ledger's spool is full") for is_added in added]

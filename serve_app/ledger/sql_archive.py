@@ -28,7 +28,7 @@ from serve_app.domain import (
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
-from serve_app.ledger.encoding import body_key, key_of
+from serve_app.ledger.encoding import body_key
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
@@ -211,7 +211,7 @@ class SqlArchive:
         for row in rows:
             context = self._context(connection, row["context"])
             recorded = recorded_decision(row, context)
-            found = seen.get((row["sha256"], key_of(context.model.digest))) if context.labels else None
+            found = seen.get((row["sha256"], context.model_key)) if context.labels else None
             if found is not None:
                 examination, labels = found
                 decision = replace(recorded.decision, examination=examination, labels=labels)

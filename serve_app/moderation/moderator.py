@@ -238,7 +238,13 @@ class Moderator:
         scores = recorded.scores.picked(recalled.labels, self.policy.labels)
         if scores is None:
             return None
-        examination = replace(recorded, scores=replace(recorded.scores, model=model), preprocess_ms=0.0, score_ms=0.0)
+        examination = replace(
+            recorded,
+            scores=replace(recorded.scores, model=model),
+            preprocess_ms=0.0,
+            score_ms=0.0,
+            is_recalled=True,
+        )
         # Recorded scores are rounded: only the judgement itself is the same one for certain.
         is_same_policy = recalled.policy_digest == self.policy.digest
         earlier = recalled.judged if is_same_policy else None
