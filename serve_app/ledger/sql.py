@@ -207,11 +207,20 @@ class SqlLedger(SqlArchive):
     # In the thread of the spool
 
     def _append(self, decisions: Sequence[Decision]) -> list[Exception | None]:
+        made = [self._made(decision) for decision in decisions]
         try:
-            added = self._spool.append([Entry.of(decision, self._media_key) for decision in decisions])
+            added = iter(self._spool.append([each for each in made if isinstance(each, Entry)]))
         except Exception as error:
             return [error] * len(decisions)
-        return [None if is_added else FullSpoolError("the ledger's spool is full") for is_added in added]
+        full = FullSpoolError("the ledger's spool is full")
+        return [each if isinstance(each, Exception) else None if next(added) else full for each in made]
+
+    def _made(self, decision: Decision) -> Entry | Exception:
+        """What is written for ``decision``, or why nothing can be; the others are written all the same."""
+        try:
+            return Entry.of(decision, self._media_key)
+        except Exception as error:
+            return error
 
     # In the thread of the retention
 
