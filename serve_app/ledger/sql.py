@@ -71,7 +71,6 @@ class SqlLedger(SqlArchive):
         self._commits: GroupCommit[Decision] = GroupCommit(self._commit, "ledger-commits", self._take_back)
         self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
         self._lease = Lease(database, "ledger-retention")
-        self._is_closed = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="ledger-retention", daemon=True)
         self._housekeeper.start()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.engine import Database
 from serve_app.database.lease import Lease
-from serve_app.database.tables import audit, decisions
+from serve_app.database.tables import audit, decisions, label_scores
 from serve_app.domain import (
     AuditEntry,
     DecisionFilter,
@@ -36,6 +38,12 @@ T = TypeVar("T")
 
 _THREADS = 2
 
+ERASING_PAUSE_S = 0.05
+"""Seconds between transactions that erase: a commit that waits for SQLite's lock asks for it again within them."""
+
+_Choose = Callable[[Connection, ColumnElement[bool]], Sequence[Any]]
+_Erase = Callable[[Connection, Sequence[Any], ColumnElement[bool]], Erased]
+
 
 class SqlArchive:
     """:class:`serve_app.domain.DecisionArchive` over a database. For one event loop."""
@@ -51,9 +59,11 @@ class SqlArchive:
         self._wall_clock = wall_clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-archive")
         self._contexts: dict[int, Context] = {}
+        self._is_closed = threading.Event()
 
     def close(self) -> None:
         """End its threads, and the connections that nobody uses."""
+        self._is_closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._database.close()
 
@@ -111,11 +121,7 @@ class SqlArchive:
 
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-
-        def note(connection: Connection, erased: Erased) -> None:
-            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
-
-        return await self._in_thread(lambda: self._erase(queries.in_scope(scope), note))
+        return await self._in_thread(lambda: self._forget(scope, actor))
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -123,15 +129,16 @@ class SqlArchive:
 
     def prune_in_thread(self, now: datetime) -> Erased:
         """:meth:`prune`, for a thread."""
-        erased = self._erase(queries.is_over(self._retention, now), lambda _, __: None)
-        before_us, label_scores = microseconds(now - self._retention.label_scores), 0
-        is_done = False
-        while not is_done:
-            with self._database.writing() as connection:
-                count = queries.erase_label_scores(connection, before_us)
-            label_scores += count
-            is_done = count < queries.ERASED_AT_ONCE
-        return erased + Erased(label_scores=label_scores)
+        old = label_scores.c.recorded_at_us < microseconds(now - self._retention.label_scores)
+        erased = Erased()
+        for some in itertools.chain(
+            self._erase(queries.chosen_decisions, queries.erase_decisions, queries.is_over(self._retention, now)),
+            self._erase(queries.chosen_label_scores, queries.erase_label_scores, old),
+        ):
+            erased += some
+            if self._is_closed.wait(ERASING_PAUSE_S):
+                break
+        return erased
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -190,17 +197,29 @@ class SqlArchive:
 
         return await self._prepared(run)
 
-    def _erase(self, condition: ColumnElement[bool], at_the_end: Callable[[Connection, Erased], None]) -> Erased:
-        """Erase in short transactions; ``at_the_end`` is part of the last one."""
-        self._database.prepare()
-        erased, is_done = Erased(), False
-        while not is_done:
-            with self._database.writing() as connection:
-                some = queries.erase_decisions(connection, condition)
-                erased, is_done = erased + some, some.decisions < queries.ERASED_AT_ONCE
-                if is_done:
-                    at_the_end(connection, erased)
+    def _forget(self, scope: ForgetScope, actor: str) -> Erased:
+        condition, erased = queries.in_scope(scope), Erased()
+        for some in self._erase(queries.chosen_decisions, queries.erase_decisions, condition):
+            erased += some
+            self._is_closed.wait(ERASING_PAUSE_S)
+        with self._database.writing() as connection:
+            # What was recorded meanwhile: there is nothing left when the audit says that all is forgotten.
+            erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, condition), condition)
+            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
+
+    def _erase(self, choose: _Choose, erase: _Erase, condition: ColumnElement[bool]) -> Iterator[Erased]:
+        """Erase in short transactions: what each one erased. The caller pauses after each, for other writers."""
+        self._database.prepare()
+        is_done = False
+        while not is_done:
+            with self._database.reading() as connection:
+                chosen = choose(connection, condition)
+            is_done = len(chosen) < queries.CHOSEN_AT_ONCE
+            for start in range(0, len(chosen), queries.ERASED_AT_ONCE):
+                with self._database.writing() as connection:
+                    erased = erase(connection, chosen[start : start + queries.ERASED_AT_ONCE], condition)
+                yield erased
 
     def _records(
         self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False

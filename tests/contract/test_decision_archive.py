@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serve_app.database.engine import open_database
 from serve_app.domain import (
     AuditEntry,
     Decision,
@@ -28,8 +30,13 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
+from serve_app.ledger.queries import ERASED_AT_ONCE
+from serve_app.ledger.spool import Spool
+from serve_app.ledger.sql import SqlLedger
+from serve_app.ledger.sql_archive import SqlArchive
 
 if TYPE_CHECKING:
+    from serve_app.database.location import Location
     from tests.contract.conftest import FullLedger, Made
 
 ON_TRIAL = ShadowJudgement(Verdict.FLAG, "größer", 0.125, "trial", "d" * 64)
@@ -325,6 +332,23 @@ async def test_each_decision_is_erased_after_its_time(ledger: FullLedger, made: 
     assert await left_after(180.1) == ["r-3"]
     assert await left_after(10_000) == ["r-3"], "pending until it is done"
     assert await ledger.audit_trail() == [], "retention is no action of a person"
+
+
+async def test_the_retention_leaves_the_database_to_others_after_few_rows_and_ends_with_the_program(
+    location: Location, made: Made
+) -> None:
+    count = 2 * ERASED_AT_ONCE + 1
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    # Its clock stands at noon: it erases nothing by itself.
+    ledger = SqlLedger(open_database(location), spool, wall_clock=lambda: made.noon, commit_wait_s=30.0)
+    with contextlib.closing(ledger):
+        await asyncio.gather(*(ledger.record(made.decision(number)) for number in range(count)))
+        over = made.noon + timedelta(days=31)
+        closed = SqlArchive(open_database(location))
+        closed.close()
+        assert closed.prune_in_thread(over).decisions == ERASED_AT_ONCE <= 200
+        closed.close()
+        assert (await ledger.prune(over)).decisions == count - ERASED_AT_ONCE
 
 
 # The audit
