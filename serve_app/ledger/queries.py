@@ -69,6 +69,8 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter."""
     columns = decisions.c
     conditions: list[ColumnElement[bool]] = []
+    if wanted.sha256 is not None:
+        conditions.append(columns.sha256 == body_key(wanted.sha256))
     if wanted.since is not None:
         conditions.append(columns.decided_at_us >= microseconds(wanted.since))
     if wanted.until is not None:

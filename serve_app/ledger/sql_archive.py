@@ -30,7 +30,6 @@ from serve_app.domain import (
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
-from serve_app.ledger.encoding import body_key
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
@@ -76,11 +75,6 @@ class SqlArchive:
         wanted = select(decisions).where(decisions.c.request_id == request_id)
         found = await self._read(lambda connection: self._records(connection, wanted, with_examinations=True))
         return found[0] if found else None
-
-    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
-        """See :class:`~serve_app.domain.DecisionArchive`."""
-        wanted = select(decisions).where(decisions.c.sha256 == body_key(sha256)).order_by(*queries.NEWEST_FIRST)
-        return await self._read(lambda connection: self._records(connection, wanted))
 
     async def search(
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False

@@ -47,6 +47,10 @@ def ids(page: DecisionPage) -> list[str]:
     return [each.decision.request_id for each in page.records]
 
 
+async def of_body(ledger: FullLedger, sha256: str, limit: int = 100, cursor: str | None = None) -> DecisionPage:
+    return await ledger.search(DecisionFilter(sha256=sha256), limit, cursor)
+
+
 def without_examination(decision: Decision) -> Decision:
     """As lists of decisions show it; decisions are compared without their examinations."""
     return dataclasses.replace(decision, examination=None)
@@ -109,26 +113,29 @@ async def test_a_decision_comes_with_its_examination_and_a_list_of_decisions_wit
     refused = await ledger.get("r-2")
     assert refused is not None
     assert refused.decision.examination is None, "its bytes were scanned before, and not for this decision"
-    for listed in (*(await ledger.search(DecisionFilter())).records, *await ledger.of_body(made.picture)):
+    for listed in (*(await ledger.search(DecisionFilter())).records, *(await of_body(ledger, made.picture)).records):
         assert listed.decision.examination is None
 
 
 async def test_what_was_not_recorded_is_not_found(ledger: FullLedger, made: Made) -> None:
     assert await ledger.get("r-1") is None
-    assert await ledger.of_body(made.picture) == []
+    assert await of_body(ledger, made.picture) == DecisionPage(())
     assert await ledger.search(DecisionFilter()) == DecisionPage(())
 
 
 async def test_recording_twice_changes_nothing(ledger: FullLedger, made: Made) -> None:
     await record_all(ledger, made.decision(1), made.decision(1, REFUSED, source="another"))
-    assert [each.decision for each in await ledger.of_body(made.picture)] == [made.decision(1)]
+    assert [each.decision for each in (await of_body(ledger, made.picture)).records] == [made.decision(1)]
 
 
 async def test_the_decisions_on_a_body_are_newest_first(ledger: FullLedger, made: Made) -> None:
     await record_all(
         ledger, made.decision(2), made.decision(3, sha256=made.other_picture), made.decision(1), made.decision(4)
     )
-    assert [each.decision.request_id for each in await ledger.of_body(made.picture)] == ["r-4", "r-2", "r-1"]
+    page = await of_body(ledger, made.picture, 2)
+    assert (ids(page), page.cursor is not None) == (["r-4", "r-2"], True)
+    rest = await of_body(ledger, made.picture, 2, page.cursor)
+    assert (ids(rest), rest.cursor) == (["r-1"], None)
 
 
 async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -> None:
