@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
@@ -36,6 +37,7 @@ COMMIT_WAIT_S = 0.1
 the spool."""
 
 _TAKEN_BACK_AT_ONCE = 200
+_RECALLING_THREADS = 2
 
 _CLOSE_S = 2.0
 _SEARCHED_EVERY_S = 30.0
@@ -70,6 +72,8 @@ class SqlLedger(SqlArchive):
         self._writer = EntryWriter(database)
         self._commits: GroupCommit[Decision] = GroupCommit(self._commit, "ledger-commits", self._take_back)
         self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
+        # A picture on its way waits for no admin's query.
+        self._recalling = ThreadPoolExecutor(_RECALLING_THREADS, thread_name_prefix="ledger-recall")
         self._lease = Lease(database, "ledger-retention")
         self._housekeeper = threading.Thread(target=self._keep_house, name="ledger-retention", daemon=True)
         self._housekeeper.start()
@@ -79,6 +83,7 @@ class SqlLedger(SqlArchive):
         self._is_closed.set()
         self._commits.close(_CLOSE_S)
         self._spooling.close(_CLOSE_S)
+        self._recalling.shutdown(wait=False, cancel_futures=True)
         for spool in (self._spool, *self._abandoned):
             spool.close()
         super().close()
@@ -109,7 +114,7 @@ class SqlLedger(SqlArchive):
             return None
         body, model = body_key(sha256), model_key_of(model_digest, self._media_key)
         try:
-            return await self._read(lambda connection: self._recollection(connection, body, model))
+            return await self._read(lambda connection: self._recollection(connection, body, model), self._recalling)
         except Exception as error:
             if is_outage(error):
                 self._note_problem("cannot be read", error)

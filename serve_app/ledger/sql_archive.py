@@ -165,24 +165,24 @@ class SqlArchive:
         )
         return Cursor.page(records, limit)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
-    async def _prepared(self, work: Callable[[], T]) -> T:
+    async def _prepared(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """:meth:`_in_thread`, once every table is there."""
 
         def run() -> T:
             self._database.prepare()
             return work()
 
-        return await self._in_thread(run)
+        return await self._in_thread(run, threads)
 
-    async def _read(self, read: Callable[[Connection], T]) -> T:
+    async def _read(self, read: Callable[[Connection], T], threads: ThreadPoolExecutor | None = None) -> T:
         def run() -> T:
             with self._database.reading() as connection:
                 return read(connection)
 
-        return await self._prepared(run)
+        return await self._prepared(run, threads)
 
     async def _write(self, write: Callable[[Connection], T]) -> T:
         def run() -> T:

@@ -24,7 +24,7 @@ import pytest
 from benchmarks.postgres import Server, running_server, server_folder
 from serve_app.database.engine import open_database
 from serve_app.database.location import Location
-from serve_app.domain import Decision, DecisionFilter, LedgerHealth, Unscanned, UnscannedReason, Verdict
+from serve_app.domain import Decision, DecisionFilter, ForgetScope, LedgerHealth, Unscanned, UnscannedReason, Verdict
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
@@ -96,6 +96,21 @@ async def test_a_database_that_another_connection_has_locked(file_location: Loca
         with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             await require_spooled_and_taken_back(ledger, made, lambda: other.execute("ROLLBACK"))
+
+
+async def test_a_picture_is_recalled_while_admins_wait_for_the_database(file_location: Location, made: Made) -> None:
+    assert file_location.file is not None
+    async with opened(file_location) as ledger:
+        await ledger.record(made.decision(0))
+        with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            scope = ForgetScope(sha256=made.other_picture)
+            forgetting = [asyncio.create_task(ledger.forget(scope, "admin")) for _ in range(4)]
+            await asyncio.sleep(0)  # so that they come first
+            assert await ledger.recall(made.picture, made.model.digest) is not None
+            assert not any(each.done() for each in forgetting)
+            other.execute("ROLLBACK")
+        await asyncio.gather(*forgetting)
 
 
 async def test_a_database_that_answers_again_is_used_again_though_decisions_never_cease(
