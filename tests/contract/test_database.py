@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import stat
 import subprocess
@@ -266,3 +267,12 @@ def test_the_clock_of_the_database_is_a_clock(database: Database) -> None:
     with database.reading() as connection:
         first, second = database.now_us(connection), database.now_us(connection)
     assert 1_700_000_000_000_000 < first <= second
+
+
+def test_an_error_does_not_repeat_what_was_to_be_written(location: Location) -> None:
+    with contextlib.closing(open_database(location)) as database:
+        statement = sa.text("INSERT INTO nowhere VALUES (:fingerprint)")
+        with pytest.raises(sa.exc.DBAPIError) as raised, database.writing() as connection:
+            connection.execute(statement, {"fingerprint": "a blurred sketch"})
+    assert "nowhere" in str(raised.value)
+    assert "sketch" not in str(raised.value)
