@@ -20,6 +20,7 @@ from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import admin_listening
 from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
 from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
 from serve_app.policy import Policy
@@ -51,13 +52,13 @@ class Ingress:
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
         examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
-        self._ledger, self._lists = self._open_ledger(location), open_lists(location)
+        self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
         self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, self._lists)
 
     @staticmethod
-    def _open_ledger(location: Location | None) -> OpenLedger:
-        ledger = open_ledger(location)
+    def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
+        ledger = open_ledger(location, limits)
         alive = alive_nodes()
         require_one_file(
             location, ray.get_runtime_context().get_node_id(), RayTable(), lambda node: alive.get(node, False)

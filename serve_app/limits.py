@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from annotated_types import Ge, Gt, Le
 
@@ -28,6 +28,13 @@ class _InBytes:
 
         # A plain int: pydantic's own type would make each decode worker import pydantic.
         return core_schema.no_info_after_validator_function(int, handler(ByteSize))
+
+
+MEDIA_VERSION: Final = 1
+"""What an examination sees of a body. Raise it with every change of what is decoded, cut or fingerprinted: then bytes
+that were examined before are examined again when they come."""
+
+MediaKey = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +62,11 @@ class MediaLimits:
     """Seconds of CPU time that one body may take to decode; then its worker is killed, and it is ``undecodable``."""
     max_decode_memory_bytes: Annotated[int, Ge(100_000_000), _InBytes()] = 600_000_000
     """Memory that a worker may take for one body, beyond that of an idle worker."""
+
+    @property
+    def media_key(self) -> MediaKey:
+        """What examinations depend on beside the bytes and the model. One under another key is not recalled."""
+        return MEDIA_VERSION, self.max_frames, self.max_views
 
     def within(self, deadline_s: float) -> Self:
         """The same limits for requests with this deadline.

@@ -25,6 +25,7 @@ from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.limits import MediaLimits
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
@@ -153,7 +154,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     """
     began_s = time.monotonic()
     location = locate(settings.ledger)
-    opened = await _unless_stopped(stop, lambda: _open_records(location), _close_records)
+    opened = await _unless_stopped(stop, lambda: _open_records(location, settings.limits), _close_records)
     if opened is None:
         return
     ledger, lists = opened
@@ -182,8 +183,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             await watch(stages.require_alive, stop, on_alive)
 
 
-def _open_records(location: Location | None) -> tuple[OpenLedger, LiveLists]:
-    ledger = open_ledger(location)
+def _open_records(location: Location | None, limits: MediaLimits) -> tuple[OpenLedger, LiveLists]:
+    ledger = open_ledger(location, limits)
     try:
         return ledger, open_lists(location)
     except BaseException:

@@ -172,6 +172,7 @@ def open_database(location: Location) -> Database:
         engine = create_engine(
             make_url(location.url).set(drivername="postgresql+psycopg"),
             connect_args=_POSTGRESQL_OPTIONS,
+            hide_parameters=True,  # in what an error says of itself: they are fingerprints, and sources
             pool_timeout=_CONNECT_S,
         )
         return Database(location, engine)
@@ -181,6 +182,7 @@ def open_database(location: Location) -> Database:
         # The driver would begin transactions by itself, and not where tables are made.
         connect_args={"timeout": _LOCK_WAIT_S, "isolation_level": None, "check_same_thread": False},
         pool_timeout=_LOCK_WAIT_S,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

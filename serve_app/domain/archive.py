@@ -49,6 +49,7 @@ class DecisionFilter:
     ``shadow_differs`` where the policy on trial would have given another verdict.
     """
 
+    sha256: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     source: str | None = None
@@ -66,7 +67,8 @@ class DecisionFilter:
         """Whether ``recorded`` is wanted."""
         decision = recorded.decision
         return (
-            (self.since is None or decision.decided_at >= self.since)
+            (self.sha256 is None or decision.sha256 == self.sha256)
+            and (self.since is None or decision.decided_at >= self.since)
             and (self.until is None or decision.decided_at < self.until)
             and (self.source is None or decision.source == self.source)
             and (self.verdict is None or decision.verdict is self.verdict)

@@ -61,7 +61,7 @@ class Examination:
     ``places`` has one entry for each view, in the order of the rows of ``scores``. ``is_truncated`` if the end of the
     file was missing and only its first part was scanned. ``fingerprints`` as in :class:`~serve_app.domain.Views`.
     ``preprocess_ms`` and ``score_ms`` are how long the two stages took, their waits included; zero where the
-    examination was recalled and no stage ran.
+    examination was recalled and no stage ran (``is_recalled``).
     """
 
     scores: LabelScores
@@ -73,6 +73,7 @@ class Examination:
     fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False)
     preprocess_ms: float = 0.0
     score_ms: float = 0.0
+    is_recalled: bool = False
 
     @classmethod
     def of(cls, views: Views, scores: LabelScores, preprocess_ms: float = 0.0, score_ms: float = 0.0) -> Examination:

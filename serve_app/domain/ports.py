@@ -121,10 +121,6 @@ class DecisionArchive(Protocol):
         """The decision with this id, with its examination as far as that is still recorded."""
         ...
 
-    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
-        """The decisions on these bytes, newest first, without their examinations."""
-        ...
-
     async def search(
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
     ) -> DecisionPage:

@@ -16,6 +16,7 @@ from serve_app.database.engine import Database
 from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import Decision
 from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row
+from serve_app.limits import MediaKey
 
 _SHARED = (label_sets.name, contexts.name)
 _ADDED = (label_sets, contexts, decisions)
@@ -38,16 +39,17 @@ class Entry:
     importance: Importance
 
     @classmethod
-    def of(cls, decision: Decision) -> Entry:
-        """What is written for ``decision``."""
-        context = Context.of(decision)
-        context_row, seen = context.row(), decision.examination
+    def of(cls, decision: Decision, media_key: MediaKey) -> Entry:
+        """What is written for ``decision``: of a recalled examination nothing, which keeps its retention."""
+        context = Context.of(decision, media_key)
+        context_row, examination = context.row(), decision.examination
+        seen = None if examination is None or examination.is_recalled else examination
         key = context_row["context"]
         rows = {
             label_sets.name: context.label_set_row(),
             contexts.name: context_row,
             decisions.name: decision_row(decision, key),
-            label_scores.name: label_scores_row(decision, seen, key) if seen else None,
+            label_scores.name: label_scores_row(decision, seen, context_row) if seen else None,
             fingerprints.name: fingerprints_row(decision, seen) if seen else None,
         }
         if decision.is_pending:

@@ -81,11 +81,6 @@ class MemoryLedger:
         recorded = self._records.get(request_id)
         return None if recorded is None else self._with_examination(recorded)
 
-    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
-        """See :class:`~serve_app.domain.DecisionArchive`."""
-        own = [each for each in self._records.values() if each.decision.sha256 == sha256]
-        return sorted(own, key=Cursor.of, reverse=True)
-
     async def search(
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
     ) -> DecisionPage:

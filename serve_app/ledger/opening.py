@@ -10,6 +10,7 @@ from serve_app.answer_log import AnswerLogger
 from serve_app.database.location import Location
 from serve_app.domain import ConfigurationError, DecisionArchive, Ledger, WorkLease
 from serve_app.ledger.memory import MemoryLedger
+from serve_app.limits import MediaLimits
 
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
@@ -31,8 +32,8 @@ class OpenLedger(Ledger, DecisionArchive, Protocol):
         ...
 
 
-def open_ledger(location: Location | None) -> OpenLedger:
-    """The ledger at ``location``; in memory if that is None.
+def open_ledger(location: Location | None, limits: MediaLimits | None = None) -> OpenLedger:
+    """The ledger at ``location``; in memory if that is None. Its pictures are examined under ``limits``.
 
     A PostgreSQL server that cannot be reached now does not keep the service from starting: decisions wait in the spool.
 
@@ -56,7 +57,7 @@ def open_ledger(location: Location | None) -> OpenLedger:
             if database.is_sqlite:
                 raise ConfigurationError(_unusable(location, error)) from error
             logger.error("the ledger %s cannot be reached: decisions wait in its spool", location)
-        ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name))
+        ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name), limits=limits)
         on_failure.pop_all()
         return ledger
 

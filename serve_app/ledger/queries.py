@@ -24,8 +24,11 @@ from serve_app.domain import LONG_KEPT, DecisionFilter, Erased, ForgetScope, Ret
 from serve_app.ledger.cursors import Cursor, microseconds
 from serve_app.ledger.encoding import body_key
 
-ERASED_AT_ONCE = 500
-"""Decisions erased in one transaction: a short one, because commits of new decisions wait for it."""
+ERASED_AT_ONCE = 50
+"""Rows erased in one transaction: a short one, because commits of new decisions wait for it."""
+
+CHOSEN_AT_ONCE = 5000
+"""Rows chosen at once to be erased. Those that stay are looked at again each time."""
 
 BODIES_AT_ONCE = 1000
 """Parameters of one statement, of which SQLite takes 32,766."""
@@ -66,6 +69,8 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
     """The conditions of a filter."""
     columns = decisions.c
     conditions: list[ColumnElement[bool]] = []
+    if wanted.sha256 is not None:
+        conditions.append(columns.sha256 == body_key(wanted.sha256))
     if wanted.since is not None:
         conditions.append(columns.decided_at_us >= microseconds(wanted.since))
     if wanted.until is not None:
@@ -114,27 +119,30 @@ def is_over(retention: Retention, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def erase_decisions(connection: Connection, condition: ColumnElement[bool]) -> Erased:
-    """Erase at most :data:`ERASED_AT_ONCE` decisions, and what was seen of bodies that have no decision any more."""
-    chosen = select(decisions.c.request_id, decisions.c.sha256).where(condition).limit(ERASED_AT_ONCE)
-    rows = connection.execute(chosen).all()
-    if not rows:
-        return Erased()
-    connection.execute(delete(decisions).where(decisions.c.request_id.in_([row.request_id for row in rows])))
-    bodies = list({row.sha256 for row in rows})
-    return Erased(
-        len(rows), _erase_seen(connection, label_scores, bodies), _erase_seen(connection, fingerprints, bodies)
-    )
+def chosen_decisions(connection: Connection, condition: ColumnElement[bool]) -> Sequence[Any]:
+    """The id and the body of at most :data:`CHOSEN_AT_ONCE` decisions."""
+    chosen = select(decisions.c.request_id, decisions.c.sha256).where(condition)
+    return connection.execute(chosen.limit(CHOSEN_AT_ONCE)).all()
 
 
-def erase_label_scores(connection: Connection, before_us: int) -> int:
-    """Erase at most :data:`ERASED_AT_ONCE` label scores that were recorded earlier: how many."""
-    keys = tuple_(*label_scores.primary_key.columns)
-    old = select(*label_scores.primary_key.columns).where(label_scores.c.recorded_at_us < before_us)
-    rows: Sequence[Any] = connection.execute(old.limit(ERASED_AT_ONCE)).all()
-    if rows:
-        connection.execute(delete(label_scores).where(keys.in_([tuple(row) for row in rows])))
-    return len(rows)
+def erase_decisions(connection: Connection, chosen: Sequence[Any], condition: ColumnElement[bool]) -> Erased:
+    """Erase chosen decisions, as far as the condition still holds, and what was seen of bodies that have none left."""
+    is_chosen = decisions.c.request_id.in_([row.request_id for row in chosen])
+    count = connection.execute(delete(decisions).where(is_chosen, condition)).rowcount
+    bodies = list({row.sha256 for row in chosen})
+    return Erased(count, _erase_seen(connection, label_scores, bodies), _erase_seen(connection, fingerprints, bodies))
+
+
+def chosen_label_scores(connection: Connection, condition: ColumnElement[bool]) -> Sequence[Any]:
+    """The keys of at most :data:`CHOSEN_AT_ONCE` label scores."""
+    chosen = select(*label_scores.primary_key.columns).where(condition)
+    return connection.execute(chosen.limit(CHOSEN_AT_ONCE)).all()
+
+
+def erase_label_scores(connection: Connection, chosen: Sequence[Any], condition: ColumnElement[bool]) -> Erased:
+    """Erase chosen label scores, as far as the condition still holds."""
+    is_chosen = tuple_(*label_scores.primary_key.columns).in_([tuple(row) for row in chosen])
+    return Erased(label_scores=connection.execute(delete(label_scores).where(is_chosen, condition)).rowcount)
 
 
 def _erase_seen(connection: Connection, table: Table, bodies: Sequence[bytes]) -> int:

@@ -36,6 +36,7 @@ from serve_app.ledger.encoding import (
     unpack_fingerprints,
     unpack_places,
 )
+from serve_app.limits import MediaKey
 
 Row = Mapping[Any, Any]
 """Values by the name of their column."""
@@ -43,23 +44,28 @@ Row = Mapping[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What many decisions have in common: the model, the policy, and the labels of the scores."""
+    """What many decisions have in common: the model, the policy, and the labels of the scores.
 
+    ``model_key`` is of the model and of what it is shown (:attr:`serve_app.limits.MediaLimits.media_key`).
+    """
+
+    model_key: int
     model: ModelIdentity
     policy: str
     policy_digest: str
     labels: tuple[str, ...]
 
     @classmethod
-    def of(cls, decision: Decision) -> Context:
+    def of(cls, decision: Decision, media_key: MediaKey) -> Context:
         """That of ``decision``."""
-        return cls(decision.model, decision.policy, decision.policy_digest, decision.labels)
+        model_key = model_key_of(decision.model.digest, media_key)
+        return cls(model_key, decision.model, decision.policy, decision.policy_digest, decision.labels)
 
     def row(self) -> Row:
         """For the table ``contexts``."""
         model = self.model
         row = {
-            "model_key": key_of(model.digest),
+            "model_key": self.model_key,
             "model_name": model.name,
             "model_digest": model.digest,
             "model_image_size_px": model.image_size_px,
@@ -87,7 +93,9 @@ class Context:
             row["model_notice"],
             row["model_derived_from"],
         )
-        return cls(model, row["policy"], row["policy_digest"], tuple(json.loads(row["texts"] or "[]")))
+        return cls(
+            row["model_key"], model, row["policy"], row["policy_digest"], tuple(json.loads(row["texts"] or "[]"))
+        )
 
 
 def decision_row(decision: Decision, context: int) -> Row:
@@ -122,13 +130,18 @@ def decision_row(decision: Decision, context: int) -> Row:
     }
 
 
-def label_scores_row(decision: Decision, seen: Examination, context: int) -> Row:
-    """For the table ``label_scores``."""
+def model_key_of(digest: str, media_key: MediaKey) -> int:
+    """The key of a model and of what it is shown, under which its examinations are recorded."""
+    return key_of(digest, *media_key)
+
+
+def label_scores_row(decision: Decision, seen: Examination, context: Row) -> Row:
+    """For the table ``label_scores``; ``context`` is the row of ``contexts``."""
     return {
         "sha256": body_key(decision.sha256),
-        "model_key": key_of(decision.model.digest),
+        "model_key": context["model_key"],
         "recorded_at_us": microseconds(decision.decided_at),
-        "context": context,
+        "context": context["context"],
         "logit_scale": seen.scores.logit_scale,
         "cosines": pack_cosines(seen.scores.cosines),
         "places": pack_places(seen.places),

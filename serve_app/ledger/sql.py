@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,12 +22,13 @@ from serve_app.database.engine import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
 from serve_app.ledger import queries
-from serve_app.ledger.encoding import body_key, key_of
+from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Entry, EntryWriter
 from serve_app.ledger.group_commit import GroupCommit
-from serve_app.ledger.rows import outcome_of
+from serve_app.ledger.rows import model_key_of, outcome_of
 from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
 from serve_app.ledger.sql_archive import SqlArchive
+from serve_app.limits import MediaLimits
 
 logger = AnswerLogger(__name__)
 
@@ -35,6 +37,7 @@ COMMIT_WAIT_S = 0.1
 the spool."""
 
 _TAKEN_BACK_AT_ONCE = 200
+_RECALLING_THREADS = 2
 
 _CLOSE_S = 2.0
 _SEARCHED_EVERY_S = 30.0
@@ -52,10 +55,15 @@ class SqlLedger(SqlArchive):
         retention: Retention | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         commit_wait_s: float = COMMIT_WAIT_S,
+        limits: MediaLimits | None = None,
     ) -> None:
-        """Start its threads. :meth:`close` ends them."""
+        """Start its threads. :meth:`close` ends them.
+
+        Examinations are recalled under the same ``limits`` as far as these change what is seen.
+        """
         super().__init__(database, retention, wall_clock)
         self._spool = spool
+        self._media_key = (limits or MediaLimits()).media_key
         self._commit_wait_s = commit_wait_s
         self._problem: str | None = None
         self._next_search_s = 0.0
@@ -64,8 +72,9 @@ class SqlLedger(SqlArchive):
         self._writer = EntryWriter(database)
         self._commits: GroupCommit[Decision] = GroupCommit(self._commit, "ledger-commits", self._take_back)
         self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
+        # A picture on its way waits for no admin's query.
+        self._recalling = ThreadPoolExecutor(_RECALLING_THREADS, thread_name_prefix="ledger-recall")
         self._lease = Lease(database, "ledger-retention")
-        self._is_closed = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="ledger-retention", daemon=True)
         self._housekeeper.start()
 
@@ -74,6 +83,7 @@ class SqlLedger(SqlArchive):
         self._is_closed.set()
         self._commits.close(_CLOSE_S)
         self._spooling.close(_CLOSE_S)
+        self._recalling.shutdown(wait=False, cancel_futures=True)
         for spool in (self._spool, *self._abandoned):
             spool.close()
         super().close()
@@ -102,9 +112,9 @@ class SqlLedger(SqlArchive):
         """See :class:`~serve_app.domain.Ledger`. Nothing is recalled while the database cannot be written."""
         if self._problem is not None:
             return None
-        body, model = body_key(sha256), key_of(model_digest)
+        body, model = body_key(sha256), model_key_of(model_digest, self._media_key)
         try:
-            return await self._read(lambda connection: self._recollection(connection, body, model))
+            return await self._read(lambda connection: self._recollection(connection, body, model), self._recalling)
         except Exception as error:
             if is_outage(error):
                 self._note_problem("cannot be read", error)
@@ -133,7 +143,7 @@ class SqlLedger(SqlArchive):
     # In the thread that commits
 
     def _commit(self, decisions: Sequence[Decision]) -> list[Exception | None]:
-        return self._write_entries([partial(Entry.of, decision) for decision in decisions])
+        return self._write_entries([partial(Entry.of, decision, self._media_key) for decision in decisions])
 
     def _write_entries(self, makers: Sequence[Callable[[], Entry]]) -> list[Exception | None]:
         """Commit all in one transaction. If one of them is at fault, it alone is not committed."""
@@ -201,11 +211,20 @@ class SqlLedger(SqlArchive):
     # In the thread of the spool
 
     def _append(self, decisions: Sequence[Decision]) -> list[Exception | None]:
+        made = [self._made(decision) for decision in decisions]
         try:
-            added = self._spool.append([Entry.of(decision) for decision in decisions])
+            added = iter(self._spool.append([each for each in made if isinstance(each, Entry)]))
         except Exception as error:
             return [error] * len(decisions)
-        return [None if is_added else FullSpoolError("the ledger's spool is full") for is_added in added]
+        full = FullSpoolError("the ledger's spool is full")
+        return [each if isinstance(each, Exception) else None if next(added) else full for each in made]
+
+    def _made(self, decision: Decision) -> Entry | Exception:
+        """What is written for ``decision``, or why nothing can be; the others are written all the same."""
+        try:
+            return Entry.of(decision, self._media_key)
+        except Exception as error:
+            return error
 
     # In the thread of the retention
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.engine import Database
 from serve_app.database.lease import Lease
-from serve_app.database.tables import audit, decisions
+from serve_app.database.tables import audit, decisions, label_scores
 from serve_app.domain import (
     AuditEntry,
     DecisionFilter,
@@ -28,13 +30,18 @@ from serve_app.domain import (
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
-from serve_app.ledger.encoding import body_key, key_of
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
 T = TypeVar("T")
 
 _THREADS = 2
+
+ERASING_PAUSE_S = 0.05
+"""Seconds between transactions that erase: a commit that waits for SQLite's lock asks for it again within them."""
+
+_Choose = Callable[[Connection, ColumnElement[bool]], Sequence[Any]]
+_Erase = Callable[[Connection, Sequence[Any], ColumnElement[bool]], Erased]
 
 
 class SqlArchive:
@@ -51,9 +58,11 @@ class SqlArchive:
         self._wall_clock = wall_clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-archive")
         self._contexts: dict[int, Context] = {}
+        self._is_closed = threading.Event()
 
     def close(self) -> None:
         """End its threads, and the connections that nobody uses."""
+        self._is_closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._database.close()
 
@@ -66,11 +75,6 @@ class SqlArchive:
         wanted = select(decisions).where(decisions.c.request_id == request_id)
         found = await self._read(lambda connection: self._records(connection, wanted, with_examinations=True))
         return found[0] if found else None
-
-    async def of_body(self, sha256: str) -> Sequence[RecordedDecision]:
-        """See :class:`~serve_app.domain.DecisionArchive`."""
-        wanted = select(decisions).where(decisions.c.sha256 == body_key(sha256)).order_by(*queries.NEWEST_FIRST)
-        return await self._read(lambda connection: self._records(connection, wanted))
 
     async def search(
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
@@ -111,11 +115,7 @@ class SqlArchive:
 
     async def forget(self, scope: ForgetScope, actor: str) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-
-        def note(connection: Connection, erased: Erased) -> None:
-            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
-
-        return await self._in_thread(lambda: self._erase(queries.in_scope(scope), note))
+        return await self._in_thread(lambda: self._forget(scope, actor))
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -123,15 +123,16 @@ class SqlArchive:
 
     def prune_in_thread(self, now: datetime) -> Erased:
         """:meth:`prune`, for a thread."""
-        erased = self._erase(queries.is_over(self._retention, now), lambda _, __: None)
-        before_us, label_scores = microseconds(now - self._retention.label_scores), 0
-        is_done = False
-        while not is_done:
-            with self._database.writing() as connection:
-                count = queries.erase_label_scores(connection, before_us)
-            label_scores += count
-            is_done = count < queries.ERASED_AT_ONCE
-        return erased + Erased(label_scores=label_scores)
+        old = label_scores.c.recorded_at_us < microseconds(now - self._retention.label_scores)
+        erased = Erased()
+        for some in itertools.chain(
+            self._erase(queries.chosen_decisions, queries.erase_decisions, queries.is_over(self._retention, now)),
+            self._erase(queries.chosen_label_scores, queries.erase_label_scores, old),
+        ):
+            erased += some
+            if self._is_closed.wait(ERASING_PAUSE_S):
+                break
+        return erased
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -164,24 +165,24 @@ class SqlArchive:
         )
         return Cursor.page(records, limit)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
-    async def _prepared(self, work: Callable[[], T]) -> T:
+    async def _prepared(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """:meth:`_in_thread`, once every table is there."""
 
         def run() -> T:
             self._database.prepare()
             return work()
 
-        return await self._in_thread(run)
+        return await self._in_thread(run, threads)
 
-    async def _read(self, read: Callable[[Connection], T]) -> T:
+    async def _read(self, read: Callable[[Connection], T], threads: ThreadPoolExecutor | None = None) -> T:
         def run() -> T:
             with self._database.reading() as connection:
                 return read(connection)
 
-        return await self._prepared(run)
+        return await self._prepared(run, threads)
 
     async def _write(self, write: Callable[[Connection], T]) -> T:
         def run() -> T:
@@ -190,17 +191,29 @@ class SqlArchive:
 
         return await self._prepared(run)
 
-    def _erase(self, condition: ColumnElement[bool], at_the_end: Callable[[Connection, Erased], None]) -> Erased:
-        """Erase in short transactions; ``at_the_end`` is part of the last one."""
-        self._database.prepare()
-        erased, is_done = Erased(), False
-        while not is_done:
-            with self._database.writing() as connection:
-                some = queries.erase_decisions(connection, condition)
-                erased, is_done = erased + some, some.decisions < queries.ERASED_AT_ONCE
-                if is_done:
-                    at_the_end(connection, erased)
+    def _forget(self, scope: ForgetScope, actor: str) -> Erased:
+        condition, erased = queries.in_scope(scope), Erased()
+        for some in self._erase(queries.chosen_decisions, queries.erase_decisions, condition):
+            erased += some
+            self._is_closed.wait(ERASING_PAUSE_S)
+        with self._database.writing() as connection:
+            # What was recorded meanwhile: there is nothing left when the audit says that all is forgotten.
+            erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, condition), condition)
+            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
+
+    def _erase(self, choose: _Choose, erase: _Erase, condition: ColumnElement[bool]) -> Iterator[Erased]:
+        """Erase in short transactions: what each one erased. The caller pauses after each, for other writers."""
+        self._database.prepare()
+        is_done = False
+        while not is_done:
+            with self._database.reading() as connection:
+                chosen = choose(connection, condition)
+            is_done = len(chosen) < queries.CHOSEN_AT_ONCE
+            for start in range(0, len(chosen), queries.ERASED_AT_ONCE):
+                with self._database.writing() as connection:
+                    erased = erase(connection, chosen[start : start + queries.ERASED_AT_ONCE], condition)
+                yield erased
 
     def _records(
         self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False
@@ -211,7 +224,7 @@ class SqlArchive:
         for row in rows:
             context = self._context(connection, row["context"])
             recorded = recorded_decision(row, context)
-            found = seen.get((row["sha256"], key_of(context.model.digest))) if context.labels else None
+            found = seen.get((row["sha256"], context.model_key)) if context.labels else None
             if found is not None:
                 examination, labels = found
                 decision = replace(recorded.decision, examination=examination, labels=labels)

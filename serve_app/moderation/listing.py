@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from serve_app.domain import Decision, DecisionArchive, Judged, Listed, ListingError
+from serve_app.domain import Decision, DecisionArchive, DecisionFilter, Listed, ListingError
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
 from serve_app.lists.store import ListStore
+
+_PENDING_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,21 @@ class Lister:
             ListingError: to allow the picture is not safe.
         """
         if isinstance(decision.outcome, Listed) and decision.examination is None:
-            for earlier in await self._archive.of_body(decision.sha256):
-                if isinstance(earlier.decision.outcome, Judged):
-                    whole = await self._archive.get(earlier.decision.request_id)
-                    return fingerprints_of(whole.decision if whole else earlier.decision, terms.kind)
+            judged = DecisionFilter(sha256=decision.sha256, reason="policy")
+            for latest in (await self._archive.search(judged, limit=1, with_examinations=True)).records:
+                return fingerprints_of(latest.decision, terms.kind)
         return fingerprints_of(decision, terms.kind)
 
     async def pending_copies(self, sha256: str) -> tuple[str, ...]:
         """The ids of the decisions whose picture has these bytes, and waits to be scanned."""
-        return tuple(each.decision.request_id for each in await self._archive.of_body(sha256) if each.is_pending)
+        wanted, cursor = DecisionFilter(sha256=sha256, is_pending=True), None
+        found: list[str] = []
+        while True:
+            page = await self._archive.search(wanted, _PENDING_AT_ONCE, cursor)
+            found += [each.decision.request_id for each in page.records]
+            cursor = page.cursor
+            if cursor is None:
+                return tuple(found)
 
     async def add(self, selection: Selection, terms: ListingTerms) -> Listing:
         """Make an entry of each fingerprint.

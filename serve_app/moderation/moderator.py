@@ -36,6 +36,7 @@ from serve_app.domain import (
     UnscannableError,
     Unscanned,
     UnscannedError,
+    UnscannedReason,
 )
 from serve_app.domain.lists import Match, Matches
 from serve_app.lists import Snapshot
@@ -92,7 +93,7 @@ class Moderator:
         self._labels = labels_of(policy, shadow)
         self._examiner = examiner
         self._ledger = ledger
-        self._sinks = Sinks([ledger, *sinks])
+        self._sinks = Sinks(ledger, sinks)
         self._shadow = ShadowPolicy(shadow) if shadow is not None else None
         self._on_unscanned = on_unscanned
         self._admission = admission
@@ -198,7 +199,8 @@ class Moderator:
         self._known.decided(decision, known.deciding)
         if self._shadow is not None:
             decision = self._shadow.beside(decision)
-        await self._sinks.record(decision)
+        if not await self._sinks.record(decision) and decision.is_pending:
+            return _refused(decision)
         return decision
 
     async def _scan(self, body: Body, call: Call, lists: Snapshot | None) -> _Scanned | UnscannedError:
@@ -241,7 +243,13 @@ class Moderator:
         scores = recorded.scores.picked(recalled.labels, self.policy.labels)
         if scores is None:
             return None
-        examination = replace(recorded, scores=replace(recorded.scores, model=model), preprocess_ms=0.0, score_ms=0.0)
+        examination = replace(
+            recorded,
+            scores=replace(recorded.scores, model=model),
+            preprocess_ms=0.0,
+            score_ms=0.0,
+            is_recalled=True,
+        )
         # Recorded scores are rounded: only the judgement itself is the same one for certain.
         is_same_policy = recalled.policy_digest == self.policy.digest
         earlier = recalled.judged if is_same_policy else None
@@ -290,6 +298,16 @@ def _listed(match: Match) -> tuple[Outcome, bool]:
 def _judged(scanned: _Scanned) -> tuple[Outcome, bool]:
     """As :func:`_listed`."""
     return scanned.outcome, scanned.outcome.judgement.verdict.keeps_picture
+
+
+def _refused(decision: Decision) -> Decision:
+    """What is answered in place of a pending decision that the ledger did not take: nobody would scan it later."""
+    logger.error(
+        "request %s: the picture is refused, since no ledger recorded that it must be scanned later",
+        decision.request_id,
+    )
+    lost = Unscanned(UnscannedReason.UNAVAILABLE, "the ledger cannot record that the picture must be scanned later")
+    return replace(decision, outcome=lost, kept=False)
 
 
 def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:

@@ -1,4 +1,4 @@
-"""Sinks for decisions. No sink changes an answer, even if it fails or hangs."""
+"""Sinks for decisions. A sink that fails or hangs changes no verdict, and delays an answer by its budget at most."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Decision, Judged, Listed, Sink, Unscanned
+from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned
 
 logger = AnswerLogger(__name__)
 
@@ -20,17 +20,20 @@ that hangs costs a picture a quarter of a second."""
 
 
 class Sinks:
-    """Records in several sinks at once, each under a time budget of its own."""
+    """Records in the ledger and in other sinks at once, each under a time budget of its own."""
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = tuple(sinks)
+    def __init__(self, ledger: Ledger, others: Sequence[Sink]) -> None:
+        self._sinks: tuple[Sink, ...] = (ledger, *others)
         self._lost = dict.fromkeys(range(len(self._sinks)), 0)
 
-    async def record(self, decision: Decision) -> None:
-        """Record the decision in every sink that works."""
-        await asyncio.gather(*(self._tell(number, sink, decision) for number, sink in enumerate(self._sinks)))
+    async def record(self, decision: Decision) -> bool:
+        """Record the decision in every sink that works: whether the ledger is one of them."""
+        is_recorded = await asyncio.gather(
+            *(self._tell(number, sink, decision) for number, sink in enumerate(self._sinks))
+        )
+        return is_recorded[0]
 
-    async def _tell(self, number: int, sink: Sink, decision: Decision) -> None:
+    async def _tell(self, number: int, sink: Sink, decision: Decision) -> bool:
         try:
             async with asyncio.timeout(SINK_BUDGET_S):
                 await sink.record(decision)
@@ -43,6 +46,8 @@ class Sinks:
                 told(error, SINK_BUDGET_S),
                 self._lost[number],
             )
+            return False
+        return True
 
 
 def told(error: Exception, budget_s: float) -> str:

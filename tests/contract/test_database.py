@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import stat
 import subprocess
@@ -24,6 +25,7 @@ from serve_app.database.tables import metadata, schema_version
 from serve_app.domain import ConfigurationError
 from serve_app.ledger import open_ledger
 from serve_app.ledger.entries import Entry, EntryWriter
+from serve_app.limits import MediaLimits
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -150,10 +152,10 @@ async def test_decisions_of_an_earlier_version_are_read_and_those_of_its_spool_w
     location: Location, database: Database, made: Made
 ) -> None:
     new = {"lane", "shadow_judgement"}
-    earlier = Entry.of(made.decision(1))
+    earlier = Entry.of(made.decision(1), MediaLimits().media_key)
     rows = dict(earlier.rows)
     rows["decisions"] = {name: value for name, value in rows["decisions"].items() if name not in new}
-    later = Entry.of(made.decision(2))
+    later = Entry.of(made.decision(2), MediaLimits().media_key)
     rows_to_come = dict(later.rows)
     rows_to_come["decisions"] = {**rows_to_come["decisions"], "mood": "calm"}
     EntryWriter(database).write([Entry(rows, earlier.importance), Entry(rows_to_come, later.importance)])
@@ -265,3 +267,12 @@ def test_the_clock_of_the_database_is_a_clock(database: Database) -> None:
     with database.reading() as connection:
         first, second = database.now_us(connection), database.now_us(connection)
     assert 1_700_000_000_000_000 < first <= second
+
+
+def test_an_error_does_not_repeat_what_was_to_be_written(location: Location) -> None:
+    with contextlib.closing(open_database(location)) as database:
+        statement = sa.text("INSERT INTO nowhere VALUES (:fingerprint)")
+        with pytest.raises(sa.exc.DBAPIError) as raised, database.writing() as connection:
+            connection.execute(statement, {"fingerprint": "a blurred sketch"})
+    assert "nowhere" in str(raised.value)
+    assert "sketch" not in str(raised.value)

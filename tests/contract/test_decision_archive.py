@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serve_app.database.engine import open_database
 from serve_app.domain import (
     AuditEntry,
     Decision,
@@ -28,8 +30,13 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
+from serve_app.ledger.queries import ERASED_AT_ONCE
+from serve_app.ledger.spool import Spool
+from serve_app.ledger.sql import SqlLedger
+from serve_app.ledger.sql_archive import SqlArchive
 
 if TYPE_CHECKING:
+    from serve_app.database.location import Location
     from tests.contract.conftest import FullLedger, Made
 
 ON_TRIAL = ShadowJudgement(Verdict.FLAG, "größer", 0.125, "trial", "d" * 64)
@@ -38,6 +45,10 @@ REFUSED = Unscanned(UnscannedReason.DEADLINE, "no time was left")
 
 def ids(page: DecisionPage) -> list[str]:
     return [each.decision.request_id for each in page.records]
+
+
+async def of_body(ledger: FullLedger, sha256: str, limit: int = 100, cursor: str | None = None) -> DecisionPage:
+    return await ledger.search(DecisionFilter(sha256=sha256), limit, cursor)
 
 
 def without_examination(decision: Decision) -> Decision:
@@ -102,26 +113,29 @@ async def test_a_decision_comes_with_its_examination_and_a_list_of_decisions_wit
     refused = await ledger.get("r-2")
     assert refused is not None
     assert refused.decision.examination is None, "its bytes were scanned before, and not for this decision"
-    for listed in (*(await ledger.search(DecisionFilter())).records, *await ledger.of_body(made.picture)):
+    for listed in (*(await ledger.search(DecisionFilter())).records, *(await of_body(ledger, made.picture)).records):
         assert listed.decision.examination is None
 
 
 async def test_what_was_not_recorded_is_not_found(ledger: FullLedger, made: Made) -> None:
     assert await ledger.get("r-1") is None
-    assert await ledger.of_body(made.picture) == []
+    assert await of_body(ledger, made.picture) == DecisionPage(())
     assert await ledger.search(DecisionFilter()) == DecisionPage(())
 
 
 async def test_recording_twice_changes_nothing(ledger: FullLedger, made: Made) -> None:
     await record_all(ledger, made.decision(1), made.decision(1, REFUSED, source="another"))
-    assert [each.decision for each in await ledger.of_body(made.picture)] == [made.decision(1)]
+    assert [each.decision for each in (await of_body(ledger, made.picture)).records] == [made.decision(1)]
 
 
 async def test_the_decisions_on_a_body_are_newest_first(ledger: FullLedger, made: Made) -> None:
     await record_all(
         ledger, made.decision(2), made.decision(3, sha256=made.other_picture), made.decision(1), made.decision(4)
     )
-    assert [each.decision.request_id for each in await ledger.of_body(made.picture)] == ["r-4", "r-2", "r-1"]
+    page = await of_body(ledger, made.picture, 2)
+    assert (ids(page), page.cursor is not None) == (["r-4", "r-2"], True)
+    rest = await of_body(ledger, made.picture, 2, page.cursor)
+    assert (ids(rest), rest.cursor) == (["r-1"], None)
 
 
 async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -> None:
@@ -325,6 +339,23 @@ async def test_each_decision_is_erased_after_its_time(ledger: FullLedger, made: 
     assert await left_after(180.1) == ["r-3"]
     assert await left_after(10_000) == ["r-3"], "pending until it is done"
     assert await ledger.audit_trail() == [], "retention is no action of a person"
+
+
+async def test_the_retention_leaves_the_database_to_others_after_few_rows_and_ends_with_the_program(
+    location: Location, made: Made
+) -> None:
+    count = 2 * ERASED_AT_ONCE + 1
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    # Its clock stands at noon: it erases nothing by itself.
+    ledger = SqlLedger(open_database(location), spool, wall_clock=lambda: made.noon, commit_wait_s=30.0)
+    with contextlib.closing(ledger):
+        await asyncio.gather(*(ledger.record(made.decision(number)) for number in range(count)))
+        over = made.noon + timedelta(days=31)
+        closed = SqlArchive(open_database(location))
+        closed.close()
+        assert closed.prune_in_thread(over).decisions == ERASED_AT_ONCE <= 200
+        closed.close()
+        assert (await ledger.prune(over)).decisions == count - ERASED_AT_ONCE
 
 
 # The audit

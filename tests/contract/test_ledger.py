@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from serve_app.domain import Decision, Listed, ListMatch, Recollection, Unscanned, UnscannedReason, Verdict
+from serve_app.ledger import MemoryLedger, open_ledger
+from serve_app.limits import MEDIA_VERSION, MediaLimits
 
 if TYPE_CHECKING:
+    from serve_app.database.location import Location
     from tests.contract.conftest import FullLedger, Made
 
 FLOAT16_STEP = 2.0**-11
@@ -124,3 +129,43 @@ async def test_a_picture_without_fingerprints_is_recalled_without(ledger: FullLe
     bare = made.decision(1, examination=dataclasses.replace(made.examination(), fingerprints=()))
     await ledger.record(bare)
     require_recalled(await ledger.recall(made.picture, made.model.digest), bare)
+
+
+async def test_a_recalled_examination_is_not_recorded_again(ledger: FullLedger, made: Made) -> None:
+    if isinstance(ledger, MemoryLedger):
+        pytest.skip("its examinations have no retention")
+    await ledger.record(made.decision(1))
+    recalled = dataclasses.replace(made.examination(), is_recalled=True)
+    month = 30 * 86_400
+    await ledger.record(made.decision(month, examination=recalled))
+    assert await ledger.recall(made.picture, made.model.digest) is not None
+    erased = await ledger.prune(made.noon + timedelta(days=30, seconds=2))
+    assert (erased.decisions, erased.label_scores, erased.fingerprints) == (1, 1, 0), "its retention was not renewed"
+    assert await ledger.recall(made.picture, made.model.digest) is None
+
+
+@pytest.mark.parametrize("change", ["more frames", "more views", "another decoder"])
+async def test_what_was_seen_in_another_way_is_not_recalled(
+    location: Location, made: Made, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    limits = MediaLimits()
+    decision = made.decision(1)
+    with contextlib.closing(open_ledger(location, limits)) as ledger:
+        await ledger.record(decision)
+    same = dataclasses.replace(limits, max_decode_s=limits.max_decode_s / 2)
+    with contextlib.closing(open_ledger(location, same)) as ledger:
+        require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
+    if change == "another decoder":
+        monkeypatch.setattr("serve_app.limits.MEDIA_VERSION", MEDIA_VERSION + 1)
+    elif change == "more frames":
+        limits = dataclasses.replace(limits, max_frames=limits.max_frames + 1)
+    else:
+        limits = dataclasses.replace(limits, max_views=limits.max_views + 1)
+    with contextlib.closing(open_ledger(location, limits)) as ledger:
+        assert await ledger.recall(made.picture, made.model.digest) is None
+        found = await ledger.get(decision.request_id)
+        assert found is not None
+        assert found.decision.examination is not None, "what was recorded can still be read"
+        anew = made.decision(2)
+        await ledger.record(anew)
+        assert require_recalled(await ledger.recall(made.picture, made.model.digest), anew).judged == anew.outcome

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING
 
 import psutil
@@ -23,7 +24,7 @@ import pytest
 from benchmarks.postgres import Server, running_server, server_folder
 from serve_app.database.engine import open_database
 from serve_app.database.location import Location
-from serve_app.domain import Decision, DecisionFilter, LedgerHealth, Unscanned, UnscannedReason, Verdict
+from serve_app.domain import Decision, DecisionFilter, ForgetScope, LedgerHealth, Unscanned, UnscannedReason, Verdict
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
@@ -97,6 +98,21 @@ async def test_a_database_that_another_connection_has_locked(file_location: Loca
             await require_spooled_and_taken_back(ledger, made, lambda: other.execute("ROLLBACK"))
 
 
+async def test_a_picture_is_recalled_while_admins_wait_for_the_database(file_location: Location, made: Made) -> None:
+    assert file_location.file is not None
+    async with opened(file_location) as ledger:
+        await ledger.record(made.decision(0))
+        with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            scope = ForgetScope(sha256=made.other_picture)
+            forgetting = [asyncio.create_task(ledger.forget(scope, "admin")) for _ in range(4)]
+            await asyncio.sleep(0)  # so that they come first
+            assert await ledger.recall(made.picture, made.model.digest) is not None
+            assert not any(each.done() for each in forgetting)
+            other.execute("ROLLBACK")
+        await asyncio.gather(*forgetting)
+
+
 async def test_a_database_that_answers_again_is_used_again_though_decisions_never_cease(
     file_location: Location, made: Made
 ) -> None:
@@ -156,6 +172,21 @@ async def test_a_full_disk(small_disk: Path, made: Made) -> None:
         filler.unlink()
         await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
         assert await names(ledger) == [f"r-{each}" for each in range(number + 20)]
+
+
+async def test_a_decision_that_cannot_be_written_costs_no_other_one(file_location: Location, made: Made) -> None:
+    assert file_location.file is not None
+    async with opened(file_location) as ledger:
+        with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await ledger.record(made.decision(0))
+            decisions = [made.decision(number) for number in range(1, 9)]
+            decisions[4] = made.decision(5, made.judged(), labels=(object(),))
+            results = await asyncio.gather(*map(ledger.record, decisions), return_exceptions=True)
+            assert [type(each) for each in results] == [TypeError if number == 4 else NoneType for number in range(8)]
+            other.execute("ROLLBACK")
+        await eventually(lambda: ledger.health() == LedgerHealth())
+        assert await names(ledger) == [f"r-{number}" for number in range(9) if number != 5]
 
 
 async def test_on_a_full_spool_accepted_decisions_are_lost_first_and_pending_ones_never(

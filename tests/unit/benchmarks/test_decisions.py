@@ -26,6 +26,7 @@ from serve_app.domain import Decision
 from serve_app.ledger import open_ledger
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.spool import Spool
+from serve_app.limits import MediaLimits
 
 
 def decision(request_id: str) -> Decision:
@@ -41,7 +42,7 @@ def test_a_decision_is_recorded_in_the_database_or_in_the_spool_of_a_process_tha
     location = Location(tmp_path, tmp_path / "ledger.db")
     asyncio.run(record(location, "committed"))
     with contextlib.closing(Spool.create(tmp_path, location.name, reserved_bytes=100_000)) as spool:
-        spool.append([Entry.of(decision("spooled"))])
+        spool.append([Entry.of(decision("spooled"), MediaLimits().media_key)])
         assert recorded_ids(location) == {"committed"}, "its process lives, and will bring it into the database"
     assert recorded_ids(location) == {"committed", "spooled"}
 

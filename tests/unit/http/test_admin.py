@@ -285,6 +285,14 @@ async def test_the_decisions_on_one_body_are_found_by_its_sha256(admin: Admin) -
     assert [each["id"] for each in told["decisions"]] == ["r-3", "r-1"]
 
 
+async def test_of_a_body_with_many_decisions_the_newest_are_told_and_a_cursor(admin: Admin) -> None:
+    await admin.record(decision(number) for number in range(101))
+    told = await admin.ask(f"/bodies/{'1' * 64}/decisions")
+    assert (len(told["decisions"]), told["decisions"][0]["id"]) == (100, "r-100")
+    rest = await admin.ask(f"/bodies/{'1' * 64}/decisions", params={"cursor": told["cursor"]})
+    assert ([each["id"] for each in rest["decisions"]], rest["cursor"]) == (["r-0"], None)
+
+
 @pytest.mark.parametrize(
     ("path", "wrong"),
     [

@@ -307,6 +307,7 @@ async def test_the_same_bytes_are_judged_once(service: Service, draw: Callable[.
     assert (second.outcome, second.kept, second.model) == (first.outcome, first.kept, first.model)
     assert second.request_id == "r-2"
     assert service.ledger.recorded == [first, second], "each answer has a decision"
+    assert [each.examination.is_recalled for each in (first, second) if each.examination] == [False, True]
     await service.moderator.moderate(Body.of(draw(GREEN)), Call("r-3", in_time()))
     assert service.scorer.calls == 2
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serve_app.domain import Body, Call, Deadline, Judged, Verdict
+from serve_app.domain import Body, Call, Deadline, Judged, OverloadedError, UnscannedReason, Verdict, Views
 from serve_app.moderation.sinks import RECALL_BUDGET_S, SINK_BUDGET_S
 
 if TYPE_CHECKING:
@@ -52,6 +53,35 @@ async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
     assert RECALL_BUDGET_S + SINK_BUDGET_S <= 0.25
     assert decision.request_id == "r-1"
     assert "WatchedLedger did not record the decision (no answer within 0.2 s)" in caplog.text
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_a_picture_is_not_let_through_unscanned_where_nothing_records_that(
+    make_service: Callable[..., Service],
+    draw: Callable[..., bytes],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: bool,
+    is_cut: bool,
+) -> None:
+    service = make_service(on_unscanned="accept")
+    content = draw()
+    if is_cut:
+        whole = service.preprocessor.preprocess
+
+        async def preprocess(*args: Any) -> Views:
+            return dataclasses.replace(await whole(*args), is_truncated=True)
+
+        monkeypatch.setattr(service.preprocessor, "preprocess", preprocess)
+    else:
+        service.scorer.fault = OverloadedError("later")
+    service.answered(await service.scan(content), 200)
+    assert service.ledger.recorded[-1].is_pending, "it is let through, since the ledger has it"
+    service.ledger.fault, service.ledger.hangs = OSError(28, "No space left on device"), hangs
+    answer = service.answered(await service.scan(content), 503)
+    assert answer["reason"] == UnscannedReason.UNAVAILABLE
+    assert "the picture is refused, since no ledger recorded that it must be scanned later" in caplog.text
 
 
 @pytest.mark.parametrize("hangs", [False, True])

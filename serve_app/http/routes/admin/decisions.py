@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from serve_app.admin_api import (
     MOST_AT_ONCE,
@@ -41,10 +42,9 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
     """Routes over the ledger, as an archive and as what records now."""
     routes = APIRouter(tags=["decisions"])
 
-    @routes.get("/decisions", summary="The newest decisions that all given filters include")
-    async def search(query: Annotated[DecisionQuery, Query()]) -> Decisions:
-        page = await page_of(archive, query)
-        return Decisions(decisions=[record_of(each) for each in page.records], cursor=page.cursor)
+    @routes.get("/decisions", summary="The newest decisions that all given filters include", response_model=Decisions)
+    async def search(query: Annotated[DecisionQuery, Query()]) -> Response:
+        return await _told(await page_of(archive, query))
 
     @routes.get("/decisions/{request_id}", summary="One decision")
     async def get(request_id: str) -> DecisionRecord:
@@ -53,9 +53,13 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
             raise HTTPException(404, f"no decision {request_id} is recorded: it never was, or its retention is over")
         return record_of(found)
 
-    @routes.get("/bodies/{sha256}/decisions", summary="The decisions on one body of bytes, newest first")
-    async def of_body(sha256: Sha256) -> Decisions:
-        return Decisions(decisions=[record_of(each) for each in await archive.of_body(sha256)], cursor=None)
+    @routes.get(
+        "/bodies/{sha256}/decisions",
+        summary="The newest decisions on one body of bytes",
+        response_model=Decisions,
+    )
+    async def of_body(sha256: Sha256, limit: Limit = 100, cursor: str | None = None) -> Response:
+        return await _told(await _page(archive, DecisionFilter(sha256=sha256), limit, cursor))
 
     @routes.post("/forget", summary="Erase decisions, label scores and fingerprints")
     async def forget(wanted: ForgetRequest, request: Request) -> ForgetAnswer:
@@ -99,10 +103,31 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
         is_pending=query.pending,
         shadow_differs=query.shadow_differs,
     )
+    return await _page(archive, wanted, query.limit, query.cursor, with_examinations=with_examinations)
+
+
+async def _page(
+    archive: DecisionArchive,
+    wanted: DecisionFilter,
+    limit: int,
+    cursor: str | None,
+    *,
+    with_examinations: bool = False,
+) -> DecisionPage:
+    """Raises as :func:`page_of`."""
     try:
-        return await archive.search(wanted, query.limit, query.cursor, with_examinations=with_examinations)
+        return await archive.search(wanted, limit, cursor, with_examinations=with_examinations)
     except ValueError as error:
         raise HTTPException(422, "the cursor is not one of a page of this service") from error
+
+
+async def _told(page: DecisionPage) -> Response:
+    """A page as :class:`Decisions`, made in a thread: the event loop answers uploads meanwhile."""
+
+    def write() -> str:
+        return Decisions(decisions=[record_of(each) for each in page.records], cursor=page.cursor).model_dump_json()
+
+    return Response(await asyncio.to_thread(write), media_type="application/json")
 
 
 def record_of(recorded: RecordedDecision) -> DecisionRecord:
