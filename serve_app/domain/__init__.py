@@ -6,6 +6,7 @@ This package imports nothing of the rest of the application; everything else imp
 """
 
 from serve_app.domain.archive import (
+    FORGET,
     LONG_KEPT,
     AuditEntry,
     DecisionFilter,
@@ -98,6 +99,7 @@ from serve_app.domain.verdicts import (
 
 __all__ = [
     "DIHEDRAL_HASHES",
+    "FORGET",
     "LONG_KEPT",
     "PDQ_BYTES",
     "UNNAMED_SOURCE",

@@ -149,6 +149,9 @@ LONG_KEPT = (Verdict.FLAG, Verdict.REJECT)
 """The verdicts of which people ask later."""
 
 
+FORGET = "forget"
+"""The action of an admin who had decisions erased."""
+
 SERVICE = "service"
 """The actor of what the service does by itself."""
 
@@ -178,7 +181,7 @@ class AuditEntry:
             "source": scope.source,
             "before": scope.before.isoformat() if scope.before else None,
         }
-        return cls(at, actor, "forget", {key: text for key, text in given.items() if text is not None} | asdict(erased))
+        return cls(at, actor, FORGET, {key: text for key, text in given.items() if text is not None} | asdict(erased))
 
 
 def require_offset(moment: datetime | None) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve_app.database.engine import Database
@@ -88,6 +88,10 @@ class Entry:
         return cls(rows, Importance(importance))
 
 
+Choose = Callable[[Connection, Sequence[Entry]], Sequence[Entry]]
+"""The entries to be written, chosen in the transaction that writes them."""
+
+
 class EntryWriter:
     """Writes entries to a database, one statement a table. For one thread."""
 
@@ -99,8 +103,10 @@ class EntryWriter:
         self._additions = {table: insert(table).on_conflict_do_nothing() for table in _ADDED}
         self._replacements = {table: _replacing(insert(table), table) for table in _REPLACED}
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[Entry], choose: Choose | None = None) -> None:
         """Commit entries; those of decisions that are recorded already change no decision.
+
+        Of what ``choose`` leaves out, nothing is written but the rows that other entries may share.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: nothing was written.
@@ -111,14 +117,16 @@ class EntryWriter:
         contexts_of = {entry.context for entry in entries}
         with self._database.writing() as connection:
             if new := contexts_of - self._known_contexts:
-                chosen = [entry for entry in entries if entry.context in new]
+                with_new = [entry for entry in entries if entry.context in new]
                 for table in (label_sets, contexts):
-                    if shared := _by_key(table, chosen):
+                    if shared := _by_key(table, with_new):
                         connection.execute(self._additions[table], shared)
-            rows = [_with_all_columns(decisions, entry.rows[decisions.name]) for entry in entries]
-            connection.execute(self._additions[decisions], rows)
+            chosen = entries if choose is None else choose(connection, entries)
+            rows = [_with_all_columns(decisions, entry.rows[decisions.name]) for entry in chosen]
+            if rows:
+                connection.execute(self._additions[decisions], rows)
             for table, replacement in self._replacements.items():
-                if of_bodies := _by_key(table, entries):
+                if of_bodies := _by_key(table, chosen):
                     connection.execute(replacement, of_bodies)
         self._known_contexts |= contexts_of
 

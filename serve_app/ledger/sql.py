@@ -23,7 +23,8 @@ from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
 from serve_app.ledger import queries
 from serve_app.ledger.encoding import body_key
-from serve_app.ledger.entries import Entry, EntryWriter
+from serve_app.ledger.entries import Choose, Entry, EntryWriter
+from serve_app.ledger.forgotten import without_forgotten
 from serve_app.ledger.group_commit import GroupCommit
 from serve_app.ledger.rows import model_key_of, outcome_of
 from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
@@ -145,15 +146,17 @@ class SqlLedger(SqlArchive):
     def _commit(self, decisions: Sequence[Decision]) -> list[Exception | None]:
         return self._write_entries([partial(Entry.of, decision, self._media_key) for decision in decisions])
 
-    def _write_entries(self, makers: Sequence[Callable[[], Entry]]) -> list[Exception | None]:
+    def _write_entries(
+        self, makers: Sequence[Callable[[], Entry]], choose: Choose | None = None
+    ) -> list[Exception | None]:
         """Commit all in one transaction. If one of them is at fault, it alone is not committed."""
         try:
-            self._writer.write([make() for make in makers])
+            self._writer.write([make() for make in makers], choose)
         except Exception as error:
             if is_outage(error):
                 self._note_problem("cannot be written", error)
             elif len(makers) > 1:
-                return [result for make in makers for result in self._write_entries([make])]
+                return [result for make in makers for result in self._write_entries([make], choose)]
             return [error] * len(makers)
         return [None] * len(makers)
 
@@ -198,7 +201,7 @@ class SqlLedger(SqlArchive):
     def _take_some(self, spool: Spool) -> int:
         """Bring the first entries of a spool into the database: how many."""
         entries = spool.waiting(_TAKEN_BACK_AT_ONCE)
-        errors = self._write_entries([partial(_same, entry) for entry in entries])
+        errors = self._write_entries([partial(_same, entry) for entry in entries], self._not_forgotten)
         for entry, error in zip(entries, errors, strict=True):
             if error is not None and is_outage(error):
                 raise error
@@ -207,6 +210,10 @@ class SqlLedger(SqlArchive):
         if entries:
             spool.take(len(entries))
         return len(entries)
+
+    def _not_forgotten(self, connection: Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
+        self._database.wait_for_others(connection)  # one that forgets would not see these entries, nor they its scope
+        return without_forgotten(connection, entries)
 
     # In the thread of the spool
 

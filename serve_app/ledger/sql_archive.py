@@ -197,6 +197,7 @@ class SqlArchive:
             erased += some
             self._is_closed.wait(ERASING_PAUSE_S)
         with self._database.writing() as connection:
+            self._database.wait_for_others(connection)
             # What was recorded meanwhile: there is nothing left when the audit says that all is forgotten.
             erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, condition), condition)
             _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -26,8 +27,10 @@ from serve_app.database.engine import open_database
 from serve_app.database.location import Location
 from serve_app.domain import Decision, DecisionFilter, ForgetScope, LedgerHealth, Unscanned, UnscannedReason, Verdict
 from serve_app.ledger import OpenLedger, open_ledger
+from serve_app.ledger.entries import Entry
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
+from serve_app.limits import MediaLimits
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -187,6 +190,35 @@ async def test_a_decision_that_cannot_be_written_costs_no_other_one(file_locatio
             other.execute("ROLLBACK")
         await eventually(lambda: ledger.health() == LedgerHealth())
         assert await names(ledger) == [f"r-{number}" for number in range(9) if number != 5]
+
+
+@pytest.mark.parametrize("scope", ["sha256", "source", "before"])
+async def test_what_waits_in_a_spool_is_forgotten_as_well(location: Location, made: Made, scope: str) -> None:
+    scopes = {
+        "sha256": ForgetScope(sha256=made.other_picture),
+        "source": ForgetScope(source="other"),
+        "before": ForgetScope(before=made.noon + timedelta(seconds=2)),
+    }
+    hour = timedelta(hours=1)
+
+    def open_at(moment: datetime) -> SqlLedger:
+        spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+        return SqlLedger(open_database(location), spool, wall_clock=lambda: moment, commit_wait_s=30.0)
+
+    # The first line of a spool has what others share.
+    late = [
+        made.decision(1, sha256=made.other_picture, source="other"),
+        made.decision(2),
+        made.decision(3, decided_at=made.noon + 2 * hour, sha256=made.other_picture, source="other"),
+    ]
+    with contextlib.closing(open_at(made.noon + hour)) as ledger:
+        await ledger.forget(scopes[scope], "admin")
+    left_by_the_dead = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    left_by_the_dead.append([Entry.of(each, MediaLimits().media_key) for each in late])
+    left_by_the_dead.close()
+    with contextlib.closing(open_at(made.noon + 3 * hour)) as ledger:
+        await eventually(lambda: not left_by_the_dead.file.exists())
+        assert await names(ledger) == ["r-2", "r-3"]
 
 
 async def test_on_a_full_spool_accepted_decisions_are_lost_first_and_pending_ones_never(
