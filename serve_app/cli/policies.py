@@ -16,7 +16,7 @@ from serve_app.policy.horde_safety import installed_lists, policy_text
 
 @contextmanager
 def policy_errors() -> Iterator[None]:
-    """A wrong policy is told on stderr, and ends the command."""
+    """Print the error of a wrong policy to the standard error, and end the command."""
     try:
         yield
     except PolicyError as error:

@@ -163,7 +163,7 @@ class DecisionArchive(Protocol):
         ...
 
     async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
-        """Add an entry, unless the audit has so many of its action since midnight, UTC: whether it was added.
+        """Add an entry, unless the audit has reached the quota of its action since midnight, UTC: whether it was added.
 
         A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed.
         """

@@ -21,9 +21,6 @@ logger = logging.getLogger(__name__)
 Auditor = Callable[[str, str, dict[str, str | int]], Awaitable[None]]
 """Records an action: its actor, what it is, and details."""
 
-ACTOR = "actor"
-"""The key of the request's state with the name of the admin's secret."""
-
 # It tells of no picture, and is asked most when the ledger fails: then no entry can be written.
 _UNRECORDED = frozenset({f"GET {ADMIN_PATH}/ledger"})
 
@@ -32,7 +29,7 @@ class AdminGate:
     """ASGI middleware: requests without an admin's secret are refused before anything of them is read."""
 
     def __init__(self, app: ASGIApp, guard: Guard, audit: Auditor, failures: Failures | None = None) -> None:
-        """``audit`` is told of requests before they are served; if it raises, the request is answered 503."""
+        """``audit`` records requests before they are served; if it raises, the request is answered 503."""
         self._app = app
         self._guard = guard
         self._audit = audit

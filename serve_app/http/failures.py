@@ -1,4 +1,4 @@
-"""Failed attempts to authenticate: who has failed too often is told to wait, and fills no log."""
+"""Failed attempts to authenticate: an address that fails too often must wait, and fills no log."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def moment_of(microseconds_: int) -> datetime:
-    """The moment so many microseconds after 1970, in UTC."""
+    """The moment ``microseconds_`` after the start of 1970, in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds_)
 
 

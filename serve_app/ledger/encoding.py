@@ -48,7 +48,7 @@ def unpack_cosines(packed: bytes, views: int) -> NDArray[np.float32]:
     """The cosines, ``(views, labels)``.
 
     Raises:
-        ValueError: they are not of so many views.
+        ValueError: they are not of ``views`` views.
     """
     planes = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1)
     return np.ascontiguousarray(planes.T).view("<f2").reshape(views, -1).astype(np.float32)

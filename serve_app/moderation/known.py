@@ -31,7 +31,7 @@ from serve_app.moderation.time_limit import until
 logger = AnswerLogger(__name__)
 
 _DIGESTED_ON_THE_LOOP_BYTES: Final = 64 << 10
-"""A digest of so many bytes takes less than going to a thread and back."""
+"""To hash fewer bytes takes less time than to go to a thread and back."""
 
 NOTHING: Final = Matches()
 

@@ -16,7 +16,7 @@ class Audit(Protocol):
     """Of :class:`~serve_app.domain.DecisionArchive` what is needed here."""
 
     async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
-        """Add an entry, unless the audit has so many of its action today."""
+        """Add an entry, unless the audit has reached the quota of its action today."""
         ...
 
 

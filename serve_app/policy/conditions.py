@@ -86,7 +86,7 @@ def _count_of_prompts(value: Value, info: ValidationInfo[Reading]) -> int:
 class Above:
     """Holds where the score of ``concept`` is strictly above ``threshold``.
 
-    With a ``count`` of more than one, where the scores of so many of its prompts are.
+    With a ``count`` of more than one, at least ``count`` of its prompts must be.
     """
 
     form: ClassVar = "above"

@@ -26,7 +26,7 @@ DIGEST_SCHEMA = 1
 taken for a decision under the new meaning."""
 
 MAX_COSINE_DECIMALS = 7
-"""Cosines are float32, which has about so many."""
+"""Cosines are float32, which has about seven decimals."""
 
 MAX_MESSAGE_CHARS = 300
 MAX_DESCRIPTION_CHARS = 4000

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+
+from typer.testing import Result
 
 from serve_app.domain import Body, Call, Decision
 from serve_app.http.admin import create_admin_app
@@ -17,6 +19,9 @@ from serve_app.ledger import MemoryLedger
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.moderation.stored_pictures import Moderate
 from serve_app.settings import Settings, parse_settings
+
+Run = Callable[..., Result]
+"""Runs ``pictwarden`` with these arguments: ``run("decisions", typed="y", exit_code=0)``."""
 
 SECRET = "the-secret-of-alice"
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from serve_app.cli.main import app
 from serve_app.domain.canary import CANARY_REASON
+from tests.unit.cli.admin_service import SECRET, AdminService, Run, running_admin_service
 
 SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
 
@@ -111,3 +114,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("PICTWARDEN_URL", "PICTWARDEN_SECRETS", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def admin() -> Iterator[AdminService]:
+    """A running admin API over an empty ledger."""
+    with running_admin_service() as service:
+        yield service
+
+
+@pytest.fixture
+def run(admin: AdminService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command of an admin whose environment is right."""
+    monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", f"alice:{SECRET}")
+    monkeypatch.setenv("PICTWARDEN_ADMIN_URL", admin.url)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, typed: str | None = None, exit_code: int = 0) -> Result:
+        result = CliRunner().invoke(app, list(arguments), input=typed)
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return run

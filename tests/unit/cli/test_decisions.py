@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from serve_app.cli.main import app
 from serve_app.cli.moments import local, moment
 from serve_app.domain import (
     Decision,
@@ -29,7 +26,7 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
-from tests.unit.cli.admin_service import SECRET, AdminService, running_admin_service
+from tests.unit.cli.admin_service import AdminService, Run
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FILE = b"the bytes of a file"
@@ -44,8 +41,6 @@ REJECTED = Judged(
 )
 LISTED = Listed(Verdict.REJECT, "spam", "entry-7", "seen before", ListMatch.PERCEPTUAL, 12, 3)
 LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
-
-Run = Callable[..., Result]
 
 
 def decision(number: int, outcome: Outcome = REJECTED, **changed: object) -> Decision:
@@ -62,28 +57,6 @@ def decision(number: int, outcome: Outcome = REJECTED, **changed: object) -> Dec
         12.5,
     )
     return replace(made, **changed)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def admin() -> Iterator[AdminService]:
-    with running_admin_service() as service:
-        yield service
-
-
-@pytest.fixture
-def run(admin: AdminService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command of an admin whose environment is right."""
-    monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", f"alice:{SECRET}")
-    monkeypatch.setenv("PICTWARDEN_ADMIN_URL", admin.url)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, typed: str | None = None, exit_code: int = 0) -> Result:
-        result = CliRunner().invoke(app, list(arguments), input=typed)
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return run
 
 
 # decisions

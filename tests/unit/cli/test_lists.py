@@ -5,30 +5,27 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from serve_app.cli.main import app
 from serve_app.cli.moments import expiry
 from serve_app.domain import Unscanned, UnscannedReason
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.settings import parse_settings
 from tests.contract.pictrs.stand_in import API_KEY, StandIn
-from tests.unit.cli.admin_commands import PDQ, decision, reject, running_stand_in
-from tests.unit.cli.admin_service import SECRET, AdminService, running_admin_service
+from tests.unit.cli.admin_service import AdminService, Run, running_admin_service
+from tests.unit.cli.running_stand_in import running_stand_in
+from tests.unit.listed_decisions import PDQ, decision, reject
 
 PICTURE = b"the bytes of a picture"
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 DECISION = "1" * 32
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -43,22 +40,6 @@ def admin(pictrs: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[AdminSer
     settings = parse_settings({"pictrs": {"url": pictrs.url, "max_purges_per_day": 1}})
     with running_admin_service(settings, reject) as service:
         yield service
-
-
-@pytest.fixture
-def run(admin: AdminService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command of an admin whose environment is right."""
-    monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", f"alice:{SECRET}")
-    monkeypatch.setenv("PICTWARDEN_ADMIN_URL", admin.url)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, exit_code: int = 0) -> Result:
-        result = CliRunner().invoke(app, list(arguments))
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return run
 
 
 def kinds(admin: AdminService) -> list[tuple[str, str, str]]:

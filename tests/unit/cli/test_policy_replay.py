@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from serve_app.cli.main import app
 from serve_app.domain import (
     Decision,
     Examination,
@@ -28,7 +26,7 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.policy import evaluate, parse_policy
-from tests.unit.cli.admin_service import SECRET, AdminService, running_admin_service
+from tests.unit.cli.admin_service import AdminService, Run
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
 TEXT = """\
@@ -45,8 +43,6 @@ OLD = parse_policy(TEXT, "old.yaml")
 MODEL = ModelIdentity("demo", "a" * 64, 224, derived_from="b" * 64)
 WHOLE, LEFT = ViewPlace(0, (0.0, 0.0, 1.0, 1.0)), ViewPlace(3, (0.0, 0.0, 0.5, 1.0))
 FINGERPRINT = FrameFingerprint(0, 90, bytes(range(256)))
-
-Run = Callable[..., Result]
 
 
 def decision(number: int, red: float = 0.0, blue: float = 0.0) -> Decision:
@@ -72,29 +68,18 @@ def decision(number: int, red: float = 0.0, blue: float = 0.0) -> Decision:
 
 
 @pytest.fixture
-def admin() -> Iterator[AdminService]:
-    with running_admin_service() as service:
-        yield service
+def replay(run: Run, tmp_path: Path) -> Run:
+    """Replay a policy with these thresholds of the old one replaced."""
 
-
-@pytest.fixture
-def run(admin: AdminService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Replay a policy with these texts of the old one replaced."""
-    monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", f"alice:{SECRET}")
-    monkeypatch.setenv("PICTWARDEN_ADMIN_URL", admin.url)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*options: str, exit_code: int = 0, **replaced: str) -> Result:
+    def replay(*options: str, exit_code: int = 0, **replaced: str) -> Result:
         text = TEXT
         for concept, thresholds in replaced.items():
             text = text.replace(f"concept: {concept}, above: 0.2", f"concept: {concept}, above: {thresholds}")
         file = tmp_path / "new.yaml"
         file.write_text(text, "utf-8")
-        result = CliRunner().invoke(app, ["policy", "replay", str(file), *options])
-        assert result.exit_code == exit_code, result.output
-        return result
+        return run("policy", "replay", str(file), *options, exit_code=exit_code)
 
-    return run
+    return replay
 
 
 def cells(result: Result, first: str) -> list[str]:
@@ -109,10 +94,10 @@ def differences(result: Result) -> list[dict[str, Any]]:
 
 
 def test_changes_are_counted_by_rule_and_the_differing_decisions_listed_newest_first(
-    admin: AdminService, run: Run
+    admin: AdminService, replay: Run
 ) -> None:
     admin.record(decision(1, red=0.15), decision(2, red=0.3), decision(3, red=0.12), decision(4, blue=0.25))
-    told = run(red="0.1", blue="0.28")
+    told = replay(red="0.1", blue="0.28")
     assert "4 of 4 decisions were made again" in told.output
     assert cells(told, "rule no-red") == ["1", "2", "0", "0"]
     assert cells(told, "rule no-blue") == ["0", "0", "1", "0"]
@@ -126,9 +111,9 @@ def test_changes_are_counted_by_rule_and_the_differing_decisions_listed_newest_f
     assert "+0.020" in listed[1]
 
 
-def test_everything_is_there_for_scripts(admin: AdminService, run: Run) -> None:
+def test_everything_is_there_for_scripts(admin: AdminService, replay: Run) -> None:
     admin.record(*(decision(number, red=0.15) for number in range(60)))
-    told = run("--json", red="0.1")
+    told = replay("--json", red="0.1")
     assert len(differences(told)) == 60
     newest = differences(told)[0]
     margin = newest.pop("margin")
@@ -148,10 +133,10 @@ def test_everything_is_there_for_scripts(admin: AdminService, run: Run) -> None:
     whole = json.loads(told.output)
     assert (whole["complete"], whole["replayed"]) == (True, 60)
     assert whole["rules"][0] == {"rule": "no-red", "same": 0, "stricter": 60, "looser": 0, "uncertain": 0}
-    assert "10 more decisions differ" in run(red="0.1").output
+    assert "10 more decisions differ" in replay(red="0.1").output
 
 
-def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminService, run: Run) -> None:
+def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminService, replay: Run) -> None:
     other = ModelIdentity("other", "d" * 64, 224)
     seen = decision(4).examination
     assert seen is not None
@@ -165,7 +150,7 @@ def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminServic
         replace(decision(5), examination=without_blue, labels=("red",)),
         decision(6, red=0.2001),
     )
-    told = run(red="0.20011").output
+    told = replay(red="0.20011").output
     assert "2 of 6 decisions were made again" in told
     assert "4 cannot be made again:" in told
     assert "1: the policy did not decide" in told
@@ -175,17 +160,17 @@ def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminServic
     assert "reject → accept (uncertain)" in told
 
 
-def test_only_the_time_that_was_asked_for_is_looked_at(admin: AdminService, run: Run) -> None:
+def test_only_the_time_that_was_asked_for_is_looked_at(admin: AdminService, replay: Run) -> None:
     admin.record(*(decision(number, red=0.15) for number in range(4)))
     since, until = ((NOON + timedelta(seconds=second)).isoformat() for second in (1, 3))
-    told = run("--since", since, "--until", until, "--json", red="0.1")
+    told = replay("--since", since, "--until", until, "--json", red="0.1")
     assert [each["id"] for each in differences(told)] == [f"{number:032x}" for number in (2, 1)]
-    assert "0 of 0 decisions" in run("--since", "1h").output
-    run("--since", "soon", exit_code=2)
+    assert "0 of 0 decisions" in replay("--since", "1h").output
+    replay("--since", "soon", exit_code=2)
 
 
 def test_ctrl_c_ends_it_in_order_with_what_it_has(
-    admin: AdminService, run: Run, monkeypatch: pytest.MonkeyPatch
+    admin: AdminService, replay: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin.record(*(decision(number) for number in range(501)))
     search = admin.ledger.search
@@ -195,11 +180,11 @@ def test_ctrl_c_ends_it_in_order_with_what_it_has(
         return await search(*args, **options)
 
     monkeypatch.setattr(admin.ledger, "search", interrupt)
-    told = run("--json", exit_code=130)
+    told = replay("--json", exit_code=130)
     assert (json.loads(told.output)["complete"], json.loads(told.output)["replayed"]) == (False, 500)
-    assert "interrupted" in run(exit_code=130).output
+    assert "interrupted" in replay(exit_code=130).output
 
 
-def test_a_wrong_policy_asks_nobody(admin: AdminService, run: Run) -> None:
-    assert "0.2.2" in run(red="0.2.2", exit_code=2).stderr
+def test_a_wrong_policy_asks_nobody(admin: AdminService, replay: Run) -> None:
+    assert "0.2.2" in replay(red="0.2.2", exit_code=2).stderr
     assert admin.actions() == []

@@ -9,28 +9,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import (
-    DIHEDRAL_HASHES,
-    PDQ_BYTES,
     Body,
     Call,
     Decision,
-    Examination,
-    FrameFingerprint,
-    Judged,
-    Judgement,
-    LabelScores,
     Listed,
-    ModelIdentity,
     Outcome,
     Unscanned,
     UnscannedReason,
     Verdict,
-    ViewPlace,
 )
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.http.admin import create_admin_app
@@ -41,47 +31,20 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.settings import parse_settings
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
+from tests.unit.listed_decisions import PDQ, REJECTED
+from tests.unit.listed_decisions import decision as decision_on
 
 SECRET = "the-secret-of-alice"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PICTURE = b"the bytes of a picture"
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
-PDQ = bytes(range(PDQ_BYTES))
-MODEL = ModelIdentity("demo", "a" * 64, 224)
-PLACE = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
-REJECTED = Judged(
-    Judgement(Verdict.REJECT, "triangles", "red triangles are refused", 0, {"triangle": 0.31}, 0.04),
-    PLACE,
-    "image/png",
-    views_seen=1,
-    frames_seen=1,
-    frames_total=1,
-)
 LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
 
 
 def decision(
     request_id: str = "r-1", outcome: Outcome = REJECTED, *, kept: bool = False, body: bytes = PICTURE
 ) -> Decision:
-    examination = None
-    if isinstance(outcome, Judged):
-        scores = LabelScores(np.zeros((1, 1), np.float32), 100.0, MODEL)
-        seen = FrameFingerprint(0, 90, PDQ + bytes((DIHEDRAL_HASHES - 1) * PDQ_BYTES))
-        examination = Examination(scores, (PLACE,), "image/png", 1, 1, fingerprints=(seen,))
-    return Decision(
-        request_id,
-        NOON,
-        hashlib.sha256(body).hexdigest(),
-        len(body),
-        outcome,
-        kept,
-        MODEL,
-        "colours",
-        "c" * 64,
-        12.5,
-        examination=examination,
-        labels=("red",) if examination else (),
-    )
+    return decision_on(request_id, body, outcome, kept=kept)
 
 
 @dataclass

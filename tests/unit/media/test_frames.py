@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import struct
 from math import ceil
@@ -11,44 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import Deadline, DeadlineExceededError, TooLargeError, TruncatedError, UndecodableError
 from serve_app.limits import MediaLimits
-from serve_app.media.decoder_errors import decoding
-from serve_app.media.frames import Frame, sample_frames, shown_s
+from serve_app.media.frames import sample_frames, shown_s
 from serve_app.media.pictures import open_picture
+from tests.unit.media.pictures import RED, encode, frames_of
 
-NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 slow = settings(quick, max_examples=6)
-PILLOW_FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/gif": "GIF",
-    "image/webp": "WEBP",
-    "image/avif": "AVIF",
-}
-RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
-
-
-def encode(picture: Image.Image, media_type: str = "image/png", **options: object) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, PILLOW_FORMATS[media_type], **options)
-    return written.getvalue()
-
-
-def frames_of(body: bytes, media_type: str = "image/png", limits: MediaLimits | None = None) -> list[Frame]:
-    limits = limits or MediaLimits()
-    with decoding(media_type):
-        return list(sample_frames(lambda: open_picture(body, media_type, limits), limits, NO_HURRY).frames)
-
-
-def pixels_of(body: bytes, media_type: str = "image/png") -> list[NDArray[np.uint8]]:
-    frames = frames_of(body, media_type)
-    assert {frame.picture.mode for frame in frames} == {"RGB"}
-    return [np.asarray(frame.picture) for frame in frames]
 
 
 # Still pictures

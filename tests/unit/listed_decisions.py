@@ -1,12 +1,8 @@
-"""What the tests of an admin's commands share: the decisions, and a stand-in for pict-rs beside the admin API."""
+"""Decisions whose pictures the tests put on lists."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,7 +24,6 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
-from tests.contract.pictrs.stand_in import StandIn, standing_in
 
 PDQ = bytes(range(PDQ_BYTES))
 MODEL = ModelIdentity("demo", "a" * 64, 224)
@@ -69,19 +64,3 @@ def decision(request_id: str, body: bytes, outcome: Outcome = REJECTED, *, kept:
 async def reject(body: Body, call: Call) -> Decision:
     """Moderates: everything is rejected."""
     return replace(decision(call.request_id, body.content), source=call.source)
-
-
-@contextlib.contextmanager
-def running_stand_in() -> Iterator[StandIn]:
-    """A stand-in for pict-rs, in a thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    manager = standing_in()
-    try:
-        yield asyncio.run_coroutine_threadsafe(manager.__aenter__(), loop).result(10)
-    finally:
-        asyncio.run_coroutine_threadsafe(manager.__aexit__(None, None, None), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
