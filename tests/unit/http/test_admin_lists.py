@@ -1,99 +1,29 @@
-"""The admin API's lists: banks, entries, files of them, and pictures that an admin allows or denies."""
+"""The admin API's lists: banks, entries, files of them, and decisions whose pictures are allowed or denied."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import (
-    Body,
-    Call,
-    Decision,
     Listed,
-    Outcome,
-    Unscanned,
-    UnscannedReason,
     Verdict,
 )
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
-from serve_app.http.admin import create_admin_app
-from serve_app.http.guard import Guard
 from serve_app.http.routes.admin import list_files
-from serve_app.ledger import MemoryLedger
-from serve_app.lists.memory_store import MemoryListStore
-from serve_app.pictrs import API_KEY_ENV
-from serve_app.settings import parse_settings
-from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
-from tests.unit.listed_decisions import PDQ, REJECTED
-from tests.unit.listed_decisions import decision as decision_on
-
-SECRET = "the-secret-of-alice"
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-PICTURE = b"the bytes of a picture"
-SHA256 = hashlib.sha256(PICTURE).hexdigest()
-LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
-
-
-def decision(
-    request_id: str = "r-1", outcome: Outcome = REJECTED, *, kept: bool = False, body: bytes = PICTURE
-) -> Decision:
-    return decision_on(request_id, body, outcome, kept=kept)
-
-
-@dataclass
-class Admin:
-    """The API over a ledger, lists and a stand-in for pict-rs, and an HTTP client of it."""
-
-    ledger: MemoryLedger
-    lists: MemoryListStore
-    pictrs: StandIn
-    http: httpx.AsyncClient
-    outcome: Outcome = REJECTED
-    """Of every scan."""
-
-    async def ask(self, path: str, status: int = 200, method: str = "GET", **options: Any) -> Any:
-        answer = await self.http.request(method, ADMIN_PATH + path, **options)
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-    async def post(self, path: str, status: int = 200, **fields: Any) -> Any:
-        return await self.ask(path, status, "POST", json=fields)
-
-    async def moderate(self, body: Body, call: Call) -> Decision:
-        made = replace(decision(call.request_id, self.outcome, body=body.content), source=call.source)
-        await self.ledger.record(made)
-        return made
-
-    def kinds(self) -> list[tuple[str, str, str]]:
-        """Kind, bank and type of every entry."""
-        return [(each.kind, each.bank, each.fingerprint.type) for each in self.lists.page()]
+from tests.unit.http.list_admin import LET_THROUGH, NOON, PICTURE, SHA256, Admin, decision, running_admin
+from tests.unit.listed_decisions import PDQ
 
 
 @pytest.fixture
 async def admin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Admin]:
-    monkeypatch.setenv(API_KEY_ENV, API_KEY)
-    async with standing_in() as pictrs:
-        ledger, lists = MemoryLedger(), MemoryListStore()
-        guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-        settings = parse_settings({"pictrs": {"url": pictrs.url, "max_purges_per_day": 1}})
-        made: list[Admin] = []
-
-        async def moderate(body: Body, call: Call) -> Decision:
-            return await made[0].moderate(body, call)
-
-        app = create_admin_app(guard, ledger, lists, settings, moderate)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        headers = {"authorization": f"Bearer {SECRET}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://pictwarden", headers=headers) as http:
-            made.append(Admin(ledger, lists, pictrs, http))
-            yield made[0]
+    async with running_admin(monkeypatch) as service:
+        yield service
 
 
 def draft(number: int, **changed: Any) -> EntryDraft:
@@ -349,68 +279,3 @@ async def test_lists_that_cannot_be_read_are_said_to_be_unavailable(
         "reason": "unavailable",
         "message": "the lists cannot be read or written: see the log of the service",
     }
-
-
-# Pictures that pict-rs has stored
-
-
-async def test_a_stored_picture_is_found_by_alias_url_and_bytes(admin: Admin) -> None:
-    alias = admin.pictrs.store(PICTURE)
-    expected = {"sha256": SHA256, "body_bytes": len(PICTURE), "aliases": [alias]}
-    for reference in (alias, f"https://elsewhere.example/pictrs/image/{alias}"):
-        assert await admin.ask("/pictures", params={"reference": reference}) == expected
-    assert await admin.ask(f"/pictures/{SHA256}", params={"body_bytes": len(PICTURE)}) == expected
-    await admin.ask(f"/pictures/{SHA256}", 404, params={"body_bytes": 5})
-    await admin.ask("/pictures", 404, params={"reference": "nothing.png"})
-    await admin.ask("/pictures", 422, params={"reference": "https://elsewhere.example/cat.png"})
-
-
-async def test_a_ban_is_shown_first_and_then_denies_and_purges(admin: Admin) -> None:
-    alias, other = admin.pictrs.store(PICTURE), admin.pictrs.store(b"another picture")
-    await admin.ledger.record(decision("r-1", LET_THROUGH, kept=True))
-    told = await admin.post("/pictures/ban", reference=alias, reason="spam")
-    assert (told["types"], told["entries"], told["purged"]) == (["sha256", "pdq"], [], [])
-    assert told["picture"]["aliases"] == [alias]
-    assert (len(admin.pictrs.stored), admin.kinds()) == (2, [])
-
-    told = await admin.post("/pictures/ban", reference=alias, reason="spam", purge=True)
-    assert (told["purged"], told["over_quota"]) == ([alias], False)
-    assert admin.kinds() == [("deny", "banned", "sha256"), ("deny", "banned", "pdq")]
-    assert [each.aliases for each in admin.pictrs.stored] == [[other]]
-    assert ("alice", "purge") in [(each.actor, each.action) for each in await admin.ledger.audit_trail()]
-    assert (await admin.ask("/decisions/r-1"))["done_how"] == "ban: purged"
-
-
-async def test_over_the_quota_a_picture_is_denied_and_stays(admin: Admin) -> None:
-    first, second = admin.pictrs.store(PICTURE), admin.pictrs.store(b"another picture")
-    await admin.post("/pictures/ban", reference=first, reason="spam", purge=True)
-    told = await admin.post("/pictures/ban", reference=second, reason="spam", purge=True)
-    assert (told["over_quota"], told["purged"], len(told["entries"])) == (True, [], 2)
-    assert [each.aliases for each in admin.pictrs.stored] == [[second]]
-
-
-async def test_what_cannot_be_scanned_now_is_not_banned_by_its_bytes_alone(admin: Admin) -> None:
-    alias = admin.pictrs.store(PICTURE)
-    admin.outcome = LET_THROUGH
-    told = await admin.post("/pictures/ban", 503, reference=alias, reason="spam", purge=True)
-    assert "cannot be scanned now (overloaded)" in told["message"]
-    admin.outcome = Unscanned(UnscannedReason.UNDECODABLE, "not a picture")
-    told = await admin.post("/pictures/ban", reference=alias, reason="spam", purge=True)
-    assert (told["types"], told["purged"]) == (["sha256"], [alias])
-
-
-async def test_a_stored_picture_is_put_on_a_list_and_stays(admin: Admin) -> None:
-    alias = admin.pictrs.store(PICTURE)
-    told = await admin.post("/pictures/list", reference=alias, kind="allow", reason="a red tent")
-    assert [(each["kind"], each["type"]) for each in told["entries"]] == [("allow", "sha256"), ("allow", "pdq")]
-    assert len(admin.pictrs.stored) == 1
-
-
-async def test_a_pict_rs_that_does_not_work_is_named_with_the_way_out(
-    admin: Admin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(API_KEY_ENV, "another-key")
-    told = await admin.ask("/pictures", 409, params={"reference": "a.png"})
-    assert "refuses the key" in told["message"]
-    monkeypatch.delenv(API_KEY_ENV)
-    assert API_KEY_ENV in (await admin.ask("/pictures", 409, params={"reference": "a.png"}))["message"]
