@@ -8,6 +8,7 @@ can be killed decode. It answers from the start: pictures that arrive before the
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import socket
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from serve_app.database.location import Location, locate
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
@@ -215,36 +216,30 @@ async def _unless_stopped(
     Nobody can interrupt a download, a load or a line to a terminal that stands still. So the thread is a daemon, and
     none of an executor's: a process waits for those before it ends.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            if error is None:
-                discard(cast("T", result))
-        elif error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast("T", result))
+    pending: concurrent.futures.Future[T] = concurrent.futures.Future()
+    pending.set_running_or_notify_cancel()  # so that whoever no longer waits for it does not cancel it
 
     def run() -> None:
-        result, error = None, None
         try:
-            result = work()
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(tell, result, error)
-        except RuntimeError:  # the loop has ended
-            if error is None:
-                discard(cast("T", result))
+            pending.set_result(work())
+        except BaseException as error:
+            pending.set_exception(error)
+
+    def discard_late(ended: concurrent.futures.Future[T]) -> None:
+        if ended.exception() is None:
+            discard(ended.result())
 
     threading.Thread(target=run, daemon=True, name="starting").start()
+    done = asyncio.wrap_future(pending)
     stopping = asyncio.create_task(stop.wait())
+    is_taken = False
     try:
         either: set[asyncio.Future[Any]] = {done, stopping}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        return done.result() if done.done() else None
+        is_taken = done.done()
+        return done.result() if is_taken else None
     finally:
         stopping.cancel()
         done.cancel()
+        if not is_taken:
+            pending.add_done_callback(discard_late)

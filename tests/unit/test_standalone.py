@@ -19,6 +19,7 @@ from serve_app import scoring, standalone
 from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard
+from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engine
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy
@@ -189,15 +190,24 @@ async def test_what_comes_before_the_model_is_let_through_where_that_is_wanted(
     assert answered.json()["reason"] == "unavailable"
 
 
-async def test_a_stop_while_the_model_loads_waits_for_nothing(
-    run: Run, held: tuple[threading.Event, threading.Event]
+async def test_a_stop_while_the_model_loads_waits_for_nothing_and_what_comes_late_is_closed(
+    run: Run, held: tuple[threading.Event, threading.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    closed, end = threading.Event(), DecodeWorkers.close
+
+    def close(workers: DecodeWorkers) -> None:
+        end(workers)
+        closed.set()
+
+    monkeypatch.setattr(DecodeWorkers, "close", close)
     service = run()
     await until(held[0])
     service.stop.set()
     async with asyncio.timeout(PATIENT_S):
         await service.task
     assert not service.is_ready.is_set()
+    held[1].set()
+    assert closed.wait(PATIENT_S), "while the loop does nothing: nobody waits for what comes late"
 
 
 async def test_a_model_that_cannot_be_had_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
