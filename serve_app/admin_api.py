@@ -112,14 +112,14 @@ class ScoringModel(BaseModel):
 
 
 class ViewScores(BaseModel):
-    """What a model saw in a body: its cosines with each label, and no fingerprint."""
+    """What a model saw in a body: its scores of each label, and no fingerprint."""
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     model: int = Field(description="its place in `models`")
     labels: int = Field(description="the place of the labels of its columns in `label_sets`")
     logit_scale: float
-    cosines: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
+    values: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
     places: list[tuple[int, float, float, float, float]] = Field(
         description="of each view: frame, left, top, right and bottom, in 0..1"
     )

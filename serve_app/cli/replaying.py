@@ -103,5 +103,5 @@ def _scored_decisions(page: ScoredDecisions) -> Iterator[ScoredDecision]:
 
 
 def _label_scores(seen: ViewScores, model: ModelIdentity) -> LabelScores:
-    cosines = np.frombuffer(seen.cosines, "<f2").reshape(len(seen.places), -1).astype(np.float32)
-    return LabelScores(cosines, seen.logit_scale, model)
+    values = np.frombuffer(seen.values, "<f2").reshape(len(seen.places), -1).astype(np.float32)
+    return LabelScores(values, seen.logit_scale, model)

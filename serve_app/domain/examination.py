@@ -35,12 +35,12 @@ class ModelIdentity:
 class LabelScores:
     """How much each view resembles each label (prompt) of the policy.
 
-    ``cosines`` is float32, ``(views, labels)``, each in -1..1; the columns are in the order of ``Policy.labels``.
+    ``values`` is float32, ``(views, labels)``, each in -1..1; the columns are in the order of ``Policy.labels``.
     ``logit_scale`` is the model's own inverse temperature: CLIP's probabilities are softmax(logit_scale * cosines)
     (Radford et al. 2021, arXiv:2103.00020, figure 3).
     """
 
-    cosines: NDArray[np.float32]
+    values: NDArray[np.float32]
     logit_scale: float
     model: ModelIdentity
 
@@ -51,7 +51,7 @@ class LabelScores:
         columns = {label: column for column, label in enumerate(labels)}
         if not columns.keys() >= set(wanted):
             return None
-        return replace(self, cosines=self.cosines.take([columns[label] for label in wanted], axis=1))
+        return replace(self, values=self.values.take([columns[label] for label in wanted], axis=1))
 
 
 @dataclass(frozen=True, slots=True)

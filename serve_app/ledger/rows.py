@@ -29,12 +29,12 @@ from serve_app.ledger.cursors import microseconds, moment_of
 from serve_app.ledger.encoding import (
     body_key,
     key_of,
-    pack_cosines,
     pack_fingerprints,
     pack_places,
-    unpack_cosines,
+    pack_values,
     unpack_fingerprints,
     unpack_places,
+    unpack_values,
 )
 from serve_app.limits import MediaKey
 
@@ -143,7 +143,7 @@ def label_scores_row(decision: Decision, seen: Examination, context: Row) -> Row
         "recorded_at_us": microseconds(decision.decided_at),
         "context": context["context"],
         "logit_scale": seen.scores.logit_scale,
-        "cosines": pack_cosines(seen.scores.cosines),
+        "cosines": pack_values(seen.scores.values),
         "places": pack_places(seen.places),
         "media_type": seen.media_type,
         "frames_seen": seen.frames_seen,
@@ -217,9 +217,9 @@ def outcome_of(row: Row) -> Outcome:
 def examination_of(row: Row, context: Context) -> Examination:
     """The examination of a row of ``label_scores``, joined with ``frames`` of ``fingerprints``."""
     places = unpack_places(row["places"])
-    cosines = unpack_cosines(row["cosines"], len(places))
+    values = unpack_values(row["cosines"], len(places))
     return Examination(
-        scores=LabelScores(cosines, row["logit_scale"], context.model),
+        scores=LabelScores(values, row["logit_scale"], context.model),
         places=places,
         media_type=row["media_type"],
         frames_seen=row["frames_seen"],

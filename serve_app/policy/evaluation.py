@@ -32,8 +32,8 @@ def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
     less) tell which of the most severe rules came closest, where, and how close.
 
     Raises:
-        UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not scan.
-        ValueError: the cosines are not (views, labels of this policy), or there is no view.
+        UnavailableError: a label score or the logit scale is not finite: a model that returns nan did not scan.
+        ValueError: the label scores are not (views, labels of this policy), or there is no view.
     """
     made_of = margins_of(policy, label_scores)
     margins = np.stack(list(made_of.rules.values()))
@@ -87,8 +87,8 @@ def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
     """The score of every view for every concept: float64, ``(views, concepts)``, columns in the order of the policy.
 
     Raises:
-        UnavailableError: a cosine or the logit scale is not finite, or the logit scale is not positive.
-        ValueError: the cosines are not (views, labels of this policy), or there is no view.
+        UnavailableError: a label score or the logit scale is not finite, or the logit scale is not positive.
+        ValueError: the label scores are not (views, labels of this policy), or there is no view.
     """
     return np.stack(list(margins_of(policy, label_scores).concepts.values()), axis=1)
 
@@ -133,41 +133,41 @@ class _Scored:
 
 
 def _scored(policy: Policy, label_scores: LabelScores) -> _Scored:
-    cosines = _checked_cosines(policy, label_scores)
+    values = _checked_values(policy, label_scores)
     columns = {label: column for column, label in enumerate(policy.labels)}
     scored = _Scored(
-        {each.name: _ranked_scores(each, cosines, columns, label_scores.logit_scale) for each in policy.concepts}
+        {each.name: _ranked_scores(each, values, columns, label_scores.logit_scale) for each in policy.concepts}
     )
     for each in policy.conditions:  # in the order of the file: each is made of those before it
         scored.conditions[each.name] = scored.margins(each.when)
     return scored
 
 
-def _checked_cosines(policy: Policy, label_scores: LabelScores) -> FloatArray:
-    cosines = np.asarray(label_scores.cosines, dtype=np.float64)
-    if cosines.ndim != 2 or cosines.shape[1] != len(policy.labels):
-        raise ValueError(f"cosines have the shape {cosines.shape}; {policy} needs (views, {len(policy.labels)})")
-    if cosines.shape[0] == 0:
+def _checked_values(policy: Policy, label_scores: LabelScores) -> FloatArray:
+    values = np.asarray(label_scores.values, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != len(policy.labels):
+        raise ValueError(f"label scores have the shape {values.shape}; {policy} needs (views, {len(policy.labels)})")
+    if values.shape[0] == 0:
         raise ValueError("there is no view to judge")
-    if not np.isfinite(cosines).all():
+    if not np.isfinite(values).all():
         raise UnavailableError(f"the model {label_scores.model} returned a similarity that is not a finite number")
     if not (np.isfinite(label_scores.logit_scale) and label_scores.logit_scale > 0):
         raise UnavailableError(f"the model {label_scores.model} has a logit scale that is not a positive number")
     # The product of a float32 and a power of ten is exact in float64, so that this rounds as Python's round() does.
-    return cosines if policy.cosine_decimals is None else cosines.round(policy.cosine_decimals)
+    return values if policy.cosine_decimals is None else values.round(policy.cosine_decimals)
 
 
-def _ranked_scores(concept: Concept, cosines: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
+def _ranked_scores(concept: Concept, values: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
     """The scores of the concept's prompts on each view, largest first, ``(views, prompts)``."""
     # take() copies to rows that are contiguous, so that a view's sums do not depend on how many views stand beside it.
-    own = cosines.take([columns[prompt] for prompt in concept.prompts], axis=1)
+    own = values.take([columns[prompt] for prompt in concept.prompts], axis=1)
     match concept.score:
         case ScoreKind.COSINE:
             return _largest_first(own)
         case ScoreKind.MARGIN:
             return _largest_first(_over_thresholds(own, concept.thresholds))
         case ScoreKind.CONTRAST:
-            others = cosines.take([columns[prompt] for prompt in concept.counter_prompts], axis=1)
+            others = values.take([columns[prompt] for prompt in concept.counter_prompts], axis=1)
             return _contrast(own, others, logit_scale)[:, np.newaxis]
         case _:
             assert_never(concept.score)
@@ -198,9 +198,9 @@ def _contrast(own: FloatArray, others: FloatArray, logit_scale: float) -> FloatA
     return own_mass / (own_mass + other_mass)
 
 
-def _largest(cosines: FloatArray) -> FloatArray:
+def _largest(values: FloatArray) -> FloatArray:
     """The largest of each row."""
-    largest: FloatArray = cosines.max(axis=1)
+    largest: FloatArray = values.max(axis=1)
     return largest
 
 

@@ -189,9 +189,9 @@ def _is_certain(policy: Policy, scores: LabelScores) -> bool:
 
 def _largest_error(policy: Policy, scores: LabelScores) -> float:
     """How far a concept's score may be from the one at the time, at most."""
-    if not np.array_equal(scores.cosines, scores.cosines.astype(np.float16)):
+    if not np.array_equal(scores.values, scores.values.astype(np.float16)):
         return 0.0  # they are recorded as they were
-    cosine = float(np.abs(scores.cosines).max()) * _HALF_STEP
+    cosine = float(np.abs(scores.values).max()) * _HALF_STEP
     if policy.cosine_decimals is not None:
         cosine += 10.0**-policy.cosine_decimals  # the nearest decimal may be the next one
     # The slope of a logistic curve is a quarter at most, and its argument, a difference of two logits, moves by twice

@@ -114,7 +114,7 @@ def _without_off(rules: tuple[Rule | None, ...]) -> tuple[Rule, ...]:
 class Policy:
     """Concepts and rules for one model, whose thresholds they are.
 
-    ``labels`` are the distinct prompts, and the columns of :attr:`serve_app.domain.LabelScores.cosines`: first-seen
+    ``labels`` are the distinct prompts, and the columns of :attr:`serve_app.domain.LabelScores.values`: first-seen
     order over the concepts *by name*. By name, and not by place in the file, so that policies of one digest have one
     order of columns: an ingress and a scorer that read two layouts of the same policy must not mix up labels.
 

@@ -27,8 +27,8 @@ def require_recalled(recalled: Recollection | None, decision: Decision) -> Recol
     assert recalled is not None
     seen, recorded = recalled.examination, decision.examination
     assert recorded is not None
-    np.testing.assert_allclose(seen.scores.cosines, recorded.scores.cosines, rtol=0, atol=FLOAT16_STEP)
-    assert seen.scores.cosines.dtype == np.float32
+    np.testing.assert_allclose(seen.scores.values, recorded.scores.values, rtol=0, atol=FLOAT16_STEP)
+    assert seen.scores.values.dtype == np.float32
     assert (seen.scores.logit_scale, seen.scores.model) == (recorded.scores.logit_scale, recorded.scores.model)
     assert recalled.labels == decision.labels
     assert seen.places == recorded.places

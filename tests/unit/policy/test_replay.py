@@ -79,7 +79,7 @@ def recorded(decision: Decision) -> Decision:
     """As a database has it: with scores in half precision."""
     assert decision.examination is not None
     scores = decision.examination.scores
-    rounded = replace(scores, cosines=scores.cosines.astype(np.float16).astype(np.float32))
+    rounded = replace(scores, values=scores.values.astype(np.float16).astype(np.float32))
     return replace(decision, examination=replace(decision.examination, scores=rounded))
 
 

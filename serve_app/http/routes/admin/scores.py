@@ -61,7 +61,7 @@ def _record_of(
             model=_place_in(models, seen.scores.model),
             labels=_place_in(label_sets, decision.labels),
             logit_scale=seen.scores.logit_scale,
-            cosines=seen.scores.cosines.astype("<f2").tobytes(),
+            values=seen.scores.values.astype("<f2").tobytes(),
             places=[(each.frame, *each.box) for each in seen.places],
         )
     return ScoredRecord(
