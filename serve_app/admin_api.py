@@ -83,7 +83,9 @@ class DecisionRecord(BaseModel):
     lists_version: int
     elapsed_ms: float
     media_type: str | None = None
-    scores: dict[str, float] | None = Field(default=None, description="concept scores of the deciding view")
+    scores: dict[str, float | None] | None = Field(
+        default=None, description="concept scores of the deciding view; null where one is unknown"
+    )
     margin: float | None = None
     view: DecidingView | None = None
     views_seen: int | None = None

@@ -33,11 +33,12 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """How much each view resembles each label (prompt) of the policy.
+    """How much each view resembles each label of the policy: its prompts, and the outputs of its classifiers.
 
-    ``values`` is float32, ``(views, labels)``, each in -1..1; the columns are in the order of ``Policy.labels``.
-    ``logit_scale`` is the model's own inverse temperature: CLIP's probabilities are softmax(logit_scale * cosines)
-    (Radford et al. 2021, arXiv:2103.00020, figure 3).
+    ``values`` is float32, ``(views, labels)``; the columns are in the order of ``Policy.labels``. A prompt has a
+    cosine, -1..1; an output has a probability, 0..1, or NaN where its classifier found nothing to look at: *unknown*.
+    ``logit_scale`` is CLIP's own inverse temperature, 1 without CLIP: its probabilities are
+    softmax(logit_scale * cosines) (Radford et al. 2021, arXiv:2103.00020, figure 3).
     """
 
     values: NDArray[np.float32]

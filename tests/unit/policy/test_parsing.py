@@ -151,6 +151,34 @@ def test_without_a_model_digest_only_the_name_counts() -> None:
     policy.require_model(ModelIdentity("demo-shapes", "anything", image_size_px=64))
 
 
+BESIDE_PROMPTS = """\
+policy: two-models
+model: demo-shapes
+concepts:
+  nsfw: {score: classifier, model: open-nsfw, output: nsfw}
+  red: {score: cosine, prompts: [a red shape]}
+  a_safe_one: {score: classifier, model: open-nsfw, output: sfw}
+rules:
+  - {name: both, verdict: reject, when: {all: [{concept: nsfw, above: 0.8}, {concept: red, above: 0.2}]}}
+"""
+
+
+def test_outputs_of_classifiers_are_labels_after_the_prompts() -> None:
+    policy = parse_policy(BESIDE_PROMPTS, "p.yaml")
+    assert policy.concepts[0] == Concept("nsfw", ScoreKind.CLASSIFIER, model="open-nsfw", output="nsfw")
+    assert (policy.prompts, policy.labels) == (
+        ("a red shape",),
+        ("a red shape", "open-nsfw/sfw", "open-nsfw/nsfw"),
+    )
+    assert policy.models == ("demo-shapes", "open-nsfw")
+
+
+def test_a_policy_without_prompts_names_classifiers_alone() -> None:
+    without = [line for line in BESIDE_PROMPTS.splitlines() if "demo-shapes" not in line and "red:" not in line]
+    policy = parse_policy("\n".join(without).replace(", {concept: red, above: 0.2}", ""), "p.yaml")
+    assert (policy.model, policy.models, policy.prompts) == (None, ("open-nsfw",), ())
+
+
 def test_a_policy_without_rules_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Policy(name="p", model="m", concepts=(Concept("c", ScoreKind.COSINE, ("x",)),), rules=())

@@ -119,7 +119,7 @@ def test_a_prompt_that_was_never_scored_is_named() -> None:
     new = parse_policy(TEXT.replace("prompts: [red]", "prompts: [red, scarlet]"), "new.yaml")
     result = replay(new, [decided(OLD, scores_of(OLD, red=0.3))] * 2)
     assert (result.replayed, result.insufficient, result.differences) == (0, 2, [])
-    assert result.missing_prompts == {"scarlet": 2}
+    assert result.missing_labels == {"scarlet": 2}
 
 
 def test_prompts_that_the_new_policy_lacks_do_not_matter() -> None:
