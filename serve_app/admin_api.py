@@ -111,6 +111,7 @@ class ScoringModel(BaseModel):
     digest: str
     image_size_px: int
     derived_from: str | None = Field(description="of a converted model: the digest of the original")
+    parts: list[ScoringModel] = Field(default=[], description="of models that scored together: each of them")
 
 
 class ViewScores(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,9 +17,11 @@ from serve_app.domain.media import ViewPlace, Views
 class ModelIdentity:
     """The model that scored. ``digest`` is the sha256 (hex) of its weights and configuration.
 
+    ``image_size_px`` is the side of the views that are cut for it.
     ``notice`` is set for a model that must not be mistaken for protection, and every answer repeats it.
     ``derived_from`` is set for a converted model, which scores differently and has a digest of its own: it is the
     digest of the original, to which a policy's thresholds belong.
+    ``parts`` are the models that scored together (:meth:`together`); a single one has none.
     """
 
     name: str
@@ -26,6 +29,27 @@ class ModelIdentity:
     image_size_px: int
     notice: str | None = None
     derived_from: str | None = None
+    parts: tuple[ModelIdentity, ...] = ()
+
+    @classmethod
+    def together(cls, parts: Sequence[ModelIdentity]) -> ModelIdentity:
+        """One identity of models that score the same views; that of a single one is its own."""
+        if len(parts) == 1:
+            return parts[0]
+        digest = hashlib.sha256("".join(f"{part.digest}\n" for part in parts).encode())
+        notices = [f"{part.name}: {part.notice}" for part in parts if part.notice]
+        return cls(
+            name=" + ".join(part.name for part in parts),
+            digest=digest.hexdigest(),
+            image_size_px=max(part.image_size_px for part in parts),
+            notice=" ".join(notices) or None,
+            parts=tuple(parts),
+        )
+
+    @property
+    def each(self) -> tuple[ModelIdentity, ...]:
+        """The models that scored, of which none is made of others."""
+        return self.parts or (self,)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest[:12]}"

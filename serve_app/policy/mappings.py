@@ -64,7 +64,7 @@ def mapping(
         found = require_mapping(value, what, hint)
         # Noted and not raised, so that the errors inside the fields are reported as well.
         info.context.report.diagnostics += [
-            *key_problems(found, what, keys_of(kind) | needs(found)),
+            *key_problems(found, what, {**keys_of(kind), **needs(found)}),
             *across(found),
         ]
         return handler({key: found[key] for key in keys_of(kind) if key in found})

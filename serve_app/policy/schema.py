@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
@@ -168,25 +169,36 @@ class Policy:
         return of_prompts + tuple(dict.fromkeys(classifiers))
 
     def require_model(self, identity: ModelIdentity) -> None:
-        """Refuse to judge with another model than the one that the thresholds were measured with.
+        """Refuse to judge with other models than those that the thresholds were measured with.
+
+        Models beside these change nothing.
 
         Raises:
-            PolicyError: the name, or the digest where the policy gives one, is another.
+            PolicyError: a name, or the digest where the policy gives one, is another.
         """
-        if identity.name != self.model:
+        loaded = {each.name: each for each in identity.each}
+        missing = [name for name in self.models if name not in loaded]
+        if missing:
             raise PolicyError(
-                f"policy '{self.name}' is for the model '{self.model}', but the loaded model is '{identity.name}'. "
-                f"Thresholds are never copied from one model to another: load '{self.model}', or choose a policy that "
-                f"was made for '{identity.name}'."
+                f"policy '{self.name}' is for the model{'s' * (len(self.models) > 1)} {_quoted(self.models)}, but the "
+                f"loaded model is '{identity.name}'. Thresholds are never copied from one model to another: load "
+                f"{_quoted(missing)}, or choose a policy that was made for '{identity.name}'."
             )
-        weights_digest = identity.derived_from or identity.digest
-        if self.model_digest is not None and not weights_digest.lower().startswith(self.model_digest):
+        if self.model is None or self.model_digest is None:
+            return
+        of_prompts = loaded[self.model]
+        weights_digest = of_prompts.derived_from or of_prompts.digest
+        if not weights_digest.lower().startswith(self.model_digest):
             raise PolicyError(
                 f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, but the "
                 f"loaded model has the digest {weights_digest}. The same name with other weights is another model, "
                 f"and thresholds are never copied from one model to another: load the weights that the policy names, "
                 f"or measure the thresholds again and correct model_digest."
             )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
