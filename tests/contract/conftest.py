@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.postgres import Server, running_server, server_folder
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain import (
     Decision,
