@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, ListKind
-from serve_app.domain.texts import require_storable
+from serve_app.domain.storable_text import require_storable
 from serve_app.wire import DecidingView
 
 ADMIN_PATH = "/api/v1/admin"

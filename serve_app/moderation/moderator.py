@@ -42,7 +42,7 @@ from serve_app.domain.lists import Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownPictures, listed
 from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told

@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 
 from benchmarks.postgres import Server
 from serve_app.database import schema
-from serve_app.database.engine import Database, open_database
+from serve_app.database.access import Database, open_database
 from serve_app.database.lease import Lease
 from serve_app.database.location import Location
 from serve_app.database.tables import metadata, schema_version
@@ -171,7 +171,7 @@ async def test_decisions_of_an_earlier_version_are_read_and_those_of_its_spool_w
 PREPARE = """
 import sys
 from pathlib import Path
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 file, url = sys.argv[1:]
 open_database(Location(Path("/nowhere"), Path(file) if file else None, url)).prepare()
