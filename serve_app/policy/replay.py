@@ -183,11 +183,11 @@ def _is_certain(policy: Policy, scores: LabelScores) -> bool:
 
     A margin is an order statistic of signed distances, so it moves by no more than the score that moves most.
     """
-    error = _largest_error(policy, scores)
+    error = largest_error(policy, scores)
     return all(abs(float(margins.max())) > error for margins in margins_of(policy, scores).rules.values())
 
 
-def _largest_error(policy: Policy, scores: LabelScores) -> float:
+def largest_error(policy: Policy, scores: LabelScores) -> float:
     """How far a concept's score may be from the one at the time, at most."""
     if not np.array_equal(scores.values, scores.values.astype(np.float16)):
         return 0.0  # they are recorded as they were

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
+from serve_app.policy.calibrated import Calibration, CalibrationReader, weights_digest
 from serve_app.policy.concepts import Concept, Concepts
 from serve_app.policy.conditions import Condition, Conditions
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
@@ -118,8 +119,8 @@ class Policy:
     order over the concepts *by name*. By name, and not by place in the file, so that policies of one digest have one
     order of columns: an ingress and a scorer that read two layouts of the same policy must not mix up labels.
 
-    ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys and the description do
-    not change it; everything that can change a judgement, its message included, does.
+    ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys, the description and
+    the calibration do not change it; everything that can change a judgement, its message included, does.
 
     ``rules`` are those that are not off. ``cosine_decimals`` is None where cosines are compared as they are.
 
@@ -139,6 +140,7 @@ class Policy:
     cosine_decimals: Annotated[int, BeforeValidator(_decimals)] | None = None
     description: Annotated[str | None, BeforeValidator(_description)] = None
     model_digest: Annotated[str, AfterValidator(str.lower), _MODEL_DIGEST] | None = None
+    calibration: Annotated[Calibration, CalibrationReader] | None = None
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     digest: str = field(init=False, repr=False, compare=False)
 
@@ -156,7 +158,7 @@ class Policy:
         """Refuse to judge with another model than the one that the thresholds were measured with.
 
         Raises:
-            PolicyError: the name, or the digest where the policy gives one, is another.
+            PolicyError: the name, or the digest where the policy or its calibration gives one, is another.
         """
         if identity.name != self.model:
             raise PolicyError(
@@ -164,13 +166,21 @@ class Policy:
                 f"Thresholds are never copied from one model to another: load '{self.model}', or choose a policy that "
                 f"was made for '{identity.name}'."
             )
-        weights_digest = identity.derived_from or identity.digest
-        if self.model_digest is not None and not weights_digest.lower().startswith(self.model_digest):
+        loaded_digest = weights_digest(identity)
+        if self.model_digest is not None and not loaded_digest.startswith(self.model_digest):
             raise PolicyError(
                 f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, but the "
-                f"loaded model has the digest {weights_digest}. The same name with other weights is another model, "
+                f"loaded model has the digest {loaded_digest}. The same name with other weights is another model, "
                 f"and thresholds are never copied from one model to another: load the weights that the policy names, "
                 f"or measure the thresholds again and correct model_digest."
+            )
+        other = self.calibration.other_model(identity) if self.calibration is not None else None
+        if other is not None:
+            raise PolicyError(
+                f"policy '{self.name}' was calibrated with the model '{other.model}' of the digest {other.digest}, but "
+                f"the loaded model has the digest {weights_digest(identity)}: load the weights that it was calibrated "
+                f"with, run `pictwarden calibrate` again, or remove the section 'calibration', after which no error "
+                f"rate is claimed."
             )
 
 

@@ -30,6 +30,7 @@ HIDDEN = {
     "serve_app.lists.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *HTTP),
+    "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.folder": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
