@@ -60,7 +60,7 @@ class Stages:
             on_truncated=settings.truncated,
         )
         try:
-            reference = PolicyReference(settings.policy, policy.digest)
+            reference = PolicyReference(settings.policy_source, policy.digest)
             self.scorer = EngineScorer(settings.model, labels_of(policy, shadow), reference, settings.deadline_s)
         except BaseException:
             self.workers.close()

@@ -23,6 +23,7 @@ from serve_app.cli.lists import (
     list_show,
 )
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
+from serve_app.cli.presets import presets
 from serve_app.cli.replaying import policy_replay
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
@@ -40,6 +41,7 @@ app.command()(check)
 app.command()(canary)
 app.command()(rescan)
 app.command()(serve)
+app.command()(presets)
 app.command()(decisions)
 app.command()(why)
 app.command()(allow)

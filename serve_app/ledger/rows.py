@@ -75,7 +75,7 @@ class Context:
             "policy_digest": self.policy_digest,
             "labels": key_of(*self.labels) if self.labels else None,
         }
-        return {"context": key_of(*row.values()), **row}
+        return {"context": key_of(*row.values()), **row, "model_parts": _parts(model)}
 
     def label_set_row(self) -> Row | None:
         """For the table ``label_sets``."""
@@ -92,10 +92,16 @@ class Context:
             row["model_image_size_px"],
             row["model_notice"],
             row["model_derived_from"],
+            tuple(ModelIdentity(**each) for each in json.loads(row["model_parts"] or "[]")),
         )
         return cls(
             row["model_key"], model, row["policy"], row["policy_digest"], tuple(json.loads(row["texts"] or "[]"))
         )
+
+
+def _parts(model: ModelIdentity) -> str | None:
+    parts = [{key: value for key, value in asdict(each).items() if key != "parts"} for each in model.parts]
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=False) if parts else None
 
 
 def decision_row(decision: Decision, context: int) -> Row:

@@ -86,13 +86,6 @@ class Calibration:
     confidence: Share
     rules: Several[Annotated[CalibratedRule, mapping(CalibratedRule, "a calibrated rule", _HINT)]]
 
-    def other_model(self, identity: ModelIdentity) -> CalibratedModel | None:
-        """The calibrated model of this name, if it has other weights."""
-        return next(
-            (each for each in self.models if each.model == identity.name and each.digest != weights_digest(identity)),
-            None,
-        )
-
 
 CalibrationReader = mapping(Calibration, "'calibration'", _HINT)
 

@@ -102,4 +102,5 @@ def test_horde_safety_that_is_not_there_is_an_error_and_no_traceback(monkeypatch
     monkeypatch.setattr(metadata, "version", missing)
     result = policy("from-horde-safety")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("horde-safety is not installed beside this command")
+    assert result.stderr.startswith("horde-safety is not installed beside this command: `")
+    assert " -m pip install horde-safety==0.3.1` installs it" in result.stderr

@@ -156,7 +156,7 @@ def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminServic
     assert "1: the policy did not decide" in told
     assert "1: their scores are not recorded any more" in told
     assert "1: another model scored than demo" in told
-    assert "1: prompts of the new policy were never scored: 'blue' on 1" in told
+    assert "1: labels of the new policy were never scored: 'blue' on 1" in told
     assert "reject → accept (uncertain)" in told
 
 
