@@ -31,21 +31,30 @@ def load_policy(source: str | Path) -> Policy:
     Raises:
         PolicyError: there is no such policy, it cannot be read or made, or it is wrong.
     """
+    return parse_policy(text_of_policy(source), str(source))
+
+
+def text_of_policy(source: str | Path) -> str:
+    """The text of the policy that :func:`load_policy` reads.
+
+    Raises:
+        PolicyError: there is no such policy, or it cannot be read or made.
+    """
     if source == FROM_HORDE_SAFETY:
         return _from_horde_safety()
     if isinstance(source, str) and source.startswith(SHIPPED_PREFIX):
-        return _parse(_find_shipped(source.removeprefix(SHIPPED_PREFIX)), source)
+        return _read(_find_shipped(source.removeprefix(SHIPPED_PREFIX)), source)
     path = Path(source)
     try:
-        return _parse(path, str(source))
+        return _read(path, str(source))
     except (FileNotFoundError, ValueError) as error:  # ValueError: no file can have such a name
         hint = f"; did you mean '{SHIPPED_PREFIX}{path.stem}'?" if path.stem in shipped_policies() else ""
         raise PolicyError(f"no policy file {quote(str(source))}{hint}") from error
 
 
-def _from_horde_safety() -> Policy:
+def _from_horde_safety() -> str:
     version, lists = installed_lists()
-    return parse_policy(policy_text(lists, version), FROM_HORDE_SAFETY)
+    return policy_text(lists, version)
 
 
 def shipped_policies() -> tuple[str, ...]:
@@ -77,7 +86,7 @@ def _find_shipped(name: str) -> Traversable:
     raise PolicyError(f"no shipped policy {quote(name)}; {did_you_mean(name, files, known)}")
 
 
-def _parse(file: Traversable | Path, file_name: str) -> Policy:
+def _read(file: Traversable | Path, file_name: str) -> str:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
@@ -88,8 +97,7 @@ def _parse(file: Traversable | Path, file_name: str) -> Policy:
     if len(content) > MAX_FILE_BYTES:
         raise PolicyError(f"{file_name}: error: larger than {MAX_FILE_BYTES} bytes, which is the limit")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise PolicyError(f"{file_name}:{line}: error: not UTF-8 (byte {error.start} of the file)") from error
-    return parse_policy(text, file_name)

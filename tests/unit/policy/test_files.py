@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.domain import PolicyError
-from serve_app.policy import load_policy, loading, shipped_policies, shipped_text
+from serve_app.policy import files, load_policy, shipped_policies, shipped_text
 from serve_app.policy.horde_safety import read_lists
 from tests.unit.policy.horde_stand_in import StandInChecker
 
@@ -95,7 +95,7 @@ def test_a_policy_that_was_renamed_is_found_under_its_earlier_name() -> None:
 
 
 def test_the_policy_of_horde_safety_is_made_from_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "installed_lists", lambda: ("0.3.1", read_lists(StandInChecker)))
+    monkeypatch.setattr(files, "installed_lists", lambda: ("0.3.1", read_lists(StandInChecker)))
     policy = load_policy("installed:horde-safety")
     assert (policy.name, policy.model) == ("horde-safety", "ViT-L-14/openai")
     assert "crimson" in policy.labels
