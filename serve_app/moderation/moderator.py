@@ -106,7 +106,7 @@ class Moderator:
     @property
     def model(self) -> ModelIdentity:
         """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
-        return self._last_heard_of or ModelIdentity(self.policy.model, "", 0)
+        return self._last_heard_of or ModelIdentity(" + ".join(self.policy.models), "", 0)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """Wait until a model is warm, and check that the policy belongs to it.

@@ -28,7 +28,7 @@ async def test_an_examination_has_a_row_of_scores_for_each_place(
     pipeline: Pipeline, draw: Callable[..., bytes]
 ) -> None:
     examination = await pipeline.examine(Body.of(draw(size=(16, 64))), call())
-    assert len(examination.scores.cosines) == len(examination.places) > 1
+    assert len(examination.scores.values) == len(examination.places) > 1
     assert (examination.media_type, examination.frames_seen, examination.is_truncated) == ("image/png", 1, False)
     assert examination.scores.model == pipeline.model
 
