@@ -51,6 +51,7 @@ class AuthenticationSettings(_Section):
     """Who may ask. Secrets themselves are in the environment."""
 
     secrets_env: str = "PICTWARDEN_SECRETS"
+    misskey_secrets_env: str = "PICTWARDEN_MISSKEY_SECRETS"
     trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
@@ -71,6 +72,12 @@ class PictrsSettings(_Section):
     url: WebAddress | None = None
     public_endpoint: WebAddress | None = None
     max_purges_per_day: Annotated[int, Field(ge=0)] = 100
+
+
+class MisskeySettings(_Section):
+    """The detector API of Misskey. It exists once the environment has secrets for it."""
+
+    classifier: Literal["nsfwjs", "nsfwjs-inception"] | None = None
 
 
 class AdminSettings(_Section):
@@ -113,3 +120,4 @@ class Settings(_Section):
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    misskey: MisskeySettings = MisskeySettings()
