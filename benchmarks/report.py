@@ -23,7 +23,7 @@ from benchmarks.bodies import photo_like_jpeg
 from benchmarks.command import console
 from benchmarks.record import Record
 from benchmarks.servers import REPOSITORY, NotServedError, Way, ours, running
-from serve_app.cli.connection import URL_ENV
+from serve_app.cli.local_service import URL_ENV
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 RESULTS = REPOSITORY / "benchmarks" / "results"

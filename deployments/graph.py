@@ -8,7 +8,7 @@ from ray import serve
 from ray.serve.deployment import Application
 
 from deployments.clip_scorer import ClipScorer
-from deployments.configuration import read_configuration
+from deployments.environment_check import read_args_for_ray
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.database.location import locate
@@ -34,7 +34,7 @@ def build_app(args: dict[str, Any]) -> Application:
     Raises:
         ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
     """
-    settings, policy, shadow = read_configuration(args)
+    settings, policy, shadow = read_args_for_ray(args)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(

@@ -40,7 +40,7 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine = open_engine(model or _source_of(policy.model), policy.labels)
+        engine = open_engine(model or _source_of(policy.models[0]), policy.labels)
         policy.require_model(engine.identity)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
@@ -83,7 +83,7 @@ def _table(rule: ExplainedRule, places: Sequence[ViewPlace]) -> Table:
         style = "bold" if each.views else "dim"
         cells = (
             "  " * (each.depth + 1) + each.text,
-            f"{each.margin:+.4f}",
+            "unknown" if each.margin is None else f"{each.margin:+.4f}",
             _place(each.closest_view, places),
             ", ".join(str(view + 1) for view in each.views) or "none",
         )

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from serve_app.admin_api import ScoredDecisions, ViewScores
+from serve_app.admin_api import ScoredDecisions, ScoringModel, ViewScores
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.admin_errors import told
 from serve_app.cli.checking import ExitCode
@@ -75,10 +75,7 @@ def _pages(service: AdminConnection, params: dict[str, str], stop: threading.Eve
 
 
 def _scored_decisions(page: ScoredDecisions) -> Iterator[ScoredDecision]:
-    models = [
-        ModelIdentity(each.name, each.digest, each.image_size_px, derived_from=each.derived_from)
-        for each in page.models
-    ]
+    models = [_model_of(each) for each in page.models]
     label_sets = [tuple(each) for each in page.label_sets]
     for record in page.decisions:
         scored = ScoredDecision(
@@ -102,6 +99,16 @@ def _scored_decisions(page: ScoredDecisions) -> Iterator[ScoredDecision]:
         yield scored
 
 
+def _model_of(told: ScoringModel) -> ModelIdentity:
+    return ModelIdentity(
+        told.name,
+        told.digest,
+        told.image_size_px,
+        derived_from=told.derived_from,
+        parts=tuple(map(_model_of, told.parts)),
+    )
+
+
 def _label_scores(seen: ViewScores, model: ModelIdentity) -> LabelScores:
-    cosines = np.frombuffer(seen.cosines, "<f2").reshape(len(seen.places), -1).astype(np.float32)
-    return LabelScores(cosines, seen.logit_scale, model)
+    values = np.frombuffer(seen.values, "<f2").reshape(len(seen.places), -1).astype(np.float32)
+    return LabelScores(values, seen.logit_scale, model)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, case, delete, func, inser
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.tables import list_banks, list_entries, list_removals, list_version
 from serve_app.domain.lists import MIN_QUALITY, Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin

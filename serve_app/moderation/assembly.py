@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_app.domain import Examiner, Ledger
+from serve_app.domain import Examiner, Ledger, output_label
 from serve_app.lists.live import LiveLists
 from serve_app.misskey_api import OUTPUT_BY_CLASS, SEXUAL_CLASSES
 from serve_app.moderation.admission import AdmissionControl
@@ -67,4 +67,4 @@ def _misskey_labels(settings: Settings) -> dict[str, str]:
     classifier = settings.misskey.classifier
     if classifier is None:
         return {}
-    return {each: f"{classifier}/{output}" for each, output in OUTPUT_BY_CLASS.items()}
+    return {each: output_label(classifier, output) for each, output in OUTPUT_BY_CLASS.items()}

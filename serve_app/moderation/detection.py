@@ -101,13 +101,13 @@ class Detector:
         An animation has several, and so has a picture that programs show in different ways: the one counts in which a
         severe output is highest.
         """
-        values = examination.scores.cosines
+        values = examination.scores.values
         if values.shape != (len(examination.places), len(self._scored_labels)):
             raise UnavailableError("the scorer scores other labels: it is being replaced")
         picked = examination.scores.picked(self._scored_labels, self._outputs)
         if picked is None:
             raise UnavailableError("the scorer has no such classifier")
-        whole = picked.cosines[[place.box == _WHOLE for place in examination.places]]
+        whole = picked.values[[place.box == _WHOLE for place in examination.places]]
         if not len(whole) or not np.isfinite(whole).all():
             raise UnavailableError("the classifier gave no probabilities")
         worst = whole[:, self._severe].max(axis=1).argmax()

@@ -42,7 +42,7 @@ from serve_app.domain.lists import Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownPictures, listed
 from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
@@ -107,7 +107,7 @@ class Moderator:
     @property
     def model(self) -> ModelIdentity:
         """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
-        return self._last_heard_of or ModelIdentity(self.policy.model, "", 0)
+        return self._last_heard_of or ModelIdentity(" + ".join(self.policy.models), "", 0)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """Wait until a model is warm, and check that the policy belongs to it.

@@ -9,7 +9,7 @@ from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
 from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
-from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
+from serve_app.policy.files import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
 from serve_app.policy.parsing import parse_policy
 from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision
 from serve_app.policy.schema import Policy, Rule, labels_of

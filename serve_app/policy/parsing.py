@@ -14,7 +14,10 @@ from serve_app.policy.schema import Policy
 
 _HINT = "it has the keys policy, model, concepts and rules"
 _READER: TypeAdapter[Policy] = TypeAdapter(
-    Annotated[Policy, mapping(Policy, "a policy", _HINT, across=consistency.of_rule_names)]
+    Annotated[
+        Policy,
+        mapping(Policy, "a policy", _HINT, across=consistency.of_policy, needs=consistency.needs_of_policy),
+    ]
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.sql_store import SqlListStore

@@ -5,7 +5,6 @@ No Ray, no sockets: pictures go through the real decoder, and the fake engine lo
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -17,23 +16,15 @@ from fastapi import FastAPI
 from PIL import Image
 
 from serve_app.domain import (
-    Call,
-    Deadline,
     Decision,
-    LabelScores,
-    Lane,
     LedgerHealth,
-    LoadSignals,
-    ModelIdentity,
     Recollection,
     Unscanned,
     UnscannedReason,
-    Views,
 )
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
-from serve_app.media import MediaLimits, preprocess
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import (
     AdmissionControl,
@@ -46,6 +37,7 @@ from serve_app.moderation import (
 from serve_app.policy import Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
 from serve_app.wire import Answer
+from tests.stand_ins import InProcessPreprocessor, InProcessScorer, Port
 
 POLICY = """\
 policy: colours
@@ -60,58 +52,6 @@ rules:
 SECRET = "a-secret-of-the-tests"
 OTHER_SECRET = "its-successor-at-night"
 MISSKEY_SECRET = "a-secret-of-misskey"
-
-
-@dataclass
-class Port:
-    """A port of the use case that can be made to fail. ``entered`` is set once a call has come in."""
-
-    fault: BaseException | None = None
-    hangs: bool = False
-    calls: int = 0
-    lanes: list[Lane] = field(default_factory=list)
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def enter(self, lane: Lane = Lane.LIVE) -> None:
-        self.calls += 1
-        self.lanes.append(lane)
-        self.entered.set()
-        if self.hangs:
-            await self.release.wait()
-        if self.fault is not None:
-            raise self.fault
-
-
-@dataclass
-class InProcessPreprocessor(Port):
-    limits: MediaLimits = field(default_factory=lambda: MediaLimits(max_pixels=1_000_000))
-
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
-        await self.enter(call.lane)
-        return preprocess(content, view_size_px, self.limits, call.deadline)
-
-
-@dataclass(kw_only=True)
-class InProcessScorer(Port):
-    """``fault`` and ``hangs`` are of :meth:`score`; ``asleep`` and ``sleeps`` are of :meth:`identify`."""
-
-    engine: FakeEngine
-    asleep: BaseException | None = None
-    sleeps: bool = False
-    loads: list[LoadSignals] = field(default_factory=list)
-
-    async def identify(self, deadline: Deadline) -> ModelIdentity:
-        if self.asleep is not None:
-            raise self.asleep
-        if self.sleeps:
-            await self.release.wait()
-        return self.engine.identity
-
-    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
-        self.loads.append(load)
-        await self.enter(call.lane)
-        return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity)
 
 
 @dataclass

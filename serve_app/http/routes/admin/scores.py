@@ -37,19 +37,21 @@ def _written(page: DecisionPage) -> str:
     label_sets: dict[tuple[str, ...], int] = {}
     decisions = [_record_of(each.decision, models, label_sets) for each in page.records]
     return ScoredDecisions(
-        models=[
-            ScoringModel(
-                name=model.name,
-                digest=model.digest,
-                image_size_px=model.image_size_px,
-                derived_from=model.derived_from,
-            )
-            for model in models
-        ],
+        models=[_model_of(model) for model in models],
         label_sets=[list(labels) for labels in label_sets],
         decisions=decisions,
         cursor=page.cursor,
     ).model_dump_json()
+
+
+def _model_of(model: ModelIdentity) -> ScoringModel:
+    return ScoringModel(
+        name=model.name,
+        digest=model.digest,
+        image_size_px=model.image_size_px,
+        derived_from=model.derived_from,
+        parts=[_model_of(part) for part in model.parts],
+    )
 
 
 def _record_of(
@@ -61,7 +63,7 @@ def _record_of(
             model=_place_in(models, seen.scores.model),
             labels=_place_in(label_sets, decision.labels),
             logit_scale=seen.scores.logit_scale,
-            cosines=seen.scores.cosines.astype("<f2").tobytes(),
+            values=seen.scores.values.astype("<f2").tobytes(),
             places=[(each.frame, *each.box) for each in seen.places],
         )
     return ScoredRecord(
