@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from serve_app.http.routes.misskey import CODES, STATUSES
 from serve_app.misskey_api import MAX_DETECT_BODY_BYTES, MAX_PART_BYTES, MAX_PARTS, OUTPUT_BY_CLASS, ErrorCode
 from serve_app.models.fake import FakeEngine
 from serve_app.wire import LANE_HEADER
+from tests.unit.colour_classifier import ColourClassifier
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -39,25 +40,6 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "misskey" / "detect-images.http"
 DETECT, HEALTH = "/misskey/v1/detect-images", "/misskey/health"
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
 CLASS_OF = {RED: "Porn", GREEN: "Neutral", BLUE: "Drawing"}
-
-
-class ColourClassifier(FakeEngine):
-    """The fake engine with a classifier whose classes are colours; black is of every class alike."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        super().__init__(labels)
-        self.labels = tuple(labels)
-
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-        values = super().encode(staged)
-        means = staged.mean(axis=(1, 2)) + 1e-3
-        shares = means / means.sum(axis=1, keepdims=True)
-        of_outputs = {"porn": shares[:, 0] * 0.9, "neutral": shares[:, 1] * 0.9, "drawing": shares[:, 2] * 0.9}
-        for column, label in enumerate(self.labels):
-            classifier, _, output = label.partition("/")
-            if classifier == "nsfwjs":
-                values[:, column] = of_outputs.get(output, 0.05)
-        return values
 
 
 @pytest.fixture
