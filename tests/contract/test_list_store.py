@@ -322,7 +322,7 @@ def _stored(database: Database) -> int:
 _KILLED = """
 import os, signal, sys
 from pathlib import *
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain.lists import *
 from serve_app.lists.sql_store import SqlListStore

@@ -69,11 +69,11 @@ def test_the_bound_holds_in_at_least_945_of_1000_draws(pictures: int, distributi
 def quantile(distribution: str, uniform: np.ndarray) -> np.ndarray:
     match distribution:
         case "logistic":
-            return np.log(uniform / (1 - uniform)) / 10 - 0.5
+            return np.asarray(np.log(uniform / (1 - uniform)) / 10 - 0.5)
         case "heavy":
             return (1 - uniform) ** -0.5 - 2
         case _:
-            return np.floor(uniform * 1000) / 1000 - 1
+            return np.asarray(np.floor(uniform * 1000) / 1000 - 1)
 
 
 def rate_over(distribution: str, line: float) -> float:
