@@ -86,7 +86,7 @@ def document(
         for name, array in weights.items()
     ]
     configuration = {"class_name": "Model", "config": network}
-    topology = {"keras_version": "2.2.4", "backend": "tensorflow", "model_config": configuration, "training_config": None}
+    topology = {"keras_version": "2.2.4", "model_config": configuration, "training_config": None}
     return {"modelTopology": topology, "weightsManifest": [{"paths": list(paths), "weights": described}]}
 
 
