@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from serve_app.domain import ModelError
@@ -54,6 +56,11 @@ class _Writer:
 
     def __call__(self, folder: Path) -> None:
         model = converted(self._archive, self._variant.folder, self._variant.view_side_px)
+        if hashlib.sha256(model).hexdigest() != self._variant.sha256:
+            raise ModelError(
+                f"onnx {metadata.version('onnx')} writes {self._variant.classifier} into another file than the one that "
+                "thresholds are written for: install the version that requirements/ has"
+            )
         (folder / MODEL_FILE).write_bytes(model)
         # The licence asks to go with every copy.
         (folder / _LICENCE).write_text(self._archive.text(_LICENCE), "ascii")

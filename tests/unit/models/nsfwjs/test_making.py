@@ -37,7 +37,14 @@ def given_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sha256=hashlib.sha256(body).hexdigest(),
         command=NPM_MUST_NOT_RUN,
     )
-    tiny = tuple(replace(variant, view_side_px=SIZES[variant.folder]) for variant in VARIANTS)
+    tiny = tuple(
+        replace(
+            variant,
+            view_side_px=(size_px := SIZES[variant.folder]),
+            sha256=hashlib.sha256(converted(Archive(body), variant.folder, size_px)).hexdigest(),
+        )
+        for variant in VARIANTS
+    )
     for module in (making, variants):
         monkeypatch.setattr(module, "PACKAGE", pinned)
         monkeypatch.setattr(module, "VARIANTS", tiny)
@@ -80,9 +87,13 @@ def test_what_is_damaged_is_made_again(given_package: Path, tmp_path: Path) -> N
     assert fetch_nsfwjs(tmp_path, given_package, quiet) == [first, second]
 
 
-def test_the_same_package_gives_the_same_bytes(given_package: Path, tmp_path: Path) -> None:
-    one, other = (fetch_nsfwjs(tmp_path / name, given_package, quiet) for name in ("one", "other"))
-    assert [each.digest for each in one] == [each.digest for each in other]
+def test_another_file_than_the_pinned_one_is_not_kept(
+    given_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "VARIANTS", (replace(variants.VARIANTS[0], sha256="ab" * 32),))
+    with pytest.raises(ModelError, match=r"^onnx \S+ writes nsfwjs into another file"):
+        fetch_nsfwjs(tmp_path / "cache", given_package, quiet)
+    assert [file for file in (tmp_path / "cache").rglob("*") if file.is_file()] == []
 
 
 def test_the_real_package_has_another_origin_for_each_variant() -> None:
