@@ -24,9 +24,9 @@ from serve_app.comparison import Comparison, compare
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall
+from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.engine import Engine
 from serve_app.models.factory import OPENVINO_INT8, open_engine, open_quantised
-from serve_app.models.openvino.cache import default_cache_folder
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.policy import Policy, load_policy
 

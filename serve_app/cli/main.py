@@ -13,6 +13,7 @@ from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
 from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.explaining import policy_explain
+from serve_app.cli.fetching import model_fetch
 from serve_app.cli.lists import (
     list_add,
     list_banks,
@@ -65,7 +66,8 @@ policy_app.command("explain")(policy_explain)
 policy_app.command("replay")(policy_replay)
 policy_app.command("from-horde-safety")(policy_from_horde_safety)
 app.add_typer(policy_app, name="policy")
-model_app = typer.Typer(no_args_is_help=True, help="Compare and convert models.")
+model_app = typer.Typer(no_args_is_help=True, help="Fetch, compare and convert models.")
+model_app.command("fetch")(model_fetch)
 model_app.command("compare")(model_compare)
 model_app.command("convert")(model_convert)
 app.add_typer(model_app, name="model")
