@@ -7,6 +7,7 @@ import typer
 from serve_app.cli.allowing import allow, deny
 from serve_app.cli.backing_up import backup
 from serve_app.cli.banning import ban
+from serve_app.cli.calibrating import calibrate
 from serve_app.cli.canary import canary
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
@@ -49,6 +50,7 @@ app.command()(deny)
 app.command()(ban)
 app.command()(forget)
 app.command()(backup)
+app.command()(calibrate)
 list_app = typer.Typer(no_args_is_help=True, help="Known pictures: which are allowed, which are denied.")
 list_app.command("add")(list_add)
 list_app.command("remove")(list_remove)
