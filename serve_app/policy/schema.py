@@ -208,9 +208,9 @@ def _quoted(names: Sequence[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
-    """The labels that are scored where ``shadow`` is on trial beside ``policy``: the policy's, then its others."""
-    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ())))
+def labels_of(policy: Policy, shadow: Policy | None, others: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The labels that are scored: the policy's, then what ``shadow``, which is on trial, and ``others`` have beside."""
+    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ()) + others))
 
 
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:
