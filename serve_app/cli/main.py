@@ -13,6 +13,7 @@ from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
 from serve_app.cli.decisions import decisions, forget, why
+from serve_app.cli.evaluating import evaluate
 from serve_app.cli.explaining import policy_explain
 from serve_app.cli.lists import (
     list_add,
@@ -51,6 +52,7 @@ app.command()(ban)
 app.command()(forget)
 app.command()(backup)
 app.command()(calibrate)
+app.command()(evaluate)
 list_app = typer.Typer(no_args_is_help=True, help="Known pictures: which are allowed, which are denied.")
 list_app.command("add")(list_add)
 list_app.command("remove")(list_remove)
