@@ -18,7 +18,6 @@ from serve_app.cli.calibration_report import print_calibration, print_missing, s
 from serve_app.cli.measuring import Here, Measuring, Model, Scores, Url, errors_told
 from serve_app.domain import ModelIdentity, PolicyError, SettingsError
 from serve_app.policy import (
-    SHIPPED_PREFIX,
     CalibratedModel,
     CalibratedRule,
     Calibration,
@@ -96,8 +95,8 @@ def _share(text: str) -> float:
 
 def _output(policy: str, given: Path | None) -> Path:
     if given is None:
-        shipped = policy.startswith(SHIPPED_PREFIX)
-        path = Path(policy.removeprefix(SHIPPED_PREFIX) + ".yaml") if shipped else Path(policy)
+        in_package, _, name = policy.partition(":")
+        path = Path(f"{name}.yaml") if in_package in ("shipped", "installed") else Path(policy)
         given = path.with_name(f"{path.name.removesuffix('.yaml').removesuffix('.calibrated')}.calibrated.yaml")
     if given.exists():
         raise SettingsError(f"{given} is there already: move it away, or choose another name with --output")
