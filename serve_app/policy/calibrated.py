@@ -86,6 +86,13 @@ class Calibration:
     confidence: Share
     rules: Several[Annotated[CalibratedRule, mapping(CalibratedRule, "a calibrated rule", _HINT)]]
 
+    def __str__(self) -> str:
+        bounds = ", ".join(f"{each.rule} at most {each.bound:.2%}" for each in self.rules)
+        return (
+            f"calibrated on {self.date} on {self.pictures:,} pictures; false positives, with {self.confidence:.0%} "
+            f"confidence: {bounds}"
+        )
+
 
 CalibrationReader = mapping(Calibration, "'calibration'", _HINT)
 

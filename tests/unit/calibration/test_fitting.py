@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.calibration.fitting import fit, holding, nearest, needed_margin, plan
+from serve_app.calibration.margins import FloatArray
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 MARGINS = st.lists(st.floats(-2, 2, allow_nan=False), min_size=1, max_size=40).map(np.array)
@@ -29,7 +30,7 @@ def test_the_plan_needs_no_score() -> None:
 @quick
 @given(MARGINS, st.integers(0, 39))
 def test_no_more_pictures_are_over_the_line_than_are_allowed_and_a_step_less_would_be_too_little(
-    margins: np.ndarray, allowed: int
+    margins: FloatArray, allowed: int
 ) -> None:
     allowed = min(allowed, len(margins) - 1)
     needed = needed_margin(margins, allowed)
@@ -66,14 +67,15 @@ def test_the_bound_holds_in_at_least_945_of_1000_draws(pictures: int, distributi
     assert held / DRAWS >= 0.945
 
 
-def quantile(distribution: str, uniform: np.ndarray) -> np.ndarray:
+def quantile(distribution: str, uniform: FloatArray) -> FloatArray:
     match distribution:
         case "logistic":
-            return np.asarray(np.log(uniform / (1 - uniform)) / 10 - 0.5)
+            margins: FloatArray = np.log(uniform / (1 - uniform)) / 10 - 0.5
         case "heavy":
-            return (1 - uniform) ** -0.5 - 2
+            margins = (1 - uniform) ** -0.5 - 2
         case _:
-            return np.asarray(np.floor(uniform * 1000) / 1000 - 1)
+            margins = np.floor(uniform * 1000) / 1000 - 1
+    return margins
 
 
 def rate_over(distribution: str, line: float) -> float:
