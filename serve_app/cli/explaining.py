@@ -40,7 +40,7 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine = open_engine(model or _source_of(policy.models[0]), policy.labels)
+        engine = open_engine(model or _source_of(policy.model), policy.labels)
         policy.require_model(engine.identity)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
@@ -50,8 +50,8 @@ def policy_explain(
         raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
 
 
-def _source_of(model: str) -> str:
-    """Where the model of this name comes from, if its name says so."""
+def _source_of(model: str | None) -> str | None:
+    """Where the model of this name comes from, if its name says so; None where a policy has no prompts."""
     return f"embedded:{EMBEDDED_DEMO}" if model == EMBEDDED_DEMO else model
 
 

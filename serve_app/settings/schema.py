@@ -29,7 +29,7 @@ class ModelSettings(_Section):
     """No setting: the most views that wait in a scorer, which bounds its memory. Pictures are refused long before, by
     the wait that is predicted for them."""
 
-    source: str = "embedded:demo-shapes"
+    source: str | None = "embedded:demo-shapes"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     engine: EngineName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
