@@ -24,8 +24,8 @@ from benchmarks.record import Check, Column, Table, at_least
 from serve_app.domain import Deadline, LabelScores, UnscannedError, Verdict
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.frames import sample_frames
+from serve_app.media.parsers.sniff import sniff
 from serve_app.media.pictures import open_picture
-from serve_app.media.sniff import sniff
 from serve_app.models.demo.draw import random_picture
 from serve_app.models.factory import open_engine
 from serve_app.models.load import load_model
