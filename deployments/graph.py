@@ -52,7 +52,7 @@ def build_app(args: dict[str, Any]) -> Application:
         scorer.bind(
             settings.model,
             scored_labels(settings, policy, shadow),
-            PolicyReference(settings.policy, policy.digest),
+            PolicyReference(settings.policy_source, policy.digest),
             settings.deadline_s,
         ),
         locate(settings.ledger),

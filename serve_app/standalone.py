@@ -67,7 +67,7 @@ class Stages:
             on_truncated=settings.truncated,
         )
         try:
-            reference = PolicyReference(settings.policy, policy.digest)
+            reference = PolicyReference(settings.policy_source, policy.digest)
             labels = scored_labels(settings, policy, shadow)
             self.scorer = EngineScorer(settings.model, labels, reference, settings.deadline_s)
         except BaseException:

@@ -103,7 +103,7 @@ class Answer(BaseModel):
     truncated: bool | None = Field(
         default=None, description="true when the end of the file was missing and only its first part was scanned"
     )
-    notice: str | None = Field(default=None, description="set while a demo model answers, which protects nobody")
+    notice: str | None = Field(default=None, description="set while a demo model scores too: its rules protect nobody")
 
 
 def bare_answer(reason: str, message: str, request_id: str, elapsed_ms: float) -> Answer:

@@ -179,6 +179,11 @@ async def test_scores_are_told_with_their_labels_and_model_and_without_fingerpri
     rest = await admin.ask("/scores", params={"cursor": told["cursor"]})
     assert ([each["id"] for each in rest["decisions"]], rest["cursor"]) == (["r-1"], None)
     await admin.ask("/scores?cursor=nonsense", 422)
+    of_body = await admin.ask(f"/bodies/{'1' * 64}/scores", params={"limit": 5})
+    assert [(each["id"], each["scores"] is None) for each in of_body["decisions"]] == [("r-2", False), ("r-1", False)]
+    assert of_body["label_sets"] == [["red", "größer"]]
+    assert (await admin.ask(f"/bodies/{'9' * 64}/scores"))["decisions"] == []
+    await admin.ask("/bodies/none/scores", 422)
 
 
 # Forgetting
