@@ -156,7 +156,7 @@ def _with(body: dict[str, Any], pointer: str, text: str) -> dict[str, Any]:
     if not pointer:
         return changed | {text: "x"}
     *way, last = pointer.split("/")
-    at = changed
+    at: Any = changed
     for each in way:
         at = at[int(each) if isinstance(at, list) else each]
     at[last] = text
