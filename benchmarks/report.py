@@ -23,7 +23,7 @@ from benchmarks.bodies import photo_like_jpeg
 from benchmarks.command import console
 from benchmarks.record import Record
 from benchmarks.servers import REPOSITORY, NotServedError, Way, ours, running
-from serve_app.cli.connection import URL_ENV
+from serve_app.cli.local_service import URL_ENV
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -49,7 +49,7 @@ class Planned:
 
 
 _VIT = "--model random:ViT-B-32 --policy benchmarks/policies/random-vit-b-32.yaml"
-_DEMO_ONE, _DEMO_RAY = (Way.ONE_PROCESS, ""), (Way.RAY, "")
+_DEMO_ONE, _DEMO_RAY = (Way.ONE_PROCESS, "--preset demo"), (Way.RAY, "--preset demo")
 _VIT_ONE, _VIT_RAY = (Way.ONE_PROCESS, _VIT), (Way.RAY, _VIT)
 
 PLAN = (

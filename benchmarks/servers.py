@@ -21,7 +21,7 @@ from benchmarks import load
 from benchmarks.bodies import unique
 from benchmarks.processes import tree
 from deployments.ray_environment import free_ports
-from serve_app.cli.connection import SECRETS_ENV
+from serve_app.cli.local_service import SECRETS_ENV
 from serve_app.state_folder import STATE_ENV
 from serve_app.wire import SCAN_PATH
 

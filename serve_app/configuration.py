@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve_app.domain import PolicyError
-from serve_app.models import source_name
+from serve_app.models import source_name, source_of
 from serve_app.policy import Policy, load_policy
 from serve_app.settings import Settings, parse_settings
 
@@ -17,15 +17,19 @@ from serve_app.settings import Settings, parse_settings
 def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
     """The settings, the policy and, if there is one, the shadow policy of an application.
 
+    In the settings, ``preset``, ``policy`` and ``model.source`` are then what is used, whichever of them were given.
+
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
         ConfigurationError: wrong settings, a wrong policy, or one for another model.
     """
-    settings = parse_settings(args)
-    policy = load_policy(settings.policy)
-    model = source_name(settings.model.source)
+    given = parse_settings(args)
+    policy = load_policy(given.policy_source)
+    source = given.model.source or source_of(policy.model)
+    settings = _completed(given, source)
+    model = source_name(source)
     if policy.model != model:
         raise PolicyError(
             f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
@@ -38,3 +42,14 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
             "policies judge the same scores, so choose one for this model"
         )
     return settings, policy, shadow
+
+
+def _completed(given: Settings, source: str) -> Settings:
+    preset = given.chosen_preset
+    return given.model_copy(
+        update={
+            "preset": preset.name if preset else None,
+            "policy": given.policy_source,
+            "model": given.model.model_copy(update={"source": source}),
+        }
+    )

@@ -14,6 +14,7 @@ import json
 
 from deployments.haproxy.config import Amendments
 from serve_app.domain import UnscannedReason
+from serve_app.misskey_api import DETECT_PATH
 from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, SCAN_PATH, STATUS_BY_REASON, bare_answer
 
 # An ingress replica is full for less than a second; if the end is further away, the wall clock was set back.
@@ -95,6 +96,7 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
     return (
         f"acl pictwarden_is_scan path {SCAN_PATH}",
         f"acl pictwarden_is_scan path_beg {SCAN_PATH}/",
+        f"acl pictwarden_is_detection path {DETECT_PATH}",
         "acl pictwarden_is_before_end date(0,ms),sub(proc.pictwarden_full_until_ms) lt 0",
         f"acl pictwarden_is_near_end date(0,ms),sub(proc.pictwarden_full_until_ms),add({_LONGEST_FULL_MS}) ge 0",
         f"acl pictwarden_is_held req.body_size lt {longest_held_bytes}",
@@ -116,7 +118,7 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         "http-request set-var(txn.pictwarden_is_ours) bool(true) if pictwarden_is_scan METH_POST",
         # Otherwise Serve reads bodies ahead of the application without a limit, to notice senders that leave
         # (serve_app/http/disconnect.py).
-        f"http-request set-header {NO_READING_AHEAD_HEADER} ?1 if pictwarden_is_scan",
+        f"http-request set-header {NO_READING_AHEAD_HEADER} ?1 if pictwarden_is_scan or pictwarden_is_detection",
         f"http-response set-var(txn.pictwarden_full_for_ms) res.hdr({FULL_FOR_HEADER}),add(0)"
         " if { var(txn.pictwarden_is_ours) -m bool }",
         "http-response set-var(proc.pictwarden_retry_after_s) res.hdr(Retry-After) if pictwarden_says_full",

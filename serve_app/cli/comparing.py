@@ -17,10 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serve_app.calibration import Comparison, compare
 from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import Comparison, compare
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall

@@ -13,9 +13,9 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from serve_app.calibration import outcomes, views_of
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import outcomes, views_of
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import LEAST_PICTURES, TOP_LABEL, Agreement, Agreements

@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from serve_app.calibration import views_of
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import views_of
 from serve_app.domain import SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration

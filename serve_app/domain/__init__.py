@@ -25,6 +25,7 @@ from serve_app.domain.call import (
     Lane,
     LoadSignals,
 )
+from serve_app.domain.classifiers import CLASSIFIERS, output_label, output_of
 from serve_app.domain.decision import (
     Decision,
     Judged,
@@ -98,6 +99,7 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "CLASSIFIERS",
     "DIHEDRAL_HASHES",
     "FORGET",
     "LONG_KEPT",
@@ -171,4 +173,6 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
+    "output_label",
+    "output_of",
 ]

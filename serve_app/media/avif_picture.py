@@ -38,7 +38,7 @@ _MATRICES = {
 }
 """libswscale's names of the matrices of ITU-T H.273. Of any other it takes the frame's own, or BT.601."""
 
-# By quarters of a turn counter-clockwise: not mirrored, top and bottom exchanged, left and right exchanged.
+# By quarters counter-clockwise: not mirrored, top and bottom exchanged, left and right exchanged.
 _ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 
 
@@ -69,8 +69,8 @@ def decode_primary(body: bytes, limits: MediaLimits) -> Image.Image:
 
 def _orientation_of(item: HeifItem) -> int:
     """How the picture is turned and then mirrored, in the numbers of EXIF."""
-    turn, mirror = item.property(b"irot"), item.property(b"imir")
-    return _ORIENTATIONS[turn[0] & 3 if turn else 0][1 + (mirror[0] & 1) if mirror else 0]
+    rotation, mirror = item.property(b"irot"), item.property(b"imir")
+    return _ORIENTATIONS[rotation[0] & 3 if rotation else 0][1 + (mirror[0] & 1) if mirror else 0]
 
 
 def _decode(body: bytes, found: HeifItems, item: HeifItem, pixel_format: str, limits: MediaLimits) -> Image.Image:

@@ -24,7 +24,7 @@ _OF_EXTRA_CLIP = ("open_clip", "safetensors", "torch", "torchvision")
 
 
 def open_engine(
-    source: str,
+    source: str | None,
     labels: Sequence[str],
     device: str = "auto",
     precision: str = "auto",
@@ -36,7 +36,7 @@ def open_engine(
     """The engine for ``source`` (see :mod:`serve_app.models.source`), loaded and not yet warm.
 
     Args:
-        source: names the model.
+        source: names the model; None names none, and is refused.
         labels: the policy's prompts, in the order in which scores are spec.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
@@ -50,6 +50,8 @@ def open_engine(
         ModelError: the model cannot be had, the device is not there, the engine cannot run the model, or the quantised
             engine may not start.
     """
+    if source is None:
+        raise ModelError("no model is set: set model.source, or a policy that names its model")
     spec = EngineSpec(source, tuple(labels), device, precision, cpu_threads, policy, cache_folder)
     try:
         return _opened(spec, engine)

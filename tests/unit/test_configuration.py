@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve_app.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelError, PolicyError, SettingsError
+from serve_app.policy import shipped_text
 
 
 def test_the_defaults_fit_each_other() -> None:
     settings, policy, shadow = read_args({})
     assert shadow is None
     assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+
+
+@pytest.mark.parametrize("args", [{"preset": "csam-fast"}, {"policy": "shipped:csam-fast"}])
+def test_a_model_that_nobody_names_is_that_of_the_policy(args: dict[str, Any]) -> None:
+    settings, policy, _ = read_args(args)
+    assert (settings.model.source, settings.policy) == ("ViT-B-32/laion2b_s34b_b79k", "shipped:csam-fast")
+    assert (settings.preset, settings.policy_source) == (args.get("preset"), "shipped:csam-fast")
+    assert policy.model == settings.model.source
+
+
+def test_a_model_in_a_folder_has_to_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(shipped_text("csam").replace("model: ViT-L-14/openai", "model: my-clip"), "utf-8")
+    with pytest.raises(ModelError, match=r"'my-clip' .*: set model\.source to its folder"):
+        read_args({"policy": str(file)})
+    settings, *_ = read_args({"policy": str(file), "model": {"source": f"{tmp_path}/my-clip"}})
+    assert settings.model.source == f"{tmp_path}/my-clip"
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,14 @@ def test_an_unclear_wish_is_refused(run: Run, wrong: tuple[str, ...]) -> None:
 # The connection
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(("forget", "--yes", "--source"), ()), (("allow",), ("--reason", "a red tent"))]
+)
+def test_bytes_that_are_no_text_are_refused(run: Run, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    told = run(*before, b"\xff".decode("utf-8", "surrogateescape"), *after, exit_code=2)
+    assert "Invalid value" in told.output
+
+
 def test_without_a_secret_the_way_out_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PICTWARDEN_ADMIN_SECRETS")
     assert "set PICTWARDEN_ADMIN_SECRETS" in run("decisions", exit_code=2).stderr

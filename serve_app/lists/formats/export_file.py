@@ -7,7 +7,7 @@ from typing import TextIO
 
 from serve_app.domain.lists import Bank, ListEntry
 from serve_app.lists.formats import json_lines, plain, table, threatexchange
-from serve_app.lists.formats.importing import FileFormat
+from serve_app.lists.formats.import_file import FileFormat
 
 _WRITERS: Mapping[FileFormat, Callable[[Iterable[ListEntry], TextIO], None]] = {
     FileFormat.CSV: table.write,
