@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from serve_app.database.engine import open_database
 
+from serve_app.database.access import open_database
 from serve_app.domain import Body, Call, Decision
 from serve_app.http.admin import create_admin_app
 from serve_app.http.guard import Guard
@@ -152,11 +152,11 @@ async def _asked(http: httpx.AsyncClient, place: Place, text: str) -> httpx.Resp
 
 def _with(body: dict[str, Any], pointer: str, text: str) -> dict[str, Any]:
     """``body`` with ``text`` where ``pointer`` says; as the name of a field where it is empty."""
-    changed = json.loads(json.dumps(body))
+    changed: dict[str, Any] = json.loads(json.dumps(body))
     if not pointer:
         return changed | {text: "x"}
     *way, last = pointer.split("/")
-    at = changed
+    at: Any = changed
     for each in way:
         at = at[int(each) if isinstance(at, list) else each]
     at[last] = text

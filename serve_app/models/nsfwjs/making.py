@@ -58,8 +58,8 @@ class _Writer:
         model = converted(self._archive, self._variant.folder, self._variant.view_side_px)
         if hashlib.sha256(model).hexdigest() != self._variant.sha256:
             raise ModelError(
-                f"onnx {metadata.version('onnx')} writes {self._variant.classifier} into another file than the one "
-                "that thresholds are written for: install the version that requirements/ has"
+                f"onnx {metadata.version('onnx')} writes {self._variant.classifier} into another file than the one that"
+                " thresholds are written for: install the version that requirements/ has"
             )
         (folder / MODEL_FILE).write_bytes(model)
         # The licence asks to go with every copy.

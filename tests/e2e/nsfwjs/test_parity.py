@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.calibration import views_of
+from serve_app.comparison import views_of
 from serve_app.media import MediaLimits
 from serve_app.models.demo.views import drawn_views
 from serve_app.models.nsfwjs.graph import INPUT
