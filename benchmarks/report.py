@@ -58,6 +58,8 @@ PLAN = (
     Planned("footprint-ray", "footprint --way ray", 1),
     Planned("quick-one-process", "quick", 1.5, _DEMO_ONE),
     Planned("quick-ray", "quick", 1.5, _DEMO_RAY),
+    Planned("footprint-starter", "footprint --preset starter", 0.5),
+    Planned("quick-nsfw", "quick", 1.5, (Way.ONE_PROCESS, "--preset nsfw")),
     Planned("capacity-one-process", "capacity --around-ms 7", 3, _VIT_ONE),
     Planned("capacity-ray", "capacity --around-ms 12", 3, _VIT_RAY),
     Planned("latency-one-process", "latency --size 200KB", 3.5, _VIT_ONE),
