@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -211,6 +211,7 @@ def open_database(location: Location) -> Database:
             hide_parameters=True,  # in what an error says of itself: they are fingerprints, and sources
             pool_timeout=_CONNECT_S,
         )
+        event.listen(engine, "handle_error", _shorten)
         return Database(location, engine)
     _make_file(location.file)
     engine = create_engine(
@@ -256,6 +257,13 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
     # Erased rows are overwritten: a fingerprint that was forgotten is gone from the file as well.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
+
+
+def _shorten(context: ExceptionContext) -> None:
+    """Leave the first line of an error: the others of PostgreSQL's repeat rows, which are hashes, and sources."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args:
+            error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def _begin_sqlite(connection: Connection) -> None:
