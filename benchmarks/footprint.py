@@ -32,7 +32,10 @@ _COLUMNS = (
 
 def bench(
     way: Annotated[Way, typer.Option(help="How it runs.")] = Way.ONE_PROCESS,
-    model: Annotated[str | None, typer.Option(help="As of `pictwarden serve`; by default the demo model.")] = None,
+    preset: Annotated[
+        str, typer.Option(help="As of `pictwarden serve`, unless a model and a policy are given.")
+    ] = "demo",
+    model: Annotated[str | None, typer.Option(help="As of `pictwarden serve`.")] = None,
     policy: Annotated[Path | None, typer.Option(help="As of `pictwarden serve`: a file.")] = None,
     pictures: Annotated[int, typer.Option(min=1, help="Of 200 KB, sent before memory is measured.")] = 1000,
     memory_mb: Annotated[float | None, typer.Option(min=1, help="Allowed.")] = None,
@@ -43,7 +46,8 @@ def bench(
     """Measure; exit code 1 if more memory or time was taken than allowed, or a picture was not scanned."""
     run = Run("footprint", seed, out)
     folder = Path(model).resolve() if model and Path(model).is_dir() else model
-    given = {"--model": folder, "--policy": policy.resolve() if policy else None}
+    own = {"--model": folder, "--policy": policy.resolve() if policy else None}
+    given = own if model or policy else {"--preset": preset}
     arguments = [word for option, value in given.items() if value for word in (option, str(value))]
     make_body = Pictures(Size.KB_200, seed).bodies()
     server = ours(way, *arguments)
@@ -64,4 +68,4 @@ def bench(
         *([at_most("ready after", started.ready_s, ready_s, "s", 1)] if ready_s else []),
         *validity([sent]),
     ]
-    run.finish("Footprint", [Table(model or "the demo model", _COLUMNS, (row,))], checks)
+    run.finish("Footprint", [Table(model or f"preset {preset}", _COLUMNS, (row,))], checks)

@@ -49,7 +49,7 @@ class Planned:
 
 
 _VIT = "--model random:ViT-B-32 --policy benchmarks/policies/random-vit-b-32.yaml"
-_DEMO_ONE, _DEMO_RAY = (Way.ONE_PROCESS, ""), (Way.RAY, "")
+_DEMO_ONE, _DEMO_RAY = (Way.ONE_PROCESS, "--preset demo"), (Way.RAY, "--preset demo")
 _VIT_ONE, _VIT_RAY = (Way.ONE_PROCESS, _VIT), (Way.RAY, _VIT)
 
 PLAN = (

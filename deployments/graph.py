@@ -13,7 +13,7 @@ from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
-from serve_app.policy import labels_of
+from serve_app.moderation import scored_labels
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
 # that waits in Serve is on no clock of ours.
@@ -51,8 +51,8 @@ def build_app(args: dict[str, Any]) -> Application:
         ),
         scorer.bind(
             settings.model,
-            labels_of(policy, shadow),
-            PolicyReference(settings.policy, policy.digest),
+            scored_labels(settings, policy, shadow),
+            PolicyReference(settings.policy_source, policy.digest),
             settings.deadline_s,
         ),
         locate(settings.ledger),

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.canary import CANARY_BANK
@@ -24,12 +33,16 @@ MAX_BODY_BYTES = 1_000_000
 MOST_AT_ONCE = 1000
 """The longest page."""
 
-_STORABLE = AfterValidator(require_storable)
-_Storable = Annotated[str, _STORABLE]
-
 
 class _Request(BaseModel):
+    """What a client sends. Every text in it can be stored."""
+
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*")
+    @classmethod
+    def _require_storable(cls, value: Any) -> Any:
+        return require_storable(value) if isinstance(value, str) else value
 
 
 class Problem(BaseModel):
@@ -83,7 +96,9 @@ class DecisionRecord(BaseModel):
     lists_version: int
     elapsed_ms: float
     media_type: str | None = None
-    scores: dict[str, float] | None = Field(default=None, description="concept scores of the deciding view")
+    scores: dict[str, float | None] | None = Field(
+        default=None, description="concept scores of the deciding view; null where one is unknown"
+    )
     margin: float | None = None
     view: DecidingView | None = None
     views_seen: int | None = None
@@ -109,17 +124,18 @@ class ScoringModel(BaseModel):
     digest: str
     image_size_px: int
     derived_from: str | None = Field(description="of a converted model: the digest of the original")
+    parts: list[ScoringModel] = Field(default=[], description="of models that scored together: each of them")
 
 
 class ViewScores(BaseModel):
-    """What a model saw in a body: its cosines with each label, and no fingerprint."""
+    """What a model saw in a body: its scores of each label, and no fingerprint."""
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     model: int = Field(description="its place in `models`")
     labels: int = Field(description="the place of the labels of its columns in `label_sets`")
     logit_scale: float
-    cosines: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
+    values: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
     places: list[tuple[int, float, float, float, float]] = Field(
         description="of each view: frame, left, top, right and bottom, in 0..1"
     )
@@ -152,10 +168,10 @@ class DecisionQuery(_Request):
 
     since: AwareDatetime | None = Field(default=None, description="decided at this time or later")
     until: AwareDatetime | None = Field(default=None, description="decided before this time")
-    source: _Storable | None = None
+    source: str | None = None
     verdict: Verdict | None = None
     reason: UnscannedReason | Literal["policy", "listed"] | None = None
-    rule: _Storable | None = None
+    rule: str | None = None
     pending: bool | None = None
     shadow_differs: bool | None = Field(
         default=None, description="whether the policy on trial would have given another verdict"
@@ -168,7 +184,7 @@ class ForgetRequest(_Request):
     """Erase the decisions on one body, from one source, or before a moment."""
 
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    source: _Storable | None = Field(default=None, min_length=1)
+    source: str | None = Field(default=None, min_length=1)
     before: AwareDatetime | None = None
 
     @model_validator(mode="after")
@@ -221,8 +237,8 @@ def _not_built_in(bank: str) -> str:
 OwnBankName = Annotated[BankName, AfterValidator(_not_built_in)]
 """Of a bank that is made or added to."""
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), _STORABLE]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), _STORABLE]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 ALLOWED_BANK, DENIED_BANK, BANNED_BANK = "allowed", "denied", "banned"
 """The banks of entries that admins make one by one, unless they name another."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve_app.domain import PolicyError
-from serve_app.models import source_name
+from serve_app.models import source_name, source_of
 from serve_app.policy import Policy, load_policy
 from serve_app.settings import Settings, parse_settings
 
@@ -17,24 +17,57 @@ from serve_app.settings import Settings, parse_settings
 def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
     """The settings, the policy and, if there is one, the shadow policy of an application.
 
+    In the settings, ``preset``, ``policy`` and ``model.source`` are then what is used, whichever of them were given.
+
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
         ConfigurationError: wrong settings, a wrong policy, or one for another model.
     """
-    settings = parse_settings(args)
-    policy = load_policy(settings.policy)
+    given = parse_settings(args)
+    policy = load_policy(given.policy_source)
+    shadow = load_policy(given.shadow_policy) if given.shadow_policy is not None else None
+    settings = _completed(given, _model_source(given, policy, shadow))
+    if settings.model.source is None:
+        return settings, policy, shadow
     model = source_name(settings.model.source)
-    if policy.model != model:
+    if policy.model not in {model, None}:
         raise PolicyError(
             f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
             "choose the policy of this model, or write one (docs/policy.md); thresholds of one model do not fit another"
         )
-    shadow = load_policy(settings.shadow_policy) if settings.shadow_policy is not None else None
-    if shadow is not None and shadow.model != model:
+    if shadow is not None and shadow.model not in {model, None}:
         raise PolicyError(
             f"shadow_policy {shadow.name} belongs to the model {shadow.model!r}, but model.source is {model!r}: both "
             "policies judge the same scores, so choose one for this model"
         )
     return settings, policy, shadow
+
+
+def _model_source(given: Settings, policy: Policy, shadow: Policy | None) -> str | None:
+    """Where the model of the prompts comes from; None where no policy has any: classifiers have their names there.
+
+    Raises:
+        ConfigurationError: a model is set for prompts that nobody has, or cannot be found by the name in the policy.
+    """
+    of_prompts = next((each.model for each in (policy, shadow) if each is not None and each.model is not None), None)
+    if of_prompts is not None:
+        return given.model.source or source_of(of_prompts)
+    if given.model.source is not None:
+        raise PolicyError(
+            f"policy {policy.name} has no prompts, so that nothing would ask the model of model.source "
+            f"({given.model.source!r}): remove it, or choose the policy of this model"
+        )
+    return None
+
+
+def _completed(given: Settings, source: str | None) -> Settings:
+    preset = given.chosen_preset
+    return given.model_copy(
+        update={
+            "preset": preset.name if preset else None,
+            "policy": given.policy_source,
+            "model": given.model.model_copy(update={"source": source}),
+        }
+    )

@@ -28,7 +28,7 @@ def put_large_lists(options: Options, home: Home) -> Location:
     if not made.exists():
         location = Location(made, made / "ledger.db")
         with stored(location) as store:
-            store.add(_drafts(options.seed))
+            store.import_all(lambda: _drafts(options.seed))
         open_lists(location)  # which builds the index
     own = location_in(home)
     shutil.copytree(made, own.spool_folder)

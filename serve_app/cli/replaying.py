@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 
-from serve_app.admin_api import ScoredDecisions, ViewScores
+from serve_app.admin_api import ScoredDecisions
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.admin_errors import told
 from serve_app.cli.checking import ExitCode
@@ -20,9 +18,9 @@ from serve_app.cli.interrupt import interruptible
 from serve_app.cli.moments import WAY_OUT, local
 from serve_app.cli.policies import policy_errors
 from serve_app.cli.progress import progress
+from serve_app.cli.recorded_scores import scored_decisions
 from serve_app.cli.replay_report import json_of, print_replay
-from serve_app.domain import LabelScores, ModelIdentity, ViewPlace
-from serve_app.policy import Replay, ScoredDecision, load_policy
+from serve_app.policy import Replay, load_policy
 
 # A page of ordinary photographs has a few hundred kilobytes; one of long animations under a long policy, megabytes.
 _AT_ONCE = 500
@@ -49,7 +47,7 @@ def policy_replay(
     is_whole = False
     with interruptible() as stop, progress(Console(stderr=True)) as show:
         for page in _pages(AdminConnection(), params, stop):
-            for each in _scored_decisions(page):
+            for each in scored_decisions(page):
                 replay.add(each)
             if page.decisions:
                 looked_at, oldest = replay.replayed + replay.not_replayed, page.decisions[-1].decided_at
@@ -72,36 +70,3 @@ def _pages(service: AdminConnection, params: dict[str, str], stop: threading.Eve
         if page.cursor is None:
             return
         asked["cursor"] = page.cursor
-
-
-def _scored_decisions(page: ScoredDecisions) -> Iterator[ScoredDecision]:
-    models = [
-        ModelIdentity(each.name, each.digest, each.image_size_px, derived_from=each.derived_from)
-        for each in page.models
-    ]
-    label_sets = [tuple(each) for each in page.label_sets]
-    for record in page.decisions:
-        scored = ScoredDecision(
-            request_id=record.id,
-            decided_at=record.decided_at,
-            sha256=record.sha256,
-            source=record.source,
-            is_judged=record.reason == "policy",
-            verdict=record.verdict,
-            rule=record.rule,
-            scores=None,
-        )
-        if (seen := record.scores) is not None:
-            places = (ViewPlace(frame, (left, top, right, bottom)) for frame, left, top, right, bottom in seen.places)
-            scored = replace(
-                scored,
-                scores=_label_scores(seen, models[seen.model]),
-                labels=label_sets[seen.labels],
-                places=tuple(places),
-            )
-        yield scored
-
-
-def _label_scores(seen: ViewScores, model: ModelIdentity) -> LabelScores:
-    cosines = np.frombuffer(seen.cosines, "<f2").reshape(len(seen.places), -1).astype(np.float32)
-    return LabelScores(cosines, seen.logit_scale, model)

@@ -7,17 +7,17 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
-from serve_app.domain import ConfigurationError
+from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.state_folder import make_private_file, make_private_folder
 
 # For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
@@ -29,6 +29,7 @@ _UNACKNOWLEDGED_MS = 5_000
 # Of PostgreSQL's advisory locks; any numbers that nobody else uses.
 _MIGRATION_LOCK = 0x7069_6374
 _WRITERS_LOCK = _MIGRATION_LOCK + 1
+_IMPORT_LOCK = _MIGRATION_LOCK + 2
 
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": _CONNECT_S,
@@ -94,6 +95,41 @@ class Database:
         """In a transaction that writes: wait until the others that call this are over. SQLite has one writer anyway."""
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
+
+    @contextlib.contextmanager
+    def alone_in_importing(self) -> Iterator[Callable[[], None] | None]:
+        """No other thread or program imports into this database meanwhile; None if one does already.
+
+        Of a program that dies nothing remains. What is yielded checks that it still holds, and raises
+        ``sqlalchemy.exc.DBAPIError`` or :class:`UnavailableError` where the connection was lost.
+        """
+        if self.location.file is not None:
+            file = self.location.file.with_name(self.location.file.name + ".import.lock")
+            make_private_file(file)
+            with file.open("wb") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield None
+                else:
+                    yield lambda: None
+            return
+        with self._reader.connect() as connection:
+            session = "SELECT pg_backend_pid()"
+            own = connection.execute(text(session)).scalar_one()
+            wanted = text("SELECT pg_try_advisory_lock(:key)")
+            if not connection.execute(wanted, {"key": _IMPORT_LOCK}).scalar_one():
+                yield None
+                return
+
+            def require_alone() -> None:
+                if connection.execute(text(session)).scalar_one() != own:
+                    raise UnavailableError("the connection to the database was lost: import again")
+
+            try:
+                yield require_alone
+            finally:
+                connection.invalidate()  # its lock goes with it
 
     def probe(self) -> None:
         """Return if the database can probably be written now.
@@ -175,6 +211,7 @@ def open_database(location: Location) -> Database:
             hide_parameters=True,  # in what an error says of itself: they are fingerprints, and sources
             pool_timeout=_CONNECT_S,
         )
+        event.listen(engine, "handle_error", _shorten)
         return Database(location, engine)
     _make_file(location.file)
     engine = create_engine(
@@ -220,6 +257,13 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
     # Erased rows are overwritten: a fingerprint that was forgotten is gone from the file as well.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
+
+
+def _shorten(context: ExceptionContext) -> None:
+    """Leave the first line of an error: the others of PostgreSQL's repeat rows, which are hashes, and sources."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args:
+            error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def _begin_sqlite(connection: Connection) -> None:

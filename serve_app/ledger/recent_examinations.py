@@ -65,4 +65,4 @@ class RecentExaminations:
 
 def _size_bytes(examination: Examination) -> int:
     fingerprints = sum(len(each.hashes) for each in examination.fingerprints)
-    return _OBJECT_BYTES + examination.scores.cosines.nbytes + fingerprints
+    return _OBJECT_BYTES + examination.scores.values.nbytes + fingerprints

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from serve_app.domain import Decision, DecisionArchive, DecisionFilter, Listed, ListingError
+from serve_app.domain.canary import CANARY_BANK, CANARY_NOT_ALLOWED
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
@@ -74,9 +75,12 @@ class Lister:
         """Make an entry of each fingerprint.
 
         Raises:
-            ListingError: to allow, while entries deny exactly these bytes: those go first.
+            ListingError: to allow, while entries deny exactly these bytes: those go first; or to allow the canary.
             UnavailableError: the lists cannot be read or written.
         """
+        if terms.kind is ListKind.ALLOW:
+            for each in selection.fingerprints:
+                await self._require_no_canary(each)
         return await in_thread(lambda: self._add(selection, terms))
 
     async def check(self, selection: Selection, terms: ListingTerms) -> tuple[str, ...]:
@@ -88,9 +92,23 @@ class Lister:
         """
         return await in_thread(lambda: self._notes(selection, terms, self._store.banks()))
 
+    async def _require_no_canary(self, fingerprint: Fingerprint) -> None:
+        """Raise where the ledger knows these bytes as the canary, which an image server has encoded again."""
+        if fingerprint.type is not FingerprintType.SHA256:
+            return
+        listed = DecisionFilter(sha256=fingerprint.digest.hex(), reason="listed")
+        for latest in (await self._archive.search(listed, limit=1)).records:
+            match latest.decision.outcome:
+                case Listed(bank=bank) if bank == CANARY_BANK:
+                    raise ListingError(CANARY_NOT_ALLOWED)
+
     def _add(self, selection: Selection, terms: ListingTerms) -> Listing:
+        try:
+            drafts = [terms.draft(each) for each in selection.fingerprints]
+        except ValueError as error:
+            raise ListingError(str(error)) from error
         notes = self._notes(selection, terms, self._store.banks())
-        self._store.add(map(terms.draft, selection.fingerprints))
+        self._store.add(drafts)
         made = [
             entry
             for fingerprint in selection.fingerprints

@@ -36,7 +36,6 @@ from serve_app.domain import (
     UnscannableError,
     Unscanned,
     UnscannedError,
-    UnscannedReason,
 )
 from serve_app.domain.lists import Match, Matches
 from serve_app.lists import Snapshot
@@ -83,14 +82,15 @@ class Moderator:
         *,
         shadow: Policy | None = None,
         lists: LiveLists | None = None,
+        others: tuple[str, ...] = (),
     ) -> None:
         """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
 
-        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
-        policy alone decides.
+        The examiner scores the labels of both policies and ``others`` (:func:`serve_app.policy.labels_of`). Without
+        ``lists``, the policy alone decides.
         """
         self.policy = policy
-        self._labels = labels_of(policy, shadow)
+        self._labels = labels_of(policy, shadow, others)
         self._examiner = examiner
         self._ledger = ledger
         self._sinks = Sinks(ledger, sinks)
@@ -106,7 +106,7 @@ class Moderator:
     @property
     def model(self) -> ModelIdentity:
         """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
-        return self._last_heard_of or ModelIdentity(self.policy.model, "", 0)
+        return self._last_heard_of or ModelIdentity(" + ".join(self.policy.models), "", 0)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """Wait until a model is warm, and check that the policy belongs to it.
@@ -196,12 +196,11 @@ class Moderator:
             lists_version=lists.version if lists else 0,
             shadow_matches=tuple(map(listed, known.shadow)),
         )
-        self._known.decided(decision, known.deciding)
         if self._shadow is not None:
             decision = self._shadow.beside(decision)
-        if not await self._sinks.record(decision) and decision.is_pending:
-            return _refused(decision)
-        return decision
+        answered = await self._sinks.record(decision)
+        self._known.decided(answered, known.deciding)
+        return answered
 
     async def _scan(self, body: Body, call: Call, lists: Snapshot | None) -> _Scanned | UnscannedError:
         """What was seen of ``body``, judged and known of it, or why it was not scanned."""
@@ -298,16 +297,6 @@ def _listed(match: Match) -> tuple[Outcome, bool]:
 def _judged(scanned: _Scanned) -> tuple[Outcome, bool]:
     """As :func:`_listed`."""
     return scanned.outcome, scanned.outcome.judgement.verdict.keeps_picture
-
-
-def _refused(decision: Decision) -> Decision:
-    """What is answered in place of a pending decision that the ledger did not take: nobody would scan it later."""
-    logger.error(
-        "request %s: the picture is refused, since no ledger recorded that it must be scanned later",
-        decision.request_id,
-    )
-    lost = Unscanned(UnscannedReason.UNAVAILABLE, "the ledger cannot record that the picture must be scanned later")
-    return replace(decision, outcome=lost, kept=False)
 
 
 def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:

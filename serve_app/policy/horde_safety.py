@@ -12,6 +12,7 @@ import importlib
 import inspect
 import json
 import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def installed_lists() -> tuple[str, Lists]:
         version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError as error:
         raise PolicyError(
-            f"{PACKAGE} is not installed beside this command: install both into one environment (docs/policy.md)"
+            f"{PACKAGE} is not installed beside this command: `{sys.executable} -m pip install "
+            f"{PACKAGE}=={KNOWN_VERSIONS[-1]}` installs it, and docs/policy.md says how to give both an environment of "
+            "their own"
         ) from error
     if version not in KNOWN_VERSIONS:
         raise PolicyError(

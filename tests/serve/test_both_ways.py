@@ -40,6 +40,7 @@ def test_a_red_triangle_is_rejected_with_the_reason(service):
     assert set(answer["scores"]) == {"red", "triangle"}
     assert answer["margin"] > 0
     assert "protects nobody" in answer["notice"]
+    assert response.headers["x-request-id"] == answer["request_id"]
 
 
 def test_a_chunked_body_without_a_length_is_read(service):

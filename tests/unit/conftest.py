@@ -26,7 +26,14 @@ from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
-from serve_app.moderation import AdmissionControl, LogSink, Moderator, Pipeline
+from serve_app.moderation import (
+    AdmissionControl,
+    Moderator,
+    Pipeline,
+    assemble_detector,
+    assemble_moderator,
+    scored_labels,
+)
 from serve_app.policy import Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
 from serve_app.wire import Answer
@@ -44,6 +51,7 @@ rules:
 """
 SECRET = "a-secret-of-the-tests"
 OTHER_SECRET = "its-successor-at-night"
+MISSKEY_SECRET = "a-secret-of-misskey"
 
 
 @dataclass
@@ -93,6 +101,7 @@ class Service:
     app: FastAPI
     secret: str = SECRET
     other_secret: str = OTHER_SECRET
+    misskey_secret: str = MISSKEY_SECRET
 
     async def request(
         self,
@@ -159,26 +168,23 @@ def make_policy() -> Callable[..., Policy]:
 
 @pytest.fixture
 def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
-    """A service with these settings (keys as in serve_config.yaml)."""
+    """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment."""
 
-    def make(**args: Any) -> Service:
+    def make(misskey_secrets: str = MISSKEY_SECRET, **args: Any) -> Service:
         settings = parse_settings(args)
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
-        scorer = InProcessScorer(engine=FakeEngine(policy.labels))
+        scorer = InProcessScorer(engine=FakeEngine(scored_labels(settings, policy, None)))
         admission = WatchedAdmission(settings.deadline_s)
-        moderator = Moderator(
-            policy,
-            Pipeline(preprocessor, scorer, lambda: admission.demand),
-            ledger,
-            settings.on_unscanned,
-            admission,
-            settings.max_background_pictures,
-            sinks=[LogSink()],
-        )
-        environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
+        examiner = Pipeline(preprocessor, scorer, lambda: admission.demand)
+        moderator = assemble_moderator(settings, policy, examiner, ledger, admission)
+        environment = {
+            settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",
+            settings.authentication.misskey_secrets_env: misskey_secrets,
+        }
         guard = Guard.from_environment(settings.authentication, environment)
-        app = create_app(moderator, guard, settings)
+        detector = assemble_detector(settings, policy, examiner, admission)
+        app = create_app(moderator, guard, settings, detector=detector)
         return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, guard, app)
 
     return make

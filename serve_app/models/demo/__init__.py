@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 DEMO_NOTICE: Final = (
-    "This is the demo model: it only knows drawn shapes, protects nobody, and must be replaced before real use."
+    "The demo model, demo-shapes, only knows drawn shapes and protects nobody: replace its rules before real use."
 )
 
 

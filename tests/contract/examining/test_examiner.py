@@ -43,10 +43,10 @@ async def test_an_examination_is_that_of_the_decoder_and_the_engine(
     body = drawn(GREEN, size)
     views = preprocess(body, REFERENCE.identity.image_size_px, LIMITS, call().deadline)
     seen = await examine(examiner, body, lane=lane)  # nobody has asked for the model before
-    np.testing.assert_allclose(seen.scores.cosines, REFERENCE.encode(views.pixels), atol=1e-6)
+    np.testing.assert_allclose(seen.scores.values, REFERENCE.encode(views.pixels), atol=1e-6)
     assert seen.scores.model == examiner.model == REFERENCE.identity
     assert seen.places == views.places
-    assert len(seen.places) == len(seen.scores.cosines)
+    assert len(seen.places) == len(seen.scores.values)
     assert seen.fingerprints == views.fingerprints
     assert seen.fingerprints
     assert (seen.media_type, seen.frames_seen, seen.frames_total) == ("image/png", 1, 1)
@@ -77,7 +77,7 @@ async def test_a_picture_that_cannot_be_scanned_is_one_of_the_domains_errors_and
 async def test_every_caller_gets_the_examination_of_its_own_picture(examiner: Examiner) -> None:
     colours = [RED, GREEN, BLUE] * 2
     seen = await asyncio.gather(*(examine(examiner, drawn(colour)) for colour in colours))
-    found = [tuple(each.scores.cosines[0].round(3).tolist()) for each in seen]
+    found = [tuple(each.scores.values[0].round(3).tolist()) for each in seen]
     assert found == [{RED: (1.0, -0.5), GREEN: (-0.5, 1.0), BLUE: (-0.5, -0.5)}[colour] for colour in colours]
 
 

@@ -35,8 +35,8 @@ async def test_it_names_its_model(scorer: Scorer) -> None:
 async def test_every_view_has_the_scores_that_the_engine_gives_it(scorer: Scorer, count: int) -> None:
     colours = [(255, 40 * number, 20 * number) for number in range(count)]
     scores = await score(scorer, *colours)
-    np.testing.assert_allclose(scores.cosines, REFERENCE.encode(views(*colours).pixels), atol=1e-6)
-    assert (scores.cosines.dtype, scores.cosines.shape) == (np.dtype(np.float32), (count, len(LABELS)))
+    np.testing.assert_allclose(scores.values, REFERENCE.encode(views(*colours).pixels), atol=1e-6)
+    assert (scores.values.dtype, scores.values.shape) == (np.dtype(np.float32), (count, len(LABELS)))
     assert (scores.logit_scale, scores.model) == (REFERENCE.logit_scale, REFERENCE.identity)
 
 
@@ -44,7 +44,7 @@ async def test_every_caller_gets_the_scores_of_its_own_views(scorer: Scorer) -> 
     colours = [(30 * number, 0, 255) for number in range(8)]
     scored = await asyncio.gather(*(score(scorer, colour, colour) for colour in colours))
     for colour, scores in zip(colours, scored, strict=True):
-        np.testing.assert_allclose(scores.cosines, REFERENCE.encode(views(colour, colour).pixels), atol=1e-6)
+        np.testing.assert_allclose(scores.values, REFERENCE.encode(views(colour, colour).pixels), atol=1e-6)
 
 
 async def test_without_time_it_neither_scores_nor_names_its_model(scorer: Scorer) -> None:
@@ -60,4 +60,4 @@ async def test_a_caller_that_goes_away_takes_no_neighbour_with_it(scorer: Scorer
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
-    np.testing.assert_allclose((await staying).cosines, REFERENCE.encode(views((0, 255, 0)).pixels), atol=1e-6)
+    np.testing.assert_allclose((await staying).values, REFERENCE.encode(views((0, 255, 0)).pixels), atol=1e-6)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from serve_app.domain import PolicyError
-from serve_app.policy import load_policy, shipped_policies, shipped_text
+from serve_app.policy import files, load_policy, shipped_policies, shipped_text
+from serve_app.policy.horde_safety import read_lists
+from tests.unit.policy.horde_stand_in import StandInChecker
 
 MINIMAL = """\
 policy: minimal
@@ -89,6 +92,19 @@ def test_every_shipped_policy_loads_under_its_own_name() -> None:
 
 def test_a_policy_that_was_renamed_is_found_under_its_earlier_name() -> None:
     assert load_policy("shipped:minor-safety-vit-l-14-openai") == load_policy("shipped:csam")
+
+
+def test_the_policy_of_horde_safety_is_made_from_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "installed_lists", lambda: ("0.3.1", read_lists(StandInChecker)))
+    policy = load_policy("installed:horde-safety")
+    assert (policy.name, policy.model) == ("horde-safety", "ViT-L-14/openai")
+    assert "crimson" in policy.labels
+
+
+def test_csam_fast_is_csam_for_another_model() -> None:
+    fast, slow = load_policy("shipped:csam-fast"), load_policy("shipped:csam")
+    assert replace(fast, name=slow.name, model=slow.model) == slow
+    assert fast.model != slow.model
 
 
 def test_the_optional_rule_of_csam_is_one_line_away(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.calibration import Difference, compare, outcomes, views_of
+from serve_app.comparison import Difference, compare, outcomes, views_of
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
 from serve_app.media import MediaLimits
 from serve_app.models.fake import FakeEngine
