@@ -93,12 +93,13 @@ def bench(
     with console.status("the bare pass"):
         best = bare_pass.best_of([bare_pass.measure(EngineOptions(_MODEL))[0]])[1]
     rows.append(("the bare pass", None, None, best.views_per_s, best.core_ms, None, None))
-    peers_torch = version_of(str(python), "torch")
     note = (
         f"ViT-B-32, random weights; a JPEG of {len(jpeg) / 1e3:.0f} KB, {WIDTH_PX} px wide; pictures/s and core-ms "
-        f"with {load.FEWEST_CONNECTIONS} connections that never rest. The peers' torch is {peers_torch}. "
+        f"with {load.FEWEST_CONNECTIONS} connections that never rest."
     )
-    table = Table("Servers of CLIP", _COLUMNS, tuple(rows), note + " ".join(left_out))
+    if peers_torch := version_of(str(python), "torch"):
+        note += f" The peers' torch is {peers_torch}."
+    table = Table("Servers of CLIP", _COLUMNS, tuple(rows), " ".join([note, *left_out]))
     run.finish("Beside other servers", [table], validity(measured))
 
 
