@@ -15,7 +15,7 @@ from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
 from serve_app.domain import ConfigurationError, Deadline, LabelScores, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits, preprocess
-from serve_app.models import EMBEDDED_DEMO
+from serve_app.models import source_of
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine
 from serve_app.policy import ExplainedRule, Policy, evaluate, explain, load_policy
@@ -40,7 +40,7 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine = open_engine(model or _source_of(policy.models[0]), policy.labels)
+        engine = open_engine(model or source_of(policy.model), policy.labels)
         policy.require_model(engine.identity)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
@@ -48,11 +48,6 @@ def policy_explain(
     scanned = [_explain(each, policy, engine, errors) for each in files]
     if not all(scanned):
         raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
-
-
-def _source_of(model: str) -> str:
-    """Where the model of this name comes from, if its name says so."""
-    return f"embedded:{EMBEDDED_DEMO}" if model == EMBEDDED_DEMO else model
 
 
 def _explain(file: Path, policy: Policy, engine: Engine, errors: Console) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import resources
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ from serve_app.http.guard import Guard
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engine
 from serve_app.models.fake import FakeEngine
-from serve_app.policy import Policy
+from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.standalone import StartingExaminer, watch
 
@@ -95,8 +96,8 @@ class Running:
 async def run(make_policy: Callable[..., Policy]) -> Any:
     running: list[Running] = []
 
-    def run(**args: Any) -> Running:
-        running.append(Running(make_policy(), **args))
+    def run(policy: Policy | None = None, **args: Any) -> Running:
+        running.append(Running(policy or make_policy(), **args))
         return running[-1]
 
     yield run
@@ -142,6 +143,42 @@ async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., 
     assert service.working == 0
     with pytest.raises(httpx.ConnectError):
         await service.get("/healthz")
+
+
+NSFW = "nsfw: {score: classifier, model: open-nsfw, output: nsfw}"
+SFW = "sfw: {score: classifier, model: open-nsfw, output: sfw}"
+
+
+async def test_a_classifier_alone_decides(run: Run, draw: Callable[..., bytes]) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    when = "{all: [{concept: sfw, above: 0.5}, {not: {concept: nsfw, above: 0.5}}]}"
+    rule = f"{{name: harmless, verdict: reject, when: {when}}}"
+    text = f"policy: p\nconcepts: {{{NSFW}, {SFW}}}\nrules: [{rule}]\n"
+    service = run(parse_policy(text, "p.yaml"), model={"source": None, "cpu_threads": 1})
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        assert service.identity is not None
+        assert (service.identity.name, service.identity.image_size_px) == ("open-nsfw", 224)
+        answer = await service.scan(draw("white"))
+        assert (answer.status_code, answer.json()["rule"]) == (406, "harmless")
+        assert answer.json()["scores"]["sfw"] > 0.5
+
+
+@pytest.mark.slow
+async def test_the_demo_model_and_a_classifier_decide_together(run: Run) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    text = shipped_text("demo-red-triangle").replace("\nconcepts:\n", f"\nconcepts:\n  {NSFW}\n")
+    rule = "  - {name: nsfw, verdict: reject, when: {concept: nsfw, above: 0.8}}\n"
+    service = run(parse_policy(text + rule, "p.yaml"), model={"source": "embedded:demo-shapes", "cpu_threads": 1})
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        assert service.identity is not None
+        assert service.identity.name == "demo-shapes + open-nsfw"
+        triangle = resources.files("serve_app.cli").joinpath("samples/red-triangle.png").read_bytes()
+        answer = (await service.scan(triangle)).json()
+        assert answer["rule"] == "red-triangle"
+        assert answer["scores"].keys() == {"red", "triangle", "nsfw"}
+        assert answer["scores"]["nsfw"] < 0.5
 
 
 async def test_an_admin_request_that_lasts_does_not_delay_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
