@@ -20,10 +20,10 @@ import typer
 
 from benchmarks import hardware
 from benchmarks.bodies import photo_like_jpeg
-from benchmarks.command import console
+from benchmarks.command import Only, chosen, console
 from benchmarks.record import Record
 from benchmarks.servers import REPOSITORY, NotServedError, Way, ours, running
-from serve_app.cli.connection import URL_ENV
+from serve_app.cli.local_service import URL_ENV
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -79,16 +79,17 @@ PLAN = (
 
 def bench(
     measure: Annotated[bool, typer.Option(help="Measure anew first, starting what each record needs.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="The beginning of a record's name; repeatable.")] = None,
+    only: Only = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be measured, and nothing else.")] = False,
 ) -> None:
     """Draw the page; exit code 1 if a measurement could not be made, or a check of one did not hold."""
-    chosen = [each for each in PLAN if not only or any(each.name.startswith(start) for start in only)]
+    names = chosen((each.name for each in PLAN), only)
+    planned = [each for each in PLAN if each.name in names]
     if plan:
-        for each in chosen:
+        for each in planned:
             console.print(f"{each.name.ljust(24)}{each.minutes:4.1f} min  {shown(each)}", soft_wrap=True)
         return
-    failed = [each.name for each in chosen if measure and not measured(each)]
+    failed = [each.name for each in planned if measure and not measured(each)]
     PAGE.write_text(render(PAGE.read_text("utf-8"), records(RESULTS)), "utf-8")
     if failed:
         console.print(f"not measured, or a check did not hold: {', '.join(failed)}")

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from deployments.configuration import read_configuration
+from deployments.environment_check import read_args_for_ray
 from deployments.haproxy.front_end import answer_what_is_inside, front_end_settings, ray_folder, wait_until_answered
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
@@ -30,9 +30,9 @@ from deployments.ray_environment import (
     replicated_ingress_settings,
 )
 from serve_app.cli.announcement import announce
-from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
+from serve_app.cli.local_service import store_url, stored_secret
 from serve_app.cli.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
@@ -85,9 +85,9 @@ def run(
         if (location := locate(parse_settings(args).ledger)) is not None and location.file is not None:
             args["ledger"] = str(location.file)
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
-        application, *_ = read_configuration(args)
+        application, *_ = read_args_for_ray(args)
         secrets_env = application.authentication.secrets_env
-        secret = kept_secret(secrets_env)
+        secret = stored_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application, address.bind))
@@ -131,7 +131,7 @@ def _serve(
             announce(url, time.monotonic() - started_s, console, application.chosen_preset)
             console.print(f"Logs: {logs}", soft_wrap=True)
             console.print("`make serve` runs the same in one process, for a small server.", soft_wrap=True)
-            if not keep_url(url):
+            if not store_url(url):
                 console.print("\nNOTE: this folder is not writable, so that `pictwarden check` needs --url")
             stay(stop, functools.partial(console.print, soft_wrap=True))
         console.print("stopping")

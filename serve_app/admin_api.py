@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, ListKind
-from serve_app.domain.texts import require_storable
+from serve_app.domain.storable_text import require_storable
 from serve_app.wire import DecidingView
 
 ADMIN_PATH = "/api/v1/admin"
@@ -24,12 +33,16 @@ MAX_BODY_BYTES = 1_000_000
 MOST_AT_ONCE = 1000
 """The longest page."""
 
-_STORABLE = AfterValidator(require_storable)
-_Storable = Annotated[str, _STORABLE]
-
 
 class _Request(BaseModel):
+    """What a client sends. Every text in it can be stored."""
+
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*")
+    @classmethod
+    def _require_storable(cls, value: Any) -> Any:
+        return require_storable(value) if isinstance(value, str) else value
 
 
 class Problem(BaseModel):
@@ -155,10 +168,10 @@ class DecisionQuery(_Request):
 
     since: AwareDatetime | None = Field(default=None, description="decided at this time or later")
     until: AwareDatetime | None = Field(default=None, description="decided before this time")
-    source: _Storable | None = None
+    source: str | None = None
     verdict: Verdict | None = None
     reason: UnscannedReason | Literal["policy", "listed"] | None = None
-    rule: _Storable | None = None
+    rule: str | None = None
     pending: bool | None = None
     shadow_differs: bool | None = Field(
         default=None, description="whether the policy on trial would have given another verdict"
@@ -171,7 +184,7 @@ class ForgetRequest(_Request):
     """Erase the decisions on one body, from one source, or before a moment."""
 
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    source: _Storable | None = Field(default=None, min_length=1)
+    source: str | None = Field(default=None, min_length=1)
     before: AwareDatetime | None = None
 
     @model_validator(mode="after")
@@ -224,8 +237,8 @@ def _not_built_in(bank: str) -> str:
 OwnBankName = Annotated[BankName, AfterValidator(_not_built_in)]
 """Of a bank that is made or added to."""
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), _STORABLE]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), _STORABLE]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 ALLOWED_BANK, DENIED_BANK, BANNED_BANK = "allowed", "denied", "banned"
 """The banks of entries that admins make one by one, unless they name another."""

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.decision_parts.part import Options
 from benchmarks.decision_parts.services import location_in
 from benchmarks.servers import Home
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.lists.opening import open_lists
@@ -28,7 +28,7 @@ def put_large_lists(options: Options, home: Home) -> Location:
     if not made.exists():
         location = Location(made, made / "ledger.db")
         with stored(location) as store:
-            store.add(_drafts(options.seed))
+            store.import_all(lambda: _drafts(options.seed))
         open_lists(location)  # which builds the index
     own = location_in(home)
     shutil.copytree(made, own.spool_folder)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 import typer
+from pydantic import ValidationError
 
 from serve_app.cli.admin_connection import AdminError
 from serve_app.cli.checking import ExitCode
@@ -15,7 +16,7 @@ Options = ParamSpec("Options")
 
 
 def told(command: Callable[Options, None]) -> Callable[Options, None]:
-    """``command``, which ends with the message of an :class:`AdminError` and exit code 2."""
+    """``command``, which ends with the message of an :class:`AdminError`, or of a wrong text, and exit code 2."""
 
     @functools.wraps(command)
     def run(*args: Options.args, **options: Options.kwargs) -> None:
@@ -24,5 +25,11 @@ def told(command: Callable[Options, None]) -> Callable[Options, None]:
         except AdminError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(ExitCode.ERRORS) from error
+        except ValidationError as error:
+            raise typer.BadParameter(
+                "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+            ) from error
+        except UnicodeEncodeError as error:
+            raise typer.BadParameter("the command line has bytes that are not UTF-8") from error
 
     return run

@@ -17,16 +17,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serve_app.calibration import Comparison, compare
 from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import Comparison, compare
 from serve_app.domain import ConfigurationError, PolicyError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall
+from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.engine import Engine
 from serve_app.models.factory import OPENVINO_INT8, beside_classifiers, open_engine, open_quantised
-from serve_app.models.openvino.cache import default_cache_folder
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.policy import Policy, load_policy
 

@@ -13,17 +13,17 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from serve_app.calibration import outcomes, views_of
 from serve_app.cli.comparing import policy_with_prompts
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import outcomes, views_of
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import LEAST_PICTURES, TOP_LABEL, Agreement, Agreements
+from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.demo.views import DRAWN_LABELS, drawn_views
 from serve_app.models.engine import Engine
 from serve_app.models.factory import beside_classifiers, convert_model, open_engine, open_unrecorded
-from serve_app.models.openvino.cache import default_cache_folder
 from serve_app.policy import Policy
 
 _NOT_ENOUGH = 1

@@ -36,24 +36,23 @@ def decision_table(decisions: Sequence[DecisionRecord]) -> Table:
     return table
 
 
-def explanation(decisions: Sequence[DecisionRecord]) -> RenderableType:
-    """The first decision in words, and how often its bytes were decided on."""
-    latest = decisions[0]
+def explanation(shown: DecisionRecord, newest: Sequence[DecisionRecord], *, is_all: bool) -> RenderableType:
+    """A decision in words, and how often its bytes were decided on: ``newest`` are all, or the newest ones of more."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("decision", latest.id)
-    table.add_row("decided", f"{local(latest.decided_at)}, for source {latest.source}")
-    table.add_row("verdict", _verdict(latest))
-    table.add_row("decided by", Text(_decided_by(latest)))
-    table.add_row("message", Text(latest.message))
-    table.add_row("picture", _picture(latest))
-    for name, text in _details(latest):
+    table.add_row("decision", shown.id)
+    table.add_row("decided", f"{local(shown.decided_at)}, for source {shown.source}")
+    table.add_row("verdict", _verdict(shown))
+    table.add_row("decided by", Text(_decided_by(shown)))
+    table.add_row("message", Text(shown.message))
+    table.add_row("picture", _picture(shown))
+    for name, text in _details(shown):
         table.add_row(name, Text(text))
-    table.add_row("model", f"{latest.model} ({latest.model_digest[:12]})")
-    table.add_row("policy", f"{latest.policy} ({latest.policy_digest[:12]})")
-    table.add_row("lists", f"version {latest.lists_version}")
-    return Group(table, Text(_how_often(decisions)))
+    table.add_row("model", f"{shown.model} ({shown.model_digest[:12]})")
+    table.add_row("policy", f"{shown.policy} ({shown.policy_digest[:12]})")
+    table.add_row("lists", f"version {shown.lists_version}")
+    return Group(table, Text(_how_often(newest, is_all=is_all)))
 
 
 def _verdict(decision: DecisionRecord) -> Text:
@@ -112,9 +111,14 @@ def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
     return told
 
 
-def _how_often(decisions: Sequence[DecisionRecord]) -> str:
-    if len(decisions) == 1:
+def _how_often(newest: Sequence[DecisionRecord], *, is_all: bool) -> str:
+    if is_all and len(newest) == 1:
         return "This is the only recorded decision on these bytes."
-    first = min(each.decided_at for each in decisions)
-    refused = sum(not each.kept for each in decisions)
-    return f"{len(decisions)} decisions on these bytes since {local(first)}: {refused} refused them."
+    first = local(min(each.decided_at for each in newest))
+    refused = sum(not each.kept for each in newest)
+    if is_all:
+        return f"{len(newest)} decisions on these bytes since {first}: {refused} refused them."
+    return (
+        f"More than {len(newest)} decisions on these bytes. Of the newest {len(newest)}, since {first}, {refused} "
+        "refused them."
+    )

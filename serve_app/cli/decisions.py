@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -86,11 +85,12 @@ def why(
     found only if it is byte for byte what pict-rs sent. An alias, or the alias in a URL, is looked up in the pict-rs of
     the service's configuration; nothing else is fetched.
     """
-    found = _decisions_on(AdminConnection(), picture)
+    shown, newest = _decisions_on(AdminConnection(), picture)
     if as_json:
-        typer.echo(Decisions(decisions=list(found), cursor=None).model_dump_json())
+        others = [each for each in newest.decisions if each.id != shown.id]
+        typer.echo(newest.model_copy(update={"decisions": [shown, *others]}).model_dump_json())
         return
-    Console().print(explanation(found))
+    Console().print(explanation(shown, newest.decisions, is_all=newest.cursor is None))
 
 
 @told
@@ -123,8 +123,8 @@ def moment_of(text: str | None, option: str) -> datetime | None:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def _decisions_on(service: AdminConnection, picture: str) -> Sequence[DecisionRecord]:
-    """The decisions on what ``picture`` names, newest first; at least one.
+def _decisions_on(service: AdminConnection, picture: str) -> tuple[DecisionRecord, Decisions]:
+    """The decision that ``picture`` names, or else the newest one on it; and the newest ones on the same bytes.
 
     Raises:
         NotFoundError: there is none.
@@ -133,25 +133,27 @@ def _decisions_on(service: AdminConnection, picture: str) -> Sequence[DecisionRe
     if file.is_file():
         with file.open("rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-        return _of_body(service, sha256, f"the file {picture}")
-    if _SHA256.fullmatch(picture.lower()):
-        return _of_body(service, picture.lower(), f"the sha256 {picture}")
-    if _DECISION.fullmatch(picture.lower()):
+        newest = _of_body(service, sha256, f"the file {picture}")
+    elif _SHA256.fullmatch(picture.lower()):
+        newest = _of_body(service, picture.lower(), f"the sha256 {picture}")
+    elif _DECISION.fullmatch(picture.lower()):
         decision = service.get(DecisionRecord, f"/decisions/{path_segment(picture.lower())}")
-        others = _of_body(service, decision.sha256, picture)
-        return [decision, *(each for each in others if each.id != decision.id)]
-    try:
-        stored = service.get(StoredPictureRecord, "/pictures", {"reference": picture})
-    except AdminError as error:
-        raise type(error)(f"{picture} is neither a file, nor a sha256, nor the id of a decision; {error}") from error
-    return _of_body(service, stored.sha256, f"the stored picture {picture}")
+        return decision, _of_body(service, decision.sha256, picture)
+    else:
+        try:
+            stored = service.get(StoredPictureRecord, "/pictures", {"reference": picture})
+        except AdminError as error:
+            named = f"{picture} is neither a file, nor a sha256, nor the id of a decision"
+            raise type(error)(f"{named}; {error}") from error
+        newest = _of_body(service, stored.sha256, f"the stored picture {picture}")
+    return newest.decisions[0], newest
 
 
-def _of_body(service: AdminConnection, sha256: str, name: str) -> Sequence[DecisionRecord]:
-    found = service.get(Decisions, f"/bodies/{sha256}/decisions").decisions
-    if not found:
+def _of_body(service: AdminConnection, sha256: str, name: str) -> Decisions:
+    newest = service.get(Decisions, f"/bodies/{sha256}/decisions")
+    if not newest.decisions:
         raise NotFoundError(
             f"no decision is recorded on {name}: pict-rs may have sent it changed, or the retention is over. Find the "
             "decision in `pictwarden decisions` by its time, and ask for its id"
         )
-    return found
+    return newest

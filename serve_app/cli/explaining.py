@@ -13,11 +13,10 @@ from rich.text import Text
 
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import engine_of
 from serve_app.domain import ConfigurationError, Deadline, LabelScores, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits, preprocess
-from serve_app.models import source_of
 from serve_app.models.engine import Engine
-from serve_app.models.factory import open_engine
 from serve_app.policy import ExplainedRule, Policy, evaluate, explain, load_policy
 
 # Nobody waits for an answer: this only ends a decode that never would.
@@ -40,8 +39,7 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine = open_engine(model or source_of(policy.model), policy.labels)
-        policy.require_model(engine.identity)
+        engine = engine_of(policy, model)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error

@@ -60,8 +60,6 @@ def _reason(entry: EntryRecord) -> str:
     marks = []
     if entry.suspended_at is not None:
         marks.append(f"SUSPENDED {local(entry.suspended_at)}")
-    if entry.confirmed:
-        marks.append("confirmed")
     if entry.expires_at is not None:
         marks.append(f"until {local(entry.expires_at)}")
     return f"{entry.reason} ({', '.join(marks)})" if marks else entry.reason

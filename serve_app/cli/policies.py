@@ -38,6 +38,7 @@ def policy_check(
         f"{policy}: {len(policy.concepts)} concepts, {rules} rule{'s' * (rules != 1)}, "
         f"for model{'s' * (len(models) != 1)} {', '.join(models)}"
     )
+    typer.echo(str(policy.calibration or "not calibrated: no error rate is claimed"))
 
 
 def policy_show(

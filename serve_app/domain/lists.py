@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from serve_app.domain.canary import CANARY_NOT_ALLOWED, CANARY_PDQ, CANARY_SHA256
+
 DENY_RADIUS_BITS: Final = 31
 """A PDQ within this Hamming distance of a deny entry matches: PDQ's own recommendation."""
 
@@ -102,8 +104,8 @@ class EntryDraft:
     leaves confirmed entries alone.
 
     Raises:
-        ValueError: an allow entry by md5 or sha1. Two files with the same md5 or sha1 can be made on purpose, so that
-            a harmless one, once allowed, would let the other one through.
+        ValueError: an allow entry of the canary, or by md5 or sha1. Two files with the same md5 or sha1 can be made on
+            purpose, so that a harmless one, once allowed, would let the other one through.
     """
 
     kind: ListKind
@@ -116,8 +118,19 @@ class EntryDraft:
     is_confirmed: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind is ListKind.ALLOW and self.fingerprint.type in {FingerprintType.MD5, FingerprintType.SHA1}:
+        if self.kind is not ListKind.ALLOW:
+            return
+        if self.fingerprint.type in {FingerprintType.MD5, FingerprintType.SHA1}:
             raise ValueError(f"a picture is allowed by its sha256 or pdq: a {self.fingerprint.type} can be forged")
+        if _is_canary(self.fingerprint):
+            raise ValueError(CANARY_NOT_ALLOWED)
+
+
+def _is_canary(fingerprint: Fingerprint) -> bool:
+    if fingerprint.type is FingerprintType.SHA256:
+        return fingerprint.digest == CANARY_SHA256
+    distance_bits = (int.from_bytes(fingerprint.digest) ^ int.from_bytes(CANARY_PDQ)).bit_count()
+    return distance_bits <= DENY_RADIUS_BITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +140,9 @@ class ListEntry(EntryDraft):
     id: int
     added_at: datetime
     suspended_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing is refused: what no draft may be today may have been stored before."""
 
 
 @dataclass(frozen=True, slots=True)

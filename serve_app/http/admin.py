@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from serve_app.admin_api import ADMIN_PATH, Problem
 from serve_app.domain import (
@@ -28,7 +29,7 @@ from serve_app.http.guard import Guard
 from serve_app.http.routes.admin import decisions, list_files, lists, pictures, scores
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
-from serve_app.moderation.listing import Lister
+from serve_app.moderation.list_additions import Lister
 from serve_app.moderation.stored_pictures import Moderate, StoredPictures
 from serve_app.settings import Settings
 
@@ -114,6 +115,10 @@ def _add_error_answers(app: FastAPI) -> None:
         status = next(_STATUSES[each] for each in type(error).__mro__ if each in _STATUSES)
         return problem(status, _REASONS[status], str(error))
 
+    async def on_departure(request: Request, _: Exception) -> Response:
+        logger.info("%s %s: the client has left", request.method, request.url.path)
+        return Response(status_code=400)  # to nobody
+
     async def on_fault(request: Request, error: Exception) -> Response:
         logger.error("%s %s: internal fault", request.method, request.url.path, exc_info=error)
         return problem(500, "internal", "internal fault: see the log of the service")
@@ -122,4 +127,5 @@ def _add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
     for each in _STATUSES:
         app.add_exception_handler(each, on_refusal)
+    app.add_exception_handler(ClientDisconnect, on_departure)
     app.add_exception_handler(Exception, on_fault)

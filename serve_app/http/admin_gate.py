@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, Problem
 from serve_app.domain import UnauthorisedError
+from serve_app.domain.storable_text import require_storable
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
 
@@ -26,7 +27,10 @@ _UNRECORDED = frozenset({f"GET {ADMIN_PATH}/ledger"})
 
 
 class AdminGate:
-    """ASGI middleware: requests without an admin's secret are refused before anything of them is read."""
+    """ASGI middleware: requests without an admin's secret are refused before anything of them is read.
+
+    So is a path or a query that no database can store: each route would have to refuse it, and so would the audit.
+    """
 
     def __init__(self, app: ASGIApp, guard: Guard, audit: Auditor, failures: Failures | None = None) -> None:
         """``audit`` records requests before they are served; if it raises, the request is answered 503."""
@@ -52,6 +56,11 @@ class AdminGate:
             actor = self._guard.require_admin(request.headers.get("authorization"))
         except UnauthorisedError as error:
             return self._unauthorised(request.client.host if request.client else "", str(error))
+        for name, text in (("path", request.scope["path"]), *request.query_params.multi_items()):
+            try:
+                require_storable(name + text)
+            except ValueError as error:
+                return problem(422, "invalid", f"{name}: {error}")
         request.state.actor = actor
         action = f"{request.method} {request.url.path}"
         if action in _UNRECORDED:
@@ -84,10 +93,9 @@ class AdminGate:
 
 
 def problem(status: int, reason: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    """An answer that is an error."""
-    return Response(
-        Problem(reason=reason, message=message).model_dump_json(), status, headers, media_type="application/json"
-    )
+    """An answer that is an error. ``message`` may repeat what a client sent, also what UTF-8 cannot write."""
+    told = Problem(reason=reason, message=message.encode("utf-8", "replace").decode())
+    return Response(told.model_dump_json(), status, headers, media_type="application/json")
 
 
 def _bounded(request: Request, receive: Receive) -> Receive:

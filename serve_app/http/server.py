@@ -48,7 +48,8 @@ async def serving(
         app: answers.
         deadline_s: of a request.
         sockets: that listen.
-        stop: is set when the end begins, whatever its cause.
+        stop: is set when the end begins, whatever its cause: no request is taken from then on. So servers with the same
+            ``stop`` end at one time, and not one after the other.
         drain_s: what is inside has this long to be answered at the end; by default, as long as ever.
     """
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -60,12 +61,18 @@ async def serving(
     server = _Server(_config(app, connections, min(_BACKLOG, max(1, open_files // 16)), math.ceil(drain_s)))
     running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
     running.add_done_callback(lambda _: stop.set())
+
+    async def drain() -> None:
+        await stop.wait()
+        connections.drain(drain_s)
+        server.should_exit = True
+
+    draining = asyncio.create_task(drain(), name="http-drain")
     try:
         yield
     finally:
         stop.set()
-        connections.drain(drain_s)
-        server.should_exit = True
+        await draining
         await running
 
 

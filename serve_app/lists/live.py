@@ -244,6 +244,10 @@ class LiveLists:
             self._to_suspend.popleft()
 
     def _follow(self) -> None:
+        try:
+            self.store.erase_unfinished()
+        except Exception as error:
+            logger.error("what an import has left cannot be erased now (%s)", type(error).__name__)
         while not self._is_closed.wait(POLL_S):
             try:
                 self.refresh()

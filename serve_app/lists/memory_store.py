@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from serve_app.domain import ListingError
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
-from serve_app.lists.store import Addition, Changes, Everything
+from serve_app.lists.store import IMPORT_UNDER_WAY, Addition, Changes, Everything
 
 _Key = tuple[FingerprintType, bytes, ListKind, str]
 
@@ -23,6 +24,7 @@ class MemoryListStore:
     def __init__(self, wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._wall_clock = wall_clock
         self._lock = threading.RLock()
+        self._importing = threading.Lock()
         self._lineage = uuid.uuid4().hex
         self._version = 0
         self._last_id = 0
@@ -63,6 +65,18 @@ class MemoryListStore:
             self._version += 1
             changed = [entry_id for draft in given if (entry_id := self._put(draft)) is not None]
             return Addition(self._version, len(changed), len(given) - len(changed), tuple(changed[:100]))
+
+    def import_all(self, read: Callable[[], Iterable[EntryDraft]]) -> Addition:
+        """See the port."""
+        if not self._importing.acquire(blocking=False):
+            raise ListingError(IMPORT_UNDER_WAY)
+        try:
+            return self.add(read())
+        finally:
+            self._importing.release()
+
+    def erase_unfinished(self) -> None:
+        """See the port."""
 
     def _put(self, draft: EntryDraft) -> int | None:
         """The id of an entry that is new, or differs from before."""

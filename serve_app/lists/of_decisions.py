@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from serve_app.domain import Decision, FrameFingerprint, Judged, Listed, ListingError, Unscanned
-from serve_app.domain.canary import CANARY_BANK
+from serve_app.domain.canary import CANARY_BANK, CANARY_NOT_ALLOWED
 from serve_app.domain.lists import MIN_QUALITY, EntryDraft, Fingerprint, FingerprintType, ListKind
 
 
@@ -86,7 +86,7 @@ def _require_scanned(decision: Decision) -> None:
     seen = decision.examination
     match decision.outcome:
         case Listed(bank=bank) if bank == CANARY_BANK:
-            raise ListingError("the canary cannot be allowed: it proves that pictures are refused")
+            raise ListingError(CANARY_NOT_ALLOWED)
         case Listed(bank=bank, entry=entry) if seen is None:
             raise ListingError(
                 f"decision {decision.request_id} cannot be allowed: its picture was not scanned, since entry {entry} "

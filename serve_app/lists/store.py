@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
+
+IMPORT_UNDER_WAY: Final = "another import is under way: wait until it has ended, and try again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,11 @@ class ListStore(Protocol):
         ...
 
     def remove_bank(self, name: str) -> int:
-        """Remove a bank and its entries, and say how many there were."""
+        """Remove a bank and its entries, some at a time, and say how many there were."""
         ...
 
     def add(self, drafts: Iterable[EntryDraft]) -> Addition:
-        """Add all entries, or none if ``drafts`` raises. A bank that is not there is made, with the usual rights.
+        """Add a few entries, all or none. A bank that is not there is made, with the usual rights.
 
         There is one entry for a fingerprint, kind and bank: a second one changes the first, and leaves it suspended or
         confirmed. If the second one is confirmed, so is the first from then on, and no longer suspended.
@@ -75,6 +77,21 @@ class ListStore(Protocol):
         A second one never weakens what denies: of two expiries, the later one holds, and none is the latest. Nor does a
         quality that matches nothing replace one that matches.
         """
+        ...
+
+    def import_all(self, read: Callable[[], Iterable[EntryDraft]]) -> Addition:
+        """Add any number of entries, as :meth:`add` does, while others change the lists and record decisions.
+
+        ``read`` returns the same entries each time, and is called up to twice. Nothing is added if it raises, and the
+        entries that are new appear all at once; those that are known are changed some at a time after it.
+
+        Raises:
+            ListingError: another import is under way, in whichever process.
+        """
+        ...
+
+    def erase_unfinished(self) -> None:
+        """Erase what an import has left whose process was killed. Nobody sees it; it only takes room."""
         ...
 
     def remove(self, ids: Iterable[int]) -> int:

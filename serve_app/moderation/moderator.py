@@ -36,13 +36,12 @@ from serve_app.domain import (
     UnscannableError,
     Unscanned,
     UnscannedError,
-    UnscannedReason,
 )
 from serve_app.domain.lists import Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownPictures, listed
 from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
@@ -83,14 +82,15 @@ class Moderator:
         *,
         shadow: Policy | None = None,
         lists: LiveLists | None = None,
+        others: tuple[str, ...] = (),
     ) -> None:
         """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
 
-        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
-        policy alone decides.
+        The examiner scores the labels of both policies and ``others`` (:func:`serve_app.policy.labels_of`). Without
+        ``lists``, the policy alone decides.
         """
         self.policy = policy
-        self._labels = labels_of(policy, shadow)
+        self._labels = labels_of(policy, shadow, others)
         self._examiner = examiner
         self._ledger = ledger
         self._sinks = Sinks(ledger, sinks)
@@ -175,7 +175,8 @@ class Moderator:
             case _Scanned():
                 seen = result
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
-                outcome, kept = _listed(known.deciding) if known.deciding else _judged(seen)
+                media_type = seen.examination.media_type
+                outcome, kept = _listed(known.deciding, media_type) if known.deciding else _judged(seen)
             case _:
                 outcome, kept = Unscanned(result.reason, str(result)), self._keeps_unscanned(result)
         decision = Decision(
@@ -196,12 +197,11 @@ class Moderator:
             lists_version=lists.version if lists else 0,
             shadow_matches=tuple(map(listed, known.shadow)),
         )
-        self._known.decided(decision, known.deciding)
         if self._shadow is not None:
             decision = self._shadow.beside(decision)
-        if not await self._sinks.record(decision) and decision.is_pending:
-            return _refused(decision)
-        return decision
+        answered = await self._sinks.record(decision)
+        self._known.decided(answered, known.deciding)
+        return answered
 
     async def _scan(self, body: Body, call: Call, lists: Snapshot | None) -> _Scanned | UnscannedError:
         """What was seen of ``body``, judged and known of it, or why it was not scanned."""
@@ -289,25 +289,15 @@ class Moderator:
         return self._on_unscanned is OnUnscanned.ACCEPT
 
 
-def _listed(match: Match) -> tuple[Outcome, bool]:
+def _listed(match: Match, media_type: str | None = None) -> tuple[Outcome, bool]:
     """The outcome, and whether the image server may store the picture."""
-    outcome = listed(match)
+    outcome = listed(match, media_type)
     return outcome, outcome.verdict.keeps_picture
 
 
 def _judged(scanned: _Scanned) -> tuple[Outcome, bool]:
     """As :func:`_listed`."""
     return scanned.outcome, scanned.outcome.judgement.verdict.keeps_picture
-
-
-def _refused(decision: Decision) -> Decision:
-    """What is answered in place of a pending decision that the ledger did not take: nobody would scan it later."""
-    logger.error(
-        "request %s: the picture is refused, since no ledger recorded that it must be scanned later",
-        decision.request_id,
-    )
-    lost = Unscanned(UnscannedReason.UNAVAILABLE, "the ledger cannot record that the picture must be scanned later")
-    return replace(decision, outcome=lost, kept=False)
 
 
 def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:

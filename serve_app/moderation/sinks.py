@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned
+from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned, UnscannedReason
 
 logger = AnswerLogger(__name__)
 
@@ -20,18 +21,26 @@ that hangs costs a picture a quarter of a second."""
 
 
 class Sinks:
-    """Records in the ledger and in other sinks at once, each under a time budget of its own."""
+    """Records in the ledger and in other sinks, each under a time budget of its own."""
 
     def __init__(self, ledger: Ledger, others: Sequence[Sink]) -> None:
         self._sinks: tuple[Sink, ...] = (ledger, *others)
         self._lost = dict.fromkeys(range(len(self._sinks)), 0)
 
-    async def record(self, decision: Decision) -> bool:
-        """Record the decision in every sink that works: whether the ledger is one of them."""
-        is_recorded = await asyncio.gather(
-            *(self._tell(number, sink, decision) for number, sink in enumerate(self._sinks))
-        )
-        return is_recorded[0]
+    async def record(self, decision: Decision) -> Decision:
+        """Record the decision in every sink that works: what is answered.
+
+        A pending decision that the ledger does not take becomes a refusal, because nobody would scan its picture later.
+        So the others are told of it after the ledger: they tell what is answered.
+        """
+        ledger, *others = enumerate(self._sinks)
+        if decision.is_pending:
+            if not await self._tell(*ledger, decision):
+                decision = _refused(decision)
+        else:
+            others.insert(0, ledger)
+        await asyncio.gather(*(self._tell(*each, decision) for each in others))
+        return decision
 
     async def _tell(self, number: int, sink: Sink, decision: Decision) -> bool:
         try:
@@ -48,6 +57,15 @@ class Sinks:
             )
             return False
         return True
+
+
+def _refused(decision: Decision) -> Decision:
+    logger.error(
+        "request %s: the picture is refused, since no ledger recorded that it must be scanned later",
+        decision.request_id,
+    )
+    lost = Unscanned(UnscannedReason.UNAVAILABLE, "the ledger cannot record that the picture must be scanned later")
+    return replace(decision, outcome=lost, kept=False)
 
 
 def told(error: Exception, budget_s: float) -> str:
@@ -71,7 +89,7 @@ class LogSink:
             decision.kept,
             decision.sha256,
             decision.body_bytes,
-            judged.media_type if judged else None,
+            None if isinstance(decision.outcome, Unscanned) else decision.outcome.media_type,
             judged.views_seen if judged else 0,
             decision.elapsed_ms,
             decision.source,

@@ -183,12 +183,12 @@ def _is_certain(policy: Policy, scores: LabelScores) -> bool:
 
     A margin is an order statistic of signed distances, so it moves by no more than the score that moves most.
     """
-    error = _largest_error(policy, scores)
+    error = largest_error(policy, scores)
     made_of = margins_of(policy, scores)
     return all(abs(float(made_of.least_of(rule.when).max())) > error for rule in policy.rules)
 
 
-def _largest_error(policy: Policy, scores: LabelScores) -> float:
+def largest_error(policy: Policy, scores: LabelScores) -> float:
     """How far a concept's score may be from the one at the time, at most."""
     if not np.array_equal(scores.values, scores.values.astype(np.float16), equal_nan=True):
         return 0.0  # they are recorded as they were

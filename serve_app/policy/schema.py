@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
+from serve_app.policy.calibrated import Calibration, CalibrationReader, weights_digest
 from serve_app.policy.concepts import Concept, Concepts, ScoreKind
 from serve_app.policy.conditions import Condition, Conditions
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
@@ -122,8 +123,8 @@ class Policy:
     in the file, so that policies of one digest have one order of columns: an ingress and a scorer that read two layouts
     of the same policy must not mix up labels.
 
-    ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys and the description do
-    not change it; everything that can change a judgement, its message included, does.
+    ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys, the description and
+    the calibration do not change it; everything that can change a judgement, its message included, does.
 
     ``rules`` are those that are not off. ``cosine_decimals`` is None where cosines are compared as they are.
 
@@ -143,6 +144,7 @@ class Policy:
     cosine_decimals: Annotated[int, BeforeValidator(_decimals)] | None = None
     description: Annotated[str | None, BeforeValidator(_description)] = None
     model_digest: Annotated[str, AfterValidator(str.lower), _MODEL_DIGEST] | None = None
+    calibration: Annotated[Calibration, CalibrationReader] | None = None
     prompts: tuple[str, ...] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     digest: str = field(init=False, repr=False, compare=False)
@@ -174,7 +176,7 @@ class Policy:
         Models beside these change nothing.
 
         Raises:
-            PolicyError: a name, or the digest where the policy gives one, is another.
+            PolicyError: a name, or a digest where the policy or its calibration gives one, is another.
         """
         loaded = {each.name: each for each in identity.each}
         missing = [name for name in self.models if name not in loaded]
@@ -184,26 +186,31 @@ class Policy:
                 f"loaded model is '{identity.name}'. Thresholds are never copied from one model to another: load "
                 f"{_quoted(missing)}, or choose a policy that was made for '{identity.name}'."
             )
-        if self.model is None or self.model_digest is None:
-            return
-        of_prompts = loaded[self.model]
-        weights_digest = of_prompts.derived_from or of_prompts.digest
-        if not weights_digest.lower().startswith(self.model_digest):
+        digests = {name: weights_digest(each) for name, each in loaded.items()}
+        if self.model is not None and not digests[self.model].startswith(self.model_digest or ""):
             raise PolicyError(
                 f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, but the "
-                f"loaded model has the digest {weights_digest}. The same name with other weights is another model, "
-                f"and thresholds are never copied from one model to another: load the weights that the policy names, "
-                f"or measure the thresholds again and correct model_digest."
+                f"loaded model has the digest {digests[self.model]}. The same name with other weights is another "
+                f"model, and thresholds are never copied from one model to another: load the weights that the policy "
+                f"names, or measure the thresholds again and correct model_digest."
             )
+        for each in self.calibration.models if self.calibration is not None else ():
+            if digests.get(each.model, each.digest) != each.digest:
+                raise PolicyError(
+                    f"policy '{self.name}' was calibrated with the model '{each.model}' of the digest {each.digest}, "
+                    f"but the loaded model has the digest {digests[each.model]}: load the weights that it was "
+                    f"calibrated with, run `pictwarden calibrate` again, or remove the section 'calibration', after "
+                    f"which no error rate is claimed."
+                )
 
 
 def _quoted(names: Sequence[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
-    """The labels that are scored where ``shadow`` is on trial beside ``policy``: the policy's, then its others."""
-    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ())))
+def labels_of(policy: Policy, shadow: Policy | None, others: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The labels that are scored: the policy's, then what ``shadow``, which is on trial, and ``others`` have beside."""
+    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ()) + others))
 
 
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:

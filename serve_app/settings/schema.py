@@ -62,6 +62,7 @@ class AuthenticationSettings(_Section):
     """Who may ask. Secrets themselves are in the environment."""
 
     secrets_env: str = "PICTWARDEN_SECRETS"
+    misskey_secrets_env: str = "PICTWARDEN_MISSKEY_SECRETS"
     trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
@@ -82,6 +83,12 @@ class PictrsSettings(_Section):
     url: WebAddress | None = None
     public_endpoint: WebAddress | None = None
     max_purges_per_day: Annotated[int, Field(ge=0)] = 100
+
+
+class MisskeySettings(_Section):
+    """The detector API of Misskey. It exists once the environment has secrets for it."""
+
+    classifier: Literal["nsfwjs", "nsfwjs-inception"] | None = None
 
 
 class AdminSettings(_Section):
@@ -125,6 +132,7 @@ class Settings(_Section):
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    misskey: MisskeySettings = MisskeySettings()
 
     @field_validator("preset")
     @classmethod

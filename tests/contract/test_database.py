@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,10 @@ from alembic.migration import MigrationContext
 
 from benchmarks.postgres import Server
 from serve_app.database import schema
-from serve_app.database.engine import Database, open_database
+from serve_app.database.access import Database, open_database
 from serve_app.database.lease import Lease
 from serve_app.database.location import Location
-from serve_app.database.tables import metadata, schema_version
+from serve_app.database.tables import leases, metadata, schema_version
 from serve_app.domain import ConfigurationError
 from serve_app.ledger import open_ledger
 from serve_app.ledger.entries import Entry, EntryWriter
@@ -77,6 +78,20 @@ def version_of(database: Database) -> tuple[int, int]:
     with database.reading() as connection:
         version, oldest_compatible = connection.execute(sa.select(schema_version)).one()
     return version, oldest_compatible
+
+
+@pytest.mark.parametrize("expires_at_us", [None, 1])
+def test_an_error_never_repeats_a_row(database: Database, expires_at_us: int | None) -> None:
+    database.prepare()
+    source = "-".join(("a", "source"))  # a traceback has the text of this test, too
+    taken = sa.insert(leases).values(name=source, holder="h", expires_at_us=1)
+    with database.writing() as connection:
+        connection.execute(taken)
+    with pytest.raises(sa.exc.IntegrityError) as raised, database.writing() as connection:
+        connection.execute(taken.values(expires_at_us=expires_at_us))
+    told = "".join(traceback.format_exception(raised.value))
+    assert source not in told
+    assert "leases" in told
 
 
 # The tables
@@ -171,7 +186,7 @@ async def test_decisions_of_an_earlier_version_are_read_and_those_of_its_spool_w
 PREPARE = """
 import sys
 from pathlib import Path
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 file, url = sys.argv[1:]
 open_database(Location(Path("/nowhere"), Path(file) if file else None, url)).prepare()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.domain import (
     AuditEntry,
     Decision,

@@ -1,5 +1,9 @@
 """What every store of list entries must do: in memory, in SQLite and in PostgreSQL."""
 
+import contextlib
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
-from serve_app.database.engine import open_database
+from serve_app.database.access import Database, open_database
+from serve_app.database.location import Location
+from serve_app.database.tables import list_entries
+from serve_app.domain import ListingError
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.lists import sql_import, sql_store
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.sql_store import SqlListStore
 from serve_app.lists.store import ListStore
@@ -28,6 +37,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ListStore]
     database = open_database(fresh_location(request, request.param, tmp_path))
     yield SqlListStore(database)
     database.close()
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many entries a database writes in one transaction."""
+    for module in (sql_import, sql_store):
+        monkeypatch.setattr(module, "WRITTEN_AT_ONCE", 20)
+    return 20
 
 
 def draft(number: int, bank: str = "ours", **changed: Any) -> EntryDraft:
@@ -180,12 +197,144 @@ def test_an_import_that_fails_leaves_nothing(store: ListStore) -> None:
         yield from (draft(number) for number in range(1500))
         raise ValueError("line 1501: a pdq has 64 hexadecimal digits")
 
-    before = store.origin()
+    store.add([draft(1, "theirs")])
+    before = store.origin(), store.page(), store.banks()
     with pytest.raises(ValueError, match="line 1501"):
-        store.add(failing())
-    assert store.origin() == before
-    assert store.page() == []
-    assert store.banks() == {}
+        store.import_all(failing)
+    assert (store.origin(), store.page(), store.banks()) == before
+
+
+def test_an_import_adds_what_is_new_and_changes_what_differs(store: ListStore) -> None:
+    store.add([draft(1), draft(2), draft(3, is_confirmed=True)])
+    given = [draft(1), draft(2, reason="another"), draft(3, expires_at=None), draft(4), draft(5, "theirs"), draft(4)]
+    seen = store.origin().version
+    done = store.import_all(lambda: given)
+    assert (done.changed, done.known, done.version) == (4, 2, store.origin().version)
+    assert {each.id for each in store.changes_since(seen).entries} == {2, 3, *done.first_ids}
+    assert [(each.reason, each.is_confirmed) for each in store.page("ours")] == [
+        ("größer", False),
+        ("another", False),
+        ("größer", True),
+        ("größer", False),
+    ]
+    assert store.counts() == {"ours": 4, "theirs": 1}
+    assert store.banks().keys() == {"ours", "theirs"}
+    again = store.import_all(lambda: given)
+    assert (again.changed, again.known) == (0, 6)
+    assert store.import_all(list).changed == 0
+
+
+def test_what_an_import_adds_is_seen_all_at_once_while_others_change_the_lists(
+    store: ListStore, small_batches: int
+) -> None:
+    """Whenever the file is read, nobody holds the database's writer: between two batches, others write."""
+    others: list[int] = []
+
+    def drafts() -> Iterator[EntryDraft]:
+        for number in range(10 * small_batches):
+            if number % small_batches == 0:
+                others.extend(store.add([draft(10_000 + number, "others")]).first_ids)
+                assert _ids(store) == others
+                assert [each.id for each in store.changes_since(0).entries] == others
+                assert store.changes_count_since(0) == len(others)
+                assert store.counts() == {"others": len(others)}
+                assert store.find(draft(0).fingerprint) == []
+                with store.everything() as stored:
+                    assert [each.id for each in stored.entries] == others
+            yield draft(number)
+
+    done = store.import_all(drafts)
+    assert done.changed == 10 * small_batches
+    assert store.counts() == {"others": len(others), "ours": done.changed}
+    assert store.origin().version == done.version
+    changes = store.changes_since(max(each for each in (1, len(others))))
+    assert len(changes.entries) == done.changed
+
+
+def test_of_two_imports_at_one_time_the_second_is_refused(store: ListStore) -> None:
+    def drafts() -> Iterator[EntryDraft]:
+        yield draft(1)
+        with pytest.raises(ListingError, match="another import is under way"):
+            store.import_all(lambda: [draft(2)])
+        store.erase_unfinished()
+        yield draft(3)
+
+    assert store.import_all(drafts).changed == 2
+    assert store.import_all(lambda: [draft(2)]).changed == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_person_adds_while_an_import_brings_it_in_is_theirs_at_once(
+    store: ListStore, small_batches: int, fails: bool
+) -> None:
+    ours = draft(0, reason="spam", author="bob", is_confirmed=True)
+
+    def drafts() -> Iterator[EntryDraft]:
+        yield from (draft(number) for number in range(small_batches))
+        if not store.page():
+            (entry_id,) = store.add([ours]).first_ids
+            assert store.page()[0].id == entry_id
+        if fails:
+            raise ValueError("line 3")
+        yield draft(small_batches)
+
+    with pytest.raises(ValueError, match="line 3") if fails else contextlib.nullcontext():
+        store.import_all(drafts)
+    entries = {each.fingerprint: each for each in store.page()}
+    assert len(entries) == (1 if fails else small_batches + 1)
+    kept = entries[ours.fingerprint]
+    assert (kept.author, kept.is_confirmed, kept.reason) == ("bob", True, "spam" if fails else "größer")
+
+
+def test_a_bank_is_removed_in_parts_and_without_what_an_import_brings_in(store: ListStore, small_batches: int) -> None:
+    store.add(draft(number) for number in range(3 * small_batches))
+
+    def drafts() -> Iterator[EntryDraft]:
+        yield from (draft(1000 + number) for number in range(2 * small_batches))
+        if store.banks():
+            assert store.remove_bank("ours") == 3 * small_batches
+            assert (store.page(), store.banks(), store.counts()) == ([], {}, {})
+
+    assert store.import_all(drafts).changed == 2 * small_batches
+    assert store.counts() == {"ours": 2 * small_batches}
+
+
+@pytest.mark.parametrize("erased_by", ["a start", "the next import"])
+def test_what_a_killed_import_has_left_is_seen_by_nobody_and_erased(location: Location, erased_by: str) -> None:
+    killed = subprocess.run([sys.executable, "-c", _KILLED, repr(location)], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    with contextlib.closing(open_database(location)) as database:
+        store = SqlListStore(database)
+        assert (store.page(), store.counts(), store.banks(), store.changes_since(0).entries) == ([], {}, {}, [])
+        assert _stored(database) > 0
+        if erased_by == "a start":
+            store.erase_unfinished()
+        else:
+            assert store.import_all(lambda: [draft(1)]).changed == 1
+        assert _stored(database) == len(store.page())
+
+
+def _stored(database: Database) -> int:
+    with database.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(list_entries)).scalar_one())
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import *
+from serve_app.database.access import open_database
+from serve_app.database.location import Location
+from serve_app.domain.lists import *
+from serve_app.lists.sql_store import SqlListStore
+
+def drafts():
+    for number in range(2000):
+        pdq = Fingerprint(FingerprintType.PDQ, number.to_bytes(32, "big"))
+        yield EntryDraft(kind=ListKind.DENY, fingerprint=pdq, bank="ours", reason="known")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+SqlListStore(open_database(eval(sys.argv[1]))).import_all(drafts)
+"""
 
 
 def test_many_entries_are_paged_removed_and_counted(store: ListStore) -> None:

@@ -42,6 +42,7 @@ def test_a_red_triangle_is_rejected_with_the_reason(service):
     # Of the one model that is a stand-in, and not of the service.
     assert answer["notice"].startswith("demo-shapes: ")
     assert "protects nobody" in answer["notice"]
+    assert response.headers["x-request-id"] == answer["request_id"]
 
 
 def test_a_chunked_body_without_a_length_is_read(service):

@@ -13,7 +13,7 @@ from serve_app.cli.main import app
 from serve_app.domain.classifiers import CLASSIFIERS
 from serve_app.models import source_of
 from serve_app.policy import Above, AllOf, load_policy
-from serve_app.policy.loading import FROM_HORDE_SAFETY, SHIPPED_PREFIX
+from serve_app.policy.files import FROM_HORDE_SAFETY, SHIPPED_PREFIX
 from serve_app.presets import CALIBRATION, DEFAULT, PRESETS, Preset
 
 PAGE = Path(__file__).parents[2] / "docs" / "presets.md"

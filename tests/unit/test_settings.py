@@ -48,6 +48,7 @@ TEXTS = {
     ("model", "source"),
     ("model", "cache_folder"),
     ("authentication", "secrets_env"),
+    ("authentication", "misskey_secrets_env"),
     ("admin", "host"),
 }
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -26,9 +26,11 @@ from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.standalone import StartingExaminer, watch
+from tests.unit.colour_classifier import ColourClassifier
 
 SECRET = "a-secret-of-the-tests"
 ADMIN_SECRET = "a-secret-of-an-admin"
+MISSKEY_SECRET = "a-secret-of-misskey"
 PATIENT_S = 30.0
 
 
@@ -56,7 +58,7 @@ class Running:
         self.admin_port = int(admin.getsockname()[1])
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
-        guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET})
+        guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET}, misskey_secrets=[MISSKEY_SECRET])
         self.task = asyncio.create_task(
             standalone.serve(
                 settings,
@@ -86,6 +88,12 @@ class Running:
     async def scan(self, body: bytes) -> httpx.Response:
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
             return await client.post(f"{self.root}/api/v1/scan/{SECRET}", content=body)
+
+    async def detect(self, *bodies: bytes) -> httpx.Response:
+        files = [(f"image{at}", (f"{at}.png", body, "image/png")) for at, body in enumerate(bodies)]
+        headers = {"Authorization": f"Bearer {MISSKEY_SECRET}"}
+        async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
+            return await client.post(f"{self.root}/misskey/v1/detect-images", files=files, headers=headers)
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
@@ -215,6 +223,32 @@ async def test_what_comes_before_the_model_is_refused_at_once(
         await service.is_ready.wait()
     assert (await service.scan(draw("white"))).status_code == 200
     assert (await service.get("/readyz")).status_code == 200
+
+
+async def test_misskey_is_answered_once_the_model_is_warm(
+    run: Run, monkeypatch: pytest.MonkeyPatch, draw: Callable[..., bytes]
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def open_classifier(_: str, labels: Sequence[str], **__: object) -> FakeEngine:
+        begun.set()
+        may_go_on.wait(PATIENT_S)
+        return ColourClassifier(labels)
+
+    monkeypatch.setattr(scoring, "open_engine", open_classifier)
+    service = run(misskey={"classifier": "nsfwjs"})
+    await until(begun)
+    assert (await service.detect(draw("red"))).status_code == 503
+    assert (await service.get("/misskey/health")).json()["reason"] == "model_unavailable"
+    may_go_on.set()
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    answered = (await service.detect(*(draw(each, (299, 299)) for each in colours))).json()
+    likeliest = [each["predictions"][0]["className"] for each in answered["result"]["results"]]
+    assert likeliest == ["Porn", "Neutral", "Drawing"]
+    assert (await service.get("/misskey/health")).json() == {"status": "ok"}
+    assert (await service.scan(draw(colours[0]))).status_code == 406, "uploads are judged as ever"
 
 
 async def test_what_comes_before_the_model_is_let_through_where_that_is_wanted(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.admin_api import Decisions
 from serve_app.cli.moments import local, moment
 from serve_app.domain import (
     Decision,
@@ -122,6 +123,19 @@ def test_why_takes_a_sha256_and_a_decision(admin: AdminService, run: Run) -> Non
     assert "frame 3 differs from the entry in 12 of 256 bits" in run("why", f"{2:032x}").output
 
 
+def test_why_says_that_it_counts_the_newest_decisions_alone(admin: AdminService, run: Run) -> None:
+    admin.record(*(decision(number, kept=number % 2 == 0) for number in range(102)))
+    for picture, shown in ((FILE_SHA256, 101), (f"{0:032x}", 0)):
+        told = run("why", picture).output
+        assert f"{shown:032x}" in told
+        since = local(NOON + timedelta(seconds=2))
+        expected = f"More than 100 decisions on these bytes. Of the newest 100, since {since}, 50 refused them."
+        assert expected in told
+        as_json = Decisions.model_validate_json(run("why", "--json", picture).output)
+        assert as_json.decisions[0].id == f"{shown:032x}"
+        assert as_json.cursor is not None
+
+
 def test_why_names_a_match_that_decided_nothing(admin: AdminService, run: Run) -> None:
     admin.record(decision(1, shadow_matches=(replace(LISTED, bank="trial"),)))
     assert "list trial, entry entry-7, matches too" in run("why", FILE_SHA256).output
@@ -172,6 +186,14 @@ def test_an_unclear_wish_is_refused(run: Run, wrong: tuple[str, ...]) -> None:
 
 
 # The connection
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(("forget", "--yes", "--source"), ()), (("allow",), ("--reason", "a red tent"))]
+)
+def test_bytes_that_are_no_text_are_refused(run: Run, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    told = run(*before, b"\xff".decode("utf-8", "surrogateescape"), *after, exit_code=2)
+    assert "Invalid value" in told.output
 
 
 def test_without_a_secret_the_way_out_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

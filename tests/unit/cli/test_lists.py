@@ -187,7 +187,7 @@ def test_entries_are_shown_confirmed_and_removed(admin: AdminService, run: Run) 
         assert wanted in first
     assert "sha256 (hidden)" in second
     assert "matches, and is never suspended again" in run("list", "confirm", "1").output
-    assert "(confirmed, until" in run("list", "show", "--bank", "denied").output
+    assert "spam (until" in run("list", "show", "--bank", "denied").output
     assert run("list", "show", "--suspended", "--json").output == ""
     assert json.loads(run("list", "show", "--limit", "1", "--json").stdout)["id"] == 1
     assert "--after 1" in run("list", "show", "--limit", "1").stderr

@@ -39,7 +39,9 @@ def test_a_good_policy_is_summed_up(tmp_path: Path) -> None:
     result = policy_check(file)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("colours@")
-    assert result.stdout.endswith(": 2 concepts, 1 rule, for model fake\n")
+    first, second = result.stdout.splitlines()
+    assert first.endswith(": 2 concepts, 1 rule, for model fake")
+    assert second == "not calibrated: no error rate is claimed"
 
 
 def test_several_rules_are_counted(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.serve.deployment import Application
 
-from deployments.configuration import read_configuration
+from deployments.environment_check import read_args_for_ray
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.cli.serve_file import read_serve_file
@@ -102,7 +102,7 @@ def test_nor_is_one_of_the_documented_cluster():
 def test_the_file_of_make_run_is_one_that_can_be_served():
     config = read_serve_file(LOCAL_CONFIG)
     assert config["http_options"]["port"] == 14051
-    settings, policy, _ = read_configuration(config["applications"][0]["args"])
+    settings, policy, _ = read_args_for_ray(config["applications"][0]["args"])
     assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import (
@@ -85,11 +86,14 @@ class Admin:
         return [(entry.actor, entry.action) for entry in await self.ledger.audit_trail()]
 
 
-def client_of(ledger: MemoryLedger, secret: str = SECRET) -> httpx.AsyncClient:
+def app_of(ledger: MemoryLedger) -> FastAPI:
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger, MemoryListStore(), parse_settings({}), scan_nothing)
+    return create_admin_app(guard, ledger, MemoryListStore(), parse_settings({}), scan_nothing)
+
+
+def client_of(ledger: MemoryLedger, secret: str = SECRET) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        transport=httpx.ASGITransport(app_of(ledger), raise_app_exceptions=False),
         base_url="http://pictwarden",
         headers={"authorization": f"Bearer {secret}"},
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from starlette.types import Message
 
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES
 from serve_app.domain import (
@@ -13,7 +14,7 @@ from serve_app.domain import (
 )
 from serve_app.http.failures import Failures
 from serve_app.ledger import MemoryLedger
-from tests.unit.http.admin_client import Admin, client_of, decision
+from tests.unit.http.admin_client import SECRET, Admin, app_of, client_of, decision
 
 
 class BrokenLedger(MemoryLedger):
@@ -139,3 +140,31 @@ async def test_a_fault_of_ours_is_not_explained(admin: Admin, monkeypatch: pytes
 async def test_methods_and_paths_that_are_none_are_answered_in_the_same_shape(admin: Admin) -> None:
     assert (await admin.ask("/decisions", 405, method="DELETE"))["reason"] == "method_not_allowed"
     assert (await admin.ask("/nothing", 404))["reason"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/lists/import", "/forget"])
+async def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = MemoryLedger()
+    app = app_of(ledger)
+    begun = {"type": "http.request", "body": b"sha256 12", "more_body": True}
+    messages: Iterator[Message] = iter([begun, {"type": "http.disconnect"}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": ADMIN_PATH + path,
+        "query_string": b"bank=theirs&format=plain&kind=deny" if path == "/lists/import" else b"",
+        "headers": [(b"authorization", f"Bearer {SECRET}".encode()), (b"content-type", b"application/json")],
+    }
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert [each for each in caplog.records if each.levelname == "ERROR" or each.exc_info] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,10 +13,21 @@ import pytest
 from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import (
     Listed,
+    ListMatch,
     Verdict,
 )
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.domain.canary import CANARY_PDQ, CANARY_SHA256
+from serve_app.domain.lists import (
+    DENY_RADIUS_BITS,
+    Bank,
+    EntryDraft,
+    Fingerprint,
+    FingerprintType,
+    ListEntry,
+    ListKind,
+)
 from serve_app.http.routes.admin import list_files
+from serve_app.media.canary import canary_png
 from tests.unit.http.list_admin import LET_THROUGH, NOON, PICTURE, SHA256, Admin, decision, running_admin
 from tests.unit.listed_decisions import PDQ
 
@@ -211,6 +223,53 @@ async def test_nobody_makes_or_adds_to_the_bank_of_the_canary(admin: Admin) -> N
         assert "the bank canary is built in" in refused["message"]
     assert admin.kinds() == []
     assert admin.lists.banks() == {}
+
+
+_NEAR_THE_CANARY = (int.from_bytes(CANARY_PDQ) ^ ((1 << DENY_RADIUS_BITS) - 1)).to_bytes(32)
+_RE_ENCODED = b"the canary, as pict-rs has encoded it"
+
+
+@pytest.mark.parametrize(
+    ("type_", "digest"),
+    [
+        ("sha256", hashlib.sha256(canary_png()).digest()),
+        ("sha256", hashlib.sha256(_RE_ENCODED).digest()),
+        ("pdq", CANARY_PDQ),
+        ("pdq", _NEAR_THE_CANARY),
+    ],
+)
+async def test_nobody_allows_the_canary_by_a_hash(admin: Admin, type_: str, digest: bytes) -> None:
+    of_the_canary = Listed(Verdict.REJECT, "canary", "0", "the canary", ListMatch.PERCEPTUAL, 3, 0)
+    await admin.ledger.record(decision("r-1", of_the_canary, body=_RE_ENCODED))
+    given = [{"type": type_, "hash": digest.hex()}]
+    answer = await admin.http.post(
+        f"{ADMIN_PATH}/lists/entries", json={"kind": "allow", "reason": "x", "fingerprints": given}
+    )
+    assert answer.status_code in {409, 422}
+    assert "the canary cannot be allowed" in answer.json()["message"]
+    assert admin.kinds() == []
+    denied = await admin.post("/lists/entries", kind="deny", reason="x", fingerprints=given)
+    assert [each["kind"] for each in denied["entries"]] == ["deny"]
+
+
+async def test_nobody_allows_the_canary_by_a_decision_a_picture_or_a_file(admin: Admin) -> None:
+    looks_like_it = replace(decision(), sha256=CANARY_SHA256.hex())
+    await admin.ledger.record(looks_like_it)
+    told = await admin.post("/decisions/r-1/allow", 409, reason="x")
+    assert "the canary cannot be allowed" in told["message"]
+    admin.outcome = Listed(Verdict.REJECT, "canary", "0", "the canary", ListMatch.PERCEPTUAL, 3, 0)
+    told = await admin.post("/pictures/list", 409, reason="x", kind="allow", reference=admin.pictrs.store(_RE_ENCODED))
+    assert "the canary cannot be allowed" in told["message"]
+    wanted = {"bank": "theirs", "format": "plain", "kind": "allow", "name": "a.txt"}
+    content = f"sha256 {CANARY_SHA256.hex()}\npdq {_NEAR_THE_CANARY.hex()}\n".encode()
+    told = await admin.ask("/lists/import", 422, "POST", params=wanted, content=content)
+    assert told["message"].count("the canary cannot be allowed") == 2
+    assert admin.kinds() == []
+
+
+def test_an_entry_that_allowed_it_before_can_still_be_read() -> None:
+    fingerprint = Fingerprint(FingerprintType.PDQ, CANARY_PDQ)
+    ListEntry(id=1, kind=ListKind.ALLOW, fingerprint=fingerprint, bank="allowed", reason="x", added_at=NOON)
 
 
 async def test_a_bank_under_contract_stays_so_and_shows_no_hash(admin: Admin) -> None:

@@ -362,3 +362,18 @@ async def test_a_drain_ends_before_the_longest_answer_where_that_is_wanted(serve
                 await stack.aclose()
                 await served.left.wait()
             assert await served.is_closed(inside)
+
+
+async def test_a_drain_begins_with_the_stop_so_that_servers_drain_at_one_time(serve: Serve) -> None:
+    """Whatever else the block waits for: an admin's request that hangs, and an upload, have the same seconds to end."""
+    async with serve() as served, served.connection(GET.replace(b"quick", b"slow")) as (inside, _):
+        await served.inside.wait()
+        served.stop.set()
+        async with asyncio.timeout(PATIENT_S):
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    async with served.connection(GET) as (reader, _):
+                        await reader.read()
+        served.may_answer.set()
+        status, headers, body = await served.answer(inside)
+        assert (status, headers["connection"], body) == (200, "close", b"slow")

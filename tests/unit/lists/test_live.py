@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -97,7 +98,7 @@ def test_a_second_process_maps_what_the_first_has_built(tmp_path: Path) -> None:
     built = index.stat()
     second = LiveLists(store, index, wall_clock=lambda: NOW)
     assert index.stat() == built
-    assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711
+    assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711 - in one chain
 
 
 @pytest.fixture
@@ -306,6 +307,24 @@ def test_the_thread_follows_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     store = _Store()
     lists = LiveLists(store, wall_clock=lambda: NOW)
     lists.start()
+    store.add([_draft(1)])
+    while _asked(lists, 1) is None:
+        pass
+    lists.close()
+
+
+def test_the_thread_first_erases_what_a_killed_import_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, is_erased = _Store(), threading.Event()
+
+    def erase() -> None:
+        is_erased.set()
+        raise ConnectionError("the database does not answer")
+
+    monkeypatch.setattr(store, "erase_unfinished", erase)
+    monkeypatch.setattr(live, "POLL_S", 0.01)
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    lists.start()
+    assert is_erased.wait(30)
     store.add([_draft(1)])
     while _asked(lists, 1) is None:
         pass

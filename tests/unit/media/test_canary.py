@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from PIL import Image
 
 from serve_app.domain import DIHEDRAL_HASHES, PDQ_BYTES
-from serve_app.domain.canary import CANARY_PDQ
+from serve_app.domain.canary import CANARY_PDQ, CANARY_SHA256
 from serve_app.domain.lists import DENY_RADIUS_BITS, MIN_QUALITY
 from serve_app.limits import MediaLimits
 from serve_app.media import preprocess
@@ -37,6 +39,11 @@ def assert_known(body: bytes) -> None:
 def test_the_drawing_still_has_the_hash_that_is_built_in() -> None:
     (fingerprint,) = preprocess(canary_png(), 224, MediaLimits(), NO_HURRY).fingerprints
     assert fingerprint.pdq == CANARY_PDQ
+
+
+def test_the_file_has_the_sha256_that_nobody_can_allow() -> None:
+    """Another Pillow may compress otherwise: then the constant is that of the locked one."""
+    assert hashlib.sha256(canary_png()).digest() == CANARY_SHA256
 
 
 @pytest.mark.parametrize("side_px", [None, 512, 320, 256, 160])

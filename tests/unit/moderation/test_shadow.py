@@ -22,7 +22,8 @@ from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
 from serve_app.policy import Policy, labels_of, parse_policy
-from tests.unit.conftest import POLICY, InProcessPreprocessor, InProcessScorer
+from tests.stand_ins import InProcessPreprocessor, InProcessScorer
+from tests.unit.conftest import POLICY
 
 if TYPE_CHECKING:
     Draw = Callable[..., bytes]

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from serve_app.admin_api import BankName, ImportAnswer, OwnBankName, Text
 from serve_app.domain import ListingError
-from serve_app.domain.lists import FingerprintType, ListKind
+from serve_app.domain.lists import EntryDraft, FingerprintType, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.formats import (
     MAX_FILE_BYTES,
@@ -98,8 +98,12 @@ def _import(store: ListStore, file: BinaryIO, query: _ImportQuery, author: str) 
     report = check_import(file, query.name, query.format, terms)
     if not report.is_good:
         return report
-    file.seek(0)
-    addition = store.add(read_import(file, query.format, terms))
+
+    def read() -> Iterator[EntryDraft]:
+        file.seek(0)
+        return read_import(file, query.format, terms)
+
+    addition = store.import_all(read)
     return ImportAnswer(bank=query.bank, changed=addition.changed, known=addition.known, skipped=report.skipped)
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 
 from serve_app.admin_api import DecisionQuery, ScoredDecisions, ScoredRecord, ScoringModel, ViewScores
 from serve_app.domain import Decision, DecisionArchive, DecisionPage, ModelIdentity
-from serve_app.http.routes.admin.decisions import page_of
+from serve_app.http.routes.admin.decisions import Limit, Sha256, page_of, page_of_body
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -26,10 +26,22 @@ def router(archive: DecisionArchive) -> APIRouter:
     )
     async def scores(query: Annotated[DecisionQuery, Query()]) -> Response:
         page = await page_of(archive, query, with_examinations=True)
-        # A page has megabytes, and uploads wait for the event loop.
-        return Response(await asyncio.to_thread(_written, page), media_type="application/json")
+        return await _told(page)
+
+    @routes.get(
+        "/bodies/{sha256}/scores",
+        summary="The newest decisions on one body of bytes, with their label scores",
+        response_model=ScoredDecisions,
+    )
+    async def of_body(sha256: Sha256, limit: Limit = 1, cursor: str | None = None) -> Response:
+        return await _told(await page_of_body(archive, sha256, limit, cursor, with_examinations=True))
 
     return routes
+
+
+async def _told(page: DecisionPage) -> Response:
+    # A page has megabytes, and uploads wait for the event loop.
+    return Response(await asyncio.to_thread(_written, page), media_type="application/json")
 
 
 def _written(page: DecisionPage) -> str:

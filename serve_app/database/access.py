@@ -1,0 +1,272 @@
+"""The database: opened, prepared, read and written. For threads, and never for an event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from serve_app.database.file_system import network_file_system
+from serve_app.database.location import Location
+from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
+from serve_app.domain import ConfigurationError, UnavailableError
+from serve_app.state_folder import make_private_file, make_private_folder
+
+# For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
+_LOCK_WAIT_S = 2.0
+_CONNECT_S = 3
+_STATEMENT_MS = 10_000
+_UNACKNOWLEDGED_MS = 5_000
+
+# Of PostgreSQL's advisory locks; any numbers that nobody else uses.
+_MIGRATION_LOCK = 0x7069_6374
+_WRITERS_LOCK = _MIGRATION_LOCK + 1
+_IMPORT_LOCK = _MIGRATION_LOCK + 2
+
+_POSTGRESQL_OPTIONS = {
+    "connect_timeout": _CONNECT_S,
+    "application_name": "pictwarden",
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": _UNACKNOWLEDGED_MS,
+    "options": f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={int(_LOCK_WAIT_S * 1e3)} -c timezone=UTC",
+}
+
+# Of a connection to SQLite: the statement that begins a transaction; none, where the option is empty.
+_BEGIN = "pictwarden_begin"
+
+
+class Database:
+    """An engine and its location. :meth:`prepare` comes before everything else."""
+
+    def __init__(self, location: Location, engine: Engine) -> None:
+        self.location = location
+        self._engine = engine
+        # Of a server a transaction costs two round trips more, which a look-up does not need.
+        self._one_moment = engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
+        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._preparing = threading.Lock()
+        self._is_prepared = False
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file of this machine."""
+        return self.location.file is not None
+
+    def prepare(self) -> None:
+        """Make the tables, or bring them up to date, once; programs that start at one time wait for each other.
+
+        Raises:
+            ConfigurationError: the tables are newer than this program can use.
+            sqlalchemy.exc.DBAPIError: the database cannot be reached or written.
+        """
+        if not self._is_prepared:
+            with self._preparing:
+                self._prepare()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that only reads."""
+        with self._reader.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading_one_moment(self) -> Iterator[Connection]:
+        """A transaction that only reads, and sees the database as it was at its first statement."""
+        with self._one_moment.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed, to the disk, at the end of the block."""
+        with self._engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection, connection.begin():
+            yield connection
+
+    def wait_for_others(self, connection: Connection) -> None:
+        """In a transaction that writes: wait until the others that call this are over. SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
+
+    @contextlib.contextmanager
+    def alone_in_importing(self) -> Iterator[Callable[[], None] | None]:
+        """No other thread or program imports into this database meanwhile; None if one does already.
+
+        Of a program that dies nothing remains. What is yielded checks that it still holds, and raises
+        ``sqlalchemy.exc.DBAPIError`` or :class:`UnavailableError` where the connection was lost.
+        """
+        if self.location.file is not None:
+            file = self.location.file.with_name(self.location.file.name + ".import.lock")
+            make_private_file(file)
+            with file.open("wb") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield None
+                else:
+                    yield lambda: None
+            return
+        with self._reader.connect() as connection:
+            session = "SELECT pg_backend_pid()"
+            own = connection.execute(text(session)).scalar_one()
+            wanted = text("SELECT pg_try_advisory_lock(:key)")
+            if not connection.execute(wanted, {"key": _IMPORT_LOCK}).scalar_one():
+                yield None
+                return
+
+            def require_alone() -> None:
+                if connection.execute(text(session)).scalar_one() != own:
+                    raise UnavailableError("the connection to the database was lost: import again")
+
+            try:
+                yield require_alone
+            finally:
+                connection.invalidate()  # its lock goes with it
+
+    def probe(self) -> None:
+        """Return if the database can probably be written now.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: it cannot.
+            ConfigurationError: as :meth:`prepare`.
+        """
+        self.prepare()
+        with self.writing() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def now_us(self, connection: Connection) -> int:
+        """Microseconds since 1970 on the one clock of all programs that share this database."""
+        if self.is_sqlite:
+            return time.time_ns() // 1000
+        now = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        return int(connection.execute(now).scalar_one())
+
+    def back_up(self, file: Path) -> None:
+        """Copy a SQLite database, while it is in use, to a new file of this user alone.
+
+        Raises:
+            ValueError: the database is none of SQLite.
+            FileExistsError: ``file`` is there already.
+            sqlalchemy.exc.DBAPIError: the database cannot be read, or ``file`` not be written.
+        """
+        if not self.is_sqlite:
+            raise ValueError("the database is not a file")
+        if file.exists():
+            raise FileExistsError(file)
+        make_private_file(file)  # VACUUM INTO takes an empty file, and leaves its mode
+        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+            connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+
+    def close(self) -> None:
+        """Close connections that nobody uses."""
+        self._engine.dispose()
+
+    def _prepare(self) -> None:
+        if self._is_prepared:  # by the thread that had the lock before
+            return
+        with self.reading() as connection:
+            is_current = require_usable(connection) >= SCHEMA_VERSION
+        if not is_current:
+            with self._alone(), self.writing() as connection:
+                bring_up_to_date(connection)
+        self._is_prepared = True
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other program prepares the same database meanwhile."""
+        if self.location.file is None:
+            with self._engine.connect() as connection:
+                try:
+                    connection.execute(text("SET lock_timeout = 0"))
+                    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
+                    yield
+                finally:
+                    connection.invalidate()  # its setting and its lock go with it
+            return
+        lock = self.location.file.with_name(self.location.file.name + ".lock")
+        make_private_file(lock)
+        with lock.open("wb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+def open_database(location: Location) -> Database:
+    """The database at ``location``; of SQLite, its file is made if it is not there.
+
+    Raises:
+        ConfigurationError: the file cannot be made or written, or is on a network file system.
+    """
+    if location.file is None:
+        engine = create_engine(
+            make_url(location.url).set(drivername="postgresql+psycopg"),
+            connect_args=_POSTGRESQL_OPTIONS,
+            hide_parameters=True,  # in what an error says of itself: they are fingerprints, and sources
+            pool_timeout=_CONNECT_S,
+        )
+        event.listen(engine, "handle_error", _shorten)
+        return Database(location, engine)
+    _make_file(location.file)
+    engine = create_engine(
+        URL.create("sqlite", database=str(location.file)),
+        # The driver would begin transactions by itself, and not where tables are made.
+        connect_args={"timeout": _LOCK_WAIT_S, "isolation_level": None, "check_same_thread": False},
+        pool_timeout=_LOCK_WAIT_S,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return Database(location, engine)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database, and not what was to be written, is the reason for ``error``."""
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, DataError | IntegrityError)
+    return isinstance(error, PoolTimeoutError | OSError | ConfigurationError)
+
+
+def _make_file(file: Path) -> None:
+    try:
+        make_private_folder(file.parent)
+        if kind := network_file_system(file.parent):
+            raise ConfigurationError(
+                f"the ledger {file} is on a network file system ({kind}), whose locks SQLite cannot trust: set "
+                "`ledger` to a path on a local disk, or to a PostgreSQL database"
+            )
+        make_private_file(file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the ledger {file} cannot be written ({error.strerror}): set `ledger` to a path that the service can "
+            "write, or start in a folder that it can write to"
+        ) from error
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    cursor = connection.cursor()
+    # Readers never wait for the writer; and a commit is on the disk when it returns, whatever becomes of the machine.
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    # Erased rows are overwritten: a fingerprint that was forgotten is gone from the file as well.
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+def _shorten(context: ExceptionContext) -> None:
+    """Leave the first line of an error: the others of PostgreSQL's repeat rows, which are hashes, and sources."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args:
+            error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that begins by reading could not write once another one has written meanwhile.
+    if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        connection.exec_driver_sql(begin)

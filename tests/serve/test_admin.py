@@ -1,0 +1,115 @@
+"""The admin API on Ray, with two ingress replicas: who has its listener, and how soon a list change works."""
+
+import contextlib
+import signal
+import time
+
+import httpx
+import psutil
+import pytest
+
+from .conftest import drawn, environment_of_a_service, free_port, running, wait_for
+
+ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
+REPLICAS = 2
+
+CHANGE_WORKS_IN_S = 2.0
+"""What the documentation promises."""
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def config(fake_config):
+    application = fake_config["applications"][0]
+    application["args"]["admin"] = {"port": free_port()}
+    (ingress,) = (each for each in application["deployments"] if each["name"] == "Ingress")
+    ingress["num_replicas"] = REPLICAS
+    return fake_config
+
+
+@pytest.fixture(scope="module")
+def service(config, tmp_path_factory):
+    env = environment_of_a_service(PICTWARDEN_ADMIN_SECRETS=f"alice:{ADMIN_SECRET}")
+    with running(config, tmp_path_factory.mktemp("service"), env=env) as started:
+        yield started
+
+
+@pytest.fixture
+def admin(config):
+    url = f"http://127.0.0.1:{admin_port(config)}/api/v1/admin"
+    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {ADMIN_SECRET}"}, timeout=30) as client:
+        wait_for(lambda: is_answering(client))
+        yield client
+
+
+def admin_port(config):
+    return config["applications"][0]["args"]["admin"]["port"]
+
+
+def is_answering(admin):
+    with contextlib.suppress(httpx.HTTPError):
+        return admin.get("/ledger").status_code == 200
+    return False
+
+
+def ports(process):
+    with contextlib.suppress(psutil.Error):
+        return [each.laddr.port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    return []
+
+
+def scan_ports(service, admin_port):
+    """Of each ingress replica its own port, to which HAProxy forwards uploads."""
+    found = []
+    for replica in service.replicas("Ingress"):
+        for port in ports(replica):
+            with contextlib.suppress(httpx.HTTPError):
+                if port != admin_port and httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200:
+                    found.append(port)
+    return found
+
+
+def test_the_admin_api_answers_on_its_own_listener_and_nowhere_else(service, config, admin):
+    assert service.scan(drawn("blue")).json()["verdict"] == "accept"
+    (decision,) = admin.get("/decisions", params={"limit": 1}).json()["decisions"]
+    assert decision["verdict"] == "accept"
+    assert admin.get("/decisions", headers={"authorization": "Bearer wrong"}).status_code == 401
+    elsewhere = httpx.get(f"{service.root}/api/v1/admin/decisions", headers=admin.headers, timeout=30)
+    assert elsewhere.status_code == 404
+    listening = [replica for replica in service.replicas("Ingress") if admin_port(config) in ports(replica)]
+    assert len(listening) == 1
+
+
+def test_a_list_change_works_on_every_replica_in_time(service, config, admin):
+    wait_for(lambda: len(scan_ports(service, admin_port(config))) == REPLICAS)
+    paths = [service.url.replace(f":{service.port}/", f":{port}/") for port in scan_ports(service, admin_port(config))]
+    body = drawn("green")
+    with httpx.Client(timeout=30) as client:
+        answers = [client.post(path, content=body).json() for path in paths]
+        assert [each["verdict"] for each in answers] == ["accept"] * REPLICAS
+        fingerprint = {"type": "sha256", "hash": answers[0]["sha256"]}
+        wanted = {"kind": "deny", "reason": "on trial", "fingerprints": [fingerprint]}
+        (entry,) = admin.post("/lists/entries", json=wanted).json()["entries"]
+        require_all(client, paths, body, "listed")
+        assert admin.delete(f"/lists/entries/{entry['id']}").status_code == 200
+        require_all(client, paths, body, "policy")
+
+
+def require_all(client, paths, body, reason):
+    """Each replica decides for ``reason`` in every request that is sent later than the promise, from now on."""
+    began_s = time.monotonic()
+    for path in paths:
+        is_decided = False
+        while not is_decided:
+            sent_after_s = time.monotonic() - began_s
+            is_decided = client.post(path, content=body).json()["reason"] == reason
+            assert is_decided or sent_after_s < CHANGE_WORKS_IN_S
+
+
+def test_another_replica_takes_the_listener_over(service, config, admin):
+    (listening,) = (each for each in service.replicas("Ingress") if admin_port(config) in ports(each))
+    listening.send_signal(signal.SIGKILL)
+    psutil.wait_procs([listening], timeout=10)
+    wait_for(lambda: is_answering(admin))
+    wait_for(lambda: len(scan_ports(service, admin_port(config))) == REPLICAS)
