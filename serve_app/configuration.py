@@ -30,7 +30,7 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
     policy = load_policy(given.policy_source)
     shadow = load_policy(given.shadow_policy) if given.shadow_policy is not None else None
     of_prompts = policy.model or (shadow.model if shadow is not None else None)
-    source = given.model.source or (source_of(of_prompts) if of_prompts is not None else None)
+    source = given.model.source or source_of(of_prompts)
     if source is not None:
         _require_model(source, policy, shadow)
     return _completed(given, source), policy, shadow
@@ -41,7 +41,8 @@ def _require_model(source: str, policy: Policy, shadow: Policy | None) -> None:
     model = source_name(source)
     if policy.model is None and (shadow is None or shadow.model is None):
         raise PolicyError(
-            f"policy {policy.name} has no prompts, so that no model would be asked: remove model.source ({source})"
+            f"policy {policy.name} has no prompts, so that nothing would ask the model of model.source ({source!r}): "
+            "set it to null, or choose the policy of this model"
         )
     if policy.model not in (None, model):
         raise PolicyError(
