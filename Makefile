@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test e2e lint bench parity lock clean
+.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -50,15 +50,20 @@ $(PARITY)/installed: pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(PARITY)/bin/python --group parity --editable '.[clip]'
 	@touch $@
 
+# Whether our nsfwjs gives the scores of the package's own, which Node runs outside the repository. Without npm: skipped.
+parity-nsfwjs: $(VENV)/dev.installed
+	$(BIN)/python -m tests.e2e.nsfwjs.installation
+	$(BIN)/python -m pytest tests/e2e/nsfwjs $(ARGS)
+
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
-	$(COMPILE) --group dev --extra ray --extra openvino-int8 --constraint requirements/openvino.lock \
-		--output-file requirements/dev.lock
+	$(COMPILE) --extra clip --extra nsfw --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra nsfw --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra nsfw --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 \
+		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) $(PARITY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -8,12 +8,12 @@ from ray import serve
 from ray.serve.deployment import Application
 
 from deployments.clip_scorer import ClipScorer
-from deployments.configuration import read_configuration
+from deployments.environment_check import read_args_for_ray
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
-from serve_app.policy import labels_of
+from serve_app.moderation import scored_labels
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
 # that waits in Serve is on no clock of ours.
@@ -34,7 +34,7 @@ def build_app(args: dict[str, Any]) -> Application:
     Raises:
         ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
     """
-    settings, policy, shadow = read_configuration(args)
+    settings, policy, shadow = read_args_for_ray(args)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -51,8 +51,8 @@ def build_app(args: dict[str, Any]) -> Application:
         ),
         scorer.bind(
             settings.model,
-            labels_of(policy, shadow),
-            PolicyReference(settings.policy, policy.digest),
+            scored_labels(settings, policy, shadow),
+            PolicyReference(settings.policy_source, policy.digest),
             settings.deadline_s,
         ),
         locate(settings.ledger),

@@ -22,7 +22,7 @@ from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
-from serve_app.moderation import AdmissionControl, Pipeline, assemble_moderator
+from serve_app.moderation import AdmissionControl, Pipeline, assemble_detector, assemble_moderator
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
@@ -55,6 +55,7 @@ class Ingress:
         self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
         self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, self._lists)
+        self._detector = assemble_detector(settings, policy, examiner, admission, shadow)
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
@@ -67,7 +68,7 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(self._moderator, self._guard, self._settings, self._beside)
+        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector)
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:

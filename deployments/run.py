@@ -18,7 +18,7 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from deployments.configuration import read_configuration
+from deployments.environment_check import read_args_for_ray
 from deployments.haproxy.front_end import answer_what_is_inside, front_end_settings, ray_folder, wait_until_answered
 from deployments.private_folder import private_folder
 from deployments.ray_environment import (
@@ -30,13 +30,13 @@ from deployments.ray_environment import (
     replicated_ingress_settings,
 )
 from serve_app.cli.announcement import announce
-from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.serve_file import read_serve_file
+from serve_app.cli.local_service import store_url, stored_secret
+from serve_app.cli.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
-from serve_app.settings import parse_settings
+from serve_app.settings import Settings, parse_settings
 from serve_app.state_folder import STATE_ENV, state_folder
 from serve_app.wire import SCAN_PATH
 
@@ -53,9 +53,10 @@ console = Console(highlight=False)
 
 
 def run(
-    config: Annotated[Path | None, typer.Option(help="A file like serve_config.yaml; default: embedded demo.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model, instead of the configuration's model.source.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy, instead of the configuration's policy.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A file like serve_config.yaml; default: preset starter.")] = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    policy: PolicyOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
     logs: Annotated[Path | None, typer.Option(help="Folder for logs. Default: one that the service removes.")] = None,
@@ -70,7 +71,8 @@ def run(
     stop = threading.Event()
     _set_on_signals(stop)
     try:
-        settings = read_serve_file(config or _DEFAULT_CONFIG, model, policy, is_default=config is None)
+        choice = Choice(preset, policy, model)
+        settings = read_serve_file(config or _DEFAULT_CONFIG, choice, is_default=config is None)
         http = settings["http_options"]
         address = listening_address(host or http["host"], port or http["port"])
         # The ingress replicas stay on the loopback address, whatever the front end listens on.
@@ -83,15 +85,15 @@ def run(
         if (location := locate(parse_settings(args).ledger)) is not None and location.file is not None:
             args["ledger"] = str(location.file)
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
-        application, *_ = read_configuration(args)
+        application, *_ = read_args_for_ray(args)
         secrets_env = application.authentication.secrets_env
-        secret = kept_secret(secrets_env)
+        secret = stored_secret(secrets_env)
         os.environ[secrets_env] = os.environ.get(secrets_env) or secret
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application, address.bind))
             # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")
-            _serve(settings, address, secret, stop, folder, application.deadline_s)
+            _serve(settings, address, secret, stop, folder, application)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -107,7 +109,7 @@ def _serve(
     secret: str,
     stop: threading.Event,
     folder: Path,
-    deadline_s: float,
+    application: Settings,
 ) -> None:
     """Start, announce, wait for ``stop``, answer the pictures inside, end."""
     started_s = time.monotonic()
@@ -126,16 +128,16 @@ def _serve(
         status.stop()
         if not stop.is_set():
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            announce(url, time.monotonic() - started_s, console)
+            announce(url, time.monotonic() - started_s, console, application.chosen_preset)
             console.print(f"Logs: {logs}", soft_wrap=True)
             console.print("`make serve` runs the same in one process, for a small server.", soft_wrap=True)
-            if not keep_url(url):
+            if not store_url(url):
                 console.print("\nNOTE: this folder is not writable, so that `pictwarden check` needs --url")
             stay(stop, functools.partial(console.print, soft_wrap=True))
         console.print("stopping")
         is_hurried = threading.Event()
         _set_on_signals(is_hurried)
-        answer_what_is_inside(folder, deadline_s, is_hurried)
+        answer_what_is_inside(folder, application.deadline_s, is_hurried)
 
 
 def _environment(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -28,14 +28,14 @@ class TransferGate:
     @contextlib.asynccontextmanager
     async def through(self, size_bytes: int, lane: Lane) -> AsyncIterator[None]:
         """Wait until a body of ``size_bytes`` may be sent; it counts until the block ends."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (size_bytes, turn)
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (size_bytes, admitted)
         self._waiting[lane].append(entry)
         self._let_through()
         try:
-            await turn
+            await admitted
         except asyncio.CancelledError:
-            if turn.cancelled():
+            if admitted.cancelled():
                 self._waiting[lane].remove(entry)
                 self._let_through()
             else:
@@ -53,11 +53,11 @@ class TransferGate:
     def _let_through(self) -> None:
         for waiting in self._waiting.values():
             while waiting:
-                size_bytes, turn = waiting[0]
-                if turn.cancelled():
+                size_bytes, admitted = waiting[0]
+                if admitted.cancelled():
                     return  # its caller removes it, and comes back here
                 if self._travelling_bytes and self._travelling_bytes + size_bytes > self._max_bytes:
                     return
                 waiting.popleft()
                 self._travelling_bytes += size_bytes
-                turn.set_result(None)
+                admitted.set_result(None)

@@ -19,7 +19,7 @@ from pydantic import (
 from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, ListKind
-from serve_app.domain.texts import require_storable
+from serve_app.domain.storable_text import require_storable
 from serve_app.wire import DecidingView
 
 ADMIN_PATH = "/api/v1/admin"
@@ -96,7 +96,9 @@ class DecisionRecord(BaseModel):
     lists_version: int
     elapsed_ms: float
     media_type: str | None = None
-    scores: dict[str, float] | None = Field(default=None, description="concept scores of the deciding view")
+    scores: dict[str, float | None] | None = Field(
+        default=None, description="concept scores of the deciding view; null where one is unknown"
+    )
     margin: float | None = None
     view: DecidingView | None = None
     views_seen: int | None = None
@@ -122,17 +124,18 @@ class ScoringModel(BaseModel):
     digest: str
     image_size_px: int
     derived_from: str | None = Field(description="of a converted model: the digest of the original")
+    parts: list[ScoringModel] = Field(default=[], description="of models that scored together: each of them")
 
 
 class ViewScores(BaseModel):
-    """What a model saw in a body: its cosines with each label, and no fingerprint."""
+    """What a model saw in a body: its scores of each label, and no fingerprint."""
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     model: int = Field(description="its place in `models`")
     labels: int = Field(description="the place of the labels of its columns in `label_sets`")
     logit_scale: float
-    cosines: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
+    values: bytes = Field(description="views times labels, row by row: float16, little-endian, in base64")
     places: list[tuple[int, float, float, float, float]] = Field(
         description="of each view: frame, left, top, right and bottom, in 0..1"
     )

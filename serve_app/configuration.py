@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve_app.domain import PolicyError
-from serve_app.models import source_name
+from serve_app.models import source_name, source_of
 from serve_app.policy import Policy, load_policy
 from serve_app.settings import Settings, parse_settings
 
@@ -17,24 +17,50 @@ from serve_app.settings import Settings, parse_settings
 def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
     """The settings, the policy and, if there is one, the shadow policy of an application.
 
+    In the settings, ``preset``, ``policy`` and ``model.source`` are then what is used, whichever of them were given.
+    ``model.source`` is None where no policy has prompts.
+
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
         ConfigurationError: wrong settings, a wrong policy, or one for another model.
     """
-    settings = parse_settings(args)
-    policy = load_policy(settings.policy)
-    model = source_name(settings.model.source)
-    if policy.model != model:
+    given = parse_settings(args)
+    policy = load_policy(given.policy_source)
+    shadow = load_policy(given.shadow_policy) if given.shadow_policy is not None else None
+    of_prompts = policy.model or (shadow.model if shadow is not None else None)
+    source = given.model.source or (source_of(of_prompts) if of_prompts is not None else None)
+    if source is not None:
+        _require_model(source, policy, shadow)
+    return _completed(given, source), policy, shadow
+
+
+def _require_model(source: str, policy: Policy, shadow: Policy | None) -> None:
+    """Refuse a CLIP model that the prompts are not for, or that nobody has prompts for."""
+    model = source_name(source)
+    if policy.model is None and (shadow is None or shadow.model is None):
+        raise PolicyError(
+            f"policy {policy.name} has no prompts, so that no model would be asked: remove model.source ({source})"
+        )
+    if policy.model not in (None, model):
         raise PolicyError(
             f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
             "choose the policy of this model, or write one (docs/policy.md); thresholds of one model do not fit another"
         )
-    shadow = load_policy(settings.shadow_policy) if settings.shadow_policy is not None else None
-    if shadow is not None and shadow.model != model:
+    if shadow is not None and shadow.model not in (None, model):
         raise PolicyError(
             f"shadow_policy {shadow.name} belongs to the model {shadow.model!r}, but model.source is {model!r}: both "
             "policies judge the same scores, so choose one for this model"
         )
-    return settings, policy, shadow
+
+
+def _completed(given: Settings, source: str | None) -> Settings:
+    preset = given.chosen_preset
+    return given.model_copy(
+        update={
+            "preset": preset.name if preset else None,
+            "policy": given.policy_source,
+            "model": given.model.model_copy(update={"source": source}),
+        }
+    )

@@ -49,7 +49,7 @@ class EngineScorer:
 
         Args:
             settings: the model, its engine and its device.
-            labels: the policy's prompts.
+            labels: of the policy.
             policy: the policy for which a quantised engine needs an agreement.
             deadline_s: of the application; a pass may take a share of it.
 

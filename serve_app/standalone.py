@@ -32,8 +32,15 @@ from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
-from serve_app.moderation import AdmissionControl, Moderator, Pipeline, assemble_moderator
-from serve_app.policy import Policy, labels_of
+from serve_app.moderation import (
+    AdmissionControl,
+    Moderator,
+    Pipeline,
+    assemble_detector,
+    assemble_moderator,
+    scored_labels,
+)
+from serve_app.policy import Policy
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
@@ -60,8 +67,9 @@ class Stages:
             on_truncated=settings.truncated,
         )
         try:
-            reference = PolicyReference(settings.policy, policy.digest)
-            self.scorer = EngineScorer(settings.model, labels_of(policy, shadow), reference, settings.deadline_s)
+            reference = PolicyReference(settings.policy_source, policy.digest)
+            labels = scored_labels(settings, policy, shadow)
+            self.scorer = EngineScorer(settings.model, labels, reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
             raise
@@ -162,7 +170,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     admission = AdmissionControl(settings.deadline_s)
     examiner = StartingExaminer(lambda: admission.demand)
     moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow, lists)
-    app = create_app(moderator, guard, settings)
+    detector = assemble_detector(settings, policy, examiner, admission, shadow)
+    app = create_app(moderator, guard, settings, detector=detector)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
         after_the_answers.callback(ledger.close)
         lists.start()

@@ -92,7 +92,9 @@ class Answer(BaseModel):
     model: str | None = Field(default=None, description="name and digest of the model")
     policy: str | None = Field(default=None, description="name and digest of the policy")
     elapsed_ms: float = Field(description="from the first byte of the request to this answer")
-    scores: dict[str, float] | None = Field(default=None, description="concept scores of the deciding view")
+    scores: dict[str, float | None] | None = Field(
+        default=None, description="concept scores of the deciding view; null where one is unknown"
+    )
     margin: float | None = Field(default=None, description="how far over the line of its rule; negative if under it")
     view: DecidingView | None = Field(default=None, description="the view that decided")
     views_seen: int | None = None
@@ -101,7 +103,7 @@ class Answer(BaseModel):
     truncated: bool | None = Field(
         default=None, description="true when the end of the file was missing and only its first part was scanned"
     )
-    notice: str | None = Field(default=None, description="set while a demo model answers, which protects nobody")
+    notice: str | None = Field(default=None, description="set while a demo model scores too: its rules protect nobody")
 
 
 def bare_answer(reason: str, message: str, request_id: str, elapsed_ms: float) -> Answer:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.decision_parts.part import Options
 from benchmarks.decision_parts.services import location_in
 from benchmarks.servers import Home
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.lists.opening import open_lists

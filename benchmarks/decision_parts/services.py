@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks.bodies import photo_like_jpeg
 from benchmarks.servers import Home, Running, Way, ours, running
-from deployments.ray_environment import free_ports
 from serve_app.database.location import Location
 from serve_app.domain import DecisionFilter
 from serve_app.ledger.opening import open_archive
@@ -21,12 +18,6 @@ from serve_app.ledger.sql_archive import SqlArchive
 
 _PAGE = 1000
 _MOST_SPOOLED = 1_000_000
-
-
-def home_in(folder: Path) -> Home:
-    """A home for a service, with a port that is free now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Home(free_ports(1)[0], secrets.token_hex(16), folder)
 
 
 def location_in(home: Home) -> Location:
@@ -39,11 +30,14 @@ def location_in(home: Home) -> Location:
 def serving(home: Home, args: Mapping[str, Any]) -> Iterator[Running]:
     """A service in one process with ``args``, those of ``serve_config.yaml``, once it answers.
 
+    Without a policy in them it has the demo model, which takes the least of the time that is measured.
+
     Raises:
         NotServedError: it did not start.
     """
     config = home.folder / "serve.yaml"
-    application = {"import_path": "deployments.graph:build_app", "args": dict(args)}
+    chosen = args if "policy" in args else {"preset": "demo", **args}
+    application = {"import_path": "deployments.graph:build_app", "args": dict(chosen)}
     config.write_text(json.dumps({"applications": [application]}), "utf-8")  # which is YAML too
     server = ours(Way.ONE_PROCESS, "--config", str(config))
     with running(server, photo_like_jpeg(20_000, seed=1), home=home) as started:

@@ -20,7 +20,7 @@ _FIGURES = tuple(field.name for field in fields(ReplicaStats))
 
 
 class QueueDelayPolicy:
-    """Called by Serve's controller in each turn of its loop; one instance for each deployment.
+    """Called by Serve's controller in each iteration of its loop; one instance for each deployment.
 
     A class, because Serve passes ``policy_kwargs`` only to classes.
     """
@@ -35,7 +35,7 @@ class QueueDelayPolicy:
         self._settings = QueueDelaySettings(**settings)
 
     def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
-        """The wanted number of replicas, and the state for the next turn."""
+        """The wanted number of replicas, and the state for the next iteration."""
         now_s = context.current_time or 0.0
         newest = _newest_reports(context)
         # The time stamp of a report is of another machine's clock: its age is the time since it was first seen here.

@@ -14,7 +14,15 @@ import json
 
 from deployments.haproxy.config import Amendments
 from serve_app.domain import UnscannedReason
-from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, SCAN_PATH, STATUS_BY_REASON, bare_answer
+from serve_app.misskey_api import DETECT_PATH
+from serve_app.wire import (
+    FULL_FOR_HEADER,
+    REFUSED_HEADER,
+    REQUEST_ID_HEADER,
+    SCAN_PATH,
+    STATUS_BY_REASON,
+    bare_answer,
+)
 
 # An ingress replica is full for less than a second; if the end is further away, the wall clock was set back.
 _LONGEST_FULL_MS = 30_000
@@ -95,6 +103,7 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
     return (
         f"acl pictwarden_is_scan path {SCAN_PATH}",
         f"acl pictwarden_is_scan path_beg {SCAN_PATH}/",
+        f"acl pictwarden_is_detection path {DETECT_PATH}",
         "acl pictwarden_is_before_end date(0,ms),sub(proc.pictwarden_full_until_ms) lt 0",
         f"acl pictwarden_is_near_end date(0,ms),sub(proc.pictwarden_full_until_ms),add({_LONGEST_FULL_MS}) ge 0",
         f"acl pictwarden_is_held req.body_size lt {longest_held_bytes}",
@@ -108,7 +117,7 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         "http-request unset-var(txn.pictwarden_is_refused) if !pictwarden_is_held",
         "http-request set-var(proc.pictwarden_refused) var(proc.pictwarden_refused,0),add(1) if pictwarden_is_refused",
         f"http-request return status {STATUS_BY_REASON[UnscannedReason.OVERLOADED]} content-type application/json"
-        " hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr X-Request-ID %[unique-id]"
+        f" hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr {REQUEST_ID_HEADER} %[unique-id]"
         f" lf-string {_answer_format(UnscannedReason.OVERLOADED, REFUSED_BY_HAPROXY)} if pictwarden_is_refused",
         f"http-request del-header {REFUSED_HEADER}",
         f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan METH_POST",
@@ -116,20 +125,23 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         "http-request set-var(txn.pictwarden_is_ours) bool(true) if pictwarden_is_scan METH_POST",
         # Otherwise Serve reads bodies ahead of the application without a limit, to notice senders that leave
         # (serve_app/http/disconnect.py).
-        f"http-request set-header {NO_READING_AHEAD_HEADER} ?1 if pictwarden_is_scan",
+        f"http-request set-header {NO_READING_AHEAD_HEADER} ?1 if pictwarden_is_scan or pictwarden_is_detection",
         f"http-response set-var(txn.pictwarden_full_for_ms) res.hdr({FULL_FOR_HEADER}),add(0)"
         " if { var(txn.pictwarden_is_ours) -m bool }",
         "http-response set-var(proc.pictwarden_retry_after_s) res.hdr(Retry-After) if pictwarden_says_full",
         "http-response set-var(proc.pictwarden_full_until_ms) date(0,ms),add(txn.pictwarden_full_for_ms)"
         " if pictwarden_says_full",
         f"http-response del-header {FULL_FOR_HEADER}",
+        # Serve adds another one behind ours: its own, or the caller's as it came.
+        f"http-response set-header {REQUEST_ID_HEADER} %[res.fhdr({REQUEST_ID_HEADER},1)]"
+        f" if {{ res.fhdr_cnt({REQUEST_ID_HEADER}) gt 1 }}",
     )
 
 
 def _unavailable(retry_after_s: int) -> str:
     """The end of a HAProxy line that answers as unavailable."""
     body = _answer_format(UnscannedReason.UNAVAILABLE, UNAVAILABLE_BY_HAPROXY)
-    headers = f"hdr Retry-After {retry_after_s} hdr X-Request-ID %[unique-id]"
+    headers = f"hdr Retry-After {retry_after_s} hdr {REQUEST_ID_HEADER} %[unique-id]"
     return f"content-type application/json {headers} lf-string {body}"
 
 

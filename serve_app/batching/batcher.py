@@ -254,7 +254,7 @@ class Batcher(Generic[Item, Outcome]):
                 return await self._staged(batch)
             self._arrived.clear()
             await self._arrived.wait()
-            # Arrivals of the same turn of the event loop belong in the same batch.
+            # Arrivals of the same iteration of the event loop belong in the same batch.
             await asyncio.sleep(0)
 
     async def _gather(self, idle_s: Callable[[], float]) -> None:
@@ -274,7 +274,7 @@ class Batcher(Generic[Item, Outcome]):
                     await self._arrived.wait()
             except TimeoutError:
                 continue  # the cores may have worked all the time
-            await asyncio.sleep(0)  # arrivals of the same turn, as for a batch of an idle device
+            await asyncio.sleep(0)  # arrivals of the same iteration, as for a batch of an idle device
 
     def _saved_by_waiting_s(self) -> float:
         """Seconds that one pass for waiting and coming live items saves over two, as far as the first can wait."""

@@ -1,8 +1,5 @@
-"""How far verdicts can be relied on, measured over pictures: two engines compared under one policy.
+"""How far verdicts can be relied on: thresholds under a budget of false positives, and rates with their intervals.
 
-It uses the media, the models and the policy, and knows neither HTTP nor the command line.
+Pure arithmetic over scored pictures. It uses policies and the search for near-duplicates, and knows neither engines nor
+the command line.
 """
-
-from serve_app.calibration.comparison import Comparison, Difference, Disagreement, Side, compare, outcomes, views_of
-
-__all__ = ["Comparison", "Difference", "Disagreement", "Side", "compare", "outcomes", "views_of"]

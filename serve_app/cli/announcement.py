@@ -11,10 +11,11 @@ from rich.console import Console
 from serve_app.cli.report import scan_table
 from serve_app.cli.scanning import Scan, scan_all
 from serve_app.domain import UnavailableError
+from serve_app.presets import Preset
 
 
-def announce(url: str, ready_after_s: float, console: Console) -> None:
-    """Send the four sample pictures to ``url`` and show the answers, then the line to paste.
+def announce(url: str, ready_after_s: float, console: Console, preset: Preset | None) -> None:
+    """Send the four sample pictures to ``url`` and show the answers and the preset, then the line to paste.
 
     Raises:
         UnavailableError: a sample was not scanned, twice, for a reason that lies with the service.
@@ -28,8 +29,12 @@ def announce(url: str, ready_after_s: float, console: Console) -> None:
             f"the service is stopped, because {len(unscanned)} of {len(scans)} sample pictures were not scanned "
             f"({unscanned[0].reason}: {unscanned[0].message})"
         )
-    for notice in sorted({each.notice for each in scans if each.notice}):
-        console.print(f"\nNOTE: {notice}", style="yellow", markup=False)
+    if preset is not None:
+        console.print(f"\n{preset}", markup=False, soft_wrap=True)
+    notices = [f"\nNOTE: {notice}" for notice in sorted({each.notice for each in scans if each.notice})]
+    # A preset with rules of several kinds says more than the notices of its models.
+    for line in (preset.kinds if preset else ()) or notices:
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     console.print("\nSet this in the environment of pict-rs, or POST a picture to the URL; Ctrl-C stops the service:\n")
     # Not the console, which would break the line at the terminal's width.
     print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)

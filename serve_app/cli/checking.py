@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.canary import canary_fault, send_canary
-from serve_app.cli.connection import URL_ENV, known_url
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.journal import Journal
+from serve_app.cli.local_service import URL_ENV, known_url
 from serve_app.cli.patience import Patience
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.progress import progress

@@ -17,16 +17,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serve_app.calibration import Comparison, compare
 from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
-from serve_app.domain import ConfigurationError, SettingsError
+from serve_app.comparison import Comparison, compare
+from serve_app.domain import ConfigurationError, PolicyError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall
+from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.engine import Engine
-from serve_app.models.factory import OPENVINO_INT8, open_engine, open_quantised
-from serve_app.models.openvino.cache import default_cache_folder
+from serve_app.models.factory import OPENVINO_INT8, beside_classifiers, open_engine, open_quantised
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.policy import Policy, load_policy
 
@@ -65,9 +65,13 @@ def model_compare(
         for each in engines:
             if each not in _ENGINES:
                 raise SettingsError(f"unknown engine {each!r}: choose one of {', '.join(_ENGINES)}")
-        pictures, judge = list(pictures_in([folder])), load_policy(policy)
+        pictures, judge = list(pictures_in([folder])), policy_with_prompts(policy)
         reference, candidate = (_open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines)
-        comparison = _compare_with_progress(pictures, judge, reference, candidate)
+        comparison = _compare_with_progress(
+            pictures,
+            judge,
+            *(beside_classifiers(each, judge.labels, "cpu", cpu_threads) for each in (reference, candidate)),
+        )
         if comparison.pictures == 0:
             raise SettingsError(f"no pictures in {folder} ({comparison.skipped:,} files skipped: not pictures)")
     except (ConfigurationError, FileNotFoundError) as error:
@@ -102,14 +106,26 @@ def model_compare(
     raise typer.Exit(_NOT_ENOUGH)
 
 
+def policy_with_prompts(source: str) -> Policy:
+    """A policy to compare engines of a CLIP model with.
+
+    Raises:
+        PolicyError: it is wrong, or classifiers alone score for it.
+    """
+    policy = load_policy(source)
+    if not policy.prompts:
+        raise PolicyError(f"policy {policy.name} has no prompts, and engines are compared by what they say of these")
+    return policy
+
+
 def _open(
     engine: str, model: str, policy: Policy, calibrate: Path | None, cache_folder: Path | None, cpu_threads: int | None
 ) -> Engine:
     if engine != OPENVINO_INT8:
-        return open_engine(model, policy.labels, "cpu", _PRECISIONS[engine], cpu_threads, "torch")
+        return open_engine(model, policy.prompts, "cpu", _PRECISIONS[engine], cpu_threads, "torch")
     with stages() as on_progress:
         calibration = calibration_with(calibrate)
-        return open_quantised(model, policy.labels, calibration, cache_folder, cpu_threads, on_progress)[0]
+        return open_quantised(model, policy.prompts, calibration, cache_folder, cpu_threads, on_progress)[0]
 
 
 def _compare_with_progress(pictures: list[Path], policy: Policy, reference: Engine, candidate: Engine) -> Comparison:

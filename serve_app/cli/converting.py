@@ -13,17 +13,18 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from serve_app.calibration import outcomes, views_of
+from serve_app.cli.comparing import policy_with_prompts
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import outcomes, views_of
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import LEAST_PICTURES, TOP_LABEL, Agreement, Agreements
+from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.demo.views import DRAWN_LABELS, drawn_views
 from serve_app.models.engine import Engine
-from serve_app.models.factory import convert_model, open_engine, open_unrecorded
-from serve_app.models.openvino.cache import default_cache_folder
-from serve_app.policy import Policy, load_policy
+from serve_app.models.factory import beside_classifiers, convert_model, open_engine, open_unrecorded
+from serve_app.policy import Policy
 
 _NOT_ENOUGH = 1
 _ERRORS = 2
@@ -74,7 +75,7 @@ def model_convert(
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
-        judge = load_policy(policy) if policy is not None else None
+        judge = policy_with_prompts(policy) if policy is not None else None
         with stages() as on_progress:
             folder = convert_model(
                 model, precision.value, calibration_with(calibrate), cache_folder, output, on_progress
@@ -99,12 +100,13 @@ def _compare(
     folder: Path, model: str, policy: Policy | None, pictures: Path | None, cpu_threads: int | None, accept_lower: bool
 ) -> Agreement:
     labels = policy.labels if policy else DRAWN_LABELS
-    candidate = open_unrecorded(folder, labels, cpu_threads)
+    candidate = open_unrecorded(folder, policy.prompts if policy else labels, cpu_threads)
     identity, conversion, computed_in = candidate.identity, candidate.conversion, candidate.computed_in
-    views = _views(pictures, identity.image_size_px)
-    converted = _outcomes(candidate, f"comparing, {conversion.precision}", views, policy)
+    whole = beside_classifiers(candidate, labels, "cpu", cpu_threads)
+    views = _views(pictures, whole.identity.image_size_px)
+    converted = _outcomes(whole, f"comparing, {conversion.precision}", views, policy)
     # One engine at a time is in memory.
-    del candidate
+    del candidate, whole
     exact = _outcomes(_torch(model, labels, "fp32", cpu_threads), "comparing, torch in float32", views, policy)
     torch_bf16 = None
     if conversion.precision == "bf16" and computed_in == "bf16":

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from serve_app.admin_api import DecisionRecord, ShadowRecord
 from serve_app.cli.moments import local
+from serve_app.cli.report import told_scores
 from serve_app.domain import UNNAMED_SOURCE
 
 _STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "magenta"}
@@ -79,7 +80,7 @@ def _picture(decision: DecisionRecord) -> str:
 def _details(decision: DecisionRecord) -> list[tuple[str, str]]:
     told = []
     if decision.scores:
-        told.append(("scores", " ".join(f"{concept}={score:.3f}" for concept, score in decision.scores.items())))
+        told.append(("scores", told_scores(decision.scores, decimals=3)))
     if decision.margin is not None:
         told.append(("margin", f"{decision.margin:+.3f} from the line of its rule"))
     if decision.view is not None:

@@ -13,11 +13,10 @@ from rich.text import Text
 
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import engine_of
 from serve_app.domain import ConfigurationError, Deadline, LabelScores, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits, preprocess
-from serve_app.models import EMBEDDED_DEMO
 from serve_app.models.engine import Engine
-from serve_app.models.factory import open_engine
 from serve_app.policy import ExplainedRule, Policy, evaluate, explain, load_policy
 
 # Nobody waits for an answer: this only ends a decode that never would.
@@ -40,19 +39,13 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine = open_engine(model or _source_of(policy.model), policy.labels)
-        policy.require_model(engine.identity)
+        engine = engine_of(policy, model)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error
     scanned = [_explain(each, policy, engine, errors) for each in files]
     if not all(scanned):
         raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
-
-
-def _source_of(model: str) -> str:
-    """Where the model of this name comes from, if its name says so."""
-    return f"embedded:{EMBEDDED_DEMO}" if model == EMBEDDED_DEMO else model
 
 
 def _explain(file: Path, policy: Policy, engine: Engine, errors: Console) -> bool:
@@ -83,7 +76,7 @@ def _table(rule: ExplainedRule, places: Sequence[ViewPlace]) -> Table:
         style = "bold" if each.views else "dim"
         cells = (
             "  " * (each.depth + 1) + each.text,
-            f"{each.margin:+.4f}",
+            "unknown" if each.margin is None else f"{each.margin:+.4f}",
             _place(each.closest_view, places),
             ", ".join(str(view + 1) for view in each.views) or "none",
         )

@@ -7,12 +7,15 @@ import typer
 from serve_app.cli.allowing import allow, deny
 from serve_app.cli.backing_up import backup
 from serve_app.cli.banning import ban
+from serve_app.cli.calibrating import calibrate
 from serve_app.cli.canary import canary
 from serve_app.cli.checking import check
 from serve_app.cli.comparing import model_compare
 from serve_app.cli.converting import model_convert
 from serve_app.cli.decisions import decisions, forget, why
+from serve_app.cli.evaluating import evaluate
 from serve_app.cli.explaining import policy_explain
+from serve_app.cli.fetching import model_fetch
 from serve_app.cli.lists import (
     list_add,
     list_banks,
@@ -23,7 +26,8 @@ from serve_app.cli.lists import (
     list_show,
 )
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
-from serve_app.cli.replaying import policy_replay
+from serve_app.cli.policy_replay import policy_replay
+from serve_app.cli.presets import presets
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade
@@ -40,6 +44,7 @@ app.command()(check)
 app.command()(canary)
 app.command()(rescan)
 app.command()(serve)
+app.command()(presets)
 app.command()(decisions)
 app.command()(why)
 app.command()(allow)
@@ -47,6 +52,8 @@ app.command()(deny)
 app.command()(ban)
 app.command()(forget)
 app.command()(backup)
+app.command()(calibrate)
+app.command()(evaluate)
 list_app = typer.Typer(no_args_is_help=True, help="Known pictures: which are allowed, which are denied.")
 list_app.command("add")(list_add)
 list_app.command("remove")(list_remove)
@@ -63,7 +70,8 @@ policy_app.command("explain")(policy_explain)
 policy_app.command("replay")(policy_replay)
 policy_app.command("from-horde-safety")(policy_from_horde_safety)
 app.add_typer(policy_app, name="policy")
-model_app = typer.Typer(no_args_is_help=True, help="Compare and convert models.")
+model_app = typer.Typer(no_args_is_help=True, help="Fetch, compare and convert models.")
+model_app.command("fetch")(model_fetch)
 model_app.command("compare")(model_compare)
 model_app.command("convert")(model_convert)
 app.add_typer(model_app, name="model")

@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from serve_app.calibration import views_of
 from serve_app.cli.pictures import pictures_in
+from serve_app.comparison import views_of
 from serve_app.domain import SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
@@ -39,6 +39,8 @@ def calibration_with(photographs: Path | None) -> Callable[[int], Calibration]:
 @contextlib.contextmanager
 def stages() -> Iterator[Callable[[str, float], None]]:
     """Show a progress bar during the block. The function that it is given takes a stage and its share done, 0..1."""
-    with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # Where nothing can move, a bar would leave an empty line.
+    with Progress(*_COLUMNS, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("opening", total=1.0)
         yield lambda stage, share: progress.update(bar, description=stage, completed=share)

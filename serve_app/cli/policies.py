@@ -33,8 +33,12 @@ def policy_check(
     """
     with policy_errors():
         policy = load_policy(file)
-    rules = len(policy.rules)
-    typer.echo(f"{policy}: {len(policy.concepts)} concepts, {rules} rule{'s' * (rules != 1)}, for model {policy.model}")
+    rules, models = len(policy.rules), policy.models
+    typer.echo(
+        f"{policy}: {len(policy.concepts)} concepts, {rules} rule{'s' * (rules != 1)}, "
+        f"for model{'s' * (len(models) != 1)} {', '.join(models)}"
+    )
+    typer.echo(str(policy.calibration or "not calibrated: no error rate is claimed"))
 
 
 def policy_show(

@@ -7,7 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _LINE_EVERY_S = 60.0
 
@@ -42,3 +50,27 @@ def _a_line_a_minute(console: Console) -> Callable[[object], None]:
             console.print(str(said), markup=False, highlight=False, soft_wrap=True)
 
     return show
+
+
+@contextlib.contextmanager
+def progress_of(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that shows how many of ``total`` are done, as a bar with the time that is left.
+
+    Args:
+        console: on the standard error.
+        what: is counted, in the plural.
+        total: how many there are.
+    """
+    if not console.is_terminal:
+        show = _a_line_a_minute(console)
+        yield lambda done: show(f"{done:,} of {total:,} {what}")
+    else:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.update(task, completed=done)

@@ -16,7 +16,7 @@ from serve_app.cli.moments import local
 from serve_app.policy import Change, Replay, ReplayedDecision
 
 _MOST_SHOWN = 50
-_MOST_PROMPTS_SHOWN = 5
+_MOST_LABELS_SHOWN = 5
 
 
 def print_replay(replay: Replay, *, is_whole: bool) -> None:
@@ -57,7 +57,7 @@ def json_of(replay: Replay, asked: Mapping[str, datetime | None], *, is_whole: b
             "forgotten": replay.forgotten,
             "other_model": replay.other_model,
             "insufficient": replay.insufficient,
-            "missing_prompts": dict(replay.missing_prompts.most_common()),
+            "missing_labels": dict(replay.missing_labels.most_common()),
         },
         "differences": [_difference(each) for each in replay.differences],
     }
@@ -102,16 +102,16 @@ def _not_replayed(replay: Replay) -> list[str]:
     reasons = (
         (replay.not_judged, "the policy did not decide: unscanned, or listed"),
         (replay.forgotten, "their scores are not recorded any more"),
-        (replay.other_model, f"another model scored than {replay.policy.model}"),
-        (replay.insufficient, f"prompts of the new policy were never scored: {_prompts(replay)}"),
+        (replay.other_model, f"another model scored than {' + '.join(replay.policy.models)}"),
+        (replay.insufficient, f"labels of the new policy were never scored: {_labels(replay)}"),
     )
     lines = [f"{replay.not_replayed:,} cannot be made again:"]
     return lines + [f"  {count:,}: {reason}" for count, reason in reasons if count]
 
 
-def _prompts(replay: Replay) -> str:
-    told = [f"'{prompt}' on {count:,}" for prompt, count in replay.missing_prompts.most_common(_MOST_PROMPTS_SHOWN)]
-    more = len(replay.missing_prompts) - len(told)
+def _labels(replay: Replay) -> str:
+    told = [f"'{label}' on {count:,}" for label, count in replay.missing_labels.most_common(_MOST_LABELS_SHOWN)]
+    more = len(replay.missing_labels) - len(told)
     return ", ".join([*told, f"and {more} more prompts"] if more else told)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os.path import commonpath
 from pathlib import PurePath
@@ -54,9 +54,17 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
+def told_scores(scores: Mapping[str, float | None], decimals: int) -> str:
+    """Concept scores on one line."""
+    return " ".join(
+        f"{concept}={'unknown' if score is None else format(score, f'.{decimals}f')}"
+        for concept, score in scores.items()
+    )
+
+
 def _why(scan: Scan) -> str:
     """The concept scores and the margin; without scores, in words: a list decided, or the picture was not scanned."""
     if not scan.scores:
         return scan.message
-    scores = " ".join(f"{concept}={score:.2f}" for concept, score in scan.scores.items())
+    scores = told_scores(scan.scores, decimals=2)
     return scores if scan.margin is None else f"{scores} ({scan.margin:+.2f})"

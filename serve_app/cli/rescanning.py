@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from serve_app.cli.checking import ExitCode
-from serve_app.cli.connection import URL_ENV, known_url
+from serve_app.cli.local_service import URL_ENV, known_url
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError

@@ -63,7 +63,7 @@ class Scan:
     reason: str
     rule: str | None
     message: str
-    scores: dict[str, float]
+    scores: dict[str, float | None]
     margin: float | None
     elapsed_ms: float
     notice: str | None

@@ -6,27 +6,73 @@ Every error is one line that names the file, and for YAML the line and column.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 from serve_app.domain import SettingsError
+from serve_app.presets import PRESETS
 
 HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
 """Of a configuration without them: pictrs-safety's port, and not Serve's own 8000."""
 
 
-def read_serve_file(
-    file: Path, model: str | None = None, policy: str | None = None, *, is_default: bool = False
-) -> dict[str, Any]:
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="Preset, instead of the configuration's: see `pictwarden presets`.")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model, instead of the configuration's model.source.")]
+PolicyOption = Annotated[str | None, typer.Option("--policy", help="Policy, instead of the configuration's policy.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the options of a command say instead of the configuration's preset, policy or model."""
+
+    preset: str | None = None
+    policy: str | None = None
+    model: str | None = None
+
+    def applied(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """``args`` with the choice in them.
+
+        A policy or a model replaces that of a preset; the other one of the preset stays, as far as they fit.
+
+        Raises:
+            SettingsError: a preset beside one of the others.
+        """
+        beside = [f"--{name}" for name in ("policy", "model") if getattr(self, name)]
+        if self.preset and beside:
+            raise SettingsError(
+                f"--preset {self.preset} stands for a policy and its models: remove {' and '.join(beside)}, or --preset"
+            )
+        if not self:
+            return dict(args)
+        left = {key: value for key, value in args.items() if key not in ("preset", "policy", "model")}
+        model = dict(args.get("model") or {})
+        if self.preset:
+            model.pop("source", None)
+            chosen = {"preset": self.preset}
+        else:
+            was = PRESETS.get(str(args.get("preset")))
+            policy = self.policy or (was.policy if was else args.get("policy"))
+            model |= {"source": self.model} if self.model else {}
+            chosen = {"policy": policy} if policy else {}
+        return left | chosen | ({"model": model} if model else {})
+
+    def __bool__(self) -> bool:
+        return self != Choice()
+
+
+def read_serve_file(file: Path, choice: Choice = Choice(), *, is_default: bool = False) -> dict[str, Any]:
     """The configuration, with ``http_options`` and the first application's ``args``, whether or not the file has them.
 
     Args:
         file: of the form of ``serve_config.yaml``.
-        model: instead of the file's ``model.source``.
-        policy: instead of the file's ``policy``.
-        is_default: nobody has chosen this file, so that another ``model`` replaces its whole section ``model``.
+        choice: instead of what the file says.
+        is_default: nobody has chosen this file, so that another preset or model replaces its whole section ``model``.
 
     Raises:
         SettingsError: the file is unreadable, or is not a configuration.
@@ -43,12 +89,11 @@ def read_serve_file(
     http = _mapping(config.get("http_options") or {}, name, "`http_options`", "it has a host and a port")
     deployments = application.get("deployments") or []
     _require_known_deployments(deployments, name)
-    if model:
-        of_its_own = _mapping(args.get("model") or {}, name, "`args.model`", "it has a source")
-        args["model"] = {"source": model} if is_default else {**of_its_own, "source": model}
-    if policy:
-        args["policy"] = policy
-    application["args"], application["deployments"] = args, deployments
+    if choice:
+        _mapping(args.get("model") or {}, name, "`args.model`", "it has a source")
+    if is_default and (choice.preset or choice.model):
+        args.pop("model", None)
+    application["args"], application["deployments"] = choice.applied(args), deployments
     config["logging_config"] = _mapping(
         config.get("logging_config") or {}, name, "`logging_config`", "it has a log_level"
     )

@@ -22,10 +22,10 @@ from rich.console import Console
 
 from serve_app.cli import systemd
 from serve_app.cli.announcement import announce
-from serve_app.cli.connection import keep_url, kept_secret
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.serve_file import HTTP_OPTIONS, read_serve_file
+from serve_app.cli.local_service import store_url, stored_secret
+from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
@@ -47,10 +47,11 @@ console = Console(highlight=False)
 
 def serve(
     config: Annotated[
-        Path | None, typer.Option(help="A file like serve_config.yaml. Default: the embedded demo.")
+        Path | None, typer.Option(help="A file like serve_config.yaml. Default: the preset starter.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model, instead of the configuration's model.source.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy, instead of the configuration's policy.")] = None,
+    preset: PresetOption = None,
+    model: ModelOption = None,
+    policy: PolicyOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
 ) -> None:
@@ -68,9 +69,9 @@ def serve(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
         try:
             _set_up()
-            settings, chosen, shadow, address = _read(config, model, policy, host, port)
+            settings, chosen, shadow, address = _read(config, Choice(preset, policy, model), host, port)
             secrets_env = settings.authentication.secrets_env
-            secret = kept_secret(secrets_env)
+            secret = stored_secret(secrets_env)
             os.environ[secrets_env] = os.environ.get(secrets_env) or secret
             guard = Guard.from_environment(settings.authentication)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
@@ -83,14 +84,12 @@ def serve(
 
 
 def _read(
-    config: Path | None, model: str | None, policy: str | None, host: str | None, port: int | None
+    config: Path | None, choice: Choice, host: str | None, port: int | None
 ) -> tuple[Settings, Policy, Policy | None, ListeningAddress]:
     if config is None:
-        chosen: dict[str, object] = {"model": {"source": model}} if model else {}
-        args = chosen | ({"policy": policy} if policy else {})
-        http = HTTP_OPTIONS
+        args, http = choice.applied({}), HTTP_OPTIONS
     else:
-        file = read_serve_file(config, model, policy)
+        file = read_serve_file(config, choice)
         args, http = file["applications"][0]["args"], file["http_options"]
     return *read_args(args), listening_address(host or http["host"], port or http["port"])
 
@@ -113,9 +112,13 @@ async def _serve(
 
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:
         release_start_memory()
-        file = keep_url(url)
+        file = store_url(url)
+        preset = settings.chosen_preset
         if sys.stdout is not None and sys.stdout.isatty():
-            announce(url, ready_after_s, console)
+            announce(url, ready_after_s, console, preset)
+        elif preset is not None:
+            for line in (str(preset), *preset.kinds):
+                logger.info("%s", line)
         logger.info("ready after %.1f s on %s: model %s, policy %s", ready_after_s, address.root_url, identity, policy)
         if file is not None:
             logger.info("the URL for pict-rs, with its secret, is in %s", file)

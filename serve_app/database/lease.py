@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.tables import leases
 
 LEASE_S = 25.0

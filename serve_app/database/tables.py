@@ -27,7 +27,7 @@ schema_version = Table(
 )
 
 # The model, the policy and the labels of decisions: a row for each set of them, and not for each decision. The key is
-# the first 64 bits of a digest over all of the row.
+# the first 64 bits of a digest over the rest of the row.
 contexts = Table(
     "contexts",
     metadata,
@@ -38,6 +38,7 @@ contexts = Table(
     Column("model_image_size_px", Integer, nullable=False),
     Column("model_notice", Text),
     Column("model_derived_from", Text),
+    Column("model_parts", Text),  # JSON: the models that scored together, which the model's digest covers
     Column("policy", Text, nullable=False),
     Column("policy_digest", Text, nullable=False),
     Column("labels", BigInteger),  # of label_sets

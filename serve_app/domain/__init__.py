@@ -25,6 +25,7 @@ from serve_app.domain.call import (
     Lane,
     LoadSignals,
 )
+from serve_app.domain.classifiers import CLASSIFIERS, output_label, output_of
 from serve_app.domain.decision import (
     Decision,
     Judged,
@@ -76,7 +77,10 @@ from serve_app.domain.fingerprints import (
     FrameFingerprint,
 )
 from serve_app.domain.media import (
+    FACE_SIZE_PX,
+    NO_FACES,
     Body,
+    Faces,
     ViewPlace,
     Views,
 )
@@ -98,9 +102,12 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "CLASSIFIERS",
     "DIHEDRAL_HASHES",
+    "FACE_SIZE_PX",
     "FORGET",
     "LONG_KEPT",
+    "NO_FACES",
     "PDQ_BYTES",
     "UNNAMED_SOURCE",
     "AuditEntry",
@@ -119,6 +126,7 @@ __all__ = [
     "Erased",
     "Examination",
     "Examiner",
+    "Faces",
     "ForgetScope",
     "FrameFingerprint",
     "FullError",
@@ -171,4 +179,6 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
+    "output_label",
+    "output_of",
 ]

@@ -17,15 +17,16 @@ from serve_app.domain.verdicts import UnscannedReason, Verdict
 class Judgement:
     """The policy's verdict on one picture, and its explanation.
 
-    ``view`` indexes the deciding view; ``scores`` are that view's concept scores; ``margin`` is how far the view is
-    over the line of the deciding rule (negative when no rule held).
+    ``view`` indexes the deciding view; ``scores`` are that view's concept scores, None where one is unknown;
+    ``margin`` is how far the view is over the line of the deciding rule (negative when no rule held), None where that
+    is unknown.
     """
 
     verdict: Verdict
     rule: str | None
     message: str
     view: int
-    scores: Mapping[str, float]
+    scores: Mapping[str, float | None]
     margin: float | None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,9 +17,11 @@ from serve_app.domain.media import ViewPlace, Views
 class ModelIdentity:
     """The model that scored. ``digest`` is the sha256 (hex) of its weights and configuration.
 
+    ``image_size_px`` is the side of the views that are cut for it.
     ``notice`` is set for a model that must not be mistaken for protection, and every answer repeats it.
     ``derived_from`` is set for a converted model, which scores differently and has a digest of its own: it is the
     digest of the original, to which a policy's thresholds belong.
+    ``parts`` are the models that scored together (:meth:`together`); a single one has none.
     """
 
     name: str
@@ -26,6 +29,27 @@ class ModelIdentity:
     image_size_px: int
     notice: str | None = None
     derived_from: str | None = None
+    parts: tuple[ModelIdentity, ...] = ()
+
+    @classmethod
+    def together(cls, parts: Sequence[ModelIdentity]) -> ModelIdentity:
+        """One identity of models that score the same views; that of a single one is its own."""
+        if len(parts) == 1:
+            return parts[0]
+        digest = hashlib.sha256("".join(f"{part.digest}\n" for part in parts).encode())
+        notices = [f"{part.name}: {part.notice}" for part in parts if part.notice]
+        return cls(
+            name=" + ".join(part.name for part in parts),
+            digest=digest.hexdigest(),
+            image_size_px=max(part.image_size_px for part in parts),
+            notice=" ".join(notices) or None,
+            parts=tuple(parts),
+        )
+
+    @property
+    def each(self) -> tuple[ModelIdentity, ...]:
+        """The models that scored, of which none is made of others."""
+        return self.parts or (self,)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest[:12]}"
@@ -33,14 +57,15 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """How much each view resembles each label (prompt) of the policy.
+    """How much each view resembles each label of the policy: its prompts, and the outputs of its classifiers.
 
-    ``cosines`` is float32, ``(views, labels)``, each in -1..1; the columns are in the order of ``Policy.labels``.
-    ``logit_scale`` is the model's own inverse temperature: CLIP's probabilities are softmax(logit_scale * cosines)
-    (Radford et al. 2021, arXiv:2103.00020, figure 3).
+    ``values`` is float32, ``(views, labels)``; the columns are in the order of ``Policy.labels``. A prompt has a
+    cosine, -1..1; an output has a probability, 0..1, or NaN where its classifier found nothing to look at: *unknown*.
+    ``logit_scale`` is CLIP's own inverse temperature, 1 without CLIP: its probabilities are
+    softmax(logit_scale * cosines) (Radford et al. 2021, arXiv:2103.00020, figure 3).
     """
 
-    cosines: NDArray[np.float32]
+    values: NDArray[np.float32]
     logit_scale: float
     model: ModelIdentity
 
@@ -51,7 +76,7 @@ class LabelScores:
         columns = {label: column for column, label in enumerate(labels)}
         if not columns.keys() >= set(wanted):
             return None
-        return replace(self, cosines=self.cosines.take([columns[label] for label in wanted], axis=1))
+        return replace(self, values=self.values.take([columns[label] for label in wanted], axis=1))
 
 
 @dataclass(frozen=True, slots=True)

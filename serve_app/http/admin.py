@@ -29,7 +29,7 @@ from serve_app.http.guard import Guard
 from serve_app.http.routes.admin import decisions, list_files, lists, pictures, scores
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
-from serve_app.moderation.listing import Lister
+from serve_app.moderation.list_additions import Lister
 from serve_app.moderation.stored_pictures import Moderate, StoredPictures
 from serve_app.settings import Settings
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, Problem
 from serve_app.domain import UnauthorisedError
-from serve_app.domain.texts import require_storable
+from serve_app.domain.storable_text import require_storable
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
 

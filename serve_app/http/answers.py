@@ -39,7 +39,9 @@ def _judged(decision: Decision, outcome: Judged, elapsed_ms: float) -> Answer:
         update={
             "verdict": judgement.verdict,
             "rule": judgement.rule,
-            "scores": {concept: round(score, 4) for concept, score in judgement.scores.items()},
+            "scores": {
+                concept: None if score is None else round(score, 4) for concept, score in judgement.scores.items()
+            },
             "margin": None if judgement.margin is None else round(judgement.margin, 4),
             "view": DecidingView(frame=outcome.place.frame, left=left, top=top, right=right, bottom=bottom),
             "views_seen": outcome.views_seen,

@@ -15,8 +15,9 @@ from serve_app.answer_log import AnswerLogger
 from serve_app.http.answers import json_response
 from serve_app.http.guard import Guard
 from serve_app.http.intake import Intake
-from serve_app.http.routes import health, scan
-from serve_app.moderation import Moderator
+from serve_app.http.parts import PartsIntake
+from serve_app.http.routes import health, misskey, scan
+from serve_app.moderation import BodyMemory, Detector, Moderator
 from serve_app.settings import Settings
 from serve_app.wire import SCAN_PATH, bare_answer
 
@@ -27,13 +28,29 @@ Beside = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 """What runs beside the application, from its start to its end."""
 
 
-def create_app(moderator: Moderator, guard: Guard, settings: Settings, beside: Beside | None = None) -> FastAPI:
-    """The application: every protocol's routes over one moderator."""
+def create_app(
+    moderator: Moderator,
+    guard: Guard,
+    settings: Settings,
+    beside: Beside | None = None,
+    detector: Detector | None = None,
+) -> FastAPI:
+    """The application: every protocol's routes over one moderator.
+
+    Misskey's routes exist where there are a ``detector`` and a secret for it.
+    """
     app = _bare_app(with_docs=settings.docs, beside=beside)
     _add_error_answers(app)
-    intake = Intake(moderator, guard, settings.limits)
-    app.include_router(scan.router(moderator, intake, settings))
+    memory = BodyMemory(settings.limits.max_inside_bytes)
+    app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
     app.include_router(health.router(moderator, settings))
+    if detector is not None and guard.has_misskey:
+        app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
+    elif detector is not None:
+        logger.warning(
+            "misskey.classifier is set, but nobody can ask: set %s in the environment of the service's processes",
+            settings.authentication.misskey_secrets_env,
+        )
     return app
 
 

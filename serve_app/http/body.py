@@ -29,16 +29,15 @@ from serve_app.moderation import Reservation
 _MULTIPART_OVERHEAD_BYTES = 16_384
 
 
-def declared_bytes(headers: Headers, max_body_bytes: int) -> int | None:
+def declared_bytes(headers: Headers, limit_bytes: int) -> int | None:
     """The length that the sender declares; None if it declares none, as pict-rs, which sends chunks.
 
     Raises:
-        TooLargeError: it is longer than a request with a body of ``max_body_bytes``.
+        TooLargeError: it is longer than ``limit_bytes``.
     """
     declared = headers.get("content-length", "")
     if not (declared.isascii() and declared.isdecimal()):
         return None
-    limit_bytes = _limit_bytes(headers, max_body_bytes)
     if int(declared) > limit_bytes:
         raise TooLargeError(f"the body is {declared} bytes; the limit is {limit_bytes}")
     return int(declared)
@@ -55,29 +54,48 @@ async def read_body(request: Request, max_body_bytes: int, deadline: Deadline, r
         DeadlineExceededError: the body did not arrive in time.
     """
     content = _Content(max_body_bytes)
-    limit_bytes = _limit_bytes(request.headers, max_body_bytes)
+    async with arriving(request, scan_limit_bytes(request.headers, max_body_bytes), deadline, reservation) as chunks:
+        if _is_multipart(request.headers):
+            part = FilePartReader(request.headers["content-type"], content.append)
+            async for chunk in chunks:
+                part.write(chunk)
+            part.finish()
+        else:
+            async for chunk in chunks:
+                content.append(chunk)
+    body = content.body()
+    reservation.finish(len(body.content))
+    return body
+
+
+def scan_limit_bytes(headers: Headers, max_body_bytes: int) -> int:
+    """The longest body of a request with a picture of ``max_body_bytes``."""
+    return max_body_bytes + (_MULTIPART_OVERHEAD_BYTES if _is_multipart(headers) else 0)
+
+
+@contextlib.asynccontextmanager
+async def arriving(
+    request: Request, limit_bytes: int, deadline: Deadline, reservation: Reservation
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The chunks of a request's body, which are to be read within the block.
+
+    Raises:
+        MalformedRequestError: the sender left.
+        TooLargeError: the body is longer than ``limit_bytes``; raised at the first byte beyond.
+        OverloadedError: older bodies need the memory.
+        DeadlineExceededError: the body did not arrive in time.
+    """
     try:
         async with asyncio.timeout(deadline.require("reading the body")) as limit:
             loop = asyncio.get_running_loop()
             reservation.on_refused = functools.partial(_end, limit, loop.time)
-            chunks = _chunks(request, limit_bytes, reservation)
-            if _is_multipart(request.headers):
-                part = FilePartReader(request.headers["content-type"], content.append)
-                async for chunk in chunks:
-                    part.write(chunk)
-                part.finish()
-            else:
-                async for chunk in chunks:
-                    content.append(chunk)
+            yield _chunks(request, limit_bytes, reservation)
     except TimeoutError as error:
         if reservation.is_refused:
             raise OverloadedError("older pictures need all the memory for pictures") from error
         raise DeadlineExceededError("the body did not arrive in time") from error
     except ClientDisconnect as error:
         raise MalformedRequestError("the sender left before the end of the body") from error
-    body = content.body()
-    reservation.finish(len(body.content))
-    return body
 
 
 def _end(limit: asyncio.Timeout, clock: Clock) -> None:
@@ -119,7 +137,3 @@ async def _chunks(request: Request, limit_bytes: int, reservation: Reservation) 
 
 def _is_multipart(headers: Headers) -> bool:
     return headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
-def _limit_bytes(headers: Headers, max_body_bytes: int) -> int:
-    return max_body_bytes + (_MULTIPART_OVERHEAD_BYTES if _is_multipart(headers) else 0)

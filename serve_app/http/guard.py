@@ -1,4 +1,4 @@
-"""Secrets: who may have pictures scanned, and who may administer.
+"""Secrets: who may have pictures scanned, who may have Misskey's questions answered, and who may administer.
 
 pict-rs sends only a URL, so that a secret for scans may stand in three places:
 
@@ -6,7 +6,7 @@ pict-rs sends only a URL, so that a secret for scans may stand in three places:
 * HTTP Basic, which clients make of ``http://user:SECRET@host/...``; the user's name is ignored;
 * ``Authorization: Bearer SECRET``.
 
-Admins use the last one only, and each of their secrets has a name, which the audit tells: ``alice:SECRET``.
+Misskey and admins use the last one only. Each secret of an admin has a name, which the audit tells: ``alice:SECRET``.
 
 The path segment ``IPADDR`` (pictrs-safety's word) means "trust my address": see :mod:`serve_app.http.neighbours`.
 """
@@ -38,6 +38,7 @@ class Guard:
         secrets: Sequence[str],
         neighbours: Neighbours | None = None,
         admin_secrets: Mapping[str, str] | None = None,
+        misskey_secrets: Sequence[str] = (),
     ) -> None:
         """Create it.
 
@@ -45,10 +46,12 @@ class Guard:
             secrets: that permit scans.
             neighbours: callers that need no secret for scans; nobody, by default.
             admin_secrets: those of admins, by name.
+            misskey_secrets: that permit to use the detector API of Misskey.
         """
         self._secrets = tuple(secret.encode() for secret in secrets)
         self._neighbours = neighbours or Neighbours()
         self._admin_secrets = {name: secret.encode() for name, secret in (admin_secrets or {}).items()}
+        self._misskey_secrets = tuple(secret.encode() for secret in misskey_secrets)
 
     @classmethod
     def from_environment(cls, settings: AuthenticationSettings, environment: Mapping[str, str] = os.environ) -> Guard:
@@ -63,12 +66,24 @@ class Guard:
                 f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to "
                 'the output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
             )
-        return cls(secrets, Neighbours(settings.trusted_networks), _admin_secrets(settings, environment))
+        admin_secrets = _admin_secrets(settings, environment)
+        misskey_secrets = _secrets_of(settings.misskey_secrets_env, environment)
+        for variable, others in ((settings.secrets_env, secrets), (ADMIN_SECRETS_ENV, admin_secrets.values())):
+            if not set(misskey_secrets).isdisjoint(others):
+                raise SettingsError(
+                    f"a secret in {settings.misskey_secrets_env} is also in {variable}: give Misskey one of its own"
+                )
+        return cls(secrets, Neighbours(settings.trusted_networks), admin_secrets, misskey_secrets)
 
     @property
     def has_admins(self) -> bool:
         """Whether any secret permits administration."""
         return bool(self._admin_secrets)
+
+    @property
+    def has_misskey(self) -> bool:
+        """Whether any secret permits to use the detector API of Misskey."""
+        return bool(self._misskey_secrets)
 
     def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> None:
         """Return if the caller may have pictures scanned; raise otherwise.
@@ -82,13 +97,20 @@ class Guard:
             UnauthorisedError: no secret, or a wrong one.
         """
         offered = [path_secret, *_passwords_in(authorization), *_tokens_in(authorization)]
-        # Every pair is compared: the time must not tell which secret, or how much of one, was right.
-        matches = [hmac.compare_digest(secret, offer.encode()) for secret in self._secrets for offer in offered]
-        if any(matches):
+        if _is_among(self._secrets, offered):
             return
         if path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
             return
         raise UnauthorisedError("a secret is needed: in the path, as the Basic password or as a Bearer token")
+
+    def require_misskey(self, authorization: str | None) -> None:
+        """Return if the caller may use the detector API of Misskey; raise otherwise.
+
+        Raises:
+            UnauthorisedError: no secret, or a wrong one, in the header ``authorization``.
+        """
+        if not _is_among(self._misskey_secrets, _tokens_in(authorization)):
+            raise UnauthorisedError("the secret of the detector API is needed, as a Bearer token")
 
     def require_admin(self, authorization: str | None) -> str:
         """The name of the admin's secret in the header ``authorization``.
@@ -106,6 +128,12 @@ class Guard:
         if not names:
             raise UnauthorisedError("an admin's secret is needed, as a Bearer token")
         return names[0]
+
+
+def _is_among(secrets: Iterable[bytes], offered: Sequence[str]) -> bool:
+    # Every pair is compared: the time must not tell which secret, or how much of one, was right.
+    matches = [hmac.compare_digest(secret, offer.encode()) for secret in secrets for offer in offered]
+    return any(matches)
 
 
 def _admin_secrets(settings: AuthenticationSettings, environment: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, UnauthorisedError
 from serve_app.http.arrival import Arrival, refused_before
-from serve_app.http.body import declared_bytes, read_body
+from serve_app.http.body import declared_bytes, read_body, scan_limit_bytes
 from serve_app.http.guard import Guard
 from serve_app.http.neighbours import own_address
 from serve_app.limits import Limits
@@ -20,13 +20,14 @@ logger = AnswerLogger(__name__)
 
 
 class Intake:
-    """Takes pictures in. All routes of a process share one instance, and its memory."""
+    """Takes pictures in."""
 
-    def __init__(self, moderator: Moderator, guard: Guard, limits: Limits) -> None:
+    def __init__(self, moderator: Moderator, guard: Guard, limits: Limits, memory: BodyMemory) -> None:
+        """``memory`` is that of all bodies in the process, whichever route they come by."""
         self._moderator = moderator
         self._guard = guard
         self._max_body_bytes = limits.max_body_bytes
-        self._memory = BodyMemory(limits.max_inside_bytes)
+        self._memory = memory
 
     def require_authorised(self, request: Request, path_secret: str, arrival: Arrival) -> None:
         """Return if the sender may have pictures scanned, raise otherwise; either is counted.
@@ -61,7 +62,7 @@ class Intake:
             UnscannedError: as :func:`~serve_app.http.body.read_body`.
         """
         self._moderator.require_room()
-        declared = declared_bytes(request.headers, self._max_body_bytes)
+        declared = declared_bytes(request.headers, scan_limit_bytes(request.headers, self._max_body_bytes))
         with self._memory.reserve(declared, call.lane) as reservation:
             with self._moderator.arriving():
                 body = await read_body(request, self._max_body_bytes, call.deadline, reservation)

@@ -35,17 +35,17 @@ def body_key(sha256: str) -> bytes:
         return b""
 
 
-def pack_cosines(cosines: NDArray[np.float32]) -> bytes:
-    """Cosines as compressed float16: half of a step, which is the error, is at most 2**-12.
+def pack_values(values: NDArray[np.float32]) -> bytes:
+    """Label scores as compressed float16: half of a step, which is the error, is at most 2**-12.
 
     All first bytes come before all second ones. Those have the sign and the exponent, and compress well.
     """
-    numbers = np.ascontiguousarray(cosines, dtype="<f2")
+    numbers = np.ascontiguousarray(values, dtype="<f2")
     return zlib.compress(numbers.view(np.uint8).reshape(-1, 2).T.tobytes(), _ZLIB_LEVEL)
 
 
-def unpack_cosines(packed: bytes, views: int) -> NDArray[np.float32]:
-    """The cosines, ``(views, labels)``.
+def unpack_values(packed: bytes, views: int) -> NDArray[np.float32]:
+    """The label scores, ``(views, labels)``.
 
     Raises:
         ValueError: they are not of ``views`` views.

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import Decision
 from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row

@@ -20,7 +20,7 @@ from serve_app.domain import (
     Retention,
 )
 from serve_app.ledger.cursors import Cursor, midnight_before
-from serve_app.ledger.examinations import RecentExaminations
+from serve_app.ledger.recent_examinations import RecentExaminations
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
 _KEPT_AUDIT_ENTRIES = 10_000

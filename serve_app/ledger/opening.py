@@ -44,7 +44,7 @@ def open_ledger(location: Location | None, limits: MediaLimits | None = None) ->
         return MemoryLedger()
     from sqlalchemy.exc import DBAPIError
 
-    from serve_app.database.engine import open_database
+    from serve_app.database.access import open_database
     from serve_app.ledger.spool import Spool
     from serve_app.ledger.sql import SqlLedger
 
@@ -70,7 +70,7 @@ def open_archive(location: Location) -> SqlArchive:
     """
     from sqlalchemy.exc import DBAPIError
 
-    from serve_app.database.engine import open_database
+    from serve_app.database.access import open_database
     from serve_app.ledger.sql_archive import SqlArchive
 
     _require_there(location)
@@ -93,7 +93,7 @@ def back_up(location: Location | None, file: Path) -> None:
     """
     from sqlalchemy.exc import DBAPIError
 
-    from serve_app.database.engine import open_database
+    from serve_app.database.access import open_database
 
     if location is None:
         raise ConfigurationError("`ledger: memory` is lost when the service ends: there is nothing to back up")

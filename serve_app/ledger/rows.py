@@ -29,12 +29,12 @@ from serve_app.ledger.cursors import microseconds, moment_of
 from serve_app.ledger.encoding import (
     body_key,
     key_of,
-    pack_cosines,
     pack_fingerprints,
     pack_places,
-    unpack_cosines,
+    pack_values,
     unpack_fingerprints,
     unpack_places,
+    unpack_values,
 )
 from serve_app.limits import MediaKey
 
@@ -75,7 +75,7 @@ class Context:
             "policy_digest": self.policy_digest,
             "labels": key_of(*self.labels) if self.labels else None,
         }
-        return {"context": key_of(*row.values()), **row}
+        return {"context": key_of(*row.values()), **row, "model_parts": _parts(model)}
 
     def label_set_row(self) -> Row | None:
         """For the table ``label_sets``."""
@@ -92,10 +92,16 @@ class Context:
             row["model_image_size_px"],
             row["model_notice"],
             row["model_derived_from"],
+            tuple(ModelIdentity(**each) for each in json.loads(row["model_parts"] or "[]")),
         )
         return cls(
             row["model_key"], model, row["policy"], row["policy_digest"], tuple(json.loads(row["texts"] or "[]"))
         )
+
+
+def _parts(model: ModelIdentity) -> str | None:
+    parts = [{key: value for key, value in asdict(each).items() if key != "parts"} for each in model.parts]
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=False) if parts else None
 
 
 def decision_row(decision: Decision, context: int) -> Row:
@@ -143,7 +149,7 @@ def label_scores_row(decision: Decision, seen: Examination, context: Row) -> Row
         "recorded_at_us": microseconds(decision.decided_at),
         "context": context["context"],
         "logit_scale": seen.scores.logit_scale,
-        "cosines": pack_cosines(seen.scores.cosines),
+        "cosines": pack_values(seen.scores.values),
         "places": pack_places(seen.places),
         "media_type": seen.media_type,
         "frames_seen": seen.frames_seen,
@@ -217,9 +223,9 @@ def outcome_of(row: Row) -> Outcome:
 def examination_of(row: Row, context: Context) -> Examination:
     """The examination of a row of ``label_scores``, joined with ``frames`` of ``fingerprints``."""
     places = unpack_places(row["places"])
-    cosines = unpack_cosines(row["cosines"], len(places))
+    values = unpack_values(row["cosines"], len(places))
     return Examination(
-        scores=LabelScores(cosines, row["logit_scale"], context.model),
+        scores=LabelScores(values, row["logit_scale"], context.model),
         places=places,
         media_type=row["media_type"],
         frames_seen=row["frames_seen"],

@@ -18,7 +18,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.database.engine import Database, is_outage
+from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
 from serve_app.ledger import queries

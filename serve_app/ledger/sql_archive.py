@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.lease import Lease
 from serve_app.database.tables import audit, decisions, label_scores
 from serve_app.domain import (

@@ -25,7 +25,7 @@ def open_list_store(location: Location) -> ListStore:
     Raises:
         ConfigurationError: the database cannot be used.
     """
-    from serve_app.database.engine import open_database
+    from serve_app.database.access import open_database
     from serve_app.lists.sql_store import SqlListStore
 
     return SqlListStore(open_database(location))

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.tables import list_banks, list_entries, list_version
 from serve_app.domain.lists import MIN_QUALITY, EntryDraft, ListKind
 

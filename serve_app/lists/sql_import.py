@@ -20,7 +20,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.tables import list_entries, list_version
 from serve_app.domain import ListingError, UnavailableError
 from serve_app.domain.lists import EntryDraft

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from serve_app.database.engine import Database
+from serve_app.database.access import Database
 from serve_app.database.tables import list_banks, list_entries, list_removals, list_version
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin

@@ -18,7 +18,7 @@ ORIENTATIONS = "orientations"
 _TIFF_XMP_TAG = 700
 
 # What undoes each EXIF orientation. ImageOps.exif_transpose also writes the metadata anew, and fails where it is odd.
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,5 +49,5 @@ def orientations_of(picture: Image.Image) -> tuple[int, ...]:
 def turned(picture: Image.Image, orientations: Iterable[int]) -> Iterator[Image.Image]:
     """The picture once per orientation, upright if that is the right one."""
     for orientation in orientations:
-        turn = _TURNS.get(orientation)
-        yield picture if turn is None else picture.transpose(turn)
+        transposition = _TRANSPOSITIONS.get(orientation)
+        yield picture if transposition is None else picture.transpose(transposition)

@@ -34,7 +34,7 @@ from serve_app.media.video_track import VideoTrack, opened, require_few_frames
 
 # How players turn by a display matrix: the degrees counter-clockwise that libav reads from it, and whether it mirrors.
 # Browsers know no others.
-_TURNS = {
+_TRANSPOSITIONS = {
     (90, False): Image.Transpose.ROTATE_90,
     (180, False): Image.Transpose.ROTATE_180,
     (-180, False): Image.Transpose.ROTATE_180,
@@ -139,7 +139,7 @@ class _SmallFrame:
     """A frame no larger than views need, as it lies in the file, in half the bytes that RGB would take."""
 
     planes: av.VideoFrame
-    turn: Image.Transpose | None
+    transposition: Image.Transpose | None
     cicp: Cicp
     is_alpha_disputed: bool
 
@@ -151,7 +151,7 @@ class _SmallFrame:
         for pixel_format in pixel_formats:
             picture = Image.fromarray(np.asarray(self.planes.to_ndarray(format=pixel_format), np.uint8))
             picture.info[CICP_INFO] = self.cicp
-            yield from as_rgb(picture if self.turn is None else picture.transpose(self.turn))
+            yield from as_rgb(picture if self.transposition is None else picture.transpose(self.transposition))
 
 
 class _Scaler:
@@ -193,7 +193,7 @@ def _has_alpha(frame: av.VideoFrame) -> bool:
 def _turn_of(frame: av.VideoFrame) -> Image.Transpose | None:
     matrix = _side_data(frame).get(Type.DISPLAYMATRIX)
     right_x, right_y, down_x, down_y = _MATRIX.unpack_from(matrix) if matrix else (1, 0, 0, 1)
-    return _TURNS.get((frame.rotation, right_x * down_y < right_y * down_x))
+    return _TRANSPOSITIONS.get((frame.rotation, right_x * down_y < right_y * down_x))
 
 
 def _cicp_of(frame: av.VideoFrame) -> Cicp:

@@ -3,6 +3,6 @@
 Importing this package imports no torch: what names a model is read by processes that never compute.
 """
 
-from serve_app.models.source import EMBEDDED_DEMO, parse_source, source_name
+from serve_app.models.source import EMBEDDED_DEMO, parse_source, source_name, source_of
 
-__all__ = ["EMBEDDED_DEMO", "parse_source", "source_name"]
+__all__ = ["EMBEDDED_DEMO", "parse_source", "source_name", "source_of"]

@@ -1,4 +1,4 @@
-"""The room's one door: a model source and a policy's labels to an engine, and a model source to a converted model."""
+"""The room's one door: a policy's labels to an engine, and a model source to a converted model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from serve_app.domain import ModelError
+from serve_app.domain import ModelError, output_label, output_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
+from serve_app.models.ensemble import Ensemble, Part
 from serve_app.models.registry import OPENERS, EngineSpec, open_fake
 from serve_app.models.source import ConvertedFolder, FakeModel, parse_source
 
@@ -24,7 +25,7 @@ _OF_EXTRA_CLIP = ("open_clip", "safetensors", "torch", "torchvision")
 
 
 def open_engine(
-    source: str,
+    source: str | None,
     labels: Sequence[str],
     device: str = "auto",
     precision: str = "auto",
@@ -33,24 +34,69 @@ def open_engine(
     policy: PolicyReference | None = None,
     cache_folder: Path | None = None,
 ) -> Engine:
-    """The engine for ``source`` (see :mod:`serve_app.models.source`), loaded and not yet warm.
+    """The engine for the labels of a policy, loaded and not yet warm: for its prompts, its classifiers, or both.
 
     Args:
-        source: names the model.
-        labels: the policy's prompts, in the order in which scores are spec.
+        source: names the model of the prompts (see :mod:`serve_app.models.source`); None without prompts.
+        labels: the policy's, in the order in which scores are.
         device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
+        precision: of the model of the prompts: ``auto``, ``fp32`` or ``bf16``.
         cpu_threads: threads of a pass on the CPU; None takes every core that this process may use.
-        engine: a name of the registry (:mod:`serve_app.models.registry`). ``auto`` is OpenVINO for a converted folder,
-            else torch, or what agrees as well and is faster here (:mod:`serve_app.models.fastest`).
+        engine: for the model of the prompts, a name of the registry (:mod:`serve_app.models.registry`). ``auto`` is
+            OpenVINO for a converted folder, else torch, or what agrees as well and is faster here
+            (:mod:`serve_app.models.fastest`).
         policy: under which an agreement is recorded.
         cache_folder: where converted models and records of agreement are; None for the user's own cache.
 
     Raises:
-        ModelError: the model cannot be had, the device is not there, the engine cannot run the model, or the quantised
+        ModelError: a model cannot be had, the device is not there, the engine cannot run the model, or the quantised
             engine may not start.
     """
-    spec = EngineSpec(source, tuple(labels), device, precision, cpu_threads, policy, cache_folder)
+    prompts = tuple(label for label in labels if output_of(label) is None)
+    of_prompts = None
+    if prompts:
+        if source is None:
+            raise ModelError("the policy has prompts, and no model for them is named: set model.source")
+        spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder)
+        of_prompts = _open_clip(spec, engine)
+    return beside_classifiers(of_prompts, labels, device, cpu_threads, cache_folder)
+
+
+def beside_classifiers(
+    of_prompts: Engine | None,
+    labels: Sequence[str],
+    device: str = "auto",
+    cpu_threads: int | None = None,
+    cache_folder: Path | None = None,
+) -> Engine:
+    """One engine for all of a policy's labels, of the one for its prompts and of its classifiers.
+
+    Args:
+        of_prompts: was made with the prompts among ``labels``, in their order; None where there are none.
+        labels: the policy's, in the order in which scores are.
+        device: see :func:`open_engine`; of the classifiers.
+        cpu_threads: see :func:`open_engine`; of the classifiers.
+        cache_folder: see :func:`open_engine`.
+
+    Raises:
+        ModelError: a classifier cannot be had, or the device is not there; or there are no labels.
+    """
+    from serve_app.models.onnx.classifiers import open_classifier
+
+    wanted: dict[str, list[str]] = {}
+    for known in filter(None, map(output_of, labels)):
+        wanted.setdefault(known[0], []).append(known[1])
+    prompts = tuple(label for label in labels if output_of(label) is None)
+    parts = [] if of_prompts is None else [Part(of_prompts, prompts)]
+    for name, outputs in sorted(wanted.items()):  # in one order, since the digest of the whole follows it
+        opened = open_classifier(name, outputs, device, cpu_threads, cache_folder)
+        parts.append(Part(opened, tuple(output_label(name, each) for each in outputs)))
+    if not parts:
+        raise ModelError("a policy without labels needs no model, and none is opened")
+    return parts[0].engine if len(parts) == 1 else Ensemble(parts, labels)
+
+
+def _open_clip(spec: EngineSpec, engine: str) -> Engine:
     try:
         return _opened(spec, engine)
     except ModuleNotFoundError as error:
@@ -58,8 +104,8 @@ def open_engine(
         if library not in _OF_EXTRA_CLIP:
             raise
         raise ModelError(
-            f"model {source!r} needs {library}, which is not installed: install the extra pictwarden[clip], or choose "
-            "a model that `pictwarden model convert` made, with the extra pictwarden[openvino]"
+            f"model {spec.source!r} needs {library}, which is not installed: install the extra pictwarden[clip], or "
+            "choose a model that `pictwarden model convert` made, with the extra pictwarden[openvino]"
         ) from error
 
 

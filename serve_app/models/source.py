@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -121,6 +122,20 @@ def source_name(source: str) -> str:
             return FAKE  # what it says does not depend on how long it takes
         case HubModel() | RandomModel():
             return source
+
+
+def source_of(name: str) -> str:
+    """The source of a model that a policy names: the other way round than :func:`source_name`.
+
+    Raises:
+        ModelError: the name is not a source, as that of a folder is not.
+    """
+    if name == EMBEDDED_DEMO:
+        return f"embedded:{EMBEDDED_DEMO}"
+    with contextlib.suppress(ModelError):
+        if source_name(name) == name:
+            return name
+    raise ModelError(f"the model {name!r} is nothing that can be found by its name: set model.source to its folder")
 
 
 def _converted_name(file: Path) -> str:

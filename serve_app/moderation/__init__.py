@@ -1,8 +1,9 @@
-"""The one use case: a body of bytes to a decision, under a deadline, over the domain's ports."""
+"""The use cases, over the domain's ports and under a deadline: a picture to a decision, or to probabilities."""
 
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.assembly import assemble_moderator
+from serve_app.moderation.assembly import assemble_detector, assemble_moderator, scored_labels
 from serve_app.moderation.body_memory import BodyMemory, Reservation
+from serve_app.moderation.detection import Detection, Detector
 from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.pipeline import Pipeline
 from serve_app.moderation.sinks import LogSink
@@ -10,9 +11,13 @@ from serve_app.moderation.sinks import LogSink
 __all__ = [
     "AdmissionControl",
     "BodyMemory",
+    "Detection",
+    "Detector",
     "LogSink",
     "Moderator",
     "Pipeline",
     "Reservation",
+    "assemble_detector",
     "assemble_moderator",
+    "scored_labels",
 ]

@@ -99,15 +99,20 @@ class AdmissionControl:
         self._unauthorised += not is_authorised
         self._refused_unasked += refused_before
 
-    def require_room(self) -> None:
-        """Check that there is room for a picture whose bytes have not been read.
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for a picture."""
+        return self._inside >= self.limit
+
+    def require_room(self, pictures: int = 1) -> None:
+        """Check that there is room for a picture whose bytes have not been read, or for several.
 
         Raises:
             FullError: the wait would be too long.
         """
         self._close_window()
-        if self._inside >= self.limit:
-            self._refused += 1
+        if self._inside + pictures > self.limit:
+            self._refused += pictures
             raise FullError(f"the service is full: {self._inside} pictures are waiting")
 
     @contextlib.contextmanager

@@ -15,7 +15,7 @@ from serve_app.domain import Lane, OverloadedError
 
 _STEP_BYTES = 1_000_000
 
-# For all background bodies together, since they wait for their turn with all of their bytes.
+# For all background bodies together, since they wait at the background gate with all of their bytes.
 _BACKGROUND_SHARE = 0.25
 
 

@@ -41,7 +41,7 @@ from serve_app.domain.lists import Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.background import BackgroundGate
+from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownPictures, listed
 from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
@@ -82,14 +82,15 @@ class Moderator:
         *,
         shadow: Policy | None = None,
         lists: LiveLists | None = None,
+        others: tuple[str, ...] = (),
     ) -> None:
         """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
 
-        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
-        policy alone decides.
+        The examiner scores the labels of both policies and ``others`` (:func:`serve_app.policy.labels_of`). Without
+        ``lists``, the policy alone decides.
         """
         self.policy = policy
-        self._labels = labels_of(policy, shadow)
+        self._labels = labels_of(policy, shadow, others)
         self._examiner = examiner
         self._ledger = ledger
         self._sinks = Sinks(ledger, sinks)
@@ -105,7 +106,7 @@ class Moderator:
     @property
     def model(self) -> ModelIdentity:
         """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
-        return self._last_heard_of or ModelIdentity(self.policy.model, "", 0)
+        return self._last_heard_of or ModelIdentity(" + ".join(self.policy.models), "", 0)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """Wait until a model is warm, and check that the policy belongs to it.

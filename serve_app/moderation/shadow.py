@@ -42,13 +42,13 @@ class ShadowPolicy:
             return decision
         self._differing += 1
         logger.info(
-            "request %s: the shadow policy %s would %s, rule=%s margin=%+.3f, and not %s, rule=%s; it differs on %d of "
+            "request %s: the shadow policy %s would %s, rule=%s margin=%s, and not %s, rule=%s; it differs on %d of "
             "%d pictures since the start",
             decision.request_id,
             self._policy,
             judgement.verdict,
             judgement.rule,
-            judgement.margin,
+            "unknown" if judgement.margin is None else f"{judgement.margin:+.3f}",
             decision.verdict,
             decision.rule,
             self._differing,

@@ -22,7 +22,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.lists.of_decisions import ListingTerms, Selection
-from serve_app.moderation.listing import Lister, Listing
+from serve_app.moderation.list_additions import Lister, Listing
 from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, open_pictrs
 from serve_app.settings import Settings
 
@@ -93,7 +93,7 @@ class StoredPictures:
         """Put a stored picture on a list, by what the service sees of it now.
 
         Raises:
-            ListingError: see :class:`~serve_app.moderation.listing.Lister`.
+            ListingError: see :class:`~serve_app.moderation.list_additions.Lister`.
             UnavailableError: the picture cannot be scanned now, or the lists not be written.
             TooLargeError: it is larger than the service takes.
             PictrsError: see :meth:`find`.

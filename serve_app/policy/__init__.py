@@ -5,21 +5,33 @@
 It knows the domain, and nothing of models, media, databases or HTTP.
 """
 
+from serve_app.policy.calibrated import (
+    CalibratedModel,
+    CalibratedRule,
+    Calibration,
+    section_text,
+    weights_digest,
+)
 from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
 from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
-from serve_app.policy.loading import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text
+from serve_app.policy.files import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text, text_of_policy
 from serve_app.policy.parsing import parse_policy
-from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision
+from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision, largest_error
 from serve_app.policy.schema import Policy, Rule, labels_of
+from serve_app.policy.thresholds import STEP_DECIMALS, PolicyText, with_section
 
 __all__ = [
     "SHIPPED_PREFIX",
+    "STEP_DECIMALS",
     "Above",
     "AllOf",
     "AnyOf",
     "AtLeast",
+    "CalibratedModel",
+    "CalibratedRule",
+    "Calibration",
     "Change",
     "Concept",
     "Condition",
@@ -30,6 +42,7 @@ __all__ = [
     "NamedCondition",
     "Not",
     "Policy",
+    "PolicyText",
     "Replay",
     "ReplayedDecision",
     "Rule",
@@ -39,9 +52,14 @@ __all__ = [
     "evaluate",
     "explain",
     "labels_of",
+    "largest_error",
     "load_policy",
     "margins_of",
     "parse_policy",
+    "section_text",
     "shipped_policies",
     "shipped_text",
+    "text_of_policy",
+    "weights_digest",
+    "with_section",
 ]

@@ -1,4 +1,4 @@
-"""The concepts of a policy: prompts, and how their cosines become one score per view."""
+"""The concepts of a policy: prompts or a classifier's output, and how they become one score per view."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
+from serve_app.domain import CLASSIFIERS, output_label, output_of
 from serve_app.policy import consistency
-from serve_app.policy.diagnostics import quote
-from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value
+from serve_app.policy.diagnostics import did_you_mean, quote
+from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
 from serve_app.policy.fields import choice_reader, name_reader, read_number, text_reader, wrong
 from serve_app.policy.mappings import KnownConcept, Reading, Several, key_problems, require_mapping
 
@@ -18,15 +19,17 @@ MAX_PROMPT_CHARS = 300
 """CLIP reads 77 tokens, at most about this many characters, and cuts the rest off without a warning."""
 
 _NAME = "a name starts with a-z and continues with a-z, 0-9 and _; it has at most 64 characters"
-_KEYS = {"score": True, "prompts": True, "counter_prompts": False}
+_OF_CLASSIFIER = {"score": True, "model": True, "output": True}
+_OF_PROMPTS = {"score": True, "prompts": True, "counter_prompts": False}
 
 
 class ScoreKind(enum.StrEnum):
-    """How a concept's prompts become one score per view."""
+    """How a concept's prompts, or a classifier's output, become one score per view."""
 
     COSINE = "cosine"
     CONTRAST = "contrast"
     MARGIN = "margin"
+    CLASSIFIER = "classifier"
 
     @property
     def range(self) -> tuple[float, float]:
@@ -34,7 +37,7 @@ class ScoreKind(enum.StrEnum):
         match self:
             case ScoreKind.COSINE:
                 return -1.0, 1.0
-            case ScoreKind.CONTRAST:
+            case ScoreKind.CONTRAST | ScoreKind.CLASSIFIER:
                 return 0.0, 1.0
             case ScoreKind.MARGIN:
                 return -2.0, 2.0
@@ -44,7 +47,30 @@ def _prompt(value: Value) -> Value:
     if isinstance(value, MappingValue):
         hint = "quote a text that contains ': '; thresholds of prompts go with score: margin"
         raise wrong(value, "a prompt must be text, found a mapping", hint)
+    if isinstance(value, ScalarValue) and (known := output_of(value.strip())):
+        hint = "write score: classifier, model: {}, output: {}".format(*known)
+        raise wrong(value, f"{quote(value.strip())} is a classifier's output, and cannot be a prompt", hint)
     return value
+
+
+def _classifier(value: Value) -> str:
+    if not isinstance(value, ScalarValue) or not value:
+        raise wrong(value, f"'model' must be the name of a classifier, found {describe(value)}")
+    if value not in CLASSIFIERS:
+        hint = did_you_mean(value, CLASSIFIERS, f"the classifiers are: {', '.join(CLASSIFIERS)}")
+        raise wrong(value, f"unknown classifier {quote(value)}", hint)
+    return str(value)
+
+
+def _output(value: Value, info: ValidationInfo[Reading]) -> str:
+    if not isinstance(value, ScalarValue) or not value:
+        raise wrong(value, f"'output' must be the name of a classifier's output, found {describe(value)}")
+    classifier = info.data.get("model")  # None where it is wrong, which is an error already
+    if classifier is not None and value not in CLASSIFIERS[classifier]:
+        outputs = CLASSIFIERS[classifier]
+        hint = did_you_mean(value, outputs, f"the outputs of {classifier} are: {', '.join(outputs)}")
+        raise wrong(value, f"{classifier} has no output {quote(value)}", hint)
+    return str(value)
 
 
 def _threshold(value: Value) -> float:
@@ -57,17 +83,27 @@ Thresholds = tuple[Several[Annotated[float, BeforeValidator(_threshold)]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """Something that a view can depict, said in prompts.
+    """Something that a view can depict, said in prompts, or known by a classifier.
 
     ``counter_prompts`` are for contrast, which needs them. ``thresholds`` are for margin: one for each prompt, in the
-    order of ``prompts``, in groups. The prompts of a group are wordings of one thing, and count once.
+    order of ``prompts``, in groups. The prompts of a group are wordings of one thing, and count once. ``model`` and
+    ``output`` are for a classifier, which has no prompts.
     """
 
     name: Annotated[str, name_reader("the name of a concept", "[a-z][a-z0-9_]{0,63}", _NAME)]
     score: Annotated[ScoreKind, choice_reader("'score'", *ScoreKind)]
-    prompts: Prompts
+    prompts: Prompts = ()
     counter_prompts: Prompts = ()
     thresholds: Thresholds = ()
+    model: Annotated[str, BeforeValidator(_classifier)] | None = None
+    output: Annotated[str, BeforeValidator(_output)] | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that its score is made of: its prompts, or the classifier's output."""
+        if self.model is not None and self.output is not None:
+            return (output_label(self.model, self.output),)
+        return self.prompts + self.counter_prompts
 
 
 def _entries(value: Value) -> list[tuple[ScalarValue, Value]]:
@@ -89,13 +125,18 @@ def _read_concept(
     kind = next((kind for kind in ScoreKind if kind.value == found.get("score")), None)
     prompts = found.get("prompts")
     info.context.concepts[name] = KnownConcept(kind, len(prompts) if isinstance(prompts, ListValue) else 0)
+    # Of a score that is wrong, the keys that are there tell which ones are missing.
+    is_classifier = kind is ScoreKind.CLASSIFIER or (kind is None and "model" in found and "prompts" not in found)
+    keys = _OF_CLASSIFIER if is_classifier else _OF_PROMPTS
+    others = [key for key in _OF_PROMPTS | _OF_CLASSIFIER if key not in keys]
     info.context.report.diagnostics += [
-        *key_problems(found, what, _KEYS, at=name.span),
+        *key_problems(found, what, keys | dict.fromkeys(others, False), at=name.span),
+        *consistency.of_keys_of_others(found, others if kind is not None else ()),
         *consistency.of_counter_prompts(name, found),
         *consistency.of_thresholds(found),
         *consistency.of_prompts(found),
     ]
-    fields: dict[str, Any] = {"name": name, **{key: found[key] for key in _KEYS if key in found}}
+    fields: dict[str, Any] = {"name": name, **{key: found[key] for key in keys if key in found}}
     groups = [item for item in prompts if isinstance(item, MappingValue) and item] if isinstance(prompts, list) else []
     if kind is ScoreKind.MARGIN and groups:
         fields["prompts"] = [prompt for group in groups for prompt in group.written.values()]

@@ -73,9 +73,10 @@ def _count(value: Value) -> int:
 
 def _count_of_prompts(value: Value, info: ValidationInfo[Reading]) -> int:
     count, known = _count(value), _named_concept(info)
-    if known.score == ScoreKind.CONTRAST:
+    if known.score in {ScoreKind.CONTRAST, ScoreKind.CLASSIFIER}:
         hint = "remove 'count', or give the concept another score"
-        raise wrong(value, "a contrast score is one number for all prompts and cannot be counted", hint)
+        of = " for all prompts" if known.score == ScoreKind.CONTRAST else ""
+        raise wrong(value, f"a {known.score} score is one number{of} and cannot be counted", hint)
     if known.prompts and not 1 <= count <= known.prompts:
         hint = f"the concept has {known.prompts} prompt{'s' * (known.prompts > 1)}"
         raise wrong(value, f"'count' must be in 1..{known.prompts}, found {count}", hint)

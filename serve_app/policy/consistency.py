@@ -6,11 +6,20 @@ inside a field.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from serve_app.policy.diagnostics import Diagnostic, quote
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
 from serve_app.policy.fields import whole_number
+
+
+def of_keys_of_others(found: MappingValue, others: Sequence[str]) -> Iterator[Diagnostic]:
+    """A concept has no keys that belong to other scores."""
+    score = found.get("score")
+    hint = "remove it: a classifier reads no text" if score == "classifier" else "remove it, or write score: classifier"
+    for key in others:
+        if key in found:
+            yield Diagnostic(found.written[key].span, f"a {score} score has no {key}", hint)
 
 
 def of_counter_prompts(name: ScalarValue, found: MappingValue) -> Iterator[Diagnostic]:
@@ -62,6 +71,26 @@ def of_count(found: MappingValue) -> Iterator[Diagnostic]:
     if written is not None and count is not None and listed and not 1 <= count <= listed:
         hint = f"'of' lists {listed} condition{'' if listed == 1 else 's'}"
         yield Diagnostic(written.span, f"'count' must be in 1..{listed}, found {count}", hint)
+
+
+def needs_of_policy(found: MappingValue) -> Mapping[str, bool]:
+    """A policy names the model of its prompts, where it has any."""
+    concepts = found.get("concepts")
+    return {"model": not (isinstance(concepts, MappingValue) and _has_classifiers_alone(concepts))}
+
+
+def of_policy(found: MappingValue) -> Iterator[Diagnostic]:
+    """Each rule of a policy has a name of its own, and its model belongs to its prompts."""
+    yield from of_rule_names(found)
+    for key in () if needs_of_policy(found)["model"] else ("model", "model_digest"):
+        if key in found:
+            hint = "remove it: a classifier is named by the concept that has its output"
+            yield Diagnostic(found.written[key].span, f"a policy without prompts has no '{key}'", hint)
+
+
+def _has_classifiers_alone(concepts: MappingValue) -> bool:
+    scores = [each.get("score") for each in concepts.values() if isinstance(each, MappingValue)]
+    return bool(scores) and all(score == "classifier" for score in scores)
 
 
 def of_rule_names(found: MappingValue) -> Iterator[Diagnostic]:

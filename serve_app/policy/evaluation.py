@@ -2,6 +2,10 @@
 
 Every condition becomes one signed *margin* per view, the distance over its line, and it holds exactly where its margin
 is more than zero. So the explanation (how far over the line) and the decision can never disagree.
+
+A score can be *unknown* (NaN): a classifier found nothing to look at. A margin is therefore a pair, the least and the
+most that it can be whatever the unknown scores are. A condition holds where the least is more than zero, and certainly
+does not where the most is not; between, it is unknown, and neither it nor its negation holds.
 """
 
 from __future__ import annotations
@@ -29,27 +33,45 @@ def evaluate(policy: Policy, label_scores: LabelScores) -> Judgement:
 
     The first of the most severe rules that hold on any view decides, on the view where its margin is largest (the
     first of equal ones). When none holds, the picture is accepted, and the message, the view and the margin (zero or
-    less) tell which of the most severe rules came closest, where, and how close.
+    less) tell which of the most severe rules came closest, where, and how close. If all of these are unknown on every
+    view, the margin is None.
 
     Raises:
-        UnavailableError: a cosine or the logit scale is not finite: a model that returns nan did not scan.
-        ValueError: the cosines are not (views, labels of this policy), or there is no view.
+        UnavailableError: a cosine or the logit scale is not finite, or a classifier's output is infinite: a model that
+            returns no number did not scan.
+        ValueError: the label scores are not (views, labels of this policy), or there is no view.
     """
     made_of = margins_of(policy, label_scores)
-    margins = np.stack(list(made_of.rules.values()))
+    margins = ranked(np.stack(list(made_of.rules.values())))
     deciding = _deciding_rule(policy.rules, margins)
     explained = deciding if deciding is not None else _closest_rule(policy.rules, margins)
     view = int(margins[explained].argmax())
     rule = policy.rules[explained]
-    held = deciding is not None
+    margin = known(made_of.rules[rule.name][view])
+    if deciding is not None:
+        message = rule.explanation
+    elif margin is not None:
+        message = f"no rule of {policy.name} holds; '{rule.name}' came closest"
+    else:
+        message = f"no rule of {policy.name} holds; '{rule.name}' is undecided, since a score of it is unknown"
     return Judgement(
-        verdict=rule.verdict if held else Verdict.ACCEPT,
-        rule=rule.name if held else None,
-        message=rule.explanation if held else f"no rule of {policy.name} holds; '{rule.name}' came closest",
+        verdict=rule.verdict if deciding is not None else Verdict.ACCEPT,
+        rule=rule.name if deciding is not None else None,
+        message=message,
         view=view,
-        scores={name: float(scores[view]) for name, scores in made_of.concepts.items()},
-        margin=float(margins[explained, view]),
+        scores={name: known(scores[view]) for name, scores in made_of.concepts.items()},
+        margin=margin,
     )
+
+
+def known(number: np.float64) -> float | None:
+    """A score or a margin as a plain number; None where it is unknown."""
+    return None if np.isnan(number) else float(number)
+
+
+def ranked(margins: FloatArray) -> FloatArray:
+    """Margins of which the largest can be taken: an unknown one is below all others."""
+    return np.where(np.isnan(margins), -np.inf, margins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +79,8 @@ class Margins:
     """The scores and margins that a judgement is made of, by name and for every view.
 
     ``concepts`` are scores; ``conditions`` (the named ones) and ``rules`` are margins: they hold where these are more
-    than zero. All are float64, ``(views,)``.
+    than zero. Where something is unknown, a margin is the bound that is certain; NaN where none tells whether the
+    condition holds. All are float64, ``(views,)``.
     """
 
     concepts: Mapping[str, FloatArray]
@@ -67,7 +90,12 @@ class Margins:
 
     def of(self, condition: Condition) -> FloatArray:
         """The margins of any condition over the policy's concepts."""
-        return self._scored.margins(condition)
+        return _told(self._scored.bounds(condition))
+
+    def least_of(self, condition: Condition) -> FloatArray:
+        """The margins that are certain to be reached: minus infinity where an unknown score leaves none."""
+        least: FloatArray = self._scored.bounds(condition)[0]
+        return least
 
 
 def margins_of(policy: Policy, label_scores: LabelScores) -> Margins:
@@ -78,38 +106,40 @@ def margins_of(policy: Policy, label_scores: LabelScores) -> Margins:
         ValueError: as :func:`evaluate`.
     """
     scored = _scored(policy, label_scores)
-    concepts = {name: ranked[:, 0] for name, ranked in scored.concepts.items()}
-    rules = {rule.name: scored.margins(rule.when) for rule in policy.rules}
-    return Margins(concepts, scored.conditions, rules, scored)
+    scores = {name: least[:, 0] for name, (least, _) in scored.concepts.items()}
+    concepts = {name: np.where(np.isinf(each), np.nan, each) for name, each in scores.items()}
+    conditions = {name: _told(bounds) for name, bounds in scored.conditions.items()}
+    rules = {rule.name: _told(scored.bounds(rule.when)) for rule in policy.rules}
+    return Margins(concepts, conditions, rules, scored)
 
 
 def concept_scores(policy: Policy, label_scores: LabelScores) -> FloatArray:
     """The score of every view for every concept: float64, ``(views, concepts)``, columns in the order of the policy.
 
     Raises:
-        UnavailableError: a cosine or the logit scale is not finite, or the logit scale is not positive.
-        ValueError: the cosines are not (views, labels of this policy), or there is no view.
+        UnavailableError: a label score or the logit scale is not finite, or the logit scale is not positive.
+        ValueError: the label scores are not (views, labels of this policy), or there is no view.
     """
     return np.stack(list(margins_of(policy, label_scores).concepts.values()), axis=1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """The scores of one picture's views.
+    """The scores of one picture's views, each as the least and the most that it can be.
 
-    ``concepts`` has the scores of each concept's prompts, largest first, ``(views, prompts)``: the first column is the
-    concept's own. A contrast score is one number for all prompts. ``conditions`` has the margins of the named
-    conditions, ``(views,)``.
+    ``concepts`` has the scores of each concept's prompts, largest first, ``(2, views, prompts)``: the first column is
+    the concept's own. A contrast score is one number for all prompts, and so is a classifier's: infinite both ways
+    where it is unknown. ``conditions`` has the margins of the named conditions, ``(2, views)``.
     """
 
     concepts: Mapping[str, FloatArray]
     conditions: dict[str, FloatArray] = field(default_factory=dict)
 
-    def margins(self, condition: Condition) -> FloatArray:
-        """How far over its line the condition is on each view, ``(views,)``: it holds where this is more than zero."""
+    def bounds(self, condition: Condition) -> FloatArray:
+        """How far over its line the condition is on each view, at least and at most, ``(2, views)``."""
         match condition:
             case Above(concept, threshold, count):
-                over: FloatArray = self.concepts[concept][:, count - 1] - threshold
+                over: FloatArray = self.concepts[concept][:, :, count - 1] - threshold
                 return over
             case AllOf(of):
                 return self._nth_largest(len(of), of)
@@ -118,8 +148,8 @@ class _Scored:
             case AtLeast(count, of):
                 return self._nth_largest(count, of)
             case Not(of):
-                margins = self.margins(of)
-                return np.where(margins == 0, _LEAST_MARGIN, -margins)
+                most_first = self.bounds(of)[::-1]
+                return np.where(most_first == 0, _LEAST_MARGIN, -most_first)
             case Named(name):
                 return self.conditions[name]
             case _:
@@ -127,50 +157,72 @@ class _Scored:
 
     def _nth_largest(self, n: int, conditions: tuple[Condition, ...]) -> FloatArray:
         """The n-th largest margin on each view: it is more than zero exactly where n conditions hold or more."""
-        margins = np.stack([self.margins(condition) for condition in conditions])
-        nth: FloatArray = np.sort(margins, axis=0)[-n]
+        bounds = np.stack([self.bounds(condition) for condition in conditions])
+        nth: FloatArray = np.sort(bounds, axis=0)[-n]
         return nth
 
 
 def _scored(policy: Policy, label_scores: LabelScores) -> _Scored:
-    cosines = _checked_cosines(policy, label_scores)
+    values = _checked_values(policy, label_scores)
     columns = {label: column for column, label in enumerate(policy.labels)}
     scored = _Scored(
-        {each.name: _ranked_scores(each, cosines, columns, label_scores.logit_scale) for each in policy.concepts}
+        {
+            each.name: _bounds_of(_ranked_scores(each, values, columns, label_scores.logit_scale))
+            for each in policy.concepts
+        }
     )
     for each in policy.conditions:  # in the order of the file: each is made of those before it
-        scored.conditions[each.name] = scored.margins(each.when)
+        scored.conditions[each.name] = scored.bounds(each.when)
     return scored
 
 
-def _checked_cosines(policy: Policy, label_scores: LabelScores) -> FloatArray:
-    cosines = np.asarray(label_scores.cosines, dtype=np.float64)
-    if cosines.ndim != 2 or cosines.shape[1] != len(policy.labels):
-        raise ValueError(f"cosines have the shape {cosines.shape}; {policy} needs (views, {len(policy.labels)})")
-    if cosines.shape[0] == 0:
+def _told(bounds: FloatArray) -> FloatArray:
+    """Of margins at least and at most, ``(2, views)``, the one that tells whether the condition holds; NaN if none."""
+    least, most = bounds
+    return np.where(least > 0, least, np.where(most <= 0, most, np.nan))
+
+
+def _checked_values(policy: Policy, label_scores: LabelScores) -> FloatArray:
+    values = np.array(label_scores.values, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != len(policy.labels):
+        raise ValueError(f"label scores have the shape {values.shape}; {policy} needs (views, {len(policy.labels)})")
+    if values.shape[0] == 0:
         raise ValueError("there is no view to judge")
-    if not np.isfinite(cosines).all():
+    prompts = len(policy.prompts)
+    if not np.isfinite(values[:, :prompts]).all():
         raise UnavailableError(f"the model {label_scores.model} returned a similarity that is not a finite number")
+    if np.isinf(values[:, prompts:]).any():
+        raise UnavailableError(f"the model {label_scores.model} returned an output that is no probability")
     if not (np.isfinite(label_scores.logit_scale) and label_scores.logit_scale > 0):
         raise UnavailableError(f"the model {label_scores.model} has a logit scale that is not a positive number")
     # The product of a float32 and a power of ten is exact in float64, so that this rounds as Python's round() does.
-    return cosines if policy.cosine_decimals is None else cosines.round(policy.cosine_decimals)
+    if policy.cosine_decimals is not None:
+        values[:, :prompts] = values[:, :prompts].round(policy.cosine_decimals)
+    return values
 
 
-def _ranked_scores(concept: Concept, cosines: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
+def _ranked_scores(concept: Concept, values: FloatArray, columns: Mapping[str, int], logit_scale: float) -> FloatArray:
     """The scores of the concept's prompts on each view, largest first, ``(views, prompts)``."""
     # take() copies to rows that are contiguous, so that a view's sums do not depend on how many views stand beside it.
-    own = cosines.take([columns[prompt] for prompt in concept.prompts], axis=1)
+    of_labels = values.take([columns[label] for label in concept.labels], axis=1)
+    own, others = np.split(of_labels, [len(concept.prompts)], axis=1)
     match concept.score:
         case ScoreKind.COSINE:
             return _largest_first(own)
         case ScoreKind.MARGIN:
             return _largest_first(_over_thresholds(own, concept.thresholds))
         case ScoreKind.CONTRAST:
-            others = cosines.take([columns[prompt] for prompt in concept.counter_prompts], axis=1)
             return _contrast(own, others, logit_scale)[:, np.newaxis]
+        case ScoreKind.CLASSIFIER:
+            return of_labels
         case _:
             assert_never(concept.score)
+
+
+def _bounds_of(scores: FloatArray) -> FloatArray:
+    """The least and the most that scores can be, ``(2, views, prompts)``: an unknown one can be anything."""
+    unknown = np.isnan(scores)
+    return np.stack([np.where(unknown, -np.inf, scores), np.where(unknown, np.inf, scores)])
 
 
 def _over_thresholds(own: FloatArray, thresholds: tuple[tuple[float, ...], ...]) -> FloatArray:
@@ -198,14 +250,14 @@ def _contrast(own: FloatArray, others: FloatArray, logit_scale: float) -> FloatA
     return own_mass / (own_mass + other_mass)
 
 
-def _largest(cosines: FloatArray) -> FloatArray:
+def _largest(values: FloatArray) -> FloatArray:
     """The largest of each row."""
-    largest: FloatArray = cosines.max(axis=1)
+    largest: FloatArray = values.max(axis=1)
     return largest
 
 
 def _deciding_rule(rules: tuple[Rule, ...], margins: FloatArray) -> int | None:
-    """The first of the most severe rules that hold on any view; ``margins`` is ``(rules, views)``."""
+    """The first of the most severe rules that hold on any view; ``margins`` is ``(rules, views)``, ranked."""
     holding = [index for index in range(len(rules)) if margins[index].max() > 0]
     return max(holding, key=lambda index: rules[index].verdict.severity, default=None)  # max() keeps the first
 

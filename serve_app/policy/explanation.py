@@ -8,7 +8,7 @@ from typing import assert_never
 
 from serve_app.domain import LabelScores, Verdict
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, Not
-from serve_app.policy.evaluation import FloatArray, Margins, margins_of
+from serve_app.policy.evaluation import FloatArray, Margins, known, margins_of, ranked
 from serve_app.policy.schema import Policy
 
 
@@ -16,7 +16,7 @@ from serve_app.policy.schema import Policy
 class ExplainedCondition:
     """One condition: ``text`` for people, how deep it is nested, and its margins, float64 ``(views,)``.
 
-    It holds on the views whose margin is more than zero.
+    It holds on the views whose margin is more than zero. A margin is NaN where it is unknown.
     """
 
     text: str
@@ -26,12 +26,12 @@ class ExplainedCondition:
     @property
     def closest_view(self) -> int:
         """The view with the largest margin, the first of equal ones."""
-        return int(self.margins.argmax())
+        return int(ranked(self.margins).argmax())
 
     @property
-    def margin(self) -> float:
-        """The largest margin."""
-        return float(self.margins.max())
+    def margin(self) -> float | None:
+        """The largest margin; None if it is unknown on every view."""
+        return known(self.margins[self.closest_view])
 
     @property
     def views(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import json
 import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def installed_lists() -> tuple[str, Lists]:
         version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError as error:
         raise PolicyError(
-            f"{PACKAGE} is not installed beside this command: install both into one environment (docs/policy.md)"
+            f"{PACKAGE} is not installed beside this command: `{sys.executable} -m pip install "
+            f"{PACKAGE}=={KNOWN_VERSIONS[-1]}` installs it, and docs/policy.md says how to give both an environment of "
+            "their own"
         ) from error
     if version not in KNOWN_VERSIONS:
         raise PolicyError(
@@ -92,8 +95,8 @@ def read_lists(checker_class: Any) -> Lists:
     checker = checker_class(None, None)
     code = _Code.of(checker_class.check_for_nsfw)
     predicates: Thresholds = checker.all_predicates
-    minor: Thresholds = checker._combined_underage_danger_concepts  # noqa: SLF001  it has no public name for these
-    combined: Thresholds = checker._combined_underage_predicates  # noqa: SLF001
+    minor: Thresholds = checker._combined_underage_danger_concepts  # noqa: SLF001 - it has no public name for these
+    combined: Thresholds = checker._combined_underage_predicates  # noqa: SLF001 - as above
     plain, modifiers = checker.underage_predicates, checker.underage_danger_modifiers
     in_second_pass = [
         word for word in plain if word not in code.skipped and not any(part in word for part in code.skipped_parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -44,7 +44,11 @@ class Reading:
 
 
 def mapping(
-    kind: type, what: str, hint: str, across: Callable[[MappingValue], Iterable[Diagnostic]] = lambda _: ()
+    kind: type,
+    what: str,
+    hint: str,
+    across: Callable[[MappingValue], Iterable[Diagnostic]] = lambda _: (),
+    needs: Callable[[MappingValue], Mapping[str, bool]] = lambda _: {},
 ) -> WrapValidator:
     """Read a mapping whose keys are the fields of the dataclass ``kind``.
 
@@ -53,12 +57,16 @@ def mapping(
         what: how a message calls the mapping, for instance "a rule".
         hint: how it is written.
         across: finds the fields that do not fit each other, in the mapping as it is written in the file.
+        needs: of keys for which that depends on the mapping, whether each must be there.
     """
 
     def read(value: Value, handler: ValidatorFunctionWrapHandler, info: ValidationInfo[Reading]) -> Any:
         found = require_mapping(value, what, hint)
         # Noted and not raised, so that the errors inside the fields are reported as well.
-        info.context.report.diagnostics += [*key_problems(found, what, keys_of(kind)), *across(found)]
+        info.context.report.diagnostics += [
+            *key_problems(found, what, {**keys_of(kind), **needs(found)}),
+            *across(found),
+        ]
         return handler({key: found[key] for key in keys_of(kind) if key in found})
 
     return WrapValidator(read)

@@ -100,7 +100,7 @@ class Replay:
 
     The others could not be decided again: ``not_judged`` were unscanned, or decided by a list; of ``forgotten`` ones
     the scores are not recorded any more; ``other_model`` ones were scored by a model that is not the policy's; of
-    ``insufficient`` ones a prompt of the policy was never scored: ``missing_prompts`` says which, and on how many.
+    ``insufficient`` ones a label of the policy was never scored: ``missing_labels`` says which, and on how many.
     """
 
     policy: Policy
@@ -110,7 +110,7 @@ class Replay:
     forgotten: int = 0
     other_model: int = 0
     insufficient: int = 0
-    missing_prompts: Counter[str] = field(default_factory=Counter)
+    missing_labels: Counter[str] = field(default_factory=Counter)
 
     @property
     def replayed(self) -> int:
@@ -136,7 +136,7 @@ class Replay:
         scores = decision.scores.picked(decision.labels, self.policy.labels)
         if scores is None:
             self.insufficient += 1
-            self.missing_prompts.update(set(self.policy.labels).difference(decision.labels))
+            self.missing_labels.update(set(self.policy.labels).difference(decision.labels))
             return
         self._decide(decision, decision.verdict, scores)
 
@@ -183,19 +183,20 @@ def _is_certain(policy: Policy, scores: LabelScores) -> bool:
 
     A margin is an order statistic of signed distances, so it moves by no more than the score that moves most.
     """
-    error = _largest_error(policy, scores)
-    return all(abs(float(margins.max())) > error for margins in margins_of(policy, scores).rules.values())
+    error = largest_error(policy, scores)
+    made_of = margins_of(policy, scores)
+    return all(abs(float(made_of.least_of(rule.when).max())) > error for rule in policy.rules)
 
 
-def _largest_error(policy: Policy, scores: LabelScores) -> float:
+def largest_error(policy: Policy, scores: LabelScores) -> float:
     """How far a concept's score may be from the one at the time, at most."""
-    if not np.array_equal(scores.cosines, scores.cosines.astype(np.float16)):
+    if not np.array_equal(scores.values, scores.values.astype(np.float16), equal_nan=True):
         return 0.0  # they are recorded as they were
-    cosine = float(np.abs(scores.cosines).max()) * _HALF_STEP
+    value = float(np.nan_to_num(np.abs(scores.values)).max()) * _HALF_STEP
     if policy.cosine_decimals is not None:
-        cosine += 10.0**-policy.cosine_decimals  # the nearest decimal may be the next one
+        value += 10.0**-policy.cosine_decimals  # the nearest decimal may be the next one
     # The slope of a logistic curve is a quarter at most, and its argument, a difference of two logits, moves by twice
     # the error of a cosine.
-    contrast = 0.25 * scores.logit_scale * 2 * cosine
+    contrast = 0.25 * scores.logit_scale * 2 * value
     kinds = {concept.score for concept in policy.concepts}
-    return max(contrast if ScoreKind.CONTRAST in kinds else 0.0, cosine)
+    return max(contrast if ScoreKind.CONTRAST in kinds else 0.0, value)

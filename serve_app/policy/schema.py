@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
-from serve_app.policy.concepts import Concept, Concepts
+from serve_app.policy.calibrated import Calibration, CalibrationReader, weights_digest
+from serve_app.policy.concepts import Concept, Concepts, ScoreKind
 from serve_app.policy.conditions import Condition, Conditions
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
 from serve_app.policy.fields import choice_reader, name_reader, text_reader, whole_number, wrong
@@ -112,14 +114,17 @@ def _without_off(rules: tuple[Rule | None, ...]) -> tuple[Rule, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Concepts and rules for one model, whose thresholds they are.
+    """Concepts and rules for certain models, whose thresholds they are.
 
-    ``labels`` are the distinct prompts, and the columns of :attr:`serve_app.domain.LabelScores.cosines`: first-seen
-    order over the concepts *by name*. By name, and not by place in the file, so that policies of one digest have one
-    order of columns: an ingress and a scorer that read two layouts of the same policy must not mix up labels.
+    ``model`` is that of the prompts, None where classifiers alone score.
 
-    ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys and the description do
-    not change it; everything that can change a judgement, its message included, does.
+    ``labels`` are the distinct ``prompts``, then the distinct outputs of classifiers, and the columns of
+    :attr:`serve_app.domain.LabelScores.values`: first-seen order over the concepts *by name*. By name, and not by place
+    in the file, so that policies of one digest have one order of columns: an ingress and a scorer that read two layouts
+    of the same policy must not mix up labels.
+
+    ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys, the description and
+    the calibration do not change it; everything that can change a judgement, its message included, does.
 
     ``rules`` are those that are not off. ``cosine_decimals`` is None where cosines are compared as they are.
 
@@ -128,7 +133,7 @@ class Policy:
     """
 
     name: Annotated[str, name_reader("the name of a policy", "[a-z0-9-]{1,64}", _POLICY_NAME), Field(alias="policy")]
-    model: Annotated[str, text_reader("'model'", MAX_MODEL_CHARS)]
+    model: Annotated[str, text_reader("'model'", MAX_MODEL_CHARS)] | None = None
     concepts: Concepts
     conditions: Conditions = ()
     rules: Annotated[
@@ -139,53 +144,81 @@ class Policy:
     cosine_decimals: Annotated[int, BeforeValidator(_decimals)] | None = None
     description: Annotated[str | None, BeforeValidator(_description)] = None
     model_digest: Annotated[str, AfterValidator(str.lower), _MODEL_DIGEST] | None = None
+    calibration: Annotated[Calibration, CalibrationReader] | None = None
+    prompts: tuple[str, ...] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     digest: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.concepts or not self.rules:
             raise ValueError("a policy needs at least one concept and one rule")
-        # Computed once: both are read for every picture, and a slotted class cannot cache a property.
-        object.__setattr__(self, "labels", _labels(self.concepts))
+        # Computed once: they are read for every picture, and a slotted class cannot cache a property.
+        named = _by_name(self.concepts)
+        with_prompts = [concept for concept in named if concept.score is not ScoreKind.CLASSIFIER]
+        with_outputs = [concept for concept in named if concept.score is ScoreKind.CLASSIFIER]
+        object.__setattr__(self, "prompts", _labels(with_prompts))
+        object.__setattr__(self, "labels", self.prompts + _labels(with_outputs))
         object.__setattr__(self, "digest", _digest(self))
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest[:12]}"
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models whose thresholds these are: that of the prompts, then the classifiers."""
+        of_prompts = () if self.model is None else (self.model,)
+        classifiers = (concept.model for concept in _by_name(self.concepts) if concept.model is not None)
+        return of_prompts + tuple(dict.fromkeys(classifiers))
+
     def require_model(self, identity: ModelIdentity) -> None:
-        """Refuse to judge with another model than the one that the thresholds were measured with.
+        """Refuse to judge with other models than those that the thresholds were measured with.
+
+        Models beside these change nothing.
 
         Raises:
-            PolicyError: the name, or the digest where the policy gives one, is another.
+            PolicyError: a name, or a digest where the policy or its calibration gives one, is another.
         """
-        if identity.name != self.model:
+        loaded = {each.name: each for each in identity.each}
+        missing = [name for name in self.models if name not in loaded]
+        if missing:
             raise PolicyError(
-                f"policy '{self.name}' is for the model '{self.model}', but the loaded model is '{identity.name}'. "
-                f"Thresholds are never copied from one model to another: load '{self.model}', or choose a policy that "
-                f"was made for '{identity.name}'."
+                f"policy '{self.name}' is for the model{'s' * (len(self.models) > 1)} {_quoted(self.models)}, but the "
+                f"loaded model is '{identity.name}'. Thresholds are never copied from one model to another: load "
+                f"{_quoted(missing)}, or choose a policy that was made for '{identity.name}'."
             )
-        weights_digest = identity.derived_from or identity.digest
-        if self.model_digest is not None and not weights_digest.lower().startswith(self.model_digest):
+        digests = {name: weights_digest(each) for name, each in loaded.items()}
+        if self.model is not None and not digests[self.model].startswith(self.model_digest or ""):
             raise PolicyError(
                 f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, but the "
-                f"loaded model has the digest {weights_digest}. The same name with other weights is another model, "
-                f"and thresholds are never copied from one model to another: load the weights that the policy names, "
-                f"or measure the thresholds again and correct model_digest."
+                f"loaded model has the digest {digests[self.model]}. The same name with other weights is another "
+                f"model, and thresholds are never copied from one model to another: load the weights that the policy "
+                f"names, or measure the thresholds again and correct model_digest."
             )
+        for each in self.calibration.models if self.calibration is not None else ():
+            if digests.get(each.model, each.digest) != each.digest:
+                raise PolicyError(
+                    f"policy '{self.name}' was calibrated with the model '{each.model}' of the digest {each.digest}, "
+                    f"but the loaded model has the digest {digests[each.model]}: load the weights that it was "
+                    f"calibrated with, run `pictwarden calibrate` again, or remove the section 'calibration', after "
+                    f"which no error rate is claimed."
+                )
 
 
-def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
-    """The labels that are scored where ``shadow`` is on trial beside ``policy``: the policy's, then its others."""
-    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ())))
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
+
+
+def labels_of(policy: Policy, shadow: Policy | None, others: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The labels that are scored: the policy's, then what ``shadow``, which is on trial, and ``others`` have beside."""
+    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ()) + others))
 
 
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:
     return sorted(concepts, key=lambda concept: concept.name)
 
 
-def _labels(concepts: tuple[Concept, ...]) -> tuple[str, ...]:
-    prompts = (prompt for concept in _by_name(concepts) for prompt in concept.prompts + concept.counter_prompts)
-    return tuple(dict.fromkeys(prompts))
+def _labels(concepts: list[Concept]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label for concept in concepts for label in concept.labels))
 
 
 def _digest(policy: Policy) -> str:
@@ -195,8 +228,7 @@ def _digest(policy: Policy) -> str:
         "model": policy.model,
         "model_digest": policy.model_digest,
         "concepts": [
-            [concept.name, concept.score, concept.prompts, concept.counter_prompts, *filter(None, [concept.thresholds])]
-            for concept in _by_name(policy.concepts)
+            [concept.name, concept.score, *_meaning_of_score(concept)] for concept in _by_name(policy.concepts)
         ],
         "rules": [[rule.name, rule.verdict, rule.message, _meaning(rule.when)] for rule in policy.rules],
     }
@@ -207,6 +239,12 @@ def _digest(policy: Policy) -> str:
         meaning["cosine_decimals"] = policy.cosine_decimals
     canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _meaning_of_score(concept: Concept) -> list[Any]:
+    if concept.score is ScoreKind.CLASSIFIER:
+        return [concept.model, concept.output]
+    return [concept.prompts, concept.counter_prompts, *filter(None, [concept.thresholds])]
 
 
 def _meaning(part: Any) -> Any:

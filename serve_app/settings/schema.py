@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from serve_app.domain import Lane, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
 
@@ -29,7 +39,8 @@ class ModelSettings(_Section):
     """No setting: the most views that wait in a scorer, which bounds its memory. Pictures are refused long before, by
     the wait that is predicted for them."""
 
-    source: str = "embedded:demo-shapes"
+    source: str | None = None
+    """None: the model that the policy names."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     engine: EngineName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -51,6 +62,7 @@ class AuthenticationSettings(_Section):
     """Who may ask. Secrets themselves are in the environment."""
 
     secrets_env: str = "PICTWARDEN_SECRETS"
+    misskey_secrets_env: str = "PICTWARDEN_MISSKEY_SECRETS"
     trusted_networks: tuple[Annotated[Network, BeforeValidator(trusted_network)], ...] = ()
 
 
@@ -71,6 +83,12 @@ class PictrsSettings(_Section):
     url: WebAddress | None = None
     public_endpoint: WebAddress | None = None
     max_purges_per_day: Annotated[int, Field(ge=0)] = 100
+
+
+class MisskeySettings(_Section):
+    """The detector API of Misskey. It exists once the environment has secrets for it."""
+
+    classifier: Literal["nsfwjs", "nsfwjs-inception"] | None = None
 
 
 class AdminSettings(_Section):
@@ -98,8 +116,9 @@ class Settings(_Section):
     retry_after_s: ClassVar[int] = 30
     """No setting: the Retry-After of a 503. pict-rs does not read it; ``pictwarden check`` waits for so long."""
 
-    policy: str = "shipped:demo-red-triangle"
+    policy: str | None = None
     model: ModelSettings = ModelSettings()
+    preset: str | None = None
     on_unscanned: OnUnscanned = OnUnscanned.REJECT
     ledger: Annotated[str | None, AfterValidator(ledger_setting)] = None
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)] = 8.0
@@ -113,3 +132,38 @@ class Settings(_Section):
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    misskey: MisskeySettings = MisskeySettings()
+
+    @field_validator("preset")
+    @classmethod
+    def _one_choice(cls, preset: str | None, info: ValidationInfo) -> str | None:
+        """Whoever sets a preset sets neither a policy nor a model: one of them would be ignored."""
+        if preset is None:
+            return None
+        if preset not in PRESETS:
+            raise ValueError(f"there is no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+        model = info.data.get("model")
+        beside = [
+            *(["policy"] if info.data.get("policy") is not None else []),
+            *(["model.source"] if isinstance(model, ModelSettings) and model.source is not None else []),
+        ]
+        if beside:
+            raise ValueError(
+                f"{preset} stands for a policy and its models: remove {' and '.join(beside)}, or remove preset"
+            )
+        return preset
+
+    @property
+    def chosen_preset(self) -> Preset | None:
+        """The one that is set, or the default where nothing else is; None for a policy or a model of somebody's own."""
+        if self.preset is not None:
+            return PRESETS[self.preset]
+        return DEFAULT if self.policy is None and self.model.source is None else None
+
+    @property
+    def policy_source(self) -> str:
+        """Where the policy comes from: ``shipped:NAME``, ``installed:horde-safety``, or a file."""
+        if (preset := self.chosen_preset) is not None:
+            return preset.policy
+        # A file of version 0.1.0 may name the demo model alone.
+        return self.policy or PRESETS["demo"].policy

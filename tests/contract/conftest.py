@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks.postgres import Server, running_server, server_folder
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain import (
     Decision,
@@ -141,16 +142,23 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
 
 
 @pytest.fixture(params=LEDGERS)
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FullLedger]:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FullLedger]:
     """An empty ledger of every kind; its clock stands at noon."""
-    if request.param == "memory":
+    with opened_ledger(request, request.param, tmp_path) as ledger:
+        yield ledger
+
+
+@contextlib.contextmanager
+def opened_ledger(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[FullLedger]:
+    """An empty ledger of ``kind``; its clock stands at noon."""
+    if kind == "memory":
         yield MemoryLedger(wall_clock=lambda: NOON)
         return
-    location = fresh_location(request, request.param, tmp_path)
+    location = fresh_location(request, kind, folder)
     spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
     sql = SqlLedger(open_database(location), spool, wall_clock=lambda: NOON, commit_wait_s=30.0)
-    yield sql
-    sql.close()
+    with contextlib.closing(sql):
+        yield sql
 
 
 def fresh_location(request: pytest.FixtureRequest, kind: str, folder: Path) -> Location:

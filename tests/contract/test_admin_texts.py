@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.domain import Body, Call, Decision
 from serve_app.http.admin import create_admin_app
 from serve_app.http.guard import Guard

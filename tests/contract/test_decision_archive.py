@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.domain import (
     AuditEntry,
     Decision,
@@ -107,7 +107,7 @@ async def test_a_decision_comes_with_its_examination_and_a_list_of_decisions_wit
         assert found.decision.examination is not None
         assert decision.examination is not None
         np.testing.assert_allclose(
-            found.decision.examination.scores.cosines, decision.examination.scores.cosines, rtol=0, atol=2.0**-11
+            found.decision.examination.scores.values, decision.examination.scores.values, rtol=0, atol=2.0**-11
         )
         assert found.decision.examination.places == decision.examination.places
     refused = await ledger.get("r-2")

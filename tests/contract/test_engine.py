@@ -1,4 +1,4 @@
-"""What every engine does: the fake one, and torch's and OpenVINO's with a tiny model of random weights on a CPU."""
+"""What every engine does: the fake one, torch's and OpenVINO's with a tiny model of random weights, a classifier."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from serve_app.models.fake import FakeEngine
 from serve_app.models.openvino.calibration import Calibration
 
 LABELS = ("a red view", "a green view", "something else")
+CLASSIFIED = ("open-nsfw/nsfw", "open-nsfw/sfw")
+TOGETHER = ("open-nsfw/nsfw", "a red view", "a green view")
 TINY_MODEL = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -76,6 +78,16 @@ def make_converted(folder: Path, threads: int = 1) -> Engine:
     return open_engine(str(output), LABELS, cpu_threads=threads)
 
 
+def make_classifier(_: Path, threads: int = 1) -> Engine:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    return open_engine(None, CLASSIFIED, device="cpu", cpu_threads=threads)
+
+
+def make_ensemble(_: Path) -> Engine:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    return open_engine("fake", TOGETHER, device="cpu", cpu_threads=1)
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "fake": make_fake,
     "torch": make_torch,
@@ -85,6 +97,9 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "openvino, 2 threads": partial(make_converted, threads=2),
     "openvino-int8": make_openvino,
     "openvino-int8, 2 threads": partial(make_openvino, threads=2),
+    "classifier": make_classifier,
+    "classifier, 2 threads": partial(make_classifier, threads=2),
+    "ensemble": make_ensemble,
 }
 
 
@@ -107,11 +122,12 @@ def test_the_identity_is_complete(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_every_view_has_a_cosine_for_every_label(engine: Engine, count: int) -> None:
-    cosines = engine.encode(views(engine, count))
-    assert (cosines.shape, cosines.dtype) == ((count, len(LABELS)), np.dtype(np.float32))
-    assert np.isfinite(cosines).all()
-    assert np.abs(cosines).max() <= 1 + 1e-5
+def test_every_view_has_a_score_for_every_label(engine: Engine, count: int) -> None:
+    scores = engine.encode(views(engine, count))
+    labels = CLASSIFIED if engine.identity.name == "open-nsfw" else LABELS
+    assert (scores.shape, scores.dtype) == ((count, len(labels)), np.dtype(np.float32))
+    assert np.isfinite(scores).all()
+    assert np.abs(scores).max() <= 1 + 1e-5
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -191,6 +207,8 @@ def test_the_fake_engine_knows_colours() -> None:
         ("torch", False, True),
         ("torch for an accelerator", True, False),
         ("openvino", False, True),
+        ("classifier", False, True),
+        ("ensemble", False, True),
     ],
 )
 def test_a_device_of_its_own_is_staged_ahead_for_and_shares_no_cores(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from serve_app.database.engine import Database, open_database
+from serve_app.database.access import Database, open_database
 from serve_app.database.location import Location
 from serve_app.domain import WorkLease
 from serve_app.ledger import MemoryLedger

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from serve_app.domain import Decision, Listed, ListMatch, Recollection, Unscanned, UnscannedReason, Verdict
+from serve_app.domain import (
+    Decision,
+    Listed,
+    ListMatch,
+    ModelIdentity,
+    Recollection,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+)
 from serve_app.ledger import MemoryLedger, open_ledger
 from serve_app.limits import MEDIA_VERSION, MediaLimits
 
@@ -27,8 +36,8 @@ def require_recalled(recalled: Recollection | None, decision: Decision) -> Recol
     assert recalled is not None
     seen, recorded = recalled.examination, decision.examination
     assert recorded is not None
-    np.testing.assert_allclose(seen.scores.cosines, recorded.scores.cosines, rtol=0, atol=FLOAT16_STEP)
-    assert seen.scores.cosines.dtype == np.float32
+    np.testing.assert_allclose(seen.scores.values, recorded.scores.values, rtol=0, atol=FLOAT16_STEP)
+    assert seen.scores.values.dtype == np.float32
     assert (seen.scores.logit_scale, seen.scores.model) == (recorded.scores.logit_scale, recorded.scores.model)
     assert recalled.labels == decision.labels
     assert seen.places == recorded.places
@@ -68,6 +77,26 @@ async def test_models_have_examinations_side_by_side(ledger: FullLedger, made: M
     for decision in (one, other):
         recalled = require_recalled(await ledger.recall(made.picture, decision.model.digest), decision)
         assert recalled.judged == decision.outcome
+
+
+async def test_models_that_scored_together_are_recalled_each_with_its_digest(ledger: FullLedger, made: Made) -> None:
+    other = ModelIdentity("open-nsfw", "e" * 64, 224)
+    one = made.decision(1)
+    assert one.examination is not None
+    model = ModelIdentity.together([made.model, other])
+    scores = dataclasses.replace(one.examination.scores, model=model)
+    unknown = dataclasses.replace(made.judged().judgement, scores={"nsfw": None}, margin=None)
+    together = made.decision(
+        2,
+        dataclasses.replace(made.judged(), judgement=unknown),
+        model=model,
+        examination=dataclasses.replace(one.examination, scores=scores),
+    )
+    for decision in (one, together):
+        await ledger.record(decision)
+    recalled = require_recalled(await ledger.recall(made.picture, model.digest), together)
+    assert recalled.judged == together.outcome
+    require_recalled(await ledger.recall(made.picture, made.model.digest), one)
 
 
 async def test_the_latest_judgement_is_recalled_with_its_policy(ledger: FullLedger, made: Made) -> None:

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from benchmarks.postgres import Server, running_server, server_folder
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain import Decision, DecisionFilter, ForgetScope, LedgerHealth, Unscanned, UnscannedReason, Verdict
 from serve_app.ledger import OpenLedger, open_ledger

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from serve_app.database.engine import Database, open_database
+from serve_app.database.access import Database, open_database
 from serve_app.database.location import Location
 from serve_app.database.tables import list_entries
 from serve_app.domain import ListingError
@@ -322,7 +322,7 @@ def _stored(database: Database) -> int:
 _KILLED = """
 import os, signal, sys
 from pathlib import *
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 from serve_app.domain.lists import *
 from serve_app.lists.sql_store import SqlListStore

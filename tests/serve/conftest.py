@@ -252,7 +252,7 @@ def fake_config(local_config, tmp_path_factory):
     policy = tmp_path_factory.mktemp("policy") / "fake.yaml"
     policy.write_text(FAKE_POLICY, "utf-8")
     args = local_config["applications"][0]["args"]
-    args |= {"model": {"source": "fake"}, "policy": str(policy)}
+    args |= {"preset": None, "model": {"source": "fake"}, "policy": str(policy)}
     return local_config
 
 

@@ -5,7 +5,6 @@ No Ray, no sockets: pictures go through the real decoder, and the fake engine lo
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -17,28 +16,28 @@ from fastapi import FastAPI
 from PIL import Image
 
 from serve_app.domain import (
-    Call,
-    Deadline,
     Decision,
-    LabelScores,
-    Lane,
     LedgerHealth,
-    LoadSignals,
-    ModelIdentity,
     Recollection,
     Unscanned,
     UnscannedReason,
-    Views,
 )
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
-from serve_app.media import MediaLimits, preprocess
 from serve_app.models.fake import FakeEngine
-from serve_app.moderation import AdmissionControl, LogSink, Moderator, Pipeline
+from serve_app.moderation import (
+    AdmissionControl,
+    Moderator,
+    Pipeline,
+    assemble_detector,
+    assemble_moderator,
+    scored_labels,
+)
 from serve_app.policy import Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
 from serve_app.wire import Answer
+from tests.stand_ins import InProcessPreprocessor, InProcessScorer, Port
 
 POLICY = """\
 policy: colours
@@ -52,58 +51,7 @@ rules:
 """
 SECRET = "a-secret-of-the-tests"
 OTHER_SECRET = "its-successor-at-night"
-
-
-@dataclass
-class Port:
-    """A port of the use case that can be made to fail. ``entered`` is set once a call has come in."""
-
-    fault: BaseException | None = None
-    hangs: bool = False
-    calls: int = 0
-    lanes: list[Lane] = field(default_factory=list)
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def enter(self, lane: Lane = Lane.LIVE) -> None:
-        self.calls += 1
-        self.lanes.append(lane)
-        self.entered.set()
-        if self.hangs:
-            await self.release.wait()
-        if self.fault is not None:
-            raise self.fault
-
-
-@dataclass
-class InProcessPreprocessor(Port):
-    limits: MediaLimits = field(default_factory=lambda: MediaLimits(max_pixels=1_000_000))
-
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
-        await self.enter(call.lane)
-        return preprocess(content, view_size_px, self.limits, call.deadline)
-
-
-@dataclass(kw_only=True)
-class InProcessScorer(Port):
-    """``fault`` and ``hangs`` are of :meth:`score`; ``asleep`` and ``sleeps`` are of :meth:`identify`."""
-
-    engine: FakeEngine
-    asleep: BaseException | None = None
-    sleeps: bool = False
-    loads: list[LoadSignals] = field(default_factory=list)
-
-    async def identify(self, deadline: Deadline) -> ModelIdentity:
-        if self.asleep is not None:
-            raise self.asleep
-        if self.sleeps:
-            await self.release.wait()
-        return self.engine.identity
-
-    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
-        self.loads.append(load)
-        await self.enter(call.lane)
-        return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity)
+MISSKEY_SECRET = "a-secret-of-misskey"
 
 
 @dataclass
@@ -153,6 +101,7 @@ class Service:
     app: FastAPI
     secret: str = SECRET
     other_secret: str = OTHER_SECRET
+    misskey_secret: str = MISSKEY_SECRET
 
     async def request(
         self,
@@ -219,26 +168,23 @@ def make_policy() -> Callable[..., Policy]:
 
 @pytest.fixture
 def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
-    """A service with these settings (keys as in serve_config.yaml)."""
+    """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment."""
 
-    def make(**args: Any) -> Service:
+    def make(misskey_secrets: str = MISSKEY_SECRET, **args: Any) -> Service:
         settings = parse_settings(args)
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
-        scorer = InProcessScorer(engine=FakeEngine(policy.labels))
+        scorer = InProcessScorer(engine=FakeEngine(scored_labels(settings, policy, None)))
         admission = WatchedAdmission(settings.deadline_s)
-        moderator = Moderator(
-            policy,
-            Pipeline(preprocessor, scorer, lambda: admission.demand),
-            ledger,
-            settings.on_unscanned,
-            admission,
-            settings.max_background_pictures,
-            sinks=[LogSink()],
-        )
-        environment = {settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}"}
+        examiner = Pipeline(preprocessor, scorer, lambda: admission.demand)
+        moderator = assemble_moderator(settings, policy, examiner, ledger, admission)
+        environment = {
+            settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",
+            settings.authentication.misskey_secrets_env: misskey_secrets,
+        }
         guard = Guard.from_environment(settings.authentication, environment)
-        app = create_app(moderator, guard, settings)
+        detector = assemble_detector(settings, policy, examiner, admission)
+        app = create_app(moderator, guard, settings, detector=detector)
         return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, guard, app)
 
     return make

@@ -2,18 +2,89 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve_app.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelError, PolicyError, SettingsError
+from serve_app.policy import shipped_text
+
+NSFW_ALONE = """\
+policy: no-sexual-content
+concepts: {nsfw: {score: classifier, model: open-nsfw, output: nsfw}}
+rules: [{name: nsfw, verdict: reject, when: {concept: nsfw, above: 0.8}}]
+"""
+BESIDE_PROMPTS = NSFW_ALONE.replace(
+    "concepts: {", "model: demo-shapes\nconcepts: {red: {score: cosine, prompts: [x]}, "
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Policy files: with a classifier alone, and with one beside prompts."""
+    texts = {"alone": NSFW_ALONE, "beside": BESIDE_PROMPTS}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text, "utf-8")
+    return {name: str(tmp_path / f"{name}.yaml") for name in texts}
+
+
+@pytest.mark.parametrize("model", [{}, {"source": None}, {"device": "cpu"}])
+def test_a_policy_without_prompts_has_no_model_of_prompts(files: dict[str, str], model: dict[str, Any]) -> None:
+    settings, policy, _ = read_args({"policy": files["alone"], "model": model})
+    assert (settings.model.source, policy.models) == (None, ("open-nsfw",))
+    assert settings.model.device == model.get("device", "auto")
+
+
+def test_a_model_that_nothing_would_ask_is_refused(files: dict[str, str]) -> None:
+    with pytest.raises(PolicyError, match=r"has no prompts.*'embedded:demo-shapes'.*set it to null"):
+        read_args({"policy": files["alone"], "model": {"source": "embedded:demo-shapes"}})
+
+
+@pytest.mark.parametrize("shadow", ["beside", None])
+def test_prompts_of_either_policy_need_a_model(files: dict[str, str], shadow: str | None) -> None:
+    chosen = {"policy": files["alone"], "shadow_policy": files[shadow]} if shadow else {"policy": files["beside"]}
+    settings, _, _ = read_args(chosen)
+    assert settings.model.source == "embedded:demo-shapes"
+    with pytest.raises(PolicyError, match=r"'demo-shapes', and model\.source is null"):
+        read_args({**chosen, "model": {"source": None}})
 
 
 def test_the_defaults_fit_each_other() -> None:
     settings, policy, shadow = read_args({})
     assert shadow is None
-    assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
+
+
+def test_classifiers_alone_need_no_clip_model() -> None:
+    settings, policy, _ = read_args({"preset": "nsfw"})
+    assert (settings.model.source, policy.models) == (None, ("open-nsfw",))
+
+
+def test_the_prompts_of_a_policy_on_trial_may_be_the_only_ones() -> None:
+    settings, *_ = read_args({"preset": "nsfw", "shadow_policy": "shipped:csam"})
+    assert settings.model.source == "ViT-L-14/openai"
+    _, _, shadow = read_args({"preset": "csam", "shadow_policy": "shipped:nsfw"})
+    assert shadow is not None
+    assert shadow.model is None
+
+
+@pytest.mark.parametrize("args", [{"preset": "csam-fast"}, {"policy": "shipped:csam-fast"}])
+def test_a_model_that_nobody_names_is_that_of_the_policy(args: dict[str, Any]) -> None:
+    settings, policy, _ = read_args(args)
+    assert (settings.model.source, settings.policy) == ("ViT-B-32/laion2b_s34b_b79k", "shipped:csam-fast")
+    assert (settings.preset, settings.policy_source) == (args.get("preset"), "shipped:csam-fast")
+    assert policy.model == settings.model.source
+
+
+def test_a_model_in_a_folder_has_to_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(shipped_text("csam").replace("model: ViT-L-14/openai", "model: my-clip"), "utf-8")
+    with pytest.raises(ModelError, match=r"'my-clip' .*: set model\.source to its folder"):
+        read_args({"policy": str(file)})
+    settings, *_ = read_args({"policy": str(file), "model": {"source": f"{tmp_path}/my-clip"}})
+    assert settings.model.source == f"{tmp_path}/my-clip"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +94,7 @@ def test_the_defaults_fit_each_other() -> None:
         ({"policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
         ({"model": {"source": "what"}}, ModelError, "neither"),
         ({"model": {"source": "ViT-L-14/openai"}}, PolicyError, "belongs to the model"),
+        ({"policy": "shipped:nsfw", "model": {"source": "fake"}}, PolicyError, r"remove model\.source \(fake\)"),
         ({"shadow_policy": "shipped:csam"}, PolicyError, "shadow_policy csam belongs to the model"),
         ({"shadow_policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
     ],

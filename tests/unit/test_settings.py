@@ -14,9 +14,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from serve_app.configuration import read_args
 from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
 from serve_app.media import MediaLimits
-from serve_app.policy import load_policy
+from serve_app.presets import DEFAULT, PRESETS
 from serve_app.settings import MAX_DEADLINE_S, Settings, parse_settings
 from serve_app.settings.changes import CHANGES, Change, has_key, outdated, upgraded
 
@@ -47,6 +48,7 @@ TEXTS = {
     ("model", "source"),
     ("model", "cache_folder"),
     ("authentication", "secrets_env"),
+    ("authentication", "misskey_secrets_env"),
     ("admin", "host"),
 }
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
@@ -65,12 +67,33 @@ def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 def test_the_defaults_are_those_of_the_design() -> None:
     settings = parse_settings({})
     assert (settings.deadline_s, settings.on_unscanned) == (8.0, OnUnscanned.REJECT)
-    assert (settings.model.source, settings.policy) == ("embedded:demo-shapes", "shipped:demo-red-triangle")
+    assert (settings.preset, settings.policy, settings.model.source) == (None, None, None)
+    assert (settings.chosen_preset, settings.policy_source) == (DEFAULT, "shipped:starter")
     assert settings.limits.max_body_bytes == 64_000_000
     assert settings.authentication.trusted_networks == ()
     assert settings.ledger is None
     assert settings.truncated == {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
     assert settings == Settings()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_policy(name: str) -> None:
+    # null is how the file says that something is not set.
+    settings = parse_settings({"preset": name, "policy": None, "model": {"source": None, "device": "cpu"}})
+    assert (settings.chosen_preset, settings.policy_source) == (PRESETS[name], PRESETS[name].policy)
+
+
+@pytest.mark.parametrize(
+    ("args", "policy"),
+    [
+        ({"policy": "mine.yaml"}, "mine.yaml"),
+        ({"preset": None, "policy": "mine.yaml", "model": {"source": "fake"}}, "mine.yaml"),
+        ({"model": {"source": "embedded:demo-shapes"}}, "shipped:demo-red-triangle"),
+    ],
+)
+def test_a_policy_or_a_model_of_ones_own_is_no_preset(args: dict[str, Any], policy: str) -> None:
+    settings = parse_settings(args)
+    assert (settings.chosen_preset, settings.policy_source) == (None, policy)
 
 
 def test_limits_are_what_the_media_room_takes() -> None:
@@ -153,6 +176,24 @@ def test_a_deadline_past_the_wall_is_refused(deadline_s: object) -> None:
 def test_a_value_of_the_wrong_kind_is_refused_by_its_path(path: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match=rf"(?m)^  {'.'.join(path)}: "):
         parse_settings(nested(path, "nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("beside", "remove"),
+    [
+        ({"policy": "shipped:csam"}, "policy"),
+        ({"model": {"source": "fake"}}, r"model\.source"),
+        ({"policy": "mine.yaml", "model": {"source": "fake"}}, r"policy and model\.source"),
+    ],
+)
+def test_a_preset_beside_what_it_stands_for_is_refused_with_what_to_remove(beside: dict[str, Any], remove: str) -> None:
+    with pytest.raises(SettingsError, match=rf"(?m)^  preset: csam-fast .*: remove {remove}, or remove preset$"):
+        parse_settings({"preset": "csam-fast", **beside})
+
+
+def test_a_preset_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(SettingsError, match=rf"(?m)^  preset: there is no preset 'nfsw': .* {', '.join(PRESETS)}$"):
+        parse_settings({"preset": "nfsw"})
 
 
 @pytest.mark.parametrize("other", [{"device": "cuda"}, {"precision": "fp32"}, {"precision": "bf16"}])
@@ -251,9 +292,11 @@ def test_the_args_of_0_1_0_are_settings_once_they_are_upgraded() -> None:
     args = document["applications"][0]["args"]
     assert {change.key for change in outdated(args)} == {change.key for change in CHANGES if change.since == "0.2.0"}
     assert not outdated(upgraded(args))
-    # The file said what the defaults of a cluster are, and still does: the policy is found under both its names.
-    assert load_policy(upgraded(args)["policy"]) == load_policy(shipped_args()["policy"])
-    assert parse_settings({**upgraded(args), "policy": shipped_args()["policy"]}) == parse_settings(shipped_args())
+    # The file said what the defaults of a cluster are, and still does: a policy under its earlier name, and its model.
+    was, is_now = read_args(upgraded(args)), read_args(shipped_args())
+    assert was[1:] == is_now[1:]
+    same = {"preset": None, "policy": None}
+    assert was[0].model_copy(update=same) == is_now[0].model_copy(update=same)
 
 
 def test_a_renamed_key_keeps_its_value_unless_the_new_one_is_set() -> None:
@@ -348,7 +391,7 @@ def keys_of(args: dict[str, Any], path: str = "") -> Iterator[str]:
 
 def test_the_first_five_keys_are_those_that_everyone_sets() -> None:
     first = list(keys_of(shipped_args()))[:5]
-    assert set(first) == {"policy", "model.source", "model.device", "on_unscanned", "ledger"}
+    assert set(first) == {"preset", "policy", "model.device", "on_unscanned", "ledger"}
 
 
 def test_the_serve_config_has_no_key_that_is_not_a_setting() -> None:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from importlib import resources
 from typing import Any
 
 import httpx
@@ -22,12 +23,14 @@ from serve_app.http.guard import Guard
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engine
 from serve_app.models.fake import FakeEngine
-from serve_app.policy import Policy
+from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.standalone import StartingExaminer, watch
+from tests.unit.colour_classifier import ColourClassifier
 
 SECRET = "a-secret-of-the-tests"
 ADMIN_SECRET = "a-secret-of-an-admin"
+MISSKEY_SECRET = "a-secret-of-misskey"
 PATIENT_S = 30.0
 
 
@@ -55,7 +58,7 @@ class Running:
         self.admin_port = int(admin.getsockname()[1])
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
-        guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET})
+        guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET}, misskey_secrets=[MISSKEY_SECRET])
         self.task = asyncio.create_task(
             standalone.serve(
                 settings,
@@ -86,6 +89,12 @@ class Running:
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
             return await client.post(f"{self.root}/api/v1/scan/{SECRET}", content=body)
 
+    async def detect(self, *bodies: bytes) -> httpx.Response:
+        files = [(f"image{at}", (f"{at}.png", body, "image/png")) for at, body in enumerate(bodies)]
+        headers = {"Authorization": f"Bearer {MISSKEY_SECRET}"}
+        async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
+            return await client.post(f"{self.root}/misskey/v1/detect-images", files=files, headers=headers)
+
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
             return await client.get(self.root + path)
@@ -95,8 +104,8 @@ class Running:
 async def run(make_policy: Callable[..., Policy]) -> Any:
     running: list[Running] = []
 
-    def run(**args: Any) -> Running:
-        running.append(Running(make_policy(), **args))
+    def run(policy: Policy | None = None, **args: Any) -> Running:
+        running.append(Running(policy or make_policy(), **args))
         return running[-1]
 
     yield run
@@ -144,6 +153,42 @@ async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., 
         await service.get("/healthz")
 
 
+NSFW = "nsfw: {score: classifier, model: open-nsfw, output: nsfw}"
+SFW = "sfw: {score: classifier, model: open-nsfw, output: sfw}"
+
+
+async def test_a_classifier_alone_decides(run: Run, draw: Callable[..., bytes]) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    when = "{all: [{concept: sfw, above: 0.5}, {not: {concept: nsfw, above: 0.5}}]}"
+    rule = f"{{name: harmless, verdict: reject, when: {when}}}"
+    text = f"policy: p\nconcepts: {{{NSFW}, {SFW}}}\nrules: [{rule}]\n"
+    service = run(parse_policy(text, "p.yaml"), model={"source": None, "cpu_threads": 1})
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        assert service.identity is not None
+        assert (service.identity.name, service.identity.image_size_px) == ("open-nsfw", 224)
+        answer = await service.scan(draw("white"))
+        assert (answer.status_code, answer.json()["rule"]) == (406, "harmless")
+        assert answer.json()["scores"]["sfw"] > 0.5
+
+
+@pytest.mark.slow
+async def test_the_demo_model_and_a_classifier_decide_together(run: Run) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    text = shipped_text("demo-red-triangle").replace("\nconcepts:\n", f"\nconcepts:\n  {NSFW}\n")
+    rule = "  - {name: nsfw, verdict: reject, when: {concept: nsfw, above: 0.8}}\n"
+    service = run(parse_policy(text + rule, "p.yaml"), model={"source": "embedded:demo-shapes", "cpu_threads": 1})
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        assert service.identity is not None
+        assert service.identity.name == "demo-shapes + open-nsfw"
+        triangle = resources.files("serve_app.cli").joinpath("samples/red-triangle.png").read_bytes()
+        answer = (await service.scan(triangle)).json()
+        assert answer["rule"] == "red-triangle"
+        assert answer["scores"].keys() == {"red", "triangle", "nsfw"}
+        assert answer["scores"]["nsfw"] < 0.5
+
+
 async def test_an_admin_request_that_lasts_does_not_delay_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standalone, "DRAIN_S", 0.1)
     service = run()
@@ -178,6 +223,32 @@ async def test_what_comes_before_the_model_is_refused_at_once(
         await service.is_ready.wait()
     assert (await service.scan(draw("white"))).status_code == 200
     assert (await service.get("/readyz")).status_code == 200
+
+
+async def test_misskey_is_answered_once_the_model_is_warm(
+    run: Run, monkeypatch: pytest.MonkeyPatch, draw: Callable[..., bytes]
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def open_classifier(_: str, labels: Sequence[str], **__: object) -> FakeEngine:
+        begun.set()
+        may_go_on.wait(PATIENT_S)
+        return ColourClassifier(labels)
+
+    monkeypatch.setattr(scoring, "open_engine", open_classifier)
+    service = run(misskey={"classifier": "nsfwjs"})
+    await until(begun)
+    assert (await service.detect(draw("red"))).status_code == 503
+    assert (await service.get("/misskey/health")).json()["reason"] == "model_unavailable"
+    may_go_on.set()
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    answered = (await service.detect(*(draw(each, (299, 299)) for each in colours))).json()
+    likeliest = [each["predictions"][0]["className"] for each in answered["result"]["results"]]
+    assert likeliest == ["Porn", "Neutral", "Drawing"]
+    assert (await service.get("/misskey/health")).json() == {"status": "ok"}
+    assert (await service.scan(draw(colours[0]))).status_code == 406, "uploads are judged as ever"
 
 
 async def test_what_comes_before_the_model_is_let_through_where_that_is_wanted(

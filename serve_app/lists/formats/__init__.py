@@ -3,8 +3,8 @@
 Each format is a module with a ``read`` and a ``write``, and :data:`FORMATS` finds it by its name.
 """
 
-from serve_app.lists.formats.exporting import export_entries
-from serve_app.lists.formats.importing import (
+from serve_app.lists.formats.export_file import export_entries
+from serve_app.lists.formats.import_file import (
     MAX_FILE_BYTES,
     MAX_LINE_BYTES,
     MAX_LINES,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
-from serve_app.domain.texts import require_storable
+from serve_app.domain.storable_text import require_storable
 
 MAX_REASON_CHARACTERS = 500
 """Of a reason, a source or an author."""

@@ -28,7 +28,7 @@ class Figure:
 
     shape: str
     centre: tuple[float, float]
-    turn: float
+    angle_rad: float
     radii: tuple[float, float]
     corners: Points | None
     hole: float
@@ -63,8 +63,10 @@ def _star(rng: np.random.Generator) -> Points:
 def _cross(rng: np.random.Generator) -> Points:
     arm = rng.uniform(0.26, 0.4)
     quarter = np.array([[-1, -arm], [-1, arm], [-arm, arm]])
-    turn = np.array([[0, -1], [1, 0]])
-    return np.concatenate([quarter @ np.linalg.matrix_power(turn, times) for times in range(4)]).astype(np.float32)
+    quarter_turn = np.array([[0, -1], [1, 0]])
+    return np.concatenate([quarter @ np.linalg.matrix_power(quarter_turn, times) for times in range(4)]).astype(
+        np.float32
+    )
 
 
 def _heart() -> Points:
@@ -90,11 +92,11 @@ def place(rng: np.random.Generator, shape: str, size_px: float, height_px: int, 
     """A ``shape`` whose shorter extent is ``size_px``, at a random place and angle; None when it does not fit."""
     if shape not in SHAPES:
         raise ValueError(f"no such shape: {shape!r}; there are {', '.join(SHAPES)}")
-    turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.6 else rng.normal(0, 0.08)
+    angle_rad = rng.uniform(0, 2 * np.pi) if rng.random() < 0.6 else rng.normal(0, 0.08)
     corners = None if shape in _ROUND else _POLYGONS[shape](rng)
     stretch = np.float32(np.exp(rng.uniform(-0.15, 0.15)))
     radii = np.array([stretch, 1 / stretch], np.float32)
-    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]], np.float32)
+    rotation = np.array([[np.cos(angle_rad), np.sin(angle_rad)], [-np.sin(angle_rad), np.cos(angle_rad)]], np.float32)
     if corners is None:
         extent = 2 * np.sqrt(((rotation.T * radii) ** 2).sum(axis=1))
     else:
@@ -111,7 +113,7 @@ def place(rng: np.random.Generator, shape: str, size_px: float, height_px: int, 
     return Figure(
         shape=shape,
         centre=(float(centre[0]), float(centre[1])),
-        turn=turn,
+        angle_rad=angle_rad,
         radii=(float(radii[0] * scale), float(radii[1] * scale)),
         corners=None if corners is None else (corners * scale + centre).astype(np.float32),
         hole=rng.uniform(0.45, 0.72) if shape == "ring" else 0.0,
@@ -138,7 +140,7 @@ def _polygon_distance_px(corners: Points, rows: Mask, columns: Mask) -> Mask:
 
 def _ellipse_distance_px(figure: Figure, rows: Mask, columns: Mask) -> Mask:
     """Signed distance to the figure's ellipse (to first order, exact for a circle), less a ring's hole."""
-    cos, sin = np.float32(np.cos(figure.turn)), np.float32(np.sin(figure.turn))
+    cos, sin = np.float32(np.cos(figure.angle_rad)), np.float32(np.sin(figure.angle_rad))
     down, across = rows - np.float32(figure.centre[0]), columns - np.float32(figure.centre[1])
     one = (down * cos + across * sin) / np.float32(figure.radii[0])
     other = (across * cos - down * sin) / np.float32(figure.radii[1])

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from serve_app.domain import ModelError
 from serve_app.models.agreement import TOP_LABEL, Agreement, Agreements, require_agreement
+from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.cpu_threads import count_cpu_threads
-from serve_app.models.openvino.cache import ModelCache, default_cache_folder
+from serve_app.models.openvino.cache import ModelCache
 from serve_app.models.openvino.conversion import TEXT_TOWER, ConvertedModel, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.models.openvino.runtime import load_library

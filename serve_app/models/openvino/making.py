@@ -11,8 +11,9 @@ import numpy as np
 
 from serve_app.domain import ModelError
 from serve_app.models.agreement import Agreements, PolicyReference, require_agreement
+from serve_app.models.cache_folder import default_cache_folder, with_unfinished
 from serve_app.models.load import LoadedModel, load_model
-from serve_app.models.openvino.cache import ModelCache, default_cache_folder, with_unfinished
+from serve_app.models.openvino.cache import ModelCache
 from serve_app.models.openvino.calibration import Calibration
 from serve_app.models.openvino.conversion import Conversion, Precision, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine

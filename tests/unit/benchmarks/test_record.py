@@ -97,7 +97,8 @@ def test_every_planned_record_has_a_place_and_every_record_a_plan() -> None:
 def test_a_plan_is_told_as_a_person_would_type_it() -> None:
     told = {each.name: shown(each) for each in PLAN}
     assert told["quick-one-process"] == (
-        "pictwarden serve, then python -m benchmarks quick --out benchmarks/results/quick-one-process.json"
+        "pictwarden serve --preset demo, then python -m benchmarks quick --out "
+        "benchmarks/results/quick-one-process.json"
     )
     assert told["faults"] == "python -m benchmarks faults --out benchmarks/results/faults.json"
 

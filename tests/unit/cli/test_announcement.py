@@ -10,6 +10,7 @@ from rich.console import Console
 
 from serve_app.cli.announcement import announce
 from serve_app.domain import UnavailableError
+from serve_app.presets import PRESETS, Preset
 
 # Not one of the addresses for which no proxy is asked in any case.
 HOST = "127.0.0.2"
@@ -44,9 +45,9 @@ def answering(*answers):
         thread.join()
 
 
-def announced(url):
+def announced(url, preset=None):
     printed = StringIO()
-    announce(url, 3.0, Console(file=printed, width=100))
+    announce(url, 3.0, Console(file=printed, width=100), preset)
     return printed.getvalue()
 
 
@@ -56,6 +57,21 @@ def test_a_service_that_scans_is_announced_with_its_line(capsys):
     assert "ready after 3 s" in said
     assert "NOTE: a demo [only]" in said
     assert capsys.readouterr().out == f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}\n"
+
+
+def test_a_preset_says_of_itself_what_it_is(capsys):
+    with answering(ACCEPTED) as url:
+        said = announced(url, PRESETS["demo"])
+    assert f"{PRESETS['demo']}\n" in said
+    assert "NOTE: a demo [only]" in said
+
+
+def test_rules_of_several_kinds_are_told_apart(capsys):
+    preset = Preset("mine", "p.yaml", "much", "little", ("stand-in: the rule a", "real: the rule b"))
+    with answering(ACCEPTED) as url:
+        said = announced(url, preset).splitlines()
+    at = said.index(str(preset))
+    assert said[at + 1 : at + 3] == ["stand-in: the rule a", "real: the rule b"]
 
 
 def test_a_service_that_scans_nothing_is_no_success(capsys):

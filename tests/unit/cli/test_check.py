@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from serve_app.cli.connection import keep_url
+from serve_app.cli.local_service import store_url
 from serve_app.cli.main import app
 
 from .conftest import SCAN_PATH
@@ -138,12 +138,12 @@ def test_without_a_service_the_way_out_is_shown(folder: Path) -> None:
 
 
 def test_the_service_that_was_started_here_is_found(folder: Path, service: StandIn) -> None:
-    keep_url(service.url)
+    store_url(service.url)
     assert check(write(folder / "a.png", "reject")).exit_code == 1
 
 
 def test_the_environment_names_the_service(folder: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_url("http://127.0.0.1:1/nobody/listens")
+    store_url("http://127.0.0.1:1/nobody/listens")
     monkeypatch.setenv("PICTWARDEN_URL", service.url)
     assert check(write(folder / "a.png", "accept")).exit_code == 0
 

@@ -141,7 +141,7 @@ def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminServic
     seen = decision(4).examination
     assert seen is not None
     of_other = replace(seen, scores=replace(seen.scores, model=other))
-    without_blue = replace(seen, scores=replace(seen.scores, cosines=seen.scores.cosines[:, :1]))
+    without_blue = replace(seen, scores=replace(seen.scores, values=seen.scores.values[:, :1]))
     admin.record(
         decision(1),
         replace(decision(2), outcome=Unscanned(UnscannedReason.DEADLINE, "no time was left"), examination=None),
@@ -156,7 +156,7 @@ def test_where_recorded_scores_do_not_suffice_is_said_plainly(admin: AdminServic
     assert "1: the policy did not decide" in told
     assert "1: their scores are not recorded any more" in told
     assert "1: another model scored than demo" in told
-    assert "1: prompts of the new policy were never scored: 'blue' on 1" in told
+    assert "1: labels of the new policy were never scored: 'blue' on 1" in told
     assert "reject → accept (uncertain)" in told
 
 

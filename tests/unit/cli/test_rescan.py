@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from serve_app.cli.main import app
-from serve_app.database.engine import open_database
+from serve_app.database.access import open_database
 from serve_app.database.location import Location
 
 PICTRS = {"url": "http://127.0.0.1:9"}

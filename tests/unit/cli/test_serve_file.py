@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.cli.serve_file import read_serve_file
+from serve_app.cli.serve_file import Choice, read_serve_file
 from serve_app.domain import SettingsError
 
 GOOD = """\
@@ -18,10 +18,10 @@ applications:
 """
 
 
-def read(folder, text, model=None, policy=None):
+def read(folder, text, **choice):
     file = folder / "config.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_serve_file(file, model, policy)
+    return read_serve_file(file, Choice(**choice))
 
 
 def test_a_file_without_http_options_gets_the_documented_address(tmp_path):
@@ -41,11 +41,46 @@ def test_options_of_the_command_win(tmp_path):
     assert args == {"model": {"source": "random:ViT-B-32", "cpu_threads": 2}, "policy": "p.yaml"}
 
 
+@pytest.mark.parametrize(
+    ("args", "choice", "chosen"),
+    [
+        ({}, {}, {}),
+        ({"preset": "csam"}, {}, {"preset": "csam"}),
+        ({}, {"preset": "nsfw"}, {"preset": "nsfw"}),
+        ({"preset": "csam"}, {"preset": "nsfw"}, {"preset": "nsfw"}),
+        ({"policy": "p", "model": {"source": "m", "cpu_threads": 2}}, {"preset": "nsfw"}, {"preset": "nsfw"}),
+        # A policy has its own model; a model may be another form of the preset's.
+        ({"preset": "csam"}, {"policy": "p"}, {"policy": "p"}),
+        ({"preset": "csam"}, {"model": "./l"}, {"policy": "shipped:csam", "model": {"source": "./l"}}),
+        ({"preset": "csam"}, {"policy": "p", "model": "m"}, {"policy": "p", "model": {"source": "m"}}),
+        ({"preset": "nfsw"}, {"model": "m"}, {"model": {"source": "m"}}),
+        ({"policy": "p", "model": {"source": "m"}}, {"policy": "q"}, {"policy": "q", "model": {"source": "m"}}),
+        ({"preset": None, "policy": None}, {"model": "m"}, {"model": {"source": "m"}}),
+    ],
+)
+def test_the_last_word_is_that_of_the_options(args, choice, chosen):
+    given = {**args, "docs": True}
+    result = Choice(**choice).applied(given)
+    threads = result.get("model", {}).pop("cpu_threads", None)
+    assert threads == args.get("model", {}).get("cpu_threads")
+    assert {key: value for key, value in result.items() if value} == {**chosen, "docs": True}
+    assert given == {**args, "docs": True}
+
+
+@pytest.mark.parametrize("beside", [("policy",), ("model",), ("policy", "model")])
+def test_a_preset_beside_a_policy_or_a_model_is_refused_with_what_to_remove(beside):
+    said = " and ".join(f"--{name}" for name in beside)
+    with pytest.raises(SettingsError, match=rf"--preset nsfw stands for .*: remove {said}, or --preset$"):
+        Choice(preset="nsfw", **dict.fromkeys(beside, "x")).applied({})
+
+
 def test_what_a_default_file_says_of_its_own_model_is_not_said_of_another(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(GOOD, "utf-8")
-    demo = read_serve_file(file, "random:ViT-B-32", is_default=True)["applications"][0]["args"]
+    demo = read_serve_file(file, Choice(model="random:ViT-B-32"), is_default=True)["applications"][0]["args"]
     assert demo["model"] == {"source": "random:ViT-B-32"}
+    preset = read_serve_file(file, Choice(preset="nsfw"), is_default=True)["applications"][0]["args"]
+    assert preset == {"preset": "nsfw"}
     assert read_serve_file(file, is_default=True)["applications"][0]["args"]["model"]["cpu_threads"] == 2
 
 

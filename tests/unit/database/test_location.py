@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.database import engine
-from serve_app.database.engine import open_database
+from serve_app.database import access
+from serve_app.database.access import open_database
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location, locate
 from serve_app.domain import ConfigurationError
@@ -49,7 +49,7 @@ def test_where_nobody_can_tell_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "network_file_system", lambda _: "nfs4")
+    monkeypatch.setattr(access, "network_file_system", lambda _: "nfs4")
     with pytest.raises(ConfigurationError, match=r"network file system \(nfs4\).*or to a PostgreSQL database"):
         open_database(Location(tmp_path, tmp_path / "ledger.db"))
     assert list(tmp_path.iterdir()) == []

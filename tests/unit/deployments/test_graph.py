@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.serve.deployment import Application
 
-from deployments.configuration import read_configuration
+from deployments.environment_check import read_args_for_ray
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.cli.serve_file import read_serve_file
@@ -102,14 +102,14 @@ def test_nor_is_one_of_the_documented_cluster():
 def test_the_file_of_make_run_is_one_that_can_be_served():
     config = read_serve_file(LOCAL_CONFIG)
     assert config["http_options"]["port"] == 14051
-    settings, policy, _ = read_configuration(config["applications"][0]["args"])
-    assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+    settings, policy, _ = read_args_for_ray(config["applications"][0]["args"])
+    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
 
 
 def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) -> None:
     shadow = tmp_path / "on-trial.yaml"
     shadow.write_text(shipped_text("demo-red-triangle").replace("a heart", "an arrow"), "utf-8")
-    ingress = list(build_app({"shadow_policy": str(shadow)})._bound_deployment.init_args)
+    ingress = list(build_app({"preset": "demo", "shadow_policy": str(shadow)})._bound_deployment.init_args)
     labels = ingress[3]._bound_deployment.init_args[1]
     assert labels == labels_of(load_policy("shipped:demo-red-triangle"), load_policy(shadow))
     assert labels[-1] == "an arrow"

@@ -157,12 +157,12 @@ async def test_scores_are_told_with_their_labels_and_model_and_without_fingerpri
     await admin.record([*scored, decision(3, LET_THROUGH, sha256="3" * 64, kept=True)])
     told = await admin.ask("/scores", params={"limit": 2})
     assert (told["models"], told["label_sets"]) == (
-        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None}],
+        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None, "parts": []}],
         [["red", "größer"]],
     )
     let_through, judged = told["decisions"]
     assert (let_through["id"], let_through["reason"], let_through["scores"]) == ("r-3", "overloaded", None)
-    packed = base64.urlsafe_b64decode(judged["scores"].pop("cosines"))
+    packed = base64.urlsafe_b64decode(judged["scores"].pop("values"))
     assert np.frombuffer(packed, "<f2").tolist() == [0.25, -0.5, 0.125, 1.0]
     assert judged == {
         "id": "r-2",
@@ -182,6 +182,11 @@ async def test_scores_are_told_with_their_labels_and_model_and_without_fingerpri
     rest = await admin.ask("/scores", params={"cursor": told["cursor"]})
     assert ([each["id"] for each in rest["decisions"]], rest["cursor"]) == (["r-1"], None)
     await admin.ask("/scores?cursor=nonsense", 422)
+    of_body = await admin.ask(f"/bodies/{'1' * 64}/scores", params={"limit": 5})
+    assert [(each["id"], each["scores"] is None) for each in of_body["decisions"]] == [("r-2", False), ("r-1", False)]
+    assert of_body["label_sets"] == [["red", "größer"]]
+    assert (await admin.ask(f"/bodies/{'9' * 64}/scores"))["decisions"] == []
+    await admin.ask("/bodies/none/scores", 422)
 
 
 # Forgetting

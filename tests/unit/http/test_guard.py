@@ -171,3 +171,47 @@ def test_unusable_secrets_of_admins_are_refused_and_not_shown(value: str, messag
     with pytest.raises(SettingsError, match=message) as caught:
         guard_of(value)
     assert "secret-of-alice" not in str(caught.value)
+
+
+# Misskey
+
+
+def misskey_guard(misskey_secrets: str, variable: str = "PICTWARDEN_MISSKEY_SECRETS") -> Guard:
+    environment = {
+        "PICTWARDEN_SECRETS": "a-secret-for-pict-rs",
+        "PICTWARDEN_ADMIN_SECRETS": "alice:the-secret:of-alice",
+        variable: misskey_secrets,
+    }
+    return Guard.from_environment(AuthenticationSettings(misskey_secrets_env=variable), environment)
+
+
+def test_misskey_has_secrets_of_its_own() -> None:
+    guard = misskey_guard("a-secret-of-misskey, its-successor-at-night", "MY_SECRETS")
+    assert guard.has_misskey
+    guard.require_misskey("Bearer a-secret-of-misskey")
+    guard.require_misskey("bearer its-successor-at-night ")
+    for other in (None, "Bearer", "Bearer wrong", "Bearer a-secret-for-pict-rs", "Bearer the-secret:of-alice"):
+        with pytest.raises(UnauthorisedError):
+            guard.require_misskey(other)
+
+
+@pytest.mark.parametrize("value", ["", " , "])
+def test_without_a_secret_misskey_is_answered_by_nobody(value: str) -> None:
+    guard = misskey_guard(value)
+    assert not guard.has_misskey
+    with pytest.raises(UnauthorisedError):
+        guard.require_misskey("Bearer ")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("fifteen-letters", "at least 16 characters"),
+        ("a-secret-for-pict-rs", "also in PICTWARDEN_SECRETS"),
+        ("another-one-of-misskey,the-secret:of-alice", "also in PICTWARDEN_ADMIN_SECRETS"),
+    ],
+)
+def test_an_unusable_secret_of_misskey_is_refused_and_not_shown(value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        misskey_guard(value)
+    assert value not in str(caught.value)

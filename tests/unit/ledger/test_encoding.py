@@ -11,12 +11,12 @@ from serve_app.domain import FrameFingerprint, ViewPlace
 from serve_app.ledger.encoding import (
     body_key,
     key_of,
-    pack_cosines,
     pack_fingerprints,
     pack_places,
-    unpack_cosines,
+    pack_values,
     unpack_fingerprints,
     unpack_places,
+    unpack_values,
 )
 
 SHARES = st.floats(0, 1)
@@ -27,7 +27,7 @@ FRAMES = st.integers(0, 2**32 - 1)
     st_numpy.arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 70)), elements=st.floats(-1, 1, width=32))
 )
 def test_cosines_come_back_within_half_a_step_of_float16(cosines: np.ndarray) -> None:
-    found = unpack_cosines(pack_cosines(cosines), len(cosines))
+    found = unpack_values(pack_values(cosines), len(cosines))
     assert found.shape == cosines.shape
     assert found.dtype == np.float32
     assert np.abs(found - cosines).max() <= 2.0**-12

@@ -19,7 +19,7 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.ledger import MemoryLedger
-from serve_app.ledger.examinations import RecentExaminations
+from serve_app.ledger.recent_examinations import RecentExaminations
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MODEL = ModelIdentity("demo", "a" * 64, 224)

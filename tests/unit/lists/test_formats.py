@@ -16,7 +16,7 @@ from serve_app.lists.formats import (
     ImportTerms,
     check_import,
     export_entries,
-    importing,
+    import_file,
     read_import,
 )
 
@@ -203,9 +203,9 @@ def test_bad_lines_are_counted_and_the_first_twenty_named() -> None:
 def test_files_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     content = (b"md5 " + b"0" * 32 + b"\n") * 10
     assert _check(content, FileFormat.PLAIN).is_good
-    monkeypatch.setattr(importing, "MAX_LINES", 9)
+    monkeypatch.setattr(import_file, "MAX_LINES", 9)
     assert "a.file:10: the file has more than 9 lines" in str(_check(content, FileFormat.PLAIN))
-    monkeypatch.setattr(importing, "MAX_FILE_BYTES", 50)
+    monkeypatch.setattr(import_file, "MAX_FILE_BYTES", 50)
     assert "a.file:2: the file is larger than 50 bytes" in str(_check(content, FileFormat.PLAIN))
 
 

@@ -205,3 +205,29 @@ def test_no_more_than_the_limit_are_ever_let_in(steps):
             assert len(service.inside) > before or before >= service.admission.limit
         else:
             service.answer()
+
+
+@pytest.mark.parametrize("inside", [0, 1, 54, 60, 63, 64])
+def test_several_pictures_are_let_in_together_or_not_at_all(service, inside):
+    for _ in range(inside):
+        service.arrive()
+    admission = service.admission
+    assert admission.is_full == (inside == admission.limit == 64)
+    for pictures in range(1, 11):
+        if inside + pictures <= 64:
+            admission.require_room(pictures)
+        else:
+            with pytest.raises(OverloadedError):
+                admission.require_room(pictures)
+
+
+def test_all_pictures_of_a_refused_request_count_as_demand(service, clock):
+    service.arrive()
+    with contextlib.ExitStack() as others:
+        for _ in range(63):
+            others.enter_context(service.admission.inside())
+        with pytest.raises(OverloadedError):
+            service.admission.require_room(10)
+    clock.now_s += 5
+    service.admission.require_room(0)
+    assert service.admission.demand == 11, "eleven came for the one that was let in"

@@ -185,7 +185,7 @@ async def test_a_scorer_that_is_not_there_yet_makes_a_picture_unscanned(
     service.scorer.asleep = UnavailableError("starting")
     decision = await service.moderator.moderate(Body.of(draw()), Call("r-1", in_time()))
     assert service.reason(decision) is UnscannedReason.UNAVAILABLE
-    assert decision.model == ModelIdentity(service.policy.model, "", 0), "no model has been heard of"
+    assert decision.model == ModelIdentity("fake", "", 0), "no model has been heard of"
     service.scorer.asleep = None
     assert isinstance((await service.moderator.moderate(Body.of(draw()), Call("r-2", in_time()))).outcome, Judged)
 

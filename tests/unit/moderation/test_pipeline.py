@@ -24,15 +24,6 @@ def pipeline(service: Service) -> Pipeline:
     return Pipeline(service.preprocessor, service.scorer, lambda: 2.5)
 
 
-async def test_an_examination_has_a_row_of_scores_for_each_place(
-    pipeline: Pipeline, draw: Callable[..., bytes]
-) -> None:
-    examination = await pipeline.examine(Body.of(draw(size=(16, 64))), call())
-    assert len(examination.scores.cosines) == len(examination.places) > 1
-    assert (examination.media_type, examination.frames_seen, examination.is_truncated) == ("image/png", 1, False)
-    assert examination.scores.model == pipeline.model
-
-
 async def test_the_scorer_is_told_how_many_live_pictures_are_being_preprocessed(
     service: Service, pipeline: Pipeline, draw: Callable[..., bytes]
 ) -> None:

@@ -110,7 +110,7 @@ async def test_a_recorded_judgement_is_taken_over_though_recorded_scores_are_rou
     first = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     kept = await service.ledger.kept.recall(first.sha256, first.model.digest)
     assert kept is not None
-    scores = dataclasses.replace(kept.examination.scores, cosines=kept.examination.scores.cosines * 0)
+    scores = dataclasses.replace(kept.examination.scores, values=kept.examination.scores.values * 0)
     rounded = dataclasses.replace(kept, examination=dataclasses.replace(kept.examination, scores=scores))
 
     async def recall(*_: str) -> Recollection:
@@ -126,7 +126,7 @@ async def test_a_decision_has_what_was_seen_and_how_long_that_took(
 ) -> None:
     first = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
     assert first.examination is not None
-    assert first.examination.scores.cosines.shape == (1, len(first.labels))
+    assert first.examination.scores.values.shape == (1, len(first.labels))
     assert first.labels == service.policy.labels
     assert first.examination.preprocess_ms > 0
     assert first.examination.score_ms > 0

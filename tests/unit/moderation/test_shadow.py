@@ -22,7 +22,8 @@ from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
 from serve_app.policy import Policy, labels_of, parse_policy
-from tests.unit.conftest import POLICY, InProcessPreprocessor, InProcessScorer
+from tests.stand_ins import InProcessPreprocessor, InProcessScorer
+from tests.unit.conftest import POLICY
 
 if TYPE_CHECKING:
     Draw = Callable[..., bytes]
@@ -91,7 +92,7 @@ async def test_the_prompts_of_both_are_scored_and_recorded(draw: Draw) -> None:
     decision = await moderate(moderator_of(SHADOW), draw("blue"))
     assert decision.labels == labels_of(DECIDING, SHADOW) == ("a green view", "a red view", "a blue view")
     assert decision.examination is not None
-    assert decision.examination.scores.cosines.shape == (1, 3)
+    assert decision.examination.scores.values.shape == (1, 3)
 
 
 async def test_a_picture_from_before_the_trial_is_left_out(draw: Draw, caplog: pytest.LogCaptureFixture) -> None:

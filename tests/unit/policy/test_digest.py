@@ -116,6 +116,15 @@ def test_whatever_can_change_a_judgement_of_a_rich_policy_changes_its_digest(old
     assert parse(RICH.replace(old, new)).digest != parse(RICH).digest
 
 
+CLASSIFIED = """\
+policy: demo
+concepts:
+  nsfw: {score: classifier, model: open-nsfw, output: nsfw}
+rules:
+  - {name: nsfw, verdict: reject, when: {concept: nsfw, above: 0.8}}
+"""
+
+
 def test_a_rule_that_is_off_is_no_part_of_the_policy() -> None:
     last = PLAIN.splitlines(keepends=True)[-1]
     off = PLAIN.replace("name: two, verdict: flag", "name: two, verdict: off")
@@ -130,10 +139,16 @@ def test_the_order_of_rules_counts() -> None:
 def test_the_digest_is_the_same_for_ever() -> None:
     # A changed value here means that every earlier decision is evaluated again: raise DIGEST_SCHEMA, and say so.
     assert parse(PLAIN).digest == "91a2ca35fbc20cd9216d1cb6c585155d470877d8f702a73163ad67e4a27b0325"
+    assert parse(CLASSIFIED).digest == "3988f3b0162e664005da3f635cdfc0a32d2d599d95ea8e12ede6d088d3841cdd"
     assert parse(RICH).digest == "9e5909f6f6dd1c31d7b0bf48993e9800f617234888d0f1d77ff1828c592339e6"
 
 
-def test_a_policy_survives_pickling() -> None:
-    policy = parse(PLAIN)
+def test_the_output_of_a_classifier_counts() -> None:
+    assert parse(CLASSIFIED.replace("output: nsfw", "output: sfw")).digest != parse(CLASSIFIED).digest
+
+
+@pytest.mark.parametrize("text", [PLAIN, CLASSIFIED])
+def test_a_policy_survives_pickling(text: str) -> None:
+    policy = parse(text)
     again = pickle.loads(pickle.dumps(policy))
     assert (again, again.labels, again.digest) == (policy, policy.labels, policy.digest)

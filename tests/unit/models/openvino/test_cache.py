@@ -10,7 +10,8 @@ from threading import Barrier
 
 import pytest
 
-from serve_app.models.openvino.cache import ModelCache, default_cache_folder
+from serve_app.models.cache_folder import default_cache_folder
+from serve_app.models.openvino.cache import ModelCache
 from serve_app.models.openvino.conversion import Conversion, ConvertedModel, digests
 
 CONVERSION = Conversion("ab" * 32, "int8", "drawn-1", "2026.4.1", "3.4.0")

@@ -1,0 +1,45 @@
+"""The check of an application's settings against Ray's environment, before a replica starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deployments.ray_environment import is_behind_haproxy, lacking_message_settings
+from serve_app.configuration import read_args
+from serve_app.domain import SettingsError
+from serve_app.policy import Policy
+from serve_app.settings import Settings
+
+
+def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
+    """The settings, the policy and the shadow policy of an application, checked against Ray's environment.
+
+    Args:
+        args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
+
+    Raises:
+        ConfigurationError: as :func:`serve_app.configuration.read_args`, or Ray's environment does not suffice.
+    """
+    settings, policy, shadow = read_args(args)
+    _require_known_addresses(settings)
+    _require_room_for_bodies(settings)
+    return settings, policy, shadow
+
+
+def _require_known_addresses(settings: Settings) -> None:
+    if settings.authentication.trusted_networks and is_behind_haproxy():
+        raise SettingsError(
+            "authentication.trusted_networks cannot work behind HAProxy, where every caller has the address 127.0.0.1: "
+            "give pict-rs a URL with a secret and remove the setting, or start Ray without RAY_SERVE_ENABLE_HA_PROXY"
+        )
+
+
+def _require_room_for_bodies(settings: Settings) -> None:
+    max_body_bytes = settings.limits.max_body_bytes
+    if lacking := lacking_message_settings(max_body_bytes):
+        variables = " ".join(f"{name}={value}" for name, value in lacking.items())
+        raise SettingsError(
+            f"limits.max_body_bytes is {max_body_bytes}, but Ray's environment allows only shorter messages between "
+            f"replicas: start Ray on each node with {variables}"
+        )

@@ -1,0 +1,140 @@
+"""``pictwarden evaluate``: how often each rule of a policy holds on a folder of pictures, as a card."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from serve_app.calibration.card import Subject, html, markdown
+from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
+from serve_app.calibration.rates import Expected, compare_on, evaluate_on, unknown_names
+from serve_app.cli.measuring import Here, Measuring, Model, Scores, Url, errors_told
+from serve_app.domain import SettingsError
+from serve_app.policy import Policy, load_policy
+
+_COLUMNS = ("picture", "rules")
+
+
+def evaluate(
+    policy: Annotated[str, typer.Argument(help="A policy file, or shipped:NAME.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Pictures, for which no rule should hold.", show_default=False)],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV file with the columns picture (its path in FOLDER) and rules (those that should hold, with "
+            "blanks between; empty for none). Pictures that it does not name are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another policy, to compare on the same pictures.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--set", help="The name of the set of pictures on the card; by default that of the folder."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the card here as Markdown, and beside it as HTML; else it is printed.", show_default=False
+        ),
+    ] = None,
+    here: Here = False,
+    model: Model = None,
+    url: Url = None,
+    scores: Scores = None,
+) -> None:
+    """Measure how often each rule of a policy holds, with confidence intervals, and write a card.
+
+    The card says beside each number what was measured, and what was not. Near-duplicates count once. The running
+    service scores the pictures, after all uploads (PICTWARDEN_ADMIN_SECRETS must be in the environment), or this
+    process with --here. No picture is stored.
+
+    Exit code: 0 if the pictures were measured, 2 after an error, 130 after Ctrl-C.
+    """
+    errors = Console(stderr=True)
+    with errors_told(errors):
+        first = load_policy(policy)
+        second = load_policy(against) if against is not None else None
+        expected = _read_labels(labels, [first, *([second] if second else [])]) if labels is not None else None
+        measuring = Measuring(here, model, url, scores)
+        pictures = _wanted(measuring.score(folder, first, errors).pictures, expected)
+        others = _wanted(measuring.score(folder, second, errors).pictures, expected) if second else pictures
+        counted, also_counted = _both(pictures, others)
+        if not counted:
+            raise SettingsError(f"no picture in {folder} could be scored and is named in {labels}")
+        evaluation = evaluate_on(first, counted, expected or {})
+        subject = Subject(
+            name or folder.resolve().name,
+            datetime.now(UTC).date().isoformat(),
+            digest_of(counted),
+            len(pictures),
+            tuple(dict.fromkeys(each[0].scores.model for each in (counted, also_counted))),
+        )
+        if second is None:
+            card = markdown(subject, evaluation)
+        else:
+            comparison = compare_on((first, counted), (second, also_counted), expected or {})
+            card = markdown(subject, evaluation, evaluate_on(second, also_counted, expected or {}), comparison)
+        if output is None:
+            typer.echo(card, nl=False)
+        else:
+            output.write_text(card, "utf-8")
+            page = output.with_suffix(".html")
+            page.write_text(html(card, first.name), "utf-8")
+            typer.echo(f"written: {output}, {page}")
+
+
+def _read_labels(file: Path, policies: Sequence[Policy]) -> Expected:
+    """The rules that should hold for each picture.
+
+    Raises:
+        SettingsError: the file is not such a table.
+    """
+    known = {rule.name for policy in policies for rule in policy.rules}
+    expected: dict[str, frozenset[str]] = {}
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            rows = csv.DictReader(stream, strict=True)
+            if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+                raise SettingsError(f"{file}: the first line must name the columns {' and '.join(_COLUMNS)}")
+            for row in rows:
+                picture, rules = (row[column] or "" for column in _COLUMNS)
+                unknown = set(rules.split()) - known
+                if unknown or not picture or picture in expected:
+                    why = f"no rule {min(unknown)!r} in the policy" if unknown else "each picture needs one line"
+                    raise SettingsError(f"{file}:{rows.line_num}: {why}")
+                expected[picture] = frozenset(rules.split())
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not a CSV file in UTF-8") from error
+    return expected
+
+
+def _wanted(pictures: Sequence[ScoredPicture], expected: Expected | None) -> list[ScoredPicture]:
+    """The pictures that the labels name, all without labels.
+
+    Raises:
+        SettingsError: the labels name a picture that is not there.
+    """
+    if expected is None:
+        return list(pictures)
+    gone = unknown_names(expected, pictures)
+    if gone:
+        more = f" and {len(gone) - 1:,} more" if len(gone) > 1 else ""
+        raise SettingsError(f"the labels name {gone[0]}{more}, of which there are no scores: remove these lines")
+    return [each for each in pictures if each.name in expected]
+
+
+def _both(
+    pictures: Sequence[ScoredPicture], others: Sequence[ScoredPicture]
+) -> tuple[list[ScoredPicture], list[ScoredPicture]]:
+    """The distinct pictures that both have, in the same order."""
+    common = {each.sha256 for each in pictures} & {each.sha256 for each in others}
+    counted, also_counted = (distinct(each for each in some if each.sha256 in common) for some in (pictures, others))
+    return counted, also_counted

@@ -1,0 +1,76 @@
+"""Where the running service is: the scan URL, with its secret, as the commands of one machine share it.
+
+A service stores the secret in a file that only its owner can read, so that the line which an admin has pasted into
+pict-rs stays right over restarts, and ``pictwarden check`` needs no arguments. The file lies in ``.pictwarden`` of the
+working directory, or under systemd in the unit's ``StateDirectory``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from serve_app.domain import SettingsError
+from serve_app.state_folder import make_private_file, state_folder
+
+SECRETS_ENV = "PICTWARDEN_SECRETS"
+URL_ENV = "PICTWARDEN_URL"
+
+_SECRET_FILE = "secret"  # noqa: S105 - a name
+_URL_FILE = "url"
+
+
+def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
+    """The first secret of the environment, else the stored one, else a new one that is stored.
+
+    Args:
+        secrets_env: the variable, as ``authentication.secrets_env`` names it.
+
+    Raises:
+        SettingsError: none is set, and the state folder is none that this user can read and write.
+    """
+    from_environment = os.environ.get(secrets_env, "").split(",")[0].strip()
+    if from_environment:
+        return from_environment
+    file = state_folder() / _SECRET_FILE
+    try:
+        kept = file.read_text("ascii").strip() if file.is_file() else ""
+        if kept:  # a full disk leaves an empty file
+            return kept
+        secret = secrets.token_urlsafe(32)
+        _write_private(file, secret)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(
+            f"the secret cannot be kept in {file.absolute()} ({why}): set {secrets_env} to a secret of at least "
+            "16 characters, or start in a folder that you can write to"
+        ) from error
+    return secret
+
+
+def store_url(url: str) -> Path | None:
+    """Store the scan URL of the service that runs now, so that ``check`` finds it: in which file; None if in none."""
+    file = state_folder() / _URL_FILE
+    try:
+        _write_private(file, url)
+    except OSError:
+        return None
+    return file.absolute()
+
+
+def known_url() -> str | None:
+    """The scan URL of the environment, else that of the latest service on this machine."""
+    from_environment = os.environ.get(URL_ENV)
+    if from_environment:
+        return from_environment
+    file = state_folder() / _URL_FILE
+    try:
+        return file.read_text("ascii").strip() or None
+    except (OSError, UnicodeDecodeError):  # also where it belongs to another user
+        return None
+
+
+def _write_private(file: Path, text: str) -> None:
+    make_private_file(file)
+    file.write_text(text + "\n", "ascii")

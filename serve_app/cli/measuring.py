@@ -1,0 +1,132 @@
+"""What ``calibrate`` and ``evaluate`` share: they score a folder with a progress bar, and continue if interrupted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from serve_app.cli.admin_connection import AdminConnection, AdminError
+from serve_app.cli.checking import ExitCode
+from serve_app.cli.interrupt import interruptible
+from serve_app.cli.local_service import URL_ENV, known_url
+from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import engine_of
+from serve_app.cli.progress import progress_of
+from serve_app.cli.scored_folder import ScoredFolder, score_folder
+from serve_app.cli.scorers import HereScorer, Scorer, ServiceScorer
+from serve_app.cli.scores_file import ScoresFile
+from serve_app.domain import PictwardenError, SettingsError
+from serve_app.policy import Policy
+from serve_app.state_folder import state_folder
+
+_SCORES_FILE = "scores.jsonl"
+
+Here = Annotated[bool, typer.Option("--here", help="Score in this process, and not with the running service.")]
+Model = Annotated[
+    str | None, typer.Option(help="With --here: as model.source in the configuration; by default the policy's model.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option(envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."),
+]
+Scores = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file of scores with which an interrupted command continues; by default scores.jsonl in the state "
+        "folder. It is as sensitive as the pictures: delete it when you are done.",
+        show_default=False,
+    ),
+]
+
+
+class InterruptedRunError(Exception):
+    """Ctrl-C ended the scoring; what was scored is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """Where scores come from, and where they are recorded."""
+
+    here: bool
+    model: str | None
+    url: str | None
+    scores: Path | None
+
+    def score(self, folder: Path, policy: Policy, console: Console) -> ScoredFolder:
+        """Score the pictures of ``folder`` for the labels of ``policy``.
+
+        Raises:
+            InterruptedRunError: after Ctrl-C.
+            AdminError, PictwardenError, OSError: nothing can be scored.
+        """
+        paths = list(pictures_in([folder]))
+        file = self.scores or state_folder() / _SCORES_FILE
+        scorer = self._scorer(policy)
+        with (
+            ScoresFile.open(file) as scores,
+            interruptible() as stop,
+            progress_of(console, "pictures", len(paths)) as show,
+        ):
+            scored = score_folder(paths, folder, policy, scorer, scores, stop, show)
+            if stop.is_set():
+                raise InterruptedRunError
+        scored.require_one_model()
+        _tell(scored, file, console)
+        if not scored.pictures:
+            raise SettingsError(f"no picture in {folder} could be scored")
+        return scored
+
+    def _scorer(self, policy: Policy) -> Scorer:
+        if self.here:
+            return HereScorer(policy, engine_of(policy, self.model))
+        if self.model is not None:
+            raise SettingsError("--model chooses the model of --here; the running service has its own")
+        url = self.url or known_url()
+        if url is None:
+            raise SettingsError(
+                "no service is known here: start one, give its scan URL with --url, or score here with --here"
+            )
+        return ServiceScorer(policy, url, AdminConnection())
+
+
+@contextmanager
+def errors_told(console: Console) -> Iterator[None]:
+    """Print why a command cannot go on, and end it."""
+    try:
+        yield
+    except InterruptedRunError as error:
+        _say(console, "interrupted: run the same command to continue")
+        raise typer.Exit(ExitCode.INTERRUPTED) from error
+    except FileNotFoundError as error:
+        _say(console, f"no such file or folder: {error.filename or error}")
+        raise typer.Exit(ExitCode.ERRORS) from error
+    except OSError as error:
+        _say(console, f"{error.filename}: {error.strerror}")
+        raise typer.Exit(ExitCode.ERRORS) from error
+    except (AdminError, PictwardenError) as error:
+        _say(console, str(error))
+        raise typer.Exit(ExitCode.ERRORS) from error
+
+
+def _tell(scored: ScoredFolder, file: Path, console: Console) -> None:
+    lines = [f"{count:,} files left out: {why}" for why, count in _most_common(scored.skipped)]
+    if scored.recorded:
+        lines.append(f"{scored.recorded:,} pictures were scored before: {file}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _most_common(skipped: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(skipped.items(), key=lambda each: (-each[1], each[0]))
+
+
+def _say(console: Console, line: str) -> None:
+    # A file's name may hold brackets, which are Rich's markup, and must stay whole to be copied.
+    console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)

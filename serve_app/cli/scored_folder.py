@@ -1,0 +1,153 @@
+"""The pictures of a folder with their scores: from a file of earlier runs, and else from an engine or a service."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serve_app.calibration.pictures import ScoredPicture
+from serve_app.cli.scorers import DecodedPicture, Scorer, SkippedPicture
+from serve_app.cli.scores_file import RecordedPicture, ScoresFile
+from serve_app.domain import Deadline, LabelScores, SettingsError, UnscannedError
+from serve_app.media import MediaLimits, preprocess
+from serve_app.policy import Policy
+
+# Nobody waits for an answer: this only ends a decode that never would.
+_DECODE_DEADLINE_S = 60.0
+
+_DECODED_AHEAD = 8
+
+
+@dataclass(slots=True)
+class ScoredFolder:
+    """The pictures of a folder. ``skipped`` counts files without scores, by why; ``recorded`` were scored before."""
+
+    pictures: list[ScoredPicture] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    recorded: int = 0
+
+    @property
+    def files(self) -> int:
+        """How many were looked at."""
+        return len(self.pictures) + self.skipped.total()
+
+    def require_one_model(self) -> None:
+        """Refuse scores of several models.
+
+        Raises:
+            SettingsError: there are several.
+        """
+        models = {each.scores.model for each in self.pictures}
+        if len(models) > 1:
+            names = " and ".join(sorted(map(str, models)))
+            raise SettingsError(f"the recorded scores are of {names}: name another file with --scores")
+
+
+def score_folder(
+    paths: Iterable[Path],
+    root: Path,
+    policy: Policy,
+    scorer: Scorer,
+    file: ScoresFile,
+    stop: threading.Event,
+    show: Callable[[int], None],
+) -> ScoredFolder:
+    """Score every picture that ``file`` does not know, and add it there.
+
+    Args:
+        paths: of files.
+        root: names are below it.
+        policy: whose labels are wanted.
+        scorer: scores them.
+        file: of earlier runs.
+        stop: once set, no further picture is scored.
+        show: is told how many files are done.
+
+    Raises:
+        OSError: the scores cannot be written.
+        AdminError, PolicyError: as :meth:`Scorer.score`.
+    """
+    folder = ScoredFolder()
+
+    def keep(path: Path, sha256: str, recorded: RecordedPicture) -> None:
+        scores = _picked(policy, recorded)
+        folder.pictures.append(ScoredPicture(_name(path, root), sha256, scores, recorded.fingerprint))
+        show(folder.files)
+
+    def skip(skipped: SkippedPicture) -> None:
+        folder.skipped[skipped.why] += 1
+        show(folder.files)
+
+    def unknown() -> Iterator[tuple[Path, bytes, str]]:
+        for path in paths:
+            if stop.is_set():
+                return
+            try:
+                body = path.read_bytes()
+            except OSError as error:
+                skip(SkippedPicture(path, f"cannot be read: {error.strerror}"))
+                continue
+            sha256 = hashlib.sha256(body).hexdigest()
+            known = next((each for each in file.of(sha256) if _has(policy, each) and scorer.knows(each)), None)
+            if known is None:
+                yield path, body, sha256
+            else:
+                folder.recorded += 1
+                keep(path, sha256, known)
+
+    def decoded() -> Iterator[DecodedPicture]:
+        for each in _decoded(unknown(), scorer.view_size_px):
+            if isinstance(each, SkippedPicture):
+                skip(each)
+            else:
+                yield each
+
+    for result in scorer.score(decoded(), stop):
+        if isinstance(result, SkippedPicture):
+            skip(result)
+        else:
+            picture, recorded = result
+            file.add(picture.sha256, recorded)
+            keep(picture.path, picture.sha256, recorded)
+    return folder
+
+
+def _decoded(files: Iterable[tuple[Path, bytes, str]], size_px: int) -> Iterator[DecodedPicture | SkippedPicture]:
+    """Decode a few pictures ahead, on all cores; in the order of the files."""
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoders") as threads:
+        ahead: deque[Future[DecodedPicture | SkippedPicture]] = deque()
+        for path, body, sha256 in files:
+            ahead.append(threads.submit(_decode, path, body, sha256, size_px))
+            if len(ahead) > _DECODED_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _decode(path: Path, body: bytes, sha256: str, size_px: int) -> DecodedPicture | SkippedPicture:
+    try:
+        views = preprocess(body, size_px, MediaLimits(), Deadline.after(_DECODE_DEADLINE_S))
+    except UnscannedError as error:
+        return SkippedPicture(path, f"not scanned: {error.reason}")
+    return DecodedPicture(path, sha256, views)
+
+
+def _has(policy: Policy, recorded: RecordedPicture) -> bool:
+    return set(policy.labels) <= set(recorded.labels)
+
+
+def _picked(policy: Policy, recorded: RecordedPicture) -> LabelScores:
+    picked = recorded.scores.picked(recorded.labels, policy.labels)
+    if picked is None:
+        raise ValueError(f"scores for {len(recorded.labels)} labels lack some of the policy {policy}")
+    return picked
+
+
+def _name(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

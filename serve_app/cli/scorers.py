@@ -1,0 +1,193 @@
+"""What scores pictures for ``calibrate`` and ``evaluate``: an engine in this process, or a running service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from serve_app.admin_api import LedgerStatus, ScoredDecisions
+from serve_app.cli.admin_connection import AdminConnection
+from serve_app.cli.patience import Patience
+from serve_app.cli.recorded_scores import scored_decisions
+from serve_app.cli.scanning import scan_all
+from serve_app.cli.scores_file import RecordedPicture
+from serve_app.domain import FrameFingerprint, LabelScores, Lane, PolicyError, Views
+from serve_app.models.engine import Engine
+from serve_app.policy import Policy
+
+# Fingerprints do not depend on the size of views.
+_ANY_VIEW_PX = 224
+
+_SENT_AT_ONCE = 4
+
+_SENT_TOGETHER = 32
+"""Pictures whose answers are waited for before their scores are fetched. A run that is killed loses no more."""
+
+_LEDGER_ASKED_EVERY_S = 1.0
+_LONGEST_LEDGER_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPicture:
+    """A file that could be decoded here; nothing else holds its views."""
+
+    path: Path
+    sha256: str
+    views: Views
+
+    @property
+    def fingerprint(self) -> FrameFingerprint | None:
+        """That of the first frame."""
+        return self.views.fingerprints[0] if self.views.fingerprints else None
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedPicture:
+    """A file without scores, and why, in a few words."""
+
+    path: Path
+    why: str
+
+
+class Scorer(Protocol):
+    """What scores pictures for the labels of one policy."""
+
+    @property
+    def view_size_px(self) -> int:
+        """The side of the views that pictures are cut into."""
+        ...
+
+    def knows(self, recorded: RecordedPicture) -> bool:
+        """Whether it would give these scores again."""
+        ...
+
+    def score(
+        self, pictures: Iterator[DecodedPicture], stop: threading.Event
+    ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
+        """Score pictures until there are no more, or ``stop`` is set.
+
+        Raises:
+            AdminError: the service does not tell scores.
+            PolicyError: the service's are of another model, or not of all labels.
+        """
+        ...
+
+
+class HereScorer:
+    """Scores in this process."""
+
+    def __init__(self, policy: Policy, engine: Engine) -> None:
+        self._labels = policy.labels
+        self._engine = engine
+
+    @property
+    def view_size_px(self) -> int:
+        """See :class:`Scorer`."""
+        return self._engine.identity.image_size_px
+
+    def knows(self, recorded: RecordedPicture) -> bool:
+        """See :class:`Scorer`."""
+        return recorded.scores.model == self._engine.identity
+
+    def score(
+        self, pictures: Iterator[DecodedPicture], stop: threading.Event
+    ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
+        """See :class:`Scorer`."""
+        for each in pictures:
+            if stop.is_set():
+                return
+            engine = self._engine
+            scores = LabelScores(engine.encode(each.views.pixels), engine.logit_scale, engine.identity)
+            yield each, RecordedPicture(self._labels, scores, each.fingerprint)
+
+
+class ServiceScorer:
+    """Has a running service scan the pictures, after all uploads, and fetches the scores that it has recorded."""
+
+    def __init__(self, policy: Policy, url: str, admin: AdminConnection) -> None:
+        """``url`` is the scan URL of the service whose admin API ``admin`` asks."""
+        self._policy = policy
+        self._url = url
+        self._admin = admin
+
+    @property
+    def view_size_px(self) -> int:
+        """See :class:`Scorer`."""
+        return _ANY_VIEW_PX
+
+    def knows(self, recorded: RecordedPicture) -> bool:
+        """See :class:`Scorer`. Which model the service has is known once it has scored a picture."""
+        return _is_for(self._policy, recorded.scores)
+
+    def score(
+        self, pictures: Iterator[DecodedPicture], stop: threading.Event
+    ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
+        """See :class:`Scorer`."""
+        # Before any picture is sent, so that none is sent in vain.
+        self._admin.get(LedgerStatus, "/ledger")
+        patience = Patience()
+        waiting: list[DecodedPicture] = []
+        while some := list(islice(pictures, _SENT_TOGETHER)):
+            by_path = {str(each.path): each for each in some}
+            paths = [each.path for each in some]
+            for scan in scan_all(self._url, paths, _SENT_AT_ONCE, Lane.BACKGROUND, patience, stop):
+                picture = by_path[scan.picture]
+                if scan.is_error:
+                    yield SkippedPicture(picture.path, f"not scanned: {scan.message}")
+                elif (told := self._told(picture)) is not None:
+                    yield told
+                else:
+                    waiting.append(picture)
+            if len(waiting) >= _SENT_TOGETHER:
+                yield from self._told_late(waiting, stop)
+                waiting = []
+            if stop.is_set():
+                return
+        yield from self._told_late(waiting, stop)
+
+    def _told_late(
+        self, pictures: list[DecodedPicture], stop: threading.Event
+    ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
+        """The scores of pictures whose decisions wait until the service's database can be written."""
+        ends_s = time.monotonic() + _LONGEST_LEDGER_WAIT_S
+        while pictures and not stop.is_set():
+            told = [(each, self._told(each)) for each in pictures]
+            yield from (its for _, its in told if its is not None)
+            pictures = [each for each, its in told if its is None]
+            if pictures and time.monotonic() > ends_s:
+                yield from (
+                    SkippedPicture(each.path, "the service has not recorded its scores yet") for each in pictures
+                )
+                return
+            if pictures:
+                stop.wait(_LEDGER_ASKED_EVERY_S)
+
+    def _told(self, picture: DecodedPicture) -> tuple[DecodedPicture, RecordedPicture] | SkippedPicture | None:
+        """The recorded scores of a picture that was scanned; None if no decision on it is recorded yet."""
+        page = self._admin.get(ScoredDecisions, f"/bodies/{picture.sha256}/scores")
+        for decision in scored_decisions(page):
+            if decision.scores is None or not decision.is_judged:
+                return SkippedPicture(picture.path, "the service has no scores of it: a list decided")
+            self._policy.require_model(decision.scores.model)
+            missing = [label for label in self._policy.labels if label not in decision.labels]
+            if missing:
+                raise PolicyError(
+                    f"the service has not scored {', '.join(map(repr, missing[:3]))}"
+                    f"{' and others' if len(missing) > 3 else ''}: make {self._policy.name} its policy or its "
+                    f"shadow_policy, or score in this process with --here"
+                )
+            return picture, RecordedPicture(decision.labels, decision.scores, picture.fingerprint)
+        return None
+
+
+def _is_for(policy: Policy, scores: LabelScores) -> bool:
+    try:
+        policy.require_model(scores.model)
+    except PolicyError:
+        return False
+    return True

@@ -1,0 +1,27 @@
+"""The classifiers that a policy may name, and the labels of their outputs.
+
+Only names stand here, so that the reader of a policy knows a misspelt one; :mod:`serve_app.models` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+CLASSIFIERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "open-nsfw": ("sfw", "nsfw"),
+}
+"""The outputs of each classifier, in the order in which its network has them. Each is a probability."""
+
+
+def output_label(classifier: str, output: str) -> str:
+    """The label under which an output is scored and recorded, beside the prompts of a policy."""
+    return f"{classifier}/{output}"
+
+
+def output_of(label: str) -> tuple[str, str] | None:
+    """The classifier and its output that ``label`` stands for; None for every other text, which is a prompt."""
+    return _OUTPUTS.get(label)
+
+
+_OUTPUTS = {output_label(name, each): (name, each) for name, outputs in CLASSIFIERS.items() for each in outputs}

@@ -1,0 +1,1 @@
+"""Classifiers: networks in ONNX that answer one question about a view, without a prompt. Needs no torch."""

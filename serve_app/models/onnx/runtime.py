@@ -1,0 +1,77 @@
+"""ONNX Runtime: found, and asked for sessions. The one module that imports it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serve_app.domain import ModelError
+from serve_app.models.cpu_threads import count_cpu_threads
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+logger = logging.getLogger(__name__)
+
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where passes are computed: on CUDA, or on the CPU with ``threads``."""
+
+    is_cuda: bool
+    threads: int
+
+    @classmethod
+    def for_device(cls, model: str, device: str, cpu_threads: int | None) -> Runtime:
+        """What ``device`` (``auto``, ``cpu`` or ``cuda``) means here.
+
+        Raises:
+            ModelError: ONNX Runtime is not installed, or it cannot use CUDA where that is asked for.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ModelError(
+                f"the classifier {model} needs the extra 'nsfw', and {error.name} cannot be imported: "
+                "pip install 'pictwarden[nsfw]', on every node that holds a scorer"
+            ) from error
+        onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        has_cuda = _CUDA in onnxruntime.get_available_providers()
+        if device == "cuda" and not has_cuda:
+            raise ModelError(
+                f"model.device is cuda, and the installed ONNX Runtime computes {model} on the CPU alone: install "
+                "onnxruntime-gpu in place of onnxruntime, or set model.device to auto"
+            )
+        return cls(has_cuda and device != "cpu", count_cpu_threads(cpu_threads))
+
+    def open(self, file: Path) -> InferenceSession:
+        """A session for a model.
+
+        Raises:
+            ModelError: it cannot be loaded, or not onto the device.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        # Threads that wait for work sleep: decoding needs the cores (docs/adr/0017 has what spinning costs).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Memory goes back after a pass: kept, that of the largest batch stays for good, 310 MB with open-nsfw.
+        options.enable_cpu_mem_arena = False
+        providers = [_CUDA, _CPU] if self.is_cuda else [_CPU]
+        try:
+            session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+        except Exception as error:  # of the runtime's own kinds, one for each status of its library
+            raise ModelError(f"ONNX Runtime cannot load {file}: {error}") from error
+        if self.is_cuda and _CUDA not in session.get_providers():
+            raise ModelError(
+                "ONNX Runtime has CUDA, and cannot start it (its log says why): install CUDA and cuDNN, "
+                "or set model.device to cpu"
+            )
+        return session

@@ -1,0 +1,94 @@
+"""A preprocessor, a scorer and an examiner of every kind that needs no Ray."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+import pytest
+
+from deployments.handles import PreprocessorHandle, ScorerHandle
+from deployments.preprocessor import Preprocessor as PreprocessorReplica
+from deployments.transfer_gate import TransferGate
+from serve_app.domain import Examiner, Preprocessor, Scorer
+from serve_app.media.workers import DecodeWorkers
+from serve_app.models.fake import FakeEngine
+from serve_app.moderation import Pipeline
+from serve_app.standalone import Stages, StartingExaminer
+from tests.contract.examining import stages
+from tests.stand_ins import InProcessPreprocessor, InProcessScorer
+
+WAYS = ("stand-in", "here", "behind a handle")
+"""How the two stages run. The stand-in is that of the unit tests; *here* is how one process has them."""
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[DecodeWorkers]:
+    """One decode worker, which takes a second to start."""
+    with DecodeWorkers(stages.LIMITS, 1) as workers:
+        yield workers
+
+
+@pytest.fixture(scope="module")
+def preprocessor_replica() -> Iterator[PreprocessorReplica]:
+    """With a worker of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deployments.preprocessor.set_up_replica", lambda: None)  # it would take over this process's log
+        replica = PreprocessorReplica(stages.LIMITS, stages.ON_TRUNCATED, stages.DEADLINE_S, workers=1)
+    yield replica
+    replica.close()
+
+
+def make_preprocessor(request: pytest.FixtureRequest, way: str) -> Preprocessor:
+    """A preprocessor with the limits of :mod:`tests.contract.examining.stages`."""
+    if way == "stand-in":
+        return InProcessPreprocessor(limits=stages.LIMITS)
+    if way == "here":
+        return cast("DecodeWorkers", request.getfixturevalue("workers"))
+    handle: Any = stages.LocalHandle(request.getfixturevalue("preprocessor_replica"))
+    return PreprocessorHandle(handle, TransferGate(10**9))
+
+
+@contextlib.asynccontextmanager
+async def open_scorer(way: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scorer]:
+    """A scorer with the fake engine and the labels of :mod:`tests.contract.examining.stages`."""
+    if way == "stand-in":
+        yield InProcessScorer(engine=FakeEngine(stages.LABELS))
+        return
+    if way == "here":
+        scorer = stages.engine_scorer()
+        yield scorer
+        await scorer.close()
+        return
+    monkeypatch.setattr("deployments.clip_scorer.set_up_replica", lambda: None)
+    replica = stages.scorer_replica()
+    handle: Any = stages.LocalHandle(replica)
+    yield ScorerHandle(handle)
+    await replica._scorer.close()  # a replica ends with its process
+
+
+@pytest.fixture(params=WAYS)
+def preprocessor(request: pytest.FixtureRequest) -> Preprocessor:
+    return make_preprocessor(request, request.param)
+
+
+@pytest.fixture(params=WAYS)
+async def scorer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scorer]:
+    async with open_scorer(request.param, monkeypatch) as scorer:
+        yield scorer
+
+
+@pytest.fixture(params=[*WAYS, "one process"])
+async def examiner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Examiner]:
+    """A pipeline over the two stages; and that of one process, which has its stages once they are warm."""
+    if request.param != "one process":
+        async with open_scorer(request.param, monkeypatch) as scorer:
+            yield Pipeline(make_preprocessor(request, request.param), scorer)
+        return
+    starting = StartingExaminer()
+    async with open_scorer("here", monkeypatch) as scorer:
+        parts: Any = stages.Warm(request.getfixturevalue("workers"), scorer)
+        started: Stages = parts
+        starting.started(started)
+        yield starting
