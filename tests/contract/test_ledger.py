@@ -138,6 +138,9 @@ async def test_a_picture_that_a_list_decided_is_recalled_without_a_judgement(led
     )
     listed = made.decision(1, near, examination=made.examination(), labels=made.labels, kept=False)
     await ledger.record(listed)
+    recorded = await ledger.get(listed.request_id)
+    assert recorded is not None
+    assert recorded.decision.outcome == near
     recalled = require_recalled(await ledger.recall(made.picture, made.model.digest), listed)
     assert (recalled.judged, recalled.policy_digest) == (None, None)
 
