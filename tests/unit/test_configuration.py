@@ -54,7 +54,20 @@ def test_prompts_of_either_policy_need_a_model(files: dict[str, str], shadow: st
 def test_the_defaults_fit_each_other() -> None:
     settings, policy, shadow = read_args({})
     assert shadow is None
-    assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
+
+
+def test_classifiers_alone_need_no_clip_model() -> None:
+    settings, policy, _ = read_args({"preset": "nsfw"})
+    assert (settings.model.source, policy.models) == (None, ("open-nsfw",))
+
+
+def test_the_prompts_of_a_policy_on_trial_may_be_the_only_ones() -> None:
+    settings, *_ = read_args({"preset": "nsfw", "shadow_policy": "shipped:csam"})
+    assert settings.model.source == "ViT-L-14/openai"
+    _, _, shadow = read_args({"preset": "csam", "shadow_policy": "shipped:nsfw"})
+    assert shadow is not None
+    assert shadow.model is None
 
 
 @pytest.mark.parametrize("args", [{"preset": "csam-fast"}, {"policy": "shipped:csam-fast"}])
@@ -81,6 +94,7 @@ def test_a_model_in_a_folder_has_to_be_named(tmp_path: Path) -> None:
         ({"policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
         ({"model": {"source": "what"}}, ModelError, "neither"),
         ({"model": {"source": "ViT-L-14/openai"}}, PolicyError, "belongs to the model"),
+        ({"policy": "shipped:nsfw", "model": {"source": "fake"}}, PolicyError, r"remove model\.source \(fake\)"),
         ({"shadow_policy": "shipped:csam"}, PolicyError, "shadow_policy csam belongs to the model"),
         ({"shadow_policy": "shipped:nothing-like-it"}, PolicyError, "nothing-like-it"),
     ],

@@ -54,3 +54,11 @@ def test_a_cache_that_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPa
     result = model_fetch("nsfwjs")
     assert result.exit_code == 2
     assert "Not a directory" in result.stderr
+
+
+def test_the_age_says_what_is_not_known_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fetched = FetchedClassifier("age", tmp_path, {"model.onnx": "ab"})
+    monkeypatch.setattr(fetching, "_FETCHERS", {Fetchable.AGE: lambda *_: [fetched]})
+    result = model_fetch("age")
+    assert result.exit_code == 0
+    assert "an indicator of how old a face looks: its accuracy on children is unknown" in result.stderr

@@ -97,3 +97,10 @@ def test_a_client_that_never_ends_is_ended(client: Path, monkeypatch: pytest.Mon
     client.write_text("#!/bin/sh\nexec sleep 600\n")
     with pytest.raises(ModelError, match="did not end within"):
         read_package(package(), None, quiet)
+
+
+def test_pip_is_that_of_the_running_python(client: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", str(client))
+    asked, written = "-m pip download made-up", "made-up-1.2.3.tgz"
+    client.write_text(f'#!/bin/sh\n[ "$*" = "{asked}" ] && printf %s "{BODY.decode()}" > {written}\n')
+    assert read_package(package(command=("pip", "download", "made-up")), None, quiet) == BODY
