@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+_OF_NSFWJS = ("drawing", "hentai", "neutral", "porn", "sexy")
+
 CLASSIFIERS: Final[Mapping[str, tuple[str, ...]]] = {
     "open-nsfw": ("sfw", "nsfw"),
+    "nsfwjs": _OF_NSFWJS,
+    "nsfwjs-inception": _OF_NSFWJS,
 }
 """The outputs of each classifier, in the order in which its network has them. Each is a probability."""
 

@@ -13,11 +13,12 @@ from serve_app.models.classifier_files import MODEL_FILE, ClassifierFiles, Fetch
 from serve_app.models.nsfwjs.archive import PACKAGE, Archive
 from serve_app.models.nsfwjs.javascript import exported_bytes, exported_json
 from serve_app.models.nsfwjs.topology import Input, read_topology
-from serve_app.models.nsfwjs.variants import OUTPUTS, VARIANTS, Variant
+from serve_app.models.nsfwjs.variants import VARIANTS, Variant
 from serve_app.models.nsfwjs.weights import dequantised
 from serve_app.models.packages import OnProgress, read_package
 
 _LICENCE = "LICENSE"
+_OUTPUTS = 5
 
 
 def fetch_nsfwjs(cache_folder: Path | None, given: Path | None, on_progress: OnProgress) -> Sequence[FetchedClassifier]:
@@ -82,7 +83,7 @@ def converted(archive: Archive, folder: str, view_side_px: int) -> bytes:
             scripts = [f"dist/models/{folder}/{path}.min.js" for path in topology.weights.paths]
             body = b"".join(exported_bytes(archive.text(script), script) for script in scripts)
             weights = dequantised(topology.weights, body)
-            model: bytes = onnx_model(topology, weights, len(OUTPUTS)).SerializeToString(deterministic=True)
+            model: bytes = onnx_model(topology, weights, _OUTPUTS).SerializeToString(deterministic=True)
             return model
         case _:
             raise ModelError(f"{name}: the model does not take pictures of {view_side_px} x {view_side_px} pixels")

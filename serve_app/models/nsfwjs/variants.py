@@ -8,9 +8,6 @@ from pathlib import Path
 from serve_app.models.classifier_files import ClassifierFiles, FetchedClassifier, Origin
 from serve_app.models.nsfwjs.archive import PACKAGE
 
-OUTPUTS = ("drawing", "hentai", "neutral", "porn", "sexy")
-"""In the order of the models."""
-
 # Raised when `serve_app.models.nsfwjs` comes to make another model of the same package.
 _SCHEMA = 1
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from serve_app.domain import ModelError
 from serve_app.models.onnx.classifier import Classifier
 from serve_app.models.onnx.engine import OnnxEngine
+from serve_app.models.onnx.nsfwjs import NSFWJS
 from serve_app.models.onnx.open_nsfw import OPEN_NSFW
 from serve_app.models.onnx.runtime import Runtime
 
-KNOWN: Mapping[str, Classifier] = {each.name: each for each in (OPEN_NSFW,)}
+KNOWN: Mapping[str, Classifier] = {each.name: each for each in (OPEN_NSFW, *NSFWJS)}
 
 
 def open_classifier(

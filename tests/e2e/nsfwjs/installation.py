@@ -16,9 +16,9 @@ from serve_app.models.nsfwjs.making import fetch_nsfwjs
 
 _TENSORFLOW_JS = "4.22.0"
 
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-FOLDER = _CACHE / "pictwarden" / f"nsfwjs-{PACKAGE.version}-in-node"
-CLASSIFIERS = FOLDER / "ours"
+_USERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+FOLDER = _USERS / "pictwarden" / f"nsfwjs-{PACKAGE.version}-in-node"
+CACHE = FOLDER / "ours"
 
 MISSING = (
     f"nsfwjs {PACKAGE.version} is not installed in Node: run `make parity-nsfwjs`, which needs node, npm and 350 MB"
@@ -34,7 +34,7 @@ _PACKAGES = (
 
 def is_installed() -> bool:
     """Whether there is all that the tests need."""
-    return CLASSIFIERS.is_dir() and shutil.which("node") is not None
+    return CACHE.is_dir() and shutil.which("node") is not None
 
 
 def main() -> int:
@@ -49,7 +49,7 @@ def main() -> int:
         command = [npm, "install", "--prefix", str(FOLDER), "--ignore-scripts", "--no-audit", "--no-fund", *_PACKAGES]
         if failed := subprocess.run(command, check=False).returncode:
             return failed
-    fetch_nsfwjs(CLASSIFIERS, None, lambda stage, _: print(stage, flush=True))
+    fetch_nsfwjs(CACHE, None, lambda stage, _: print(stage, flush=True))
     return 0
 
 

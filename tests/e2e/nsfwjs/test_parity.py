@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from serve_app.comparison import views_of
+from serve_app.domain import CLASSIFIERS, output_label
 from serve_app.media import MediaLimits
 from serve_app.models.demo.views import drawn_views
-from serve_app.models.nsfwjs.graph import INPUT
-from serve_app.models.nsfwjs.variants import OUTPUTS, VARIANTS, Variant, require_fetched
+from serve_app.models.factory import open_engine
+from serve_app.models.nsfwjs.variants import VARIANTS, Variant
 from tests.e2e.browser.media import folders_of_environment
-from tests.e2e.nsfwjs.installation import CLASSIFIERS, MISSING, is_installed
+from tests.e2e.nsfwjs.installation import CACHE, MISSING, is_installed
 from tests.e2e.nsfwjs.node import Node, running_node
 
 THEIR_NAMES = {"nsfwjs": "MobileNetV2", "nsfwjs-inception": "InceptionV3"}
@@ -57,23 +57,19 @@ def variant(request: pytest.FixtureRequest) -> Variant:
     return chosen
 
 
-def ours(session: onnxruntime.InferenceSession, view: NDArray[np.uint8]) -> Mapping[str, float]:
-    (scores,) = session.run(None, {INPUT: view[np.newaxis].astype(np.float32) / np.float32(255)})
-    return dict(zip(OUTPUTS, map(float, np.asarray(scores)[0]), strict=True))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_scores_are_those_of_the_package(variant: Variant, node: Node) -> None:
-    model = require_fetched(variant, CLASSIFIERS).model
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    outputs = CLASSIFIERS[variant.classifier]
+    labels = [output_label(variant.classifier, each) for each in outputs]
+    engine = open_engine(None, labels, "cpu", cpu_threads=1, cache_folder=CACHE)
     far: list[str] = []
     largest = 0.0
     compared = 0
     for name, view in views(variant.view_side_px):
         theirs = {each.lower(): score for each, score in node.classify(THEIR_NAMES[variant.classifier], view).items()}
-        mine = ours(session, view)
-        apart = max(abs(mine[each] - theirs[each]) for each in OUTPUTS)
+        mine = dict(zip(outputs, map(float, engine.encode(view[np.newaxis])[0]), strict=True))
+        apart = max(abs(mine[each] - theirs[each]) for each in outputs)
         largest = max(largest, apart)
         compared += 1
         if apart > 0.01 or _in_other_order(mine, theirs):
