@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -249,6 +250,13 @@ async def test_misskey_is_answered_once_the_model_is_warm(
     assert likeliest == ["Porn", "Neutral", "Drawing"]
     assert (await service.get("/misskey/health")).json() == {"status": "ok"}
     assert (await service.scan(draw(colours[0]))).status_code == 406, "uploads are judged as ever"
+
+
+async def test_without_misskeys_classifier_it_does_not_start_and_says_how_to_get_it(run: Run, tmp_path: Path) -> None:
+    service = run(misskey={"classifier": "nsfwjs"}, model={"source": "fake", "cache_folder": str(tmp_path)})
+    async with asyncio.timeout(PATIENT_S):
+        with pytest.raises(ModelError, match="pictwarden model fetch nsfwjs"):
+            await service.task
 
 
 async def test_what_comes_before_the_model_is_let_through_where_that_is_wanted(

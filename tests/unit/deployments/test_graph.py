@@ -10,7 +10,7 @@ from deployments.environment_check import read_args_for_ray
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.cli.serve_file import read_serve_file
-from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError
+from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError, output_of
 from serve_app.limits import DECODE_SHARE
 from serve_app.policy import labels_of, load_policy, shipped_text
 from serve_app.settings import ModelSettings
@@ -104,6 +104,14 @@ def test_the_file_of_make_run_is_one_that_can_be_served():
     assert config["http_options"]["port"] == 14051
     settings, policy, _ = read_args_for_ray(config["applications"][0]["args"])
     assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
+
+
+@pytest.mark.parametrize("classifier", ["nsfwjs", "nsfwjs-inception"])
+def test_the_scorer_scores_what_misskey_asks_for_too(classifier: str) -> None:
+    ingress = list(build_app({"misskey": {"classifier": classifier}})._bound_deployment.init_args)
+    labels = ingress[3]._bound_deployment.init_args[1]
+    outputs = [output_of(each) for each in labels[-5:]]
+    assert outputs == [(classifier, each) for each in ("drawing", "hentai", "neutral", "porn", "sexy")]
 
 
 def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) -> None:
