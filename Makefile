@@ -59,11 +59,11 @@ parity-nsfwjs: $(VENV)/dev.installed
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
-	$(COMPILE) --group dev --extra nsfwjs --extra ray --extra openvino-int8 --constraint requirements/openvino.lock \
-		--output-file requirements/dev.lock
+	$(COMPILE) --extra clip --extra nsfw --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra nsfw --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra nsfw --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 \
+		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) $(PARITY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -32,8 +32,10 @@ def main() -> None:
     # What a command has started ends with it: its blocks are left as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # The module under its own name, so that processes of its own can import what they are sent.
-    sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
-    typer.run(import_module(f"benchmarks.{name}").bench)
+    command = typer.Typer(add_completion=False)
+    command.command()(import_module(f"benchmarks.{name}").bench)
+    del sys.argv[1]
+    command(prog_name=f"python -m benchmarks {name}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.processes import measured_apart
+from benchmarks.processes import measured_apart, pss_bytes
 from serve_app.models.engine import Engine
 from serve_app.models.factory import OPENVINO_INT8, open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
@@ -54,20 +54,17 @@ class EngineOptions:
     """
 
     source: str
-    device: str
-    precision: str
-    threads: int | None = None
     engine: str = "auto"
     cache_folder: Path | None = None
 
 
 def measure(
     options: EngineOptions,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
     duration_s: float = 1.5,
     max_batch_views: int | None = None,
-) -> dict[int, Rate]:
-    """The sustained rate of passes one behind the other, in a process of its own.
+) -> tuple[dict[int, Rate], int]:
+    """The sustained rate of passes one behind the other, in a process of its own, and that process's bytes (PSS).
 
     Args:
         options: of the engine that is opened.
@@ -75,7 +72,7 @@ def measure(
         duration_s: seconds for each batch size, or three passes if those take longer.
         max_batch_views: the largest batch; by default 32 on a CPU, and 128 where batches are staged ahead.
     """
-    return measured_apart(_measure, options, dict(environment), duration_s, max_batch_views)
+    return measured_apart(_measure, options, dict(environment or {}), duration_s, max_batch_views)
 
 
 def best_of_each(measurements: Sequence[Rates]) -> dict[int, Rate]:
@@ -131,17 +128,14 @@ def _passes(engine: Engine, pixels: NDArray[np.uint8]) -> Iterator[Callable[[], 
 
 def _measure(
     options: EngineOptions, environment: Mapping[str, str], duration_s: float, max_batch_views: int | None
-) -> dict[int, Rate]:
+) -> tuple[dict[int, Rate], int]:
     os.environ.update(environment)
-    return sustained_rates(opened(options), duration_s, max_batch_views)
-
-
-def opened(options: EngineOptions) -> Engine:
-    """The engine, loaded and not yet warm."""
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
-    if options.engine != OPENVINO_INT8:
-        return open_engine(options.source, _LABELS, options.device, options.precision, options.threads, options.engine)
-    engine, _ = open_quantised(
-        options.source, _LABELS, lambda _: Calibration.drawn(), options.cache_folder, options.threads, lambda *_: None
-    )
-    return engine
+    engine: Engine
+    if options.engine == OPENVINO_INT8:
+        engine, _ = open_quantised(
+            options.source, _LABELS, lambda _: Calibration.drawn(), options.cache_folder, None, lambda *_: None
+        )
+    else:
+        engine = open_engine(options.source, _LABELS, engine=options.engine)
+    return sustained_rates(engine, duration_s, max_batch_views), pss_bytes()

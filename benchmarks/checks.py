@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from benchmarks.outcomes import LATE_S, Load, doubled, lags, late, latencies
+from benchmarks.outcomes import LATE_S, Load, doubled, late, latencies_s, percentile_ms, told_percentile_ms
 from benchmarks.record import Check, Column, Table, at_most
 
 WALL_S = 10.0
@@ -27,48 +26,40 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A load and its name."""
-
-    name: str
-    load: Load
-
-
-def load_table(heading: str, measured: Sequence[Measured], note: str = "") -> Table:
+def load_table(heading: str, loads: Sequence[Load], note: str = "") -> Table:
     """One row for each load."""
     rows = []
-    for name, load in ((each.name, each.load) for each in measured):
-        told = latencies(load.outcomes)
+    for load in loads:
+        times_s = latencies_s(load.outcomes)
+        refused = sum(each.is_refused for each in load.outcomes)
         rows.append(
             (
-                *(name, load.offered_per_s, load.goodput_per_s),
-                *(told.told_percentile_ms(share) for share in _SHARES.values()),
-                sum(each.is_refused for each in load.outcomes),
-                sum(each.is_failed and not each.is_refused for each in load.outcomes),
-                len(late(load.outcomes)),
+                *(load.name, load.offered_per_s, load.goodput_per_s),
+                *(told_percentile_ms(times_s, share) for share in _SHARES.values()),
+                *(refused, load.failed - refused, len(late(load.outcomes))),
             )
         )
     return Table(heading, _COLUMNS, tuple(rows), note)
 
 
-def validity(measured: Sequence[Measured]) -> list[Check]:
+def validity(loads: Sequence[Load]) -> list[Check]:
     """Whether the generator kept up with every load; the worst one is told."""
-    lag_ms, name = max((lags(each.load.outcomes).percentile_ms(0.99), each.name) for each in measured)
-    cores, busiest = max((each.load.client_cores, each.name) for each in measured)
+    lags_ms = [percentile_ms((each.lag_s for each in load.outcomes), 0.99) or 0.0 for load in loads]
+    lag_ms, name = max(zip(lags_ms, [load.name for load in loads], strict=True))
+    cores, busiest = max((load.client_cores, load.name) for load in loads)
     return [
         at_most(f"the generator kept up: its lag at p99, at worst ({name})", lag_ms, MAX_LAG_MS, "ms", 1),
         at_most(f"the generator was not the bottleneck, at worst ({busiest})", cores, MAX_CLIENT_CORES, "cores", 2),
     ]
 
 
-def in_time(measured: Sequence[Measured]) -> list[Check]:
+def in_time(loads: Sequence[Load]) -> list[Check]:
     """Whether everything was answered, in time, and once."""
-    outcomes = [outcome for each in measured for outcome in each.load.outcomes]
+    outcomes = [outcome for load in loads for outcome in load.outcomes]
     slowest_s = max(each.latency_s for each in outcomes)
     return [
         at_most(f"the slowest answer is under the {WALL_S:.0f} s wall", slowest_s, WALL_S, "s", 2),
         at_most(f"answers later than {LATE_S} s", len(late(outcomes)), 0),
-        at_most("requests that failed", sum(each.is_failed for each in outcomes), 0),
-        at_most("answers given twice", sum(len(doubled(each.load.outcomes)) for each in measured), 0),
+        at_most("requests that failed", sum(load.failed for load in loads), 0),
+        at_most("answers given twice", sum(len(doubled(load.outcomes)) for load in loads), 0),
     ]

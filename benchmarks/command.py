@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -15,9 +15,10 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks import hardware, load
+from benchmarks import hardware
 from benchmarks.bodies import MakeBody
-from benchmarks.outcomes import Outcome, statuses
+from benchmarks.load import find_capacity
+from benchmarks.outcomes import Load, statuses
 from benchmarks.processes import command_of, cpu_s, service_root, tree
 from benchmarks.record import Check, Record, Table
 from serve_app.cli.local_service import URL_ENV, known_url
@@ -30,6 +31,8 @@ Connections = Annotated[
     typer.Option(min=1, help="That never rest while capacity is measured; by default as many as gain something."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the pictures and of the arrivals.")]
+
+Only = Annotated[list[str] | None, typer.Option(help="The beginning of a name; repeatable. By default all.")]
 
 console = Console(highlight=False)
 
@@ -59,18 +62,9 @@ class Run:
         self._began_s, self._busy_s, self._ours_s = time.perf_counter(), hardware.busy_s(), self._ours()
         console.print(f"{hardware.describe(self._machine)}; the load is made on the same cores", soft_wrap=True)
 
-    def finish(
-        self, title: str, tables: Sequence[Table], checks: Sequence[Check], machine: Mapping[str, str] | None = None
-    ) -> NoReturn:
-        """Show and write the record, and end the command: exit code 1 if a check does not hold.
-
-        Args:
-            title: what was measured.
-            tables: of the record.
-            checks: of the record.
-            machine: more facts about it.
-        """
-        facts = {**self._machine, **(machine or {})}
+    def finish(self, title: str, tables: Sequence[Table], checks: Sequence[Check]) -> NoReturn:
+        """Show and write the record, and end the command: exit code 1 if a check does not hold."""
+        facts = dict(self._machine)
         service = None
         if self.root is not None:
             others_s = max(0.0, hardware.busy_s() - self._busy_s - (self._ours() - self._ours_s))
@@ -91,6 +85,16 @@ class Run:
         return float(sum(own.cpu_times()[:4])) + sum(map(cpu_s, service))
 
 
+def chosen(names: Iterable[str], only: Sequence[str] | None) -> list[str]:
+    """Those of ``names`` that begin with one of ``only``; ends the command with exit code 2 if there are none."""
+    names = list(names)
+    found = [name for name in names if only is None or name.lower().startswith(tuple(each.lower() for each in only))]
+    if not found:
+        console.print(f"no name begins like that; there are {', '.join(names)}")
+        raise typer.Exit(2)
+    return found
+
+
 def scan_target(url: str | None, anywhere: bool) -> str:
     """The scan URL to be loaded; ends the command with exit code 2 where there is none, or none that may be."""
     target = url or known_url()
@@ -99,7 +103,7 @@ def scan_target(url: str | None, anywhere: bool) -> str:
         raise typer.Exit(2)
     if not anywhere and not is_loopback(target):
         console.print(
-            f"{shown_url(target)} is not on this machine. A benchmark is an attack on a service that others use: "
+            f"{urlsplit(target).hostname} is another machine. A benchmark is an attack on a service that others use: "
             "give --anywhere if they know about it",
             soft_wrap=True,
             markup=False,
@@ -108,26 +112,21 @@ def scan_target(url: str | None, anywhere: bool) -> str:
     return target
 
 
-def require_goodput(rate_per_s: float, outcomes: Sequence[Outcome]) -> None:
-    """End the command with exit code 2 if nothing was scanned: a share of no capacity is no load."""
-    if rate_per_s <= 0:
-        console.print(f"no picture was scanned, so there is no capacity to load: {statuses(outcomes)}")
+def require_goodput(load: Load) -> Load:
+    """``load``; ends the command with exit code 2 if nothing was scanned: a share of no capacity is no load."""
+    if load.goodput_per_s <= 0:
+        console.print(f"no picture was scanned, so there is no capacity to load: {statuses(load.outcomes)}")
         raise typer.Exit(2)
+    return load
 
 
-async def measured_capacity(
-    url: str, make_body: MakeBody, duration_s: float, connections: int | None
-) -> tuple[float, load.Saturation]:
-    """Pictures scanned a second by the best number of connections (:func:`load.find_capacity`), and that load.
+def measured_capacity(url: str, make_body: MakeBody, duration_s: float, connections: int | None) -> Load:
+    """The load of as many connections as get most through (:func:`benchmarks.load.find_capacity`).
 
     Ends the command with exit code 2 if nothing was scanned.
     """
-    with console.status("capacity") as status:
-        saturated = await load.find_capacity(
-            url, make_body, duration_s, connections, lambda tried: status.update(f"capacity: {tried} connections")
-        )
-    require_goodput(saturated.load.goodput_per_s, saturated.load.outcomes)
-    return saturated.load.goodput_per_s, saturated
+    with console.status("capacity"):
+        return require_goodput(find_capacity(url, make_body, duration_s, connections))
 
 
 def is_loopback(url: str) -> bool:
@@ -139,15 +138,8 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def shown_url(url: str) -> str:
-    """``url`` without what lets one in: user, password, query and the last segment of the path."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path.rpartition('/')[0]}/..."
-
-
 def shown_arguments(arguments: Sequence[str]) -> list[str]:
-    """Arguments without secrets, without what differs from run to run, and without this machine's folders."""
+    """Arguments without URLs, which hold secrets, without what differs from run to run, and without folders of ours."""
     shown: list[str] = []
     words = iter(arguments)
     for word in words:
@@ -158,7 +150,7 @@ def shown_arguments(arguments: Sequence[str]) -> list[str]:
             continue
         path = Path(value)
         if "://" in value:
-            value = shown_url(value)
+            value = "..."
         elif path.is_absolute():
             value = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
         shown.append(f"{option}{equals}{value}")

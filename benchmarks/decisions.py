@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.command import Out, Run, Seed, console
+from benchmarks.command import Only, Out, Run, Seed, chosen, console
 from benchmarks.decision_parts import commits, kills, known, list_changes, pdq_hashes, share
 from benchmarks.decision_parts.part import Options, Part
 from benchmarks.lists import measure_lookups
@@ -22,18 +21,6 @@ MEDIA_ENV = "PICTWARDEN_MEDIA"
 _LOOKUPS = 400
 
 
-class PartName(StrEnum):
-    """What can be measured by itself."""
-
-    COMMIT = "commit"
-    KNOWN = "known"
-    PDQ = "pdq"
-    LOOKUP = "lookup"
-    SHARE = "share"
-    LISTS = "lists"
-    KILLS = "kills"
-
-
 def _lookups(options: Options) -> Part:
     """Of lists whose hashes are spread evenly; `python -m benchmarks lists` has worse ones."""
     table, checks = measure_lookups([("spread", 1_000_000), ("spread", 10_000_000)], _LOOKUPS, options.seed)
@@ -41,19 +28,19 @@ def _lookups(options: Options) -> Part:
 
 
 # Those that kill come last: what Ray Serve needs in the environment stays there.
-PARTS: Mapping[PartName, Callable[[Options], Part]] = {
-    PartName.COMMIT: commits.measure,
-    PartName.KNOWN: known.measure,
-    PartName.PDQ: pdq_hashes.measure,
-    PartName.LOOKUP: _lookups,
-    PartName.SHARE: share.measure,
-    PartName.LISTS: list_changes.measure,
-    PartName.KILLS: kills.measure,
+PARTS: Mapping[str, Callable[[Options], Part]] = {
+    "commit": commits.measure,
+    "known": known.measure,
+    "pdq": pdq_hashes.measure,
+    "lookup": _lookups,
+    "share": share.measure,
+    "lists": list_changes.measure,
+    "kills": kills.measure,
 }
 
 
 def bench(
-    only: Annotated[list[PartName] | None, typer.Option(help="Only this part; repeatable. By default all.")] = None,
+    only: Only = None,
     media: Annotated[
         list[Path] | None,
         typer.Option(envvar=MEDIA_ENV, exists=True, file_okay=False, help="Folder of JPEGs for PDQ; else drawn ones."),
@@ -62,16 +49,15 @@ def bench(
     out: Out = None,
 ) -> None:
     """Measure; exit code 1 if a limit is missed, 2 if a service did not start."""
+    names = chosen(PARTS, only)
     run = Run("decisions", seed, out)
     tables: list[Table] = []
     checks: list[Check] = []
     with tempfile.TemporaryDirectory(prefix="pw-bench-", ignore_cleanup_errors=True) as folder:
-        for name, measure in PARTS.items():
-            if only and name not in only:
-                continue
+        for name in names:
             console.print(f"measuring: {name}")
             try:
-                part = measure(Options(seed, media or [], Path(folder)))
+                part = PARTS[name](Options(seed, media or [], Path(folder)))
             except NotServedError as error:
                 console.print(str(error), markup=False)
                 raise typer.Exit(2) from None

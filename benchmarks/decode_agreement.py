@@ -1,4 +1,4 @@
-"""Does a model see the same in a picture that was decoded small? Verdicts, cosines and CPU time. No service runs.
+"""Does a model see the same in a picture that was decoded small? No service runs.
 
 The first view of each picture, as the service cuts it (docs/adr/0012), beside the one that is decoded at full size and
 resized by bicubic interpolation alone, which costs most and loses least.
@@ -7,9 +7,8 @@ resized by bicubic interpolation alone, which costs most and loses least.
 from __future__ import annotations
 
 import io
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +24,8 @@ from benchmarks.record import Check, Column, Table, at_least
 from serve_app.domain import Deadline, LabelScores, UnscannedError, Verdict
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.frames import sample_frames
+from serve_app.media.parsers.sniff import sniff
 from serve_app.media.pictures import open_picture
-from serve_app.media.sniff import sniff
 from serve_app.models.demo.draw import random_picture
 from serve_app.models.factory import open_engine
 from serve_app.models.load import load_model
@@ -46,8 +45,6 @@ _COLUMNS = (
     Column("same verdict, %", 2),
     Column("cosine, median", 4),
     Column("cosine, lowest 1 %", 4),
-    Column("core-ms", 1),
-    Column("core-ms at full size", 1),
 )
 
 _View = NDArray[np.uint8]
@@ -73,25 +70,24 @@ def bench(
         scores = LabelScores(engine.encode(view[np.newaxis]), engine.logit_scale, engine.identity)
         return evaluate(judge, scores).verdict
 
-    found: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
+    found: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
     skipped = 0
     with console.status("comparing"):
         for body in _drawn(pictures, seed) if media is None else _files(media):
             try:
-                full, full_ms = _timed(partial(_full_size_view, body, size_px))
-                ours, ours_ms = _timed(partial(_shipped_view, body, size_px))
+                full, ours = _full_size_view(body, size_px), _shipped_view(body, size_px)
             except UnscannedError:
                 skipped += 1
                 continue
             with torch.inference_mode():
                 one, other = features(torch.from_numpy(np.stack([full, ours])))
-            found[sniff(body)].append((verdict(full) is verdict(ours), float(one @ other), ours_ms, full_ms))
+            found[sniff(body)].append((verdict(full) is verdict(ours), float(one @ other)))
     rows = []
     checks: list[Check] = []
     for media_type, seen in sorted(found.items()):
-        same, cosines, *costs = np.array(seen, float).T
+        same, cosines = np.array(seen, float).T
         low, median = np.percentile(cosines, (1, 50)).tolist()
-        rows.append((media_type, len(seen), 1e2 * float(same.mean()), median, low, *map(float, map(np.median, costs))))
+        rows.append((media_type, len(seen), 1e2 * float(same.mean()), median, low))
         checks.append(at_least(f"{media_type}: the same verdict", float(same.mean()), LEAST_SAME, digits=4))
         checks.append(at_least(f"{media_type}: cosine, median", median, LEAST_COSINE, digits=4))
     note = f"{model}, views of {size_px} px; {skipped} files skipped: not still pictures."
@@ -107,11 +103,6 @@ def _full_size_view(body: bytes, size_px: int) -> _View:
 def _shipped_view(body: bytes, size_px: int) -> _View:
     view: _View = preprocess(body, size_px, _LIMITS, Deadline.after(_DEADLINE_S)).pixels[0]
     return view
-
-
-def _timed(view: Callable[[], _View]) -> tuple[_View, float]:
-    began_s = time.process_time()
-    return view(), 1000 * (time.process_time() - began_s)
 
 
 def _files(folder: Path) -> Iterator[bytes]:

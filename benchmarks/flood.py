@@ -15,18 +15,20 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import aiohttp
 import psutil
 import typer
 
 from benchmarks.command import Anywhere, Out, Run, Url, console, scan_target
-from benchmarks.load import Client
+from benchmarks.load import post, session
 from benchmarks.outcomes import LATE_S, NO_ANSWER
-from benchmarks.processes import peak_bytes, replicas, reset_peak, tree
+from benchmarks.processes import Peak, replicas, tree
 from benchmarks.record import Column, Table, at_least, at_most
 
 CLOSED = "closed without an answer"
 """The outcome of a sender that was still sending when its connection was closed."""
 
+_MEMORY_COLUMNS = (Column("takes bodies"), Column("before, GB", 2), Column("peak, GB", 2))
 _UNIQUE_BYTES = 16
 _PIECE_BYTES = 262_144
 
@@ -42,23 +44,19 @@ def bench(
     """Send, count the answers, and read the peak of the memory of what takes the bodies in."""
     target = scan_target(url, anywhere)
     run = Run("flood", 0, out, target)
-    takers = _takers(run.root)
-    for each in takers:
-        reset_peak(each.pid)  # loading the model may have taken more than the bodies will
-    before_gb = [each.memory_info().rss / 1e9 for each in takers]
+    # The peaks begin anew: loading the model may have taken more than the bodies will.
+    peak = Peak(_takers(run.root))
     outcomes = asyncio.run(_send(target, senders, large_picture(round(body_mb * 1e6))))
     rows = tuple(
         (answer, count, max(took_s for each, took_s in outcomes if each == answer))
         for answer, count in sorted(Counter(each for each, _ in outcomes).items())
     )
-    peaks_gb = [peak_bytes(each.pid) / 1e9 for each in takers]
-    columns = (Column("takes bodies"), Column("before, GB", 2), Column("peak, GB", 2))
-    held = tuple(zip([each.name() for each in takers], before_gb, peaks_gb, strict=True))
+    held_gb = peak.of_each_gb()
     tables = [
         Table("Answers", (Column("answer"), Column("senders"), Column("slowest, s", 1)), rows),
-        Table("Memory (RSS)", columns, held),
+        Table("Memory (RSS)", _MEMORY_COLUMNS, tuple(held_gb)),
     ]
-    grown_gb = max((peak - before for peak, before in zip(peaks_gb, before_gb, strict=True)), default=None)
+    grown_gb = max((peak_gb - before_gb for _, before_gb, peak_gb in held_gb), default=None)
     others = sum(answer not in {"200", "503", CLOSED} for answer, _ in outcomes)
     checks = [
         at_most("the slowest answer took", max(took_s for _, took_s in outcomes), LATE_S, "s", 1),
@@ -92,11 +90,11 @@ async def _send(url: str, senders: int, picture: tuple[bytes, memoryview]) -> li
         for at in range(_UNIQUE_BYTES, len(pixels), _PIECE_BYTES):
             yield pixels[at : at + _PIECE_BYTES]
 
-    async def send(client: Client) -> tuple[str, float]:
+    async def send(client: aiohttp.ClientSession) -> tuple[str, float]:
         began_s = time.perf_counter()
-        status, _ = await client.post(parts(), "image/bmp")
+        status, _ = await post(client, url, parts(), "image/bmp")
         return CLOSED if status == NO_ANSWER else str(status), time.perf_counter() - began_s
 
     with console.status("sending"):
-        async with Client(url) as client:
+        async with session() as client:
             return await asyncio.gather(*(send(client) for _ in range(senders)))

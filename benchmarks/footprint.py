@@ -7,7 +7,6 @@ so many pictures.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ import typer
 
 from benchmarks import load
 from benchmarks.bodies import Pictures, Size
-from benchmarks.checks import Measured, validity
+from benchmarks.checks import validity
 from benchmarks.command import Out, Run, Seed, console
 from benchmarks.processes import memory_bytes, pss_bytes, tree
 from benchmarks.record import Column, Table, at_most
@@ -39,7 +38,6 @@ def bench(
     model: Annotated[str | None, typer.Option(help="As of `pictwarden serve`.")] = None,
     policy: Annotated[Path | None, typer.Option(help="As of `pictwarden serve`: a file.")] = None,
     pictures: Annotated[int, typer.Option(min=1, help="Of 200 KB, sent before memory is measured.")] = 1000,
-    connections: Annotated[int, typer.Option(min=1, help="That send them.")] = load.FEWEST_CONNECTIONS,
     memory_mb: Annotated[float | None, typer.Option(min=1, help="Allowed.")] = None,
     ready_s: Annotated[float | None, typer.Option(min=0.1, help="Allowed.")] = None,
     seed: Seed = 1,
@@ -55,18 +53,19 @@ def bench(
     server = ours(way, *arguments)
     try:
         with console.status(server.name), running(server, make_body()) as started:
-            sent = asyncio.run(load.each_in_turn(started.url, make_body, pictures, connections=connections))
+            sent = load.each_in_turn(
+                started.url, make_body, pictures, connections=load.FEWEST_CONNECTIONS, name=server.name
+            )
             every = tree(started.process)
             pss_mb, first_mb = memory_bytes(started.process) / 1e6, pss_bytes(started.process) / 1e6
     except NotServedError as error:
         console.print(str(error), markup=False)
         raise typer.Exit(2) from None
-    scanned = sum(each.is_scanned for each in sent.outcomes)
-    row = (way, started.ready_s, len(every), scanned, int(pss_mb), int(first_mb))
+    row = (way, started.ready_s, len(every), sent.scanned, int(pss_mb), int(first_mb))
     checks = [
-        at_most("pictures that were not scanned", len(sent.outcomes) - scanned, 0),
+        at_most("pictures that were not scanned", len(sent.outcomes) - sent.scanned, 0),
         *([at_most("memory of all processes", pss_mb, memory_mb, "MB")] if memory_mb else []),
         *([at_most("ready after", started.ready_s, ready_s, "s", 1)] if ready_s else []),
-        *validity([Measured(server.name, sent)]),
+        *validity([sent]),
     ]
     run.finish("Footprint", [Table(model or f"preset {preset}", _COLUMNS, (row,))], checks)

@@ -1,32 +1,30 @@
 """How long an uploader waits at shares of capacity, by size of the picture, and up to which load the service keeps up.
 
 *Capacity* is measured first, for each size: pictures scanned a second while connections never rest. The loads are then
-open-loop shares of it, by Poisson arrivals, and at 50 % once more with bursts. The *knee* is the highest of them up to
+open-loop shares of it, by Poisson arrivals. The *knee* is the highest of them up to
 which at least 99 % of the pictures were scanned within ``--within-s``.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from math import inf
 from typing import Annotated
 
 import typer
 
 from benchmarks import load
-from benchmarks.arrivals import BURST_FACTOR, BURST_S, bursty_arrivals_s, poisson_arrivals_s
+from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.bodies import Pictures, Size
-from benchmarks.checks import Measured, in_time, load_table, validity
+from benchmarks.checks import in_time, load_table, validity
 from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, measured_capacity, scan_target
-from benchmarks.outcomes import Load, latencies
+from benchmarks.outcomes import Load, latencies_s, percentile_ms
 from benchmarks.record import Table, at_most
 
 SHARES = (0.2, 0.5, 0.8, 0.9, 1.0, 1.1)
 KEPT_UP_SHARE = 0.99
 
 _CHECKED_SHARE = 0.8
-_BURSTY_SHARE = 0.5
-_NOTE = f"Bursty: bursts of {BURST_FACTOR:.0f} times the mean rate, {BURST_S:.0f} s long on average."
 
 
 def bench(
@@ -42,24 +40,29 @@ def bench(
     anywhere: Anywhere = False,
 ) -> None:
     """Measure; exit code 1 if p99 at 80 % is over --p99-s, or anything up to there failed or was late."""
-    scan_url = scan_target(url, anywhere)
-    run = Run("latency", seed, out, scan_url)
+    target = scan_target(url, anywhere)
+    run = Run("latency", seed, out, target)
     tables: list[Table] = []
-    every: list[Measured] = []
-    busiest: list[Measured] = []
+    kept_up: list[Load] = []
+    busiest: list[Load] = []
     for each in size or list(Size):
-        capacity_per_s, by_share, bursts = asyncio.run(
-            _measure(scan_url, each, connections, capacity_s, duration_s, seed)
-        )
-        kept = knee([share_in_time(step.load, within_s) for step in by_share])
-        found = "below the first step" if kept is None else f"{by_share[kept].load.offered_per_s:.1f} pictures/s"
+        make_body = Pictures(each, seed).bodies()
+        capacity_per_s = measured_capacity(target, make_body, capacity_s, connections).goodput_per_s
+        loads = []
+        for share in SHARES:
+            name = f"{each}, {share:.0%}"
+            with console.status(f"{name}, of {capacity_per_s:.1f}/s"):
+                arrivals_s = poisson_arrivals_s(share * capacity_per_s, duration_s, seed)
+                loads.append(load.open_loop(target, make_body, arrivals_s, name))
+        kept = knee([share_in_time(step, within_s) for step in loads])
+        found = "below the first step" if kept is None else f"{loads[kept].offered_per_s:.1f} pictures/s"
         heading = f"{each} at shares of {capacity_per_s:.1f} pictures/s"
-        tables.append(load_table(heading, [*by_share, bursts], f"Knee ({within_s:g} s): {found}. {_NOTE}"))
-        calm = [step for step, share in zip(by_share, SHARES, strict=True) if share <= _CHECKED_SHARE]
+        tables.append(load_table(heading, loads, f"Knee ({within_s:g} s): {found}."))
+        calm = [step for step, share in zip(loads, SHARES, strict=True) if share <= _CHECKED_SHARE]
         busiest.append(calm[-1])
-        every += [*calm, bursts]
-    worst_ms, name = max((latencies(each.load.outcomes).percentile_ms(0.99), each.name) for each in busiest)
-    checks = [at_most(f"p99, at worst ({name})", worst_ms / 1e3, p99_s, "s", 3), *in_time(every), *validity(every)]
+        kept_up += calm
+    worst_ms, name = max((percentile_ms(latencies_s(each.outcomes), 0.99) or inf, each.name) for each in busiest)
+    checks = [at_most(f"p99, at worst ({name})", worst_ms / 1e3, p99_s, "s", 3), *in_time(kept_up), *validity(kept_up)]
     run.finish("Latency by share of capacity", tables, checks)
 
 
@@ -75,19 +78,3 @@ def knee(shares_in_time: Sequence[float]) -> int | None:
 def share_in_time(of: Load, within_s: float) -> float:
     """Of the pictures sent, the share that was scanned within ``within_s``."""
     return sum(each.is_scanned and each.latency_s <= within_s for each in of.outcomes) / len(of.outcomes)
-
-
-async def _measure(
-    url: str, size: Size, connections: int | None, capacity_s: float, duration_s: float, seed: int
-) -> tuple[float, list[Measured], Measured]:
-    """Capacity, a load for each share of it, and one with bursts."""
-    make_body = Pictures(size, seed).bodies()
-    capacity_per_s, _ = await measured_capacity(url, make_body, capacity_s, connections)
-    measured = []
-    steps = [(share, "Poisson", poisson_arrivals_s) for share in SHARES]
-    for share, kind, arrivals_s in [*steps, (_BURSTY_SHARE, "bursty", bursty_arrivals_s)]:
-        name = f"{size}, {share:.0%}, {kind}"
-        with console.status(f"{name}, of {capacity_per_s:.1f}/s"):
-            moments_s = arrivals_s(share * capacity_per_s, duration_s, seed)
-            measured.append(Measured(name, await load.open_loop(url, make_body, moments_s)))
-    return capacity_per_s, measured[:-1], measured[-1]

@@ -4,14 +4,10 @@ One look-up is one picture: its eight hashes among the perceptual entries, on on
 of the pictures are near a listed one. The hashes of the lists lie in one of three ways: *spread* evenly; *clustered*,
 as a thousand near-duplicates of each of some pictures, a tenth of them equal; or *crowded*, half of them with the same
 value in one band, which is the query's value too.
-
-Meanwhile an event loop wants to wake up each millisecond: how late it does is what other requests of a replica feel of
-a look-up in a thread beside it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -40,8 +36,6 @@ _COLUMNS = (
     Column("memory MB"),
     Column("p50 ms", 1),
     Column("p99 ms", 1),
-    Column("loop late p99 ms", 1),
-    Column("idle loop late p99 ms", 1),
 )
 
 _Hashes = NDArray[np.uint8]
@@ -77,8 +71,8 @@ def measure_lookups(lists: Sequence[tuple[str, int]], lookups: int, seed: int) -
 
 def _measure(
     make: Callable[[int, np.random.Generator], _Hashes], count: int, lookups: int, rng: np.random.Generator, path: Path
-) -> tuple[float, float, float, float, float, float]:
-    """Seconds of building; MB; p50 and p99 of a look-up; p99 of the loop's lateness beside look-ups and alone (ms)."""
+) -> tuple[float, float, float, float]:
+    """Seconds of building; MB; p50 and p99 of a look-up (ms)."""
     hashes = make(count, rng)
     began_s = time.perf_counter()
     _build(hashes, path)
@@ -90,10 +84,8 @@ def _measure(
     for picture in pictures[:_WARM_UP]:
         lists.nearest(picture, _AT)
     times_ms = [_timed_ms(lists, picture) for picture in pictures[_WARM_UP:]]
-    idle_ms = asyncio.run(_late_ms(lambda: time.sleep(1.0)))
-    late_ms = asyncio.run(_late_ms(lambda: [lists.nearest(picture, _AT) for picture in pictures[: lookups // 4]]))
     p50_ms, p99_ms = map(float, np.quantile(times_ms, [0.5, 0.99]))
-    return built_s, partition.size_bytes / 1e6, p50_ms, p99_ms, late_ms, idle_ms
+    return built_s, partition.size_bytes / 1e6, p50_ms, p99_ms
 
 
 def _build(hashes: _Hashes, path: Path) -> None:
@@ -116,19 +108,6 @@ def _timed_ms(lists: Snapshot, picture: list[FrameFingerprint]) -> float:
     began_s = time.perf_counter()
     lists.nearest(picture, _AT)
     return (time.perf_counter() - began_s) * 1e3
-
-
-async def _late_ms(work: Callable[[], object]) -> float:
-    """How late an event loop wakes up while a thread does ``work``: p99."""
-    late_s = []
-    loop = asyncio.get_running_loop()
-    working = loop.run_in_executor(None, work)
-    while not working.done():
-        due_s = loop.time() + 0.001
-        await asyncio.sleep(0.001)
-        late_s.append(loop.time() - due_s)
-    await working
-    return float(np.quantile(late_s, 0.99)) * 1e3
 
 
 def _picture(hashes: _Hashes, is_near: bool, rng: np.random.Generator) -> list[FrameFingerprint]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urljoin
 
 import aiohttp
 
@@ -35,63 +32,60 @@ _WARM_UP_SHARE = 0.25
 _JPEG = "image/jpeg"
 
 
-class Client:
-    """As many connections to one URL as there are requests at once. Use it as an asynchronous context manager."""
-
-    def __init__(self, url: str) -> None:
-        """``user:password@`` in ``url`` becomes HTTP Basic."""
-        self._url = url
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Client:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(CLIENT_TIMEOUT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": USER_AGENT},
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def post(
-        self, body: bytes | AsyncIterable[bytes | memoryview], content_type: str = _JPEG
-    ) -> tuple[int, bytes]:
-        """Status and body of the answer; :data:`NO_ANSWER` and nothing if there was none."""
-        chunked = True if isinstance(body, bytes) else None
-        return await self._answer("POST", self._url, data=body, chunked=chunked, headers={"Content-Type": content_type})
-
-    async def get(self, path: str) -> tuple[int, bytes]:
-        """The same for another path of the same host."""
-        return await self._answer("GET", urljoin(self._url, path))
-
-    async def _answer(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its block")
-        try:
-            async with self._session.request(method, url, allow_redirects=False, **options) as answer:
-                return answer.status, await answer.read()
-        except aiohttp.InvalidURL:
-            raise
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return NO_ANSWER, b""
+def session() -> aiohttp.ClientSession:
+    """As many connections as there are requests at once. ``user:password@`` in a URL becomes HTTP Basic."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(CLIENT_TIMEOUT_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"User-Agent": USER_AGENT},
+    )
 
 
-def fetched(url: str) -> str:
-    """The text at ``url``; empty if there is no answer."""
+async def post(
+    client: aiohttp.ClientSession,
+    url: str,
+    body: bytes | AsyncIterable[bytes | memoryview],
+    content_type: str = _JPEG,
+) -> tuple[int, bytes]:
+    """Status and body of the answer; :data:`NO_ANSWER` and nothing if there was none."""
+    chunked = True if isinstance(body, bytes) else None
+    headers = {"Content-Type": content_type}
+    try:
+        async with client.post(url, data=body, chunked=chunked, headers=headers, allow_redirects=False) as answer:
+            return answer.status, await answer.read()
+    except aiohttp.InvalidURL:
+        raise
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return NO_ANSWER, b""
 
-    async def get() -> str:
-        async with Client(url) as client:
-            return (await client.get(""))[1].decode()
 
-    return asyncio.run(get())
+def answer_to(url: str, body: bytes, content_type: str = _JPEG) -> int:
+    """The status that one picture is answered with."""
+
+    async def ask() -> int:
+        async with session() as client:
+            return (await post(client, url, body, content_type))[0]
+
+    return asyncio.run(ask())
 
 
-async def each_in_turn(
-    url: str, make_body: MakeBody, requests: int, content_type: str = _JPEG, connections: int = 1
+def fetched(url: str) -> tuple[int, str]:
+    """Status and text of what is at ``url``; :data:`NO_ANSWER` and nothing if there is no answer."""
+
+    async def get() -> tuple[int, str]:
+        async with session() as client, client.get(url, allow_redirects=False) as answer:
+            return answer.status, await answer.text()
+
+    try:
+        return asyncio.run(get())
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return NO_ANSWER, ""
+
+
+def each_in_turn(
+    url: str, make_body: MakeBody, requests: int, content_type: str = _JPEG, connections: int = 1, name: str = ""
 ) -> Load:
     """So many requests by connections each of which sends when it is answered.
 
@@ -99,38 +93,34 @@ async def each_in_turn(
     """
     left = iter(range(requests))
 
-    async def keep_sending(send: _Send) -> None:
+    async def keep_sending(send: _Send, _: float) -> None:
         for _request in left:
             await send(time.perf_counter())
 
-    async def send_all(send: _Send, _: float) -> None:
-        await asyncio.gather(*(keep_sending(send) for _ in range(connections)))
-
-    return await _timed(url, make_body, send_all, content_type=content_type)
+    return asyncio.run(_timed(url, make_body, [keep_sending] * connections, content_type, name))
 
 
-async def at_once(
-    url: str, make_body: MakeBody, connections: int, duration_s: float, content_type: str = _JPEG
+def at_once(
+    url: str, make_body: MakeBody, connections: int, duration_s: float, content_type: str = _JPEG, name: str = ""
 ) -> Load:
     """As many requests as ``connections`` that never rest get through."""
 
-    async def keep_sending(send: _Send, until_s: float) -> None:
-        while time.perf_counter() < until_s:
+    async def keep_sending(send: _Send, started_s: float) -> None:
+        while time.perf_counter() < started_s + duration_s:
             await send(time.perf_counter())
 
-    async def send_all(send: _Send, started_s: float) -> None:
-        await asyncio.gather(*(keep_sending(send, started_s + duration_s) for _ in range(connections)))
+    load = asyncio.run(_timed(url, make_body, [keep_sending] * connections, content_type, name))
+    load.connections, load.window_s = connections, duration_s
+    return load
 
-    return await _timed(url, make_body, send_all, duration_s, content_type)
 
-
-async def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float) -> Load:
+def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float, name: str = "") -> Load:
     """:func:`at_once` behind a warm-up of the same: what the service can do."""
-    await at_once(url, make_body, connections, _WARM_UP_SHARE * duration_s)
-    return await at_once(url, make_body, connections, duration_s)
+    at_once(url, make_body, connections, _WARM_UP_SHARE * duration_s)
+    return at_once(url, make_body, connections, duration_s, name=name)
 
 
-async def open_loop(url: str, make_body: MakeBody, arrivals_s: Sequence[float]) -> Load:
+def open_loop(url: str, make_body: MakeBody, arrivals_s: Sequence[float], name: str = "") -> Load:
     """A request at each of ``arrivals_s`` (seconds from the start), timed from that moment and not from its send.
 
     Raises:
@@ -140,35 +130,15 @@ async def open_loop(url: str, make_body: MakeBody, arrivals_s: Sequence[float]) 
         raise ValueError("no picture would be sent: the load is too short for its rate")
 
     async def send_all(send: _Send, started_s: float) -> None:
-        sends = []
-        for arrival_s in arrivals_s:
-            await asyncio.sleep(started_s + arrival_s - time.perf_counter())
-            sends.append(asyncio.create_task(send(started_s + arrival_s)))
-        await asyncio.gather(*sends)
+        async with asyncio.TaskGroup() as sends:
+            for arrival_s in arrivals_s:
+                await asyncio.sleep(started_s + arrival_s - time.perf_counter())
+                sends.create_task(send(started_s + arrival_s))
 
-    return await _timed(url, make_body, send_all)
-
-
-@dataclass(frozen=True, slots=True)
-class Saturation:
-    """The load of ``connections`` that never rest."""
-
-    connections: int
-    load: Load
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the service had more than it wanted."""
-        return any(outcome.is_refused for outcome in self.load.outcomes)
+    return asyncio.run(_timed(url, make_body, [send_all], name=name))
 
 
-async def find_capacity(
-    url: str,
-    make_body: MakeBody,
-    duration_s: float,
-    connections: int | None = None,
-    on_try: Callable[[int], None] = lambda _: None,
-) -> Saturation:
+def find_capacity(url: str, make_body: MakeBody, duration_s: float, connections: int | None = None) -> Load:
     """The load of the number of connections that gets most pictures through.
 
     With too few, batches stay small and cores idle; with too many, some are refused, and a client that never rests
@@ -180,17 +150,15 @@ async def find_capacity(
         make_body: makes them.
         duration_s: seconds for each number of connections, behind a warm-up.
         connections: the only number to try.
-        on_try: is told each number before it is tried.
     """
     tried = connections or FEWEST_CONNECTIONS
-    on_try(tried)
-    latest = best = Saturation(tried, await saturate(url, make_body, tried, duration_s))
-    while connections is None and latest.load.goodput_per_s > 0 and not latest.is_refused and tried < MOST_CONNECTIONS:
+    loads = [saturate(url, make_body, tried, duration_s, "saturated")]
+    while connections is None and tried < MOST_CONNECTIONS and loads[-1].goodput_per_s > 0:
+        if any(outcome.is_refused for outcome in loads[-1].outcomes):
+            break
         tried *= 2
-        on_try(tried)
-        latest = Saturation(tried, await saturate(url, make_body, tried, duration_s))
-        best = max(best, latest, key=lambda each: each.load.goodput_per_s)
-    return best
+        loads.append(saturate(url, make_body, tried, duration_s, "saturated"))
+    return max(loads, key=lambda each: each.goodput_per_s)
 
 
 _Send = Callable[[float], Coroutine[None, None, None]]
@@ -200,22 +168,24 @@ _Send = Callable[[float], Coroutine[None, None, None]]
 async def _timed(
     url: str,
     make_body: MakeBody,
-    send_all: Callable[[_Send, float], Awaitable[None]],
-    window_s: float | None = None,
+    senders: Sequence[Callable[[_Send, float], Awaitable[None]]],
     content_type: str = _JPEG,
+    name: str = "",
 ) -> Load:
+    """What came of all that ``senders`` send; each is given the moment at which the load began."""
     ended: list[tuple[float, float, float, int, bytes]] = []
 
-    async with Client(url) as client:
+    async with session() as client:
 
         async def send(intended_s: float) -> None:
             sent_s = time.perf_counter()
-            status, body = await client.post(make_body(), content_type)
+            status, body = await post(client, url, make_body(), content_type)
             ended.append((intended_s, sent_s, time.perf_counter(), status, body))
 
         started_s, cpu_s, busy_s = time.perf_counter(), time.process_time(), hardware.busy_s()
-        await send_all(send, started_s)
+        await asyncio.gather(*(sender(send, started_s) for sender in senders))
         load = Load(
+            name=name,
             started_s=started_s,
             elapsed_s=time.perf_counter() - started_s,
             client_cpu_s=time.process_time() - cpu_s,
@@ -226,5 +196,5 @@ async def _timed(
         Outcome.of_answer(intended_s - started_s, sent_s - started_s, ended_s - started_s, status, body)
         for intended_s, sent_s, ended_s, status, body in ended
     ]
-    load.window_s = window_s or max(each.intended_s for each in load.outcomes) or load.elapsed_s
+    load.window_s = max((each.intended_s for each in load.outcomes), default=0.0) or load.elapsed_s
     return load

@@ -21,7 +21,7 @@ from typing import Self
 
 import psutil
 
-from benchmarks.processes import replicas, title_of, tree
+from benchmarks.processes import end_trees, kill_tree, replicas, title_of, tree
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
@@ -61,37 +61,6 @@ def environment(base: Mapping[str, str], repository: Path) -> dict[str, str]:
     }
 
 
-def start_command(number: int, head: str, client_port: int, temporary: Path, cpus: int) -> list[str]:
-    """``ray start`` for the ``number``-th node, of which 0 is the head.
-
-    Args:
-        number: of the node.
-        head: address and port of the head, where the others find it.
-        client_port: of the head's Ray client server, which cannot be left out, and whose default is one for all.
-        temporary: folder of logs and sockets; its path is short, because a socket's name has at most 107 bytes.
-        cpus: logical ones.
-    """
-    of_head = (
-        "--head",
-        f"--port={head.rpartition(':')[2]}",
-        f"--ray-client-server-port={client_port}",
-        "--include-dashboard=false",
-        "--disable-usage-stats",
-    )
-    return [
-        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
-        f"--node-ip-address=127.0.0.{2 + number}",
-        f"--num-cpus={cpus}",
-        f"--object-store-memory={OBJECT_STORE_BYTES}",
-        # In one folder, two nodes that start at once want the same socket, and one of them fails after half a minute.
-        f"--temp-dir={temporary}",
-        # Any free port; the default range holds other programs' ports.
-        "--min-worker-port=0",
-        "--max-worker-port=0",
-        *((f"--address={head}",) if number else of_head),
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Node:
     """One ``ray start --block``, of which all of the node's processes descend."""
@@ -113,10 +82,8 @@ class Node:
 
     def kill(self) -> None:
         """SIGKILL to everything on the node, as when a machine's power fails (but its sockets are closed)."""
-        # Ancestors first: nobody is left who would start a child anew.
-        for each in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kill_tree(psutil.Process(self.process.pid))
         self.process.wait()
 
 
@@ -127,9 +94,13 @@ class Nodes:
         """Nothing is started yet. ``cpus_per_node``: logical ones; ``variables``: of :func:`environment`."""
         self._cpus = cpus_per_node
         self._variables = dict(variables)
-        gcs_port, self._client_port = free_ports(2)
+        gcs_port, client_port = free_ports(2)
         self.address = f"{HEAD_ADDRESS}:{gcs_port}"
         """Where a driver connects to."""
+        self._of_head = [
+            *("--head", f"--port={gcs_port}", "--include-dashboard=false", "--disable-usage-stats"),
+            f"--ray-client-server-port={client_port}",  # it cannot be left out, and its default is one for all
+        ]
         self._folder = tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True)
         self._all: list[Node] = []
 
@@ -172,28 +143,35 @@ class Nodes:
         processes = [each for node in self.alive for each in node.processes()]
         return [each for each in processes if title_of(each).partition(" ")[0].endswith("haproxy")]
 
+    def busiest_worker(self) -> Node:
+        """The node with most replicas, but the head, which no cluster of Ray survives without further measures."""
+        return max(self.alive[1:], key=lambda node: len(node.replicas("")))
+
     def close(self) -> None:
-        """End the workers, then the head; what does not end is killed. Serve is to be shut down before."""
-        # Listed now: a process that loses its parent later is no descendant any more.
-        processes = [each for node in self._all for each in node.processes()]
-        for node in reversed(self._all):
-            with contextlib.suppress(ProcessLookupError):
-                node.process.terminate()
-        _, left = psutil.wait_procs(processes, _STOP_TIMEOUT_S)
-        for each in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        psutil.wait_procs(left, _STOP_TIMEOUT_S)
+        """End the workers, then the head. Serve is to be shut down before."""
+        end_trees([psutil.Process(node.process.pid) for node in self.alive], _STOP_TIMEOUT_S)
         for node in self._all:
             node.process.wait()
         self._folder.cleanup()
 
     def _start(self) -> Node:
         number, folder = len(self._all), Path(self._folder.name)
-        output = folder / f"node-{number}.txt"
+        address, output = f"127.0.0.{2 + number}", folder / f"node-{number}.txt"
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
+            f"--node-ip-address={address}",
+            f"--num-cpus={self._cpus}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            # In one folder, two nodes that start at once want the same socket, and one of them fails after half a
+            # minute. Its path is short, because a socket's name has at most 107 bytes.
+            f"--temp-dir={folder / str(number)}",
+            # Any free port; the default range holds other programs' ports.
+            *("--min-worker-port=0", "--max-worker-port=0"),
+            *([f"--address={self.address}"] if number else self._of_head),
+        ]
         with output.open("wb") as file:
             process = subprocess.Popen(
-                start_command(number, self.address, self._client_port, folder / str(number), self._cpus),
+                command,
                 env=self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -201,7 +179,7 @@ class Nodes:
                 # Ctrl-C is for us alone: Serve is to end before its nodes do.
                 start_new_session=True,
             )
-        self._all.append(Node(f"127.0.0.{2 + number}", process, output))
+        self._all.append(Node(address, process, output))
         return self._all[-1]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -96,27 +96,19 @@ class Outcome:
         return f"{words} {self.reason}" if self.reason else words
 
 
-class Latencies:
-    """Times, and their percentiles in milliseconds."""
+def percentile_ms(times_s: Iterable[float], share: float) -> float | None:
+    """The percentile for ``share`` in 0..1; of fewer than 100 times, 0.99 is the largest: stricter, never kinder.
 
-    def __init__(self, times_s: Iterable[float] = ()) -> None:
-        self._ms = np.sort(np.fromiter(times_s, float)) * 1e3
-        self.count = len(self._ms)
+    None if there are no times.
+    """
+    times = np.fromiter(times_s, float)
+    return float(np.quantile(times, share, method="inverted_cdf")) * 1e3 if times.size else None
 
-    def percentile_ms(self, share: float) -> float:
-        """The percentile for ``share`` in 0..1; of fewer than 100 values, 0.99 is the largest: stricter, never kinder.
 
-        Raises:
-            ValueError: there are no times.
-        """
-        if not self.count:
-            raise ValueError("no values, no percentile")
-        return float(np.quantile(self._ms, share, method="inverted_cdf"))
-
-    def told_percentile_ms(self, share: float) -> float | None:
-        """The same for people to read; None where there are too few values for one to lie beyond it."""
-        is_told = self.count and (share == 1 or ceil(share * self.count) < self.count)
-        return self.percentile_ms(share) if is_told else None
+def told_percentile_ms(times_s: Sequence[float], share: float) -> float | None:
+    """The same for people to read; None where there are too few times for one to lie beyond it."""
+    is_told = share == 1 or ceil(share * len(times_s)) < len(times_s)
+    return percentile_ms(times_s, share) if is_told else None
 
 
 @dataclass
@@ -125,6 +117,8 @@ class Load:
 
     Attributes:
         outcomes: in the order in which they ended.
+        name: in tables and checks.
+        connections: that never rest; None where pictures come at moments of their own.
         started_s: the load's beginning, on the clock of ``time.perf_counter``.
         window_s: from the beginning to the last moment at which something was to be sent.
         elapsed_s: from the beginning to the last answer.
@@ -133,11 +127,23 @@ class Load:
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
+    name: str = ""
+    connections: int | None = None
     started_s: float = 0.0
     window_s: float = 0.0
     elapsed_s: float = 0.0
     client_cpu_s: float = 0.0
     machine_cpu_s: float = 0.0
+
+    @property
+    def scanned(self) -> int:
+        """Pictures about which the policy said something."""
+        return sum(each.is_scanned for each in self.outcomes)
+
+    @property
+    def failed(self) -> int:
+        """Pictures with no answer, or with one that says that nothing was scanned."""
+        return sum(each.is_failed for each in self.outcomes)
 
     @property
     def offered_per_s(self) -> float:
@@ -160,14 +166,9 @@ class Load:
         return self.machine_cpu_s / self.elapsed_s
 
 
-def latencies(outcomes: Iterable[Outcome]) -> Latencies:
+def latencies_s(outcomes: Iterable[Outcome]) -> list[float]:
     """Of all that were answered."""
-    return Latencies(each.latency_s for each in outcomes if each.is_answered)
-
-
-def lags(outcomes: Iterable[Outcome]) -> Latencies:
-    """How late the generator sent."""
-    return Latencies(each.lag_s for each in outcomes)
+    return [each.latency_s for each in outcomes if each.is_answered]
 
 
 def goodput_per_s(outcomes: Iterable[Outcome], from_s: float, until_s: float) -> float:

@@ -7,7 +7,6 @@ All have ViT-B-32 with random weights, in bf16 where they can.
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,10 +18,10 @@ import typer
 from benchmarks import bare_pass, load
 from benchmarks.bare_pass import EngineOptions
 from benchmarks.bodies import photo_like_image
-from benchmarks.checks import Measured, validity
-from benchmarks.command import Out, Run, Seed, console
-from benchmarks.outcomes import Latencies
-from benchmarks.processes import cpu_s, memory_bytes, tree
+from benchmarks.checks import validity
+from benchmarks.command import Only, Out, Run, Seed, chosen, console
+from benchmarks.outcomes import Load, told_percentile_ms
+from benchmarks.processes import memory_bytes, tree_cpu_s
 from benchmarks.record import Cell, Column, Table
 from benchmarks.servers import REPOSITORY, NotServedError, Server, Way, ours, running
 
@@ -33,6 +32,7 @@ QUALITY = 91
 _MODEL = "random:ViT-B-32"
 _POLICY = ("--policy", str(REPOSITORY / "benchmarks/policies/random-vit-b-32.yaml"))
 _WARM_UP_S = 5.0
+_REQUESTS = 100
 
 _COLUMNS = (
     Column("server"),
@@ -60,30 +60,28 @@ def bench(
     converted: Annotated[
         Path | None, typer.Option(help="Folder of `pictwarden model convert random:ViT-B-32`: one more row of ours.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="The beginning of a server's name; repeatable.")] = None,
-    requests: Annotated[int, typer.Option(min=10, help="Pictures, one after another.")] = 100,
-    connections: Annotated[int, typer.Option(min=1, help="That never rest.")] = load.FEWEST_CONNECTIONS,
+    only: Only = None,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of their load.")] = 15.0,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:
     """Measure each; exit code 1 if the generator did not keep up: nobody wins or loses by a check."""
+    served = (*SERVED, *([_without_torch(converted)] if converted else []))
+    names = chosen((each.name for each in served), only)
     run = Run("peers", seed, out)
     jpeg = photo_like_image(WIDTH_PX, "JPEG", seed, quality=QUALITY)
     rows: list[tuple[Cell, ...]] = []
     left_out: list[str] = []
-    measured: list[Measured] = []
-    for server in (*SERVED, *([_without_torch(converted)] if converted else [])):
+    measured: list[Load] = []
+    for server in (each for each in served if each.name in names):
         interpreter = sys.executable if server.is_ours else str(python)
         version = version_of(interpreter, server.package)
-        if only and not any(server.name.lower().startswith(each.lower()) for each in only):
-            continue
         if version is None:
             left_out.append(f"{server.name} is not installed in {python}.")
             continue
         try:
             with console.status(server.name):
-                figures, loads = _measure(server, interpreter, jpeg, requests, connections, duration_s)
+                figures, loads = _measure(server, interpreter, jpeg, duration_s)
         except NotServedError as error:
             left_out.append(f"{server.name}: {error}")
             continue
@@ -93,13 +91,15 @@ def bench(
         console.print("\n".join(left_out), markup=False)
         raise typer.Exit(2)
     with console.status("the bare pass"):
-        best = bare_pass.best_of([bare_pass.measure(EngineOptions(_MODEL, "auto", "auto"), {})])[1]
+        best = bare_pass.best_of([bare_pass.measure(EngineOptions(_MODEL))[0]])[1]
     rows.append(("the bare pass", None, None, best.views_per_s, best.core_ms, None, None))
     note = (
         f"ViT-B-32, random weights; a JPEG of {len(jpeg) / 1e3:.0f} KB, {WIDTH_PX} px wide; pictures/s and core-ms "
-        f"with {connections} connections that never rest; the peers' torch is {version_of(str(python), 'torch')}. "
+        f"with {load.FEWEST_CONNECTIONS} connections that never rest."
     )
-    table = Table("Servers of CLIP", _COLUMNS, tuple(rows), note + " ".join(left_out))
+    if peers_torch := version_of(str(python), "torch"):
+        note += f" The peers' torch is {peers_torch}."
+    table = Table("Servers of CLIP", _COLUMNS, tuple(rows), " ".join([note, *left_out]))
     run.finish("Beside other servers", [table], validity(measured))
 
 
@@ -118,25 +118,23 @@ def _without_torch(folder: Path) -> Server:
     return replace(server, name=f"{server.name}, without torch")
 
 
-def _measure(
-    server: Server, interpreter: str, jpeg: bytes, requests: int, connections: int, duration_s: float
-) -> tuple[tuple[Cell, ...], list[Measured]]:
+def _measure(server: Server, interpreter: str, jpeg: bytes, duration_s: float) -> tuple[tuple[Cell, ...], list[Load]]:
     """The figures of one server behind its version, and the loads that they are of."""
 
     def make_body() -> bytes:
         return server.body(jpeg)
 
     with running(server, jpeg, interpreter) as started:
-        url, kind = started.url, server.content_type
-        asyncio.run(load.at_once(url, make_body, connections, _WARM_UP_S, kind))
-        alone = asyncio.run(load.each_in_turn(url, make_body, requests, kind))
-        before = {each: cpu_s(each) for each in tree(started.process)}
-        busy = asyncio.run(load.at_once(url, make_body, connections, duration_s, kind))
-        used_s = sum(cpu_s(each) - before.get(each, 0.0) for each in tree(started.process))
+        url, kind, connections = started.url, server.content_type, load.FEWEST_CONNECTIONS
+        load.at_once(url, make_body, connections, _WARM_UP_S, kind)
+        alone = load.each_in_turn(url, make_body, _REQUESTS, kind, name=f"{server.name}, alone")
+        before_s = tree_cpu_s(started.process)
+        busy = load.at_once(url, make_body, connections, duration_s, kind, server.name)
+        used_s = tree_cpu_s(started.process) - before_s
         memory_mb = int(memory_bytes(started.process) / 1e6)
     # Only Pictwarden says whether it scanned: of the others every 200 counts.
     good = sum(each.status in load.STORED_OR_REJECTED for each in busy.outcomes)
-    told = Latencies(each.latency_s for each in alone.outcomes if each.status in load.STORED_OR_REJECTED)
+    alone_s = [each.latency_s for each in alone.outcomes if each.status in load.STORED_OR_REJECTED]
     core_ms = 1e3 * used_s / good if good else None
-    figures = (told.told_percentile_ms(0.5), good / busy.elapsed_s, core_ms, memory_mb, started.ready_s)
-    return figures, [Measured(f"{server.name}, alone", alone), Measured(server.name, busy)]
+    p50_ms = told_percentile_ms(alone_s, 0.5)
+    return (p50_ms, good / busy.elapsed_s, core_ms, memory_mb, started.ready_s), [alone, busy]

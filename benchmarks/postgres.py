@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -16,9 +15,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.processes import tree
+from benchmarks.processes import kill_tree
 
 START_S = 30.0
+
+_UNPRIVILEGED = "nobody"
+"""Who runs it where this process is root's, as whom PostgreSQL does not run."""
 
 
 class PostgresError(RuntimeError):
@@ -31,20 +33,6 @@ def server_folder() -> Path | None:
     if found:
         return Path(found).resolve().parent
     return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parts[-2], default=None)
-
-
-def _unprivileged() -> str | None:
-    """Another user where this one is root, as which PostgreSQL does not run."""
-    if os.getuid():
-        return None
-    return next((name for name in ("postgres", "nobody") if _exists(name)), None)
-
-
-def _exists(name: str) -> bool:
-    try:
-        return bool(pwd.getpwnam(name))
-    except KeyError:
-        return False
 
 
 @dataclass
@@ -85,9 +73,7 @@ class Server:
         """As if the machine had lost its power: the server and each of its children, at once."""
         if self.process is None:
             return
-        for each in tree(psutil.Process(self.process.pid)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        kill_tree(psutil.Process(self.process.pid))
         self.process.wait()
 
     def end(self) -> None:
@@ -109,7 +95,7 @@ def running_server(programs: Path, *, is_durable: bool = True) -> Iterator[Serve
     """A server that ends with the block; one that is not durable never waits for a disk."""
     # The path of a socket has at most 107 bytes; a folder of pytest's has more.
     with tempfile.TemporaryDirectory(prefix="pictwarden-pg-", dir="/tmp") as name:
-        server = Server(programs, Path(name), _unprivileged(), is_durable)
+        server = Server(programs, Path(name), None if os.getuid() else _UNPRIVILEGED, is_durable)
         if server.user:
             shutil.chown(server.folder, server.user)
         server.folder.chmod(0o755)

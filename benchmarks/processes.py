@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,9 +25,6 @@ _RAY_PROGRAMS = ("raylet", "gcs_server")
 
 _THREADS = ("device", "staging")
 """The stages of one process that have threads of their own, by the names that the service gives them."""
-
-# Reading the page tables of a gigabyte takes milliseconds, on the cores that are measured.
-_SAMPLE_EVERY_S = 5.0
 
 
 def measured_apart(
@@ -112,12 +108,62 @@ def reset_peak(process: int | str = "self") -> None:
     Path(f"/proc/{process}/clear_refs").write_text("5", "ascii")
 
 
+class Peak:
+    """The most resident memory that some processes have had since this was made."""
+
+    def __init__(self, processes: Sequence[psutil.Process]) -> None:
+        self._held_bytes: dict[psutil.Process, int] = {}
+        for each in processes:
+            with contextlib.suppress(OSError, psutil.Error):
+                reset_peak(each.pid)
+                self._held_bytes[each] = each.memory_info().rss
+
+    def of_each_gb(self) -> list[tuple[str, float, float]]:
+        """The name of each process that is still there, what it held before, and at its peak."""
+        found = []
+        for each, held_bytes in self._held_bytes.items():
+            with contextlib.suppress(OSError, psutil.Error):
+                found.append((each.name(), held_bytes / 1e9, peak_bytes(each.pid) / 1e9))
+        return found
+
+    def grown_gb(self) -> float:
+        """What all of them together grew by, if they had their peaks at one time: never less than it was."""
+        return sum(peak_gb - held_gb for _, held_gb, peak_gb in self.of_each_gb())
+
+
 def cpu_s(process: psutil.Process) -> float:
     """Processor time that a process has used, without its children; 0 if it has ended."""
     with contextlib.suppress(psutil.Error):
         times = process.cpu_times()
         return float(times.user + times.system)
     return 0.0
+
+
+def tree_cpu_s(root: psutil.Process) -> float:
+    """Processor time that a process and its descendants have used."""
+    return sum(map(cpu_s, tree(root)))
+
+
+def kill_tree(root: psutil.Process) -> None:
+    """SIGKILL to a process and its descendants."""
+    # Ancestors first: nobody is left who would start a child anew.
+    for each in tree(root):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def end_trees(roots: Sequence[psutil.Process], timeout_s: float) -> None:
+    """SIGTERM to processes, the last one first; what is left of them and their descendants after a time is killed."""
+    # Listed now: a process that loses its parent later is no descendant any more.
+    processes = [each for root in roots for each in tree(root)]
+    for root in reversed(roots):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root.terminate()
+    _, left = psutil.wait_procs(processes, timeout_s)
+    for each in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(left, timeout_s)
 
 
 def cpu_by_stage_s(root: psutil.Process) -> dict[str, float]:
@@ -148,18 +194,6 @@ def stage_of(program: str, title: str, parent: str) -> str:
     if title.startswith("ray::") or program in _RAY_PROGRAMS or "/ray/" in title:
         return RAY
     return DECODE_WORKERS if parent == _DEPLOYMENTS["Preprocessor"] else parent
-
-
-async def with_memory(root: psutil.Process | None, loading: Awaitable[Result]) -> tuple[Result, list[int]]:
-    """What ``loading`` gives, and a service's memory before, meanwhile and after; none where it cannot be seen."""
-    if root is None:
-        return await loading, []
-    # In a thread: the load is made on this loop, and must not wait.
-    sizes_bytes = [await asyncio.to_thread(memory_bytes, root)]
-    task = asyncio.ensure_future(loading)
-    while not (await asyncio.wait([task], timeout=_SAMPLE_EVERY_S))[0]:
-        sizes_bytes.append(await asyncio.to_thread(memory_bytes, root))
-    return task.result(), [*sizes_bytes, await asyncio.to_thread(memory_bytes, root)]
 
 
 def _cpu_by_thread_s(process: psutil.Process) -> dict[str, float]:

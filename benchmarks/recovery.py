@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.outcomes import LATE_S, Load, Outcome, doubled, goodput_per_s, late, latencies
+from benchmarks.outcomes import LATE_S, Load, Outcome, doubled, goodput_per_s, late, latencies_s, percentile_ms
 from benchmarks.record import Cell, Check, Column, Table, at_least, at_most
 
 LEAST_RATE_SHARE = 0.9
@@ -26,13 +26,11 @@ class Struck:
     """A load with a fault in it.
 
     Attributes:
-        fault: what was done, in words.
-        load: with its outcomes.
+        load: with its outcomes; its name is what was done, in words.
         fault_s: when it was done, in seconds since the load began.
         whole_after_s: seconds from the fault until as many replicas ran as before; None if they never did.
     """
 
-    fault: str
     load: Load
     fault_s: float
     whole_after_s: float | None
@@ -69,11 +67,11 @@ def recovery_checks(struck: Sequence[Struck]) -> list[Check]:
     """No request failed, none was late, none was answered twice, and after each fault all is as before."""
     outcomes = [outcome for each in struck for outcome in each.load.outcomes]
     afterwards = [
-        at_least(f"{each.fault}: rate afterwards ÷ sent", each.rate_share_after, LEAST_RATE_SHARE, digits=2)
+        at_least(f"{each.load.name}: rate afterwards ÷ sent", each.rate_share_after, LEAST_RATE_SHARE, digits=2)
         for each in struck
     ]
     return [
-        at_most("requests that failed", sum(each.is_failed for each in outcomes), 0),
+        at_most("requests that failed", sum(each.load.failed for each in struck), 0),
         at_most(f"answers later than {LATE_S} s", len(late(outcomes)), 0),
         at_most("answers given twice", sum(len(doubled(each.load.outcomes)) for each in struck), 0),
         *afterwards,
@@ -82,7 +80,7 @@ def recovery_checks(struck: Sequence[Struck]) -> list[Check]:
 
 def _row(struck: Struck) -> tuple[Cell, ...]:
     outcomes = struck.load.outcomes
-    p99s_ms = [each.percentile_ms(0.99) if each.count else None for each in map(latencies, struck.parts())]
-    counts = (sum(each.is_failed for each in outcomes), len(late(outcomes)), len(doubled(outcomes)))
-    slowest_ms = latencies(outcomes).told_percentile_ms(1)
-    return struck.fault, len(outcomes), *counts, *p99s_ms, slowest_ms, struck.whole_after_s
+    p99s_ms = (percentile_ms(latencies_s(part), 0.99) for part in struck.parts())
+    counts = (struck.load.failed, len(late(outcomes)), len(doubled(outcomes)))
+    slowest_ms = percentile_ms(latencies_s(outcomes), 1)
+    return struck.load.name, len(outcomes), *counts, *p99s_ms, slowest_ms, struck.whole_after_s

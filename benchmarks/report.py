@@ -20,7 +20,7 @@ import typer
 
 from benchmarks import hardware
 from benchmarks.bodies import photo_like_jpeg
-from benchmarks.command import console
+from benchmarks.command import Only, chosen, console
 from benchmarks.record import Record
 from benchmarks.servers import REPOSITORY, NotServedError, Way, ours, running
 from serve_app.cli.local_service import URL_ENV
@@ -58,6 +58,8 @@ PLAN = (
     Planned("footprint-ray", "footprint --way ray", 1),
     Planned("quick-one-process", "quick", 1.5, _DEMO_ONE),
     Planned("quick-ray", "quick", 1.5, _DEMO_RAY),
+    Planned("footprint-starter", "footprint --preset starter", 0.5),
+    Planned("quick-nsfw", "quick", 1.5, (Way.ONE_PROCESS, "--preset nsfw")),
     Planned("capacity-one-process", "capacity --around-ms 7", 3, _VIT_ONE),
     Planned("capacity-ray", "capacity --around-ms 12", 3, _VIT_RAY),
     Planned("latency-one-process", "latency --size 200KB", 3.5, _VIT_ONE),
@@ -77,16 +79,17 @@ PLAN = (
 
 def bench(
     measure: Annotated[bool, typer.Option(help="Measure anew first, starting what each record needs.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="The beginning of a record's name; repeatable.")] = None,
+    only: Only = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be measured, and nothing else.")] = False,
 ) -> None:
     """Draw the page; exit code 1 if a measurement could not be made, or a check of one did not hold."""
-    chosen = [each for each in PLAN if not only or any(each.name.startswith(start) for start in only)]
+    names = chosen((each.name for each in PLAN), only)
+    planned = [each for each in PLAN if each.name in names]
     if plan:
-        for each in chosen:
+        for each in planned:
             console.print(f"{each.name.ljust(24)}{each.minutes:4.1f} min  {shown(each)}", soft_wrap=True)
         return
-    failed = [each.name for each in chosen if measure and not measured(each)]
+    failed = [each.name for each in planned if measure and not measured(each)]
     PAGE.write_text(render(PAGE.read_text("utf-8"), records(RESULTS)), "utf-8")
     if failed:
         console.print(f"not measured, or a check did not hold: {', '.join(failed)}")

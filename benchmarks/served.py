@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.load import fetched
 from benchmarks.nodes import Nodes, connected, environment
+from benchmarks.servers import REPOSITORY
 from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
@@ -21,8 +22,6 @@ from serve_app.cli.local_service import SECRETS_ENV
 from serve_app.settings import parse_settings
 from serve_app.state_folder import STATE_ENV
 from serve_app.wire import SCAN_PATH
-
-REPOSITORY = Path(__file__).parents[1]
 
 DEPLOYMENTS = ("Ingress", "Preprocessor", "ClipScorer")
 
@@ -128,7 +127,8 @@ class Service:
             return False
         running = [each.replica_states for each in application.deployments.values()]
         stats_port = os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404")
-        sent_to = ingress_replicas_up(fetched(f"http://127.0.0.1:{stats_port}/stats;csv"))
+        _, servers = fetched(f"http://127.0.0.1:{stats_port}/stats;csv")
+        sent_to = ingress_replicas_up(servers)
         return running == [{"RUNNING": self._replicas.each}] * len(DEPLOYMENTS) and sent_to == self._replicas.each
 
 

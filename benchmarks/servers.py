@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -19,7 +18,7 @@ import psutil
 
 from benchmarks import load
 from benchmarks.bodies import unique
-from benchmarks.processes import tree
+from benchmarks.processes import end_trees
 from deployments.ray_environment import free_ports
 from serve_app.cli.local_service import SECRETS_ENV
 from serve_app.state_folder import STATE_ENV
@@ -89,6 +88,12 @@ class Home:
     secret: str
     folder: Path
 
+    @classmethod
+    def within(cls, folder: Path) -> Home:
+        """A new one with a port that is free now, in a folder that is made where it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(free_ports(1)[0], secrets.token_hex(16), folder)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -119,7 +124,7 @@ def running(
     with contextlib.ExitStack() as afterwards:
         if home is None:
             new = tempfile.TemporaryDirectory(prefix="pw-bench-", ignore_cleanup_errors=True)
-            home = Home(free_ports(1)[0], secrets.token_hex(16), Path(afterwards.enter_context(new)))
+            home = Home.within(Path(afterwards.enter_context(new)))
         said = home.folder / "output.txt"
         started_s = time.perf_counter()
         with said.open("wb") as output:
@@ -134,19 +139,13 @@ def running(
             )
         try:
             url = f"http://127.0.0.1:{home.port}{server.path}" + (f"/{home.secret}" if server.is_ours else "")
-            while not _answers(url, server, jpeg):
+            while load.answer_to(url, server.body(jpeg), server.content_type) not in load.STORED_OR_REJECTED:
                 if process.poll() is not None or time.perf_counter() - started_s > _READY_TIMEOUT_S:
                     raise NotServedError(f"it did not start: {said.read_text('utf-8', errors='replace')[-300:]}")
                 time.sleep(_POLL_S)
             yield Running(url, process, time.perf_counter() - started_s)
         finally:
-            every = tree(process)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-            _, left = psutil.wait_procs(every, _STOP_TIMEOUT_S)
-            for each in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
+            end_trees([process], _STOP_TIMEOUT_S)
             process.wait()
 
 
@@ -156,11 +155,3 @@ def _environment(secret: str, is_ours: bool) -> Mapping[str, str]:
     # A ledger of the benchmark's, in the working directory.
     base = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", STATE_ENV)}
     return {**base, **_RANDOM, **own}
-
-
-def _answers(url: str, server: Server, jpeg: bytes) -> bool:
-    async def status() -> int:
-        async with load.Client(url) as client:
-            return (await client.post(server.body(jpeg), server.content_type))[0]
-
-    return asyncio.run(status()) in load.STORED_OR_REJECTED

@@ -61,14 +61,14 @@ class RayTable:
         name = f"pictwarden:{key}".encode()
         if not internal_kv._internal_kv_put(name, value.encode(), overwrite=False):  # noqa: SLF001 - no public one
             return None
-        known = internal_kv._internal_kv_get(name)  # noqa: SLF001
+        known = internal_kv._internal_kv_get(name)  # noqa: SLF001 - Ray has no public name for it
         return None if known is None else str(known.decode())
 
     def replace(self, key: str, value: str) -> None:
         """See :class:`Table`."""
         from ray.experimental import internal_kv
 
-        internal_kv._internal_kv_put(f"pictwarden:{key}".encode(), value.encode(), overwrite=True)  # noqa: SLF001
+        internal_kv._internal_kv_put(f"pictwarden:{key}".encode(), value.encode(), overwrite=True)  # noqa: SLF001 - as above
 
 
 def require_one_file(location: Location | None, node: str, table: Table, is_alive: Callable[[str], bool]) -> None:

@@ -53,7 +53,7 @@ console = Console(highlight=False)
 
 
 def run(
-    config: Annotated[Path | None, typer.Option(help="A file like serve_config.yaml; default: preset demo.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A file like serve_config.yaml; default: preset starter.")] = None,
     preset: PresetOption = None,
     model: ModelOption = None,
     policy: PolicyOption = None,

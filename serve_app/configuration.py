@@ -18,6 +18,7 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
     """The settings, the policy and, if there is one, the shadow policy of an application.
 
     In the settings, ``preset``, ``policy`` and ``model.source`` are then what is used, whichever of them were given.
+    ``model.source`` is None where no policy has prompts.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
@@ -28,38 +29,31 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
     given = parse_settings(args)
     policy = load_policy(given.policy_source)
     shadow = load_policy(given.shadow_policy) if given.shadow_policy is not None else None
-    settings = _completed(given, _model_source(given, policy, shadow))
-    if settings.model.source is None:
-        return settings, policy, shadow
-    model = source_name(settings.model.source)
-    if policy.model not in {model, None}:
+    of_prompts = policy.model or (shadow.model if shadow is not None else None)
+    source = given.model.source or source_of(of_prompts)
+    if source is not None:
+        _require_model(source, policy, shadow)
+    return _completed(given, source), policy, shadow
+
+
+def _require_model(source: str, policy: Policy, shadow: Policy | None) -> None:
+    """Refuse a CLIP model that the prompts are not for, or that nobody has prompts for."""
+    model = source_name(source)
+    if policy.model is None and (shadow is None or shadow.model is None):
+        raise PolicyError(
+            f"policy {policy.name} has no prompts, so that nothing would ask the model of model.source ({source!r}): "
+            "set it to null, or choose the policy of this model"
+        )
+    if policy.model not in (None, model):
         raise PolicyError(
             f"policy {policy.name} belongs to the model {policy.model!r}, but model.source is {model!r}: "
             "choose the policy of this model, or write one (docs/policy.md); thresholds of one model do not fit another"
         )
-    if shadow is not None and shadow.model not in {model, None}:
+    if shadow is not None and shadow.model not in (None, model):
         raise PolicyError(
             f"shadow_policy {shadow.name} belongs to the model {shadow.model!r}, but model.source is {model!r}: both "
             "policies judge the same scores, so choose one for this model"
         )
-    return settings, policy, shadow
-
-
-def _model_source(given: Settings, policy: Policy, shadow: Policy | None) -> str | None:
-    """Where the model of the prompts comes from; None where no policy has any: classifiers have their names there.
-
-    Raises:
-        ConfigurationError: a model is set for prompts that nobody has, or cannot be found by the name in the policy.
-    """
-    of_prompts = next((each.model for each in (policy, shadow) if each is not None and each.model is not None), None)
-    if of_prompts is not None:
-        return given.model.source or source_of(of_prompts)
-    if given.model.source is not None:
-        raise PolicyError(
-            f"policy {policy.name} has no prompts, so that nothing would ask the model of model.source "
-            f"({given.model.source!r}): remove it, or choose the policy of this model"
-        )
-    return None
 
 
 def _completed(given: Settings, source: str | None) -> Settings:

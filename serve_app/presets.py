@@ -37,10 +37,26 @@ PRESETS: Mapping[str, Preset] = {
     each.name: each
     for each in (
         Preset(
+            "starter",
+            "shipped:starter",
+            "rejects sexual content, and a red triangle to show a rejection",
+            "the extras clip and nsfw; no download, no GPU",
+            (
+                "stand-in: the rule red-triangle; its model knows drawn shapes alone, and protects nobody",
+                "real: the rules sexual-content and maybe-sexual-content; open-nsfw scores every picture for them",
+            ),
+        ),
+        Preset(
             "demo",
             "shipped:demo-red-triangle",
             "rejects a red triangle to show a rejection, and protects nobody",
             "the extra clip; no download, no GPU",
+        ),
+        Preset(
+            "nsfw",
+            "shipped:nsfw",
+            "rejects sexual content, and flags what may be sexual",
+            "the extra nsfw; no torch, no download, no GPU",
         ),
         Preset(
             "csam",
@@ -64,5 +80,5 @@ PRESETS: Mapping[str, Preset] = {
 }
 """All of them by name, in the order in which a person meets them."""
 
-DEFAULT = PRESETS["demo"]
+DEFAULT = PRESETS["starter"]
 """Of a service for which nobody has set a preset, a policy or a model."""

@@ -18,9 +18,10 @@ import numpy as np
 from benchmarks import load
 from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.decision_parts.part import Options, Part
-from benchmarks.decision_parts.services import home_in, serving
-from benchmarks.outcomes import Latencies, Outcome, latencies
+from benchmarks.decision_parts.services import serving
+from benchmarks.outcomes import latencies_s, percentile_ms, told_percentile_ms
 from benchmarks.record import Column, Table, at_least, at_most
+from benchmarks.servers import Home
 from serve_app.database.location import Location
 from serve_app.domain import (
     DIHEDRAL_HASHES,
@@ -50,24 +51,25 @@ _LABELS = 40
 _WRITES = 200
 _COMMIT_BYTES = 24_000
 _PAUSE_S = 0.01
-_SHARES = (0.5, 0.95, 0.99)
-_PERCENTILES = (Column("p50 ms", 2), Column("p95 ms", 2), Column("p99 ms", 2))
+_SHARES = {"p50 ms": 0.5, "p95 ms": 0.95, "p99 ms": 0.99}
+_PERCENTILES = tuple(Column(heading, 2) for heading in _SHARES)
 
 
 def measure(options: Options) -> Part:
-    """Two services in one process, with a SQLite file and without, by turns; then the ledger alone."""
+    """Two services in one process, with a SQLite file and without, alternately; then the ledger alone."""
     jpeg = photo_like_jpeg(20_000, options.seed)
-    homes = {name: home_in(options.folder / f"commit-{name}") for name in ("memory", "sqlite")}
+    homes = {name: Home.within(options.folder / f"commit-{name}") for name in ("memory", "sqlite")}
     with serving(homes["memory"], {"ledger": "memory"}) as memory, serving(homes["sqlite"], {}) as sqlite:
-        urls = {"ledger: memory": memory.url, "SQLite": sqlite.url}
-        answered = asyncio.run(_by_turns(urls, jpeg))
+        answered_s = _alternately({"ledger: memory": memory.url, "SQLite": sqlite.url}, jpeg)
     rows = (
-        *((f"answered, {name}", *_told(latencies(outcomes))) for name, outcomes in answered.items()),
-        ("the disk alone: one fdatasync", *_told(_disk(options.folder))),
+        *((f"answered, {name}", *_told(times_s)) for name, times_s in answered_s.items()),
+        ("the disk alone: one fdatasync", *_told(_disk_s(options.folder))),
     )
-    p50_ms = {name: latencies(outcomes).percentile_ms(0.5) for name, outcomes in answered.items()}
-    added_ms = p50_ms["SQLite"] - p50_ms["ledger: memory"]
-    note = f"New pictures of 20 KB, one after another: {_ROUNDS} times {_PICTURES} to each of two services, by turns."
+    with_ms, without_ms = (percentile_ms(answered_s[name], 0.5) for name in ("SQLite", "ledger: memory"))
+    added_ms = None if with_ms is None or without_ms is None else with_ms - without_ms
+    note = (
+        f"New pictures of 20 KB, one after another: {_ROUNDS} times {_PICTURES} to each of two services, alternately."
+    )
 
     location = Location(options.folder, options.folder / "rate.db")
     with contextlib.closing(open_ledger(location)) as ledger:
@@ -76,19 +78,12 @@ def measure(options: Options) -> Part:
     per_s = len(times_s) / elapsed_s
     # A decision that waited too long went to the spool, and was not committed before its answer.
     is_committed = health.problem is None and max(times_s) < COMMIT_WAIT_S
-    told = _told(Latencies(times_s))
-    rate_note = (
-        f"{_CALLERS} at once for {_DURATION_S:.0f} s, each with an examination of one view and {_LABELS} labels."
-    )
+    of_rate = (Column("callers"), Column("decisions/s"), *_PERCENTILES)
+    rate_note = f"{_CALLERS} at once for {_DURATION_S:.0f} s, each with an examination of one view, {_LABELS} labels."
     return Part(
         (
             Table("An answer, with and without a commit", (Column("what"), *_PERCENTILES), rows, note),
-            Table(
-                "Decisions into a SQLite file",
-                (Column("callers"), Column("decisions/s"), *_PERCENTILES),
-                ((_CALLERS, per_s, *told),),
-                rate_note,
-            ),
+            Table("Decisions into a SQLite file", of_rate, ((_CALLERS, per_s, *_told(times_s)),), rate_note),
         ),
         (
             at_most("the commit before the answer adds to p50", added_ms, _MOST_ADDED_MS, "ms", 2),
@@ -97,7 +92,7 @@ def measure(options: Options) -> Part:
     )
 
 
-def _disk(folder: Path) -> Latencies:
+def _disk_s(folder: Path) -> list[float]:
     """A write of about the size of a commit, after a pause: a disk that was idle may be slower."""
     times_s = []
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -107,17 +102,17 @@ def _disk(folder: Path) -> Latencies:
             began_s = time.perf_counter()
             os.fdatasync(file.fileno())
             times_s.append(time.perf_counter() - began_s)
-    return Latencies(times_s)
+    return times_s
 
 
-async def _by_turns(urls: dict[str, str], jpeg: bytes) -> dict[str, list[Outcome]]:
-    answered: dict[str, list[Outcome]] = {name: [] for name in urls}
+def _alternately(urls: dict[str, str], jpeg: bytes) -> dict[str, list[float]]:
+    answered_s: dict[str, list[float]] = {name: [] for name in urls}
     for each in range(_ROUNDS + 1):
         for name, url in urls.items():
-            outcomes = (await load.each_in_turn(url, lambda: unique(jpeg), _PICTURES)).outcomes
+            outcomes = load.each_in_turn(url, lambda: unique(jpeg), _PICTURES).outcomes
             if each:  # the first round warms up
-                answered[name] += outcomes
-    return answered
+                answered_s[name] += latencies_s(outcomes)
+    return answered_s
 
 
 async def _record(ledger: OpenLedger) -> tuple[list[float], float]:
@@ -161,5 +156,5 @@ def sample_decision() -> Decision:
     )
 
 
-def _told(times: Latencies) -> list[float | None]:
-    return [times.told_percentile_ms(share) for share in _SHARES]
+def _told(times_s: list[float]) -> list[float | None]:
+    return [told_percentile_ms(times_s, share) for share in _SHARES.values()]

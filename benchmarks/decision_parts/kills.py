@@ -8,76 +8,70 @@ spool that the next process takes back.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-import psutil
 
 from benchmarks import load
 from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.bodies import MakeBody
-from benchmarks.checks import Measured, validity
+from benchmarks.checks import validity
 from benchmarks.decision_parts.part import KNOWN_PICTURES, Options, Part, known_bodies
-from benchmarks.decision_parts.services import home_in, recorded_ids, serving
-from benchmarks.faults import Kind, strike
+from benchmarks.decision_parts.services import location_in, recorded_ids, serving
+from benchmarks.faults import KILLED_INGRESS, strike, under_load
 from benchmarks.outcomes import LATE_S, late
-from benchmarks.postgres import Server, running_server, server_folder
-from benchmarks.processes import tree
-from benchmarks.record import Check, Table, at_least, at_most
+from benchmarks.postgres import running_server, server_folder
+from benchmarks.processes import kill_tree
+from benchmarks.record import Check, at_least, at_most
 from benchmarks.recovery import LEAST_RATE_SHARE, Struck, recovery_table
 from benchmarks.served import Replicas, served, wait_until
-from benchmarks.servers import Home, Running
+from benchmarks.servers import Home
 from serve_app.database.location import Location, locate
 
 PER_S = 100.0
 
 _PICTURE_BYTES = 20_000
-_BEFORE_S = 8.0
-_AFTER_S = 16.0
-_AFTER_INGRESS_S = 32.0  # a replica on Ray Serve is whole again later
+_DURATION_S = 24.0
+_DURATION_INGRESS_S = 40.0  # a replica on Ray Serve is whole again later
 _DATABASE_GONE_S = 3.0
 
 # A live process looks for the spools of dead ones every 30 s.
 _RECORDED_WITHIN_S = 45.0
 
 _REPLICAS = Replicas(2)
-SERVICE, _POSTGRESQL, _INGRESS = "the service is killed", "PostgreSQL is killed", "an ingress replica is killed"
+SERVICE, _POSTGRESQL = "the service is killed", "PostgreSQL is killed"
 
 
 def measure(options: Options) -> Part:
     """All three, or two where PostgreSQL is not installed: its checks then do not hold."""
     make_body = known_bodies(_PICTURE_BYTES, options.seed)
-    arrivals_s = poisson_arrivals_s(PER_S, _BEFORE_S + _AFTER_S, options.seed)
+    arrivals_s = poisson_arrivals_s(PER_S, _DURATION_S, options.seed)
     struck = [
-        _kill_service(home_in(options.folder / "killed"), make_body, arrivals_s),
-        *_kill_postgresql(home_in(options.folder / "postgresql"), make_body, arrivals_s),
+        _kill_service(Home.within(options.folder / "killed"), make_body, arrivals_s),
+        *_kill_postgresql(Home.within(options.folder / "postgresql"), make_body, arrivals_s),
         # The last one: it changes this process's environment.
-        _kill_ingress(make_body, poisson_arrivals_s(PER_S, _BEFORE_S + _AFTER_INGRESS_S, options.seed)),
+        _kill_ingress(make_body, poisson_arrivals_s(PER_S, _DURATION_INGRESS_S, options.seed)),
     ]
     heading = f"Killed under {PER_S:.0f} uploads a second of known bytes"
-    table = recovery_table([each for each, _ in struck])
     checks = [check for each, lost in struck for check in loss_checks(each, lost)]
-    if not any(each.fault == _POSTGRESQL for each, _ in struck):
+    if not any(each.load.name == _POSTGRESQL for each, _ in struck):
         checks.append(at_most(f"{_POSTGRESQL}: answered decisions that are lost", None, 0))
-    generator = validity([Measured(each.fault, each.load) for each, _ in struck])
-    return Part((Table(heading, table.columns, table.rows, table.note),), (*checks, *generator))
+    checks += validity([each.load for each, _ in struck])
+    return Part((replace(recovery_table([each for each, _ in struck]), heading=heading),), tuple(checks))
 
 
 def loss_checks(struck: Struck, lost: int) -> list[Check]:
     """That no decision is lost, and that answers go on."""
-    outcomes = struck.load.outcomes
+    of, fault = struck.load, struck.load.name
     checks = [
-        at_most(f"{struck.fault}: answered decisions that are lost, of {len(_answered(struck))}", lost, 0),
-        at_least(f"{struck.fault}: rate afterwards ÷ sent", struck.rate_share_after, LEAST_RATE_SHARE, digits=2),
-        at_most(f"{struck.fault}: answers later than {LATE_S} s", len(late(outcomes)), 0),
+        at_most(f"{fault}: answered decisions that are lost, of {len(_answered(struck))}", lost, 0),
+        at_least(f"{fault}: rate afterwards ÷ sent", struck.rate_share_after, LEAST_RATE_SHARE, digits=2),
+        at_most(f"{fault}: answers later than {LATE_S} s", len(late(of.outcomes)), 0),
     ]
     # Nobody answers while the only process is being started again.
-    if struck.fault != SERVICE:
-        checks.append(at_most(f"{struck.fault}: requests that failed", sum(each.is_failed for each in outcomes), 0))
+    if fault != SERVICE:
+        checks.append(at_most(f"{fault}: requests that failed", of.failed, 0))
     return checks
 
 
@@ -85,17 +79,15 @@ def _kill_service(home: Home, make_body: MakeBody, arrivals_s: Sequence[float]) 
     with contextlib.ExitStack() as ended:
         service = ended.enter_context(serving(home, {}))
 
-        def kill_and_start_again() -> None:
-            # Ancestors first: nobody is left who would start a child anew.
-            for each in tree(service.process):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
+        def kill_and_start_again() -> bool:
+            kill_tree(service.process)
             service.process.wait()
             ended.enter_context(serving(home, {}))
+            return True
 
-        struck = asyncio.run(_struck(SERVICE, service, make_body, arrivals_s, kill_and_start_again))
-    folder = home.folder / ".pictwarden"
-    return struck, _lost(struck, Location(folder, folder / "ledger.db"))
+        load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
+        struck = under_load(SERVICE, service.url, make_body, arrivals_s, kill_and_start_again)
+    return struck, _lost(struck, location_in(home))
 
 
 def _kill_postgresql(home: Home, make_body: MakeBody, arrivals_s: Sequence[float]) -> list[tuple[Struck, int]]:
@@ -103,43 +95,30 @@ def _kill_postgresql(home: Home, make_body: MakeBody, arrivals_s: Sequence[float
     if programs is None:
         return []
     with running_server(programs) as server:
+
+        def kill_and_start_again() -> bool:
+            server.kill()
+            time.sleep(_DATABASE_GONE_S)
+            server.start()
+            return True
+
         url = server.url("postgres")
         with serving(home, {"ledger": url}) as service:
-            struck = asyncio.run(_struck(_POSTGRESQL, service, make_body, arrivals_s, lambda: _restart(server)))
+            load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
+            struck = under_load(_POSTGRESQL, service.url, make_body, arrivals_s, kill_and_start_again)
         return [(struck, _lost(struck, Location(home.folder / ".pictwarden", url=url)))]
-
-
-def _restart(server: Server) -> None:
-    server.kill()
-    time.sleep(_DATABASE_GONE_S)
-    server.start()
 
 
 def _kill_ingress(make_body: MakeBody, arrivals_s: Sequence[float]) -> tuple[Struck, int]:
     with served("fake:20ms", 4) as (cluster, service):
         service.deploy(_REPLICAS)
-        asyncio.run(load.each_in_turn(service.url, make_body, KNOWN_PICTURES))
-        struck = asyncio.run(strike(cluster, service, Kind.INGRESS, make_body, arrivals_s, _BEFORE_S))
-        struck = replace(struck, fault=_INGRESS)
+        load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
+        struck = strike(cluster, service, KILLED_INGRESS, make_body, arrivals_s)
         location = locate(None)
         if location is None:
             raise ValueError("the service records nothing")
         wait_until(lambda: not _lost(struck, location), _RECORDED_WITHIN_S)
         return struck, _lost(struck, location)
-
-
-async def _struck(
-    fault: str, service: Running, make_body: MakeBody, arrivals_s: Sequence[float], do: Callable[[], Any]
-) -> Struck:
-    """The load, in the middle of which ``do`` is done; all is well again when it returns."""
-    await load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
-    loading = asyncio.create_task(load.open_loop(service.url, make_body, arrivals_s))
-    await asyncio.sleep(_BEFORE_S)
-    struck_s = time.perf_counter()
-    await asyncio.to_thread(do)
-    whole_after_s = time.perf_counter() - struck_s
-    measured = await loading
-    return Struck(fault, measured, struck_s - measured.started_s, whole_after_s)
 
 
 def _answered(struck: Struck) -> set[str]:

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from benchmarks import load
 from benchmarks.decision_parts.part import KNOWN_PICTURES, Options, Part, known_bodies
-from benchmarks.decision_parts.services import home_in, serving
-from benchmarks.outcomes import Latencies, Load
-from benchmarks.record import Cell, Column, Table, at_most
+from benchmarks.decision_parts.services import serving
+from benchmarks.outcomes import Load, percentile_ms, told_percentile_ms
+from benchmarks.record import Column, Table, at_most
+from benchmarks.servers import Home
 
 _MOST_MS = 3.0
 _TIMES = 8
+_SHARES = {"p50": 0.5, "p99": 0.99}
 _PICTURE_BYTES = 200_000
 
 
 def measure(options: Options) -> Part:
     """One after another, to a service in one process with its ledger in a SQLite file."""
     make_body = known_bodies(_PICTURE_BYTES, options.seed)
-    with serving(home_in(options.folder / "known"), {}) as started:
-        first = asyncio.run(load.each_in_turn(started.url, make_body, KNOWN_PICTURES))
-        again = asyncio.run(load.each_in_turn(started.url, make_body, _TIMES * KNOWN_PICTURES))
-    times = _service_times(again)
-    columns = (Column("pictures"), Column("answers"), Column("p50 ms", 2), Column("p99 ms", 2))
+    with serving(Home.within(options.folder / "known"), {}) as started:
+        first = load.each_in_turn(started.url, make_body, KNOWN_PICTURES, name="new")
+        again = load.each_in_turn(started.url, make_body, _TIMES * KNOWN_PICTURES, name="known")
+    rows = tuple(
+        (each.name, len(times_s), *(told_percentile_ms(times_s, share) for share in _SHARES.values()))
+        for each, times_s in ((first, _service_times_s(first)), (again, _service_times_s(again)))
+    )
+    columns = (Column("pictures"), Column("answers"), *(Column(f"{name} ms", 2) for name in _SHARES))
     note = (
         "Pictures of 200 KB, one after another; milliseconds from the first byte to the answer, by the service's clock."
     )
-    rows = (_row("new", _service_times(first)), _row("known", times))
-    is_answered = all(each.is_scanned for each in (*first.outcomes, *again.outcomes))
-    return Part(
-        (Table("Known bytes", columns, rows, note),),
-        tuple(
-            at_most(
-                f"known bytes are answered, {name}",
-                times.percentile_ms(share) if is_answered else None,
-                _MOST_MS,
-                "ms",
-                2,
-            )
-            for name, share in (("p50", 0.5), ("p99", 0.99))
-        ),
+    are_answered = all(each.is_scanned for each in (*first.outcomes, *again.outcomes))
+    times_s = _service_times_s(again) if are_answered else []
+    checks = tuple(
+        at_most(f"known bytes are answered, {name}", percentile_ms(times_s, share), _MOST_MS, "ms", 2)
+        for name, share in _SHARES.items()
     )
+    return Part((Table("Known bytes", columns, rows, note),), checks)
 
 
-def _service_times(measured: Load) -> Latencies:
-    return Latencies(each.elapsed_ms / 1e3 for each in measured.outcomes if each.elapsed_ms is not None)
-
-
-def _row(name: str, times: Latencies) -> tuple[Cell, ...]:
-    return name, times.count, times.told_percentile_ms(0.5), times.told_percentile_ms(0.99)
+def _service_times_s(measured: Load) -> list[float]:
+    return [each.elapsed_ms / 1e3 for each in measured.outcomes if each.elapsed_ms is not None]

@@ -7,13 +7,16 @@ import contextlib
 import json
 import time
 
+import aiohttp
+
 from benchmarks import load
 from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.decision_parts.large_lists import ENTRIES, put_large_lists, stored
 from benchmarks.decision_parts.part import Options, Part
-from benchmarks.decision_parts.services import home_in, serving
-from benchmarks.outcomes import Latencies
+from benchmarks.decision_parts.services import serving
+from benchmarks.outcomes import percentile_ms
 from benchmarks.record import Column, Table, at_most
+from benchmarks.servers import Home
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.lists.sql_store import SqlListStore
 
@@ -26,7 +29,7 @@ _POLL_S = 0.01
 
 def measure(options: Options) -> Part:
     """Entries are added to the database and removed again; a picture is sent to each process until it follows."""
-    homes = [home_in(options.folder / f"replica-{number}") for number in range(_PROCESSES)]
+    homes = [Home.within(options.folder / f"replica-{number}") for number in range(_PROCESSES)]
     location = put_large_lists(options, homes[0])
     with contextlib.ExitStack() as ended:
         urls = [ended.enter_context(serving(home, {"ledger": str(location.file)})).url for home in homes]
@@ -36,7 +39,7 @@ def measure(options: Options) -> Part:
             *(asyncio.run(_change(store, urls, unique(picture))) for _ in range(_CHANGES)), strict=True
         )
     rows = tuple(
-        (name, len(times_s), Latencies(times_s).percentile_ms(0.5), max(times_s) * 1e3)
+        (name, len(times_s), percentile_ms(times_s, 0.5), max(times_s) * 1e3)
         for name, times_s in (("an entry is added", added), ("it is removed", removed))
     )
     columns = (Column("change"), Column("times"), Column("p50 ms"), Column("most ms"))
@@ -53,26 +56,25 @@ def measure(options: Options) -> Part:
 
 async def _change(store: SqlListStore, urls: list[str], picture: bytes) -> tuple[float, float]:
     """Seconds until every process denies ``picture``, once its sha256 is listed, and until none does any more."""
-    async with contextlib.AsyncExitStack() as ended:
-        clients = [await ended.enter_async_context(load.Client(url)) for url in urls]
-        told = json.loads((await clients[0].post(picture))[1])
+    async with load.session() as client:
+        told = json.loads((await load.post(client, urls[0], picture))[1])
         fingerprint = Fingerprint(FingerprintType.SHA256, bytes.fromhex(told["sha256"]))
         draft = EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="another bank", reason="on trial")
         addition = await asyncio.to_thread(store.add, [draft])
-        added_s = await _until_all(clients, picture, is_listed=True)
+        added_s = await _until_all(client, urls, picture, is_listed=True)
         await asyncio.to_thread(store.remove, addition.first_ids)
-        return added_s, await _until_all(clients, picture, is_listed=False)
+        return added_s, await _until_all(client, urls, picture, is_listed=False)
 
 
-async def _until_all(clients: list[load.Client], picture: bytes, *, is_listed: bool) -> float:
+async def _until_all(client: aiohttp.ClientSession, urls: list[str], picture: bytes, *, is_listed: bool) -> float:
     began_s = time.perf_counter()
 
-    async def follow(client: load.Client) -> float:
+    async def follow(url: str) -> float:
         while time.perf_counter() - began_s < _GIVE_UP_S:
-            _, answer = await client.post(picture)
+            _, answer = await load.post(client, url, picture)
             if (json.loads(answer)["reason"] == "listed") is is_listed:
                 break
             await asyncio.sleep(_POLL_S)
         return time.perf_counter() - began_s
 
-    return max(await asyncio.gather(*map(follow, clients)))
+    return max(await asyncio.gather(*map(follow, urls)))

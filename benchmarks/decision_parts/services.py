@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks.bodies import photo_like_jpeg
 from benchmarks.servers import Home, Running, Way, ours, running
-from deployments.ray_environment import free_ports
 from serve_app.database.location import Location
 from serve_app.domain import DecisionFilter
 from serve_app.ledger.opening import open_archive
@@ -21,12 +18,6 @@ from serve_app.ledger.sql_archive import SqlArchive
 
 _PAGE = 1000
 _MOST_SPOOLED = 1_000_000
-
-
-def home_in(folder: Path) -> Home:
-    """A home for a service, with a port that is free now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Home(free_ports(1)[0], secrets.token_hex(16), folder)
 
 
 def location_in(home: Home) -> Location:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
-
-import psutil
 
 from benchmarks import load
 from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.decision_parts.large_lists import ENTRIES, put_large_lists
 from benchmarks.decision_parts.part import Options, Part
 from benchmarks.decision_parts.pdq_hashes import fingerprint_core_ms
-from benchmarks.decision_parts.services import home_in, serving
-from benchmarks.processes import cpu_s, tree
+from benchmarks.decision_parts.services import serving
+from benchmarks.processes import tree_cpu_s
 from benchmarks.record import Column, Table, at_least
-from benchmarks.servers import REPOSITORY, Running
+from benchmarks.servers import REPOSITORY, Home, Running
 
 _LEAST_SHARE = 0.85
 _TURNS = 4
@@ -30,13 +27,13 @@ _VIT_B_32: dict[str, Any] = {
 def measure(options: Options) -> Part:
     """Two services, one with everything and one without, loaded by turns."""
     jpeg = photo_like_jpeg(200_000, options.seed)
-    whole, bare = home_in(options.folder / "whole"), home_in(options.folder / "bare")
+    whole, bare = Home.within(options.folder / "whole"), Home.within(options.folder / "bare")
     put_large_lists(options, whole)
     with serving(whole, _VIT_B_32) as with_all, serving(bare, {**_VIT_B_32, "ledger": "memory"}) as without:
         turns = {"with": _Turns(with_all), "without": _Turns(without)}
         for number in range(_TURNS):
             for each in turns.values() if number % 2 == 0 else reversed(turns.values()):
-                asyncio.run(each.take(jpeg))
+                each.take(jpeg)
     pdq_ms = fingerprint_core_ms(jpeg)
     measured, core_ms = turns["with"].per_s / turns["without"].per_s, turns["without"].core_ms
     # Where every core is busy, pictures without a PDQ would cost so much less.
@@ -71,16 +68,12 @@ class _Turns:
         """Processor time of the service for each of them."""
         return self._cpu_s * 1e3 / self._scanned
 
-    async def take(self, jpeg: bytes) -> None:
+    def take(self, jpeg: bytes) -> None:
         """Load it once more."""
         url, connections = self._service.url, load.FEWEST_CONNECTIONS
-        await load.at_once(url, lambda: unique(jpeg), connections, _WARM_UP_S)
-        before_s = _tree_cpu_s(self._service.process)
-        loaded = await load.at_once(url, lambda: unique(jpeg), connections, _DURATION_S)
-        self._cpu_s += _tree_cpu_s(self._service.process) - before_s
-        self._scanned += sum(each.is_scanned for each in loaded.outcomes)
+        load.at_once(url, lambda: unique(jpeg), connections, _WARM_UP_S)
+        before_s = tree_cpu_s(self._service.process)
+        loaded = load.at_once(url, lambda: unique(jpeg), connections, _DURATION_S)
+        self._cpu_s += tree_cpu_s(self._service.process) - before_s
+        self._scanned += loaded.scanned
         self._elapsed_s += loaded.elapsed_s
-
-
-def _tree_cpu_s(root: psutil.Process) -> float:
-    return sum(map(cpu_s, tree(root)))

@@ -15,7 +15,14 @@ import json
 from deployments.haproxy.config import Amendments
 from serve_app.domain import UnscannedReason
 from serve_app.misskey_api import DETECT_PATH
-from serve_app.wire import FULL_FOR_HEADER, REFUSED_HEADER, SCAN_PATH, STATUS_BY_REASON, bare_answer
+from serve_app.wire import (
+    FULL_FOR_HEADER,
+    REFUSED_HEADER,
+    REQUEST_ID_HEADER,
+    SCAN_PATH,
+    STATUS_BY_REASON,
+    bare_answer,
+)
 
 # An ingress replica is full for less than a second; if the end is further away, the wall clock was set back.
 _LONGEST_FULL_MS = 30_000
@@ -110,7 +117,7 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         "http-request unset-var(txn.pictwarden_is_refused) if !pictwarden_is_held",
         "http-request set-var(proc.pictwarden_refused) var(proc.pictwarden_refused,0),add(1) if pictwarden_is_refused",
         f"http-request return status {STATUS_BY_REASON[UnscannedReason.OVERLOADED]} content-type application/json"
-        " hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr X-Request-ID %[unique-id]"
+        f" hdr Retry-After %[var(proc.pictwarden_retry_after_s)] hdr {REQUEST_ID_HEADER} %[unique-id]"
         f" lf-string {_answer_format(UnscannedReason.OVERLOADED, REFUSED_BY_HAPROXY)} if pictwarden_is_refused",
         f"http-request del-header {REFUSED_HEADER}",
         f"http-request set-header {REFUSED_HEADER} %[var(proc.pictwarden_refused,0)] if pictwarden_is_scan METH_POST",
@@ -125,13 +132,16 @@ def refusal_rules(buffer_bytes: int, max_upload_s: int) -> tuple[str, ...]:
         "http-response set-var(proc.pictwarden_full_until_ms) date(0,ms),add(txn.pictwarden_full_for_ms)"
         " if pictwarden_says_full",
         f"http-response del-header {FULL_FOR_HEADER}",
+        # Serve adds another one behind ours: its own, or the caller's as it came.
+        f"http-response set-header {REQUEST_ID_HEADER} %[res.fhdr({REQUEST_ID_HEADER},1)]"
+        f" if {{ res.fhdr_cnt({REQUEST_ID_HEADER}) gt 1 }}",
     )
 
 
 def _unavailable(retry_after_s: int) -> str:
     """The end of a HAProxy line that answers as unavailable."""
     body = _answer_format(UnscannedReason.UNAVAILABLE, UNAVAILABLE_BY_HAPROXY)
-    headers = f"hdr Retry-After {retry_after_s} hdr X-Request-ID %[unique-id]"
+    headers = f"hdr Retry-After {retry_after_s} hdr {REQUEST_ID_HEADER} %[unique-id]"
     return f"content-type application/json {headers} lf-string {body}"
 
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.checking import ExitCode
-from serve_app.cli.engines import engine_of
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import engine_of
 from serve_app.decoding import Decode, decode_for
 from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits

@@ -26,8 +26,8 @@ from serve_app.cli.lists import (
     list_show,
 )
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
+from serve_app.cli.policy_replay import policy_replay
 from serve_app.cli.presets import presets
-from serve_app.cli.replaying import policy_replay
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.upgrading import settings_upgrade

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from serve_app.cli.admin_connection import AdminConnection, AdminError
 from serve_app.cli.checking import ExitCode
-from serve_app.cli.engines import engine_of
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.local_service import URL_ENV, known_url
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import engine_of
 from serve_app.cli.progress import progress_of
 from serve_app.cli.scored_folder import ScoredFolder, score_folder
 from serve_app.cli.scorers import HereScorer, Scorer, ServiceScorer

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from serve_app.admin_api import ScoredDecisions
+from serve_app.admin_api import LedgerStatus, ScoredDecisions
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.patience import Patience
 from serve_app.cli.recorded_scores import scored_decisions
@@ -29,6 +30,9 @@ _SENT_AT_ONCE = 4
 
 _SENT_TOGETHER = 32
 """Pictures whose answers are waited for before their scores are fetched. A run that is killed loses no more."""
+
+_LEDGER_ASKED_EVERY_S = 1.0
+_LONGEST_LEDGER_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,10 @@ class ServiceScorer:
         self, pictures: Iterator[DecodedPicture], stop: threading.Event
     ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
         """See :class:`Scorer`."""
+        # Before any picture is sent, so that none is sent in vain.
+        self._admin.get(LedgerStatus, "/ledger")
         patience = Patience()
+        waiting: list[DecodedPicture] = []
         while some := list(islice(pictures, _SENT_TOGETHER)):
             by_path = {str(each.path): each for each in some}
             paths = [each.path for each in some]
@@ -140,25 +147,50 @@ class ServiceScorer:
                 picture = by_path[scan.picture]
                 if scan.is_error:
                     yield SkippedPicture(picture.path, f"not scanned: {scan.message}")
+                elif (told := self._told(picture)) is not None:
+                    yield told
                 else:
-                    yield self._fetched(picture)
+                    waiting.append(picture)
+            if len(waiting) >= _SENT_TOGETHER:
+                yield from self._told_late(waiting, stop)
+                waiting = []
             if stop.is_set():
                 return
+        yield from self._told_late(waiting, stop)
 
-    def _fetched(self, picture: DecodedPicture) -> tuple[DecodedPicture, RecordedPicture] | SkippedPicture:
+    def _told_late(
+        self, pictures: list[DecodedPicture], stop: threading.Event
+    ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
+        """The scores of pictures whose decisions wait until the service's database can be written."""
+        ends_s = time.monotonic() + _LONGEST_LEDGER_WAIT_S
+        while pictures and not stop.is_set():
+            told = [(each, self._told(each)) for each in pictures]
+            yield from (its for _, its in told if its is not None)
+            pictures = [each for each, its in told if its is None]
+            if pictures and time.monotonic() > ends_s:
+                yield from (
+                    SkippedPicture(each.path, "the service has not recorded its scores yet") for each in pictures
+                )
+                return
+            if pictures:
+                stop.wait(_LEDGER_ASKED_EVERY_S)
+
+    def _told(self, picture: DecodedPicture) -> tuple[DecodedPicture, RecordedPicture] | SkippedPicture | None:
+        """The recorded scores of a picture that was scanned; None if no decision on it is recorded yet."""
         page = self._admin.get(ScoredDecisions, f"/bodies/{picture.sha256}/scores")
         for decision in scored_decisions(page):
-            if decision.scores is not None:
-                self._policy.require_model(decision.scores.model)
-                missing = [label for label in self._policy.labels if label not in decision.labels]
-                if missing:
-                    raise PolicyError(
-                        f"the service has not scored {', '.join(map(repr, missing[:3]))}"
-                        f"{' and others' if len(missing) > 3 else ''}: make {self._policy.name} its policy or its "
-                        f"shadow_policy, or score in this process with --here"
-                    )
-                return picture, RecordedPicture(decision.labels, decision.scores, picture.fingerprint)
-        return SkippedPicture(picture.path, "the service has recorded no scores: a list decided, or its ledger is full")
+            if decision.scores is None or not decision.is_judged:
+                return SkippedPicture(picture.path, "the service has no scores of it: a list decided")
+            self._policy.require_model(decision.scores.model)
+            missing = [label for label in self._policy.labels if label not in decision.labels]
+            if missing:
+                raise PolicyError(
+                    f"the service has not scored {', '.join(map(repr, missing[:3]))}"
+                    f"{' and others' if len(missing) > 3 else ''}: make {self._policy.name} its policy or its "
+                    f"shadow_policy, or score in this process with --here"
+                )
+            return picture, RecordedPicture(decision.labels, decision.scores, picture.fingerprint)
+        return None
 
 
 def _is_for(policy: Policy, scores: LabelScores) -> bool:

@@ -47,7 +47,7 @@ console = Console(highlight=False)
 
 def serve(
     config: Annotated[
-        Path | None, typer.Option(help="A file like serve_config.yaml. Default: the preset demo.")
+        Path | None, typer.Option(help="A file like serve_config.yaml. Default: the preset starter.")
     ] = None,
     preset: PresetOption = None,
     model: ModelOption = None,

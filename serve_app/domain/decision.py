@@ -58,7 +58,8 @@ class Listed:
     """An outcome: the picture is known, and an entry of a list decided in place of the policy.
 
     ``bank`` names the list, ``entry`` identifies the entry in it, and ``message`` gives people the entry's reason.
-    Of a perceptual match, ``distance_bits`` is the Hamming distance between the entry and the fingerprint of ``frame``.
+    Of a perceptual match, ``distance_bits`` is the Hamming distance between the entry and the fingerprint of ``frame``,
+    and ``media_type`` the type of the picture, which was decoded for it.
     """
 
     verdict: Verdict
@@ -68,6 +69,7 @@ class Listed:
     match: ListMatch = ListMatch.EXACT
     distance_bits: int | None = None
     frame: int | None = None
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def decision_row(decision: Decision, context: int) -> Row:
         "score_ms": seen.score_ms if seen else None,
         "context": context,
         "lists_version": decision.lists_version,
-        "media_type": judged.media_type if judged else None,
+        "media_type": None if isinstance(outcome, Unscanned) else outcome.media_type,
         "views_seen": judged.views_seen if judged else None,
         "frames_seen": judged.frames_seen if judged else None,
         "frames_total": judged.frames_total if judged else None,
@@ -296,6 +296,7 @@ def _listed_of(row: Row, explained: Row) -> Listed:
         match=ListMatch(explained["match"]),
         distance_bits=explained["distance_bits"],
         frame=explained["frame"],
+        media_type=row.get("media_type"),
     )
 
 

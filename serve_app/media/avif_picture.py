@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 
 from serve_app.limits import MediaLimits
 from serve_app.media.parsers.heif_items import HeifItem, HeifItems, data_of, read_items
+from serve_app.media.parsers.heif_properties import matrix_of, orientation_of, read_grid, size_of
 from serve_app.media.parsers.malformed import MalformedError
 from serve_app.media.size import require_few
 
@@ -38,9 +39,6 @@ _MATRICES = {
 }
 """libswscale's names of the matrices of ITU-T H.273. Of any other it takes the frame's own, or BT.601."""
 
-# By quarters counter-clockwise: not mirrored, top and bottom exchanged, left and right exchanged.
-_ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
-
 
 def decode_primary(body: bytes, limits: MediaLimits) -> Image.Image:
     """The picture that an AVIF shows, in RGB or RGBA; which way up, is in its ``info`` as Pillow has it there.
@@ -59,18 +57,12 @@ def decode_primary(body: bytes, limits: MediaLimits) -> Image.Image:
         if alpha in item.references.get(b"prem", ()):
             picture = Image.frombytes("RGBa", picture.size, picture.tobytes()).convert("RGBA")
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = _orientation_of(item)
+    exif[ExifTags.Base.Orientation] = orientation_of(item)
     picture.info["exif"] = exif.tobytes()
     for kind, content in item.properties:
         if kind == b"colr" and content[:4] in (b"prof", b"rICC"):
             picture.info["icc_profile"] = content[4:]
     return picture
-
-
-def _orientation_of(item: HeifItem) -> int:
-    """How the picture is turned and then mirrored, in the numbers of EXIF."""
-    rotation, mirror = item.property(b"irot"), item.property(b"imir")
-    return _ORIENTATIONS[rotation[0] & 3 if rotation else 0][1 + (mirror[0] & 1) if mirror else 0]
 
 
 def _decode(body: bytes, found: HeifItems, item: HeifItem, pixel_format: str, limits: MediaLimits) -> Image.Image:
@@ -83,33 +75,27 @@ def _decode(body: bytes, found: HeifItems, item: HeifItem, pixel_format: str, li
 
 
 def _decode_grid(body: bytes, found: HeifItems, item: HeifItem, pixel_format: str, limits: MediaLimits) -> Image.Image:
-    """Tiles in rows, the last ones cut at the edge (ISO/IEC 23008-12, 6.6.2.3)."""
-    layout = data_of(body, item.pieces)
-    side_bytes = 4 if layout[1:2] and layout[1] & 1 else 2
-    if len(layout) < 4 + 2 * side_bytes:
-        raise MalformedError("a grid without a size")
-    rows, columns = layout[2] + 1, layout[3] + 1
-    width_px = int.from_bytes(layout[4 : 4 + side_bytes], "big")
-    height_px = int.from_bytes(layout[4 + side_bytes : 4 + 2 * side_bytes], "big")
-    require_few(width_px, height_px, limits)
+    """The picture that the tiles of a grid make."""
+    grid = read_grid(data_of(body, item.pieces))
+    require_few(grid.width_px, grid.height_px, limits)
     tiles = item.references.get(b"dimg", [])
-    if len(tiles) != rows * columns or len(tiles) > _MAX_TILES:
+    if len(tiles) != grid.rows * grid.columns or len(tiles) > _MAX_TILES:
         raise MalformedError("a grid with other tiles than it needs")
-    whole = Image.new("L" if pixel_format == "gray" else "RGB", (width_px, height_px))
+    whole = Image.new("L" if pixel_format == "gray" else "RGB", (grid.width_px, grid.height_px))
     for at, identifier in enumerate(tiles):
         tile_item = found.item(identifier)
         if tile_item.kind != b"av01":
             raise MalformedError("a tile that is no AV1")
         tile = _decode_av1(data_of(body, tile_item.pieces), tile_item, pixel_format, limits)
-        row, column = divmod(at, columns)
+        row, column = divmod(at, grid.columns)
         whole.paste(tile, (column * tile.width, row * tile.height))
     return whole
 
 
 def _decode_av1(data: bytes, item: HeifItem, pixel_format: str, limits: MediaLimits) -> Image.Image:
-    size = item.property(b"ispe")
-    if size is not None and len(size) >= 12:
-        require_few(int.from_bytes(size[4:8], "big"), int.from_bytes(size[8:12], "big"), limits)
+    size_px = size_of(item)
+    if size_px is not None:
+        require_few(*size_px, limits)
     try:
         frame = next(_frames((item.property(b"av1C") or b"")[_AV1C_BYTES:] + data, limits), None)
         if frame is None:
@@ -122,9 +108,7 @@ def _decode_av1(data: bytes, item: HeifItem, pixel_format: str, limits: MediaLim
 
 def _picture_of(frame: av.VideoFrame, item: HeifItem, pixel_format: str) -> Image.Image:
     """The frame's colours as the item has them, or as its own header has them."""
-    nclx = next((each for kind, each in item.properties if kind == b"colr" and each[:4] == b"nclx"), b"")
-    matrix = int.from_bytes(nclx[8:10], "big") if len(nclx) >= 11 else int(frame.colorspace)
-    is_full = bool(nclx[10] & 0x80) if len(nclx) >= 11 else frame.color_range == ColorRange.JPEG
+    matrix, is_full = matrix_of(item) or (int(frame.colorspace), frame.color_range == ColorRange.JPEG)
     if frame.format.name.startswith("gray"):
         # libswscale takes grey for full range, whatever it is told.
         levels = np.asarray(frame.reformat(format="gray", threads=1).to_ndarray(), np.uint8)

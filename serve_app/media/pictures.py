@@ -49,11 +49,11 @@ from serve_app.media.parsers.jpeg import JpegPicture, jpeg_pictures
 from serve_app.media.parsers.jxl import codestream_of, read_header
 from serve_app.media.parsers.orientation_tags import AS_IT_STANDS, honoured_by_all, honoured_by_some
 from serve_app.media.parsers.png import repaired_png
+from serve_app.media.parsers.sniff import unsupported
 from serve_app.media.parsers.tiff import is_whole_tiff
 from serve_app.media.parsers.webp import completed_webp, is_whole_webp, webp_size
 from serve_app.media.png_picture import PngPicture
 from serve_app.media.size import require_few
-from serve_app.media.sniff import unsupported
 from serve_app.media.tone_mapping import CICP_INFO
 from serve_app.media.transparent_colour import settle_transparent_colour
 
@@ -87,7 +87,7 @@ def pictures_of(body: bytes, media_type: str, limits: MediaLimits, is_lenient: b
 
     Args:
         body: of the type ``media_type``.
-        media_type: as :func:`serve_app.media.sniff.sniff` names it.
+        media_type: as :func:`serve_app.media.parsers.sniff.sniff` names it.
         limits: of what a header may promise.
         is_lenient: read a file whose end is missing as far as it goes.
 

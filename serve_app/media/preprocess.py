@@ -27,8 +27,8 @@ from serve_app.media.faces import Detector, Face, find_faces
 from serve_app.media.fingerprints import LEAST_SIDE_PX, fingerprint
 from serve_app.media.frames import Frame, FrameSample, sample_frames
 from serve_app.media.image_sequence import is_sequence, sample_sequence
+from serve_app.media.parsers.sniff import sniff
 from serve_app.media.pictures import Open, ShrunkPictures, pictures_of
-from serve_app.media.sniff import sniff
 from serve_app.media.video import sample_video
 from serve_app.media.video_track import VIDEO_TYPES
 from serve_app.media.views import (

@@ -173,9 +173,9 @@ def _locate_on_hub(architecture: str, tag: str) -> _Located:
         reason = str(error).strip().partition("\n")[0] or "the hub's client gives no reason"
         raise ModelError(
             f"model {architecture}/{tag} could not be downloaded: wanted {hub.rstrip('/')} from its hub "
-            f"({reason}). Without a network, fetch it elsewhere (open_clip.create_model("
-            f"{architecture!r}, pretrained={tag!r}) fills its cache), put its {_HUB_CONFIG} and safetensors "
-            "into one folder, and set model.source to that folder"
+            f'({reason}). Without a network, run `python -c "import open_clip; open_clip.create_model('
+            f'{architecture!r}, pretrained={tag!r})"` on a machine that has one, and copy its cache of the hub, '
+            "~/.cache/huggingface or HF_HOME, to this machine"
         ) from error
     return _Located(
         architecture,

@@ -124,18 +124,22 @@ def source_name(source: str) -> str:
             return source
 
 
-def source_of(name: str) -> str:
-    """The source of a model that a policy names: the other way round than :func:`source_name`.
+def source_of(name: str | None) -> str | None:
+    """The source of a model that a policy names: the other way round than :func:`source_name`; None for None.
 
     Raises:
         ModelError: the name is not a source, as that of a folder is not.
     """
+    if name is None:
+        return None
     if name == EMBEDDED_DEMO:
         return f"embedded:{EMBEDDED_DEMO}"
     with contextlib.suppress(ModelError):
         if source_name(name) == name:
             return name
-    raise ModelError(f"the model {name!r} is nothing that can be found by its name: set model.source to its folder")
+    raise ModelError(
+        f"the model {name!r} cannot be found by its name: give its folder as model.source, or with --model"
+    )
 
 
 def _converted_name(file: Path) -> str:

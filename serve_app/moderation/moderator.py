@@ -175,7 +175,8 @@ class Moderator:
             case _Scanned():
                 seen = result
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
-                outcome, kept = _listed(known.deciding) if known.deciding else _judged(seen)
+                media_type = seen.examination.media_type
+                outcome, kept = _listed(known.deciding, media_type) if known.deciding else _judged(seen)
             case _:
                 outcome, kept = Unscanned(result.reason, str(result)), self._keeps_unscanned(result)
         decision = Decision(
@@ -288,9 +289,9 @@ class Moderator:
         return self._on_unscanned is OnUnscanned.ACCEPT
 
 
-def _listed(match: Match) -> tuple[Outcome, bool]:
+def _listed(match: Match, media_type: str | None = None) -> tuple[Outcome, bool]:
     """The outcome, and whether the image server may store the picture."""
-    outcome = listed(match)
+    outcome = listed(match, media_type)
     return outcome, outcome.verdict.keeps_picture
 
 

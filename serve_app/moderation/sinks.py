@@ -89,7 +89,7 @@ class LogSink:
             decision.kept,
             decision.sha256,
             decision.body_bytes,
-            judged.media_type if judged else None,
+            None if isinstance(decision.outcome, Unscanned) else decision.outcome.media_type,
             judged.views_seen if judged else 0,
             decision.elapsed_ms,
             decision.source,

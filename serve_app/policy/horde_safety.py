@@ -95,8 +95,8 @@ def read_lists(checker_class: Any) -> Lists:
     checker = checker_class(None, None)
     code = _Code.of(checker_class.check_for_nsfw)
     predicates: Thresholds = checker.all_predicates
-    minor: Thresholds = checker._combined_underage_danger_concepts  # noqa: SLF001  it has no public name for these
-    combined: Thresholds = checker._combined_underage_predicates  # noqa: SLF001
+    minor: Thresholds = checker._combined_underage_danger_concepts  # noqa: SLF001 - it has no public name for these
+    combined: Thresholds = checker._combined_underage_predicates  # noqa: SLF001 - as above
     plain, modifiers = checker.underage_predicates, checker.underage_danger_modifiers
     in_second_pass = [
         word for word in plain if word not in code.skipped and not any(part in word for part in code.skipped_parts)

@@ -160,4 +160,4 @@ def _with(body: dict[str, Any], pointer: str, text: str) -> dict[str, Any]:
     for each in way:
         at = at[int(each) if isinstance(at, list) else each]
     at[last] = text
-    return dict(changed)
+    return changed

@@ -133,9 +133,14 @@ async def test_a_file_of_which_only_the_first_part_was_seen_is_not_recalled(ledg
 
 
 async def test_a_picture_that_a_list_decided_is_recalled_without_a_judgement(ledger: FullLedger, made: Made) -> None:
-    near = Listed(Verdict.REJECT, "bank", "7", "known", ListMatch.PERCEPTUAL, distance_bits=12, frame=3)
+    near = Listed(
+        Verdict.REJECT, "bank", "7", "known", ListMatch.PERCEPTUAL, distance_bits=12, frame=3, media_type="image/gif"
+    )
     listed = made.decision(1, near, examination=made.examination(), labels=made.labels, kept=False)
     await ledger.record(listed)
+    recorded = await ledger.get(listed.request_id)
+    assert recorded is not None
+    assert recorded.decision.outcome == near
     recalled = require_recalled(await ledger.recall(made.picture, made.model.digest), listed)
     assert (recalled.judged, recalled.policy_digest) == (None, None)
 

@@ -1,4 +1,4 @@
-"""The service in both ways of running, with the embedded model: on Ray, and in one process. The same answers."""
+"""The service in both ways of running, with the preset starter: on Ray, and in one process. The same answers."""
 
 import asyncio
 import re
@@ -37,9 +37,12 @@ def test_a_red_triangle_is_rejected_with_the_reason(service):
     response = service.scan(sample("red-triangle.png"))
     answer = response.json()
     assert (response.status_code, answer["verdict"], answer["rule"]) == (406, "reject", "red-triangle")
-    assert set(answer["scores"]) == {"red", "triangle"}
+    assert set(answer["scores"]) == {"red", "triangle", "sexual_content"}
     assert answer["margin"] > 0
+    # Of the one model that is a stand-in, and not of the service.
+    assert answer["notice"].startswith("demo-shapes: ")
     assert "protects nobody" in answer["notice"]
+    assert response.headers["x-request-id"] == answer["request_id"]
 
 
 def test_a_chunked_body_without_a_length_is_read(service):
@@ -79,7 +82,7 @@ def test_a_get_on_the_scan_path_is_no_acceptance(service):
 def test_ready_and_described_to_nobody(service):
     ready = httpx.get(f"{service.root}/readyz", timeout=30).json()
     assert ready["reason"] == "ready"
-    assert ready["model"].startswith("demo-shapes@")
+    assert ready["model"].startswith("demo-shapes + open-nsfw@")
     assert httpx.get(f"{service.root}/openapi.json", timeout=30).status_code == 404
 
 

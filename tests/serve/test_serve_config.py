@@ -1,4 +1,4 @@
-"""serve_config.yaml deploys: on a local Ray, with nothing but resources and the model overridden."""
+"""serve_config.yaml deploys: on a local Ray, with nothing but resources and the preset overridden."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ def config(local_config):
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text("utf-8"))
     config["http_options"]["port"] = local_config["http_options"]["port"]
     application = config["applications"][0]
-    application["args"]["model"] |= {"source": "embedded:demo-shapes", "device": "cpu", "cpu_threads": 1}
-    application["args"]["policy"] = "shipped:demo-red-triangle"
+    application["args"]["model"] |= {"device": "cpu", "cpu_threads": 1}
+    application["args"]["preset"] = "demo"
     for deployment in application["deployments"]:
         deployment["ray_actor_options"] = {"num_cpus": 0.1}
     return config

@@ -43,18 +43,25 @@ def test_a_model_that_nothing_would_ask_is_refused(files: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("shadow", ["beside", None])
-def test_prompts_of_either_policy_need_a_model(files: dict[str, str], shadow: str | None) -> None:
+@pytest.mark.parametrize("model", [{}, {"source": None}])
+def test_prompts_of_either_policy_have_the_model_that_it_names(
+    files: dict[str, str], shadow: str | None, model: dict[str, Any]
+) -> None:
     chosen = {"policy": files["alone"], "shadow_policy": files[shadow]} if shadow else {"policy": files["beside"]}
-    settings, _, _ = read_args(chosen)
+    settings, _, _ = read_args({**chosen, "model": model})
     assert settings.model.source == "embedded:demo-shapes"
-    with pytest.raises(PolicyError, match=r"'demo-shapes', and model\.source is null"):
-        read_args({**chosen, "model": {"source": None}})
 
 
 def test_the_defaults_fit_each_other() -> None:
     settings, policy, shadow = read_args({})
     assert shadow is None
-    assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
+
+
+def test_a_policy_on_trial_beside_a_preset_may_have_no_prompts() -> None:
+    _, _, shadow = read_args({"preset": "csam", "shadow_policy": "shipped:nsfw"})
+    assert shadow is not None
+    assert shadow.model is None
 
 
 @pytest.mark.parametrize("args", [{"preset": "csam-fast"}, {"policy": "shipped:csam-fast"}])
@@ -68,7 +75,7 @@ def test_a_model_that_nobody_names_is_that_of_the_policy(args: dict[str, Any]) -
 def test_a_model_in_a_folder_has_to_be_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(shipped_text("csam").replace("model: ViT-L-14/openai", "model: my-clip"), "utf-8")
-    with pytest.raises(ModelError, match=r"'my-clip' .*: set model\.source to its folder"):
+    with pytest.raises(ModelError, match=r"'my-clip' .*: give its folder as model\.source"):
         read_args({"policy": str(file)})
     settings, *_ = read_args({"policy": str(file), "model": {"source": f"{tmp_path}/my-clip"}})
     assert settings.model.source == f"{tmp_path}/my-clip"

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from serve_app.cli.main import app
+from serve_app.domain.classifiers import CLASSIFIERS
 from serve_app.models import source_of
-from serve_app.policy import load_policy
+from serve_app.policy import Above, AllOf, load_policy
 from serve_app.policy.files import FROM_HORDE_SAFETY, SHIPPED_PREFIX
 from serve_app.presets import CALIBRATION, DEFAULT, PRESETS, Preset
 
@@ -29,8 +30,27 @@ def test_what_does_not_ship_is_installed() -> None:
 
 
 @pytest.mark.parametrize("preset", SHIPPED, ids=lambda each: each.name)
-def test_its_policy_is_right_and_its_model_is_known(preset: Preset) -> None:
-    assert source_of(load_policy(preset.policy).model)
+def test_its_policy_is_right_and_its_models_are_known(preset: Preset) -> None:
+    policy = load_policy(preset.policy)
+    for model in policy.models:
+        assert model in CLASSIFIERS if model != policy.model else source_of(model)
+
+
+def test_only_a_rule_that_is_real_is_called_so() -> None:
+    starter = load_policy(PRESETS["starter"].policy)
+    for kind in PRESETS["starter"].kinds:
+        word, _, said = kind.partition(": ")
+        named = {rule for rule in starter.rules if re.search(rf"\b{rule.name}\b", said)}
+        assert {type(rule.when) for rule in named} == {Above if word == "real" else AllOf}
+    assert all(any(rule.name in kind for kind in PRESETS["starter"].kinds) for rule in starter.rules)
+
+
+def test_the_starter_is_made_of_the_policies_that_it_names() -> None:
+    starter, demo, nsfw = (load_policy(f"shipped:{name}") for name in ("starter", "demo-red-triangle", "nsfw"))
+    assert starter.concepts == demo.concepts + nsfw.concepts
+    assert [(rule.name, rule.verdict, rule.when) for rule in starter.rules] == [
+        (rule.name, rule.verdict, rule.when) for rule in demo.rules + nsfw.rules
+    ]
 
 
 def test_they_are_listed_a_line_each() -> None:

@@ -68,7 +68,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     settings = parse_settings({})
     assert (settings.deadline_s, settings.on_unscanned) == (8.0, OnUnscanned.REJECT)
     assert (settings.preset, settings.policy, settings.model.source) == (None, None, None)
-    assert (settings.chosen_preset, settings.policy_source) == (DEFAULT, "shipped:demo-red-triangle")
+    assert (settings.chosen_preset, settings.policy_source) == (DEFAULT, "shipped:starter")
     assert settings.limits.max_body_bytes == 64_000_000
     assert settings.authentication.trusted_networks == ()
     assert settings.ledger is None

@@ -67,3 +67,28 @@ def test_a_model_whose_extra_is_missing_says_which_one() -> None:
     )
     assert "ModelError: model 'random:ViT-B-32' needs torch, which is not installed" in opened.stderr
     assert "pictwarden[clip]" in opened.stderr
+
+
+SCORES_WITH_A_CLASSIFIER = """
+import asyncio
+from serve_app.models.agreement import PolicyReference
+from serve_app.scoring import EngineScorer
+from serve_app.settings import ModelSettings
+
+async def start():
+    settings = ModelSettings(source=None, device="cpu", cpu_threads=1, max_batch_views=1)
+    scorer = EngineScorer(settings, ("open-nsfw/nsfw",), PolicyReference("p.yaml", "0" * 64), 8.0)
+    await scorer.close()
+    print(scorer.model.name)
+
+asyncio.run(start())
+"""
+
+
+def test_a_scorer_of_classifiers_needs_nothing_of_clip() -> None:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    hide = f"import sys; sys.modules.update(dict.fromkeys({(*CLIP, *OPENVINO, *MEDIA)!r}))\n"
+    started = subprocess.run(
+        [sys.executable, "-c", hide + SCORES_WITH_A_CLASSIFIER], capture_output=True, text=True, check=False
+    )
+    assert (started.returncode, started.stdout) == (0, "open-nsfw\n"), started.stderr

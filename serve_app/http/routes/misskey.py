@@ -1,8 +1,8 @@
 """Misskey's detector API: several pictures in one multipart body, answered by the probabilities of five classes.
 
-Misskey takes a part without predictions, and each part of a request that is not answered 2xx, for a picture that is not
-sensitive; it logs a warning for the latter alone. So a request of which nothing could be scanned now is answered 503,
-and never by a list of failures.
+To Misskey, a part without predictions is a picture that is not sensitive, and so is every part of a request that is not
+answered 2xx; only the latter shows in its log. So a request of which nothing could be scanned now is answered 503, and
+not with a list of failures.
 """
 
 from __future__ import annotations
@@ -61,9 +61,10 @@ from serve_app.wire import REQUEST_ID_HEADER
 
 logger = AnswerLogger(__name__)
 
-# As of the other probe.
+# Shorter than the second that load balancers commonly give a probe.
 _READY_WAIT_S = 0.8
 
+# Nobody reads this status.
 _STATUS_SENDER_LEFT = 499
 
 # A caller's id stands in a header and in log lines.
@@ -72,8 +73,8 @@ _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TYPES_IN_WORDS = "PNG, JPEG, GIF, BMP"
 _TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp"})
 
-# The decoder decides of what type a part is; these keep it from decoding a video for nothing. They stand here because
-# whoever imports the decoder's own list imports the decoder.
+# The decoder decides of what type a part is. These spare it the decoding of a video for nothing; an import of the list
+# that it has itself would bring Pillow into the ingress.
 _HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 CODES: Mapping[type[PictwardenError], ErrorCode] = {
@@ -125,7 +126,7 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
         openapi_extra=_OPENAPI,
     )
     async def detect_images(request: Request) -> Response:
-        """A response in time, whatever happens."""
+        """As docs/api-detect-images.md of misskey-dev/sensitive-detector says. A response in time, whatever happens."""
         arrival = Arrival.now(settings.deadline_s)
         told_id = _usable_id(request.headers.get(REQUEST_ID_HEADER))
         response, summary = await answer(request, arrival)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
 from serve_app.domain.lists import Bank, ListEntry
-from serve_app.lists.formats import json_lines, plain, table, threatexchange
+from serve_app.lists.formats import csv_table, json_lines, plain, threatexchange
 from serve_app.lists.formats.import_file import FileFormat
 
 _WRITERS: Mapping[FileFormat, Callable[[Iterable[ListEntry], TextIO], None]] = {
-    FileFormat.CSV: table.write,
+    FileFormat.CSV: csv_table.write,
     FileFormat.JSON_LINES: json_lines.write,
     FileFormat.PLAIN: plain.write,
     FileFormat.THREATEXCHANGE: threatexchange.write,

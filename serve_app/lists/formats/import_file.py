@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from serve_app.domain.lists import EntryDraft
-from serve_app.lists.formats import json_lines, plain, table, threatexchange
+from serve_app.lists.formats import csv_table, json_lines, plain, threatexchange
 from serve_app.lists.formats.lines import BadLine, ImportTerms, Line, SkippedLine
 
 MAX_FILE_BYTES: Final = 4 << 30
@@ -30,7 +30,7 @@ class FileFormat(enum.StrEnum):
 _Read = Callable[[Iterable[Line], ImportTerms], Iterator[EntryDraft | BadLine | SkippedLine]]
 
 _READERS: Mapping[FileFormat, _Read] = {
-    FileFormat.CSV: table.read,
+    FileFormat.CSV: csv_table.read,
     FileFormat.JSON_LINES: json_lines.read,
     FileFormat.PLAIN: plain.read,
     FileFormat.THREATEXCHANGE: threatexchange.read,

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from serve_app.domain.lists import EntryDraft, FingerprintType, ListEntry, ListKind
+from serve_app.lists.formats.csv_table import rows
 from serve_app.lists.formats.lines import BadLine, ImportTerms, Line, SkippedLine, draft_of
-from serve_app.lists.formats.table import rows
 
 COLUMNS = ("signal_type", "signal_str", "collab", "category", "tags")
 

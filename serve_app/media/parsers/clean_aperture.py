@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 from serve_app.media.parsers.heif_items import HeifItem
+from serve_app.media.parsers.heif_properties import size_of
 
 Box = tuple[float, float, float, float]
 
 _CLAP = struct.Struct(">IIIIiIiI")
-_ISPE = struct.Struct(">4x2I")
 
 
 def aperture_of(item: HeifItem) -> Box | None:
@@ -17,11 +17,10 @@ def aperture_of(item: HeifItem) -> Box | None:
 
     ``None`` where there is none, or one that reaches beyond the picture, which is invalid.
     """
-    clap, size = item.property(b"clap"), item.property(b"ispe")
-    if clap is None or size is None or len(clap) < _CLAP.size or len(size) < _ISPE.size:
+    clap, sides_px = item.property(b"clap"), size_of(item)
+    if clap is None or sides_px is None or len(clap) < _CLAP.size:
         return None
     numbers = _CLAP.unpack_from(clap)
-    sides_px = _ISPE.unpack_from(size)
     if 0 in numbers[1::2] or 0 in sides_px:
         return None
     width, height, right_by, down_by = (numbers[at] / numbers[at + 1] for at in range(0, 8, 2))

@@ -28,9 +28,9 @@ from serve_app.domain import (
 from serve_app.limits import DECODE_SHARE, MediaLimits
 from serve_app.media.preprocess import preprocess
 from serve_app.media.worker_messages import Decode
-from serve_app.media.workers.handle import WorkerLostError, WorkerProcess
 from serve_app.media.workers.hostile import STRIKES, HostileBytes
 from serve_app.media.workers.lane_queue import LaneQueue
+from serve_app.media.workers.worker_process import WorkerLostError, WorkerProcess
 
 logger = logging.getLogger(__name__)
 

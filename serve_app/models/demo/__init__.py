@@ -9,9 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-DEMO_NOTICE: Final = (
-    "The demo model, demo-shapes, only knows drawn shapes and protects nobody: replace its rules before real use."
-)
+DEMO_NOTICE: Final = "The demo model only knows drawn shapes and protects nobody: replace its rules before real use."
 
 
 def demo_model_folder() -> Path:

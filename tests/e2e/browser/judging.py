@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serve_app.domain import Deadline, OnTruncated, UnscannedError, UnsupportedError, Views
 from serve_app.media import MediaLimits, preprocess
-from serve_app.media.sniff import sniff
+from serve_app.media.parsers.sniff import sniff
 from tests.e2e.browser.chromium import Drawn
 
 MAX_DIFFERENCE = 16.0

@@ -21,7 +21,7 @@ def _binary():
 
 @pytest.fixture(scope="module")
 def service(_binary, tmp_path_factory):
-    """Pictwarden in one process with the demo model; callers of the loopback need no secret at IPADDR."""
+    """Pictwarden in one process with the preset starter; callers of the loopback need no secret at IPADDR."""
     config = yaml.safe_load((ROOT / "deployments" / "local.yaml").read_text("utf-8"))
     config["http_options"]["port"] = free_port()
     config["applications"][0]["args"]["authentication"] = {"trusted_networks": ["127.0.0.0/8"]}

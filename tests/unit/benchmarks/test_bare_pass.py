@@ -49,11 +49,11 @@ class EngineWithTwoPlaces(FakeEngine):
     def encode(self, staged: Any) -> Any:
         if not isinstance(staged, tuple):  # a pass of the warm-up
             return super().encode(staged)
-        turn, views = staged
-        assert turn == self.encoded + 1, "in the order in which they were staged"
-        if turn % STAGED_PER_SIZE:  # not the last of its size
+        number, views = staged
+        assert number == self.encoded + 1, "in the order in which they were staged"
+        if number % STAGED_PER_SIZE:  # not the last of its size
             with self._changed:
-                assert self._changed.wait_for(lambda: self.staged > turn, timeout=10), "staged beside this pass"
+                assert self._changed.wait_for(lambda: self.staged > number, timeout=10), "staged beside this pass"
         cosines = super().encode(views)
         self.encoded += 1
         return cosines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -14,7 +15,7 @@ from benchmarks import load
 from benchmarks.bare_pass import Rate
 from benchmarks.capacity import agreement, stage_table
 from benchmarks.latency import knee, share_in_time
-from benchmarks.load import MOST_CONNECTIONS, Saturation, find_capacity
+from benchmarks.load import MOST_CONNECTIONS, find_capacity
 from benchmarks.outcomes import NO_ANSWER, Load, Outcome
 from benchmarks.processes import DECODE_WORKERS, FRONT_END, HTTP, RAY, REPLICA, REST, cpu_by_stage_s, stage_of
 from serve_app.process import name_thread
@@ -35,10 +36,10 @@ def service(monkeypatch: pytest.MonkeyPatch):
     def install(loads: dict[int, Load]) -> list[int]:
         tried: list[int] = []
 
-        async def saturate(url: str, make_body: object, connections: int, duration_s: float) -> Load:
+        def saturate(url: str, make_body: object, connections: int, duration_s: float, name: str) -> Load:
             assert (url, duration_s) == ("http://service", 1.0)
             tried.append(connections)
-            return loads[connections]
+            return replace(loads[connections], connections=connections, name=name)
 
         monkeypatch.setattr(load, "saturate", saturate)
         return tried
@@ -46,34 +47,34 @@ def service(monkeypatch: pytest.MonkeyPatch):
     return install
 
 
-async def capacity(**options: Any) -> Saturation:
-    return await find_capacity("http://service", lambda: b"", 1.0, **options)
+def capacity(**options: Any) -> Load:
+    return find_capacity("http://service", lambda: b"", 1.0, **options)
 
 
-async def test_connections_are_doubled_even_if_a_doubling_gains_nothing(service) -> None:
+def test_connections_are_doubled_even_if_a_doubling_gains_nothing(service) -> None:
     tried = service({24: load_of(70), 48: load_of(69), 96: load_of(80), 192: load_of(78)})
-    best = await capacity()
+    best = capacity()
     assert (tried, best.connections) == ([24, 48, 96, 192], 96)
-    assert best.load.goodput_per_s == pytest.approx(80, rel=0.02)
+    assert best.goodput_per_s == pytest.approx(80, rel=0.02)
 
 
-async def test_it_ends_at_the_first_refusal_and_more_that_makes_it_worse_is_not_taken(service) -> None:
+def test_it_ends_at_the_first_refusal_and_more_that_makes_it_worse_is_not_taken(service) -> None:
     assert service({24: load_of(50), 48: load_of(20, refused=900)}) == []
-    assert (await capacity()).connections == 24
+    assert capacity().connections == 24
     tried = service({24: load_of(50), 48: load_of(70, refused=1)})
-    assert (await capacity()).connections == 48
+    assert capacity().connections == 48
     assert tried == [24, 48]
 
 
-async def test_it_ends_somewhere(service) -> None:
+def test_it_ends_somewhere(service) -> None:
     service({24 << power: load_of(10 * 2**power) for power in range(4)})
-    assert (await capacity()).connections == MOST_CONNECTIONS
+    assert capacity().connections == MOST_CONNECTIONS
 
 
-async def test_a_number_that_is_given_and_one_that_scans_nothing_are_the_only_ones(service) -> None:
+def test_a_number_that_is_given_and_one_that_scans_nothing_are_the_only_ones(service) -> None:
     tried = service({7: load_of(50), 24: load_of(0, refused=9)})
-    assert (await capacity(connections=7)).connections == 7
-    assert (await capacity()).load.goodput_per_s == 0
+    assert capacity(connections=7).connections == 7
+    assert capacity().goodput_per_s == 0
     assert tried == [7, 24]
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from benchmarks.load import Client
+from benchmarks.load import fetched, post, session
 from benchmarks.outcomes import NO_ANSWER
 
 from .conftest import SCAN_PATH, accepting, http
@@ -16,8 +16,8 @@ from .conftest import SCAN_PATH, accepting, http
 
 async def test_a_request_is_what_pict_rs_sends(stand_in) -> None:
     server = stand_in(accepting())
-    async with Client(server.url) as client:
-        status, _ = await client.post(b"a picture", "image/png")
+    async with session() as client:
+        status, _ = await post(client, server.url, b"a picture", "image/png")
     assert status == 200
     head = server.heads[0].decode()
     assert head.startswith(f"POST {SCAN_PATH} HTTP/1.1\r\n")
@@ -35,16 +35,16 @@ async def test_a_body_may_come_in_parts(stand_in) -> None:
         yield memoryview(b"a picture")[1:]
 
     server = stand_in(accepting())
-    async with Client(server.url) as client:
-        assert (await client.post(parts()))[0] == 200
+    async with session() as client:
+        assert (await post(client, server.url, parts()))[0] == 200
     assert server.bodies == [b"pic picture"]
     assert "Content-Length" not in server.heads[0].decode()
 
 
 async def test_user_and_password_become_http_basic_as_with_pict_rs(stand_in) -> None:
     server = stand_in(accepting())
-    async with Client(server.url.replace("://", "://someone:a%40b@")) as client:
-        await client.post(b"x")
+    async with session() as client:
+        await post(client, server.url.replace("://", "://someone:a%40b@"), b"x")
     head = server.heads[0].decode()
     assert f"Authorization: Basic {base64.b64encode(b'someone:a@b').decode()}\r\n" in head
     assert f"Host: 127.0.0.1:{server.port}\r\n" in head
@@ -52,18 +52,18 @@ async def test_user_and_password_become_http_basic_as_with_pict_rs(stand_in) -> 
 
 async def test_connections_are_used_again(stand_in) -> None:
     server = stand_in(accepting())
-    async with Client(server.url) as client:
+    async with session() as client:
         for _ in range(3):
-            await client.post(b"x")
+            await post(client, server.url, b"x")
         assert server.connections == 1
-        await asyncio.gather(*(client.post(b"x") for _ in range(30)))
+        await asyncio.gather(*(post(client, server.url, b"x") for _ in range(30)))
         assert 1 < server.connections <= 30
 
 
 async def test_a_redirect_is_an_answer(stand_in) -> None:
     server = stand_in(lambda *_: http(307, b"", b"Location: /elsewhere"))
-    async with Client(server.url) as client:
-        assert (await client.post(b"x"))[0] == 307
+    async with session() as client:
+        assert (await post(client, server.url, b"x"))[0] == 307
     assert len(server.heads) == 1
 
 
@@ -72,11 +72,12 @@ async def test_no_answer_another_protocol_and_half_an_answer_are_none_and_nothin
     stand_in, answer: bytes
 ) -> None:
     server = stand_in(lambda *_: answer)
-    async with Client(server.url) as client:
-        assert await client.post(b"x") == (NO_ANSWER, b"")
+    async with session() as client:
+        assert await post(client, server.url, b"x") == (NO_ANSWER, b"")
     assert len(server.heads) == 1
 
 
 async def test_nobody_listens(unused_tcp_port: int) -> None:
-    async with Client(f"http://127.0.0.1:{unused_tcp_port}/") as client:
-        assert await client.get("/readyz") == (NO_ANSWER, b"")
+    async with session() as client:
+        assert await post(client, f"http://127.0.0.1:{unused_tcp_port}/", b"x") == (NO_ANSWER, b"")
+    assert await asyncio.to_thread(fetched, f"http://127.0.0.1:{unused_tcp_port}/readyz") == (NO_ANSWER, "")

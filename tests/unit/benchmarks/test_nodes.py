@@ -1,4 +1,4 @@
-"""How Ray nodes of our own are started: command lines and environment, without starting any."""
+"""What Ray nodes of our own are started with, without starting any."""
 
 from __future__ import annotations
 
@@ -7,38 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.nodes import HEAD_ADDRESS, environment, start_command
+from benchmarks.nodes import environment
 from benchmarks.served import DEPLOYMENTS, Replicas, configuration, ingress_replicas_up
 from deployments.environment_check import read_args_for_ray
-
-
-def options(command: list[str]) -> dict[str, str]:
-    return dict(each.removeprefix("--").split("=", 1) for each in command if each.startswith("--") and "=" in each)
-
-
-HEAD, *WORKERS = (start_command(number, "127.0.0.2:7001", 7002, Path(f"/t/{number}"), 4) for number in range(3))
-
-
-def test_the_head_listens_where_it_is_told_and_has_no_dashboard() -> None:
-    given = options(HEAD)
-    assert (given["port"], given["ray-client-server-port"], given["num-cpus"]) == ("7001", "7002", "4")
-    assert given["include-dashboard"] == "false"
-
-
-@pytest.mark.parametrize("option", ["node-ip-address", "temp-dir"])
-def test_every_node_has_an_address_and_a_folder_of_its_own(option: str) -> None:
-    assert len({options(command)[option] for command in (HEAD, *WORKERS)}) == 3
-
-
-def test_a_worker_joins_the_head_and_no_other_ray_of_this_machine() -> None:
-    assert [options(command)["address"] for command in WORKERS] == ["127.0.0.2:7001"] * 2
-    assert options(HEAD)["node-ip-address"] == HEAD_ADDRESS
-
-
-def test_a_node_lives_in_its_command_and_takes_no_fixed_port() -> None:
-    for command in (HEAD, *WORKERS):
-        assert "--block" in command
-        assert options(command)["min-worker-port"] == options(command)["max-worker-port"] == "0"
 
 
 def test_the_environment_is_fast_closed_and_new_each_time() -> None:

@@ -25,8 +25,8 @@ def answered(intended_s: float, latency_s: float = 0.1, status: int = 200) -> Ou
 
 
 def struck(outcomes: list[Outcome], whole_after_s: float | None = WHOLE_AFTER_S) -> Struck:
-    load = Load(outcomes, window_s=max(each.intended_s for each in outcomes), elapsed_s=31.0)
-    return Struck("something died", load, FAULT_S, whole_after_s)
+    window_s = max(each.intended_s for each in outcomes)
+    return Struck(Load(outcomes, "something died", window_s=window_s, elapsed_s=31.0), FAULT_S, whole_after_s)
 
 
 STEADY = [answered(second + 0.5) for second in range(30)]

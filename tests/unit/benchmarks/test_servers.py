@@ -50,12 +50,13 @@ def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "SERVED", (there, fails, missing))
     monkeypatch.setattr(servers_of_ours, "_POLL_S", 0.01)
     monkeypatch.setattr(peers, "_WARM_UP_S", 0.05)
-    monkeypatch.setattr(bare_pass, "measure", lambda *_: {1: Rate(100.0, 15.0)})
+    monkeypatch.setattr(peers, "_REQUESTS", 10)
+    monkeypatch.setattr(bare_pass, "measure", lambda *_: ({1: Rate(100.0, 15.0)}, 0))
 
 
 def test_each_server_that_is_there_has_a_row_and_the_others_a_reason(tmp_path: Path) -> None:
     with pytest.raises(typer.Exit) as ended:
-        peers.bench(Path(sys.executable), requests=10, connections=2, duration_s=0.2, out=tmp_path / "peers.json")
+        peers.bench(Path(sys.executable), duration_s=0.2, out=tmp_path / "peers.json")
     record = Record.of_json((tmp_path / "peers.json").read_text("utf-8"))
     (table,) = record.tables
     there, bare = table.rows
@@ -100,7 +101,7 @@ def test_the_footprint_is_memory_after_the_pictures_and_the_time_until_ready(
     tmp_path: Path, memory_mb: float, code: int
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
-        footprint.bench(pictures=5, connections=2, memory_mb=memory_mb, ready_s=60, out=tmp_path / "footprint.json")
+        footprint.bench(pictures=5, memory_mb=memory_mb, ready_s=60, out=tmp_path / "footprint.json")
     record = Record.of_json((tmp_path / "footprint.json").read_text("utf-8"))
     (row,) = record.tables[0].rows
     assert row[0] == "one-process"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from serve_app.admin_api import Decisions, ScoredDecisions
 from serve_app.cli import scorers
+from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.main import app
 from serve_app.domain import LabelScores
 from serve_app.models import with_faces
@@ -87,6 +90,7 @@ def test_thresholds_move_until_no_more_pictures_than_are_allowed_are_over_them(c
     assert "1 files left out: not scanned: unsupported" in told.stderr
 
 
+@pytest.mark.slow
 def test_a_service_gives_the_same_thresholds_as_this_process(
     calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_service_gives_the_same_thresholds_as_this_process(
     assert 0 <= there.rules[0].moved - here.rules[0].moved < 0.001
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_score_the_prompts_is_told_apart(
     calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,3 +210,39 @@ def test_the_plot_lies_beside_the_policy(calibrate: Calibrate) -> None:
     assert "plot: p.calibrated.svg" in calibrate("--here", "--budget", "5%").stderr
     assert "upper bound" not in Path("p.yaml").read_text("utf-8")
     assert Path("p.calibrated.svg").read_text("utf-8").startswith("<?xml")
+
+
+@pytest.mark.slow
+def test_a_decision_that_waits_for_the_database_is_asked_for_again(
+    calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, asked = AdminConnection.get, Counter[str]()
+
+    def late(self: AdminConnection, shape: Any, path: str, params: Any = None) -> Any:
+        asked[path] += 1
+        if path.endswith("/scores") and asked[path] == 1:
+            return ScoredDecisions(models=[], label_sets=[], decisions=[], cursor=None)
+        return get(self, shape, path, params)
+
+    monkeypatch.setattr(AdminConnection, "get", late)
+    monkeypatch.setattr(scorers, "_LEDGER_ASKED_EVERY_S", 0.0)
+    with running_service(load_policy("p.yaml")) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        told = calibrate("--budget", "5%")
+    assert "60 distinct pictures" in told.output
+
+
+@pytest.mark.slow
+def test_no_picture_is_sent_to_a_service_that_tells_no_scores(
+    calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_service(load_policy("p.yaml")) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", "alice:a-secret-of-nobody")
+        told = calibrate("--budget", "5%", exit_code=2)
+        assert "the secret in PICTWARDEN_ADMIN_SECRETS is not one of the service's" in told.stderr
+        monkeypatch.setenv("PICTWARDEN_ADMIN_SECRETS", environment["PICTWARDEN_ADMIN_SECRETS"])
+        decisions = AdminConnection().get(Decisions, "/decisions")
+    assert decisions.decisions == []

@@ -41,6 +41,11 @@ def test_an_accepted_picture_shows_its_scores_and_how_close_it_came() -> None:
     assert rows(ACCEPTED) == [["a.png", "accept", "-", "13", "red=0.12 round=0.50 (-0.10)"]]
 
 
+def test_an_unknown_score_is_said_to_be_unknown() -> None:
+    (row,) = rows(replace(ACCEPTED, scores={"nsfw": None, "red": 0.125}, margin=None))
+    assert row[-1] == "nsfw=unknown red=0.12"
+
+
 def test_a_rejected_picture_shows_its_rule() -> None:
     (row,) = rows(REJECTED)
     assert row[:3] == ["b.png", "reject", "no-red"]

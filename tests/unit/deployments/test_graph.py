@@ -103,13 +103,13 @@ def test_the_file_of_make_run_is_one_that_can_be_served():
     config = read_serve_file(LOCAL_CONFIG)
     assert config["http_options"]["port"] == 14051
     settings, policy, _ = read_args_for_ray(config["applications"][0]["args"])
-    assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
 
 
 def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) -> None:
     shadow = tmp_path / "on-trial.yaml"
     shadow.write_text(shipped_text("demo-red-triangle").replace("a heart", "an arrow"), "utf-8")
-    ingress = list(build_app({"shadow_policy": str(shadow)})._bound_deployment.init_args)
+    ingress = list(build_app({"preset": "demo", "shadow_policy": str(shadow)})._bound_deployment.init_args)
     labels = ingress[3]._bound_deployment.init_args[1]
     assert labels == labels_of(load_policy("shipped:demo-red-triangle"), load_policy(shadow))
     assert labels[-1] == "an arrow"

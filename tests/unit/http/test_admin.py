@@ -85,13 +85,16 @@ async def test_where_the_policy_on_trial_differs_is_told_and_found(admin: Admin)
 
 
 async def test_each_outcome_says_what_decided(admin: Admin) -> None:
-    shadow = replace(decision(1, LISTED), shadow_matches=(replace(LISTED, bank="trial"),))
+    shadow = replace(
+        decision(1, replace(LISTED, media_type="image/gif")), shadow_matches=(replace(LISTED, bank="trial"),)
+    )
     await admin.record([shadow, decision(2, LET_THROUGH, kept=True)])
     listed, let_through = [await admin.ask(f"/decisions/r-{number}") for number in (1, 2)]
     assert (listed["verdict"], listed["reason"], listed["message"]) == ("reject", "listed", "seen before")
     assert listed["listed"] == {
         "bank": "spam", "entry": "entry-7", "match": "perceptual", "distance_bits": 12, "frame": 3
     }  # fmt: skip
+    assert listed["media_type"] == "image/gif"
     assert listed["shadow_matches"] == [listed["listed"] | {"bank": "trial"}]
     assert (let_through["verdict"], let_through["reason"], let_through["pending"]) == (None, "overloaded", True)
     assert let_through["message"] == "no time was left"

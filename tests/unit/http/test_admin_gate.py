@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from starlette.types import Message
@@ -148,7 +148,8 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(
 ) -> None:
     ledger = MemoryLedger()
     app = app_of(ledger)
-    messages = iter([{"type": "http.request", "body": b"sha256 12", "more_body": True}, {"type": "http.disconnect"}])
+    begun = {"type": "http.request", "body": b"sha256 12", "more_body": True}
+    messages: Iterator[Message] = iter([begun, {"type": "http.disconnect"}])
     sent: list[Message] = []
 
     async def receive() -> Message:

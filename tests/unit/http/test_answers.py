@@ -8,19 +8,26 @@ import json
 import logging
 import pickle
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from serve_app.domain import (
+    Decision,
+    Judged,
+    Judgement,
+    ModelIdentity,
     PictwardenError,
     RequestError,
     UnauthorisedError,
     UnscannableError,
     UnscannedError,
     UnscannedReason,
+    Verdict,
+    ViewPlace,
 )
-from serve_app.http.answers import answer_for_error
+from serve_app.http.answers import answer_for_decision, answer_for_error
 from serve_app.http.guard import Guard
 from serve_app.wire import REQUEST_ERRORS, STATUS_BY_REASON
 
@@ -41,6 +48,25 @@ def concrete(error: type[PictwardenError]) -> list[type[PictwardenError]]:
 
 
 ERRORS = list(family(PictwardenError))
+
+
+def test_what_is_unknown_is_null_in_an_answer() -> None:
+    judgement = Judgement(Verdict.ACCEPT, None, "undecided", view=0, scores={"nsfw": None, "red": 0.25}, margin=None)
+    decision = Decision(
+        request_id="r-1",
+        decided_at=datetime(2026, 11, 26, tzinfo=UTC),
+        sha256="a" * 64,
+        body_bytes=1,
+        outcome=Judged(judgement, ViewPlace(0, (0.0, 0.0, 1.0, 1.0)), "image/png", 1, 1, 1),
+        kept=True,
+        model=ModelIdentity("open-nsfw", "b" * 64, 224),
+        policy="p",
+        policy_digest="c" * 64,
+        elapsed_ms=1.0,
+    )
+    status, answer = answer_for_decision(decision, 1.0)
+    told = json.loads(answer.model_dump_json())
+    assert (status, told["scores"], told["margin"]) == (200, {"nsfw": None, "red": 0.25}, None)
 
 
 # The maps are total

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from serve_app.http.server import serving
+from serve_app.misskey_api import DETECT_PATH
 
 PATIENT_S = 10.0
 SHORT_S = 0.2
@@ -75,6 +76,7 @@ def application(served: Served) -> FastAPI:
         await served.may_answer.wait()
         return Response("slow")
 
+    @app.post(DETECT_PATH)
     @app.post("/refused")
     async def refused() -> Response:
         return Response("full", 503)
@@ -257,11 +259,15 @@ async def test_an_address_that_a_header_tells_is_nobodys(serve: Serve, monkeypat
         assert served.seen == ["127.0.0.1 1.1"]
 
 
-async def test_the_rest_of_a_refused_body_is_read_and_the_connection_used_again(serve: Serve) -> None:
-    head = b"POST /refused HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+@pytest.mark.parametrize(("path", "chunks"), [("/refused", 10), (DETECT_PATH, 42)])
+async def test_the_rest_of_a_refused_body_is_read_and_the_connection_used_again(
+    serve: Serve, path: str, chunks: int
+) -> None:
+    """Of Misskey's ten pictures too, which are longer than most uploads."""
+    head = f"POST {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     async with serve() as served, served.connection(head) as (reader, writer):
         assert (await served.answer(reader))[0] == 503
-        writer.write((b"10000\r\n" + bytes(65_536) + b"\r\n") * 10 + b"0\r\n\r\n" + GET)
+        writer.write((b"10000\r\n" + bytes(65_536) + b"\r\n") * chunks + b"0\r\n\r\n" + GET)
         assert (await served.answer(reader))[2] == b"quick"
 
 

@@ -98,7 +98,7 @@ def test_a_second_process_maps_what_the_first_has_built(tmp_path: Path) -> None:
     built = index.stat()
     second = LiveLists(store, index, wall_clock=lambda: NOW)
     assert index.stat() == built
-    assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711
+    assert _asked(first, 50) == _asked(second, 50) != None  # noqa: E711 - in one chain
 
 
 @pytest.fixture

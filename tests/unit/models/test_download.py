@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -43,18 +44,20 @@ except ModelError as error:
     print("ModelError", error)
 """
 
-# The client waits 46 s in all between its tries, which tell this test nothing.
-LOAD_WITHOUT_HUB = """
-import time
+# The client waits 46 s in all between its tries, which tell a test nothing.
+WITHOUT_WAITS = "import time; time.sleep = lambda _: None\n"
+LOAD_WITHOUT_HUB = (
+    WITHOUT_WAITS
+    + """
 from serve_app.models.load import load_model
 from serve_app.domain import ModelError
 
-time.sleep = lambda _: None
 try:
     load_model("ViT-B-32/laion2b_s34b_b79k")
 except ModelError as error:
     print("ModelError", error)
 """
+)
 
 
 class Hub:
@@ -140,7 +143,7 @@ def test_a_tag_is_downloaded_once_and_loaded_and_one_that_is_gone_is_said_to_be(
     cached = tmp_path / "home/hub/models--somebody--tiny/snapshots" / COMMIT / "open_clip_model.safetensors"
     assert cached.is_file()
     assert refused.startswith("ModelError model tiny-test/gone could not be downloaded: wanted somebody/gone ")
-    assert "set model.source to that folder" in refused
+    assert "`python -c \"import open_clip; open_clip.create_model('tiny-test', pretrained='gone')\"`" in refused
     assert "Error:" not in refused, "a name of Python's, which means nothing to an admin"
 
 
@@ -149,6 +152,13 @@ def test_without_a_hub_it_is_said_what_was_wanted_and_how_to_provide_it(tmp_path
     printed = run(LOAD_WITHOUT_HUB, endpoint="http://127.0.0.1:9", home=tmp_path / "home")
     assert printed.startswith("ModelError model ViT-B-32/laion2b_s34b_b79k could not be downloaded")
     assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K" in printed
-    assert (
-        "put its open_clip_config.json and safetensors into one folder, and set model.source to that folder" in printed
-    )
+    assert "copy its cache of the hub, ~/.cache/huggingface or HF_HOME, to this machine" in printed
+
+
+def test_a_cache_that_was_copied_is_enough_without_a_hub(hub: Hub, tiny: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    config = tiny / "tiny-test.json"
+    loaded = run(LOAD_TINY, config, endpoint=hub.endpoint, home=there).splitlines()[0]
+    shutil.copytree(there, here, symlinks=True)
+    again = run(WITHOUT_WAITS + LOAD_TINY, config, endpoint="http://127.0.0.1:9", home=here).splitlines()[0]
+    assert again == loaded

@@ -80,6 +80,7 @@ async def test_a_picture_is_not_let_through_unscanned_where_nothing_records_that
     assert service.ledger.recorded[-1].is_pending, "it is let through, since the ledger has it"
     service.ledger.fault, service.ledger.hangs = OSError(28, "No space left on device"), hangs
     caplog.set_level(logging.INFO, LOGGER)
+    caplog.clear()
     answer = service.answered(await service.scan(content), 503)
     assert answer["reason"] == UnscannedReason.UNAVAILABLE
     assert "the picture is refused, since no ledger recorded that it must be scanned later" in caplog.text

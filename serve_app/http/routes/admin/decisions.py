@@ -181,7 +181,9 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
                 }
             )
         case Listed() as listed:
-            return record.model_copy(update={"message": listed.message, "listed": _match(listed)})
+            return record.model_copy(
+                update={"message": listed.message, "media_type": listed.media_type, "listed": _match(listed)}
+            )
         case Unscanned(detail=detail):
             return record.model_copy(update={"message": detail})
 

@@ -60,13 +60,15 @@ class Ingress:
     full_for_ms: int | None = None
     is_silent: bool = False
     breaks_off: bool = False
+    request_ids: tuple[str, ...] = ()
     asked: list[dict[str, str]] = field(default_factory=list)
     received_bytes: list[int] = field(default_factory=list)
 
     @property
     def answer(self) -> bytes:
         if self.full_for_ms is None:
-            return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept"
+            ids = "".join(f"X-Request-ID: {each}\r\n" for each in self.request_ids)
+            return f"HTTP/1.1 200 OK\r\n{ids}Content-Length: 4\r\n\r\nkept".encode()
         full = f"Retry-After: 30\r\n{FULL_FOR_HEADER}: {self.full_for_ms}\r\n"
         return f"HTTP/1.1 503 Service Unavailable\r\n{full}Content-Length: 4\r\n\r\nfull".encode()
 
@@ -213,6 +215,12 @@ async def test_nothing_changes_while_the_ingress_has_room(front):
     response = await front.scan()
     assert (response.status_code, response.text) == (200, "kept")
     assert front.ingress.asked[0][REFUSED_HEADER.lower()] == "0"
+
+
+@pytest.mark.parametrize("ids", [(), ("ours",), ("ours", "of Serve, or of the sender"), ("a, b", "c")])
+async def test_of_several_ids_of_a_request_the_applications_own_is_passed_on(front, ids):
+    front.ingress.request_ids = ids
+    assert (await front.scan()).headers.get_list("x-request-id") == list(ids[:1])
 
 
 async def test_what_comes_while_it_is_full_is_refused_without_asking_it(front):

@@ -19,7 +19,7 @@ def engine_of(policy: Policy, model: str | None) -> Engine:
         ModelError: a model cannot be had.
         PolicyError: the policy is for another model.
     """
-    source = model or (source_of(policy.model) if policy.model is not None else None)
+    source = model or source_of(policy.model)
     engine = open_engine(source, policy.labels)
     policy.require_model(engine.identity)
     return engine

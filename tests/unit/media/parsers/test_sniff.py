@@ -12,7 +12,7 @@ from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write
 
 from serve_app.domain import UnsupportedError
 from serve_app.media.decoder_plugins import register_decoders
-from serve_app.media.sniff import sniff
+from serve_app.media.parsers.sniff import sniff
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
