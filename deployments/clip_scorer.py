@@ -29,12 +29,14 @@ class ClipScorer:
         """The loaded and warm model."""
         return self._scorer.model
 
-    async def score(self, pixels: NDArray[np.uint8], call: Call, load: LoadSignals) -> LabelScores:
-        """See :class:`serve_app.domain.Scorer`; of the views only ``pixels`` are sent."""
+    async def score(
+        self, pixels: NDArray[np.uint8], faces: NDArray[np.uint8], call: Call, load: LoadSignals
+    ) -> LabelScores:
+        """See :class:`serve_app.domain.Scorer`; of the views and faces only the pixels are sent."""
         if call.lane is Lane.LIVE:
             # Counted before the batcher may refuse them, since more replicas are for refused pictures.
-            self._offered.add(load.demand * len(pixels) * self._scorer.view_s)
-        return await self._scorer.score_pixels(pixels, call, load)
+            self._offered.add(load.demand * (len(pixels) + len(faces)) * self._scorer.view_s)
+        return await self._scorer.score_pixels(pixels, faces, call, load)
 
     def check_health(self) -> None:
         """Called by Serve at intervals; an error makes Serve replace this replica."""

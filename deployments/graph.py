@@ -35,6 +35,7 @@ def build_app(args: dict[str, Any]) -> Application:
         ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
     """
     settings, policy, shadow = read_args_for_ray(args)
+    labels = scored_labels(settings, policy, shadow)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -47,11 +48,13 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.limits.within(settings.deadline_s),
             settings.truncated,
             settings.deadline_s,
+            labels,
             settings.decode_workers,
+            settings.model.cache_folder,
         ),
         scorer.bind(
             settings.model,
-            scored_labels(settings, policy, shadow),
+            labels,
             PolicyReference(settings.policy_source, policy.digest),
             settings.deadline_s,
         ),

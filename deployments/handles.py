@@ -64,7 +64,9 @@ class ScorerHandle:
 
     async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
         """See the port. Of the views only their pixels are sent."""
-        scores: LabelScores = await _called(self._handle.score, "scoring", call, views.pixels, call, load)
+        scores: LabelScores = await _called(
+            self._handle.score, "scoring", call, views.pixels, views.faces.pixels, call, load
+        )
         return scores
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import ray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_process import set_up_replica
+from serve_app.decoding import decode_for
 from serve_app.domain import Call, Lane, LoadSignals, OnTruncated, Views
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
@@ -22,7 +24,9 @@ class Preprocessor:
         limits: MediaLimits,
         on_truncated: Mapping[Lane, OnTruncated],
         deadline_s: float,
+        labels: Sequence[str],
         workers: int | None = None,
+        cache_folder: Path | None = None,
     ) -> None:
         """Start the workers.
 
@@ -30,11 +34,18 @@ class Preprocessor:
             limits: on bodies and media.
             on_truncated: the treatment of a picture whose end is missing.
             deadline_s: of the application; the autoscaler gets it with the statistics.
+            labels: those that are scored; some need more than views.
             workers: how many pictures are decoded at once; by default one for each core of this replica.
+            cache_folder: as ``model.cache_folder`` in the configuration.
+
+        Raises:
+            ModelError: what a label needs is not there.
         """
         set_up_replica()
         require_decoders()
-        self._workers = DecodeWorkers(limits, workers or _assigned_cores(), on_truncated=on_truncated)
+        self._workers = DecodeWorkers(
+            limits, workers or _assigned_cores(), decode_for(labels, cache_folder), on_truncated
+        )
         self._offered = OfferedWork()
         self._deadline_s = deadline_s
 

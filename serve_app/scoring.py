@@ -11,15 +11,26 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.batching import Batcher, PassCosts, idle_s
-from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIdentity, UnavailableError, Views
+from serve_app.domain import (
+    FACE_SIZE_PX,
+    Call,
+    Deadline,
+    LabelScores,
+    LoadSignals,
+    ModelIdentity,
+    UnavailableError,
+    Views,
+)
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Staged
 from serve_app.models.factory import open_engine
+from serve_app.models.with_faces import Item, WithFaces, items_of
 from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
 
@@ -66,6 +77,7 @@ class EngineScorer:
             policy=policy,
             cache_folder=settings.cache_folder,
         )
+        self._has_faces = isinstance(self._engine, WithFaces)
         # One thread each, so that the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))
         self._staging_thread = ThreadPoolExecutor(1, "staging", name_thread, ("staging",))
@@ -76,7 +88,7 @@ class EngineScorer:
             self._engine.warm_up, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE
         ).result()
         self._costs = PassCosts(pass_costs_s)
-        self._batcher: Batcher[NDArray[np.uint8], NDArray[np.float32]] = Batcher(
+        self._batcher: Batcher[Item, NDArray[np.float32]] = Batcher(
             self._run_pass,
             self._costs,
             settings.max_queued_views,
@@ -114,20 +126,26 @@ class EngineScorer:
 
     async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
         """See the port."""
-        return await self.score_pixels(views.pixels, call, load)
+        return await self.score_pixels(views.pixels, views.faces.pixels, call, load)
 
-    async def score_pixels(self, pixels: NDArray[np.uint8], call: Call, load: LoadSignals) -> LabelScores:
+    async def score_pixels(
+        self, pixels: NDArray[np.uint8], faces: NDArray[np.uint8], call: Call, load: LoadSignals
+    ) -> LabelScores:
         """As :meth:`score`, for views of which only the pixels were sent.
 
         Args:
             pixels: uint8, ``(views, size_px, size_px, 3)``, of one picture.
+            faces: uint8, ``(faces, FACE_SIZE_PX, FACE_SIZE_PX, 3)``, of the same.
             call: of the picture.
             load: of the front.
         """
         size_px = self.model.image_size_px
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size_px, size_px, 3):
             raise UnavailableError(f"wrong views: {pixels.shape} {pixels.dtype}; the model takes {size_px} px")
-        rows = await self._batcher.submit(list(pixels), call, load.coming)
+        if len(faces) and faces.shape[1:] != (FACE_SIZE_PX, FACE_SIZE_PX, 3):
+            raise UnavailableError(f"wrong faces: {faces.shape}")
+        items = items_of(pixels, faces) if self._has_faces else list(pixels)
+        rows = await self._batcher.submit(items, call, load.coming)
         return LabelScores(np.stack(rows), self._engine.logit_scale, self.model)
 
     def require_alive(self) -> None:
@@ -146,7 +164,7 @@ class EngineScorer:
         for thread in (self._staging_thread, self._device_thread):
             thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:
+    async def _stage(self, views: Sequence[Any]) -> Staged:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._staging_thread, self._engine.stage, views)
 
@@ -155,7 +173,9 @@ class EngineScorer:
         return list(await loop.run_in_executor(self._device_thread, self._encode, staged))
 
     def _encode(self, staged: Staged) -> NDArray[np.float32]:
-        return self._engine.encode(staged if self._engine.stages_ahead else np.stack(staged))
+        if self._engine.stages_ahead:
+            return self._engine.encode(staged)
+        return self._engine.encode(self._engine.stage(staged) if self._has_faces else np.stack(staged))
 
 
 def _step_back() -> None:

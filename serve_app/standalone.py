@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serve_app.database.location import Location, locate
+from serve_app.decoding import decode_for
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
@@ -61,14 +62,15 @@ class Stages:
         """
         require_decoders()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        labels = scored_labels(settings, policy, shadow)
         self.workers = DecodeWorkers(
             settings.limits.within(settings.deadline_s),
             settings.decode_workers or cores,
-            on_truncated=settings.truncated,
+            decode_for(labels, settings.model.cache_folder),
+            settings.truncated,
         )
         try:
             reference = PolicyReference(settings.policy_source, policy.digest)
-            labels = scored_labels(settings, policy, shadow)
             self.scorer = EngineScorer(settings.model, labels, reference, settings.deadline_s)
         except BaseException:
             self.workers.close()

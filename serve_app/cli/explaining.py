@@ -14,9 +14,11 @@ from rich.text import Text
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import engine_of
-from serve_app.domain import ConfigurationError, Deadline, LabelScores, UnscannedError, ViewPlace
-from serve_app.media import MediaLimits, preprocess
+from serve_app.decoding import Decode, decode_for
+from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace
+from serve_app.media import MediaLimits
 from serve_app.models.engine import Engine
+from serve_app.models.with_faces import score
 from serve_app.policy import ExplainedRule, Policy, evaluate, explain, load_policy
 
 # Nobody waits for an answer: this only ends a decode that never would.
@@ -39,24 +41,24 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine = engine_of(policy, model)
+        engine, decode = engine_of(policy, model), decode_for(policy.labels, None)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error
-    scanned = [_explain(each, policy, engine, errors) for each in files]
+    scanned = [_explain(each, policy, engine, decode, errors) for each in files]
     if not all(scanned):
         raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
 
 
-def _explain(file: Path, policy: Policy, engine: Engine, errors: Console) -> bool:
+def _explain(file: Path, policy: Policy, engine: Engine, decode: Decode, errors: Console) -> bool:
     """Print one picture's tables; False if it could not be scanned."""
     try:
         deadline = Deadline.after(_DECODE_DEADLINE_S)
-        views = preprocess(file.read_bytes(), engine.identity.image_size_px, MediaLimits(), deadline)
+        views = decode(file.read_bytes(), engine.identity.image_size_px, MediaLimits(), deadline, OnTruncated.REFUSE)
     except (UnscannedError, OSError) as error:
         errors.print(f"{file}: not scanned: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         return False
-    scores = LabelScores(engine.encode(views.pixels), engine.logit_scale, engine.identity)
+    scores = score(engine, views)
     judgement = evaluate(policy, scores)
     console = Console(highlight=False)
     console.print(Text(f"{file}: {judgement.verdict}: {judgement.message}"), style="bold", soft_wrap=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from serve_app.calibration.pictures import ScoredPicture
 from serve_app.cli.scorers import DecodedPicture, Scorer, SkippedPicture
 from serve_app.cli.scores_file import RecordedPicture, ScoresFile
-from serve_app.domain import Deadline, LabelScores, SettingsError, UnscannedError
-from serve_app.media import MediaLimits, preprocess
+from serve_app.domain import Deadline, LabelScores, OnTruncated, SettingsError, UnscannedError
+from serve_app.media import MediaLimits
 from serve_app.policy import Policy
 
 # Nobody waits for an answer: this only ends a decode that never would.
@@ -102,7 +102,7 @@ def score_folder(
                 keep(path, sha256, known)
 
     def decoded() -> Iterator[DecodedPicture]:
-        for each in _decoded(unknown(), scorer.view_size_px):
+        for each in _decoded(unknown(), scorer):
             if isinstance(each, SkippedPicture):
                 skip(each)
             else:
@@ -118,21 +118,22 @@ def score_folder(
     return folder
 
 
-def _decoded(files: Iterable[tuple[Path, bytes, str]], size_px: int) -> Iterator[DecodedPicture | SkippedPicture]:
+def _decoded(files: Iterable[tuple[Path, bytes, str]], scorer: Scorer) -> Iterator[DecodedPicture | SkippedPicture]:
     """Decode a few pictures ahead, on all cores; in the order of the files."""
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoders") as threads:
         ahead: deque[Future[DecodedPicture | SkippedPicture]] = deque()
         for path, body, sha256 in files:
-            ahead.append(threads.submit(_decode, path, body, sha256, size_px))
+            ahead.append(threads.submit(_decode, path, body, sha256, scorer))
             if len(ahead) > _DECODED_AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _decode(path: Path, body: bytes, sha256: str, size_px: int) -> DecodedPicture | SkippedPicture:
+def _decode(path: Path, body: bytes, sha256: str, scorer: Scorer) -> DecodedPicture | SkippedPicture:
     try:
-        views = preprocess(body, size_px, MediaLimits(), Deadline.after(_DECODE_DEADLINE_S))
+        deadline = Deadline.after(_DECODE_DEADLINE_S)
+        views = scorer.decode(body, scorer.view_size_px, MediaLimits(), deadline, OnTruncated.REFUSE)
     except UnscannedError as error:
         return SkippedPicture(path, f"not scanned: {error.reason}")
     return DecodedPicture(path, sha256, views)

@@ -16,8 +16,11 @@ from serve_app.cli.patience import Patience
 from serve_app.cli.recorded_scores import scored_decisions
 from serve_app.cli.scanning import scan_all
 from serve_app.cli.scores_file import RecordedPicture
+from serve_app.decoding import Decode, decode_for
 from serve_app.domain import FrameFingerprint, LabelScores, Lane, PolicyError, Views
+from serve_app.media import preprocess
 from serve_app.models.engine import Engine
+from serve_app.models.with_faces import score
 from serve_app.policy import Policy
 
 # Fingerprints do not depend on the size of views.
@@ -62,6 +65,11 @@ class Scorer(Protocol):
         """The side of the views that pictures are cut into."""
         ...
 
+    @property
+    def decode(self) -> Decode:
+        """What decodes the pictures for it."""
+        ...
+
     def knows(self, recorded: RecordedPicture) -> bool:
         """Whether it would give these scores again."""
         ...
@@ -84,6 +92,7 @@ class HereScorer:
     def __init__(self, policy: Policy, engine: Engine) -> None:
         self._labels = policy.labels
         self._engine = engine
+        self.decode = decode_for(policy.labels, None)
 
     @property
     def view_size_px(self) -> int:
@@ -101,9 +110,7 @@ class HereScorer:
         for each in pictures:
             if stop.is_set():
                 return
-            engine = self._engine
-            scores = LabelScores(engine.encode(each.views.pixels), engine.logit_scale, engine.identity)
-            yield each, RecordedPicture(self._labels, scores, each.fingerprint)
+            yield each, RecordedPicture(self._labels, score(self._engine, each.views), each.fingerprint)
 
 
 class ServiceScorer:
@@ -114,6 +121,7 @@ class ServiceScorer:
         self._policy = policy
         self._url = url
         self._admin = admin
+        self.decode: Decode = preprocess  # for the fingerprint alone
 
     @property
     def view_size_px(self) -> int:

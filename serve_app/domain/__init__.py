@@ -25,7 +25,7 @@ from serve_app.domain.call import (
     Lane,
     LoadSignals,
 )
-from serve_app.domain.classifiers import CLASSIFIERS, output_label, output_of
+from serve_app.domain.classifiers import CLASSIFIERS, needs_faces, output_label, output_of
 from serve_app.domain.decision import (
     Decision,
     Judged,
@@ -179,6 +179,7 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
+    "needs_faces",
     "output_label",
     "output_of",
 ]

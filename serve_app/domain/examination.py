@@ -78,6 +78,28 @@ class LabelScores:
             return None
         return replace(self, values=self.values.take([columns[label] for label in wanted], axis=1))
 
+    def of_views(self, views: Views) -> LabelScores:
+        """The scores of the views alone, of scores whose last rows are those of the faces.
+
+        Where a view's score is unknown, it is the largest of the faces whose middle is in the view, in the same frame;
+        without such a face it stays unknown.
+        """
+        count = len(views.places)
+        if len(self.values) == count:
+            return self
+        values = self.values[:count].copy()
+        for view, place in enumerate(views.places):
+            inside = [row for row, face in enumerate(views.faces.places, count) if _is_inside(face, place)]
+            # A face's row has no score of the classifiers of views, and theirs none of those of faces.
+            values[view] = np.fmax.reduce(self.values[[view, *inside]], axis=0)
+        return replace(self, values=values)
+
+
+def _is_inside(face: ViewPlace, view: ViewPlace) -> bool:
+    left, top, right, bottom = view.box
+    across, down = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+    return face.frame == view.frame and left <= across <= right and top <= down <= bottom
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -104,7 +126,7 @@ class Examination:
     def of(cls, views: Views, scores: LabelScores, preprocess_ms: float = 0.0, score_ms: float = 0.0) -> Examination:
         """The examination of a picture of which ``views`` were cut."""
         return cls(
-            scores,
+            scores.of_views(views),
             views.places,
             views.media_type,
             views.frames_seen,

@@ -8,6 +8,7 @@ unknown and not "nobody".
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -117,6 +118,8 @@ class DlibDetector:
             ) from error
         self._dlib = dlib
         self._landmarks = landmarks
+        # A detector keeps its work in itself: it is one thread's at a time.
+        self._detecting = threading.Lock()
         self._detect: Any = dlib.get_frontal_face_detector()
         try:
             self._place: Any = dlib.shape_predictor(str(landmarks))
@@ -129,10 +132,12 @@ class DlibDetector:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Sequence[Found]:
         """See :class:`Detector`."""
+        with self._detecting:
+            detections = self._detect(pixels, 0)
         return [
             # dlib's edges are those of the last pixels inside.
             Found(each.left(), each.top(), each.right() + 1, each.bottom() + 1, partial(self._cut, pixels, each))
-            for each in self._detect(pixels, 0)
+            for each in detections
         ]
 
     def _cut(self, pixels: NDArray[np.uint8], detection: Any) -> NDArray[np.uint8]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from serve_app.domain import ModelError, output_label, output_of
+from serve_app.domain import ModelError, needs_faces, output_label, output_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part
 from serve_app.models.registry import OPENERS, EngineSpec, open_fake
 from serve_app.models.source import ConvertedFolder, FakeModel, parse_source
+from serve_app.models.with_faces import WithFaces
 
 if TYPE_CHECKING:
     from serve_app.models.openvino.calibration import Calibration
@@ -88,11 +89,23 @@ def beside_classifiers(
         wanted.setdefault(known[0], []).append(known[1])
     prompts = tuple(label for label in labels if output_of(label) is None)
     parts = [] if of_prompts is None else [Part(of_prompts, prompts)]
+    of_faces = None
     for name, outputs in sorted(wanted.items()):  # in one order, since the digest of the whole follows it
         opened = open_classifier(name, outputs, device, cpu_threads, cache_folder)
-        parts.append(Part(opened, tuple(output_label(name, each) for each in outputs)))
+        part = Part(opened, tuple(output_label(name, each) for each in outputs))
+        if any(map(needs_faces, part.labels)):
+            of_faces = part
+        else:
+            parts.append(part)
+    if of_faces is not None:
+        of_views = tuple(label for label in labels if not needs_faces(label))
+        return WithFaces(Part(_together(parts, of_views), of_views) if parts else None, of_faces, labels)
     if not parts:
         raise ModelError("a policy without labels needs no model, and none is opened")
+    return _together(parts, labels)
+
+
+def _together(parts: Sequence[Part], labels: Sequence[str]) -> Engine:
     return parts[0].engine if len(parts) == 1 else Ensemble(parts, labels)
 
 

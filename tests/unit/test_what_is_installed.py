@@ -34,6 +34,7 @@ HIDDEN = {
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.folder": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.decoding": (*CLIP, *RAY, *OPENVINO, *ONNX, *HTTP, "dlib"),
     "serve_app.models.nsfwjs.making": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "onnx", "onnxruntime"),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DATABASES),

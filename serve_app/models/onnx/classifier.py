@@ -17,6 +17,8 @@ class Classifier:
     ``find`` gives its file, from the folder of the model cache (None for the user's own), and raises ModelError with
     the way to have it. ``sha256`` (hex) is that of the file, since thresholds belong to weights and not to a name.
     ``prepare`` makes the network's input, float32, of views, uint8, ``(views, view_size_px, view_size_px, 3)``, RGB.
+    ``conclude`` makes the probabilities of the outputs, ``(views, outputs)``, of what the network says.
+    ``notice`` is as in :class:`~serve_app.domain.ModelIdentity`.
     """
 
     name: str
@@ -25,3 +27,5 @@ class Classifier:
     sha256: str
     find: Callable[[Path | None], Path]
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    conclude: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda said: said
+    notice: str | None = None

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from serve_app.domain import ModelError
+from serve_app.models.onnx.age import AGE
 from serve_app.models.onnx.classifier import Classifier
 from serve_app.models.onnx.engine import OnnxEngine
 from serve_app.models.onnx.nsfwjs import NSFWJS
 from serve_app.models.onnx.open_nsfw import OPEN_NSFW
 from serve_app.models.onnx.runtime import Runtime
 
-KNOWN: Mapping[str, Classifier] = {each.name: each for each in (OPEN_NSFW, *NSFWJS)}
+KNOWN: Mapping[str, Classifier] = {each.name: each for each in (OPEN_NSFW, *NSFWJS, AGE)}
 
 
 def open_classifier(

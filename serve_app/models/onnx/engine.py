@@ -35,7 +35,7 @@ class OnnxEngine:
             outputs: those that are wanted, in the order of the columns.
             runtime: where it computes.
         """
-        self.identity = ModelIdentity(classifier.name, classifier.sha256, classifier.view_size_px)
+        self.identity = ModelIdentity(classifier.name, classifier.sha256, classifier.view_size_px, classifier.notice)
         self._classifier = classifier
         self._file = file
         self._columns = [classifier.outputs.index(each) for each in outputs]
@@ -61,13 +61,13 @@ class OnnxEngine:
         session = self._session
         prepared = np.ascontiguousarray(self._classifier.prepare(staged), np.float32)
         try:
-            (probabilities,) = session.run(None, {session.get_inputs()[0].name: prepared})
+            (said,) = session.run(None, {session.get_inputs()[0].name: prepared})
         except Exception as error:
             # The runtime has one kind of error for all that fails in a pass.
             if "alloc" in str(error).lower():
                 raise DeviceMemoryError("the memory for a pass of ONNX Runtime is full") from error
             raise
-        wanted: NDArray[np.float32] = np.asarray(probabilities, np.float32)[:, self._columns]
+        wanted: NDArray[np.float32] = self._classifier.conclude(np.asarray(said, np.float32))[:, self._columns]
         return wanted
 
     @cached_property

@@ -35,7 +35,7 @@ def preprocessor_replica() -> Iterator[PreprocessorReplica]:
     """With a worker of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deployments.preprocessor.set_up_replica", lambda: None)  # it would take over this process's log
-        replica = PreprocessorReplica(stages.LIMITS, stages.ON_TRUNCATED, stages.DEADLINE_S, workers=1)
+        replica = PreprocessorReplica(stages.LIMITS, stages.ON_TRUNCATED, stages.DEADLINE_S, stages.LABELS, workers=1)
     yield replica
     replica.close()
 

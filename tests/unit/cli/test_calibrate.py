@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from serve_app.cli import scorers
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.main import app
 from serve_app.domain import LabelScores
+from serve_app.models import with_faces
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import load_policy
 from tests.unit.cli.whole_service import running_service
@@ -157,10 +159,11 @@ def test_an_interrupted_run_continues_and_records_no_picture(
 def test_scores_of_two_models_are_not_mixed(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:
     scored = iter(["1", "2"] * PICTURES)
 
-    def digests(values: Any, logit_scale: float, model: Any) -> LabelScores:
-        return LabelScores(values, logit_scale, type(model)(model.name, next(scored) * 64, model.image_size_px))
+    def score(engine: Any, views: Any) -> LabelScores:
+        one = with_faces.score(engine, views)
+        return replace(one, model=replace(one.model, digest=next(scored) * 64))
 
-    monkeypatch.setattr(scorers, "LabelScores", digests)
+    monkeypatch.setattr(scorers, "score", score)
     assert "name another file with --scores" in calibrate("--here", "--budget", "5%", exit_code=2).stderr
 
 

@@ -91,8 +91,9 @@ async def test_the_value_comes_through_and_the_replica_is_given_the_call():
 async def test_of_the_views_their_pixels_alone_travel_to_the_scorer():
     handle, call, load = handle_of(SCORES), within(), LoadSignals(coming=3)
     assert await ScorerHandle(handle).score(VIEWS, call, load) is SCORES
-    ((pixels, *others),) = handle.score.calls
+    ((pixels, faces, *others),) = handle.score.calls
     assert pixels is VIEWS.pixels
+    assert faces is VIEWS.faces.pixels
     assert others == [call, load]
 
 

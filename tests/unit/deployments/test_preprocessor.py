@@ -31,7 +31,7 @@ def drawn(width_px, height_px):
 
 
 async def test_it_tells_the_autoscaler_of_its_work():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, labels=[], workers=1)
     assert await preprocessor.record_autoscaling_stats() == {
         "predicted_wait_s": 0.0,
         "offered_work": 0.0,
@@ -48,7 +48,7 @@ async def test_it_tells_the_autoscaler_of_its_work():
 
 
 def test_without_its_workers_it_is_not_healthy():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, labels=[], workers=1)
     preprocessor.close()
     with pytest.raises(UnavailableError):
         preprocessor.check_health()
