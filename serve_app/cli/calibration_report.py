@@ -57,6 +57,12 @@ def print_calibration(
                 markup=False,
                 soft_wrap=True,
             )
+    for rule in (rule for rule, by in moved.items() if by < 0):
+        console.print(
+            f"rule {rule}: its thresholds fall, since the budget has room: it holds for more pictures than before",
+            markup=False,
+            soft_wrap=True,
+        )
     for rule, by in moved.items():
         console.print(_nearest(rule, margins[rule], float(by), pictures))
 

@@ -178,7 +178,9 @@ def test_nothing_is_overwritten(calibrate: Calibrate) -> None:
 def test_a_calibrated_policy_can_be_calibrated_again(calibrate: Calibrate) -> None:
     calibrate("--here", "--budget", "5%")
     Path("p.calibrated.yaml").rename("p.yaml")
-    calibrate("--here", "--budget", "20%")
+    assert (
+        "rule no-red: its thresholds fall, since the budget has room" in calibrate("--here", "--budget", "20%").output
+    )
     text = Path("p.calibrated.yaml").read_text("utf-8")
     assert (text.count("# Calibrated on "), text.count("\ncalibration:")) == (1, 1)
     policy = load_policy("p.calibrated.yaml")
