@@ -87,7 +87,8 @@ def save_curves(
 
 def _counted(distinct: int, files: int) -> str:
     copies = files - distinct
-    left_out = f" ({copies:,} copies and near-duplicates left out)" if copies else ""
+    what = "copy or near-duplicate" if copies == 1 else "copies and near-duplicates"
+    left_out = f" ({copies:,} {what} left out)" if copies else ""
     return f"{distinct:,} distinct pictures{left_out}"
 
 

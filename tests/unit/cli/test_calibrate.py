@@ -67,9 +67,7 @@ def calibrate(folder: Path) -> Calibrate:
 
 def test_thresholds_move_until_no_more_pictures_than_are_allowed_are_over_them(calibrate: Calibrate) -> None:
     told = calibrate("--here", "--budget", "5%")
-    assert (
-        "60 distinct pictures (1 copies and near-duplicates left out); at most 0 may be false positives" in told.output
-    )
+    assert "60 distinct pictures (1 copy or near-duplicate left out); at most 0 may be false positives" in told.output
     policy = load_policy("p.calibrated.yaml")
     assert policy.calibration is not None
     (rule,) = policy.calibration.rules
@@ -120,7 +118,7 @@ def test_a_service_that_does_not_score_the_prompts_is_told_apart(
 
 def test_too_few_pictures_are_told_with_how_many_are_missing(calibrate: Calibrate) -> None:
     told = calibrate("--here", exit_code=1)
-    assert "60 distinct pictures (1 copies and near-duplicates left out) cannot prove" in told.output
+    assert "60 distinct pictures (1 copy or near-duplicate left out) cannot prove" in told.output
     assert "add 538 distinct pictures, or choose a larger budget" in told.output
     assert not Path("p.calibrated.yaml").exists()
 
