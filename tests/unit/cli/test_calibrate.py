@@ -143,7 +143,7 @@ def test_an_interrupted_run_continues_and_records_no_picture(
     with file.open("a", encoding="ascii") as stream:
         stream.write('{"sha256": "half a li')
     told = calibrate("--here", "--budget", "5%")
-    assert "10 pictures were scored before" in told.stderr
+    assert "10 pictures already had scores in .pictwarden/scores.jsonl" in told.stderr
     assert len(seen) == PICTURES + 1  # the copy was decoded ahead, before the scores of its neighbour were recorded
     first, *others = (json.loads(line) for line in file.read_text("ascii").splitlines() if line.endswith("}"))
     assert (first["model"]["name"], first["labels"]) == ("fake", ["a red view"])
