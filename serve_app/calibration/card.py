@@ -14,7 +14,7 @@ from serve_app.policy import weights_digest
 _ORDINARY = "pictures of this set for which the rule should not hold"
 _OTHER_SETS = "other kinds of pictures than this set has"
 _DETECTION = "pictures for which the rule should hold: this set names none"
-_MARKDOWN_SIGNS = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>()#+-.!|~&"})
+_MARKDOWN_SIGNS = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>|~&"})
 
 _PAGE = """\
 <!doctype html>

@@ -57,6 +57,12 @@ def print_calibration(
                 markup=False,
                 soft_wrap=True,
             )
+    for rule in (rule for rule, by in moved.items() if by < 0):
+        console.print(
+            f"rule {rule}: its thresholds fall, since the budget has room: it holds for more pictures than before",
+            markup=False,
+            soft_wrap=True,
+        )
     for rule, by in moved.items():
         console.print(_nearest(rule, margins[rule], float(by), pictures))
 
@@ -81,7 +87,8 @@ def save_curves(
 
 def _counted(distinct: int, files: int) -> str:
     copies = files - distinct
-    left_out = f" ({copies:,} copies and near-duplicates left out)" if copies else ""
+    what = "copy or near-duplicate" if copies == 1 else "copies and near-duplicates"
+    left_out = f" ({copies:,} {what} left out)" if copies else ""
     return f"{distinct:,} distinct pictures{left_out}"
 
 

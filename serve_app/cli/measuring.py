@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,7 +107,7 @@ def errors_told(console: Console) -> Iterator[None]:
         _say(console, f"no such file or folder: {error.filename or error}")
         raise typer.Exit(ExitCode.ERRORS) from error
     except OSError as error:
-        _say(console, f"{error.filename}: {error.strerror}")
+        _say(console, f"{error.filename or 'a file'}: {error.strerror}")
         raise typer.Exit(ExitCode.ERRORS) from error
     except (AdminError, PictwardenError) as error:
         _say(console, str(error))
@@ -116,15 +115,11 @@ def errors_told(console: Console) -> Iterator[None]:
 
 
 def _tell(scored: ScoredFolder, file: Path, console: Console) -> None:
-    lines = [f"{count:,} files left out: {why}" for why, count in _most_common(scored.skipped)]
+    lines = [f"{count:,} files left out: {why}" for why, count in scored.skipped.most_common()]
     if scored.recorded:
-        lines.append(f"{scored.recorded:,} pictures were scored before: {file}")
+        lines.append(f"{scored.recorded:,} pictures already had scores in {file}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _most_common(skipped: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(skipped.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _say(console: Console, line: str) -> None:

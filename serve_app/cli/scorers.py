@@ -146,7 +146,7 @@ class ServiceScorer:
             for scan in scan_all(self._url, paths, _SENT_AT_ONCE, Lane.BACKGROUND, patience, stop):
                 picture = by_path[scan.picture]
                 if scan.is_error:
-                    yield SkippedPicture(picture.path, f"not scanned: {scan.message}")
+                    yield SkippedPicture(picture.path, f"not scanned: {scan.reason}")
                 elif (told := self._told(picture)) is not None:
                     yield told
                 else:

@@ -69,9 +69,7 @@ def calibrate(folder: Path) -> Calibrate:
 
 def test_thresholds_move_until_no_more_pictures_than_are_allowed_are_over_them(calibrate: Calibrate) -> None:
     told = calibrate("--here", "--budget", "5%")
-    assert (
-        "60 distinct pictures (1 copies and near-duplicates left out); at most 0 may be false positives" in told.output
-    )
+    assert "60 distinct pictures (1 copy or near-duplicate left out); at most 0 may be false positives" in told.output
     policy = load_policy("p.calibrated.yaml")
     assert policy.calibration is not None
     (rule,) = policy.calibration.rules
@@ -122,7 +120,7 @@ def test_a_service_that_does_not_score_the_prompts_is_told_apart(
 
 def test_too_few_pictures_are_told_with_how_many_are_missing(calibrate: Calibrate) -> None:
     told = calibrate("--here", exit_code=1)
-    assert "60 distinct pictures (1 copies and near-duplicates left out) cannot prove" in told.output
+    assert "60 distinct pictures (1 copy or near-duplicate left out) cannot prove" in told.output
     assert "add 538 distinct pictures, or choose a larger budget" in told.output
     assert not Path("p.calibrated.yaml").exists()
 
@@ -147,7 +145,7 @@ def test_an_interrupted_run_continues_and_records_no_picture(
     with file.open("a", encoding="ascii") as stream:
         stream.write('{"sha256": "half a li')
     told = calibrate("--here", "--budget", "5%")
-    assert "10 pictures were scored before" in told.stderr
+    assert "10 pictures already had scores in .pictwarden/scores.jsonl" in told.stderr
     assert len(seen) == PICTURES + 1  # the copy was decoded ahead, before the scores of its neighbour were recorded
     first, *others = (json.loads(line) for line in file.read_text("ascii").splitlines() if line.endswith("}"))
     assert (first["model"]["name"], first["labels"]) == ("fake", ["a red view"])
@@ -181,7 +179,9 @@ def test_nothing_is_overwritten(calibrate: Calibrate) -> None:
 def test_a_calibrated_policy_can_be_calibrated_again(calibrate: Calibrate) -> None:
     calibrate("--here", "--budget", "5%")
     Path("p.calibrated.yaml").rename("p.yaml")
-    calibrate("--here", "--budget", "20%")
+    assert (
+        "rule no-red: its thresholds fall, since the budget has room" in calibrate("--here", "--budget", "20%").output
+    )
     text = Path("p.calibrated.yaml").read_text("utf-8")
     assert (text.count("# Calibrated on "), text.count("\ncalibration:")) == (1, 1)
     policy = load_policy("p.calibrated.yaml")

@@ -52,14 +52,14 @@ def test_a_card_says_beside_each_number_what_was_measured_and_what_was_not(evalu
     card = evaluate("--set", "ten [drawn] *reds*").stdout
     assert card.startswith("# colours: measured rates\n")
     assert r"Pictures: ten \[drawn\] \*reds\*; 10 distinct ones, 0 copies" in card
-    assert row(card, r"no\-red (reject)", "false positives") == [
-        r"no\-red (reject)",
+    assert row(card, "no-red (reject)", "false positives") == [
+        "no-red (reject)",
         "false positives: 4 of 10 (40.000%)",
         "12.155% to 73.762%",
         "pictures of this set for which the rule should not hold",
         "other kinds of pictures than this set has",
     ]
-    assert row(card, r"no\-red (reject)", "detected")[1:4] == ["detected: not measured", "none", "nothing"]
+    assert row(card, "no-red (reject)", "detected")[1:4] == ["detected: not measured", "none", "nothing"]
     assert row(card, "*any*", "flagged")[1] == "flagged: 3 of 10 (30.000%)"
     assert "This policy is not calibrated" in card
 
@@ -69,8 +69,8 @@ def test_labels_make_detections_of_false_positives(evaluate: Evaluate) -> None:
     Path("labels.csv").write_text("\n".join(lines), "utf-8")
     card = evaluate("--labels", "labels.csv").stdout
     assert "3 distinct ones" in card
-    assert row(card, r"no\-red (reject)", "false positives")[1] == "false positives: 0 of 1 (0.000%)"
-    assert row(card, r"no\-red (reject)", "detected")[1] == "detected: 1 of 2 (50.000%)"
+    assert row(card, "no-red (reject)", "false positives")[1] == "false positives: 0 of 1 (0.000%)"
+    assert row(card, "no-red (reject)", "detected")[1] == "detected: 1 of 2 (50.000%)"
     assert row(card, "reddish (flag)", "detected")[1] == "detected: 2 of 2 (100.000%)"
 
 
