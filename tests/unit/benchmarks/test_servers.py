@@ -96,9 +96,9 @@ def stand_in_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stand_in_of_ours")
-@pytest.mark.parametrize(("memory_mb", "code"), [(10_000, 0), (1, 1)])
+@pytest.mark.parametrize(("memory_mb", "holds"), [(10_000, True), (1, False)])
 def test_the_footprint_is_memory_after_the_pictures_and_the_time_until_ready(
-    tmp_path: Path, memory_mb: float, code: int
+    tmp_path: Path, memory_mb: float, holds: bool
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
         footprint.bench(pictures=5, memory_mb=memory_mb, ready_s=60, out=tmp_path / "footprint.json")
@@ -106,7 +106,10 @@ def test_the_footprint_is_memory_after_the_pictures_and_the_time_until_ready(
     (row,) = record.tables[0].rows
     assert row[0] == "one-process"
     assert row[2:4] == (1, 5)
-    assert ended.value.exit_code == code, record.check_texts()
+    # Five pictures are so few that the generator's share depends on the machine.
+    (of_memory,) = (check for check in record.checks if check.claim == "memory of all processes")
+    assert of_memory.holds is holds
+    assert ended.value.exit_code == (0 if record.holds else 1)
 
 
 @pytest.mark.usefixtures("stand_in_of_ours")
