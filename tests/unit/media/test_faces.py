@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.domain import FACE_SIZE_PX, Deadline, ModelError, ViewPlace
+from serve_app.domain import FACE_SIZE_PX, Call, Deadline, LoadSignals, ModelError, ViewPlace
 from serve_app.limits import MediaLimits
 from serve_app.media import faces, preprocess
 from serve_app.media.faces import (
@@ -28,6 +28,7 @@ from serve_app.media.faces import (
     find_faces,
     searched_size,
 )
+from serve_app.media.workers import DecodeWorkers
 from tests.unit.media.faces import drawn
 from tests.unit.media.pictures import encode
 
@@ -157,6 +158,16 @@ def test_a_detector_reaches_another_process_as_a_file(landmarks: Path) -> None:
     (one,), (other,) = (find_faces(picture, each) for each in (DlibDetector(landmarks), sent))
     assert one.box == other.box
     np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+async def test_a_decode_worker_cuts_faces(landmarks: Path) -> None:
+    body = encode(drawn(400, 400, [(200, 200)], 90))
+    call = Call("a request", Deadline.after(30))
+    with DecodeWorkers(MediaLimits(), 1, partial(preprocess, detector=DlibDetector(landmarks))) as workers:
+        views = await workers.preprocess(body, 32, call, LoadSignals())
+    (here,) = find_faces(drawn(400, 400, [(200, 200)], 90), DlibDetector(landmarks))
+    assert views.faces.places == (ViewPlace(0, here.box),)
+    np.testing.assert_array_equal(views.faces.pixels, here.pixels[np.newaxis])
 
 
 @pytest.mark.parametrize("body", [b"", b"no landmarks"])
