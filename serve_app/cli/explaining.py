@@ -18,7 +18,7 @@ from serve_app.decoding import Decode, decode_for
 from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits
 from serve_app.models.engine import Engine
-from serve_app.models.with_faces import score
+from serve_app.models.with_faces import scores_of
 from serve_app.policy import ExplainedRule, Policy, evaluate, explain, load_policy
 
 # Nobody waits for an answer: this only ends a decode that never would.
@@ -58,7 +58,7 @@ def _explain(file: Path, policy: Policy, engine: Engine, decode: Decode, errors:
     except (UnscannedError, OSError) as error:
         errors.print(f"{file}: not scanned: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         return False
-    scores = score(engine, views)
+    (scores,) = scores_of(engine, views)
     judgement = evaluate(policy, scores)
     console = Console(highlight=False)
     console.print(Text(f"{file}: {judgement.verdict}: {judgement.message}"), style="bold", soft_wrap=True)

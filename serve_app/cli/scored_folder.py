@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serve_app.calibration.pictures import ScoredPicture
-from serve_app.cli.scorers import DecodedPicture, Scorer, SkippedPicture
+from serve_app.cli.scorers import PICTURES_A_PASS, DecodedPicture, Scorer, SkippedPicture
 from serve_app.cli.scores_file import RecordedPicture, ScoresFile
 from serve_app.domain import Deadline, LabelScores, OnTruncated, SettingsError, UnscannedError
 from serve_app.media import MediaLimits
@@ -21,7 +21,8 @@ from serve_app.policy import Policy
 # Nobody waits for an answer: this only ends a decode that never would.
 _DECODE_DEADLINE_S = 60.0
 
-_DECODED_AHEAD = 8
+_DECODED_AHEAD = 2 * PICTURES_A_PASS
+"""One pass is decoded while another is computed."""
 
 
 @dataclass(slots=True)

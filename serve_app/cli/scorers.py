@@ -20,11 +20,14 @@ from serve_app.decoding import Decode, decode_for
 from serve_app.domain import FrameFingerprint, LabelScores, Lane, PolicyError, Views
 from serve_app.media import preprocess
 from serve_app.models.engine import Engine
-from serve_app.models.with_faces import score
+from serve_app.models.with_faces import scores_of
 from serve_app.policy import Policy
 
 # Fingerprints do not depend on the size of views.
 _ANY_VIEW_PX = 224
+
+PICTURES_A_PASS = 8
+"""Threads that compute one view together wait for each other after each layer, the longer the busier the machine is."""
 
 _SENT_AT_ONCE = 4
 
@@ -107,10 +110,10 @@ class HereScorer:
         self, pictures: Iterator[DecodedPicture], stop: threading.Event
     ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
         """See :class:`Scorer`."""
-        for each in pictures:
-            if stop.is_set():
-                return
-            yield each, RecordedPicture(self._labels, score(self._engine, each.views), each.fingerprint)
+        while not stop.is_set() and (some := list(islice(pictures, PICTURES_A_PASS))):
+            scored = scores_of(self._engine, *(each.views for each in some))
+            for each, scores in zip(some, scored, strict=True):
+                yield each, RecordedPicture(self._labels, scores, each.fingerprint)
 
 
 class ServiceScorer:

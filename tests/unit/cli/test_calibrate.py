@@ -130,13 +130,13 @@ def test_an_interrupted_run_continues_and_records_no_picture(
 ) -> None:
     encode, seen = FakeEngine.encode, []
 
-    def interrupt_after_ten(self: FakeEngine, staged: Any) -> Any:
+    def interrupt_in_the_second_pass(self: FakeEngine, staged: Any) -> Any:
         seen.append(len(staged))
-        if len(seen) == 10:
+        if len(seen) == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return encode(self, staged)
 
-    monkeypatch.setattr(FakeEngine, "encode", interrupt_after_ten)
+    monkeypatch.setattr(FakeEngine, "encode", interrupt_in_the_second_pass)
     assert (
         "interrupted: run the same command to continue" in calibrate("--here", "--budget", "5%", exit_code=130).stderr
     )
@@ -145,8 +145,8 @@ def test_an_interrupted_run_continues_and_records_no_picture(
     with file.open("a", encoding="ascii") as stream:
         stream.write('{"sha256": "half a li')
     told = calibrate("--here", "--budget", "5%")
-    assert "10 pictures already had scores in .pictwarden/scores.jsonl" in told.stderr
-    assert len(seen) == PICTURES + 1  # the copy was decoded ahead, before the scores of its neighbour were recorded
+    assert "16 pictures already had scores in .pictwarden/scores.jsonl" in told.stderr
+    assert sum(seen) == PICTURES + 1  # the copy was decoded ahead, before the scores of its neighbour were recorded
     first, *others = (json.loads(line) for line in file.read_text("ascii").splitlines() if line.endswith("}"))
     assert (first["model"]["name"], first["labels"]) == ("fake", ["a red view"])
     pictures = [each for each in others if "sha256" in each]
@@ -157,11 +157,11 @@ def test_an_interrupted_run_continues_and_records_no_picture(
 def test_scores_of_two_models_are_not_mixed(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:
     scored = iter(["1", "2"] * PICTURES)
 
-    def score(engine: Any, views: Any) -> LabelScores:
-        one = with_faces.score(engine, views)
-        return replace(one, model=replace(one.model, digest=next(scored) * 64))
+    def scores_of(engine: Any, *pictures: Any) -> list[LabelScores]:
+        together = with_faces.scores_of(engine, *pictures)
+        return [replace(one, model=replace(one.model, digest=next(scored) * 64)) for one in together]
 
-    monkeypatch.setattr(scorers, "score", score)
+    monkeypatch.setattr(scorers, "scores_of", scores_of)
     assert "name another file with --scores" in calibrate("--here", "--budget", "5%", exit_code=2).stderr
 
 

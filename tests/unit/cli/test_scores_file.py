@@ -17,7 +17,7 @@ SEEN = FrameFingerprint(2, 90, bytes(range(256)))
 
 
 def picture(model: ModelIdentity, *labels: str, fingerprint: FrameFingerprint | None = SEEN) -> RecordedPicture:
-    values = (np.arange(2 * len(labels)).reshape(2, -1) / 7).astype(np.float32)
+    values = np.arange(2 * len(labels), dtype=np.float32).reshape(2, -1) / np.float32(7)
     values[0, 0] = np.nan
     return RecordedPicture(labels, LabelScores(values, 12.5, model), fingerprint)
 

@@ -29,7 +29,7 @@ from serve_app.models.agreement import PolicyReference
 from serve_app.models.ensemble import Part
 from serve_app.models.factory import beside_classifiers
 from serve_app.models.fake import FakeEngine
-from serve_app.models.with_faces import FacePixels, WithFaces, score
+from serve_app.models.with_faces import FacePixels, WithFaces, scores_of
 from serve_app.settings import ModelSettings
 
 LABELS = ("blue face", "red", "green")
@@ -93,11 +93,11 @@ def test_a_pass_costs_what_its_dearer_kind_costs() -> None:
 
 @pytest.mark.parametrize(("faces", "expected"), [(0, np.nan), (3, 1.0)])
 def test_a_picture_is_scored_as_its_views_are_judged(faces: int, expected: float) -> None:
-    np.testing.assert_allclose(score(with_faces(), picture(faces)).values, [[expected, 1, -0.5]], atol=1e-6)
+    np.testing.assert_allclose(scores_of(with_faces(), picture(faces))[0].values, [[expected, 1, -0.5]], atol=1e-6)
 
 
 def test_an_engine_of_views_is_asked_as_ever() -> None:
-    np.testing.assert_allclose(score(FakeEngine(LABELS[1:], 64), picture(0)).values, [[1, -0.5]], atol=1e-6)
+    np.testing.assert_allclose(scores_of(FakeEngine(LABELS[1:], 64), picture(0))[0].values, [[1, -0.5]], atol=1e-6)
 
 
 async def scored(monkeypatch: pytest.MonkeyPatch, *pictures: Views) -> list[LabelScores]:
