@@ -15,6 +15,7 @@ from serve_app.models.engine import Engine, buckets
 from serve_app.models.factory import convert_model, open_engine, open_quantised
 from serve_app.models.fake import FakeEngine
 from serve_app.models.openvino.calibration import Calibration
+from tests.signal_stack import signal_stack
 
 LABELS = ("a red view", "a green view", "something else")
 CLASSIFIED = ("open-nsfw/nsfw", "open-nsfw/sfw")
@@ -119,6 +120,14 @@ def test_the_identity_is_complete(engine: Engine) -> None:
     assert engine.identity.image_size_px > 0
     assert np.isfinite(engine.logit_scale)
     assert engine.logit_scale > 0
+
+
+@pytest.mark.parametrize("make", ENGINES.values(), ids=ENGINES)
+def test_a_signal_is_handled_after_an_engine_as_before(make: Callable[[Path], Engine], tmp_path: Path) -> None:
+    before = signal_stack()
+    engine = make(tmp_path)
+    engine.encode(views(engine, 1))
+    assert signal_stack() == before, "a library that gives this thread a stack takes it away one day"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

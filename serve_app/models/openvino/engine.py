@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from serve_app.models.engine import measure_buckets
 from serve_app.models.openvino.conversion import IMAGE_TOWER, ConvertedModel
 from serve_app.models.openvino.mapped_weights import release
+from serve_app.models.openvino.runtime import compile_model
 from serve_app.models.shares import shares
 
 
@@ -77,4 +78,4 @@ def _compile(core: Any, model: Any, threads: int, streams: int) -> Any:
     # Not pinned to cores: other replicas compute on the same machine, and two that are pinned to the same cores get
     # half of them each while others idle. The precision is the processor's choice: bf16 where it multiplies that.
     properties = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
-    return core.compile_model(model, "CPU", properties)
+    return compile_model(core, model, properties)

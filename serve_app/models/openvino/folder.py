@@ -18,7 +18,7 @@ from serve_app.models.cpu_threads import count_cpu_threads
 from serve_app.models.openvino.cache import ModelCache
 from serve_app.models.openvino.conversion import TEXT_TOWER, ConvertedModel, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
-from serve_app.models.openvino.runtime import load_library
+from serve_app.models.openvino.runtime import compile_model, load_library
 from serve_app.models.openvino.tokenizer import PromptTokenizer
 from serve_app.models.registry import EngineSpec
 from serve_app.models.source import ConvertedFolder, parse_source
@@ -99,7 +99,7 @@ def log_agreement(source: str, record: Agreement) -> None:
 def _label_features(core: Any, folder: Path, converted: ConvertedModel, labels: Sequence[str]) -> NDArray[np.float32]:
     """float32, ``(labels, width)``. The text tower is let go again, and computes in float32, as torch's does."""
     tokenize = PromptTokenizer(folder, converted.text_cleaning)
-    tower = core.compile_model(str(folder / TEXT_TOWER), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    tower = compile_model(core, str(folder / TEXT_TOWER), {"INFERENCE_PRECISION_HINT": "f32"})
     features: NDArray[np.float32] = tower([tokenize(labels)])[0].copy()
     return features
 

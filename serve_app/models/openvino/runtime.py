@@ -8,6 +8,8 @@ kept from being imported, which they take for its absence.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any, Literal
@@ -42,3 +44,11 @@ def load_library(name: Literal["openvino", "nncf", "tokenizers", "ftfy"]) -> Lib
             f"`make openvino` in a clone, or pip install 'pictwarden[{extra}]', on every node that holds a scorer"
         ) from error
     return Library(module, metadata.version(name))
+
+
+def compile_model(core: Any, model: Any, properties: Mapping[str, Any]) -> Any:
+    """An ``openvino.CompiledModel`` for the CPU, of ``model`` as read or as a path."""
+    # In a thread that ends. OpenVINO 2026.4 gives the thread that compiles an alternate stack for signals, and releases
+    # its memory later: Python's handlers use that stack, so that Ctrl-C in this thread would end the process.
+    with ThreadPoolExecutor(1, thread_name_prefix="compiling") as compiling:
+        return compiling.submit(core.compile_model, model, "CPU", dict(properties)).result()
