@@ -59,6 +59,12 @@ PRESETS: Mapping[str, Preset] = {
             "the extra nsfw; no torch, no download, no GPU",
         ),
         Preset(
+            "two-step",
+            "shipped:two-step",
+            "flags sexual content with a face that looks younger than 18; an indicator that misses much",
+            "the extra age, and `pictwarden model fetch age` (once); no torch, no GPU",
+        ),
+        Preset(
             "csam",
             "shipped:csam",
             _OF_CSAM,
