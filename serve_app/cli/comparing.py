@@ -21,7 +21,7 @@ from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.model_progress import calibration_with, stages
 from serve_app.cli.pictures import pictures_in
 from serve_app.comparison import Comparison, compare
-from serve_app.domain import ConfigurationError, PolicyError, SettingsError
+from serve_app.domain import ConfigurationError, PolicyError, SettingsError, needs_faces
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall
 from serve_app.models.cache_folder import default_cache_folder
@@ -67,11 +67,10 @@ def model_compare(
                 raise SettingsError(f"unknown engine {each!r}: choose one of {', '.join(_ENGINES)}")
         pictures, judge = list(pictures_in([folder])), policy_with_prompts(policy)
         reference, candidate = (_open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines)
-        comparison = _compare_with_progress(
-            pictures,
-            judge,
-            *(beside_classifiers(each, judge.labels, "cpu", cpu_threads) for each in (reference, candidate)),
+        whole = (
+            beside_classifiers(each, judge.labels, "cpu", cpu_threads, cache_folder) for each in (reference, candidate)
         )
+        comparison = _compare_with_progress(pictures, judge, *whole)
         if comparison.pictures == 0:
             raise SettingsError(f"no pictures in {folder} ({comparison.skipped:,} files skipped: not pictures)")
     except (ConfigurationError, FileNotFoundError) as error:
@@ -110,11 +109,14 @@ def policy_with_prompts(source: str) -> Policy:
     """A policy to compare engines of a CLIP model with.
 
     Raises:
-        PolicyError: it is wrong, or classifiers alone score for it.
+        PolicyError: it is wrong, classifiers alone score for it, or one of them looks at faces.
     """
     policy = load_policy(source)
     if not policy.prompts:
         raise PolicyError(f"policy {policy.name} has no prompts, and engines are compared by what they say of these")
+    if any(map(needs_faces, policy.labels)):
+        # Nobody looks for faces here: their scores would be unknown, and so the verdicts alike whatever the engine.
+        raise PolicyError(f"policy {policy.name} asks how old faces look: compare engines with the policy without that")
     return policy
 
 

@@ -100,7 +100,7 @@ def _read_labels(file: Path, policies: Sequence[Policy]) -> Expected:
     known = {rule.name for policy in policies for rule in policy.rules}
     expected: dict[str, frozenset[str]] = {}
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream, strict=True)
             if not set(_COLUMNS) <= set(rows.fieldnames or ()):
                 raise SettingsError(f"{file}: the first line must name the columns {' and '.join(_COLUMNS)}")

@@ -76,7 +76,7 @@ class Measuring:
             scored = score_folder(paths, folder, policy, scorer, scores, stop, show)
             if stop.is_set():
                 raise InterruptedRunError
-        scored.require_one_model()
+        scored.require_same_models(policy)
         _tell(scored, file, console)
         if not scored.pictures:
             raise SettingsError(f"no picture in {folder} could be scored")

@@ -38,15 +38,19 @@ class ScoredFolder:
         """How many were looked at."""
         return len(self.pictures) + self.skipped.total()
 
-    def require_one_model(self) -> None:
-        """Refuse scores of several models.
+    def require_same_models(self, policy: Policy) -> None:
+        """Refuse scores of two weights under one name. Models that the policy does not name change none of its scores.
 
         Raises:
-            SettingsError: there are several.
+            SettingsError: the scores of one of its models are of several weights.
         """
-        models = {each.scores.model for each in self.pictures}
-        if len(models) > 1:
-            names = " and ".join(sorted(map(str, models)))
+        for name in policy.models:
+            digests = {
+                each.digest for picture in self.pictures for each in picture.scores.model.each if each.name == name
+            }
+            if len(digests) < 2:
+                continue
+            names = " and ".join(f"{name}@{digest[:12]}" for digest in sorted(digests))
             raise SettingsError(f"the recorded scores are of {names}: name another file with --scores")
 
 

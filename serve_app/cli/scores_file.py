@@ -8,6 +8,7 @@ the picture, and so the file is as sensitive as its pictures; nothing else of th
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity
+from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
 from serve_app.state_folder import make_private_file
 
 _Header = tuple[ModelIdentity, tuple[str, ...], float]
@@ -45,9 +46,18 @@ class ScoresFile:
 
         Raises:
             OSError: the file cannot be read or written, or it belongs to another user.
+            SettingsError: another run writes to it.
         """
         make_private_file(file)
-        scores = cls(file.open("a+b"))
+        stream = file.open("a+b")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise SettingsError(
+                f"another run is writing to {file}: wait for it, or name another file with --scores"
+            ) from None
+        scores = cls(stream)
         scores._read()
         return scores
 

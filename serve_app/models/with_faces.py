@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,11 @@ from serve_app.domain import LabelScores, ModelIdentity, Views
 from serve_app.models.engine import Engine, Staged
 from serve_app.models.ensemble import Part
 from serve_app.models.resampling import shrink
+
+T = TypeVar("T")
+
+# A pass takes memory for each: 10 MB with open-nsfw.
+_MOST_ITEMS_A_PASS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +99,23 @@ def items_of(pixels: NDArray[np.uint8], faces: NDArray[np.uint8]) -> list[Item]:
 
 
 def scores_of(engine: Engine, *pictures: Views) -> list[LabelScores]:
-    """What a warm engine says of each picture, as its views are judged; all of them in one pass."""
+    """What a warm engine says of each picture, as its views are judged; together, as far as a pass has room."""
     if isinstance(engine, WithFaces):
-        rows = [items_of(each.pixels, each.faces.pixels) for each in pictures]
-        values = engine.encode(engine.stage([item for items in rows for item in items]))
-        counts = [len(items) for items in rows]
+        counts = [len(each.pixels) + len(each.faces.pixels) for each in pictures]
+        items = [item for each in pictures for item in items_of(each.pixels, each.faces.pixels)]
+        passes = [engine.encode(engine.stage(some)) for some in _passes(items)]
     else:
-        values = engine.encode(np.concatenate([each.pixels for each in pictures]))
         counts = [len(each.pixels) for each in pictures]
+        passes = [
+            engine.encode(np.stack(some)) for some in _passes([view for each in pictures for view in each.pixels])
+        ]
+    values = np.concatenate(passes)
     own = np.split(values, np.cumsum(counts)[:-1])
     return [
         LabelScores(rows_of_one, engine.logit_scale, engine.identity).of_views(views)
         for rows_of_one, views in zip(own, pictures, strict=True)
     ]
+
+
+def _passes(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _MOST_ITEMS_A_PASS] for start in range(0, len(items), _MOST_ITEMS_A_PASS))

@@ -62,8 +62,9 @@ class PolicyText:
         Raises:
             PolicyError: the text is not a policy, or a threshold would have to move both ways.
         """
+        text = _uncalibrated(text.removeprefix("\ufeff"), file_name)
         self.policy = parse_policy(text, file_name)
-        self._report = Report(file_name, text.removeprefix("\ufeff"))
+        self._report = Report(file_name, text)
         # parse_policy() has checked all of its shape.
         self._document = cast("MappingValue", read_document(self._report))
         thresholds = {rule.name: list(self._of_rule(rule.name)) for rule in self.policy.rules}
@@ -148,6 +149,12 @@ def _replaced(text: str, new: Mapping[Span, str]) -> str:
         start = starts[span.line - 1] + span.column - 1
         text = text[:start] + new[span] + text[start + span.width :]
     return text
+
+
+def _uncalibrated(text: str, file_name: str) -> str:
+    """The text without its calibration, which no longer holds for a policy that is about to be calibrated again."""
+    document = read_document(Report(file_name, text))
+    return _without_section(text, document) if isinstance(document, MappingValue) else text
 
 
 def _without_section(text: str, document: MappingValue) -> str:

@@ -14,9 +14,11 @@ from typer.testing import CliRunner, Result
 
 from serve_app.cli import comparing
 from serve_app.cli.main import app
+from serve_app.domain import PolicyError
 from serve_app.models.demo.draw import draw
 from serve_app.models.factory import open_engine, open_quantised
 from serve_app.models.openvino.calibration import Calibration
+from serve_app.policy import shipped_text
 
 POLICY = """\
 policy: colours
@@ -142,6 +144,18 @@ def test_what_cannot_be_compared_is_an_error_and_no_traceback(
     result = model_compare(pictures, *DEMO, "--cache-folder", cache, "--cpu-threads", 1, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"), [("shipped:nsfw", "has no prompts"), ("shipped:two-step", "has no prompts"), (None, "look")]
+)
+def test_a_policy_that_tells_no_engines_apart_is_refused(tmp_path: Path, policy: str | None, says: str) -> None:
+    beside = shipped_text("two-step").replace(
+        "concepts:", "model: demo-shapes\nconcepts:\n  red: {score: cosine, prompts: [x]}"
+    )
+    (tmp_path / "p.yaml").write_text(beside, "utf-8")
+    with pytest.raises(PolicyError, match=says):
+        comparing.policy_with_prompts(policy or str(tmp_path / "p.yaml"))
 
 
 def test_a_folder_without_pictures_is_an_error_and_nothing_is_recorded(tmp_path: Path, cache: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serve_app.cli.scores_file import RecordedPicture, ScoresFile
-from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity
+from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
 
 CLIP = ModelIdentity("clip", "a" * 64, 224, notice="a demo", derived_from="c" * 64)
 TOGETHER = ModelIdentity.together([CLIP, ModelIdentity("open-nsfw", "b" * 64, 224)])
@@ -65,3 +65,11 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     file.touch(0o644)
     ScoresFile.open(file).__exit__()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_two_runs_do_not_write_to_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "scores.jsonl"
+    with ScoresFile.open(file), pytest.raises(SettingsError, match=r"another run is writing to .*scores\.jsonl"):
+        ScoresFile.open(file)
+    with ScoresFile.open(file):
+        pass

@@ -25,6 +25,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.media import preprocess
+from serve_app.models import with_faces as with_faces_module
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.ensemble import Part
 from serve_app.models.factory import beside_classifiers
@@ -98,6 +99,12 @@ def test_a_picture_is_scored_as_its_views_are_judged(faces: int, expected: float
 
 def test_an_engine_of_views_is_asked_as_ever() -> None:
     np.testing.assert_allclose(scores_of(FakeEngine(LABELS[1:], 64), picture(0))[0].values, [[1, -0.5]], atol=1e-6)
+
+
+def test_many_pictures_go_into_several_passes_and_each_has_its_own_scores() -> None:
+    count = 3 * with_faces_module._MOST_ITEMS_A_PASS // 2
+    together = scores_of(with_faces(), *(picture(number % 2 * 3) for number in range(count)))
+    assert [np.isnan(each.values[0, 0]) for each in together] == [number % 2 == 0 for number in range(count)]
 
 
 async def scored(monkeypatch: pytest.MonkeyPatch, *pictures: Views) -> list[LabelScores]:

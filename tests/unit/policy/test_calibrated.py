@@ -55,6 +55,14 @@ def test_a_claim_that_stayed_behind_is_refused() -> None:
     assert "run `pictwarden calibrate` again, or remove the section 'calibration'" in str(caught.value)
 
 
+def test_what_a_claim_no_longer_holds_for_can_be_calibrated_again() -> None:
+    edited = CALIBRATED.replace("{concept: red, above: 0.3}", "{concept: red, above: 0.2}")
+    source = PolicyText(edited, "p.yaml")
+    assert source.policy.calibration is None
+    source.policy.require_model(replace(MODEL, digest="b" * 64))
+    assert "calibration" not in source.with_margins({"red-triangle": Decimal(0)})
+
+
 def test_comments_and_descriptions_may_change() -> None:
     commented = CALIBRATED.replace("model: demo-shapes", "model: demo-shapes # as before\ndescription: mine")
     assert parse_policy(commented, "p.yaml").calibration == CALIBRATION
