@@ -167,6 +167,7 @@ def too_slow(config, folder, tmp_path):
     config = copy.deepcopy(config)
     config["http_options"]["port"] = free_port()
     config["applications"][0]["args"] |= {
+        "preset": None,
         "model": {"source": "fake:9000ms"},
         "policy": str(policy),
         "deadline_s": 1.0,
