@@ -72,7 +72,7 @@ def score_folder(
         scorer: scores them.
         file: of earlier runs.
         stop: once set, no further picture is scored.
-        show: is told how many files are done.
+        show: called after each file, with how many are done.
 
     Raises:
         OSError: the scores cannot be written.

@@ -36,7 +36,7 @@ def export(
         conversion: what is asked for; the model's digest and the installed versions are in it.
         calibration: uint8, ``(views, size_px, size_px, 3)``, RGB; without a view unless the precision is ``int8``.
         folder: where to; it is there, and empty.
-        on_progress: is told of each tower, and of each view of each pass over the calibration.
+        on_progress: called for each tower, and for each view of each pass over the calibration.
 
     Raises:
         ModelError: the model's tokenizer has no form that is read without torch; or the extra is not installed.
