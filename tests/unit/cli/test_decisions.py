@@ -15,33 +15,17 @@ from serve_app.admin_api import Decisions
 from serve_app.cli.moments import local, moment
 from serve_app.domain import (
     Decision,
-    Judged,
-    Judgement,
-    Listed,
-    ListMatch,
     ModelIdentity,
     Outcome,
     ShadowJudgement,
-    Unscanned,
-    UnscannedReason,
     Verdict,
-    ViewPlace,
 )
 from tests.unit.cli.admin_service import AdminService, Run
+from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FILE = b"the bytes of a file"
 FILE_SHA256 = hashlib.sha256(FILE).hexdigest()
-REJECTED = Judged(
-    Judgement(Verdict.REJECT, "triangles", "red triangles are refused", 0, {"triangle": 0.31}, 0.04),
-    ViewPlace(3, (0.0, 0.25, 0.5, 1.0)),
-    "image/gif",
-    views_seen=2,
-    frames_seen=2,
-    frames_total=90,
-)
-LISTED = Listed(Verdict.REJECT, "spam", "entry-7", "seen before", ListMatch.PERCEPTUAL, 12, 3)
-LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
 
 
 def decision(number: int, outcome: Outcome = REJECTED, **changed: object) -> Decision:

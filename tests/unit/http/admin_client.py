@@ -15,35 +15,18 @@ from serve_app.domain import (
     Body,
     Call,
     Decision,
-    Judged,
-    Judgement,
-    Listed,
-    ListMatch,
     ModelIdentity,
     Outcome,
-    Unscanned,
-    UnscannedReason,
-    Verdict,
-    ViewPlace,
 )
 from serve_app.http.admin import create_admin_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.settings import parse_settings
+from tests.unit.outcomes import REJECTED
 
 SECRET = "the-secret-of-alice"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-REJECTED = Judged(
-    Judgement(Verdict.REJECT, "triangles", "red triangles are refused", 0, {"triangle": 0.31}, 0.04),
-    ViewPlace(3, (0.0, 0.25, 0.5, 1.0)),
-    "image/gif",
-    views_seen=2,
-    frames_seen=2,
-    frames_total=90,
-)
-LISTED = Listed(Verdict.REJECT, "spam", "entry-7", "seen before", ListMatch.PERCEPTUAL, 12, 3)
-LET_THROUGH = Unscanned(UnscannedReason.OVERLOADED, "no time was left")
 
 
 def decision(number: int, outcome: Outcome = REJECTED, *, kept: bool = False, sha256: str = "1" * 64) -> Decision:

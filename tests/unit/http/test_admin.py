@@ -21,7 +21,8 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.ledger import MemoryLedger
-from tests.unit.http.admin_client import LET_THROUGH, LISTED, NOON, REJECTED, Admin, client_of, decision
+from tests.unit.http.admin_client import NOON, Admin, client_of, decision
+from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
 
 
 @pytest.fixture
