@@ -14,6 +14,7 @@ from deployments.preprocessor import Preprocessor
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import scored_labels
+from serve_app.policy import heads_of
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
 # that waits in Serve is on no clock of ours.
@@ -55,7 +56,7 @@ def build_app(args: dict[str, Any]) -> Application:
         scorer.bind(
             settings.model,
             labels,
-            PolicyReference(settings.policy_source, policy.digest),
+            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow)),
             settings.deadline_s,
         ),
         locate(settings.ledger),

@@ -61,7 +61,7 @@ class EngineScorer:
         Args:
             settings: the model, its engine and its device.
             labels: of the policy.
-            policy: the policy for which a quantised engine needs an agreement.
+            policy: the policy for which a quantised engine needs an agreement, and the files of its heads.
             deadline_s: of the application; a pass may take a share of it.
 
         Raises:

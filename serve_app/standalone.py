@@ -41,7 +41,7 @@ from serve_app.moderation import (
     assemble_moderator,
     scored_labels,
 )
-from serve_app.policy import Policy
+from serve_app.policy import Policy, heads_of
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
@@ -70,7 +70,7 @@ class Stages:
             settings.truncated,
         )
         try:
-            reference = PolicyReference(settings.policy_source, policy.digest)
+            reference = PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow))
             self.scorer = EngineScorer(settings.model, labels, reference, settings.deadline_s)
         except BaseException:
             self.workers.close()

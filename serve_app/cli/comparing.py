@@ -26,6 +26,7 @@ from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall
 from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.engine import Engine
+from serve_app.models.ensemble import Part
 from serve_app.models.factory import OPENVINO_INT8, beside_classifiers, open_engine, open_quantised
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.policy import Policy, load_policy
@@ -68,7 +69,8 @@ def model_compare(
         pictures, judge = list(pictures_in([folder])), policy_with_prompts(policy)
         reference, candidate = (_open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines)
         whole = (
-            beside_classifiers(each, judge.labels, "cpu", cpu_threads, cache_folder) for each in (reference, candidate)
+            beside_classifiers(Part(each, judge.prompts), judge.labels, "cpu", cpu_threads, cache_folder)
+            for each in (reference, candidate)
         )
         comparison = _compare_with_progress(pictures, judge, *whole)
         if comparison.pictures == 0:
@@ -109,11 +111,13 @@ def policy_with_prompts(source: str) -> Policy:
     """A policy to compare engines of a CLIP model with.
 
     Raises:
-        PolicyError: it is wrong, classifiers alone score for it, or one of them looks at faces.
+        PolicyError: it is wrong, classifiers alone score for it, one of them looks at faces, or it has heads.
     """
     policy = load_policy(source)
     if not policy.prompts:
         raise PolicyError(f"policy {policy.name} has no prompts, and engines are compared by what they say of these")
+    if policy.heads:
+        raise PolicyError(f"policy {policy.name} has heads: compare engines with the policy without these concepts")
     if any(map(needs_faces, policy.labels)):
         # Nobody looks for faces here: their scores would be unknown, and so the verdicts alike whatever the engine.
         raise PolicyError(f"policy {policy.name} asks how old faces look: compare engines with the policy without that")

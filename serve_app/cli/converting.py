@@ -23,6 +23,7 @@ from serve_app.models.agreement import LEAST_PICTURES, TOP_LABEL, Agreement, Agr
 from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.demo.views import DRAWN_LABELS, drawn_views
 from serve_app.models.engine import Engine
+from serve_app.models.ensemble import Part
 from serve_app.models.factory import beside_classifiers, convert_model, open_engine, open_unrecorded
 from serve_app.policy import Policy
 
@@ -100,9 +101,10 @@ def _compare(
     folder: Path, model: str, policy: Policy | None, pictures: Path | None, cpu_threads: int | None, accept_lower: bool
 ) -> Agreement:
     labels = policy.labels if policy else DRAWN_LABELS
-    candidate = open_unrecorded(folder, policy.prompts if policy else labels, cpu_threads)
+    prompts = policy.prompts if policy else labels
+    candidate = open_unrecorded(folder, prompts, cpu_threads)
     identity, conversion, computed_in = candidate.identity, candidate.conversion, candidate.computed_in
-    whole = beside_classifiers(candidate, labels, "cpu", cpu_threads)
+    whole = beside_classifiers(Part(candidate, prompts), labels, "cpu", cpu_threads)
     views = _views(pictures, whole.identity.image_size_px)
     converted = _outcomes(whole, f"comparing, {conversion.precision}", views, policy)
     # One engine at a time is in memory.

@@ -30,6 +30,7 @@ from serve_app.cli.policy_replay import policy_replay
 from serve_app.cli.presets import presets
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
+from serve_app.cli.training import train
 from serve_app.cli.upgrading import settings_upgrade
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ app.command()(forget)
 app.command()(backup)
 app.command()(calibrate)
 app.command()(evaluate)
+app.command()(train)
 list_app = typer.Typer(no_args_is_help=True, help="Known pictures: which are allowed, which are denied.")
 list_app.command("add")(list_add)
 list_app.command("remove")(list_remove)

@@ -1,8 +1,8 @@
-"""What ``calibrate`` and ``evaluate`` share: they score a folder with a progress bar, and continue if interrupted."""
+"""What ``calibrate``, ``evaluate`` and ``train`` share: scoring folders, with progress, and on from an interruption."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,26 +65,13 @@ class Measuring:
             InterruptedRunError: after Ctrl-C.
             AdminError, PictwardenError, OSError: nothing can be scored.
         """
-        paths = list(pictures_in([folder]))
-        file = self.scores or state_folder() / _SCORES_FILE
-        scorer = self._scorer(policy)
-        with (
-            ScoresFile.open(file) as scores,
-            interruptible() as stop,
-            progress_of(console, "pictures", len(paths)) as show,
-        ):
-            scored = score_folder(paths, folder, policy, scorer, scores, stop, show)
-            if stop.is_set():
-                raise InterruptedRunError
-        scored.require_same_models(policy)
-        _tell(scored, file, console)
-        if not scored.pictures:
-            raise SettingsError(f"no picture in {folder} could be scored")
+        scored = score_recorded([folder], policy.labels, self._scorer(policy), self.scores, console)
+        scored.require_same_models(policy.models)
         return scored
 
     def _scorer(self, policy: Policy) -> Scorer:
         if self.here:
-            return HereScorer(policy, engine_of(policy, self.model))
+            return HereScorer(policy.labels, engine_of(policy, self.model))
         if self.model is not None:
             raise SettingsError("--model chooses the model of --here; the running service has its own")
         url = self.url or known_url()
@@ -93,6 +80,38 @@ class Measuring:
                 "no service is known here: start one, give its scan URL with --url, or score here with --here"
             )
         return ServiceScorer(policy, url, AdminConnection())
+
+
+def score_recorded(
+    places: Sequence[Path], labels: tuple[str, ...], scorer: Scorer, scores: Path | None, console: Console
+) -> ScoredFolder:
+    """Score pictures, with progress; those that were scored before are taken from the file ``scores``.
+
+    Args:
+        places: folders and single pictures; names are below the first.
+        labels: those that are wanted, in the order of the columns.
+        scorer: scores what is not recorded.
+        scores: by default the file in the state folder.
+        console: shows the progress, and what was left out.
+
+    Raises:
+        InterruptedRunError: after Ctrl-C.
+        AdminError, PictwardenError, OSError: nothing can be scored.
+    """
+    paths = list(pictures_in(places))
+    file = scores or state_folder() / _SCORES_FILE
+    with (
+        ScoresFile.open(file) as recorded,
+        interruptible() as stop,
+        progress_of(console, "pictures", len(paths)) as show,
+    ):
+        scored = score_folder(paths, places[0], labels, scorer, recorded, stop, show)
+        if stop.is_set():
+            raise InterruptedRunError
+    _tell(scored, file, console)
+    if not scored.pictures:
+        raise SettingsError(f"no picture in {places[0]} could be scored")
+    return scored
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serve_app.models import source_of
+from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine
 from serve_app.policy import Policy
@@ -20,6 +21,7 @@ def engine_of(policy: Policy, model: str | None) -> Engine:
         PolicyError: the policy is for another model.
     """
     source = model or source_of(policy.model)
-    engine = open_engine(source, policy.labels)
+    reference = PolicyReference(policy.name, policy.digest, policy.heads)
+    engine = open_engine(source, policy.labels, policy=reference)
     policy.require_model(engine.identity)
     return engine

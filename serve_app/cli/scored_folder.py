@@ -16,7 +16,6 @@ from serve_app.cli.scorers import PICTURES_A_PASS, DecodedPicture, Scorer, Skipp
 from serve_app.cli.scores_file import RecordedPicture, ScoresFile
 from serve_app.domain import Deadline, LabelScores, OnTruncated, SettingsError, UnscannedError
 from serve_app.media import MediaLimits
-from serve_app.policy import Policy
 
 # Nobody waits for an answer: this only ends a decode that never would.
 _DECODE_DEADLINE_S = 60.0
@@ -38,13 +37,13 @@ class ScoredFolder:
         """How many were looked at."""
         return len(self.pictures) + self.skipped.total()
 
-    def require_same_models(self, policy: Policy) -> None:
-        """Refuse scores of two weights under one name. Models that the policy does not name change none of its scores.
+    def require_same_models(self, names: Iterable[str]) -> None:
+        """Refuse scores of two weights under one name. Models beside ``names`` change none of the scores.
 
         Raises:
-            SettingsError: the scores of one of its models are of several weights.
+            SettingsError: the scores of one of these models are of several weights.
         """
-        for name in policy.models:
+        for name in names:
             digests = {
                 each.digest for picture in self.pictures for each in picture.scores.model.each if each.name == name
             }
@@ -57,7 +56,7 @@ class ScoredFolder:
 def score_folder(
     paths: Iterable[Path],
     root: Path,
-    policy: Policy,
+    labels: tuple[str, ...],
     scorer: Scorer,
     file: ScoresFile,
     stop: threading.Event,
@@ -68,7 +67,7 @@ def score_folder(
     Args:
         paths: of files.
         root: names are below it.
-        policy: whose labels are wanted.
+        labels: those that are wanted, in the order of the columns.
         scorer: scores them.
         file: of earlier runs.
         stop: once set, no further picture is scored.
@@ -81,7 +80,7 @@ def score_folder(
     folder = ScoredFolder()
 
     def keep(path: Path, sha256: str, recorded: RecordedPicture) -> None:
-        scores = _picked(policy, recorded)
+        scores = _picked(labels, recorded)
         folder.pictures.append(ScoredPicture(_name(path, root), sha256, scores, recorded.fingerprint))
         show(folder.files)
 
@@ -99,7 +98,7 @@ def score_folder(
                 skip(SkippedPicture(path, f"cannot be read: {error.strerror}"))
                 continue
             sha256 = hashlib.sha256(body).hexdigest()
-            known = next((each for each in file.of(sha256) if _has(policy, each) and scorer.knows(each)), None)
+            known = next((each for each in file.of(sha256) if _has(labels, each) and scorer.knows(each)), None)
             if known is None:
                 yield path, body, sha256
             else:
@@ -144,14 +143,14 @@ def _decode(path: Path, body: bytes, sha256: str, scorer: Scorer) -> DecodedPict
     return DecodedPicture(path, sha256, views)
 
 
-def _has(policy: Policy, recorded: RecordedPicture) -> bool:
-    return set(policy.labels) <= set(recorded.labels)
+def _has(labels: tuple[str, ...], recorded: RecordedPicture) -> bool:
+    return set(labels) <= set(recorded.labels)
 
 
-def _picked(policy: Policy, recorded: RecordedPicture) -> LabelScores:
-    picked = recorded.scores.picked(recorded.labels, policy.labels)
+def _picked(labels: tuple[str, ...], recorded: RecordedPicture) -> LabelScores:
+    picked = recorded.scores.picked(recorded.labels, labels)
     if picked is None:
-        raise ValueError(f"scores for {len(recorded.labels)} labels lack some of the policy {policy}")
+        raise ValueError(f"scores for {len(recorded.labels)} labels lack some of the {len(labels)} that are wanted")
     return picked
 
 

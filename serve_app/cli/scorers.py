@@ -92,10 +92,11 @@ class Scorer(Protocol):
 class HereScorer:
     """Scores in this process."""
 
-    def __init__(self, policy: Policy, engine: Engine) -> None:
-        self._labels = policy.labels
+    def __init__(self, labels: tuple[str, ...], engine: Engine) -> None:
+        """``labels`` are the columns of ``engine``."""
+        self._labels = labels
         self._engine = engine
-        self.decode = decode_for(policy.labels, None)
+        self.decode = decode_for(labels, None)
 
     @property
     def view_size_px(self) -> int:

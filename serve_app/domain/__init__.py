@@ -76,6 +76,7 @@ from serve_app.domain.fingerprints import (
     PDQ_BYTES,
     FrameFingerprint,
 )
+from serve_app.domain.heads import HEAD_DIGEST_CHARS, head_digest, head_label, is_prompt
 from serve_app.domain.media import (
     FACE_SIZE_PX,
     NO_FACES,
@@ -106,6 +107,7 @@ __all__ = [
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
     "FORGET",
+    "HEAD_DIGEST_CHARS",
     "LONG_KEPT",
     "NO_FACES",
     "PDQ_BYTES",
@@ -179,6 +181,9 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
+    "head_digest",
+    "head_label",
+    "is_prompt",
     "needs_faces",
     "output_label",
     "output_of",

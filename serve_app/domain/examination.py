@@ -57,10 +57,11 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """How much each view resembles each label of the policy: its prompts, and the outputs of its classifiers.
+    """How much each view resembles each label of the policy: its prompts, its heads, and its classifiers' outputs.
 
     ``values`` is float32, ``(views, labels)``; the columns are in the order of ``Policy.labels``. A prompt has a
-    cosine, -1..1; an output has a probability, 0..1, or NaN where its classifier found nothing to look at: *unknown*.
+    cosine, -1..1; a head has a probability, 0..1; so has an output, or NaN where its classifier found nothing to look
+    at: *unknown*.
     ``logit_scale`` is CLIP's own inverse temperature, 1 without CLIP: its probabilities are
     softmax(logit_scale * cosines) (Radford et al. 2021, arXiv:2103.00020, figure 3).
     """

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,10 +31,11 @@ TOP_LABEL = "top-label"
 
 @dataclass(frozen=True, slots=True)
 class PolicyReference:
-    """The policy that judges by an engine's scores: as the configuration names it, and its digest."""
+    """The policy that judges by an engine's scores: as the configuration names it, its digest, and its heads' files."""
 
     source: str
     digest: str
+    heads: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from serve_app.models.accelerator import Accelerator, out_of_memory_is_ours
 from serve_app.models.engine import buckets, measure_buckets
+from serve_app.models.heads import Directions, no_directions
 from serve_app.models.load import LoadedModel
 from serve_app.models.tower import CosineTower
 
@@ -54,12 +55,19 @@ class CudaClipEngine:
     stages_ahead = True
     shares_cores = False
 
-    def __init__(self, model: LoadedModel, labels: Sequence[str], dtype: torch.dtype, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        labels: Sequence[str],
+        dtype: torch.dtype,
+        accelerator: Accelerator,
+        directions: Directions = no_directions,
+    ) -> None:
         """See :class:`~serve_app.models.tower.CosineTower`."""
         self.identity = model.identity
         self.logit_scale = model.logit_scale
         self._accelerator = accelerator
-        self._tower = CosineTower(model, labels, accelerator.device, dtype)
+        self._tower = CosineTower(model, labels, accelerator.device, dtype, directions)
         self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         self._passes: dict[int, _Pass] = {}
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from serve_app.domain import ModelError, needs_faces, output_label, output_of
+from serve_app.domain import ModelError, head_digest, is_prompt, needs_faces, output_label, output_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part
+from serve_app.models.heads import directions_of, every_direction, read_head
 from serve_app.models.registry import OPENERS, EngineSpec, open_fake
 from serve_app.models.source import ConvertedFolder, FakeModel, parse_source
 from serve_app.models.with_faces import WithFaces
+from serve_app.models.with_heads import WithHeads
 
 if TYPE_CHECKING:
     from serve_app.models.openvino.calibration import Calibration
@@ -35,10 +37,10 @@ def open_engine(
     policy: PolicyReference | None = None,
     cache_folder: Path | None = None,
 ) -> Engine:
-    """The engine for the labels of a policy, loaded and not yet warm: for its prompts, its classifiers, or both.
+    """The engine for the labels of a policy, loaded and not yet warm: for its prompts, heads and classifiers.
 
     Args:
-        source: names the model of the prompts (see :mod:`serve_app.models.source`); None without prompts.
+        source: names the model of the prompts and heads (see :mod:`serve_app.models.source`); None without these.
         labels: the policy's, in the order in which scores are.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: of the model of the prompts: ``auto``, ``fp32`` or ``bf16``.
@@ -46,34 +48,51 @@ def open_engine(
         engine: for the model of the prompts, a name of the registry (:mod:`serve_app.models.registry`). ``auto`` is
             OpenVINO for a converted folder, else torch, or what agrees as well and is faster here
             (:mod:`serve_app.models.fastest`).
-        policy: under which an agreement is recorded.
+        policy: under which an agreement is recorded, and which has the files of the heads among ``labels``.
         cache_folder: where converted models and records of agreement are; None for the user's own cache.
 
     Raises:
-        ModelError: a model cannot be had, the device is not there, the engine cannot run the model, or the quantised
-            engine may not start.
+        ModelError: a model or a head cannot be had, a head is for another model, the device is not there, the engine
+            cannot run the model, or the quantised engine may not start.
     """
-    prompts = tuple(label for label in labels if output_of(label) is None)
-    of_prompts = None
-    if prompts:
-        if source is None:
-            raise ModelError("the policy has prompts, and no model for them is named: set model.source")
-        spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder)
-        of_prompts = _open_clip(spec, engine)
-    return beside_classifiers(of_prompts, labels, device, cpu_threads, cache_folder)
+    prompts = tuple(filter(is_prompt, labels))
+    files = policy.heads if policy is not None else {}
+    heads = {label: read_head(files[label], digest) for label in labels if (digest := head_digest(label))}
+    if not prompts and not heads:
+        return beside_classifiers(None, labels, device, cpu_threads, cache_folder)
+    if source is None:
+        raise ModelError("the policy has prompts or heads, and no model for them is named: set model.source")
+    spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder, directions_of(heads))
+    of_model = _open_clip(spec, engine)
+    for label, head in heads.items():
+        head.require_model(files[label], of_model.identity)
+    opened = WithHeads(of_model, tuple(heads.values())) if heads else of_model
+    return beside_classifiers(Part(opened, (*prompts, *heads)), labels, device, cpu_threads, cache_folder)
+
+
+def open_embedding(source: str) -> Engine:
+    """An engine whose scores are the model's embedding: float32, ``(views, width)``, each row of length one.
+
+    Args:
+        source: names the model (see :mod:`serve_app.models.source`).
+
+    Raises:
+        ModelError: as :func:`open_engine`.
+    """
+    return _open_clip(EngineSpec(source, (), "auto", "auto", None, None, None, every_direction), "auto")
 
 
 def beside_classifiers(
-    of_prompts: Engine | None,
+    of_model: Part | None,
     labels: Sequence[str],
     device: str = "auto",
     cpu_threads: int | None = None,
     cache_folder: Path | None = None,
 ) -> Engine:
-    """One engine for all of a policy's labels, of the one for its prompts and of its classifiers.
+    """One engine for all of a policy's labels, of the one for its prompts and heads and of its classifiers.
 
     Args:
-        of_prompts: was made with the prompts among ``labels``, in their order; None where there are none.
+        of_model: the engine for the prompts and the heads among ``labels``; None where there are none.
         labels: the policy's, in the order in which scores are.
         device: see :func:`open_engine`; of the classifiers.
         cpu_threads: see :func:`open_engine`; of the classifiers.
@@ -87,8 +106,7 @@ def beside_classifiers(
     wanted: dict[str, list[str]] = {}
     for known in filter(None, map(output_of, labels)):
         wanted.setdefault(known[0], []).append(known[1])
-    prompts = tuple(label for label in labels if output_of(label) is None)
-    parts = [] if of_prompts is None else [Part(of_prompts, prompts)]
+    parts = [] if of_model is None else [of_model]
     of_faces = None
     for name, outputs in sorted(wanted.items()):  # in one order, since the digest of the whole follows it
         opened = open_classifier(name, outputs, device, cpu_threads, cache_folder)
@@ -106,7 +124,9 @@ def beside_classifiers(
 
 
 def _together(parts: Sequence[Part], labels: Sequence[str]) -> Engine:
-    return parts[0].engine if len(parts) == 1 else Ensemble(parts, labels)
+    if len(parts) == 1 and parts[0].labels == tuple(labels):
+        return parts[0].engine
+    return Ensemble(parts, labels)
 
 
 def _open_clip(spec: EngineSpec, engine: str) -> Engine:

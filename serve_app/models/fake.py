@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from serve_app.domain import ModelError, ModelIdentity
 from serve_app.models.engine import buckets
+from serve_app.models.heads import Directions, no_directions
 from serve_app.models.source import FakeModel, parse_source
 
 FAKE_NOTICE = "a fake engine that only knows how red, green or blue a view is; this protects nobody"
@@ -21,20 +22,30 @@ _CHANNELS = ("red", "green", "blue")
 
 
 class FakeEngine:
-    """Scores a view against ``red``, ``green`` and ``blue`` by that channel's excess; other labels score zero."""
+    """Scores a view against ``red``, ``green`` and ``blue`` by that channel's excess; other labels score zero.
 
-    def __init__(self, labels: Sequence[str], image_size_px: int = 8, pass_s: float = 0.0) -> None:
+    Its embedding is the mean of each channel, in 0..1.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        image_size_px: int = 8,
+        pass_s: float = 0.0,
+        directions: Directions = no_directions,
+    ) -> None:
         """Made for a policy.
 
         Args:
             labels: a label that contains a channel's name is scored by it.
             image_size_px: side of a view.
             pass_s: seconds that a pass sleeps, whatever the number of its views.
+            directions: in the embedding; their columns stand behind those of the labels.
         """
         self.identity = ModelIdentity("fake", "0" * 64, image_size_px, FAKE_NOTICE)
         self.logit_scale = 100.0
         self._pass_s = pass_s
-        self._mixing = np.zeros((3, len(labels)), np.float32)
+        self._mixing = np.hstack([np.zeros((3, len(labels)), np.float32), directions(len(_CHANNELS)).T])
         for column, label in enumerate(labels):
             for channel, colour in enumerate(_CHANNELS):
                 if colour in label:
@@ -61,7 +72,7 @@ class FakeEngine:
         return cosines
 
 
-def open_fake(source: str, labels: Sequence[str]) -> FakeEngine:
+def open_fake(source: str, labels: Sequence[str], directions: Directions = no_directions) -> FakeEngine:
     """The engine that ``source`` describes (see :mod:`serve_app.models.source`).
 
     Raises:
@@ -70,4 +81,4 @@ def open_fake(source: str, labels: Sequence[str]) -> FakeEngine:
     parsed = parse_source(source)
     if not isinstance(parsed, FakeModel):
         raise ModelError(f"{source!r} is no fake model")
-    return FakeEngine(labels, parsed.image_size_px, parsed.pass_s)
+    return FakeEngine(labels, parsed.image_size_px, parsed.pass_s, directions)

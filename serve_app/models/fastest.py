@@ -44,13 +44,13 @@ def _open(spec: EngineSpec) -> Engine:
     if device.torch_device.type == "cpu" and spec.precision != "fp32":
         candidate = _candidate(model.identity.digest, spec)
     if candidate is None:
-        return engine_of(model, spec.labels, device, spec.cpu_threads)
-    reference = engine_of(model, spec.labels, device, spec.cpu_threads)
+        return engine_of(model, spec, device)
+    reference = engine_of(model, spec, device)
     name = "torch-bf16" if device.dtype is torch.bfloat16 else "torch-fp32"
     if is_faster(candidate, f"openvino-{candidate.computed_in}", reference, name):
         return candidate
     # Made again: the threads of the one that was measured have the priority of this thread, and not of the device's.
-    return engine_of(model, spec.labels, device, spec.cpu_threads)
+    return engine_of(model, spec, device)
 
 
 def _candidate(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:

@@ -11,12 +11,16 @@ from pathlib import Path
 
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
+from serve_app.models.heads import Directions, no_directions
 from serve_app.settings import EngineName
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """What an engine is opened for; see :func:`serve_app.models.factory.open_engine`."""
+    """What an engine is opened for; see :func:`serve_app.models.factory.open_engine`.
+
+    Its columns are cosines to ``labels``, then to ``directions`` in the model's embedding.
+    """
 
     source: str
     labels: tuple[str, ...]
@@ -25,6 +29,7 @@ class EngineSpec:
     cpu_threads: int | None
     policy: PolicyReference | None
     cache_folder: Path | None
+    directions: Directions = no_directions
 
 
 Opener = Callable[[EngineSpec], Engine]
@@ -33,7 +38,7 @@ Opener = Callable[[EngineSpec], Engine]
 def _open_fake(spec: EngineSpec) -> Engine:
     from serve_app.models.fake import open_fake
 
-    return open_fake(spec.source, spec.labels)
+    return open_fake(spec.source, spec.labels, spec.directions)
 
 
 def _open_torch(spec: EngineSpec) -> Engine:

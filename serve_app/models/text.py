@@ -24,5 +24,6 @@ class TextFeatures(torch.nn.Module):
 @torch.inference_mode()
 def text_features(model: LoadedModel, labels: Sequence[str]) -> torch.Tensor:
     """float32, ``(labels, width)``, each of length one, in the order of ``labels``."""
-    features: torch.Tensor = TextFeatures(model)(model.tokenize(list(labels)))
-    return features
+    # No label is no batch for a tokeniser, and the width of a feature is known by computing one.
+    features: torch.Tensor = TextFeatures(model)(model.tokenize(list(labels) or [""]))
+    return features[: len(labels)]

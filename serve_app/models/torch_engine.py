@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from serve_app.models.accelerator import out_of_memory_is_ours
 from serve_app.models.engine import measure_buckets
+from serve_app.models.heads import Directions, no_directions
 from serve_app.models.load import LoadedModel
 from serve_app.models.shares import shares
 from serve_app.models.tower import CosineTower
@@ -22,11 +23,18 @@ class ClipEngine:
     stages_ahead = False
     shares_cores = True
 
-    def __init__(self, model: LoadedModel, labels: Sequence[str], dtype: torch.dtype, threads: int) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        labels: Sequence[str],
+        dtype: torch.dtype,
+        threads: int,
+        directions: Directions = no_directions,
+    ) -> None:
         """See :class:`~serve_app.models.tower.CosineTower`; ``threads`` are the CPU threads of a pass."""
         self.identity = model.identity
         self.logit_scale = model.logit_scale
-        self._tower = CosineTower(model, labels, torch.device("cpu"), dtype)
+        self._tower = CosineTower(model, labels, torch.device("cpu"), dtype, directions)
         self._threads = threads
         # Its threads start at the first pass that has shares, from the thread that asked for it, and with its priority.
         self._alone = ThreadPoolExecutor(threads, thread_name_prefix="share")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from serve_app.models.accelerator import CudaAccelerator
@@ -36,15 +35,15 @@ def device_for(model: LoadedModel, spec: EngineSpec) -> Device:
     return choose_device(spec.device, spec.precision, parameters)
 
 
-def engine_of(model: LoadedModel, labels: Sequence[str], device: Device, cpu_threads: int | None) -> Engine:
+def engine_of(model: LoadedModel, spec: EngineSpec, device: Device) -> Engine:
     """The engine for a loaded model, which it takes over."""
-    threads = use_cpu_threads(cpu_threads)
+    threads = use_cpu_threads(spec.cpu_threads)
     if device.torch_device.type == "cpu":
-        return ClipEngine(model, labels, device.dtype, threads)
-    return CudaClipEngine(model, labels, device.dtype, CudaAccelerator(device.torch_device))
+        return ClipEngine(model, spec.labels, device.dtype, threads, spec.directions)
+    return CudaClipEngine(model, spec.labels, device.dtype, CudaAccelerator(device.torch_device), spec.directions)
 
 
 def _open(spec: EngineSpec) -> Engine:
     use_cpu_threads(spec.cpu_threads)
     model = load_model(spec.source)
-    return engine_of(model, spec.labels, device_for(model, spec), spec.cpu_threads)
+    return engine_of(model, spec, device_for(model, spec))

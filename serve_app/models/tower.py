@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch.fx.experimental.optimization import fuse
 
+from serve_app.models.heads import Directions, no_directions
 from serve_app.models.load import LoadedModel
 from serve_app.models.patches import with_patch_projection
 from serve_app.models.text import text_features
@@ -50,9 +51,16 @@ class ImageFeatures(torch.nn.Module):
 
 
 class CosineTower(torch.nn.Module):
-    """Views to cosines to a policy's labels."""
+    """Views to cosines to a policy's labels, and to directions in the embedding."""
 
-    def __init__(self, model: LoadedModel, labels: Sequence[str], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        labels: Sequence[str],
+        device: torch.device,
+        dtype: torch.dtype,
+        directions: Directions = no_directions,
+    ) -> None:
         """Computes the text features once, then lets the text tower go.
 
         Args:
@@ -60,21 +68,24 @@ class CosineTower(torch.nn.Module):
             labels: the policy's prompts; the columns of the cosines are in this order.
             device: where the image tower runs.
             dtype: in which precision; the cosines are always computed in float32.
+            directions: in the embedding; their columns stand behind those of the labels.
         """
         super().__init__()
-        self._label_features = text_features(model, labels).T.to(device)
+        of_labels = text_features(model, labels)
+        of_directions = torch.from_numpy(directions(of_labels.shape[1]))
+        self._column_features = torch.cat([of_labels, of_directions]).T.to(device)
         self._image_features = ImageFeatures(model, device, dtype)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        """Cosine of every view to every label.
+        """Cosine of every view to every label and every direction.
 
         Args:
             views: uint8, ``(views, size_px, size_px, 3)``, RGB, on this module's device.
 
         Returns:
-            float32, ``(views, labels)``, each in -1..1.
+            float32, ``(views, labels and directions)``, each in -1..1.
         """
-        cosines: torch.Tensor = self._image_features(views) @ self._label_features
+        cosines: torch.Tensor = self._image_features(views) @ self._column_features
         return cosines
 
 

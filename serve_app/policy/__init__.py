@@ -19,7 +19,7 @@ from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, expl
 from serve_app.policy.files import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text, text_of_policy
 from serve_app.policy.parsing import parse_policy
 from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision, largest_error
-from serve_app.policy.schema import Policy, Rule, labels_of
+from serve_app.policy.schema import Policy, Rule, heads_of, labels_of
 from serve_app.policy.thresholds import STEP_DECIMALS, PolicyText, with_section
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "concept_scores",
     "evaluate",
     "explain",
+    "heads_of",
     "labels_of",
     "largest_error",
     "load_policy",

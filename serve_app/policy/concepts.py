@@ -1,14 +1,15 @@
-"""The concepts of a policy: prompts or a classifier's output, and how they become one score per view."""
+"""The concepts of a policy: prompts, a head or a classifier's output, and how they become one score per view."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
-from serve_app.domain import CLASSIFIERS, output_label, output_of
+from serve_app.domain import CLASSIFIERS, HEAD_DIGEST_CHARS, head_digest, head_label, output_label, output_of
 from serve_app.policy import consistency
 from serve_app.policy.diagnostics import did_you_mean, quote
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
@@ -20,16 +21,23 @@ MAX_PROMPT_CHARS = 300
 
 _NAME = "a name starts with a-z and continues with a-z, 0-9 and _; it has at most 64 characters"
 _OF_CLASSIFIER = {"score": True, "model": True, "output": True}
+_OF_HEAD = {"score": True, "file": True, "digest": True}
 _OF_PROMPTS = {"score": True, "prompts": True, "counter_prompts": False}
+_OF_ANY = (*_OF_PROMPTS, *_OF_CLASSIFIER, *_OF_HEAD)
+_HEAD_DIGEST = (
+    f"the sha256 of the head's file, as `pictwarden train` prints it: all 64 characters, or at least the first "
+    f"{HEAD_DIGEST_CHARS}"
+)
 
 
 class ScoreKind(enum.StrEnum):
-    """How a concept's prompts, or a classifier's output, become one score per view."""
+    """How a concept's prompts, a head or a classifier's output become one score per view."""
 
     COSINE = "cosine"
     CONTRAST = "contrast"
     MARGIN = "margin"
     CLASSIFIER = "classifier"
+    HEAD = "head"
 
     @property
     def range(self) -> tuple[float, float]:
@@ -37,7 +45,7 @@ class ScoreKind(enum.StrEnum):
         match self:
             case ScoreKind.COSINE:
                 return -1.0, 1.0
-            case ScoreKind.CONTRAST | ScoreKind.CLASSIFIER:
+            case ScoreKind.CONTRAST | ScoreKind.CLASSIFIER | ScoreKind.HEAD:
                 return 0.0, 1.0
             case ScoreKind.MARGIN:
                 return -2.0, 2.0
@@ -50,6 +58,8 @@ def _prompt(value: Value) -> Value:
     if isinstance(value, ScalarValue) and (known := output_of(value.strip())):
         hint = "write score: classifier, model: {}, output: {}".format(*known)
         raise wrong(value, f"{quote(value.strip())} is a classifier's output, and cannot be a prompt", hint)
+    if isinstance(value, ScalarValue) and head_digest(value.strip()):
+        raise wrong(value, f"{quote(value.strip())} is a head, and cannot be a prompt", "write score: head")
     return value
 
 
@@ -73,21 +83,28 @@ def _output(value: Value, info: ValidationInfo[Reading]) -> str:
     return str(value)
 
 
+def _file(value: Value, info: ValidationInfo[Reading]) -> Path:
+    if not isinstance(value, ScalarValue) or not value.strip():
+        raise wrong(value, f"'file' must be the file of a head, found {describe(value)}")
+    return info.context.folder / Path(value.strip()).expanduser()
+
+
 def _threshold(value: Value) -> float:
     return read_number(value, "the threshold of a prompt", -1.0, 1.0, "cosines are in -1..1")
 
 
+_DIGEST = name_reader("the digest of a head", f"[0-9a-fA-F]{{{HEAD_DIGEST_CHARS},64}}", _HEAD_DIGEST)
 Prompts = Several[Annotated[str, text_reader("a prompt", MAX_PROMPT_CHARS), BeforeValidator(_prompt)]]
 Thresholds = tuple[Several[Annotated[float, BeforeValidator(_threshold)]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """Something that a view can depict, said in prompts, or known by a classifier.
+    """Something that a view can depict, said in prompts, or known by a classifier or a head.
 
     ``counter_prompts`` are for contrast, which needs them. ``thresholds`` are for margin: one for each prompt, in the
     order of ``prompts``, in groups. The prompts of a group are wordings of one thing, and count once. ``model`` and
-    ``output`` are for a classifier, which has no prompts.
+    ``output`` are for a classifier, ``file`` (absolute) and ``digest`` for a head; neither has prompts.
     """
 
     name: Annotated[str, name_reader("the name of a concept", "[a-z][a-z0-9_]{0,63}", _NAME)]
@@ -97,10 +114,14 @@ class Concept:
     thresholds: Thresholds = ()
     model: Annotated[str, BeforeValidator(_classifier)] | None = None
     output: Annotated[str, BeforeValidator(_output)] | None = None
+    file: Annotated[Path, BeforeValidator(_file)] | None = None
+    digest: Annotated[str, AfterValidator(str.lower), _DIGEST] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that its score is made of: its prompts, or the classifier's output."""
+        """The labels that its score is made of: its prompts, the head, or the classifier's output."""
+        if self.digest is not None:
+            return (head_label(self.name, self.digest),)
         if self.model is not None and self.output is not None:
             return (output_label(self.model, self.output),)
         return self.prompts + self.counter_prompts
@@ -125,10 +146,8 @@ def _read_concept(
     kind = next((kind for kind in ScoreKind if kind.value == found.get("score")), None)
     prompts = found.get("prompts")
     info.context.concepts[name] = KnownConcept(kind, len(prompts) if isinstance(prompts, ListValue) else 0)
-    # Of a score that is wrong, the keys that are there tell which ones are missing.
-    is_classifier = kind is ScoreKind.CLASSIFIER or (kind is None and "model" in found and "prompts" not in found)
-    keys = _OF_CLASSIFIER if is_classifier else _OF_PROMPTS
-    others = [key for key in _OF_PROMPTS | _OF_CLASSIFIER if key not in keys]
+    keys = _keys_of(kind, found)
+    others = [key for key in _OF_ANY if key not in keys]
     info.context.report.diagnostics += [
         *key_problems(found, what, keys | dict.fromkeys(others, False), at=name.span),
         *consistency.of_keys_of_others(found, others if kind is not None else ()),
@@ -142,6 +161,15 @@ def _read_concept(
         fields["prompts"] = [prompt for group in groups for prompt in group.written.values()]
         fields["thresholds"] = [list(group.values()) for group in groups]
     return handler(fields)
+
+
+def _keys_of(kind: ScoreKind | None, found: MappingValue) -> dict[str, bool]:
+    """The keys of a concept; of a score that is wrong, those that are there tell which ones are missing."""
+    if kind is ScoreKind.CLASSIFIER or (kind is None and "model" in found and "prompts" not in found):
+        return _OF_CLASSIFIER
+    if kind is ScoreKind.HEAD or (kind is None and "file" in found and "prompts" not in found):
+        return _OF_HEAD
+    return _OF_PROMPTS
 
 
 Concepts = Annotated[Several[Annotated[Concept, WrapValidator(_read_concept)]], BeforeValidator(_entries)]

@@ -73,7 +73,7 @@ def _count(value: Value) -> int:
 
 def _count_of_prompts(value: Value, info: ValidationInfo[Reading]) -> int:
     count, known = _count(value), _named_concept(info)
-    if known.score in {ScoreKind.CONTRAST, ScoreKind.CLASSIFIER}:
+    if known.score in {ScoreKind.CONTRAST, ScoreKind.CLASSIFIER, ScoreKind.HEAD}:
         hint = "remove 'count', or give the concept another score"
         of = " for all prompts" if known.score == ScoreKind.CONTRAST else ""
         raise wrong(value, f"a {known.score} score is one number{of} and cannot be counted", hint)

@@ -12,13 +12,20 @@ from serve_app.policy.diagnostics import Diagnostic, quote
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
 from serve_app.policy.fields import whole_number
 
+_HINTS_OF_KEYS = {
+    "model": "remove it, or write score: classifier",
+    "output": "remove it, or write score: classifier",
+    "file": "remove it, or write score: head",
+    "digest": "remove it, or write score: head",
+}
+
 
 def of_keys_of_others(found: MappingValue, others: Sequence[str]) -> Iterator[Diagnostic]:
     """A concept has no keys that belong to other scores."""
     score = found.get("score")
-    hint = "remove it: a classifier reads no text" if score == "classifier" else "remove it, or write score: classifier"
     for key in others:
         if key in found:
+            hint = _HINTS_OF_KEYS.get(key, f"remove it: a {score} reads no text")
             yield Diagnostic(found.written[key].span, f"a {score} score has no {key}", hint)
 
 

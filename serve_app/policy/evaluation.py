@@ -188,10 +188,10 @@ def _checked_values(policy: Policy, label_scores: LabelScores) -> FloatArray:
         raise ValueError(f"label scores have the shape {values.shape}; {policy} needs (views, {len(policy.labels)})")
     if values.shape[0] == 0:
         raise ValueError("there is no view to judge")
-    prompts = len(policy.prompts)
-    if not np.isfinite(values[:, :prompts]).all():
+    prompts, of_embedding = len(policy.prompts), len(policy.prompts) + len(policy.heads)
+    if not np.isfinite(values[:, :of_embedding]).all():
         raise UnavailableError(f"the model {label_scores.model} returned a similarity that is not a finite number")
-    if np.isinf(values[:, prompts:]).any():
+    if np.isinf(values[:, of_embedding:]).any():
         raise UnavailableError(f"the model {label_scores.model} returned an output that is no probability")
     if not (np.isfinite(label_scores.logit_scale) and label_scores.logit_scale > 0):
         raise UnavailableError(f"the model {label_scores.model} has a logit scale that is not a positive number")
@@ -213,7 +213,7 @@ def _ranked_scores(concept: Concept, values: FloatArray, columns: Mapping[str, i
             return _largest_first(_over_thresholds(own, concept.thresholds))
         case ScoreKind.CONTRAST:
             return _contrast(own, others, logit_scale)[:, np.newaxis]
-        case ScoreKind.CLASSIFIER:
+        case ScoreKind.CLASSIFIER | ScoreKind.HEAD:
             return of_labels
         case _:
             assert_never(concept.score)

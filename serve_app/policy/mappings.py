@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
@@ -35,10 +36,12 @@ class KnownConcept:
 class Reading:
     """The state of reading one file, which pydantic passes to each reader as ``info.context``.
 
-    ``concepts`` and the keys of ``conditions`` are those that a condition may name so far.
+    ``folder`` is that of the file, from which it names other files. ``concepts`` and the keys of ``conditions`` are
+    those that a condition may name so far.
     """
 
     report: Report
+    folder: Path
     concepts: dict[str, KnownConcept] = field(default_factory=dict)
     conditions: dict[str, None] = field(default_factory=dict)
 

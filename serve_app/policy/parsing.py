@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +24,11 @@ _READER: TypeAdapter[Policy] = TypeAdapter(
 
 
 def parse_policy(text: str, file_name: str) -> Policy:
-    """The policy that ``text`` holds. ``file_name`` is only shown.
+    """The policy that ``text`` holds.
+
+    Args:
+        text: of the file.
+        file_name: is shown, and the files of heads are named from its folder; none is opened here.
 
     Raises:
         PolicyError: the text is not a policy. The message shows every error, with its line and column.
@@ -31,7 +36,7 @@ def parse_policy(text: str, file_name: str) -> Policy:
     report = Report(file_name, text.removeprefix("\ufeff"))
     document = read_document(report)
     try:
-        policy = _READER.validate_python(document, context=Reading(report))
+        policy = _READER.validate_python(document, context=Reading(report, Path(file_name).absolute().parent))
     except ValidationError as error:
         report.diagnostics += diagnostics(error)
         raise report.failure() from None

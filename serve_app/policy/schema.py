@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
@@ -116,12 +117,12 @@ def _without_off(rules: tuple[Rule | None, ...]) -> tuple[Rule, ...]:
 class Policy:
     """Concepts and rules for certain models, whose thresholds they are.
 
-    ``model`` is that of the prompts, None where classifiers alone score.
+    ``model`` is that of the prompts and the heads, None where classifiers alone score.
 
-    ``labels`` are the distinct ``prompts``, then the distinct outputs of classifiers, and the columns of
-    :attr:`serve_app.domain.LabelScores.values`: first-seen order over the concepts *by name*. By name, and not by place
-    in the file, so that policies of one digest have one order of columns: an ingress and a scorer that read two layouts
-    of the same policy must not mix up labels.
+    ``labels`` are the distinct ``prompts``, then the ``heads`` (whose values here are their files), then the distinct
+    outputs of classifiers, and the columns of :attr:`serve_app.domain.LabelScores.values`: first-seen order over the
+    concepts *by name*. By name, and not by place in the file, so that policies of one digest have one order of columns:
+    an ingress and a scorer that read two layouts of the same policy must not mix up labels.
 
     ``digest`` is the sha256 (hex) of what the policy means: comments, layout, the order of keys, the description and
     the calibration do not change it; everything that can change a judgement, its message included, does.
@@ -146,6 +147,7 @@ class Policy:
     model_digest: Annotated[str, AfterValidator(str.lower), _MODEL_DIGEST] | None = None
     calibration: Annotated[Calibration, CalibrationReader] | None = None
     prompts: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    heads: Mapping[str, Path] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     digest: str = field(init=False, repr=False, compare=False)
 
@@ -154,10 +156,13 @@ class Policy:
             raise ValueError("a policy needs at least one concept and one rule")
         # Computed once: they are read for every picture, and a slotted class cannot cache a property.
         named = _by_name(self.concepts)
-        with_prompts = [concept for concept in named if concept.score is not ScoreKind.CLASSIFIER]
-        with_outputs = [concept for concept in named if concept.score is ScoreKind.CLASSIFIER]
+        of_outputs = _labels([concept for concept in named if concept.score is ScoreKind.CLASSIFIER])
+        heads = {label: concept.file for concept in named if concept.file is not None for label in concept.labels}
+        without_prompts = (ScoreKind.CLASSIFIER, ScoreKind.HEAD)
+        with_prompts = [concept for concept in named if concept.score not in without_prompts]
         object.__setattr__(self, "prompts", _labels(with_prompts))
-        object.__setattr__(self, "labels", self.prompts + _labels(with_outputs))
+        object.__setattr__(self, "heads", heads)
+        object.__setattr__(self, "labels", (*self.prompts, *heads, *of_outputs))
         object.__setattr__(self, "digest", _digest(self))
 
     def __str__(self) -> str:
@@ -213,6 +218,11 @@ def labels_of(policy: Policy, shadow: Policy | None, others: tuple[str, ...] = (
     return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ()) + others))
 
 
+def heads_of(policy: Policy, shadow: Policy | None) -> dict[str, Path]:
+    """The heads among :func:`labels_of`, and their files."""
+    return {**policy.heads, **(shadow.heads if shadow is not None else {})}
+
+
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:
     return sorted(concepts, key=lambda concept: concept.name)
 
@@ -244,6 +254,8 @@ def _digest(policy: Policy) -> str:
 def _meaning_of_score(concept: Concept) -> list[Any]:
     if concept.score is ScoreKind.CLASSIFIER:
         return [concept.model, concept.output]
+    if concept.score is ScoreKind.HEAD:
+        return list(concept.labels)
     return [concept.prompts, concept.counter_prompts, *filter(None, [concept.thresholds])]
 
 

@@ -17,13 +17,13 @@ from serve_app.models.shares import shares
 
 
 class OpenVinoEngine:
-    """A converted image tower, and the text features of the labels."""
+    """A converted image tower, and the features of its columns: of labels' texts, and directions of heads."""
 
     stages_ahead = False
     shares_cores = True
 
     def __init__(
-        self, core: Any, folder: Path, converted: ConvertedModel, label_features: NDArray[np.float32], threads: int
+        self, core: Any, folder: Path, converted: ConvertedModel, column_features: NDArray[np.float32], threads: int
     ) -> None:
         """Compile for this CPU.
 
@@ -31,13 +31,13 @@ class OpenVinoEngine:
             core: an ``openvino.Core``.
             folder: of the converted model.
             converted: what that folder says of itself.
-            label_features: float32, ``(labels, width)``, each of length one.
+            column_features: float32, ``(columns, width)``, each of length one.
             threads: CPU threads of a pass.
         """
         self.conversion = converted.conversion
         self.identity = converted.identity
         self.logit_scale = converted.logit_scale
-        self._label_features = label_features.T
+        self._column_features = column_features.T
         self._threads = threads
         self._weights = (folder / IMAGE_TOWER).with_suffix(".bin").resolve()
         model = core.read_model(str(folder / IMAGE_TOWER))
@@ -70,7 +70,7 @@ class OpenVinoEngine:
         for request in requests:
             request.wait()
         features = np.concatenate([request.get_output_tensor(0).data for request in requests])
-        cosines: NDArray[np.float32] = features @ self._label_features
+        cosines: NDArray[np.float32] = features @ self._column_features
         return cosines
 
 

@@ -15,6 +15,7 @@ from serve_app.domain import ModelError
 from serve_app.models.agreement import TOP_LABEL, Agreement, Agreements, require_agreement
 from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.cpu_threads import count_cpu_threads
+from serve_app.models.heads import Directions, no_directions
 from serve_app.models.openvino.cache import ModelCache
 from serve_app.models.openvino.conversion import TEXT_TOWER, ConvertedModel, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
@@ -51,7 +52,7 @@ def open_folder(spec: EngineSpec) -> OpenVinoEngine:
         )
     if converted.conversion.precision == "int8":
         log_agreement(spec.source, _require_agreed(parsed.folder, converted, spec))
-    return open_converted(parsed.folder, converted, spec.labels, spec.cpu_threads)
+    return open_converted(parsed.folder, converted, spec.labels, spec.cpu_threads, spec.directions)
 
 
 def find_agreed(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
@@ -64,7 +65,7 @@ def find_agreed(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
         record = record or agreements.find(converted.conversion, TOP_LABEL)
         if converted.conversion.precision != "bf16" or record is None or not record.is_enough:
             continue
-        engine = open_converted(folder, converted, spec.labels, spec.cpu_threads)
+        engine = open_converted(folder, converted, spec.labels, spec.cpu_threads, spec.directions)
         if record.computed_in == engine.computed_in:
             return engine
         logger.info(
@@ -77,16 +78,21 @@ def find_agreed(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
 
 
 def open_converted(
-    folder: Path, converted: ConvertedModel, labels: Sequence[str], cpu_threads: int | None
+    folder: Path,
+    converted: ConvertedModel,
+    labels: Sequence[str],
+    cpu_threads: int | None,
+    directions: Directions = no_directions,
 ) -> OpenVinoEngine:
-    """The engine for a converted model, whatever is recorded of it.
+    """The engine for a converted model, whatever is recorded of it; ``directions`` have the columns behind the labels.
 
     Raises:
         ModelError: the extra is not installed.
     """
     core = load_library("openvino").module.Core()
-    label_features = _label_features(core, folder, converted, labels)
-    return OpenVinoEngine(core, folder, converted, label_features, count_cpu_threads(cpu_threads))
+    of_labels = _label_features(core, folder, converted, labels)
+    column_features = np.concatenate([of_labels, directions(of_labels.shape[1])])
+    return OpenVinoEngine(core, folder, converted, column_features, count_cpu_threads(cpu_threads))
 
 
 def log_agreement(source: str, record: Agreement) -> None:
@@ -100,7 +106,8 @@ def _label_features(core: Any, folder: Path, converted: ConvertedModel, labels: 
     """float32, ``(labels, width)``. The text tower is let go again, and computes in float32, as torch's does."""
     tokenize = PromptTokenizer(folder, converted.text_cleaning)
     tower = compile_model(core, str(folder / TEXT_TOWER), {"INFERENCE_PRECISION_HINT": "f32"})
-    features: NDArray[np.float32] = tower([tokenize(labels)])[0].copy()
+    # No label is no batch for the tower, and the width of a feature is known by computing one.
+    features: NDArray[np.float32] = tower([tokenize(labels or [""])])[0][: len(labels)].copy()
     return features
 
 

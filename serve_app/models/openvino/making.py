@@ -88,7 +88,7 @@ def open_agreed(spec: EngineSpec) -> OpenVinoEngine:
         )
     log_agreement(spec.source, record)
     folder = _cached(model, record.conversion, calibration, cache_folder, _LogProgress(spec.source))
-    return open_converted(folder, read_converted(folder), spec.labels, spec.cpu_threads)
+    return open_converted(folder, read_converted(folder), spec.labels, spec.cpu_threads, spec.directions)
 
 
 def _conversion(model: LoadedModel, precision: Precision, calibration: Calibration | None) -> Conversion:

@@ -73,7 +73,7 @@ def test_prompts_need_a_model() -> None:
 
 def test_one_engine_stays_itself() -> None:
     fake = FakeEngine(("a red view",))
-    assert beside_classifiers(fake, ("a red view",)) is fake
+    assert beside_classifiers(Part(fake, ("a red view",)), ("a red view",)) is fake
 
 
 def test_a_model_of_prompts_and_a_classifier_score_together() -> None:

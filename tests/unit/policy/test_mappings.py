@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -24,13 +25,13 @@ HEADS: TypeAdapter[Head] = TypeAdapter(Annotated[Head, mapping(Head, "a head", "
 
 
 def read(text: str) -> Head:
-    return HEADS.validate_python(read_document(Report("h.yaml", text)), context=Reading(Report("h.yaml", text)))
+    return HEADS.validate_python(read_document(Report("h.yaml", text)), context=Reading(Report("h.yaml", text), Path()))
 
 
 def errors(text: str) -> list[tuple[int, int, str]]:
     report = Report("h.yaml", text)
     try:
-        HEADS.validate_python(read_document(report), context=Reading(report))
+        HEADS.validate_python(read_document(report), context=Reading(report, Path()))
     except ValidationError as error:
         report.diagnostics += diagnostics(error)
     return [(each.span.line, each.span.column, each.message) for each in report.diagnostics]
