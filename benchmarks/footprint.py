@@ -56,9 +56,7 @@ def bench(
     server = ours(way, *arguments)
     try:
         with console.status(server.name), running(server, make_body()) as started:
-            sent = load.each_in_turn(
-                started.url, make_body, pictures, connections=_CONNECTIONS, name=server.name
-            )
+            sent = load.each_in_turn(started.url, make_body, pictures, connections=_CONNECTIONS, name=server.name)
             every = tree(started.process)
             pss_mb, first_mb = memory_bytes(started.process) / 1e6, pss_bytes(started.process) / 1e6
     except NotServedError as error:

@@ -20,6 +20,9 @@ MAX_BUCKETS = 8
 # because a neighbour on the machine can only make a pass longer, never shorter.
 _WARM_UP_PASSES = 3
 
+_LONG_S = 1.0
+"""After two passes that took so long together, no third one is run: noise is short beside them, and somebody waits."""
+
 Staged = Any
 """What :meth:`Engine.stage` made of views: nobody but the engine itself looks into it."""
 
@@ -87,7 +90,7 @@ def measure_buckets(run_pass: Callable[[int], object], max_batch_views: int, max
     seconds: dict[int, float] = {}
     for bucket in buckets(max_batch_views):
         try:
-            pass_s = min(_time(run_pass, bucket) for _ in range(_WARM_UP_PASSES))
+            pass_s = _measure(run_pass, bucket)
         except DeviceMemoryError as error:
             if not seconds:
                 raise ModelError(f"not even one view fits into the device's memory: {error}") from error
@@ -96,6 +99,13 @@ def measure_buckets(run_pass: Callable[[int], object], max_batch_views: int, max
             break
         seconds[bucket] = pass_s
     return seconds
+
+
+def _measure(run_pass: Callable[[int], object], bucket: int) -> float:
+    seconds = [_time(run_pass, bucket), _time(run_pass, bucket)]
+    while len(seconds) < _WARM_UP_PASSES and sum(seconds) < _LONG_S:
+        seconds.append(_time(run_pass, bucket))
+    return min(seconds)
 
 
 def _time(run_pass: Callable[[int], object], bucket: int) -> float:
