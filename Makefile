@@ -62,7 +62,7 @@ lock: $(UV)
 	$(COMPILE) --extra clip --extra nsfw --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
 	$(COMPILE) --extra clip --extra nsfw --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
 	$(COMPILE) --extra nsfw --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
-	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 \
+	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
