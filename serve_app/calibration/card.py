@@ -9,7 +9,6 @@ from markdown_it import MarkdownIt
 
 from serve_app.calibration.rates import Comparison, Discordance, Evaluation, Rate, RuleRates
 from serve_app.domain import ModelIdentity
-from serve_app.policy import weights_digest
 
 _ORDINARY = "pictures of this set for which the rule should not hold"
 _OTHER_SETS = "other kinds of pictures than this set has"
@@ -78,7 +77,7 @@ def html(card: str, title: str) -> str:
 def _facts(subject: Subject, evaluations: Sequence[Evaluation]) -> list[str]:
     copies = subject.files - evaluations[0].pictures
     single = dict.fromkeys(each for model in subject.models for each in model.each)
-    models = ", ".join(f"{_text(each.name)} ({weights_digest(each)[:12]})" for each in single)
+    models = ", ".join(f"{_text(each.name)} ({each.weights_digest[:12]})" for each in single)
     return [
         f"* Pictures: {_text(subject.name)}; {evaluations[0].pictures:,} distinct ones, {copies:,} copies and "
         f"near-duplicates left out; digest {subject.pictures_digest[:12]}",

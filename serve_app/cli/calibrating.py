@@ -25,7 +25,6 @@ from serve_app.policy import (
     parse_policy,
     section_text,
     text_of_policy,
-    weights_digest,
     with_section,
 )
 
@@ -137,4 +136,4 @@ def _calibrated_text(
 
 
 def _models(names: Sequence[str], identity: ModelIdentity) -> tuple[CalibratedModel, ...]:
-    return tuple(CalibratedModel(each.name, weights_digest(each)) for each in identity.each if each.name in names)
+    return tuple(CalibratedModel(each.name, each.weights_digest) for each in identity.each if each.name in names)

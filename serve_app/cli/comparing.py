@@ -117,10 +117,10 @@ def policy_with_prompts(source: str) -> Policy:
     if not policy.prompts:
         raise PolicyError(f"policy {policy.name} has no prompts, and engines are compared by what they say of these")
     if policy.heads:
-        raise PolicyError(f"policy {policy.name} has heads: compare engines with the policy without these concepts")
+        raise PolicyError(f"policy {policy.name} has heads, which a model in int8 does not score: take another engine")
     if any(map(needs_faces, policy.labels)):
         # Nobody looks for faces here: their scores would be unknown, and so the verdicts alike whatever the engine.
-        raise PolicyError(f"policy {policy.name} asks how old faces look: compare engines with the policy without that")
+        raise PolicyError(f"policy {policy.name} asks how old faces look, which is not compared: take another engine")
     return policy
 
 

@@ -6,11 +6,12 @@ from serve_app.models import source_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine
+from serve_app.models.with_faces import warm_for_scores
 from serve_app.policy import Policy
 
 
 def engine_of(policy: Policy, model: str | None) -> Engine:
-    """The engine for the labels of ``policy``.
+    """The engine for the labels of ``policy``, warm.
 
     Args:
         policy: names its models.
@@ -24,4 +25,5 @@ def engine_of(policy: Policy, model: str | None) -> Engine:
     reference = PolicyReference(policy.name, policy.digest, policy.heads)
     engine = open_engine(source, policy.labels, policy=reference)
     policy.require_model(engine.identity)
+    warm_for_scores(engine)
     return engine

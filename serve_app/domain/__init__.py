@@ -76,7 +76,7 @@ from serve_app.domain.fingerprints import (
     PDQ_BYTES,
     FrameFingerprint,
 )
-from serve_app.domain.heads import HEAD_DIGEST_CHARS, head_digest, head_label, is_prompt
+from serve_app.domain.heads import HEAD_DIGEST_CHARS, HeadFile, head_label, is_head, is_prompt
 from serve_app.domain.media import (
     FACE_SIZE_PX,
     NO_FACES,
@@ -132,6 +132,7 @@ __all__ = [
     "ForgetScope",
     "FrameFingerprint",
     "FullError",
+    "HeadFile",
     "Judged",
     "Judgement",
     "LabelScores",
@@ -181,8 +182,8 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
-    "head_digest",
     "head_label",
+    "is_head",
     "is_prompt",
     "needs_faces",
     "output_label",

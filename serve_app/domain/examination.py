@@ -47,6 +47,11 @@ class ModelIdentity:
         )
 
     @property
+    def weights_digest(self) -> str:
+        """That of the weights to which thresholds and heads belong: of a converted model, the original's."""
+        return (self.derived_from or self.digest).lower()
+
+    @property
     def each(self) -> tuple[ModelIdentity, ...]:
         """The models that scored, of which none is made of others."""
         return self.parts or (self,)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from serve_app.domain import ModelError
+from serve_app.domain import HeadFile, ModelError
 from serve_app.models.openvino.conversion import Conversion
 
 LEAST_AGREEMENT = 0.999
@@ -35,7 +35,7 @@ class PolicyReference:
 
     source: str
     digest: str
-    heads: Mapping[str, Path] = field(default_factory=dict)
+    heads: Mapping[str, HeadFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

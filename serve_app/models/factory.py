@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from serve_app.domain import ModelError, head_digest, is_prompt, needs_faces, output_label, output_of
+from serve_app.domain import ModelError, is_head, is_prompt, needs_faces, output_label, output_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part
@@ -57,15 +58,17 @@ def open_engine(
     """
     prompts = tuple(filter(is_prompt, labels))
     files = policy.heads if policy is not None else {}
-    heads = {label: read_head(files[label], digest) for label in labels if (digest := head_digest(label))}
+    heads = {label: read_head(files[label]) for label in filter(is_head, labels)}
     if not prompts and not heads:
         return beside_classifiers(None, labels, device, cpu_threads, cache_folder)
     if source is None:
         raise ModelError("the policy has prompts or heads, and no model for them is named: set model.source")
-    spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder, directions_of(heads))
+    spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder)
+    if heads:
+        spec = replace(spec, directions=directions_of(heads))
     of_model = _open_clip(spec, engine)
     for label, head in heads.items():
-        head.require_model(files[label], of_model.identity)
+        head.require_model(files[label].file, of_model.identity)
     opened = WithHeads(of_model, tuple(heads.values())) if heads else of_model
     return beside_classifiers(Part(opened, (*prompts, *heads)), labels, device, cpu_threads, cache_folder)
 

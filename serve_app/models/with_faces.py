@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -96,6 +97,15 @@ def _sized(views: Sequence[NDArray[np.uint8]], engine: Engine) -> list[NDArray[n
 def items_of(pixels: NDArray[np.uint8], faces: NDArray[np.uint8]) -> list[Item]:
     """The rows for a picture: its views, and its faces behind them."""
     return [*pixels, *map(FacePixels, faces)]
+
+
+def warm_for_scores(engine: Engine) -> None:
+    """Make an engine ready for :func:`scores_of`.
+
+    A device of its own must have captured its passes. The CPU needs nothing, and would take a minute for it.
+    """
+    if engine.stages_ahead:
+        engine.warm_up(_MOST_ITEMS_A_PASS, math.inf)
 
 
 def scores_of(engine: Engine, *pictures: Views) -> list[LabelScores]:

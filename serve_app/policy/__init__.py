@@ -10,7 +10,6 @@ from serve_app.policy.calibrated import (
     CalibratedRule,
     Calibration,
     section_text,
-    weights_digest,
 )
 from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
@@ -61,6 +60,5 @@ __all__ = [
     "shipped_policies",
     "shipped_text",
     "text_of_policy",
-    "weights_digest",
     "with_section",
 ]

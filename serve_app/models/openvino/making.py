@@ -72,6 +72,7 @@ def open_agreed(spec: EngineSpec) -> OpenVinoEngine:
     """
     if isinstance(parse_source(spec.source), ConvertedFolder):
         return open_folder(spec)
+    spec.refuse_heads()
     if spec.policy is None:
         raise ModelError("openvino-int8 starts for a policy only, with which its agreement was recorded")
     model = load_model(spec.source)
