@@ -57,7 +57,7 @@ def test_the_printed_policy_uses_the_head_and_is_right_about_other_pictures(trai
     told = train(*BOTH)
     assert "at a threshold of 0.5: 0 of 24 missed (0.0% to 14.2% with 95 % confidence); 0 of 24 mistaken" in told.stdout
     assert "1 files left out: not scanned: unsupported" in told.stderr
-    policy = "policy: reds\n" + told.stdout[told.stdout.index("model: fake") :]
+    policy = "policy: reds\n" + told.stdout[told.stdout.index('model: "fake"') :]
     Path("policy.yaml").write_text(policy, "utf-8")
     (head,) = load_policy("policy.yaml").heads.values()
     assert read_head(head).trained_on["positive_pictures"] == str(COUNT)
@@ -102,9 +102,9 @@ def test_a_model_that_sees_no_difference_is_told(train: Train) -> None:
 
 def test_a_picture_of_both_kinds_is_refused(train: Train) -> None:
     Path("others/same.png").write_bytes(Path("red/3.png").read_bytes())
-    photograph = Image.effect_noise((128, 128), 90).convert("RGB")
-    photograph.save("red/large.png")
-    photograph.resize((96, 96)).save("others/small.png")
+    clouds = Image.effect_noise((12, 12), 90).resize((256, 256), Image.Resampling.BICUBIC).convert("RGB")
+    clouds.save("red/large.png")
+    clouds.resize((192, 192)).save("others/small.png")
     told = train(*BOTH, exit_code=2).stderr
     assert "remove one of each pair, which are copies or near-duplicates of both kinds: " in told
     assert "3.png and same.png" in told
