@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from serve_app.domain import HeadFile, ModelError, ModelIdentity, head_label
-from serve_app.models import heads
 from serve_app.models.accelerator import HostAccelerator
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.cuda_engine import CudaClipEngine
@@ -73,7 +72,7 @@ def test_a_full_disk_leaves_no_half_of_a_head(tmp_path: Path, monkeypatch: pytes
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(heads.os, "fsync", full)
+    monkeypatch.setattr("serve_app.models.heads.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_head(tmp_path / "spam.safetensors", head())
     assert not list(tmp_path.iterdir())
