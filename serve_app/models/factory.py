@@ -101,7 +101,7 @@ def beside_classifiers(
     Raises:
         ModelError: a classifier cannot be had, or the device is not there; or there are no labels.
     """
-    from serve_app.models.onnx.classifiers import open_classifier
+    from serve_app.models.onnx.opening import open_classifier
 
     wanted: dict[str, list[str]] = {}
     for known in filter(None, map(output_of, labels)):
