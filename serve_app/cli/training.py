@@ -17,6 +17,7 @@ from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.corrections import corrected
 from serve_app.cli.measuring import Scores, errors_told, score_recorded
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import CacheFolder
 from serve_app.cli.scorers import HereScorer
 from serve_app.domain import HEAD_DIGEST_CHARS, SettingsError
 from serve_app.models.engine import Engine
@@ -56,6 +57,7 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default NAME.safetensors.", show_default=False)
     ] = None,
+    cache_folder: CacheFolder = None,
     scores: Scores = None,
 ) -> None:
     """Train a head: a linear classifier over the embedding of a model, for a concept of your own.
@@ -70,9 +72,9 @@ def train(
     errors = Console(stderr=True)
     with errors_told(errors):
         file = _output(name, output)
-        engine = open_embedding(model)
+        engine = open_embedding(model, cache_folder)
         labels = embedding_labels(_width(engine))
-        scorer = HereScorer(labels, engine)
+        scorer = HereScorer(labels, engine, cache_folder)
         with_concept, without = (
             distinct(score_recorded(places, labels, scorer, scores, errors).pictures)
             for places in _places(positive, negative, corrections, bank)
