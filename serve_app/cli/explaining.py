@@ -14,6 +14,7 @@ from rich.text import Text
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder, engine_of
+from serve_app.cli.report import print_notices
 from serve_app.decoding import Decode, decode_for
 from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits
@@ -47,6 +48,8 @@ def policy_explain(
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error
     scanned = [_explain(each, policy, engine, decode, errors) for each in files]
+    if any(scanned):
+        print_notices(engine.identity.notices, Console())
     if not all(scanned):
         raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
 

@@ -18,6 +18,7 @@ from serve_app.cli.corrections import corrected
 from serve_app.cli.measuring import Scores, errors_told, score_recorded
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
+from serve_app.cli.report import print_notices
 from serve_app.cli.scorers import HereScorer
 from serve_app.domain import HEAD_DIGEST_CHARS, SettingsError
 from serve_app.models.engine import Engine
@@ -91,6 +92,7 @@ def train(
         head = Head(identity.name, weights_digest(identity), fitted.direction, fitted.scale, fitted.bias, trained_on)
         digest = write_head(file, head)
         _tell(name, file, digest, head, fitted)
+        print_notices(identity.notices, errors)
 
 
 def _output(name: str, given: Path | None) -> Path:

@@ -85,6 +85,7 @@ from serve_app.domain.media import (
     ViewPlace,
     Views,
 )
+from serve_app.domain.model_notices import MODEL_NOTICES
 from serve_app.domain.ports import (
     DecisionArchive,
     Examiner,
@@ -109,6 +110,7 @@ __all__ = [
     "FORGET",
     "HEAD_DIGEST_CHARS",
     "LONG_KEPT",
+    "MODEL_NOTICES",
     "NO_FACES",
     "PDQ_BYTES",
     "UNNAMED_SOURCE",
