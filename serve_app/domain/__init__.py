@@ -37,6 +37,7 @@ from serve_app.domain.decision import (
     ShadowJudgement,
     Unscanned,
 )
+from serve_app.domain.error_words import in_words
 from serve_app.domain.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -185,6 +186,7 @@ __all__ = [
     "WorkLease",
     "head_digest",
     "head_label",
+    "in_words",
     "is_prompt",
     "needs_faces",
     "output_label",
