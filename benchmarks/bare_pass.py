@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.processes import measured_apart, pss_bytes
 from serve_app.models.engine import Engine
 from serve_app.models.factory import OPENVINO_INT8, open_engine, open_quantised
-from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 
 MAX_BATCH_VIEWS = 32
 
@@ -134,7 +134,7 @@ def _measure(
     engine: Engine
     if options.engine == OPENVINO_INT8:
         engine, _ = open_quantised(
-            options.source, _LABELS, lambda _: Calibration.drawn(), options.cache_folder, None, lambda *_: None
+            options.source, _LABELS, lambda _: QuantisationViews.drawn(), options.cache_folder, None, lambda *_: None
         )
     else:
         engine = open_engine(options.source, _LABELS, engine=options.engine)

@@ -91,6 +91,7 @@ class DecisionRecord(BaseModel):
     lane: Lane = Field(description="background: no image server asked, and none stores the picture on this answer")
     model: str
     model_digest: str
+    notice: str | None = Field(default=None, description="what has to be known of the model's scores")
     policy: str
     policy_digest: str
     lists_version: int
@@ -124,6 +125,7 @@ class ScoringModel(BaseModel):
     digest: str
     image_size_px: int
     derived_from: str | None = Field(description="of a converted model: the digest of the original")
+    notice: str | None = Field(default=None, description="set where its scores would be trusted for too much")
     parts: list[ScoringModel] = Field(default=[], description="of models that scored together: each of them")
 
 

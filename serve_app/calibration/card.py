@@ -82,6 +82,7 @@ def _facts(subject: Subject, evaluations: Sequence[Evaluation]) -> list[str]:
         f"* Pictures: {_text(subject.name)}; {evaluations[0].pictures:,} distinct ones, {copies:,} copies and "
         f"near-duplicates left out; digest {subject.pictures_digest[:12]}",
         f"* Models: {models}",
+        *(f"* Notice: {_text(notice)}" for each in single for notice in each.notices),
         f"* Date: {subject.date}",
         "",
     ]

@@ -15,7 +15,7 @@ from serve_app.calibration.fitting import Plan, fit, holding, plan
 from serve_app.calibration.margins import rule_margins
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.cli.calibration_report import print_calibration, print_missing, save_curves
-from serve_app.cli.measuring import Here, Measuring, Model, Scores, Url, errors_told
+from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, Url, errors_told
 from serve_app.domain import ModelIdentity, PolicyError, SettingsError
 from serve_app.policy import (
     CalibratedModel,
@@ -50,6 +50,7 @@ def calibrate(
     ] = None,
     here: Here = False,
     model: Model = None,
+    cache_folder: CacheFolder = None,
     url: Url = None,
     scores: Scores = None,
 ) -> None:
@@ -66,7 +67,7 @@ def calibrate(
     with errors_told(errors):
         share, file = _share(budget), _output(policy, output)
         source = PolicyText(text_of_policy(policy), policy)
-        scored = Measuring(here, model, url, scores).score(folder, source.policy, errors)
+        scored = Measuring(here, model, cache_folder, url, scores).score(folder, source.policy, errors)
         pictures = distinct(scored.pictures)
         planned = plan(len(pictures), share)
         if planned.allowed is None:

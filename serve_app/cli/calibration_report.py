@@ -15,7 +15,7 @@ from serve_app.calibration.fitting import Plan, holding, nearest
 from serve_app.calibration.margins import FloatArray
 from serve_app.calibration.pictures import ScoredPicture
 from serve_app.calibration.plot import Curve, save_plot
-from serve_app.cli.report import printable
+from serve_app.cli.report import print_notices, printable
 from serve_app.policy import PolicyText
 
 _NEAREST = 10
@@ -65,6 +65,7 @@ def print_calibration(
         )
     for rule, by in moved.items():
         console.print(_nearest(rule, margins[rule], float(by), pictures))
+    print_notices((notice for each in pictures for notice in each.scores.model.notices), console)
 
 
 def save_curves(

@@ -14,7 +14,7 @@ from rich.console import Console
 from serve_app.calibration.card import Subject, html, markdown
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.calibration.rates import Expected, compare_on, evaluate_on, unknown_names
-from serve_app.cli.measuring import Here, Measuring, Model, Scores, Url, errors_told
+from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, Url, errors_told
 from serve_app.domain import SettingsError
 from serve_app.policy import Policy, load_policy
 
@@ -47,6 +47,7 @@ def evaluate(
     ] = None,
     here: Here = False,
     model: Model = None,
+    cache_folder: CacheFolder = None,
     url: Url = None,
     scores: Scores = None,
 ) -> None:
@@ -63,7 +64,7 @@ def evaluate(
         first = load_policy(policy)
         second = load_policy(against) if against is not None else None
         expected = _read_labels(labels, [first, *([second] if second else [])]) if labels is not None else None
-        measuring = Measuring(here, model, url, scores)
+        measuring = Measuring(here, model, cache_folder, url, scores)
         pictures = _wanted(measuring.score(folder, first, errors).pictures, expected)
         others = _wanted(measuring.score(folder, second, errors).pictures, expected) if second else pictures
         counted, also_counted = _both(pictures, others)

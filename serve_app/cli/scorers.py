@@ -92,11 +92,11 @@ class Scorer(Protocol):
 class HereScorer:
     """Scores in this process."""
 
-    def __init__(self, labels: tuple[str, ...], engine: Engine) -> None:
-        """``labels`` are the columns of ``engine``."""
+    def __init__(self, labels: tuple[str, ...], engine: Engine, cache_folder: Path | None) -> None:
+        """``labels`` are the columns of ``engine``; ``cache_folder`` is where fetched models are."""
         self._labels = labels
         self._engine = engine
-        self.decode = decode_for(labels, None)
+        self.decode = decode_for(labels, cache_folder)
 
     @property
     def view_size_px(self) -> int:

@@ -21,6 +21,8 @@ from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.corrections import corrected
 from serve_app.cli.measuring import Scores, errors_told, score_recorded
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import CacheFolder
+from serve_app.cli.report import print_notices
 from serve_app.cli.scorers import HereScorer
 from serve_app.domain import SettingsError
 from serve_app.models.engine import Engine
@@ -66,6 +68,7 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default NAME.safetensors.", show_default=False)
     ] = None,
+    cache_folder: CacheFolder = None,
     scores: Scores = None,
 ) -> None:
     """Train a head: a linear classifier over the embedding of a model, for a concept of your own.
@@ -82,10 +85,10 @@ def train(
         # All that can be wrong is found before the model is loaded and any picture is scored.
         file, fit = _output(name, output), _fitting()
         with_concept, without = _places(positive, negative, corrections, bank, errors)
-        engine = open_embedding(model)
+        engine = open_embedding(model, cache_folder)
         warm_for_scores(engine)
         labels = embedding_labels(_width(engine))
-        scorer = HereScorer(labels, engine)
+        scorer = HereScorer(labels, engine, cache_folder)
         showing, others = (
             distinct(score_recorded(places, labels, scorer, scores, errors).pictures)
             for places in (with_concept, without)
@@ -101,6 +104,7 @@ def train(
         identity = engine.identity
         head = Head(identity.name, identity.weights_digest, fitted.direction, fitted.scale, fitted.bias, trained_on)
         _tell(name, file, write_head(file, head), head, fitted)
+        print_notices(identity.notices, errors)
 
 
 def _output(name: str, given: Path | None) -> Path:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
-from serve_app.domain import ConfigurationError, UnavailableError
+from serve_app.domain import ConfigurationError, UnavailableError, in_words
 from serve_app.state_folder import make_private_file, make_private_folder
 
 # For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
@@ -231,6 +231,19 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return not isinstance(error, DataError | IntegrityError)
     return isinstance(error, PoolTimeoutError | OSError | ConfigurationError)
+
+
+@in_words.register
+def _(error: DBAPIError) -> str:
+    if not is_outage(error):
+        # The text of these repeats rows, in which there may be fingerprints under contract.
+        return "the database refuses what is to be written"
+    return str(error.orig).partition("\n")[0] or "the database does not answer"
+
+
+@in_words.register
+def _(_: PoolTimeoutError) -> str:
+    return "no connection to the database was free in time"
 
 
 def _make_file(file: Path) -> None:

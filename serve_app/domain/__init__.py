@@ -37,6 +37,7 @@ from serve_app.domain.decision import (
     ShadowJudgement,
     Unscanned,
 )
+from serve_app.domain.error_words import in_words
 from serve_app.domain.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -85,6 +86,7 @@ from serve_app.domain.media import (
     ViewPlace,
     Views,
 )
+from serve_app.domain.model_notices import MODEL_NOTICES
 from serve_app.domain.ports import (
     DecisionArchive,
     Examiner,
@@ -109,6 +111,7 @@ __all__ = [
     "FORGET",
     "HEAD_DIGEST_CHARS",
     "LONG_KEPT",
+    "MODEL_NOTICES",
     "NO_FACES",
     "PDQ_BYTES",
     "UNNAMED_SOURCE",
@@ -183,6 +186,7 @@ __all__ = [
     "Views",
     "WorkLease",
     "head_label",
+    "in_words",
     "is_head",
     "is_prompt",
     "needs_faces",

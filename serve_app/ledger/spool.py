@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from serve_app.domain import ConfigurationError
+from serve_app.domain import ConfigurationError, in_words
 from serve_app.ledger.entries import Entry, Importance
 from serve_app.state_folder import make_private_folder
 
@@ -33,6 +33,11 @@ _SHARES: Mapping[Importance, float] = {Importance.ACCEPTED: 0.5, Importance.REFU
 
 class FullSpoolError(Exception):
     """There is no room for an entry of this importance."""
+
+
+@in_words.register
+def _(error: FullSpoolError) -> str:
+    return str(error)
 
 
 class Spool:

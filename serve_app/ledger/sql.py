@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from serve_app.answer_log import AnswerLogger
 from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
-from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
+from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
 from serve_app.ledger import queries
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Choose, Entry, EntryWriter
@@ -137,7 +137,7 @@ class SqlLedger(SqlArchive):
 
     def _note_problem(self, problem: str, error: Exception | None = None) -> None:
         if self._problem is None:
-            why = f" ({type(error).__name__})" if error else ""
+            why = f" ({in_words(error)})" if error else ""
             logger.error("the ledger %s%s: decisions wait in its spool", problem, why)
         self._problem = problem
 
@@ -206,7 +206,7 @@ class SqlLedger(SqlArchive):
             if error is not None and is_outage(error):
                 raise error
             if error is not None:
-                logger.error("decision %s cannot be recorded (%s)", entry.request_id, type(error).__name__)
+                logger.error("decision %s cannot be recorded (%s)", entry.request_id, in_words(error))
         if entries:
             spool.take(len(entries))
         return len(entries)
@@ -245,7 +245,7 @@ class SqlLedger(SqlArchive):
                     if erased != Erased():
                         logger.info("the retention of %d decisions was over", erased.decisions)
             except Exception as error:
-                logger.error("the ledger could not erase what is over (%s)", type(error).__name__)
+                logger.error("the ledger could not erase what is over (%s)", in_words(error))
 
 
 def _same(entry: Entry) -> Entry:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Clock, ConfigurationError
+from serve_app.domain import Clock, ConfigurationError, in_words
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, Match
 from serve_app.lists.flood_guard import FloodGuard
@@ -167,7 +167,7 @@ class LiveLists:
             index = open_partition(self._index_file)
         except IndexFileError:
             raise ConfigurationError(
-                f"the lists cannot be read from the database ({type(error).__name__}), and this machine has no index "
+                f"the lists cannot be read from the database ({in_words(error)}), and this machine has no index "
                 "of them: see that the database answers, and start again"
             ) from error
         self._note_problem(error)
@@ -247,7 +247,7 @@ class LiveLists:
         try:
             self.store.erase_unfinished()
         except Exception as error:
-            logger.error("what an import has left cannot be erased now (%s)", type(error).__name__)
+            logger.error("what an import has left cannot be erased now (%s)", in_words(error))
         while not self._is_closed.wait(POLL_S):
             try:
                 self.refresh()
@@ -258,7 +258,7 @@ class LiveLists:
 
     def _note_problem(self, error: Exception) -> None:
         if self._problem is None:
-            logger.error("the lists cannot be read (%s): the latest known ones go on", type(error).__name__)
+            logger.error("the lists cannot be read (%s): the latest known ones go on", in_words(error))
         self._problem = "cannot be read, and may be outdated"
 
     def _rebuild_if_due(self, lineage: str, changed: int) -> None:
@@ -275,7 +275,7 @@ class LiveLists:
         try:
             self._rebuild(index_file, lineage, wait=False)
         except Exception as error:
-            logger.error("the index of the lists was not built: %s", type(error).__name__)
+            logger.error("the index of the lists was not built: %s", in_words(error))
 
     def _rebuild(self, index_file: Path, lineage: str, *, wait: bool) -> None:
         """Build the file anew, unless another process is about to, or has done so while this one waited."""

@@ -152,14 +152,14 @@ class Snapshot:
         )
         if number == 0:
             in_force &= ~np.isin(rows.ids, self._removed)
-        kept = in_force.nonzero()[0]
+        chosen = in_force.nonzero()[0]
         # A picture may match thousands of entries: of each bank's, only the nearest becomes an object.
-        pictures = rows.queries[kept] // per_query
-        ranked = np.lexsort((rows.ids[kept], rows.is_allow[kept], rows.distances_bits[kept]))
-        groups = pictures[ranked] * len(part.banks) + rows.banks[kept][ranked]
+        pictures = rows.queries[chosen] // per_query
+        ranked = np.lexsort((rows.ids[chosen], rows.is_allow[chosen], rows.distances_bits[chosen]))
+        groups = pictures[ranked] * len(part.banks) + rows.banks[chosen][ranked]
         firsts = np.unique(groups, return_index=True)[1]
         found = []
-        for place in kept[ranked[firsts]]:
+        for place in chosen[ranked[firsts]]:
             picture, symmetry = divmod(int(rows.queries[place]), per_query)
             match = Match(
                 part.entry(int(rows.rows[place])),

@@ -1,8 +1,8 @@
 """What was recorded of how far a converted model agrees with the one it is made of.
 
-A record is for one model, one policy and one conversion: another version of OpenVINO, or another calibration, is
-another model in effect, and has to be compared again. A quantised model does not start without one; one in bf16 needs
-it to be taken in the place of torch.
+A record is for one model, one policy and one conversion: another version of OpenVINO, or other views to quantise
+with, is another model in effect, and has to be compared again. A quantised model does not start without one; one in
+bf16 needs it to be taken in the place of torch.
 """
 
 from __future__ import annotations

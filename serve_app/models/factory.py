@@ -18,9 +18,9 @@ from serve_app.models.with_faces import WithFaces
 from serve_app.models.with_heads import WithHeads
 
 if TYPE_CHECKING:
-    from serve_app.models.openvino.calibration import Calibration
     from serve_app.models.openvino.conversion import Conversion, Precision
     from serve_app.models.openvino.engine import OpenVinoEngine
+    from serve_app.models.openvino.quantisation_views import QuantisationViews
     from serve_app.settings import EngineName
 
 OPENVINO_INT8 = "openvino-int8"
@@ -73,16 +73,17 @@ def open_engine(
     return beside_classifiers(Part(opened, (*prompts, *heads)), labels, device, cpu_threads, cache_folder)
 
 
-def open_embedding(source: str) -> Engine:
+def open_embedding(source: str, cache_folder: Path | None) -> Engine:
     """An engine whose scores are the model's embedding: float32, ``(views, width)``, each row of length one.
 
     Args:
         source: names the model (see :mod:`serve_app.models.source`).
+        cache_folder: see :func:`open_engine`.
 
     Raises:
         ModelError: as :func:`open_engine`.
     """
-    return _open_clip(EngineSpec(source, (), "auto", "auto", None, None, None, every_direction), "auto")
+    return _open_clip(EngineSpec(source, (), "auto", "auto", None, None, cache_folder, every_direction), "auto")
 
 
 def beside_classifiers(
@@ -104,7 +105,7 @@ def beside_classifiers(
     Raises:
         ModelError: a classifier cannot be had, or the device is not there; or there are no labels.
     """
-    from serve_app.models.onnx.classifiers import open_classifier
+    from serve_app.models.onnx.opening import open_classifier
 
     wanted: dict[str, list[str]] = {}
     for known in filter(None, map(output_of, labels)):
@@ -164,7 +165,7 @@ def _opened(spec: EngineSpec, engine: str) -> Engine:
 def open_quantised(
     source: str,
     labels: Sequence[str],
-    calibrate: Callable[[int], Calibration],
+    give_views: Callable[[int], QuantisationViews],
     cache_folder: Path | None,
     cpu_threads: int | None,
     on_progress: Callable[[str, float], None],
@@ -174,7 +175,7 @@ def open_quantised(
     Args:
         source: names the model.
         labels: the policy's prompts.
-        calibrate: gives what quantising looks at, for the side of a view in pixels.
+        give_views: gives what quantising looks at, for the side of a view in pixels.
         cache_folder: None for the user's own.
         cpu_threads: None takes every core that this process may use.
         on_progress: called with the stage of a conversion and the share of it that is done, unless the cache has it.
@@ -184,7 +185,7 @@ def open_quantised(
     """
     from serve_app.models.openvino.making import open_quantised
 
-    return open_quantised(source, labels, calibrate, cache_folder, cpu_threads, on_progress)
+    return open_quantised(source, labels, give_views, cache_folder, cpu_threads, on_progress)
 
 
 def open_unrecorded(folder: Path, labels: Sequence[str], cpu_threads: int | None) -> OpenVinoEngine:
@@ -202,7 +203,7 @@ def open_unrecorded(folder: Path, labels: Sequence[str], cpu_threads: int | None
 def convert_model(
     source: str,
     precision: Precision,
-    calibrate: Callable[[int], Calibration],
+    give_views: Callable[[int], QuantisationViews],
     cache_folder: Path | None,
     output: Path | None,
     on_progress: Callable[[str, float], None],
@@ -212,7 +213,7 @@ def convert_model(
     Args:
         source: names a model that open_clip loads.
         precision: of the image tower.
-        calibrate: gives what quantising looks at, for the side of a view in pixels.
+        give_views: gives what quantising looks at, for the side of a view in pixels.
         cache_folder: None for the user's own.
         output: the folder to make; None for one in the cache.
         on_progress: called with the stage and the share of it that is done.
@@ -223,4 +224,4 @@ def convert_model(
     """
     from serve_app.models.openvino.making import convert
 
-    return convert(source, precision, calibrate, cache_folder, output, on_progress)
+    return convert(source, precision, give_views, cache_folder, output, on_progress)

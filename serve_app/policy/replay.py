@@ -101,6 +101,7 @@ class Replay:
     The others could not be decided again: ``not_judged`` were unscanned, or decided by a list; of ``forgotten`` ones
     the scores are not recorded any more; ``other_model`` ones were scored by a model that is not the policy's; of
     ``insufficient`` ones a label of the policy was never scored: ``missing_labels`` says which, and on how many.
+    ``notices`` are those of the models that scored.
     """
 
     policy: Policy
@@ -111,6 +112,7 @@ class Replay:
     other_model: int = 0
     insufficient: int = 0
     missing_labels: Counter[str] = field(default_factory=Counter)
+    notices: set[str] = field(default_factory=set)
 
     @property
     def replayed(self) -> int:
@@ -144,6 +146,7 @@ class Replay:
         judgement, is_certain = evaluate(self.policy, scores), _is_certain(self.policy, scores)
         is_milder = judgement.verdict.severity < verdict.severity
         change = _change(verdict, judgement) if is_certain else Change.UNCERTAIN
+        self.notices.update(scores.model.notices)
         self.changes[decision.rule if is_milder else judgement.rule, change] += 1
         if judgement.verdict is verdict:
             return

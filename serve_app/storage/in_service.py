@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Body, Call, Deadline, Lane, NotScannedError, PictwardenError, RescanMode, SettingsError
+from serve_app.domain import Body, Call, Deadline, Lane, NotScannedError, RescanMode, SettingsError, in_words
 from serve_app.domain.archive import SERVICE
 from serve_app.http.answers import answer_for_decision
 from serve_app.ledger import OpenLedger
@@ -138,10 +138,8 @@ class ServiceRescans:
                 while not await self._scanner.is_ready():
                     await self._sleep(READY_EVERY_S)
                 await self._look(rescanner)
-            except PictwardenError as error:
-                problem = str(error)
             except Exception as error:
-                problem = f"internal fault: {type(error).__name__}"
+                problem = in_words(error)
             if problem and problem != self._told:
                 logger.error("rescanning goes on in a minute: %s", problem)
             self._told = problem

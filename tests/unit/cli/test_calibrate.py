@@ -193,7 +193,7 @@ def test_nobody_to_ask_is_told(calibrate: Calibrate, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("PICTWARDEN_URL", raising=False)
     assert "no service is known here" in calibrate("--budget", "5%", exit_code=2).stderr
     told = calibrate("--model", "fake", "--budget", "5%", exit_code=2)
-    assert "--model chooses the model of --here" in told.stderr
+    assert "--model is for a model of --here" in told.stderr
 
 
 def test_the_plot_says_what_it_needs(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:

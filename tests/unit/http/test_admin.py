@@ -57,6 +57,7 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "model": "demo",
         "model_digest": "a" * 64,
         "policy": "colours",
+        "notice": None,
         "policy_digest": "c" * 64,
         "lists_version": 4,
         "elapsed_ms": 12.5,
@@ -158,7 +159,7 @@ async def test_scores_are_told_with_their_labels_and_model_and_without_fingerpri
     await admin.record([*scored, decision(3, LET_THROUGH, sha256="3" * 64, kept=True)])
     told = await admin.ask("/scores", params={"limit": 2})
     assert (told["models"], told["label_sets"]) == (
-        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None, "parts": []}],
+        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None, "notice": None, "parts": []}],
         [["red", "größer"]],
     )
     let_through, judged = told["decisions"]

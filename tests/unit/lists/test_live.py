@@ -206,7 +206,7 @@ def test_a_process_starts_with_the_index_while_the_store_does_not_answer(tmp_pat
 def test_without_a_store_and_an_index_no_process_starts(tmp_path: Path) -> None:
     store = _Store()
     store.is_down = True
-    with pytest.raises(ConfigurationError, match=r"the lists cannot be read from the database \(ConnectionError\)"):
+    with pytest.raises(ConfigurationError, match=r"cannot be read from the database \(the connection failed\)"):
         LiveLists(store, tmp_path / "lists.index")
 
 

@@ -22,7 +22,7 @@ from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.factory import convert_model, open_embedding, open_engine
 from serve_app.models.heads import Head, every_direction, read_head, write_head
 from serve_app.models.load import load_model
-from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel
@@ -102,12 +102,12 @@ def source(request: pytest.FixtureRequest, make_model: MakeModel, tmp_path: Path
     if request.param == "torch":
         return folder
     output = tmp_path / "converted"
-    convert_model(folder, "bf16", lambda _: Calibration.drawn(), tmp_path, output, lambda *_: None)
+    convert_model(folder, "bf16", lambda _: QuantisationViews.drawn(), tmp_path, output, lambda *_: None)
     return str(output)
 
 
 def test_an_embedding_has_length_one_and_a_head_reads_it(source: str, tmp_path: Path) -> None:
-    embedding = open_embedding(source)
+    embedding = open_embedding(source, None)
     features = embedding.encode(views(5))
     assert features.shape == (5, WIDTH)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
@@ -148,7 +148,7 @@ def test_a_converted_model_has_the_embedding_of_its_original() -> None:
 
 def test_a_model_in_int8_scores_no_heads(make_model: MakeModel, tmp_path: Path) -> None:
     source, output = str(make_model("tiny")), tmp_path / "converted"
-    convert_model(source, "int8", lambda _: Calibration.drawn(), tmp_path, output, lambda *_: None)
+    convert_model(source, "int8", lambda _: QuantisationViews.drawn(), tmp_path, output, lambda *_: None)
     label, policy = policy_with(tmp_path / "s.safetensors", write_head(tmp_path / "s.safetensors", head()))
     for place, engine in ((str(output), "auto"), (source, "openvino-int8")):
         with pytest.raises(ModelError, match="take torch, or a model that was converted to bf16"):

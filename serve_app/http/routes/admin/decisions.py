@@ -157,6 +157,7 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
         lane=decision.lane,
         model=decision.model.name,
         model_digest=decision.model.digest,
+        notice=decision.model.notice,
         policy=decision.policy,
         policy_digest=decision.policy_digest,
         lists_version=decision.lists_version,
