@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 
 from benchmarks import hardware
 from benchmarks.bodies import MakeBody
@@ -37,6 +38,7 @@ Only = Annotated[list[str] | None, typer.Option(help="The beginning of a name; r
 console = Console(highlight=False)
 
 _FOLDER = Path("benchmark-results")
+_WIDEST = 300
 _HIDDEN = ("--out", "--port", "--url")
 """Options that differ from run to run and say nothing of what was measured."""
 
@@ -72,9 +74,12 @@ class Run:
             service = started_with(command_of(self.root))
         line = " ".join(["python -m benchmarks", self._name, *shown_arguments(sys.argv[1:])])
         record = Record(title, line, service, facts, self._seed, self._measured_at, tuple(tables), tuple(checks))
-        record.show(console)
+        # A table that is wider than the terminal is easier to read than one whose words are cut.
+        Console(width=_WIDEST).print(Markdown(record.markdown(), justify="default"))
         self._out.parent.mkdir(parents=True, exist_ok=True)
         self._out.write_text(record.to_json(), "utf-8")
+        for missed in (check.claim for check in checks if not check.holds):
+            console.print(f"missed: {missed}", markup=False, soft_wrap=True)
         console.print(str(self._out), markup=False, soft_wrap=True)
         raise typer.Exit(0 if record.holds else 1)
 

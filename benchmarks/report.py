@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -141,19 +140,11 @@ def render(page: str, by_name: dict[str, Record]) -> str:
 
 def block(record: Record) -> str:
     """A record as the page shows it: its tables, its checks, and how, when and where it was measured."""
-    parts = []
-    for table in record.tables:
-        parts += [f"*{table.heading}*", _markdown(table.texts())]
-        if table.note:
-            parts.append(table.note)
-    if record.checks:
-        parts.append(_markdown(record.check_texts()))
     how = f"`{record.command}`" + (f" on `{record.service}`" if record.service else "")
     others = record.machine.get("others during the run")
     busy = f"; others used {others} meanwhile" if others else ""
     when = f"{record.measured_at.day} {record.measured_at:%B %Y}"
-    parts.append(f"{when}: {how}. {hardware.describe(record.machine)}{busy}.")
-    return "\n\n".join(parts)
+    return f"{record.markdown()}\n\n{when}: {how}. {hardware.describe(record.machine)}{busy}."
 
 
 def _run(planned: Planned, environment: dict[str, str]) -> bool:
@@ -161,8 +152,3 @@ def _run(planned: Planned, environment: dict[str, str]) -> bool:
     command = [sys.executable, "-m", "benchmarks", *planned.command.split(), "--out", str(out)]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     return done.returncode == 0
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
