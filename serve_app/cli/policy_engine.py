@@ -11,7 +11,7 @@ from serve_app.models import source_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine
-from serve_app.models.with_faces import warm_for_scores
+from serve_app.models.passes import warm_for_passes
 from serve_app.policy import Policy
 
 CacheFolder = Annotated[
@@ -35,5 +35,5 @@ def engine_of(policy: Policy, model: str | None, cache_folder: Path | None) -> E
     reference = PolicyReference(policy.name, policy.digest, policy.heads)
     engine = open_engine(source, policy.labels, policy=reference, cache_folder=cache_folder)
     policy.require_model(engine.identity)
-    warm_for_scores(engine)
+    warm_for_passes(engine)
     return engine

@@ -28,7 +28,7 @@ from serve_app.domain import SettingsError
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_embedding
 from serve_app.models.heads import SUFFIX, Head, embedding_labels, write_head
-from serve_app.models.with_faces import warm_for_scores
+from serve_app.models.passes import warm_for_passes
 
 if TYPE_CHECKING:
     from serve_app.calibration.head_fitting import ErrorRate, FittedHead
@@ -86,7 +86,7 @@ def train(
         file, fit = _output(name, output), _fitting()
         with_concept, without = _places(positive, negative, corrections, bank, errors)
         engine = open_embedding(model, cache_folder)
-        warm_for_scores(engine)
+        warm_for_passes(engine)
         labels = embedding_labels(_width(engine))
         scorer = HereScorer(labels, engine, cache_folder)
         showing, others = (

@@ -15,8 +15,9 @@ from serve_app.domain import DeviceMemoryError, ModelError, ViewPlace, Views
 from serve_app.models.accelerator import HostAccelerator, out_of_memory_is_ours
 from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.load import load_model
+from serve_app.models.passes import warm_for_passes
 from serve_app.models.torch_engine import ClipEngine
-from serve_app.models.with_faces import scores_of, warm_for_scores
+from serve_app.models.with_faces import scores_of
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel
@@ -73,7 +74,7 @@ def test_the_cosines_are_those_of_the_engine_for_the_cpu(make_engine, folder: Pa
 
 def test_a_command_gets_scores_of_it(make_engine) -> None:
     engine, _ = make_engine()
-    warm_for_scores(engine)
+    warm_for_passes(engine)
     place = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
     several = [Views(random_views(count), (place,) * count, "image/png", 1, 1) for count in (3, 40)]
     assert [len(each.values) for each in scores_of(engine, *several)] == [3, 40]
