@@ -18,6 +18,7 @@ from serve_app.domain.archive import (
     Retention,
 )
 from serve_app.domain.call import (
+    RESCAN_SOURCE,
     UNNAMED_SOURCE,
     Call,
     Clock,
@@ -111,6 +112,7 @@ __all__ = [
     "LONG_KEPT",
     "NO_FACES",
     "PDQ_BYTES",
+    "RESCAN_SOURCE",
     "UNNAMED_SOURCE",
     "AuditEntry",
     "Body",

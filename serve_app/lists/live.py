@@ -119,7 +119,7 @@ class LiveLists:
         """
         if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
             return
-        if picture.kept:
+        if picture.is_let_through:
             self._recent.add(picture)
         suspect = decided_by if decided_by is not None and decided_by.type is FingerprintType.PDQ else None
         with self._guarding:

@@ -19,9 +19,10 @@ _MAX_REMEMBERED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DecidedPicture:
-    """A picture that was decided about. The image server was told to store it if ``kept``.
+    """A picture that was decided about, and may be stored if ``kept``.
 
     ``sha256`` is in hexadecimal digits. ``lists_version`` is of the lists that its decision asked.
+    ``is_of_image_server`` as in :class:`~serve_app.domain.Decision`.
     """
 
     request_id: str
@@ -29,6 +30,12 @@ class DecidedPicture:
     lists_version: int
     kept: bool
     fingerprints: Sequence[FrameFingerprint] = field(default=(), repr=False)
+    is_of_image_server: bool = True
+
+    @property
+    def is_let_through(self) -> bool:
+        """Whether it was let through to an image server."""
+        return self.kept and self.is_of_image_server
 
 
 @dataclass(frozen=True, slots=True)
