@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from serve_app.database.failures import in_words
 from serve_app.domain import PictwardenError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,5 @@ async def in_thread(work: Callable[[], T]) -> T:
     except (PictwardenError, ValueError):
         raise
     except Exception as error:
-        # The errors of a driver repeat rows, in which there may be fingerprints under contract.
-        logger.error("the lists cannot be read or written: %s", type(error).__name__)
+        logger.error("the lists cannot be read or written: %s", in_words(error))
         raise UnavailableError("the lists cannot be read or written: see the log of the service") from error
