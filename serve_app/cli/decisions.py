@@ -145,8 +145,25 @@ def _decisions_on(service: AdminConnection, picture: str) -> tuple[DecisionRecor
         except AdminError as error:
             named = f"{picture} is neither a file, nor a sha256, nor the id of a decision"
             raise type(error)(f"{named}; {error}") from error
-        newest = _of_body(service, stored.sha256, f"the stored picture {picture}")
+        try:
+            newest = _of_body(service, stored.sha256, f"the stored picture {picture}")
+        except NotFoundError as error:
+            return _on_beginning(service, picture, stored, error)
     return newest.decisions[0], newest
+
+
+def _on_beginning(
+    service: AdminConnection, picture: str, stored: StoredPictureRecord, otherwise: NotFoundError
+) -> tuple[DecisionRecord, Decisions]:
+    """The decision on the part of a stored picture that pict-rs sent. Raises ``otherwise`` if there is none."""
+    try:
+        decision = service.get(DecisionRecord, "/pictures/decision", {"reference": picture})
+    except NotFoundError:
+        raise otherwise from None
+    typer.echo(
+        f"pict-rs sent only the first {decision.body_bytes:,} of this picture's {stored.body_bytes:,} bytes.", err=True
+    )
+    return decision, _of_body(service, decision.sha256, picture)
 
 
 def _of_body(service: AdminConnection, sha256: str, name: str) -> Decisions:

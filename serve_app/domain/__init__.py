@@ -18,6 +18,7 @@ from serve_app.domain.archive import (
     Retention,
 )
 from serve_app.domain.call import (
+    RESCAN_SOURCE,
     UNNAMED_SOURCE,
     Call,
     Clock,
@@ -114,6 +115,7 @@ __all__ = [
     "MODEL_NOTICES",
     "NO_FACES",
     "PDQ_BYTES",
+    "RESCAN_SOURCE",
     "UNNAMED_SOURCE",
     "AuditEntry",
     "Body",

@@ -61,6 +61,9 @@ class Deadline:
 UNNAMED_SOURCE = "unnamed"
 """The source of a call from an instance without a name in the configuration."""
 
+RESCAN_SOURCE = "rescan"
+"""The source of the service's own calls about pictures that were let through."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

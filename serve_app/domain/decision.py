@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from serve_app.domain.call import UNNAMED_SOURCE, Lane
+from serve_app.domain.call import RESCAN_SOURCE, UNNAMED_SOURCE, Lane
 from serve_app.domain.examination import Examination, ModelIdentity
 from serve_app.domain.media import ViewPlace
 from serve_app.domain.verdicts import UnscannedReason, Verdict
@@ -164,6 +164,14 @@ class Decision:
                 return False
             case Unscanned():
                 return True
+
+    @property
+    def is_of_image_server(self) -> bool:
+        """Whether the picture is an image server's, which waits for the answer, or stores it while it is scanned again.
+
+        Other pictures in the background lane belong to the caller, or an admin is about to deny them.
+        """
+        return self.lane is Lane.LIVE or self.source == RESCAN_SOURCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,58 +2,50 @@
 
 Entries lie in two parts. The *base* is a file, mapped, one for each node: whichever process finds it outdated builds
 it, in a thread, and all open the new one. The *delta* is what has changed since, in the memory of each process. So a
-change works within :data:`POLL_S` and the time to read it, however large the lists are. The base also lets a process
-start while the database does not answer.
+change works within :data:`POLL_S` and the time to read it, however large the lists are; a large import, once the next
+base has it. The base also lets a process start while the database does not answer.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Clock, ConfigurationError, in_words
+from serve_app.domain import Clock, in_words
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, Match
+from serve_app.lists.base import Bases
 from serve_app.lists.flood_guard import FloodGuard
-from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
-from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, remove_unfinished, write_partition
-from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denied
+from serve_app.lists.following import MAX_CHANGES, Following
+from serve_app.lists.partition import partition_of
+from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denial
 from serve_app.lists.snapshot import Snapshot
-from serve_app.lists.store import Changes, ListStore
+from serve_app.lists.store import ListStore
 
 logger = AnswerLogger(__name__)
 
 POLL_S: Final = 0.5
 
-_MAX_DELTA: Final = 20_000
-"""Changes that are read and sorted within a fraction of a second."""
+COMPARED_FOR_S: Final = 2.0
+"""Seconds that the comparison of recent pictures takes at a time."""
 
 _MOST_BUILDS: Final = 3
 
-_REBUILT_EVERY_S: Final = 600.0
-"""Smaller deltas become part of the base after a while, so that the next start reads little."""
+_BUILT_AGAIN_S: Final = 5.0
+"""Between two attempts, where the first one has failed, or another process builds."""
 
-_MAX_LATE_MATCHES: Final = 1000
+_BUILT_EVERY_S: Final = 600.0
+"""A few changes become part of the base after a while, so that the next start reads little."""
 
 _CLOSE_S: Final = 2.0
-"""For the thread that follows a database which hangs: the process ends all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Base:
-    partition: Partition
-    origin: Origin
-    file: tuple[int, int] | None = None
-    """The inode and the time of the file that it is mapped from."""
+"""For a thread whose database hangs: the process ends all the same."""
 
 
 class LiveLists:
@@ -78,7 +70,7 @@ class LiveLists:
             ConfigurationError: neither the store nor an index of it can be read.
         """
         self.store = store
-        self._index_file = index_file
+        self._clock = clock
         self._wall_clock = wall_clock
         self._guard = FloodGuard(clock)
         self._guarding = threading.Lock()
@@ -86,14 +78,23 @@ class LiveLists:
         self._recent = RecentPictures(clock)
         self._problem: str | None = None
         self._suspended = 0
-        self._rebuilding: threading.Thread | None = None
-        self._rebuilt_at_s = time.monotonic()
+        self._bases = Bases(store, index_file)
+        self._following = Following(store)
+        self._building: threading.Thread | None = None
+        self._built_at_s = -math.inf
         self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="lists", daemon=True)
-        self._late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
-        self._base = _Base(partition_of([]), Origin("", 0))
-        self.snapshot = self._first_snapshot()
+        self._threads = [
+            threading.Thread(target=self._follow, name="lists", daemon=True),
+            threading.Thread(target=self._erase_unfinished, name="lists-unfinished", daemon=True),
+        ]
+        self.snapshot = Snapshot(0, {}, partition_of([]), partition_of([]))
         """The lists as they are now; a decision asks one snapshot, whatever changes meanwhile."""
+        try:
+            self.complete()
+        except Exception as error:
+            base, self.snapshot = self._bases.without_store(error)
+            self._following.start_from(base)
+            self._note_problem(error)
 
     @property
     def problem(self) -> str | None:
@@ -102,14 +103,16 @@ class LiveLists:
         return " and ".join(filter(None, (self._problem, suspended))) or None
 
     def start(self) -> None:
-        """Follow the store, in a thread."""
-        self._thread.start()
+        """Follow the store, in a thread; another one erases what an import has left, which may take minutes."""
+        for each in self._threads:
+            each.start()
 
     def close(self) -> None:
         """Follow the store no longer, and close it."""
         self._is_closed.set()
-        if self._thread.is_alive():
-            self._thread.join(_CLOSE_S)
+        for each in self._threads:
+            if each.is_alive():
+                each.join(_CLOSE_S)
         self.store.close()
 
     def decided(self, picture: DecidedPicture, decided_by: Match | None) -> None:
@@ -119,117 +122,105 @@ class LiveLists:
         """
         if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
             return
-        if picture.kept:
-            self._recent.add(picture)
+        self.remember(picture)
         suspect = decided_by if decided_by is not None and decided_by.type is FingerprintType.PDQ else None
         with self._guarding:
             is_flood = self._guard.picture(picture.sha256, suspect.entry.id if suspect else None)
         if is_flood and suspect is not None:
             self._to_suspend.append(suspect)
 
+    def remember(self, picture: DecidedPicture) -> None:
+        """Compare a picture that was let through with entries that are newer than its decision."""
+        if picture.is_let_through:
+            self._recent.add(picture)
+
     def take_late_matches(self) -> list[LateMatch]:
-        """The latest pictures that were let through moments before an entry that denies them, each handed out once."""
-        return [self._late_matches.popleft() for _ in range(len(self._late_matches))]
+        """Pictures that were let through moments before an entry that denies them, each once.
+
+        For a thread: it searches the lists for each picture that was decided about before they changed. After
+        :data:`COMPARED_FOR_S` it returns what it has found, and goes on at the next call.
+
+        Raises:
+            Exception: the store cannot be read; the pictures wait.
+        """
+        waiting, lists = self._recent.waiting(), self.snapshot
+        if not waiting:
+            return []
+        added = self._added_since(min(each.compared_version for each in waiting), lists)
+        found = []
+        end_s = self._clock() + COMPARED_FOR_S
+        for each in waiting:
+            late = denial(each.picture, added, lists, self._wall_clock())
+            self._recent.compared(each, lists.version)
+            if late is not None:
+                found.append(late)
+                logger.error(
+                    "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
+                    late.picture.request_id,
+                    late.match.entry.id,
+                )
+            if self._clock() >= end_s:
+                break
+        return found
+
+    def _added_since(self, version: int, lists: Snapshot) -> Snapshot:
+        """The entries that are newer than ``version``; all of them, if these are too many for this process's memory."""
+        if self.store.changes_count_since(version) > MAX_CHANGES:
+            return lists
+        changes = self.store.changes_since(version)
+        return Snapshot(changes.version, changes.banks, partition_of([]), partition_of(changes.entries))
 
     def refresh(self) -> None:
-        """Bring the snapshot up to date with the store, and suspend what the guard has found.
+        """Follow the store, and suspend what the guard has found. It waits for no search, and for no base to be built.
 
         Raises:
             Exception: the store cannot be read or written; the snapshot stays as it is.
         """
-        self._suspend()
-        origin = self.store.origin()
-        base = self._opened_base(origin)
-        if base is not self._base or origin.version != self.snapshot.version:
-            base = self._built_if_large(base, origin.lineage)
-            changes = self.store.changes_since(base.origin.version)
-            self._suspended = self.store.suspended_count()
-            self._base, self.snapshot = base, _snapshot(base, changes)
-            self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
-        self._compare_recent(self.snapshot)
+        self._read()
+        if self._is_base_due() and not (self._building and self._building.is_alive()):
+            self._built_at_s = time.monotonic()
+            self._building = threading.Thread(target=self._build_in_thread, name="lists-index", daemon=True)
+            self._building.start()
+        if self._to_suspend:
+            # Behind what was read: a database that can only be read is followed all the same.
+            self._suspend()
+            self._read()
 
-    def _first_snapshot(self) -> Snapshot:
-        try:
-            origin = self.store.origin()
-            base = self._built_if_large(self._opened_base(origin), origin.lineage)
-            changes = self.store.changes_since(base.origin.version)
-            self._suspended = self.store.suspended_count()
-        except Exception as error:
-            return self._without_store(error)
-        self._base = base
-        return _snapshot(base, changes)
+    def complete(self) -> None:
+        """Bring the snapshot up to date with all of the store, however long that takes: a start waits for it.
 
-    def _without_store(self, error: Exception) -> Snapshot:
-        """The lists as the file has them: older ones are better than none, and than a service that does not start."""
-        try:
-            if self._index_file is None:
-                raise IndexFileError("there is no index")
-            index = open_partition(self._index_file)
-        except IndexFileError:
-            raise ConfigurationError(
-                f"the lists cannot be read from the database ({in_words(error)}), and this machine has no index "
-                "of them: see that the database answers, and start again"
-            ) from error
-        self._note_problem(error)
-        self._base = _Base(index.partition, index.origin)
-        return Snapshot(index.origin.version, index.banks, index.partition, partition_of([]))
-
-    def _opened_base(self, store: Origin) -> _Base:
-        """The base in the file, if that has changed; an empty one if the file belongs to other lists."""
-        file = _identity(self._index_file)
-        if file is not None and file == self._base.file and _belongs(self._base.origin, store):
-            return self._base
-        if file is not None and self._index_file is not None:
-            try:
-                index = open_partition(self._index_file)
-            except IndexFileError as error:
-                logger.error("the index of the lists is built again: %s", error)
-            else:
-                if _belongs(index.origin, store):
-                    return _Base(index.partition, index.origin, file)
-        if self._base.file is None and self._base.origin == Origin(store.lineage, 0):
-            return self._base
-        return _Base(partition_of([]), Origin(store.lineage, 0))
-
-    def _built_if_large(self, base: _Base, lineage: str) -> _Base:
-        """``base``, or one built anew if more than a small delta has changed since it was built."""
-        if self._index_file is None:
-            return base
-        # More than once, if another process has built one of a version before the large change.
-        for _ in range(_MOST_BUILDS):
-            if base.file is not None and self.store.changes_count_since(base.origin.version) <= _MAX_DELTA:
-                break
-            try:
-                self._rebuild(self._index_file, lineage, wait=True)
-            except OSError as error:
-                logger.error("the index of the lists was not built, so that they take memory: %s", error)
-                break
-            self._rebuilt_at_s = time.monotonic()
-            # The file may be newer than what was known of the store before.
-            base = self._opened_base(self.store.origin())
-        return base
-
-    def _compare_recent(self, lists: Snapshot) -> None:
-        """Compare recent pictures with the entries that are newer than the lists that their decisions asked.
-
-        A decision that was under way at a refresh ends after it: its picture is compared at the next one.
+        Raises:
+            Exception: as :meth:`refresh`.
         """
-        behind = self._recent.behind(lists.version)
-        if not behind:
+        self._read()
+        # More than once, if another process has built a base of a version before a large change.
+        for _ in range(_MOST_BUILDS):
+            if not self._following.needs_base:
+                break
+            self._bases.build(waits=True)
+            self._built_at_s = time.monotonic()
+            self._read()
+
+    def _read(self) -> None:
+        origin = self.store.origin()
+        base = self._bases.newest(self._following.base, origin)
+        if base is self._following.base and origin.version == self._following.read_to:
             return
-        before = min(each.compared_version for each in behind)
-        added = lists
-        if self.store.changes_count_since(before) <= _MAX_DELTA:
-            added = _snapshot(_Base(partition_of([]), Origin("", before)), self.store.changes_since(before))
-        for late in denied(behind, added, lists, self._wall_clock()):
-            self._late_matches.append(late)
-            logger.error(
-                "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
-                late.picture.request_id,
-                late.match.entry.id,
-            )
-        for each in behind:
-            each.compared_version = lists.version
+        self.snapshot = self._following.read(base, origin, self.snapshot)
+        self._recent.lists_have(self.snapshot.version, is_complete=self._following.is_complete)
+        self._suspended = self.store.suspended_count()
+
+    def _is_base_due(self) -> bool:
+        past_s = time.monotonic() - self._built_at_s
+        if self._following.needs_base:
+            return past_s > _BUILT_AGAIN_S
+        return self._following.held > 0 and past_s > _BUILT_EVERY_S
+
+    def _build_in_thread(self) -> None:
+        try:
+            self._bases.build(waits=False)
+        except Exception as error:
+            logger.error("the index of the lists was not built: %s", in_words(error))
 
     def _suspend(self) -> None:
         while self._to_suspend:
@@ -244,10 +235,6 @@ class LiveLists:
             self._to_suspend.popleft()
 
     def _follow(self) -> None:
-        try:
-            self.store.erase_unfinished()
-        except Exception as error:
-            logger.error("what an import has left cannot be erased now (%s)", in_words(error))
         while not self._is_closed.wait(POLL_S):
             try:
                 self.refresh()
@@ -256,60 +243,13 @@ class LiveLists:
             else:
                 self._problem = None
 
+    def _erase_unfinished(self) -> None:
+        try:
+            self.store.erase_unfinished()
+        except Exception as error:
+            logger.error("what an import has left cannot be erased now: %s", in_words(error))
+
     def _note_problem(self, error: Exception) -> None:
         if self._problem is None:
             logger.error("the lists cannot be read (%s): the latest known ones go on", in_words(error))
         self._problem = "cannot be read, and may be outdated"
-
-    def _rebuild_if_due(self, lineage: str, changed: int) -> None:
-        is_due = changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S
-        if self._index_file is None or not is_due or (self._rebuilding and self._rebuilding.is_alive()):
-            return
-        self._rebuilt_at_s = time.monotonic()
-        self._rebuilding = threading.Thread(
-            target=self._rebuild_in_thread, args=(self._index_file, lineage), name="lists-index", daemon=True
-        )
-        self._rebuilding.start()
-
-    def _rebuild_in_thread(self, index_file: Path, lineage: str) -> None:
-        try:
-            self._rebuild(index_file, lineage, wait=False)
-        except Exception as error:
-            logger.error("the index of the lists was not built: %s", in_words(error))
-
-    def _rebuild(self, index_file: Path, lineage: str, *, wait: bool) -> None:
-        """Build the file anew, unless another process is about to, or has done so while this one waited."""
-        before = _identity(index_file)
-        lock = os.open(index_file.with_name(index_file.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _identity(index_file) != before:
-                return
-            remove_unfinished(index_file)
-            builder = PartitionBuilder()
-            with self.store.everything() as stored:
-                for each in stored.entries:
-                    builder.add(each)
-            write_partition(builder, Origin(lineage, stored.version), stored.banks.values(), index_file)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
-
-
-def _belongs(index: Origin, store: Origin) -> bool:
-    """Whether an index was built from this store; a version that is ahead was, before a backup was restored."""
-    return index.lineage == store.lineage and index.version <= store.version
-
-
-def _identity(file: Path | None) -> tuple[int, int] | None:
-    try:
-        stat = file.stat() if file is not None else None
-    except FileNotFoundError:
-        return None
-    return None if stat is None else (stat.st_ino, stat.st_mtime_ns)
-
-
-def _snapshot(base: _Base, changes: Changes) -> Snapshot:
-    gone = changes.removed | {each.id for each in changes.entries}
-    return Snapshot(changes.version, changes.banks, base.partition, partition_of(changes.entries), gone)

@@ -71,7 +71,13 @@ class MemoryListStore:
         if not self._importing.acquire(blocking=False):
             raise ListingError(IMPORT_UNDER_WAY)
         try:
-            return self.add(read())
+            before = self.banks()
+            given = list(read())
+            with self._lock:
+                for name in {each.bank for each in given} & before.keys():
+                    # If it was removed while the file was read, it is made again under the same contract.
+                    self._banks.setdefault(name, before[name])
+                return self.add(given)
         finally:
             self._importing.release()
 

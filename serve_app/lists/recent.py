@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -14,14 +15,15 @@ from serve_app.domain.lists import ListKind, Match
 from serve_app.lists.snapshot import Snapshot
 
 REMEMBERED_S: Final = 60.0
-_MAX_REMEMBERED: Final = 10_000
+MAX_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedPicture:
-    """A picture that was decided about. The image server was told to store it if ``kept``.
+    """A picture that was decided about, and may be stored if ``kept``.
 
     ``sha256`` is in hexadecimal digits. ``lists_version`` is of the lists that its decision asked.
+    ``is_of_image_server`` as in :class:`~serve_app.domain.Decision`.
     """
 
     request_id: str
@@ -29,6 +31,12 @@ class DecidedPicture:
     lists_version: int
     kept: bool
     fingerprints: Sequence[FrameFingerprint] = field(default=(), repr=False)
+    is_of_image_server: bool = True
+
+    @property
+    def is_let_through(self) -> bool:
+        """Whether it was let through to an image server."""
+        return self.kept and self.is_of_image_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class LateMatch:
     match: Match
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RecentPicture:
     """A picture that is remembered. It was compared with the entries of all versions up to ``compared_version``."""
 
@@ -49,36 +57,66 @@ class RecentPicture:
 
 
 class RecentPictures:
-    """Remembers pictures for :data:`REMEMBERED_S`, at most ten thousand. For several threads."""
+    """Remembers pictures for :data:`REMEMBERED_S`, at most ten thousand. For several threads.
+
+    Those whose decision asked older lists than there are wait to be compared, however long that takes.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._pictures: deque[RecentPicture] = deque(maxlen=_MAX_REMEMBERED)
+        self._pictures: deque[RecentPicture] = deque(maxlen=MAX_REMEMBERED)
+        self._waiting: dict[RecentPicture, None] = {}
+        self._version = 0
+        self._forgets = True
 
     def add(self, picture: DecidedPicture) -> None:
-        """Remember a picture."""
+        """Remember a picture. Its decision may have ended after the lists have changed."""
         with self._lock:
-            self._pictures.append(RecentPicture(self._clock(), picture, picture.lists_version))
+            recent = RecentPicture(self._clock(), picture, picture.lists_version)
+            self._pictures.append(recent)
             self._forget()
+            if recent.compared_version < self._version:
+                self._wait([recent])
 
-    def behind(self, version: int) -> list[RecentPicture]:
-        """Those of the last minute that were not compared with the entries of ``version``."""
+    def lists_have(self, version: int, *, is_complete: bool) -> None:
+        """From now on decisions ask lists of ``version``; pictures are remembered until those are complete."""
         with self._lock:
             self._forget()
-            return [each for each in self._pictures if each.compared_version < version]
+            self._forgets = is_complete
+            self._version = version
+            self._wait(each for each in self._pictures if each.compared_version < version)
+
+    def waiting(self) -> list[RecentPicture]:
+        """Those that wait to be compared, those that have waited for long first."""
+        with self._lock:
+            return list(self._waiting)
+
+    def compared(self, recent: RecentPicture, version: int) -> None:
+        """It was compared with all entries up to ``version``."""
+        with self._lock:
+            recent.compared_version = version
+            if version >= self._version:
+                self._waiting.pop(recent, None)
+
+    def _wait(self, pictures: Iterable[RecentPicture]) -> None:
+        self._waiting |= dict.fromkeys(pictures)
+        for each in list(itertools.islice(self._waiting, max(0, len(self._waiting) - MAX_REMEMBERED))):
+            del self._waiting[each]
 
     def _forget(self) -> None:
         oldest_s = self._clock() - REMEMBERED_S
-        while self._pictures and self._pictures[0].stored_at_s < oldest_s:
+        while self._forgets and self._pictures and self._pictures[0].stored_at_s < oldest_s:
             self._pictures.popleft()
 
 
-def denied(recent: Sequence[RecentPicture], added: Snapshot, lists: Snapshot, at: datetime) -> list[LateMatch]:
-    """Pictures that ``lists`` deny and that the entries of ``added``, which are new to them, match."""
+def denial(picture: DecidedPicture, added: Snapshot, lists: Snapshot, at: datetime) -> LateMatch | None:
+    """The match by which ``lists`` deny a picture that the entries of ``added``, which are new to it, match."""
     # The new entries are few: a picture that they do not match needs no search among all of them.
-    matched = [each.picture for each in recent if _denial(added, each.picture, at)]
-    return [LateMatch(picture, match) for picture in matched if (match := _denial(lists, picture, at))]
+    if _denial(added, picture, at) is None:
+        return None
+    match = _denial(lists, picture, at)
+    return LateMatch(picture, match) if match is not None else None
 
 
 def _denial(lists: Snapshot, picture: DecidedPicture, at: datetime) -> Match | None:

@@ -7,7 +7,7 @@ version ahead is not in the lists yet: an import is writing it (:mod:`serve_app.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
 from serve_app.database.tables import list_banks, list_entries, list_version
-from serve_app.domain.lists import MIN_QUALITY, EntryDraft, ListKind
+from serve_app.domain.lists import MIN_QUALITY, Bank, EntryDraft, ListKind
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -80,10 +80,16 @@ def addition(database: Database) -> Any:
     )
 
 
-def make_bank(connection: Connection, database: Database, name: str) -> None:
-    """Make a bank with the usual rights, if it is not there."""
-    bank = insert_into(database)(list_banks).values(name=name, is_shadow=False, is_exportable=True)
-    connection.execute(bank.on_conflict_do_nothing())
+def make_bank(connection: Connection, database: Database, bank: Bank) -> None:
+    """Make a bank, if it is not there; one that is there keeps its rights."""
+    rights = {"is_shadow": bank.is_shadow, "is_exportable": bank.is_exportable}
+    connection.execute(insert_into(database)(list_banks).values(name=bank.name, **rights).on_conflict_do_nothing())
+
+
+def banks_named(connection: Connection, names: Iterable[str]) -> dict[str, Bank]:
+    """The banks with these names, as far as they are there."""
+    rows = connection.execute(select(list_banks).where(list_banks.c.name.in_(list(names))))
+    return {row.name: Bank(row.name, row.is_shadow, row.is_exportable) for row in rows}
 
 
 def row_of(draft: EntryDraft, added_at_us: int, version: int) -> dict[str, Any]:

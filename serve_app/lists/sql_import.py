@@ -1,12 +1,14 @@
 """Imports into the database: in short transactions, since SQLite has one writer, and decisions wait for it.
 
-1. *Staging*: entries whose fingerprint is new are written, a few hundred at a time, with a version that is far ahead of
-   the lists' own. Nobody reads them.
+1. Entries whose fingerprint is new are written *unfinished*, a few hundred at a time: with a version that is far ahead
+   of the lists' own. Nobody reads them.
 2. *The flip*: the lists get that version, and have all of these entries at once.
 3. *Renewal*: entries that were there already get the reason, source, quality or expiry that the file says.
 
-What fails before the flip leaves nothing: what it has staged is erased; where its process was killed, by the next
+What fails before the flip leaves nothing: its unfinished entries are erased; where its process was killed, by the next
 import or start. What fails after it is completed by the same import again.
+
+A bank that is removed meanwhile, and made again by the import, has the rights that it had last: its contract stays.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from serve_app.database.access import Database
 from serve_app.database.tables import list_entries, list_version
 from serve_app.domain import ListingError, UnavailableError
-from serve_app.domain.lists import EntryDraft
-from serve_app.lists.sql_changes import IS_AHEAD, VERSION, addition, changing, insertion, make_bank, row_of
+from serve_app.domain.lists import Bank, EntryDraft
+from serve_app.lists.sql_changes import IS_AHEAD, VERSION, addition, banks_named, changing, insertion, make_bank, row_of
 from serve_app.lists.store import IMPORT_UNDER_WAY, Addition
 
 WRITTEN_AT_ONCE: Final = 500
@@ -52,7 +54,7 @@ class SqlImport:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._given = 0
-        self._banks: set[str] = set()
+        self._banks: dict[str, Bank] = {}
 
     def run(self, read: Callable[[], Iterable[EntryDraft]]) -> Addition:
         """See :meth:`serve_app.lists.store.ListStore.import_all`."""
@@ -60,13 +62,13 @@ class SqlImport:
         with self._database.alone_in_importing() as require_alone:
             if require_alone is None:
                 raise ListingError(IMPORT_UNDER_WAY)
-            _erase_staged(self._database)
+            _erase_ahead(self._database)
             try:
-                version, changed, first_ids = self._flip(self._stage(read()), require_alone)
+                version, changed, first_ids = self._flip(self._write_unfinished(read()), require_alone)
             except BaseException:
                 # Where the database is what fails, the next import or start erases it.
                 with contextlib.suppress(Exception):
-                    _erase_staged(self._database)
+                    _erase_ahead(self._database)
                 raise
             if changed < self._given:
                 for renewed_in, count in self._renew(read()):
@@ -74,7 +76,7 @@ class SqlImport:
                     changed += count
         return Addition(version, changed, self._given - changed, first_ids)
 
-    def _stage(self, drafts: Iterable[EntryDraft]) -> int:
+    def _write_unfinished(self, drafts: Iterable[EntryDraft]) -> int:
         """Write the entries that are new, for the version that is returned."""
         with self._database.reading() as connection:
             ahead = int(connection.execute(select(VERSION)).scalar_one()) + _AHEAD
@@ -82,28 +84,36 @@ class SqlImport:
         statement = insertion(self._database)
         for some in _batches(self._database, drafts):
             self._given += len(some)
-            self._banks |= {draft.bank for draft in some}
             rows = [row_of(draft, added_at_us, ahead) for draft in some]
             with self._database.writing() as connection:
+                self._note_banks(connection, some)
                 connection.execute(statement, rows)
         return ahead
 
+    def _note_banks(self, connection: Connection, drafts: Iterable[EntryDraft]) -> None:
+        for draft in drafts:
+            self._banks.setdefault(draft.bank, Bank(draft.bank))
+        self._banks |= banks_named(connection, self._banks)
+
     def _flip(self, ahead: int, require_alone: Callable[[], None]) -> tuple[int, int, tuple[int, ...]]:
-        """Bring the staged entries into the lists: the version, how many, and the first ids."""
+        """Bring the unfinished entries into the lists: the version, how many, and the first ids."""
         require_alone()
-        is_staged = list_entries.c.changed_in == ahead
+        is_unfinished = list_entries.c.changed_in == ahead
         with changing(self._database) as (connection, version):
             if version >= ahead:
                 raise UnavailableError("the lists have changed too often during the import: try again")
-            staged = _count(connection, is_staged)
-            if not staged:
+            unfinished = _count(connection, is_unfinished)
+            if not unfinished:
                 connection.rollback()
                 return version - 1, 0, ()
-            for name in sorted(self._banks):
-                make_bank(connection, self._database, name)
+            self._make_banks(connection)
             connection.execute(update(list_version).values(version=ahead))
-            first = select(list_entries.c.entry).where(is_staged).order_by(list_entries.c.entry).limit(_FIRST_IDS)
-            return ahead, staged, tuple(connection.execute(first).scalars())
+            first = select(list_entries.c.entry).where(is_unfinished).order_by(list_entries.c.entry).limit(_FIRST_IDS)
+            return ahead, unfinished, tuple(connection.execute(first).scalars())
+
+    def _make_banks(self, connection: Connection) -> None:
+        for name in sorted(self._banks):
+            make_bank(connection, self._database, self._banks[name])
 
     def _renew(self, drafts: Iterable[EntryDraft]) -> Iterator[tuple[int, int]]:
         """Change the entries that were there, where they differ: for each transaction its version, and how many."""
@@ -114,6 +124,7 @@ class SqlImport:
             with changing(self._database) as (connection, version):
                 rows = [row_of(draft, added_at_us, version) for draft in some]
                 connection.execute(statement, rows)
+                self._make_banks(connection)
                 changed = _count(connection, list_entries.c.changed_in == version)
                 if not changed:
                     connection.rollback()  # and no new version, which every replica would read
@@ -126,10 +137,10 @@ def erase_unfinished(database: Database) -> None:
     database.prepare()
     with database.alone_in_importing() as require_alone:
         if require_alone is not None:
-            _erase_staged(database)
+            _erase_ahead(database)
 
 
-def _erase_staged(database: Database) -> None:
+def _erase_ahead(database: Database) -> None:
     some = select(list_entries.c.entry).where(IS_AHEAD).limit(WRITTEN_AT_ONCE)
     while True:
         with database.reading() as connection:

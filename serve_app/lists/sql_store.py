@@ -78,7 +78,7 @@ class SqlListStore:
             if given:
                 connection.execute(addition(self._database), [row_of(draft, added_at_us, version) for draft in given])
             for name in sorted({draft.bank for draft in given}):
-                make_bank(connection, self._database, name)
+                make_bank(connection, self._database, Bank(name))
             changed_now = list_entries.c.changed_in == version
             changed = select(list_entries.c.entry).where(changed_now).order_by(list_entries.c.entry)
             ids = tuple(connection.execute(changed).scalars())

@@ -104,7 +104,12 @@ class KnownPictures:
             return
         fingerprints = decision.examination.fingerprints if decision.examination else ()
         picture = DecidedPicture(
-            decision.request_id, decision.sha256, decision.lists_version, decision.kept, fingerprints
+            decision.request_id,
+            decision.sha256,
+            decision.lists_version,
+            decision.kept,
+            fingerprints,
+            is_of_image_server=decision.is_of_image_server,
         )
         try:
             self._lists.decided(picture, matched)

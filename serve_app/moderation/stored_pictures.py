@@ -17,6 +17,7 @@ from serve_app.domain import (
     DecisionArchive,
     Lane,
     PictureGoneError,
+    RecordedDecision,
     UnavailableError,
     Unscanned,
     UnscannedReason,
@@ -30,6 +31,8 @@ Moderate = Callable[[Body, Call], Awaitable[Decision]]
 
 _SOURCE = "admin"
 """Of the decisions that are made here."""
+
+_PENDING_AT_ONCE = 1000
 
 _PASSING = (UnscannedReason.DEADLINE, UnscannedReason.OVERLOADED, UnscannedReason.UNAVAILABLE)
 
@@ -88,6 +91,42 @@ class StoredPictures:
         if found is None:
             raise PictureGoneError("pict-rs has no picture with these bytes")
         return found
+
+    async def decision_on_beginning(self, reference: Reference) -> RecordedDecision:
+        """The newest pending decision on the first part of a stored picture, which is all that pict-rs sent of it.
+
+        Once its picture was scanned, there is a decision on all of its bytes.
+
+        Raises:
+            PictureGoneError: there is none; or see :meth:`find`.
+            PictrsError: see :meth:`find`.
+            SettingsError: see :meth:`find`.
+        """
+        async with open_pictrs(self._settings.pictrs, self._environment) as pictrs:
+            picture = await pictrs.picture(reference)
+            pending = await self._pending_shorter_than(picture.hash.length_bytes)
+            lengths = {length_bytes for length_bytes, _ in pending}
+            beginnings = await pictrs.sha256s_of_first(picture, lengths) if lengths else {}
+        found = [await self._archive.get(pending[each]) for each in pending.keys() & beginnings.items()]
+        newest = max(filter(None, found), key=lambda each: each.decision.decided_at, default=None)
+        if newest is None:
+            raise PictureGoneError("no decision is recorded on this picture, nor a pending one on its first part")
+        return newest
+
+    async def _pending_shorter_than(self, length_bytes: int) -> Mapping[tuple[int, str], str]:
+        """The newest pending decision, by its id, on each body that is shorter: its length and its sha256."""
+        found: dict[tuple[int, str], str] = {}
+        cursor = None
+        while True:
+            page = await self._archive.pending(_PENDING_AT_ONCE, cursor)
+            found |= {
+                (each.decision.body_bytes, each.decision.sha256): each.decision.request_id
+                for each in page.records
+                if 0 < each.decision.body_bytes < length_bytes
+            }
+            cursor = page.cursor
+            if cursor is None:
+                return found
 
     async def add(self, reference: Reference, terms: ListingTerms) -> Listing:
         """Put a stored picture on a list, by what the service sees of it now.

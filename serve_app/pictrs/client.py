@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -138,16 +138,31 @@ class PictrsClient:
         return bytes(body)
 
     async def sha256_of_first(self, picture: StoredPicture, count: int) -> str:
-        """The sha256 of the first ``count`` stored bytes; no others are fetched.
+        """The sha256 of the first ``count`` stored bytes, or of all if there are fewer; no others are fetched.
 
         Raises:
             PictureGoneError: they are not there any more.
         """
-        digest = hashlib.sha256()
-        async with self._open(picture, {"Range": f"bytes=0-{count - 1}"}) as response:
-            async for chunk in _first(response, count):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return (await self.sha256s_of_first(picture, [count]))[count]
+
+    async def sha256s_of_first(self, picture: StoredPicture, counts: Collection[int]) -> Mapping[int, str]:
+        """:meth:`sha256_of_first` for each of ``counts``, of which there is one at least; the bytes are fetched once.
+
+        Raises:
+            PictureGoneError: they are not there any more.
+        """
+        digest, fetched = hashlib.sha256(), 0
+        left, found = sorted(set(counts), reverse=True), dict[int, str]()
+        async with self._open(picture, {"Range": f"bytes=0-{left[0] - 1}"}) as response:
+            async for chunk in _first(response, left[0]):
+                rest = memoryview(chunk)
+                while left and left[-1] <= fetched + len(rest):
+                    digest.update(rest[: left[-1] - fetched])
+                    rest, fetched = rest[left[-1] - fetched :], left[-1]
+                    found[left.pop()] = digest.hexdigest()
+                digest.update(rest)
+                fetched += len(rest)
+        return found | dict.fromkeys(left, digest.hexdigest())
 
     async def purge(self, picture: StoredPicture) -> tuple[str, ...]:
         """Remove the picture with every alias that leads to it, and return those aliases once none of them does.

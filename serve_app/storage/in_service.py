@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Body, Call, Deadline, Lane, NotScannedError, RescanMode, SettingsError, in_words
+from serve_app.domain import (
+    RESCAN_SOURCE,
+    Body,
+    Call,
+    Deadline,
+    Lane,
+    NotScannedError,
+    RescanMode,
+    SettingsError,
+    in_words,
+)
 from serve_app.domain.archive import SERVICE
 from serve_app.http.answers import answer_for_decision
 from serve_app.ledger import OpenLedger
@@ -34,8 +44,6 @@ READY_EVERY_S: Final = 5.0
 """Seconds between two questions whether a model is warm."""
 
 LEASE: Final = "rescan"
-SOURCE: Final = "rescan"
-"""Of the decisions on rescans."""
 
 
 class OwnScanner(Scanner, Protocol):
@@ -64,7 +72,7 @@ class ModeratorScanner:
     async def scan(self, body: bytes) -> Answer:
         """The answer that an HTTP client would have had."""
         hashed = await asyncio.to_thread(Body.of, body)
-        call = Call(uuid.uuid4().hex, Deadline.after(self._deadline_s), Lane.BACKGROUND, SOURCE)
+        call = Call(uuid.uuid4().hex, Deadline.after(self._deadline_s), Lane.BACKGROUND, RESCAN_SOURCE)
         decision = await self._moderator.moderate(hashed, call)
         _, answer = answer_for_decision(decision, decision.elapsed_ms)
         return answer

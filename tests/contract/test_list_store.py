@@ -1,6 +1,7 @@
 """What every store of list entries must do: in memory, in SQLite and in PostgreSQL."""
 
 import contextlib
+import itertools
 import signal
 import subprocess
 import sys
@@ -297,6 +298,27 @@ def test_a_bank_is_removed_in_parts_and_without_what_an_import_brings_in(store: 
 
     assert store.import_all(drafts).changed == 2 * small_batches
     assert store.counts() == {"ours": 2 * small_batches}
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_bank_that_is_removed_during_an_import_is_made_again_under_the_same_contract(
+    store: ListStore, small_batches: int, known: bool
+) -> None:
+    """Also where every entry that the import brings was there, so that it renews them, or adds them anew."""
+    contract = Bank("ours", is_shadow=True, is_exportable=False)
+    store.put_bank(contract)
+    if known:
+        store.add(draft(number) for number in range(2 * small_batches))
+
+    readings = itertools.count()
+
+    def drafts() -> Iterator[EntryDraft]:
+        yield from (draft(number, reason="another") for number in range(2 * small_batches))
+        if next(readings) == 0:
+            store.remove_bank("ours")
+
+    assert store.import_all(drafts).changed == 2 * small_batches
+    assert store.banks() == {"ours": contract}
 
 
 @pytest.mark.parametrize("erased_by", ["a start", "the next import"])

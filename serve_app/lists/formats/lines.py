@@ -58,10 +58,10 @@ def draft_of(record: Mapping[str, str], terms: ImportTerms) -> EntryDraft:
     """The entry of a record with the keys ``type``, ``hash`` and, if it likes, :data:`OPTIONAL_KEYS`.
 
     Raises:
-        ValueError: with a message for people.
+        ValueError: with a message for people, which repeats nothing of the record.
     """
-    if unknown := record.keys() - REQUIRED_KEYS - OPTIONAL_KEYS:
-        raise ValueError(f"unknown key {min(unknown)!r}")
+    if record.keys() - REQUIRED_KEYS - OPTIONAL_KEYS:
+        raise ValueError(f"unknown key; known: {', '.join(sorted(REQUIRED_KEYS | OPTIONAL_KEYS))}")
     fingerprint = fingerprint_of(record.get("type", ""), record.get("hash", ""), record.get("quality", ""))
     fingerprint.require_match()
     return EntryDraft(
@@ -84,10 +84,10 @@ def fingerprint_of(type_: str, digits: str, quality: str = "") -> Fingerprint:
     """A fingerprint from its words.
 
     Raises:
-        ValueError: with a message for people.
+        ValueError: with a message for people, which repeats none of them: they may be in the wrong order.
     """
     if type_ not in set(FingerprintType):
-        raise ValueError(f"unknown type {type_[:20]!r}; known: {', '.join(FingerprintType)}")
+        raise ValueError(f"unknown type; known: {', '.join(FingerprintType)}")
     known = FingerprintType(type_)
     wanted = known.digest_bytes * 2
     if len(digits) != wanted or not set(digits) <= _HEX_DIGITS:
@@ -121,7 +121,10 @@ def _text(name: str, text: str) -> str:
 def _moment(text: str) -> datetime | None:
     if not text:
         return None
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expires_at is no time as in 2027-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset, as in 2027-01-31T12:00:00Z")
     return moment

@@ -34,7 +34,7 @@ def read(lines: Iterable[Line], terms: ImportTerms) -> Iterator[EntryDraft | Bad
         number, signal = row
         type_ = _TYPES.get(signal["signal_type"])
         if signal["category"] not in _CATEGORIES:
-            yield BadLine(number, f"unknown category {signal['category'][:40]!r}")
+            yield BadLine(number, f"unknown category; known: {', '.join(sorted(_CATEGORIES))}")
         elif type_ is None or (signal["category"] == "NEGATIVE_CLASS" and terms.kind is not ListKind.ALLOW):
             yield SkippedLine(number)
         else:

@@ -60,8 +60,11 @@ async def test_the_original_is_fetched_whole_or_in_part(pictrs: Pictrs) -> None:
     body = new_body(700_000)
     picture = await pictrs.client.picture(alias(await pictrs.store(body)))
     assert await pictrs.client.original(picture, MAX_BYTES) == body
-    for count in (1, 8192, 699_999, 700_000, 900_000):
+    counts = (1, 8192, 8193, 699_999, 700_000, 900_000)
+    for count in counts:
         assert await pictrs.client.sha256_of_first(picture, count) == sha256(body[:count])
+    expected = {count: sha256(body[:count]) for count in counts}
+    assert await pictrs.client.sha256s_of_first(picture, counts) == expected
     with pytest.raises(TooLargeError, match="700000 bytes long; the limit is 699999"):
         await pictrs.client.original(picture, 699_999)
 

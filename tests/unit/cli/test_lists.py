@@ -21,6 +21,7 @@ from tests.contract.pictrs.stand_in import API_KEY, StandIn
 from tests.unit.cli.admin_service import AdminService, Run, running_admin_service
 from tests.unit.cli.running_stand_in import running_stand_in
 from tests.unit.listed_decisions import PDQ, decision, reject
+from tests.unit.outcomes import LET_THROUGH
 
 PICTURE = b"the bytes of a picture"
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
@@ -259,6 +260,17 @@ def test_why_takes_an_alias_and_a_url(admin: AdminService, pictrs: StandIn, run:
     assert "no picture nothing.png" in run("why", "nothing.png", exit_code=2).stderr
     other = pictrs.store(b"another picture")
     assert "no decision is recorded on the stored picture" in run("why", other, exit_code=2).stderr
+
+
+def test_why_takes_the_alias_of_a_picture_of_which_pict_rs_has_sent_the_first_part(
+    admin: AdminService, pictrs: StandIn, run: Run
+) -> None:
+    part = PICTURE[:9]
+    alias = pictrs.store(PICTURE)
+    admin.record(decision("r-1", part, LET_THROUGH, kept=True))
+    told = run("why", alias)
+    assert f"sha256 {hashlib.sha256(part).hexdigest()}, 9 bytes" in told.stdout
+    assert told.stderr == f"pict-rs sent only the first 9 of this picture's {len(PICTURE)} bytes.\n"
 
 
 def test_a_ban_is_shown_and_then_done(admin: AdminService, pictrs: StandIn, run: Run) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +13,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.pictrs import API_KEY_ENV
-from tests.unit.http.list_admin import LET_THROUGH, PICTURE, SHA256, Admin, decision, running_admin
+from tests.unit.http.list_admin import LET_THROUGH, NOON, PICTURE, SHA256, Admin, decision, running_admin
 
 
 @pytest.fixture
@@ -29,6 +31,21 @@ async def test_a_stored_picture_is_found_by_alias_url_and_bytes(admin: Admin) ->
     await admin.ask(f"/pictures/{SHA256}", 404, params={"body_bytes": 5})
     await admin.ask("/pictures", 404, params={"reference": "nothing.png"})
     await admin.ask("/pictures", 422, params={"reference": "https://elsewhere.example/cat.png"})
+
+
+async def test_a_pending_decision_on_the_first_part_of_a_picture_is_found(admin: Admin) -> None:
+    body = PICTURE * 3
+    alias = admin.pictrs.store(body)
+    for number, part in enumerate([PICTURE, PICTURE, PICTURE[:5], body, b"other bytes"]):
+        let_through = decision(f"r-{number}", LET_THROUGH, kept=True, body=part)
+        await admin.ledger.record(replace(let_through, decided_at=NOON + timedelta(seconds=number)))
+    for expected in ("r-2", "r-1", "r-0"):
+        assert (await admin.ask("/pictures/decision", params={"reference": alias}))["id"] == expected
+        await admin.ledger.mark_done(expected, "rescan: accepted")
+    await admin.ask("/pictures/decision", 404, params={"reference": alias})
+    await admin.ask("/pictures/decision", 404, params={"reference": "nothing.png"})
+    ranges = [each.headers["Range"] for each in admin.pictrs.requests if "Range" in each.headers]
+    assert ranges == [f"bytes=0-{len(PICTURE) - 1}"] * 3 + ["bytes=0-10"], "no more than needed"
 
 
 async def test_a_ban_is_shown_first_and_then_denies_and_purges(admin: Admin) -> None:

@@ -1,6 +1,7 @@
 """Files of entries: read under limits, whole or not at all, and written as they are read."""
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_banks_that_are_not_exportable_are_never_exported(file_format: FileForma
         (FileFormat.PLAIN, PDQ, "a.file:1: 64 digits are a sha256 or a pdq: say which"),
         (FileFormat.PLAIN, "1234", "a.file:1: this is no hash"),
         (FileFormat.PLAIN, "a b c", "a.file:1: a line is a hash, or a type and a hash"),
-        (FileFormat.PLAIN, "crc32 00", "a.file:1: unknown type 'crc32'; known: sha256, sha1, md5, pdq"),
+        (FileFormat.PLAIN, "crc32 00", "a.file:1: unknown type; known: sha256, sha1, md5, pdq"),
         (FileFormat.CSV, "", "a.file:1: the header lacks the column 'hash'"),
         (FileFormat.CSV, "type,hash,colour\n", "a.file:1: the header has the unknown column 'colour'"),
         (FileFormat.CSV, f"type,hash\npdq,{PDQ}\npdq\n", "a.file:3: 1 columns under a header of 2"),
@@ -159,6 +160,16 @@ def test_banks_that_are_not_exportable_are_never_exported(file_format: FileForma
             "a.file:2: a time needs an offset, as in 2027-01-31T12:00:00Z",
         ),
         (
+            FileFormat.CSV,
+            f"type,hash,expires_at\npdq,{PDQ},tomorrow\n",
+            "a.file:2: expires_at is no time as in 2027-01-31T12:00:00Z",
+        ),
+        (
+            FileFormat.THREATEXCHANGE,
+            f"signal_type,signal_str,collab,category,tags\npdq,{PDQ},C,GOOD,\n",
+            "a.file:2: unknown category; known: INVESTIGATION_SEED, NEGATIVE_CLASS, POSITIVE_CLASS",
+        ),
+        (
             FileFormat.JSON_LINES,
             "\n{",
             "a.file:2: not JSON: Expecting property name enclosed in double quotes at column 2",
@@ -166,7 +177,12 @@ def test_banks_that_are_not_exportable_are_never_exported(file_format: FileForma
         (FileFormat.JSON_LINES, "[1]", "a.file:1: not an object of texts and numbers"),
         (FileFormat.JSON_LINES, '{"type": ["pdq"]}', "a.file:1: not an object of texts and numbers"),
         (FileFormat.JSON_LINES, "[" * 16_000, "a.file:1: not an object of texts and numbers"),
-        (FileFormat.JSON_LINES, '{"name": "pdq"}', "a.file:1: unknown key 'name'"),
+        (
+            FileFormat.JSON_LINES,
+            '{"name": "pdq"}',
+            "a.file:1: unknown key; known: added_at, author, bank, expires_at, hash, kind, quality, reason, "
+            "source, type",
+        ),
         (FileFormat.JSON_LINES, f'{{"type": "pdq", "hash": "{PDQ}", "reason": "\\ud800"}}', f"a.file:1: {UNSTORABLE}"),
         (FileFormat.JSON_LINES, f'{{"type": "pdq", "hash": "{PDQ}", "source": "\\u0000"}}', f"a.file:1: {UNSTORABLE}"),
         (FileFormat.CSV, f"type,hash,reason\npdq,{PDQ},a\0b\n", f"a.file:2: {UNSTORABLE}"),
@@ -189,6 +205,19 @@ def test_a_bad_line_is_named_and_nothing_is_imported(file_format: FileFormat, co
     assert str(report).splitlines()[0] == expected
     with pytest.raises(ValueError, match="line"):
         list(read_import(io.BytesIO(content.encode()), file_format, TERMS))
+
+
+@given(st.permutations(["pdq", PDQ, "90", "deny", "ours", "known", "2027-01-31T12:00:00Z", ""]))
+def test_no_message_repeats_a_hash_whatever_column_it_is_in(columns: list[str]) -> None:
+    names = ("type", "hash", "quality", "kind", "bank", "reason", "expires_at", "source")
+    record = dict(zip(names, columns, strict=True))
+    assert PDQ[:8] not in str(_check(f"{','.join(names)}\n{','.join(columns)}\n".encode(), FileFormat.CSV))
+    for each in (record, {value: name for name, value in record.items()}):
+        assert PDQ[:8] not in str(_check(json.dumps(each).encode(), FileFormat.JSON_LINES))
+    signal = dict(zip(("signal_type", "signal_str", "collab", "category", "tags"), columns, strict=False))
+    line = f"{','.join(signal)}\n{','.join(signal.values())}\n".encode()
+    assert PDQ[:8] not in str(_check(line, FileFormat.THREATEXCHANGE))
+    assert PDQ[:8] not in str(_check(" ".join(columns[:2]).encode(), FileFormat.PLAIN))
 
 
 def test_bad_lines_are_counted_and_the_first_twenty_named() -> None:

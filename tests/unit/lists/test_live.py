@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +17,14 @@ import pytest
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, FrameFingerprint
 from serve_app.domain.canary import CANARY_PDQ
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, KnownEntry, ListKind, Match
-from serve_app.lists import Origin, PartitionBuilder, live, open_partition, write_partition
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, KnownEntry, ListKind, Match, Matches
+from serve_app.lists import Origin, PartitionBuilder, base, following, live, open_partition, write_partition
 from serve_app.lists.flood_guard import LEARNING_S, MIN_MATCHES, FloodGuard
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_lists
-from serve_app.lists.recent import DecidedPicture
+from serve_app.lists.recent import REMEMBERED_S, DecidedPicture
+from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import Changes, Everything
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
@@ -103,7 +107,8 @@ def test_a_second_process_maps_what_the_first_has_built(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_MAX_DELTA", 10)
+    monkeypatch.setattr(live, "MAX_CHANGES", 10)
+    monkeypatch.setattr(following, "MAX_CHANGES", 10)
 
 
 @pytest.mark.usefixtures("small_deltas")
@@ -113,7 +118,7 @@ def test_a_large_change_becomes_part_of_the_index_and_is_never_in_memory(tmp_pat
     assert len(open_partition(index).partition) == 0
     store.add(_draft(number) for number in range(20))
     lists.decided(DecidedPicture("r-1", _sha256(19).hex(), 0, kept=True), None)
-    lists.refresh()
+    lists.complete()
     assert _asked(lists, 19) is not None
     assert len(open_partition(index).partition) == 20
     assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
@@ -132,15 +137,15 @@ def test_an_index_that_another_process_built_before_a_large_change_is_built_agai
 ) -> None:
     index, store = tmp_path / "lists.index", _Store()
     lists = LiveLists(store, index, wall_clock=lambda: NOW)
-    rebuild, before = lists._rebuild, store.origin()
+    build, before = base.Bases.build, store.origin()
 
-    def overtaken(*args: Path, **wait: bool) -> None:
-        monkeypatch.setattr(lists, "_rebuild", rebuild)
+    def overtaken(bases: base.Bases, *, waits: bool) -> None:
+        monkeypatch.setattr(base.Bases, "build", build)
         write_partition(PartitionBuilder(), before, [], index)
 
-    monkeypatch.setattr(lists, "_rebuild", overtaken)
+    monkeypatch.setattr(base.Bases, "build", overtaken)
     store.add(_draft(number) for number in range(20))
-    lists.refresh()
+    lists.complete()
     assert _asked(lists, 19) is not None
     assert store.most_changes <= 10
 
@@ -155,10 +160,125 @@ def test_an_index_that_cannot_be_written_keeps_no_change_from_working(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on the device")
 
-    monkeypatch.setattr(live, "write_partition", full)
+    monkeypatch.setattr(base, "write_partition", full)
     store.add(_draft(number) for number in range(20))
-    lists.refresh()
+    lists.complete()
     assert _asked(lists, 19) is not None
+
+
+class _Held:
+    """Holds up whoever calls, until the block ends."""
+
+    def __init__(self) -> None:
+        self.is_reached, self._is_over = threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+
+    def __call__(self, *_: object) -> Matches:
+        self.is_reached.set()
+        self._is_over.wait()
+        return Matches()
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_small_changes_work_while_a_base_is_built(
+    make_lists: Callable[[MemoryListStore], LiveLists], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, everything, held = _Store(), _Store.everything, _Held()
+    (old,) = store.add([_draft(1)]).first_ids
+    lists = make_lists(store)
+    monkeypatch.setattr(live, "_BUILT_AGAIN_S", -1.0)
+
+    def everything_slowly(self: _Store) -> contextlib.AbstractContextManager[Everything]:
+        held()
+        return everything(self)
+
+    monkeypatch.setattr(_Store, "everything", everything_slowly)
+    with held:
+        complete = lists.snapshot.version
+        store.add(_draft(number) for number in range(100, 120))
+        lists.refresh()
+        assert held.is_reached.wait(30)
+        store.add([_draft(2), _draft(3)])
+        store.remove([old])
+        lists.refresh()
+        assert [_asked(lists, number) is not None for number in (1, 2, 3, 119)] == [False, True, True, False]
+        assert lists.snapshot.version == complete, "a large change is missing"
+    lists.complete()
+    assert [_asked(lists, number) is not None for number in (1, 2, 3, 119)] == [False, True, True, True]
+    assert lists.snapshot.version == store.origin().version
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_small_changes_work_while_another_process_builds_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    monkeypatch.setattr(live, "_BUILT_AGAIN_S", -1.0)
+    with index.with_name("lists.index.lock").open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        store.add(_draft(number) for number in range(100, 120))
+        lists.refresh()
+        store.add([_draft(1)])
+        lists.refresh()
+        assert _asked(lists, 1) is not None
+    lists.complete()
+    assert _asked(lists, 119) is not None
+
+
+def test_changes_work_while_recent_pictures_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, held = _Store(), _Held()
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    frame = FrameFingerprint(0, 90, b"".join(_sha256(number) for number in range(8)))
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), 0, True, [frame]), None)
+    store.add([_pdq_draft(5)])
+    lists.refresh()
+    with ThreadPoolExecutor(1) as comparing, held:
+        monkeypatch.setattr(Snapshot, "nearest", held)
+        comparing.submit(lists.take_late_matches)
+        assert held.is_reached.wait(30)
+        store.add([_draft(2)])
+        lists.refresh()
+        assert _asked(lists, 2) is not None
+
+
+def test_the_comparison_goes_on_where_it_left_off_and_forgets_nobody_meanwhile() -> None:
+    """Each picture takes a second, and a minute passes before the first one is compared."""
+    now_s = itertools.count()
+    lists = LiveLists(_Store(), clock=lambda: float(next(now_s)), wall_clock=lambda: NOW)
+    for number in range(5):
+        lists.decided(DecidedPicture(f"r-{number}", _sha256(number).hex(), 0, True), None)
+    lists.store.add(_draft(number) for number in range(5))
+    lists.refresh()
+    for _ in range(int(REMEMBERED_S)):
+        next(now_s)
+    calls, told = 0, list[str]()
+    while late := lists.take_late_matches():
+        calls += 1
+        told += [each.picture.request_id for each in late]
+    assert told == [f"r-{number}" for number in range(5)]
+    assert calls > 1
+
+
+@pytest.mark.usefixtures("small_deltas")
+def test_pictures_are_remembered_until_a_large_change_works() -> None:
+    now_s = 0.0
+    store = _Store()
+    lists = LiveLists(store, clock=lambda: now_s, wall_clock=lambda: NOW)
+    # No thread builds: the start has just done so.
+    lists.decided(DecidedPicture("r-1", _sha256(119).hex(), 0, kept=True), None)
+    store.add(_draft(number) for number in range(100, 120))
+    lists.refresh()
+    now_s = REMEMBERED_S + 1.0
+    lists.decided(DecidedPicture("r-2", _sha256(118).hex(), lists.snapshot.version, kept=True), None)
+    assert lists.take_late_matches() == []
+    lists.complete()
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1", "r-2"]
 
 
 def test_what_a_killed_process_left_of_an_index_is_removed(tmp_path: Path) -> None:
@@ -245,11 +365,11 @@ def test_a_picture_whose_decision_ends_after_the_refresh_is_told_once_and_also_a
     lists.decided(DecidedPicture("r-1", _sha256(1).hex(), in_use.version, True), None)
     store.fails_at_changes = True
     with pytest.raises(ConnectionError):
-        lists.refresh()
+        lists.take_late_matches()
     store.fails_at_changes = False
-    lists.refresh()
-    lists.refresh()
     assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
+    lists.refresh()
+    assert lists.take_late_matches() == []
 
 
 class _Flooded:
@@ -290,6 +410,19 @@ def test_an_imported_entry_that_floods_is_suspended_until_a_person_confirms_it()
     flooded.flood()
     assert not flooded.suspended()
     assert LiveLists(flooded.store).problem is None
+
+
+def test_a_store_that_cannot_be_written_is_followed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    flooded = _Flooded(_pdq_draft(1), _match(FingerprintType.PDQ))
+    flooded.store.add([_draft(2)])
+
+    def full(_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left on the device")
+
+    monkeypatch.setattr(flooded.store, "suspend", full)
+    with pytest.raises(OSError, match="no space"):
+        flooded.flood()
+    assert _asked(flooded.lists, 2) is not None
 
 
 def test_what_a_person_put_on_a_list_is_never_suspended_nor_is_an_exact_entry() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from serve_app.domain import (
+    RESCAN_SOURCE,
+    UNNAMED_SOURCE,
     Body,
     Call,
     Deadline,
@@ -20,6 +22,7 @@ from serve_app.domain import (
     Examination,
     FrameFingerprint,
     Judged,
+    Lane,
     Listed,
     ListMatch,
     OnUnscanned,
@@ -33,8 +36,14 @@ from serve_app.ledger import MemoryLedger
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
+from serve_app.lists.of_decisions import ListingTerms
 from serve_app.media.canary import canary_png
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
+from serve_app.moderation.list_additions import Lister
+from serve_app.moderation.stored_pictures import StoredPictures
+from serve_app.pictrs import API_KEY_ENV, Reference
+from serve_app.settings import parse_settings
+from tests.contract.pictrs.stand_in import API_KEY, standing_in
 
 HASHES = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(8))
 
@@ -76,9 +85,11 @@ class Listing:
         self.lists.refresh()
         return entry_id
 
-    async def decide(self, content: bytes, within_s: float = 5.0) -> Decision:
+    async def decide(
+        self, content: bytes, within_s: float = 5.0, lane: Lane = Lane.LIVE, source: str = UNNAMED_SOURCE
+    ) -> Decision:
         self._requests += 1
-        call = Call(f"r-{self._requests}", Deadline.after(within_s))
+        call = Call(f"r-{self._requests}", Deadline.after(within_s), lane, source)
         return await self.moderator.moderate(Body.of(content), call)
 
 
@@ -232,6 +243,28 @@ async def test_a_picture_let_through_moments_before_its_entry_is_found_again(
     assert (first.kept, second.kept) == (True, False)
     listing.add(ListKind.DENY, PDQ)
     assert [late.picture.request_id for late in listing.lists.take_late_matches()] == [first.request_id]
+
+
+@pytest.mark.parametrize(("source", "is_late"), [("admin", False), (UNNAMED_SOURCE, False), (RESCAN_SOURCE, True)])
+async def test_in_the_background_only_rescans_are_about_pictures_that_were_let_through(
+    listing: Listing, draw: Callable[..., bytes], source: str, is_late: bool
+) -> None:
+    decision = await listing.decide(draw(), lane=Lane.BACKGROUND, source=source)
+    assert decision.kept
+    listing.add(ListKind.DENY, PDQ)
+    assert bool(listing.lists.take_late_matches()) is is_late
+
+
+async def test_a_ban_leaves_no_decision_that_waits_for_a_scan(listing: Listing, draw: Callable[..., bytes]) -> None:
+    async with standing_in() as pictrs:
+        settings = parse_settings({"pictrs": {"url": pictrs.url}})
+        lister = Lister(listing.ledger, listing.store)
+        pictures = StoredPictures(settings, listing.ledger, lister, listing.moderator.moderate, {API_KEY_ENV: API_KEY})
+        terms = ListingTerms(kind=ListKind.DENY, bank="banned", reason="spam", author="alice")
+        reference = Reference("alias", pictrs.store(draw()))
+        assert (await pictures.ban(reference, terms, is_for_real=True)).purged
+    listing.lists.refresh()
+    assert listing.lists.take_late_matches() == []
 
 
 async def test_the_canary_is_refused_under_any_policy_and_recorded_apart(listing: Listing, service: Any) -> None:

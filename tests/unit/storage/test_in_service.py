@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from serve_app.domain import UnavailableError, Verdict
+from serve_app.domain import RESCAN_SOURCE, UnavailableError, Verdict
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
@@ -21,7 +21,6 @@ from serve_app.settings import parse_settings
 from serve_app.storage.in_service import (
     LOOK_EVERY_S,
     READY_EVERY_S,
-    SOURCE,
     ModeratorScanner,
     ServiceRescans,
     rescanning,
@@ -179,7 +178,7 @@ async def test_the_moderator_scans_in_the_background(
     answer = await ModeratorScanner(service.moderator, 5.0).scan(draw((255, 0, 0)))
     assert (answer.verdict, answer.rule) == (Verdict.REJECT, "no-red")
     (decision,) = service.ledger.recorded
-    assert (decision.request_id, decision.source) == (answer.request_id, SOURCE)
+    assert (decision.request_id, decision.source) == (answer.request_id, RESCAN_SOURCE)
     assert service.preprocessor.lanes == ["background"]
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from serve_app.domain import Decision, DecisionPage, Lane
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.recent import DecidedPicture
 from serve_app.storage.late_matches import LOOK_EVERY_S, reopen_late_matches
+from tests.unit import listed_decisions
 from tests.unit.storage.conftest import let_through
 from tests.virtual_clock import VirtualClock
 
@@ -47,7 +52,7 @@ class Late:
 @pytest.fixture
 async def late() -> AsyncIterator[Late]:
     late = Late()
-    running = asyncio.create_task(reopen_late_matches(late.lists, late.ledger, late.clock.sleep))
+    running = asyncio.create_task(reopen_late_matches(late.lists, late.ledger, late.clock.sleep, late.clock))
     yield late
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -75,3 +80,37 @@ async def test_one_that_is_never_recorded_is_told_of(late: Late, caplog: pytest.
     assert [each.message for each in caplog.records if "is not recorded" in each.message] == [
         "request r-0: its decision is not recorded: purge the picture"
     ]
+
+
+def _judged(request_id: str, body: bytes, seconds_before: float, **changed: Any) -> Decision:
+    """A decision that let a picture through, before the lists had an entry."""
+    decided_at = VirtualClock().now - timedelta(seconds=seconds_before)
+    accepted = listed_decisions.decision(request_id, body, kept=True)
+    return replace(accepted, decided_at=decided_at, **changed)
+
+
+async def test_after_a_restart_the_pictures_of_the_minute_before_are_compared() -> None:
+    """The process that let them through was killed before it had told of them."""
+    clock, ledger, lists = VirtualClock(), MemoryLedger(), LiveLists(MemoryListStore())
+    await ledger.record(_judged("r-late", BODY, 30))
+    await ledger.record(_judged("r-older", BODY, 90))
+    await ledger.record(_judged("r-other", b"another picture", 30))
+    await ledger.record(_judged("r-admin", BODY, 30, lane=Lane.BACKGROUND))
+    await ledger.record(_judged("r-known", BODY, 30, lists_version=1))
+    fingerprint = Fingerprint(FingerprintType.SHA256, hashlib.sha256(BODY).digest())
+    lists.store.add([EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="ours", reason="known")])
+    lists.refresh()
+    failures = iter([ConnectionError("the database does not answer")])
+    search = ledger.search
+
+    async def search_later(*arguments: Any, **options: Any) -> DecisionPage:
+        for failure in failures:
+            raise failure
+        return await search(*arguments, **options)
+
+    ledger.search = search_later  # type: ignore[method-assign]
+    running = asyncio.create_task(reopen_late_matches(lists, ledger, clock.sleep, clock))
+    await clock.advance(LOOK_EVERY_S, 1)
+    assert [record.decision.request_id for record in (await ledger.pending()).records] == ["r-late"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -6,9 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
-from serve_app.admin_api import BanAnswer, BanRequest, ListingAnswer, PictureListing, StoredPictureRecord
+from serve_app.admin_api import (
+    BanAnswer,
+    BanRequest,
+    DecisionRecord,
+    ListingAnswer,
+    PictureListing,
+    StoredPictureRecord,
+)
 from serve_app.domain.lists import ListKind
-from serve_app.http.routes.admin.decisions import Sha256
+from serve_app.http.routes.admin.decisions import Sha256, record_of
 from serve_app.http.routes.admin.lists import entry_record, listing_answer, terms_of
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms
@@ -24,6 +31,10 @@ def router(store: ListStore, pictures: StoredPictures) -> APIRouter:
     @routes.get("/pictures", summary="The picture that an alias, or the URL under which it is shown, leads to")
     async def find(reference: Annotated[str, Query(max_length=4096)]) -> StoredPictureRecord:
         return _record(await pictures.find(_reference(reference)))
+
+    @routes.get("/pictures/decision", summary="The pending decision on a stored picture of which pict-rs sent a part")
+    async def decision_on_beginning(reference: Annotated[str, Query(max_length=4096)]) -> DecisionRecord:
+        return record_of(await pictures.decision_on_beginning(_reference(reference)))
 
     @routes.get("/pictures/{sha256}", summary="The stored picture with these bytes")
     async def find_bytes(sha256: Sha256, body_bytes: Annotated[int, Query(ge=1)]) -> StoredPictureRecord:
