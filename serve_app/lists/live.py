@@ -8,7 +8,9 @@ start while the database does not answer.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import math
 import os
 import threading
 import time
@@ -28,7 +30,7 @@ from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
 from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, remove_unfinished, write_partition
 from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denied
 from serve_app.lists.snapshot import Snapshot
-from serve_app.lists.store import Changes, ListStore
+from serve_app.lists.store import ListStore
 
 logger = AnswerLogger(__name__)
 
@@ -41,6 +43,8 @@ _MOST_BUILDS: Final = 3
 
 _REBUILT_EVERY_S: Final = 600.0
 """Smaller deltas become part of the base after a while, so that the next start reads little."""
+
+_HOUSE_KEPT_EVERY_S: Final = 3600.0
 
 _MAX_LATE_MATCHES: Final = 1000
 
@@ -88,10 +92,13 @@ class LiveLists:
         self._suspended = 0
         self._rebuilding: threading.Thread | None = None
         self._rebuilt_at_s = time.monotonic()
+        self._house_kept_at_s = -math.inf
+        self._delta = 0
+        """How many entries have changed since the base was built."""
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="lists", daemon=True)
         self._late_matches: deque[LateMatch] = deque(maxlen=_MAX_LATE_MATCHES)
-        self._base = _Base(partition_of([]), Origin("", 0))
+        self._base = _empty_base("")
         self.snapshot = self._first_snapshot()
         """The lists as they are now; a decision asks one snapshot, whatever changes meanwhile."""
 
@@ -141,23 +148,37 @@ class LiveLists:
         origin = self.store.origin()
         base = self._opened_base(origin)
         if base is not self._base or origin.version != self.snapshot.version:
-            base = self._built_if_large(base, origin.lineage)
-            changes = self.store.changes_since(base.origin.version)
-            self._suspended = self.store.suspended_count()
-            self._base, self.snapshot = base, _snapshot(base, changes)
-            self._rebuild_if_due(origin.lineage, len(changes.entries) + len(changes.removed))
+            self.snapshot = self._read(base, origin.lineage)
+        # Also without a change: what an old base lacks, a machine that was off for long could not read any more.
+        self._rebuild_if_due(origin.lineage)
         self._compare_recent(self.snapshot)
 
     def _first_snapshot(self) -> Snapshot:
         try:
             origin = self.store.origin()
-            base = self._built_if_large(self._opened_base(origin), origin.lineage)
-            changes = self.store.changes_since(base.origin.version)
-            self._suspended = self.store.suspended_count()
+            return self._read(self._opened_base(origin), origin.lineage)
         except Exception as error:
             return self._without_store(error)
-        self._base = base
-        return _snapshot(base, changes)
+
+    def _read(self, base: _Base, lineage: str) -> Snapshot:
+        """The lists as they are, from ``base`` and what has changed since; from a new base, if that is too much."""
+        base = self._built_if_large(base, lineage)
+        changes = self.store.changes_since(base.origin.version)
+        if not changes.is_complete:
+            self._remove_index(base)
+            base = self._built_if_large(_empty_base(lineage), lineage)
+            changes = self.store.changes_since(base.origin.version)
+        gone = changes.removed | {each.id for each in changes.entries}
+        snapshot = Snapshot(changes.version, changes.banks, base.partition, partition_of(changes.entries), gone)
+        self._suspended = self.store.suspended_count()
+        self._base, self._delta = base, len(changes.entries) + len(changes.removed)
+        return snapshot
+
+    def _remove_index(self, base: _Base) -> None:
+        """Remove the file of ``base``, which is too old to be brought up to date; a newer one stays."""
+        if self._index_file is not None and _identity(self._index_file) == base.file:
+            with contextlib.suppress(OSError):
+                self._index_file.unlink()
 
     def _without_store(self, error: Exception) -> Snapshot:
         """The lists as the file has them: older ones are better than none, and than a service that does not start."""
@@ -189,7 +210,7 @@ class LiveLists:
                     return _Base(index.partition, index.origin, file)
         if self._base.file is None and self._base.origin == Origin(store.lineage, 0):
             return self._base
-        return _Base(partition_of([]), Origin(store.lineage, 0))
+        return _empty_base(store.lineage)
 
     def _built_if_large(self, base: _Base, lineage: str) -> _Base:
         """``base``, or one built anew if more than a small delta has changed since it was built."""
@@ -220,7 +241,8 @@ class LiveLists:
         before = min(each.compared_version for each in behind)
         added = lists
         if self.store.changes_count_since(before) <= _MAX_DELTA:
-            added = _snapshot(_Base(partition_of([]), Origin("", before)), self.store.changes_since(before))
+            changes = self.store.changes_since(before)
+            added = Snapshot(changes.version, changes.banks, partition_of([]), partition_of(changes.entries))
         for late in denied(behind, added, lists, self._wall_clock()):
             self._late_matches.append(late)
             logger.error(
@@ -258,11 +280,23 @@ class LiveLists:
 
     def _note_problem(self, error: Exception) -> None:
         if self._problem is None:
+            self._keep_house()
+
+    def _keep_house(self) -> None:
+        """Have the store forget what is over, a little at a time: changes are followed meanwhile."""
+        if time.monotonic() - self._house_kept_at_s < _HOUSE_KEPT_EVERY_S:
+            return
+        try:
+            if self.store.forget_removals(self._wall_clock()):
+                return
+        except Exception as error:
+            logger.error("the lists could not forget old removals (%s)", type(error).__name__)
+        self._house_kept_at_s = time.monotonic()
             logger.error("the lists cannot be read (%s): the latest known ones go on", type(error).__name__)
         self._problem = "cannot be read, and may be outdated"
 
-    def _rebuild_if_due(self, lineage: str, changed: int) -> None:
-        is_due = changed and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S
+    def _rebuild_if_due(self, lineage: str) -> None:
+        is_due = self._delta and time.monotonic() - self._rebuilt_at_s > _REBUILT_EVERY_S
         if self._index_file is None or not is_due or (self._rebuilding and self._rebuilding.is_alive()):
             return
         self._rebuilt_at_s = time.monotonic()
@@ -310,6 +344,5 @@ def _identity(file: Path | None) -> tuple[int, int] | None:
     return None if stat is None else (stat.st_ino, stat.st_mtime_ns)
 
 
-def _snapshot(base: _Base, changes: Changes) -> Snapshot:
-    gone = changes.removed | {each.id for each in changes.entries}
-    return Snapshot(changes.version, changes.banks, base.partition, partition_of(changes.entries), gone)
+def _empty_base(lineage: str) -> _Base:
+    return _Base(partition_of([]), Origin(lineage, 0))
