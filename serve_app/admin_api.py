@@ -290,7 +290,7 @@ class EntryRecord(BaseModel):
     added_at: datetime
     expires_at: datetime | None
     suspended_at: datetime | None = Field(description="since when the flood guard has it match nothing")
-    confirmed: bool = Field(description="a person added or confirmed it by itself: it is never suspended")
+    confirmed: bool = Field(description="a person confirmed it, or banned its picture: it is never suspended")
 
 
 class Entries(BaseModel):

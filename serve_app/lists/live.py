@@ -122,13 +122,16 @@ class LiveLists:
     def decided(self, picture: DecidedPicture, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        The canary counts for nothing, and of an exact entry there is no flood.
+        The canary counts for nothing. No flood is counted of an exact entry, which matches one file alone, nor of
+        pictures about which the policy decides alike: to suspend the entry would change nothing about them.
         """
         if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
             return
         if picture.kept:
             self._recent.add(picture)
-        suspect = decided_by if decided_by is not None and decided_by.type is FingerprintType.PDQ else None
+        suspect = decided_by
+        if suspect is not None and (suspect.type is not FingerprintType.PDQ or picture.kept is picture.kept_by_policy):
+            suspect = None
         with self._guarding:
             is_flood = self._guard.picture(picture.sha256, suspect.entry.id if suspect else None)
         if is_flood and suspect is not None:
@@ -277,9 +280,6 @@ class LiveLists:
                 self._note_problem(error)
             else:
                 self._problem = None
-
-    def _note_problem(self, error: Exception) -> None:
-        if self._problem is None:
             self._keep_house()
 
     def _keep_house(self) -> None:
@@ -292,6 +292,9 @@ class LiveLists:
         except Exception as error:
             logger.error("the lists could not forget old removals (%s)", type(error).__name__)
         self._house_kept_at_s = time.monotonic()
+
+    def _note_problem(self, error: Exception) -> None:
+        if self._problem is None:
             logger.error("the lists cannot be read (%s): the latest known ones go on", type(error).__name__)
         self._problem = "cannot be read, and may be outdated"
 

@@ -119,10 +119,21 @@ class Lister:
 
     def _notes(self, selection: Selection, terms: ListingTerms, banks: Mapping[str, Bank]) -> tuple[str, ...]:
         notes = [selection.note] if selection.note else []
+        if not terms.is_confirmed:
+            notes += self._suspended(selection.fingerprints, terms)
         if terms.bank in banks and banks[terms.bank].is_shadow:
             notes.append(f"the bank {terms.bank} is shadow: its entries match, and decide nothing")
         if terms.kind is ListKind.ALLOW:
             notes += self._contradictions(selection.fingerprints, banks)
+    def _suspended(self, fingerprints: Sequence[Fingerprint], terms: ListingTerms) -> list[str]:
+        same = [each for fingerprint in fingerprints for each in self._store.find(fingerprint)]
+        return [
+            f"entry {each.id} was there already: it is suspended, and matches nothing until you run pictwarden list "
+            f"confirm {each.id}"
+            for each in same
+            if each.suspended_at is not None and (each.kind, each.bank) == (terms.kind, terms.bank)
+        ]
+
         return tuple(notes)
 
     def _contradictions(self, fingerprints: Sequence[Fingerprint], banks: Mapping[str, Bank]) -> list[str]:

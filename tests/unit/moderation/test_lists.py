@@ -32,6 +32,7 @@ from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintTyp
 from serve_app.ledger import MemoryLedger
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
+from serve_app.lists.digests import Digests
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.media.canary import canary_png
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
@@ -207,7 +208,7 @@ async def test_an_allowed_picture_that_cannot_be_scanned_is_stored(listing: List
 
 
 class _FailingSnapshot(Snapshot):
-    def exact(self, sha256: bytes, content: bytes | None, at: datetime) -> Matches:
+    def exact(self, digests: Digests, at: datetime) -> Matches:
         raise OSError("a disk is gone")
 
     def nearest(self, fingerprints: Sequence[FrameFingerprint], at: datetime) -> Matches:
