@@ -178,6 +178,7 @@ class DecisionQuery(_Request):
     shadow_differs: bool | None = Field(
         default=None, description="whether the policy on trial would have given another verdict"
     )
+    canary: bool = Field(default=False, description="decisions on the canary, which are left out otherwise")
     limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
     cursor: str | None = Field(default=None, description="that of the page before")
 
@@ -292,7 +293,7 @@ class EntryRecord(BaseModel):
     added_at: datetime
     expires_at: datetime | None
     suspended_at: datetime | None = Field(description="since when the flood guard has it match nothing")
-    confirmed: bool = Field(description="a person added or confirmed it by itself: it is never suspended")
+    confirmed: bool = Field(description="a person confirmed it, or banned its picture: it is never suspended")
 
 
 class Entries(BaseModel):

@@ -39,6 +39,9 @@ def decisions(
     shadow_differs: Annotated[
         bool, typer.Option("--shadow-differs", help="Only where the policy on trial would give another verdict.")
     ] = False,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Only those on the canary, which are not listed otherwise.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -52,6 +55,7 @@ def decisions(
         "source": source,
         "pending": "true" if pending else None,
         "shadow_differs": "true" if shadow_differs else None,
+        "canary": "true" if canary else None,
         "limit": str(limit),
     }
     params = {

@@ -46,7 +46,8 @@ class DecisionFilter:
     """Which decisions are wanted: all of the fields that are set must match.
 
     ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`.
-    ``shadow_differs`` where the policy on trial would have given another verdict.
+    ``shadow_differs`` where the policy on trial would have given another verdict. ``is_canary`` leaves the decisions on
+    the canary out, which count in no statistic; True wants them alone, and None all.
     """
 
     sha256: str | None = None
@@ -58,6 +59,7 @@ class DecisionFilter:
     rule: str | None = None
     is_pending: bool | None = None
     shadow_differs: bool | None = None
+    is_canary: bool | None = False
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -76,6 +78,7 @@ class DecisionFilter:
             and (self.rule is None or decision.rule == self.rule)
             and (self.is_pending is None or recorded.is_pending is self.is_pending)
             and (self.shadow_differs is None or (decision.shadow_judgement is not None) is self.shadow_differs)
+            and (self.is_canary is None or decision.is_canary is self.is_canary)
         )
 
 

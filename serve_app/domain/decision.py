@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from serve_app.domain.call import RESCAN_SOURCE, UNNAMED_SOURCE, Lane
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.examination import Examination, ModelIdentity
 from serve_app.domain.media import ViewPlace
 from serve_app.domain.verdicts import UnscannedReason, Verdict
@@ -151,6 +152,11 @@ class Decision:
     def rule(self) -> str | None:
         """The rule of the policy that decided, if one held."""
         return self.outcome.judgement.rule if isinstance(self.outcome, Judged) else None
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it is about the canary, Pictwarden's test picture: such decisions count in no statistic."""
+        return isinstance(self.outcome, Listed) and self.outcome.bank == CANARY_BANK
 
     @property
     def is_pending(self) -> bool:

@@ -23,6 +23,7 @@ from serve_app.database.tables import contexts, decisions, fingerprints, label_s
 from serve_app.domain import LONG_KEPT, DecisionFilter, Erased, ForgetScope, Retention
 from serve_app.ledger.cursors import Cursor, microseconds
 from serve_app.ledger.encoding import body_key
+from serve_app.ledger.rows import CANARY_EXPLANATION
 
 ERASED_AT_ONCE = 50
 """Rows erased in one transaction: a short one, because commits of new decisions wait for it."""
@@ -80,6 +81,9 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
     if wanted.shadow_differs is not None:
         differs = columns.shadow_judgement.is_not(None)
         conditions.append(differs if wanted.shadow_differs else ~differs)
+    if wanted.is_canary is not None:
+        is_canary = (columns.reason == "listed") & columns.explanation.startswith(CANARY_EXPLANATION, autoescape=True)
+        conditions.append(is_canary if wanted.is_canary else ~is_canary)
     texts = {columns.source: wanted.source, columns.reason: wanted.reason, columns.rule: wanted.rule}
     if wanted.verdict is not None:
         texts[columns.verdict] = wanted.verdict.value

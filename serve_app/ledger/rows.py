@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from serve_app.domain import (
     Decision,
@@ -25,6 +25,7 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.ledger.cursors import microseconds, moment_of
 from serve_app.ledger.encoding import (
     body_key,
@@ -37,6 +38,9 @@ from serve_app.ledger.encoding import (
     unpack_values,
 )
 from serve_app.limits import MediaKey
+
+CANARY_EXPLANATION: Final = f'{{"bank":"{CANARY_BANK}",'
+"""How the column ``explanation`` begins where the canary was refused."""
 
 Row = Mapping[Any, Any]
 """Values by the name of their column."""

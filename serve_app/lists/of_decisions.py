@@ -12,7 +12,10 @@ from serve_app.domain.lists import MIN_QUALITY, EntryDraft, Fingerprint, Fingerp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingTerms:
-    """What a person says about the entries that are made. ``author`` is the name of the admin's secret."""
+    """What a person says about the entries that are made. ``author`` is the name of the admin's secret.
+
+    ``is_confirmed`` if the flood guard is to leave them alone (:class:`~serve_app.domain.lists.EntryDraft`).
+    """
 
     kind: ListKind
     bank: str
@@ -20,6 +23,7 @@ class ListingTerms:
     author: str
     source: str = ""
     expires_at: datetime | None = None
+    is_confirmed: bool = False
 
     def draft(self, fingerprint: Fingerprint) -> EntryDraft:
         """The entry of one fingerprint."""
@@ -31,7 +35,7 @@ class ListingTerms:
             source=self.source,
             author=self.author,
             expires_at=self.expires_at,
-            is_confirmed=True,
+            is_confirmed=self.is_confirmed,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from serve_app.domain import Decision, DecisionArchive, DecisionFilter, Listed, ListingError
-from serve_app.domain.canary import CANARY_BANK, CANARY_NOT_ALLOWED
+from serve_app.domain.canary import CANARY_NOT_ALLOWED
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
@@ -96,11 +96,9 @@ class Lister:
         """Raise where the ledger knows these bytes as the canary, which an image server has encoded again."""
         if fingerprint.type is not FingerprintType.SHA256:
             return
-        listed = DecisionFilter(sha256=fingerprint.digest.hex(), reason="listed")
-        for latest in (await self._archive.search(listed, limit=1)).records:
-            match latest.decision.outcome:
-                case Listed(bank=bank) if bank == CANARY_BANK:
-                    raise ListingError(CANARY_NOT_ALLOWED)
+        canary = DecisionFilter(sha256=fingerprint.digest.hex(), is_canary=True)
+        if (await self._archive.search(canary, limit=1)).records:
+            raise ListingError(CANARY_NOT_ALLOWED)
 
     def _add(self, selection: Selection, terms: ListingTerms) -> Listing:
         try:
@@ -121,9 +119,20 @@ class Lister:
         notes = [selection.note] if selection.note else []
         if terms.bank in banks and banks[terms.bank].is_shadow:
             notes.append(f"the bank {terms.bank} is shadow: its entries match, and decide nothing")
+        if not terms.is_confirmed:
+            notes += self._suspended(selection.fingerprints, terms)
         if terms.kind is ListKind.ALLOW:
             notes += self._contradictions(selection.fingerprints, banks)
         return tuple(notes)
+
+    def _suspended(self, fingerprints: Sequence[Fingerprint], terms: ListingTerms) -> list[str]:
+        same = [each for fingerprint in fingerprints for each in self._store.find(fingerprint)]
+        return [
+            f"entry {each.id} was there already: it is suspended, and matches nothing until you run pictwarden list "
+            f"confirm {each.id}"
+            for each in same
+            if each.suspended_at is not None and (each.kind, each.bank) == (terms.kind, terms.bank)
+        ]
 
     def _contradictions(self, fingerprints: Sequence[Fingerprint], banks: Mapping[str, Bank]) -> list[str]:
         notes = []

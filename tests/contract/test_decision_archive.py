@@ -25,11 +25,13 @@ from serve_app.domain import (
     Listed,
     ListMatch,
     Outcome,
+    Retention,
     ShadowJudgement,
     Unscanned,
     UnscannedReason,
     Verdict,
 )
+from serve_app.domain.canary import CANARY_BANK, CANARY_REASON
 from serve_app.ledger.queries import ERASED_AT_ONCE
 from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
@@ -166,6 +168,31 @@ async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -
     assert await found(shadow_differs=True) == [5]
     assert await found(shadow_differs=False) == [4, 3, 2, 1, 0]
     assert await found(verdict=Verdict.REJECT, reason="policy") == [1], "all must match"
+
+
+async def test_decisions_on_the_canary_are_recorded_apart_and_erased_as_others(ledger: FullLedger, made: Made) -> None:
+    canary = Listed(Verdict.REJECT, CANARY_BANK, "0", CANARY_REASON, ListMatch.PERCEPTUAL, 4, 0, "image/png")
+    seen = {"kept": False, "examination": made.examination(), "labels": made.labels}
+    await record_all(
+        ledger,
+        made.decision(0),
+        made.decision(1, canary, shadow_matches=(dataclasses.replace(canary, bank="trial"),), **seen),
+        made.decision(2, dataclasses.replace(canary, bank="canary-2"), kept=False),
+        made.decision(3, REFUSED),
+        made.decision(4, Listed(Verdict.REJECT, "bank", "7", f'{{"bank":"{CANARY_BANK}",'), kept=False),
+    )
+    others = ["r-4", "r-3", "r-2", "r-0"]
+    for wanted, expected in ((False, others), (True, ["r-1"]), (None, sorted([*others, "r-1"], reverse=True))):
+        assert ids(await ledger.search(DecisionFilter(is_canary=wanted))) == expected
+    assert ids(await ledger.search(DecisionFilter(verdict=Verdict.REJECT))) == ["r-4", "r-2"]
+    assert ids(await ledger.search(DecisionFilter(), with_examinations=True)) == others
+    assert ids(await ledger.pending()) == ["r-3"]
+    found = await ledger.get("r-1")
+    assert found is not None
+    assert found.decision.is_canary
+    erased = await ledger.prune(made.noon + Retention().rejected + timedelta(seconds=2))
+    assert erased.decisions == 2
+    assert await ledger.get("r-1") is None
 
 
 async def test_a_time_of_another_zone_is_the_same_moment(ledger: FullLedger, made: Made) -> None:

@@ -20,6 +20,7 @@ from serve_app.domain import (
     ShadowJudgement,
     Verdict,
 )
+from serve_app.domain.canary import CANARY_BANK, CANARY_SHA256
 from tests.unit.cli.admin_service import AdminService, Run
 from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
 
@@ -54,6 +55,15 @@ def test_decisions_are_listed_newest_first(admin: AdminService, run: Run) -> Non
     assert "overloaded, let through" in lines[1]
     assert "list spam, entry entry-7" in lines[2]
     assert "rule triangles" in lines[3]
+
+
+def test_decisions_on_the_canary_are_listed_apart_and_why_knows_them(admin: AdminService, run: Run) -> None:
+    canary = replace(LISTED, bank=CANARY_BANK)
+    admin.record(decision(1), decision(2, canary, sha256=CANARY_SHA256.hex()))
+    for options, number in (((), 1), (("--canary",), 2)):
+        lines = run("decisions", *options).output.splitlines()
+        assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}"]
+    assert "list canary" in run("why", CANARY_SHA256.hex()).output
 
 
 def test_filters_and_json_are_for_scripts(admin: AdminService, run: Run) -> None:

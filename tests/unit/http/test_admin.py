@@ -20,6 +20,7 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.ledger import MemoryLedger
 from tests.unit.http.admin_client import NOON, Admin, client_of, decision
 from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
@@ -100,6 +101,21 @@ async def test_each_outcome_says_what_decided(admin: Admin) -> None:
     assert listed["shadow_matches"] == [listed["listed"] | {"bank": "trial"}]
     assert (let_through["verdict"], let_through["reason"], let_through["pending"]) == (None, "overloaded", True)
     assert let_through["message"] == "no time was left"
+
+
+@pytest.mark.parametrize("path", ["/decisions", "/scores"])
+async def test_the_canary_is_told_only_to_who_asks_for_it(admin: Admin, path: str) -> None:
+    canary = replace(LISTED, bank=CANARY_BANK)
+    await admin.record([decision(1), decision(2, canary, sha256="2" * 64), decision(3, LISTED)])
+
+    async def told(**params: bool) -> list[str]:
+        return [each["id"] for each in (await admin.ask(path, params=params))["decisions"]]
+
+    assert await told() == ["r-3", "r-1"]
+    assert await told(canary=True) == ["r-2"]
+    of_body = await admin.ask(f"/bodies/{'2' * 64}{path}")
+    assert [each["id"] for each in of_body["decisions"]] == ["r-2"], "who names its bytes wants to know why"
+    assert (await admin.ask("/decisions/r-2"))["listed"]["bank"] == CANARY_BANK
 
 
 async def test_decisions_are_filtered_and_paged_newest_first(admin: Admin) -> None:

@@ -102,6 +102,7 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
         rule=query.rule,
         is_pending=query.pending,
         shadow_differs=query.shadow_differs,
+        is_canary=query.canary,
     )
     return await _page(archive, wanted, query.limit, query.cursor, with_examinations=with_examinations)
 
@@ -109,8 +110,9 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
 async def page_of_body(
     archive: DecisionArchive, sha256: str, limit: int, cursor: str | None, *, with_examinations: bool = False
 ) -> DecisionPage:
-    """The decisions on one body. Raises as :func:`page_of`."""
-    return await _page(archive, DecisionFilter(sha256=sha256), limit, cursor, with_examinations=with_examinations)
+    """The decisions on one body, also on the canary. Raises as :func:`page_of`."""
+    wanted = DecisionFilter(sha256=sha256, is_canary=None)
+    return await _page(archive, wanted, limit, cursor, with_examinations=with_examinations)
 
 
 async def _page(
