@@ -195,11 +195,12 @@ class ForgetRequest(_Request):
 
 
 class ForgetAnswer(BaseModel):
-    """How much was erased."""
+    """How much is erased so far."""
 
     decisions: int
     label_scores: int
     fingerprints: int
+    done: bool = Field(default=True, description="false while it goes on: ask again, with GET")
 
 
 class AuditRecord(BaseModel):

@@ -16,6 +16,7 @@ from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFound
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decision_report import decision_table, explanation
 from serve_app.cli.moments import WAY_OUT, moment
+from serve_app.cli.progress import progress
 from serve_app.domain import Verdict
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -102,7 +103,10 @@ def forget(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase decisions with their scores and fingerprints. An entry in the audit stays. This cannot be undone."""
+    """Erase decisions with their scores and fingerprints. Entries in the audit stay. This cannot be undone.
+
+    Many decisions take minutes, because uploads go first. If the command is interrupted, the service goes on erasing.
+    """
     if sum(each is not None for each in (sha256, source, before)) != 1:
         raise typer.BadParameter("name one of a sha256, --source and --before")
     if sha256 is not None and not _SHA256.fullmatch(sha256.lower()):
@@ -111,7 +115,12 @@ def forget(
     if not yes:
         named = sha256 or (f"source {source}" if source else f"everything before {wanted.before}")
         typer.confirm(f"Erase all decisions of {named}? They cannot be restored.", abort=True)
-    erased = AdminConnection().send(ForgetAnswer, "POST", "/forget", wanted)
+    service = AdminConnection()
+    erased = service.send(ForgetAnswer, "POST", "/forget", wanted)
+    with progress(Console(stderr=True)) as show:
+        while not erased.done:
+            show(f"{erased.decisions:,} decisions erased")
+            erased = service.get(ForgetAnswer, "/forget")
     typer.echo(f"Erased {erased.decisions} decisions and {erased.label_scores} records of scores.")
 
 

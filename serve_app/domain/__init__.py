@@ -7,6 +7,7 @@ This package imports nothing of the rest of the application; everything else imp
 
 from serve_app.domain.archive import (
     FORGET,
+    FORGOTTEN,
     LONG_KEPT,
     AuditEntry,
     DecisionFilter,
@@ -107,6 +108,7 @@ __all__ = [
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
     "FORGET",
+    "FORGOTTEN",
     "HEAD_DIGEST_CHARS",
     "LONG_KEPT",
     "NO_FACES",

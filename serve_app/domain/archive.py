@@ -150,7 +150,10 @@ LONG_KEPT = (Verdict.FLAG, Verdict.REJECT)
 
 
 FORGET = "forget"
-"""The action of an admin who had decisions erased."""
+"""The action of an admin who has decisions erased: those that were made before it."""
+
+FORGOTTEN = "forgotten"
+"""The action of :data:`FORGET`, once it is done."""
 
 SERVICE = "service"
 """The actor of what the service does by itself."""
@@ -174,14 +177,15 @@ class AuditEntry:
         return cls(at, SERVICE, "reopen", {"decision": request_id, "why": why})
 
     @classmethod
-    def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased) -> AuditEntry:
-        """What ``actor`` had erased, and how much it was."""
+    def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased | None = None) -> AuditEntry:
+        """What ``actor`` has erased from ``at`` on; or, once it is ``erased``, how much it was."""
         given = {
             "sha256": scope.sha256,
             "source": scope.source,
             "before": scope.before.isoformat() if scope.before else None,
         }
-        return cls(at, actor, FORGET, {key: text for key, text in given.items() if text is not None} | asdict(erased))
+        detail: dict[str, str | int] = {key: text for key, text in given.items() if text is not None}
+        return cls(at, actor, FORGET, detail) if erased is None else cls(at, actor, FORGOTTEN, detail | asdict(erased))
 
 
 def require_offset(moment: datetime | None) -> None:

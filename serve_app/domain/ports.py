@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -150,8 +150,17 @@ class DecisionArchive(Protocol):
         """
         ...
 
-    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
-        """Erase, and leave one entry in the audit."""
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        """Erase every decision of ``scope`` that was made before this.
+
+        The audit says so before anything is erased, and how much it was once all is. It may take long: ``show`` is
+        told, in any thread, how much is erased so far.
+
+        Raises:
+            UnavailableError: the ledger was closed before all was erased.
+        """
         ...
 
     async def prune(self, now: datetime) -> Erased:

@@ -17,7 +17,7 @@ from serve_app.ledger.rows import Row
 
 
 def without_forgotten(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
-    """Those entries whose decision nobody had forgotten after it was made."""
+    """Those entries whose decision nobody has forgotten, or begun to forget, after it was made."""
     rows = [entry.rows[decisions.name] for entry in entries]
     earliest_us = min(row["decided_at_us"] for row in rows)
     later = select(audit.c.at_us, audit.c.detail).where(audit.c.action == FORGET, audit.c.at_us >= earliest_us)

@@ -121,9 +121,13 @@ class MemoryLedger:
             await self.audit(AuditEntry.of_reopening(self._wall_clock(), request_id, why))
         return True
 
-    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
+        await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope))
         erased = self._erase([key for key, each in self._records.items() if scope.includes(each.decision)])
+        show(erased)
         await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
 

@@ -28,7 +28,7 @@ ERASED_AT_ONCE = 50
 """Rows erased in one transaction: a short one, because commits of new decisions wait for it."""
 
 CHOSEN_AT_ONCE = 5000
-"""Rows chosen at once to be erased. Those that stay are looked at again each time."""
+"""Rows chosen at once to be erased."""
 
 BODIES_AT_ONCE = 1000
 """Parameters of one statement, of which SQLite takes 32,766."""
@@ -119,10 +119,15 @@ def is_over(retention: Retention, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def chosen_decisions(connection: Connection, condition: ColumnElement[bool]) -> Sequence[Any]:
-    """The id and the body of at most :data:`CHOSEN_AT_ONCE` decisions."""
-    chosen = select(decisions.c.request_id, decisions.c.sha256).where(condition)
-    return connection.execute(chosen.limit(CHOSEN_AT_ONCE)).all()
+def chosen_decisions(connection: Connection, condition: ColumnElement[bool], last: Any = None) -> Sequence[Any]:
+    """The id, the time and the body of at most :data:`CHOSEN_AT_ONCE` decisions, oldest first, behind the row ``last``.
+
+    So those that stay are looked at once, however many there are.
+    """
+    chosen = select(decisions.c.request_id, decisions.c.decided_at_us, decisions.c.sha256).where(condition)
+    if last is not None:
+        chosen = chosen.where(after(Cursor(last.decided_at_us, last.request_id)))
+    return connection.execute(chosen.order_by(*OLDEST_FIRST).limit(CHOSEN_AT_ONCE)).all()
 
 
 def erase_decisions(connection: Connection, chosen: Sequence[Any], condition: ColumnElement[bool]) -> Erased:

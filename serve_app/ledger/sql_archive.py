@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, func, insert, select, update
@@ -27,6 +27,7 @@ from serve_app.domain import (
     ForgetScope,
     RecordedDecision,
     Retention,
+    UnavailableError,
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
@@ -40,8 +41,15 @@ _THREADS = 2
 ERASING_PAUSE_S = 0.05
 """Seconds between transactions that erase: a commit that waits for SQLite's lock asks for it again within them."""
 
-_Choose = Callable[[Connection, ColumnElement[bool]], Sequence[Any]]
-_Erase = Callable[[Connection, Sequence[Any], ColumnElement[bool]], Erased]
+_LATE = timedelta(minutes=1)
+"""Decisions are committed within it; or they wait in a spool, and what takes them back asks the audit."""
+
+_ENDS = "the service ends before all is erased: give the same command again"
+
+_Choose = Callable[[Connection, Any], Sequence[Any]]
+"""Rows to be erased, behind the last one that was chosen before (None at first)."""
+
+_Erase = Callable[[Connection, Sequence[Any]], Erased]
 
 
 class SqlArchive:
@@ -57,13 +65,16 @@ class SqlArchive:
         self._retention = retention or Retention()
         self._wall_clock = wall_clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-archive")
+        # To forget much takes long, and nobody's query waits for it.
+        self._forgetting = ThreadPoolExecutor(1, thread_name_prefix="ledger-forget")
         self._contexts: dict[int, Context] = {}
         self._is_closed = threading.Event()
 
     def close(self) -> None:
         """End its threads, and the connections that nobody uses."""
         self._is_closed.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._forgetting):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._database.close()
 
     def lease(self, name: str) -> SqlLease:
@@ -113,9 +124,11 @@ class SqlArchive:
 
         return await self._write(write)
 
-    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
-        """See :class:`~serve_app.domain.DecisionArchive`."""
-        return await self._in_thread(lambda: self._forget(scope, actor))
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        """See :class:`~serve_app.domain.DecisionArchive`. One after the other, in a thread of their own."""
+        return await self._prepared(lambda: self._forget(scope, actor, show), self._forgetting)
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -126,8 +139,11 @@ class SqlArchive:
         old = label_scores.c.recorded_at_us < microseconds(now - self._retention.label_scores)
         erased = Erased()
         for some in itertools.chain(
-            self._erase(queries.chosen_decisions, queries.erase_decisions, queries.is_over(self._retention, now)),
-            self._erase(queries.chosen_label_scores, queries.erase_label_scores, old),
+            self._erase_decisions(queries.is_over(self._retention, now)),
+            self._erase(
+                lambda connection, _: queries.chosen_label_scores(connection, old),
+                lambda connection, chosen: queries.erase_label_scores(connection, chosen, old),
+            ),
         ):
             erased += some
             if self._is_closed.wait(ERASING_PAUSE_S):
@@ -191,30 +207,46 @@ class SqlArchive:
 
         return await self._prepared(run)
 
-    def _forget(self, scope: ForgetScope, actor: str) -> Erased:
-        condition, erased = queries.in_scope(scope), Erased()
-        for some in self._erase(queries.chosen_decisions, queries.erase_decisions, condition):
+    def _forget(self, scope: ForgetScope, actor: str, show: Callable[[Erased], None]) -> Erased:
+        if self._is_closed.is_set():
+            raise UnavailableError(_ENDS)
+        condition, began_at = queries.in_scope(scope), self._wall_clock()
+        with self._database.writing() as connection:
+            # What others have taken back from a spool by now is found below; what they take back later, they leave out.
+            self._database.wait_for_others(connection)
+            _audit(connection, AuditEntry.of_forgetting(began_at, actor, scope))
+        erased = Erased()
+        for some in self._erase_decisions(condition):
             erased += some
-            self._is_closed.wait(ERASING_PAUSE_S)
+            show(erased)
+            if self._is_closed.wait(ERASING_PAUSE_S):
+                raise UnavailableError(_ENDS)
+        late = condition & (decisions.c.decided_at_us >= microseconds(began_at - _LATE))
         with self._database.writing() as connection:
             self._database.wait_for_others(connection)
-            # What was recorded meanwhile: there is nothing left when the audit says that all is forgotten.
-            erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, condition), condition)
+            erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, late), late)
             _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
 
-    def _erase(self, choose: _Choose, erase: _Erase, condition: ColumnElement[bool]) -> Iterator[Erased]:
+    def _erase_decisions(self, condition: ColumnElement[bool]) -> Iterator[Erased]:
+        return self._erase(
+            lambda connection, last: queries.chosen_decisions(connection, condition, last),
+            lambda connection, chosen: queries.erase_decisions(connection, chosen, condition),
+        )
+
+    def _erase(self, choose: _Choose, erase: _Erase) -> Iterator[Erased]:
         """Erase in short transactions: what each one erased. The caller pauses after each, for other writers."""
         self._database.prepare()
-        is_done = False
+        last, is_done = None, False
         while not is_done:
             with self._database.reading() as connection:
-                chosen = choose(connection, condition)
+                chosen = choose(connection, last)
             is_done = len(chosen) < queries.CHOSEN_AT_ONCE
             for start in range(0, len(chosen), queries.ERASED_AT_ONCE):
                 with self._database.writing() as connection:
-                    erased = erase(connection, chosen[start : start + queries.ERASED_AT_ONCE], condition)
+                    erased = erase(connection, chosen[start : start + queries.ERASED_AT_ONCE])
                 yield erased
+                last = chosen[-1]
 
     def _records(
         self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False

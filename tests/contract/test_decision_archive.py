@@ -26,6 +26,7 @@ from serve_app.domain import (
     ListMatch,
     Outcome,
     ShadowJudgement,
+    UnavailableError,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -285,7 +286,7 @@ async def test_pending_decisions_come_in_pages(ledger: FullLedger, made: Made) -
         ({"sha256": "3" * 64}, ["r-3", "r-2", "r-1", "r-0"], Erased()),
     ],
 )
-async def test_forgetting_erases_and_leaves_one_line(
+async def test_forgetting_erases_and_leaves_a_line_before_and_one_after(
     ledger: FullLedger, made: Made, scope: dict[str, Any], left: list[str], erased: Erased
 ) -> None:
     await record_all(
@@ -299,12 +300,64 @@ async def test_forgetting_erases_and_leaves_one_line(
         scope = {"before": made.noon + timedelta(seconds=scope["before"])}
     assert await ledger.forget(ForgetScope(**scope), "admin") == erased
     assert ids(await ledger.search(DecisionFilter())) == left
-    (entry,) = await ledger.audit_trail()
-    assert (entry.actor, entry.action, entry.at) == ("admin", "forget", made.noon)
-    assert entry.detail["decisions"] == erased.decisions
+    done, begun = await ledger.audit_trail()
+    assert [(each.actor, each.action, each.at) for each in (begun, done)] == [
+        ("admin", "forget", made.noon),
+        ("admin", "forgotten", made.noon),
+    ]
+    assert begun.detail.items() < done.detail.items()
+    assert done.detail["decisions"] == erased.decisions
     if erased.label_scores:
         forgotten = made.picture if "sha256" in scope else made.other_picture
         assert await ledger.recall(forgotten, made.model.digest) is None, "no trace of it is left"
+
+
+async def test_much_is_forgotten_whatever_lies_between_and_the_program_hears_how_much(
+    ledger: FullLedger, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.ledger.queries.CHOSEN_AT_ONCE", 4)
+    monkeypatch.setattr("serve_app.ledger.queries.ERASED_AT_ONCE", 3)
+    # In pairs at one time, and not in the order of their ids.
+    await record_all(
+        ledger,
+        *(
+            made.decision(number, source=f"source-{number % 3}", decided_at=made.noon + timedelta(seconds=-number // 2))
+            for number in range(24)
+        ),
+    )
+    shown: list[Erased] = []
+    assert await ledger.forget(ForgetScope(source="source-1"), "admin", shown.append) == Erased(8)
+    assert shown == sorted(shown, key=lambda each: each.decisions)
+    assert shown[-1] == Erased(8)
+    left = await ledger.search(DecisionFilter())
+    assert {each.decision.source for each in left.records} == {"source-0", "source-2"}
+    assert len(left.records) == 16
+
+
+async def test_admins_are_answered_while_much_is_forgotten(
+    location: Location, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.ledger.sql_archive.ERASING_PAUSE_S", 30.0)
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    with contextlib.closing(SqlLedger(open_database(location), spool, commit_wait_s=30.0)) as ledger:
+        await asyncio.gather(*(ledger.record(made.decision(number)) for number in range(2)))
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        scopes = [ForgetScope(sha256=made.picture), ForgetScope(source="x"), ForgetScope(source="y")]
+
+        def note(_: Erased) -> None:
+            loop.call_soon_threadsafe(begun.set)
+
+        forgetting = [asyncio.create_task(ledger.forget(scope, "admin", note)) for scope in scopes]
+        await begun.wait()
+        await ledger.audit(AuditEntry(made.noon, "admin", "purge"))
+        assert await ledger.lease("work").hold()
+        (purge, begin) = await ledger.audit_trail()
+        assert (purge.action, begin.action) == ("purge", "forget"), "before anything is erased"
+        assert not any(each.done() for each in forgetting)
+    # A program that ends erases no more.
+    results = await asyncio.gather(*forgetting, return_exceptions=True)
+    assert all(isinstance(each, UnavailableError | asyncio.CancelledError) for each in results)
 
 
 @pytest.mark.parametrize("scope", [{}, {"sha256": "1" * 64, "source": "x"}])
