@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from serve_app.domain.decision import Decision
+from serve_app.domain.fingerprints import FrameFingerprint
 from serve_app.domain.verdicts import Verdict
 
 
@@ -27,13 +28,20 @@ class LedgerHealth:
 class RecordedDecision:
     """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two).
 
-    ``is_reopened`` if its picture was scanned, and has to be scanned again.
+    ``is_reopened`` if its picture was scanned, and has to be scanned again. ``fingerprints`` are those of its picture,
+    which are recorded for longer than its examination.
     """
 
     decision: Decision
     done_at: datetime | None = None
     done_how: str | None = None
     is_reopened: bool = False
+    fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False, compare=False)
+
+    @classmethod
+    def just_made(cls, decision: Decision) -> RecordedDecision:
+        """One that still has all that was seen."""
+        return cls(decision, fingerprints=decision.fingerprints)
 
     @property
     def is_pending(self) -> bool:

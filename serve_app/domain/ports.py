@@ -118,13 +118,15 @@ class DecisionArchive(Protocol):
     """The recorded decisions, as admins need them. Every time has an offset."""
 
     async def get(self, request_id: str) -> RecordedDecision | None:
-        """The decision with this id, with its examination as far as that is still recorded."""
+        """The decision with this id, with its examination and its fingerprints as far as they are still recorded."""
         ...
 
     async def search(
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
     ) -> DecisionPage:
         """The newest decisions that ``wanted`` names; ``cursor`` is that of the page before.
+
+        ``with_examinations`` as in :meth:`get`.
 
         Raises:
             ValueError: the cursor is none that a page had, or ``limit`` is not positive.

@@ -164,7 +164,7 @@ class MemoryLedger:
         if recalled is None or not decision.labels:
             return recorded
         whole = replace(decision, examination=recalled.examination, labels=recalled.labels)
-        return replace(recorded, decision=whole)
+        return replace(recorded, decision=whole, fingerprints=whole.fingerprints)
 
     def _erase(self, request_ids: Iterable[str]) -> Erased:
         erased = [self._records.pop(request_id).decision for request_id in request_ids]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Table,
@@ -42,14 +43,19 @@ CONTEXT = (
     .where(contexts.c.context == bindparam("context"))
 )
 
-_SEEN = select(label_scores, fingerprints.c.frames).outerjoin(
-    fingerprints, fingerprints.c.sha256 == label_scores.c.sha256
+SEEN = (
+    select(label_scores, fingerprints.c.frames)
+    .outerjoin(fingerprints, fingerprints.c.sha256 == label_scores.c.sha256)
+    .where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
 )
-SEEN = _SEEN.where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
 """What a model saw in a body."""
 
-SEEN_OF_BODIES = _SEEN.where(label_scores.c.sha256.in_(bindparam("bodies", expanding=True)))
+_BODIES: BindParameter[Sequence[bytes]] = bindparam("bodies", expanding=True)
+SEEN_OF_BODIES = select(label_scores).where(label_scores.c.sha256.in_(_BODIES))
 """What models saw in at most :data:`BODIES_AT_ONCE` bodies."""
+
+FINGERPRINTS_OF_BODIES = select(fingerprints).where(fingerprints.c.sha256.in_(_BODIES))
+"""Their fingerprints, which are recorded for longer than what models saw."""
 
 JUDGED = (
     select(decisions, contexts.c.policy_digest)

@@ -6,9 +6,8 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -25,12 +24,14 @@ from serve_app.domain import (
     Erased,
     Examination,
     ForgetScope,
+    FrameFingerprint,
     RecordedDecision,
     Retention,
     UnavailableError,
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
+from serve_app.ledger.encoding import unpack_fingerprints
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
@@ -252,29 +253,32 @@ class SqlArchive:
         self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False
     ) -> list[RecordedDecision]:
         rows = connection.execute(wanted).mappings().all()
-        seen = self._seen_of(connection, list({row["sha256"] for row in rows})) if with_examinations else {}
+        bodies = list({row["sha256"] for row in rows}) if with_examinations else []
+        fingerprints = _fingerprints_of(connection, bodies)
+        seen = self._seen_of(connection, bodies, fingerprints)
         records = []
         for row in rows:
             context = self._context(connection, row["context"])
-            recorded = recorded_decision(row, context)
-            found = seen.get((row["sha256"], context.model_key)) if context.labels else None
-            if found is not None:
-                examination, labels = found
-                decision = replace(recorded.decision, examination=examination, labels=labels)
-                recorded = replace(recorded, decision=decision)
-            records.append(recorded)
+            # Without labels, its picture was not scanned: others with the same bytes may have been.
+            is_scanned = bool(context.labels)
+            examination = seen.get((row["sha256"], context.model_key)) if is_scanned else None
+            frames = fingerprints.get(row["sha256"], ()) if is_scanned else ()
+            records.append(recorded_decision(row, context, examination, frames))
         return records
 
     def _seen_of(
-        self, connection: Connection, bodies: Sequence[bytes]
+        self,
+        connection: Connection,
+        bodies: Sequence[bytes],
+        fingerprints: Mapping[bytes, tuple[FrameFingerprint, ...]],
     ) -> dict[tuple[bytes, int], tuple[Examination, tuple[str, ...]]]:
         """As :meth:`_seen`, of many bodies, by body and model."""
         found = {}
-        for start in range(0, len(bodies), queries.BODIES_AT_ONCE):
-            some = {"bodies": bodies[start : start + queries.BODIES_AT_ONCE]}
-            for row in connection.execute(queries.SEEN_OF_BODIES, some).mappings().all():
+        for some in _parts(bodies):
+            for row in connection.execute(queries.SEEN_OF_BODIES, {"bodies": some}).mappings().all():
                 context = self._context(connection, row["context"])
-                found[row["sha256"], row["model_key"]] = examination_of(row, context), context.labels
+                examination = examination_of(row, context, fingerprints.get(row["sha256"], ()))
+                found[row["sha256"], row["model_key"]] = examination, context.labels
         return found
 
     def _seen(
@@ -285,7 +289,7 @@ class SqlArchive:
         if row is None:
             return None
         context = self._context(connection, row["context"])
-        return examination_of(row, context), context.labels
+        return examination_of(row, context, unpack_fingerprints(row["frames"] or b"")), context.labels
 
     def _context(self, connection: Connection, key: int) -> Context:
         known = self._contexts.get(key)
@@ -293,6 +297,19 @@ class SqlArchive:
             row = connection.execute(queries.CONTEXT, {"context": key}).mappings().one()
             known = self._contexts[key] = Context.from_row(row)
         return known
+
+
+def _fingerprints_of(connection: Connection, bodies: Sequence[bytes]) -> dict[bytes, tuple[FrameFingerprint, ...]]:
+    return {
+        row.sha256: unpack_fingerprints(row.frames)
+        for some in _parts(bodies)
+        for row in connection.execute(queries.FINGERPRINTS_OF_BODIES, {"bodies": some})
+    }
+
+
+def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(bodies), queries.BODIES_AT_ONCE):
+        yield bodies[start : start + queries.BODIES_AT_ONCE]
 
 
 def _audit(connection: Connection, entry: AuditEntry) -> None:

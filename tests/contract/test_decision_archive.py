@@ -31,14 +31,18 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
+from serve_app.domain.lists import FingerprintType, ListKind
+from serve_app.ledger import MemoryLedger
 from serve_app.ledger.queries import ERASED_AT_ONCE
 from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
 from serve_app.ledger.sql_archive import SqlArchive
+from serve_app.lists.of_decisions import fingerprints_of
+from tests.contract.conftest import Made
 
 if TYPE_CHECKING:
     from serve_app.database.location import Location
-    from tests.contract.conftest import FullLedger, Made
+    from tests.contract.conftest import FullLedger
 
 ON_TRIAL = ShadowJudgement(Verdict.FLAG, "größer", 0.125, "trial", "d" * 64)
 REFUSED = Unscanned(UnscannedReason.DEADLINE, "no time was left")
@@ -114,6 +118,7 @@ async def test_a_decision_comes_with_its_examination_and_a_list_of_decisions_wit
     refused = await ledger.get("r-2")
     assert refused is not None
     assert refused.decision.examination is None, "its bytes were scanned before, and not for this decision"
+    assert refused.fingerprints == ()
     for listed in (*(await ledger.search(DecisionFilter())).records, *(await of_body(ledger, made.picture)).records):
         assert listed.decision.examination is None
 
@@ -392,6 +397,31 @@ async def test_each_decision_is_erased_after_its_time(ledger: FullLedger, made: 
     assert await left_after(180.1) == ["r-3"]
     assert await left_after(10_000) == ["r-3"], "pending until it is done"
     assert await ledger.audit_trail() == [], "retention is no action of a person"
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Made().judged(Verdict.REJECT),
+        Listed(Verdict.REJECT, "bank", "7", "known", ListMatch.PERCEPTUAL, 12, 0, "image/gif", is_truncated=False),
+    ],
+)
+async def test_a_refused_picture_can_be_allowed_for_as_long_as_its_decision_is_recorded(
+    ledger: FullLedger, made: Made, outcome: Outcome
+) -> None:
+    await ledger.record(made.decision(1, outcome, kept=False, examination=made.examination(), labels=made.labels))
+    for days in (29, 31, 179):
+        await ledger.prune(made.noon + timedelta(days=days))
+        found = await ledger.get("r-1")
+        (listed,) = (await ledger.search(DecisionFilter(), with_examinations=True)).records
+        assert found is not None
+        for each in (found, listed):
+            assert each.fingerprints == made.examination().fingerprints
+            assert each.decision == found.decision
+        selection = fingerprints_of(found, ListKind.ALLOW)
+        assert [each.type for each in selection.fingerprints] == [FingerprintType.SHA256, FingerprintType.PDQ]
+        if days > 30 and not isinstance(ledger, MemoryLedger):
+            assert found.decision.examination is None, "its scores have a shorter retention"
 
 
 async def test_the_retention_leaves_the_database_to_others_after_few_rows_and_ends_with_the_program(
