@@ -223,7 +223,9 @@ class LedgerStatus(BaseModel):
 
     problem: str | None = Field(description="what is wrong; null while decisions are recorded")
     spooled: int = Field(description="decisions that wait in a file until the database can be written again")
-    dropped: int = Field(description="decisions that found no room there since the start of this process")
+    dropped: int = Field(
+        description="decisions that were recorded neither here nor there in time, since the start of this process"
+    )
 
 
 BankName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]

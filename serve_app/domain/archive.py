@@ -16,7 +16,8 @@ class LedgerHealth:
     """Whether decisions are being recorded.
 
     ``spooled`` decisions wait in a file until the database can be written again. ``dropped`` ones, since the start of
-    this process, found no room there and are lost. ``problem`` says what is wrong, None if nothing is.
+    this process, were recorded neither here nor there in time, whatever the reason. ``problem`` says what is wrong,
+    None if nothing is.
     """
 
     problem: str | None = None

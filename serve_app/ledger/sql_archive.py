@@ -135,8 +135,8 @@ class SqlArchive:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         return await self._in_thread(lambda: self.prune_in_thread(now))
 
-    def prune_in_thread(self, now: datetime) -> Erased:
-        """:meth:`prune`, for a thread."""
+    def prune_in_thread(self, now: datetime, goes_on: Callable[[], bool] = lambda: True) -> Erased:
+        """:meth:`prune`, for a thread; after each short transaction only while it ``goes_on``."""
         old = label_scores.c.recorded_at_us < microseconds(now - self._retention.label_scores)
         erased = Erased()
         for some in itertools.chain(
@@ -147,7 +147,7 @@ class SqlArchive:
             ),
         ):
             erased += some
-            if self._is_closed.wait(ERASING_PAUSE_S):
+            if self._is_closed.wait(ERASING_PAUSE_S) or not goes_on():
                 break
         return erased
 
