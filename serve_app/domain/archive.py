@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
@@ -140,12 +140,13 @@ class Retention:
     """How long decisions are recorded; pending ones until they are done, and from then on as long as the others.
 
     ``rejected`` is for flagged pictures too; ``accepted`` for every other decision. Fingerprints stay as long as a
-    decision on their body.
+    decision on their body. ``reads`` is for entries in the audit of requests that changed nothing: others stay.
     """
 
     accepted: timedelta = timedelta(days=30)
     rejected: timedelta = timedelta(days=180)
     label_scores: timedelta = timedelta(days=30)
+    reads: timedelta = timedelta(days=90)
 
     def is_over(self, recorded: RecordedDecision, now: datetime) -> bool:
         """Whether ``recorded`` is to be erased."""
@@ -164,6 +165,9 @@ FORGET = "forget"
 FORGOTTEN = "forgotten"
 """The action of :data:`FORGET`, once it is done."""
 
+READING = "GET "
+"""How the action of a request begins that changes nothing."""
+
 SERVICE = "service"
 """The actor of what the service does by itself."""
 
@@ -179,6 +183,20 @@ class AuditEntry:
 
     def __post_init__(self) -> None:
         require_offset(self.at)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is of a request that changed nothing."""
+        return self.action.startswith(READING)
+
+    def fits(self, earlier: Iterable[Mapping[str, str | int]], most: int, once_per: str) -> bool:
+        """Whether a quota of ``most`` such actions has room for it beside ``earlier`` ones, by their details.
+
+        Those with one value of the detail ``once_per`` count once.
+        """
+        of_others = [detail.get(once_per) for detail in earlier]
+        named = {each for each in of_others if each is not None} - {self.detail.get(once_per)}
+        return len(named) + of_others.count(None) < most
 
     @classmethod
     def of_reopening(cls, at: datetime, request_id: str, why: str) -> AuditEntry:

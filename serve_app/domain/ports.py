@@ -170,13 +170,14 @@ class DecisionArchive(Protocol):
         ...
 
     async def audit(self, entry: AuditEntry) -> None:
-        """Add an entry to the audit, which is never changed."""
+        """Add an entry to the audit, which nobody changes; a retention erases those of reads alone."""
         ...
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+    async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """Add an entry, unless the audit has reached the quota of its action since midnight, UTC: whether it was added.
 
-        A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed.
+        A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed. A deed
+        that failed is tried again without another unit: entries that share the detail ``once_per`` count once.
         """
         ...
 

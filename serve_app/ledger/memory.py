@@ -133,16 +133,19 @@ class MemoryLedger:
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
+        recent = [each for each in self._audit if not each.is_read or each.at >= now - self._retention.reads]
+        self._audit = deque(recent, self._audit.maxlen)
         return self._erase([key for key, each in self._records.items() if self._retention.is_over(each, now)])
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         self._audit.appendleft(entry)
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+    async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         midnight = midnight_before(entry.at)
-        if sum(each.action == entry.action and each.at >= midnight for each in self._audit) >= most_a_day:
+        earlier = [each.detail for each in self._audit if each.action == entry.action and each.at >= midnight]
+        if not entry.fits(earlier, most_a_day, once_per):
             return False
         await self.audit(entry)
         return True

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Select,
     Table,
     bindparam,
     case,
@@ -20,8 +21,8 @@ from sqlalchemy import (
     tuple_,
 )
 
-from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
-from serve_app.domain import LONG_KEPT, DecisionFilter, Erased, ForgetScope, Retention
+from serve_app.database.tables import audit, contexts, decisions, fingerprints, label_scores, label_sets
+from serve_app.domain import LONG_KEPT, READING, DecisionFilter, Erased, ForgetScope, Retention
 from serve_app.ledger.cursors import Cursor, microseconds
 from serve_app.ledger.encoding import body_key
 
@@ -154,6 +155,23 @@ def erase_label_scores(connection: Connection, chosen: Sequence[Any], condition:
     """Erase chosen label scores, as far as the condition still holds."""
     is_chosen = tuple_(*label_scores.primary_key.columns).in_([tuple(row) for row in chosen])
     return Erased(label_scores=connection.execute(delete(label_scores).where(is_chosen, condition)).rowcount)
+
+
+def audited(action: str, since_us: int) -> Select[tuple[int, str]]:
+    """The times and the details of an action in the audit."""
+    return select(audit.c.at_us, audit.c.detail).where(audit.c.action == action, audit.c.at_us >= since_us)
+
+
+def chosen_reads(connection: Connection, before_us: int) -> Sequence[Any]:
+    """At most :data:`CHOSEN_AT_ONCE` entries in the audit of requests that changed nothing."""
+    chosen = select(audit.c.entry).where(audit.c.at_us < before_us, audit.c.action.startswith(READING))
+    return connection.execute(chosen.limit(CHOSEN_AT_ONCE)).all()
+
+
+def erase_reads(connection: Connection, chosen: Sequence[Any]) -> Erased:
+    """Erase such entries, which are no records of pictures."""
+    connection.execute(delete(audit).where(audit.c.entry.in_([row.entry for row in chosen])))
+    return Erased()
 
 
 def _erase_seen(connection: Connection, table: Table, bodies: Sequence[bytes]) -> int:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
@@ -145,6 +145,10 @@ class SqlArchive:
                 lambda connection, _: queries.chosen_label_scores(connection, old),
                 lambda connection, chosen: queries.erase_label_scores(connection, chosen, old),
             ),
+            self._erase(
+                lambda connection, _: queries.chosen_reads(connection, microseconds(now - self._retention.reads)),
+                queries.erase_reads,
+            ),
         ):
             erased += some
             if self._is_closed.wait(ERASING_PAUSE_S) or not goes_on():
@@ -155,14 +159,14 @@ class SqlArchive:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         await self._write(lambda connection: _audit(connection, entry))
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+    async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        is_of_today = (audit.c.action == entry.action) & (audit.c.at_us >= microseconds(midnight_before(entry.at)))
-        count = select(func.count()).where(is_of_today)
+        of_today = queries.audited(entry.action, microseconds(midnight_before(entry.at)))
 
         def add(connection: Connection) -> bool:
             self._database.wait_for_others(connection)
-            is_room = connection.execute(count).scalar_one() < most_a_day
+            earlier = [json.loads(row.detail) for row in connection.execute(of_today)]
+            is_room = entry.fits(earlier, most_a_day, once_per)
             if is_room:
                 _audit(connection, entry)
             return is_room
