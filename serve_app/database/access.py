@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -150,7 +151,7 @@ class Database:
         return int(connection.execute(now).scalar_one())
 
     def back_up(self, file: Path) -> None:
-        """Copy a SQLite database, while it is in use, to a new file of this user alone.
+        """Copy a SQLite database, while it is in use, to a new file of this user alone. Nothing of a failed copy stays.
 
         Raises:
             ValueError: the database is none of SQLite.
@@ -159,11 +160,15 @@ class Database:
         """
         if not self.is_sqlite:
             raise ValueError("the database is not a file")
-        if file.exists():
-            raise FileExistsError(file)
-        make_private_file(file)  # VACUUM INTO takes an empty file, and leaves its mode
-        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
-            connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+        make_private_folder(file.parent)
+        # VACUUM INTO takes an empty file, and leaves its mode.
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+                connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
 
     def close(self) -> None:
         """Close connections that nobody uses."""
