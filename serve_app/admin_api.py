@@ -176,6 +176,7 @@ class DecisionQuery(_Request):
     shadow_differs: bool | None = Field(
         default=None, description="whether the policy on trial would have given another verdict"
     )
+    done_how: str | None = Field(default=None, description="how a pending one was dealt with")
     limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
     cursor: str | None = Field(default=None, description="that of the page before")
 

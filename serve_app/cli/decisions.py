@@ -40,6 +40,13 @@ def decisions(
     shadow_differs: Annotated[
         bool, typer.Option("--shadow-differs", help="Only where the policy on trial would give another verdict.")
     ] = False,
+    done: Annotated[
+        str | None,
+        typer.Option(
+            help='Only those that were pending and were dealt with in this way, for instance "rescan: unscannable".',
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +60,7 @@ def decisions(
         "source": source,
         "pending": "true" if pending else None,
         "shadow_differs": "true" if shadow_differs else None,
+        "done_how": done,
         "limit": str(limit),
     }
     params = {

@@ -54,7 +54,8 @@ class RecordedDecision:
 class DecisionFilter:
     """Which decisions are wanted: all of the fields that are set must match.
 
-    ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`.
+    ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`,
+    ``done_how`` as in :class:`RecordedDecision`.
     ``shadow_differs`` where the policy on trial would have given another verdict.
     """
 
@@ -67,6 +68,7 @@ class DecisionFilter:
     rule: str | None = None
     is_pending: bool | None = None
     shadow_differs: bool | None = None
+    done_how: str | None = None
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -83,6 +85,7 @@ class DecisionFilter:
             and (self.verdict is None or decision.verdict is self.verdict)
             and (self.reason is None or decision.reason == self.reason)
             and (self.rule is None or decision.rule == self.rule)
+            and (self.done_how is None or recorded.done_how == self.done_how)
             and (self.is_pending is None or recorded.is_pending is self.is_pending)
             and (self.shadow_differs is None or (decision.shadow_judgement is not None) is self.shadow_differs)
         )

@@ -87,7 +87,12 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
     if wanted.shadow_differs is not None:
         differs = columns.shadow_judgement.is_not(None)
         conditions.append(differs if wanted.shadow_differs else ~differs)
-    texts = {columns.source: wanted.source, columns.reason: wanted.reason, columns.rule: wanted.rule}
+    texts = {
+        columns.source: wanted.source,
+        columns.reason: wanted.reason,
+        columns.rule: wanted.rule,
+        columns.done_how: wanted.done_how,
+    }
     if wanted.verdict is not None:
         texts[columns.verdict] = wanted.verdict.value
     return conditions + [column == text for column, text in texts.items() if text is not None]

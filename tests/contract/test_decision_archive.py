@@ -171,6 +171,9 @@ async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -
     assert await found(is_pending=False) == [5, 4, 3, 1, 0]
     assert await found(shadow_differs=True) == [5]
     assert await found(shadow_differs=False) == [4, 3, 2, 1, 0]
+    await ledger.mark_done("r-2", "rescan: unscannable")
+    assert await found(done_how="rescan: unscannable") == [2]
+    assert await found(done_how="rescan: accepted") == []
     assert await found(verdict=Verdict.REJECT, reason="policy") == [1], "all must match"
 
 

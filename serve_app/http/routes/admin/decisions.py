@@ -91,6 +91,7 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
         rule=query.rule,
         is_pending=query.pending,
         shadow_differs=query.shadow_differs,
+        done_how=query.done_how,
     )
     return await _page(archive, wanted, query.limit, query.cursor, with_examinations=with_examinations)
 
