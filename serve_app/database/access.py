@@ -150,6 +150,21 @@ class Database:
         now = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         return int(connection.execute(now).scalar_one())
 
+    def empty_log(self) -> bool:
+        """Empty SQLite's log, which still has what was erased from the tables: whether it is empty.
+
+        It waits for nobody, because commits would wait for it: False while others read or write.
+        """
+        if not self.is_sqlite:
+            return True
+        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            try:
+                is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_LOCK_WAIT_S * 1e3:.0f}")
+        return not is_busy
+
     def back_up(self, file: Path) -> None:
         """Copy a SQLite database, while it is in use, to a new file of this user alone. Nothing of a failed copy stays.
 

@@ -42,6 +42,9 @@ _THREADS = 2
 ERASING_PAUSE_S = 0.05
 """Seconds between transactions that erase: a commit that waits for SQLite's lock asks for it again within them."""
 
+_LOG_TRIES = 100
+"""How often to try to empty the database's log of what was forgotten; else it is overwritten little by little."""
+
 _LATE = timedelta(minutes=1)
 """Decisions are committed within it; or they wait in a spool, and what takes them back asks the audit."""
 
@@ -231,6 +234,9 @@ class SqlArchive:
             self._database.wait_for_others(connection)
             erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, late), late)
             _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
+        for _ in range(_LOG_TRIES):
+            if self._database.empty_log() or self._is_closed.wait(ERASING_PAUSE_S):
+                break
         return erased
 
     def _erase_decisions(self, condition: ColumnElement[bool]) -> Iterator[Erased]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import shutil
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve_app.database.access import open_database
+from serve_app.database.location import Location
 from serve_app.domain import (
     AuditEntry,
     Decision,
@@ -33,6 +36,7 @@ from serve_app.domain import (
 )
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.ledger import MemoryLedger
+from serve_app.ledger.encoding import pack_fingerprints
 from serve_app.ledger.queries import ERASED_AT_ONCE
 from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
@@ -41,7 +45,6 @@ from serve_app.lists.of_decisions import fingerprints_of
 from tests.contract.conftest import Made
 
 if TYPE_CHECKING:
-    from serve_app.database.location import Location
     from tests.contract.conftest import FullLedger
 
 ON_TRIAL = ShadowJudgement(Verdict.FLAG, "größer", 0.125, "trial", "d" * 64)
@@ -340,6 +343,24 @@ async def test_much_is_forgotten_whatever_lies_between_and_the_program_hears_how
     left = await ledger.search(DecisionFilter())
     assert {each.decision.source for each in left.records} == {"source-0", "source-2"}
     assert len(left.records) == 16
+
+
+async def test_no_file_of_the_database_has_a_fingerprint_that_was_forgotten(
+    migrated_file: Path, tmp_path: Path, made: Made
+) -> None:
+    location = Location(tmp_path, tmp_path / "ledger.db")
+    shutil.copy(migrated_file, tmp_path)
+    fingerprints = pack_fingerprints(made.examination().fingerprints)
+
+    def files_with_it() -> list[str]:
+        return [each.name for each in tmp_path.iterdir() if fingerprints in each.read_bytes()]
+
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    with contextlib.closing(SqlLedger(open_database(location), spool, commit_wait_s=30.0)) as ledger:
+        await ledger.record(made.decision(1))
+        assert files_with_it() == ["ledger.db-wal"]
+        await ledger.forget(ForgetScope(sha256=made.picture), "admin")
+        assert files_with_it() == []
 
 
 async def test_admins_are_answered_while_much_is_forgotten(

@@ -236,7 +236,7 @@ async def test_a_pending_decision_that_is_recorded_too_late_does_not_count_as_le
                     async with asyncio.timeout(0.05):
                         await ledger.record(decision)
             assert ledger.health().dropped == 2
-        late = await dealt_with(ledger, "r-1")
+        late, _ = [await dealt_with(ledger, request_id) for request_id in ("r-1", "r-2")]
         assert (late.decision.kept, late.done_how) == (False, REFUSED)
         assert [each.decision.request_id for each in (await ledger.pending()).records] == ["r-0"]
         assert [each.decision.kept for each in (await ledger.search(DecisionFilter())).records] == [True, False, True]
