@@ -218,18 +218,18 @@ class SqlArchive:
     def _forget(self, scope: ForgetScope, actor: str, show: Callable[[Erased], None]) -> Erased:
         if self._is_closed.is_set():
             raise UnavailableError(_ENDS)
-        condition, began_at = queries.in_scope(scope), self._wall_clock()
+        condition = queries.in_scope(scope)
         with self._database.writing() as connection:
             # What others have taken back from a spool by now is found below; what they take back later, they leave out.
             self._database.wait_for_others(connection)
-            _audit(connection, AuditEntry.of_forgetting(began_at, actor, scope))
+            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope))
         erased = Erased()
         for some in self._erase_decisions(condition):
             erased += some
             show(erased)
             if self._is_closed.wait(ERASING_PAUSE_S):
                 raise UnavailableError(_ENDS)
-        late = condition & (decisions.c.decided_at_us >= microseconds(began_at - _LATE))
+        late = condition & (decisions.c.decided_at_us >= microseconds(self._wall_clock() - _LATE))
         with self._database.writing() as connection:
             self._database.wait_for_others(connection)
             erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, late), late)

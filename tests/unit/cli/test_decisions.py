@@ -68,6 +68,9 @@ def test_filters_and_json_are_for_scripts(admin: AdminService, run: Run) -> None
     assert [json.loads(line)["rule"] for line in lines] == ["triangles"]
     assert run("decisions", "--pending", "--json").output.count("\n") == 1
     assert run("decisions", "--since", "1d").output.count("\n") == 1  # the header
+    admin.run(admin.ledger.mark_done(f"{3:032x}", "rescan: unscannable"))
+    (line,) = run("decisions", "--done", "rescan: unscannable", "--json").output.splitlines()
+    assert json.loads(line)["id"] == f"{3:032x}"
 
 
 def test_where_the_policy_on_trial_differs_is_shown(admin: AdminService, run: Run) -> None:
