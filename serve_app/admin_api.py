@@ -179,6 +179,7 @@ class DecisionQuery(_Request):
         default=None, description="whether the policy on trial would have given another verdict"
     )
     canary: bool = Field(default=False, description="decisions on the canary, which are left out otherwise")
+    done_how: str | None = Field(default=None, description="how a pending one was dealt with")
     limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
     cursor: str | None = Field(default=None, description="that of the page before")
 
@@ -198,11 +199,12 @@ class ForgetRequest(_Request):
 
 
 class ForgetAnswer(BaseModel):
-    """How much was erased."""
+    """How much is erased so far."""
 
     decisions: int
     label_scores: int
     fingerprints: int
+    done: bool = Field(default=True, description="false while it goes on: ask again, with GET")
 
 
 class AuditRecord(BaseModel):
@@ -225,7 +227,9 @@ class LedgerStatus(BaseModel):
 
     problem: str | None = Field(description="what is wrong; null while decisions are recorded")
     spooled: int = Field(description="decisions that wait in a file until the database can be written again")
-    dropped: int = Field(description="decisions that found no room there since the start of this process")
+    dropped: int = Field(
+        description="decisions that were recorded neither here nor there in time, since the start of this process"
+    )
 
 
 BankName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]

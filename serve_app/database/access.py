@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -149,8 +150,23 @@ class Database:
         now = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         return int(connection.execute(now).scalar_one())
 
+    def empty_log(self) -> bool:
+        """Empty SQLite's log, which still has what was erased from the tables: whether it is empty.
+
+        It waits for nobody, because commits would wait for it: False while others read or write.
+        """
+        if not self.is_sqlite:
+            return True
+        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            try:
+                is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_LOCK_WAIT_S * 1e3:.0f}")
+        return not is_busy
+
     def back_up(self, file: Path) -> None:
-        """Copy a SQLite database, while it is in use, to a new file of this user alone.
+        """Copy a SQLite database, while it is in use, to a new file of this user alone. Nothing of a failed copy stays.
 
         Raises:
             ValueError: the database is none of SQLite.
@@ -159,11 +175,15 @@ class Database:
         """
         if not self.is_sqlite:
             raise ValueError("the database is not a file")
-        if file.exists():
-            raise FileExistsError(file)
-        make_private_file(file)  # VACUUM INTO takes an empty file, and leaves its mode
-        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
-            connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+        make_private_folder(file.parent)
+        # VACUUM INTO takes an empty file, and leaves its mode.
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+                connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
 
     def close(self) -> None:
         """Close connections that nobody uses."""

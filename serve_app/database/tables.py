@@ -136,6 +136,7 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),  # JSON
 )
+Index("audit_by_time", audit.c.at_us, audit.c.action)
 
 leases = Table(
     "leases",

@@ -106,7 +106,8 @@ class EntryWriter:
     def write(self, entries: Sequence[Entry], choose: Choose | None = None) -> None:
         """Commit entries; those of decisions that are recorded already change no decision.
 
-        Of what ``choose`` leaves out, nothing is written but the rows that other entries may share.
+        Rows that entries share come first, in a transaction of their own: in a spool, the first entry alone has them,
+        and ``choose`` may leave that one out, or it may be at fault.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: nothing was written.
@@ -114,13 +115,8 @@ class EntryWriter:
         if not entries:
             return
         self._database.prepare()
-        contexts_of = {entry.context for entry in entries}
+        self._write_shared([entry for entry in entries if entry.context not in self._known_contexts])
         with self._database.writing() as connection:
-            if new := contexts_of - self._known_contexts:
-                with_new = [entry for entry in entries if entry.context in new]
-                for table in (label_sets, contexts):
-                    if shared := _by_key(table, with_new):
-                        connection.execute(self._additions[table], shared)
             chosen = entries if choose is None else choose(connection, entries)
             rows = [_with_all_columns(decisions, entry.rows[decisions.name]) for entry in chosen]
             if rows:
@@ -128,7 +124,15 @@ class EntryWriter:
             for table, replacement in self._replacements.items():
                 if of_bodies := _by_key(table, chosen):
                     connection.execute(replacement, of_bodies)
-        self._known_contexts |= contexts_of
+
+    def _write_shared(self, entries: Sequence[Entry]) -> None:
+        if not (new := _by_key(contexts, entries)):
+            return
+        with self._database.writing() as connection:
+            if labels := _by_key(label_sets, entries):
+                connection.execute(self._additions[label_sets], labels)
+            connection.execute(self._additions[contexts], new)
+        self._known_contexts |= {row["context"] for row in new}
 
 
 def _replacing(inserted: sqlite.Insert | postgresql.Insert, table: Table) -> sqlite.Insert | postgresql.Insert:

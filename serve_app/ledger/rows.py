@@ -10,6 +10,7 @@ from typing import Any, Final
 from serve_app.domain import (
     Decision,
     Examination,
+    FrameFingerprint,
     Judged,
     Judgement,
     LabelScores,
@@ -33,7 +34,6 @@ from serve_app.ledger.encoding import (
     pack_fingerprints,
     pack_places,
     pack_values,
-    unpack_fingerprints,
     unpack_places,
     unpack_values,
 )
@@ -136,7 +136,7 @@ def decision_row(decision: Decision, context: int) -> Row:
         "views_seen": judged.views_seen if judged else None,
         "frames_seen": judged.frames_seen if judged else None,
         "frames_total": judged.frames_total if judged else None,
-        "is_truncated": judged.is_truncated if judged else None,
+        "is_truncated": None if isinstance(outcome, Unscanned) else outcome.is_truncated,
     }
 
 
@@ -169,8 +169,14 @@ def fingerprints_row(decision: Decision, seen: Examination) -> Row | None:
     return {"sha256": body_key(decision.sha256), "frames": pack_fingerprints(seen.fingerprints)}
 
 
-def recorded_decision(row: Row, context: Context, examination: Examination | None = None) -> RecordedDecision:
-    """The decision of a row of ``decisions``."""
+def recorded_decision(
+    row: Row,
+    context: Context,
+    seen: tuple[Examination, tuple[str, ...]] | None = None,
+    fingerprints: tuple[FrameFingerprint, ...] = (),
+) -> RecordedDecision:
+    """The decision of a row of ``decisions``; ``seen`` has its examination, and the labels of its scores."""
+    examination, labels = seen or (None, context.labels)
     decision = Decision(
         request_id=row["request_id"],
         decided_at=moment_of(row["decided_at_us"]),
@@ -185,14 +191,14 @@ def recorded_decision(row: Row, context: Context, examination: Examination | Non
         source=row["source"],
         lane=Lane(row["lane"] or Lane.LIVE),
         examination=examination,
-        labels=context.labels,
+        labels=labels,
         lists_version=row["lists_version"],
         shadow_matches=_shadow_matches_of(row),
         shadow_judgement=_shadow_judgement_of(row),
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
     is_reopened = row["is_pending"] and not decision.is_pending
-    return RecordedDecision(decision, done_at, row["done_how"], is_reopened)
+    return RecordedDecision(decision, done_at, row["done_how"], is_reopened, fingerprints)
 
 
 def outcome_of(row: Row) -> Outcome:
@@ -224,8 +230,8 @@ def outcome_of(row: Row) -> Outcome:
             return Unscanned(UnscannedReason(reason), row["message"])
 
 
-def examination_of(row: Row, context: Context) -> Examination:
-    """The examination of a row of ``label_scores``, joined with ``frames`` of ``fingerprints``."""
+def examination_of(row: Row, context: Context, fingerprints: tuple[FrameFingerprint, ...]) -> Examination:
+    """The examination of a row of ``label_scores``."""
     places = unpack_places(row["places"])
     values = unpack_values(row["cosines"], len(places))
     return Examination(
@@ -235,7 +241,7 @@ def examination_of(row: Row, context: Context) -> Examination:
         frames_seen=row["frames_seen"],
         frames_total=row["frames_total"],
         is_truncated=row["is_truncated"],
-        fingerprints=unpack_fingerprints(row["frames"] or b""),
+        fingerprints=fingerprints,
     )
 
 
@@ -301,6 +307,7 @@ def _listed_of(row: Row, explained: Row) -> Listed:
         distance_bits=explained["distance_bits"],
         frame=explained["frame"],
         media_type=row.get("media_type"),
+        is_truncated=row.get("is_truncated"),
     )
 
 

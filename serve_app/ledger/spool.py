@@ -46,8 +46,6 @@ class Spool:
     def __init__(self, file: Path, descriptor: int, max_bytes: int, reserved_bytes: int) -> None:
         """Use :meth:`create`, or :func:`abandoned_spools`."""
         self.file = file
-        self.dropped = 0
-        """Entries that found no room."""
         self._descriptor = descriptor
         self._max_bytes = max_bytes
         self._reserved_bytes = reserved_bytes
@@ -114,7 +112,6 @@ class Spool:
             self._room_bytes = max(self._room_bytes, position)
             self._ends += ends
             self._contexts = contexts
-            self.dropped += added.count(False)
             return added
 
     def waiting(self, most: int) -> list[Entry]:

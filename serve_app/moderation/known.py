@@ -151,8 +151,8 @@ def _guarded(ask: Callable[[], T], request_id: str, otherwise: T) -> T:
         return otherwise
 
 
-def listed(match: Match, media_type: str | None = None) -> Listed:
-    """The outcome of a picture about which ``match`` decides; of a decoded one with its ``media_type``."""
+def listed(match: Match, seen: Examination | None = None) -> Listed:
+    """The outcome of a picture about which ``match`` decides; of a decoded one with what was ``seen``."""
     is_exact = match.type is not FingerprintType.PDQ
     return Listed(
         verdict=Verdict.ACCEPT if match.entry.kind is ListKind.ALLOW else Verdict.REJECT,
@@ -162,5 +162,6 @@ def listed(match: Match, media_type: str | None = None) -> Listed:
         match=ListMatch.EXACT if is_exact else ListMatch.PERCEPTUAL,
         distance_bits=None if is_exact else match.distance_bits,
         frame=match.frame,
-        media_type=media_type,
+        media_type=seen.media_type if seen else None,
+        is_truncated=seen.is_truncated if seen else None,
     )

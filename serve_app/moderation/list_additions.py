@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from serve_app.domain import Decision, DecisionArchive, DecisionFilter, Listed, ListingError
+from serve_app.domain import DecisionArchive, DecisionFilter, Listed, ListingError, RecordedDecision
 from serve_app.domain.canary import CANARY_NOT_ALLOWED
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
@@ -36,17 +36,17 @@ class Lister:
         self._archive = archive
         self._store = store
 
-    async def add_decision(self, decision: Decision, terms: ListingTerms) -> Listing:
+    async def add_decision(self, recorded: RecordedDecision, terms: ListingTerms) -> Listing:
         """Put the fingerprints of a decision's picture on a list (:func:`fingerprints_of` says which).
 
         Raises:
             ListingError: see :meth:`add`; or to allow the picture is not safe.
             UnavailableError: the lists cannot be read or written.
         """
-        listing = await self.add(await self.select(decision, terms), terms)
-        return replace(listing, pending=await self.pending_copies(decision.sha256))
+        listing = await self.add(await self.select(recorded, terms), terms)
+        return replace(listing, pending=await self.pending_copies(recorded.decision.sha256))
 
-    async def select(self, decision: Decision, terms: ListingTerms) -> Selection:
+    async def select(self, recorded: RecordedDecision, terms: ListingTerms) -> Selection:
         """The fingerprints of a decision's picture.
 
         Where a list knew its bytes, nothing was decoded: then those of the policy's latest decision on them.
@@ -54,11 +54,12 @@ class Lister:
         Raises:
             ListingError: to allow the picture is not safe.
         """
-        if isinstance(decision.outcome, Listed) and decision.examination is None:
+        decision = recorded.decision
+        if isinstance(decision.outcome, Listed) and not recorded.fingerprints:
             judged = DecisionFilter(sha256=decision.sha256, reason="policy")
             for latest in (await self._archive.search(judged, limit=1, with_examinations=True)).records:
-                return fingerprints_of(latest.decision, terms.kind)
-        return fingerprints_of(decision, terms.kind)
+                return fingerprints_of(latest, terms.kind)
+        return fingerprints_of(recorded, terms.kind)
 
     async def pending_copies(self, sha256: str) -> tuple[str, ...]:
         """The ids of the decisions whose picture has these bytes, and waits to be scanned."""

@@ -176,8 +176,7 @@ class Moderator:
             case _Scanned():
                 seen = result
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
-                media_type = seen.examination.media_type
-                outcome, kept = _listed(known.deciding, media_type) if known.deciding else _judged(seen)
+                outcome, kept = _listed(known.deciding, seen.examination) if known.deciding else _judged(seen)
             case _:
                 outcome, kept = Unscanned(result.reason, str(result)), self._keeps_unscanned(result)
         decision = Decision(
@@ -290,9 +289,9 @@ class Moderator:
         return self._on_unscanned is OnUnscanned.ACCEPT
 
 
-def _listed(match: Match, media_type: str | None = None) -> tuple[Outcome, bool]:
+def _listed(match: Match, seen: Examination | None = None) -> tuple[Outcome, bool]:
     """The outcome, and whether the image server may store the picture."""
-    outcome = listed(match, media_type)
+    outcome = listed(match, seen)
     return outcome, outcome.verdict.keeps_picture
 
 

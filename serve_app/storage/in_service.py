@@ -174,7 +174,8 @@ def _tell(finding: Finding) -> None:
             )
         case Result.UNSCANNABLE:
             logger.error(
-                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s)",
+                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s). "
+                '`pictwarden decisions --done "rescan: unscannable"` lists all of these',
                 decision,
                 names,
                 finding.why,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.dialects import sqlite
 
 from benchmarks.postgres import Server
 from serve_app.database import schema
@@ -24,7 +26,7 @@ from serve_app.database.lease import Lease
 from serve_app.database.location import Location
 from serve_app.database.tables import leases, metadata, schema_version
 from serve_app.domain import ConfigurationError
-from serve_app.ledger import open_ledger
+from serve_app.ledger import open_ledger, queries
 from serve_app.ledger.entries import Entry, EntryWriter
 from serve_app.limits import MediaLimits
 
@@ -101,6 +103,15 @@ def test_the_migrations_make_the_tables_that_the_program_knows(database: Databas
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     assert version_of(database)[0] == schema.SCHEMA_VERSION
+
+
+def test_a_long_audit_is_not_searched_from_end_to_end(migrated_file: Path) -> None:
+    statement = str(
+        queries.audited("purge", 1).compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    )
+    with contextlib.closing(sqlite3.connect(migrated_file)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+    assert [row[-1].partition(" (")[0] for row in plan] == ["SEARCH audit USING INDEX audit_by_time"]
 
 
 def test_there_is_a_migration_for_every_version_and_none_that_is_forgotten() -> None:

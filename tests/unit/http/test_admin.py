@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from serve_app.admin_api import DecisionRecord
 from serve_app.domain import (
+    Erased,
     Examination,
+    ForgetScope,
     FrameFingerprint,
     LabelScores,
     ShadowJudgement,
@@ -216,7 +219,42 @@ async def test_decisions_are_forgotten_by_what_is_named(admin: Admin) -> None:
     assert erased["decisions"] == 2
     await admin.ask("/decisions/r-1", 404)
     await admin.ask("/decisions/r-3")
-    assert ("alice", "forget") in await admin.actions()
+    assert (erased["done"], ("alice", "forgotten") in await admin.actions()) == (True, True)
+
+
+class SlowLedger(MemoryLedger):
+    """It erases two decisions at once, and the others when it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = asyncio.Event()
+
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        show(Erased(2))
+        await self.may_go_on.wait()
+        return await super().forget(scope, actor, show)
+
+
+async def test_much_is_forgotten_in_the_background_and_one_wish_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.http.routes.admin.forgetting.ANSWER_WITHIN_S", 0.0)
+    ledger = SlowLedger()
+    async with client_of(ledger) as http:
+        admin = Admin(ledger, http)
+        await admin.record(map(decision, range(3)))
+        assert "since the service started" in (await admin.ask("/forget", 404))["message"]
+        begun = await admin.ask("/forget", method="POST", json={"sha256": "1" * 64})
+        for told in (begun, await admin.ask("/forget")):
+            assert (told["decisions"], told["done"]) == (2, False)
+        refused = await admin.ask("/forget", 409, method="POST", json={"source": "x"})
+        assert "an earlier `forget` is not done (2 decisions so far)" in refused["message"]
+        ledger.may_go_on.set()
+        monkeypatch.setattr("serve_app.http.routes.admin.forgetting.ANSWER_WITHIN_S", 10.0)
+        for _ in range(2):
+            told = await admin.ask("/forget")
+            assert (told["decisions"], told["done"]) == (3, True)
+        await admin.ask("/forget", method="POST", json={"source": "x"})
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,9 @@ async def test_a_picture_that_resembles_a_denied_one_is_rejected_also_when_it_is
     entry_id = listing.add(ListKind.DENY, PDQ)
     recalled = await listing.decide(content)
     new = await listing.decide(draw(size=(17, 17)))
-    expected = Listed(Verdict.REJECT, "ours", str(entry_id), "known to all", ListMatch.PERCEPTUAL, 0, 0, "image/png")
+    expected = Listed(
+        Verdict.REJECT, "ours", str(entry_id), "known to all", ListMatch.PERCEPTUAL, 0, 0, "image/png", False
+    )
     assert recalled.outcome == new.outcome == expected
     assert not recalled.kept
     assert listing.examiner.examined == 2
