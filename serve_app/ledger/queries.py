@@ -23,7 +23,7 @@ from serve_app.database.tables import contexts, decisions, fingerprints, label_s
 from serve_app.domain import LONG_KEPT, DecisionFilter, Erased, ForgetScope, Retention
 from serve_app.ledger.cursors import Cursor, microseconds
 from serve_app.ledger.encoding import body_key
-from serve_app.ledger.rows import CANARY_EXPLANATION
+from serve_app.ledger.rows import CANARY_EXPLANATION, OUTCOME_COLUMNS
 
 ERASED_AT_ONCE = 50
 """Rows erased in one transaction: a short one, because commits of new decisions wait for it."""
@@ -53,7 +53,7 @@ SEEN_OF_BODIES = _SEEN.where(label_scores.c.sha256.in_(bindparam("bodies", expan
 """What models saw in at most :data:`BODIES_AT_ONCE` bodies."""
 
 JUDGED = (
-    select(decisions, contexts.c.policy_digest)
+    select(*(decisions.c[name] for name in OUTCOME_COLUMNS), contexts.c.policy_digest)
     .join(contexts, contexts.c.context == decisions.c.context)
     .where(
         decisions.c.sha256 == bindparam("sha256"),
