@@ -52,9 +52,10 @@ class Database:
     def __init__(self, location: Location, engine: Engine) -> None:
         self.location = location
         self._engine = engine
-        # Of a server a transaction costs two round trips more, which a look-up does not need.
+        # A transaction costs a look-up two statements more, of a server two round trips, and it does not need one.
         self._one_moment = engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
-        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        apart = {_BEGIN: ""} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._reader = engine.execution_options(**apart)
         self._preparing = threading.Lock()
         self._is_prepared = False
 
@@ -76,7 +77,7 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that only reads."""
+        """A connection that only reads, each statement by itself."""
         with self._reader.begin() as connection:
             yield connection
 

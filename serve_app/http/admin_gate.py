@@ -58,7 +58,7 @@ class AdminGate:
             return self._unauthorised(request.client.host if request.client else "", str(error))
         request.state.actor = actor
         action = f"{request.method} {request.scope['path']}"
-        detail = {escaped(name): escaped(text) for name, text in request.query_params.items()}
+        detail: dict[str, str | int] = {escaped(name): escaped(text) for name, text in request.query_params.items()}
         try:
             await self._audit(actor, escaped(action), detail)
         except Exception:

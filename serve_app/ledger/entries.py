@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serve_app.database.access import Database
 from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import Decision
-from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row
+from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row, rows_of
 from serve_app.limits import MediaKey
 
 _SHARED = (label_sets.name, contexts.name)
@@ -41,12 +41,12 @@ class Entry:
     @classmethod
     def of(cls, decision: Decision, media_key: MediaKey) -> Entry:
         """What is written for ``decision``: of a recalled examination nothing, which keeps its retention."""
-        context = Context.of(decision, media_key)
-        context_row, examination = context.row(), decision.examination
+        context_row, label_set_row = rows_of(Context.of(decision, media_key))
+        examination = decision.examination
         seen = None if examination is None or examination.is_recalled else examination
         key = context_row["context"]
         rows = {
-            label_sets.name: context.label_set_row(),
+            label_sets.name: label_set_row,
             contexts.name: context_row,
             decisions.name: decision_row(decision, key),
             label_scores.name: label_scores_row(decision, seen, context_row) if seen else None,

@@ -25,7 +25,7 @@ from serve_app.database.tables import audit, contexts, decisions, fingerprints, 
 from serve_app.domain import LONG_KEPT, READING, DecisionFilter, Erased, ForgetScope, Retention
 from serve_app.ledger.cursors import Cursor, microseconds
 from serve_app.ledger.encoding import body_key
-from serve_app.ledger.rows import CANARY_EXPLANATION
+from serve_app.ledger.rows import CANARY_EXPLANATION, OUTCOME_COLUMNS
 
 ERASED_AT_ONCE = 50
 """Rows erased in one transaction: a short one, because commits of new decisions wait for it."""
@@ -60,7 +60,7 @@ FINGERPRINTS_OF_BODIES = select(fingerprints).where(fingerprints.c.sha256.in_(_B
 """Their fingerprints, which are recorded for longer than what models saw."""
 
 JUDGED = (
-    select(decisions, contexts.c.policy_digest)
+    select(*(decisions.c[name] for name in OUTCOME_COLUMNS), contexts.c.policy_digest)
     .join(contexts, contexts.c.context == decisions.c.context)
     .where(
         decisions.c.sha256 == bindparam("sha256"),

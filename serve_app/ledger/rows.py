@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -41,6 +42,12 @@ from serve_app.limits import MediaKey
 
 CANARY_EXPLANATION: Final = f'{{"bank":"{CANARY_BANK}",'
 """How the column ``explanation`` begins where the canary was refused."""
+
+OUTCOME_COLUMNS: Final = (
+    "reason", "verdict", "rule", "message", "explanation",
+    "media_type", "views_seen", "frames_seen", "frames_total", "is_truncated",
+)  # fmt: skip
+"""Those of ``decisions`` that :func:`outcome_of` reads."""
 
 Row = Mapping[Any, Any]
 """Values by the name of their column."""
@@ -101,6 +108,12 @@ class Context:
         return cls(
             row["model_key"], model, row["policy"], row["policy_digest"], tuple(json.loads(row["texts"] or "[]"))
         )
+
+
+@functools.lru_cache(maxsize=64)
+def rows_of(context: Context) -> tuple[Row, Row | None]:
+    """Its rows for ``contexts`` and ``label_sets``: nearly all decisions of a process have the same."""
+    return context.row(), context.label_set_row()
 
 
 def _parts(model: ModelIdentity) -> str | None:
@@ -202,7 +215,7 @@ def recorded_decision(
 
 
 def outcome_of(row: Row) -> Outcome:
-    """The outcome of a row of ``decisions``."""
+    """The outcome of a row of ``decisions``, of which :data:`OUTCOME_COLUMNS` suffice."""
     explained = json.loads(row["explanation"] or "{}")
     match row["reason"]:
         case "policy":
