@@ -45,14 +45,14 @@ async def test_parts_are_looked_at_together(service: Service, draw: Callable[...
         await service.preprocessor.entered.wait()
     service.preprocessor.release.set()
     results_of(await asked, 4)
-    assert service.scorer.loads[0].coming > 0, "the scorer knows that more are coming"
+    assert service.misskey_scorer.loads[0].coming > 0, "the scorer knows that more are coming"
 
 
 async def test_what_hangs_is_answered_at_our_deadline(
     misskey: Callable[..., Service], draw: Callable[..., bytes]
 ) -> None:
     service = misskey(deadline_s=0.1)
-    service.scorer.hangs = True
+    service.misskey_scorer.hangs = True
     response = await detect(service, images(draw(RED), draw(GREEN)))
     refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, "inference_saturated")
 
@@ -82,7 +82,7 @@ async def test_a_body_that_does_not_end_is_answered_at_our_deadline(misskey: Cal
 async def test_where_nothing_can_be_scanned_now_there_is_no_list(
     service: Service, draw: Callable[..., bytes], fault: Exception, reason: str
 ) -> None:
-    service.scorer.fault = fault
+    service.misskey_scorer.fault = fault
     response = await detect(service, [*images(draw(RED), draw(GREEN)), ("c", ("c", b"", "image/png"))])
     refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, reason)
     assert "connection" not in response.headers
@@ -108,7 +108,7 @@ async def test_where_some_parts_were_scanned_the_list_is_whole(
                 raise fault
             return super().encode(staged)
 
-    service.scorer.engine = FirstAlone(service.scorer.engine.labels)  # type: ignore[attr-defined]
+    service.misskey_scorer.engine = FirstAlone(service.scorer.engine.labels)  # type: ignore[attr-defined]
     results = results_of(await detect(service, images(draw(GREEN), draw(RED), draw(BLUE))), 3)
     assert top_class(results[1]) == "Porn"
     assert [results[0]["error"]["code"], results[2]["error"]["code"]] == [code, code]
