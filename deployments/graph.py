@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from ray import serve
@@ -13,7 +14,7 @@ from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
-from serve_app.moderation import scored_labels
+from serve_app.moderation import label_sets
 from serve_app.policy import heads_of
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
@@ -36,7 +37,7 @@ def build_app(args: dict[str, Any]) -> Application:
         ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
     """
     settings, policy, shadow = read_args_for_ray(args)
-    labels = scored_labels(settings, policy, shadow)
+    sets = label_sets(settings, policy, shadow)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -49,13 +50,13 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.limits.within(settings.deadline_s),
             settings.truncated,
             settings.deadline_s,
-            labels,
+            tuple(chain.from_iterable(sets)),
             settings.decode_workers,
             settings.model.cache_folder,
         ),
         scorer.bind(
             settings.model,
-            labels,
+            sets,
             PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow)),
             settings.deadline_s,
         ),

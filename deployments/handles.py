@@ -42,11 +42,13 @@ class PreprocessorHandle:
         self._handle = handle
         self._gate = gate
 
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def preprocess(
+        self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
+    ) -> Views:
         """See the port."""
         async with self._gate.through(len(content), call.lane):
             views: Views = await _called(
-                self._handle.preprocess, "preprocessing", call, content, view_size_px, call, load
+                self._handle.preprocess, "preprocessing", call, content, view_size_px, call, load, with_faces
             )
         return views
 
@@ -54,18 +56,22 @@ class PreprocessorHandle:
 class ScorerHandle:
     """:class:`serve_app.domain.Scorer` behind a deployment handle."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], labels: tuple[str, ...]) -> None:
+        """``labels`` are one of the sets that the deployment scores."""
         self._handle = handle
+        self._labels = labels
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """See the port."""
-        identity: ModelIdentity = await _called(self._handle.identify, "the scorer", Call("of no picture", deadline))
+        identity: ModelIdentity = await _called(
+            self._handle.identify, "the scorer", Call("of no picture", deadline), self._labels
+        )
         return identity
 
     async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
         """See the port. Of the views only their pixels are sent."""
         scores: LabelScores = await _called(
-            self._handle.score, "scoring", call, views.pixels, views.faces.pixels, call, load
+            self._handle.score, "scoring", call, self._labels, views.pixels, views.faces.pixels, call, load
         )
         return scores
 

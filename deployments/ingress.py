@@ -15,6 +15,7 @@ from deployments.ledger_file import RayTable, alive_nodes, require_one_file
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.database.location import Location
+from serve_app.domain import needs_faces
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import admin_listening
@@ -51,11 +52,19 @@ class Ingress:
         self._guard = Guard.from_environment(settings.authentication)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
         admission = AdmissionControl(settings.deadline_s)
-        examiner = Pipeline(PreprocessorHandle(preprocessor, gate), ScorerHandle(scorer), lambda: admission.demand)
+        stage = PreprocessorHandle(preprocessor, gate)
+
+        def examiner_of(labels: tuple[str, ...]) -> Pipeline:
+            of_labels = ScorerHandle(scorer, labels)
+            with_faces = any(map(needs_faces, labels))
+            return Pipeline(stage, of_labels, lambda: admission.demand, with_faces=with_faces)
+
         self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
-        self._moderator = assemble_moderator(settings, policy, examiner, self._ledger, admission, shadow, self._lists)
-        self._detector = assemble_detector(settings, policy, examiner, admission, shadow)
+        self._moderator = assemble_moderator(
+            settings, policy, examiner_of, self._ledger, admission, shadow, self._lists
+        )
+        self._detector = assemble_detector(settings, examiner_of, admission)
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:

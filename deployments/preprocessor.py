@@ -10,7 +10,7 @@ import ray
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_process import set_up_replica
-from serve_app.decoding import decode_for
+from serve_app.decoding import detector_for
 from serve_app.domain import Call, Lane, LoadSignals, OnTruncated, Views
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
@@ -44,16 +44,21 @@ class Preprocessor:
         set_up_replica()
         require_decoders()
         self._workers = DecodeWorkers(
-            limits, workers or _assigned_cores(), decode_for(labels, cache_folder), on_truncated
+            limits,
+            workers or _assigned_cores(),
+            on_truncated=on_truncated,
+            detector=detector_for(labels, cache_folder),
         )
         self._offered = OfferedWork()
         self._deadline_s = deadline_s
 
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def preprocess(
+        self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool
+    ) -> Views:
         """See :class:`serve_app.domain.Preprocessor`."""
         if call.lane is Lane.LIVE:
             self._offered.add(load.demand * self._workers.picture_s)
-        return await self._workers.preprocess(content, view_size_px, call, load)
+        return await self._workers.preprocess(content, view_size_px, call, load, with_faces)
 
     def check_health(self) -> None:
         """Called by Serve at intervals; an error makes Serve replace this replica."""

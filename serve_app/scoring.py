@@ -1,6 +1,7 @@
-"""One engine on one device behind one batcher: the scorer of a process.
+"""The scorers of a process: one for each set of labels that a picture may want, on one device behind one batcher.
 
-It joins the rooms ``models`` and ``batching``, which do not know each other.
+It joins the rooms ``models`` and ``batching``, which do not know each other. A picture pays for the models of its own
+labels: their views are cut for it, and their passes run for it (docs/adr/0021).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,8 +29,8 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.models.agreement import PolicyReference
-from serve_app.models.engine import Staged
-from serve_app.models.factory import open_engine
+from serve_app.models.engine import Engine, Staged
+from serve_app.models.factory import open_engines
 from serve_app.models.with_faces import Item, WithFaces, items_of
 from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
@@ -46,30 +47,36 @@ _CPU_PASS_NICENESS = 5
 # A device whose pass is late by more than this is stuck.
 _HUNG_AFTER_S = 30.0
 
+_Batcher = Batcher[Item, NDArray[np.float32]]
 
-class EngineScorer:
-    """:class:`serve_app.domain.Scorer` over an engine. Warm when constructed: every batch size has run.
+
+class EngineScorers:
+    """The scorers for several sets of labels. Warm when constructed: every batch size of each has run.
 
     For one event loop; close it after use.
     """
 
     def __init__(
-        self, settings: ModelSettings, labels: tuple[str, ...], policy: PolicyReference, deadline_s: float
+        self,
+        settings: ModelSettings,
+        label_sets: Sequence[tuple[str, ...]],
+        policy: PolicyReference,
+        deadline_s: float,
     ) -> None:
-        """Load the model and warm it.
+        """Load the models and warm them.
 
         Args:
-            settings: the model, its engine and its device.
-            labels: of the policy.
+            settings: the model of the prompts, its engine and the device.
+            label_sets: those that pictures want.
             policy: the policy for which a quantised engine needs an agreement, and the files of its heads.
             deadline_s: of the application; a pass may take a share of it.
 
         Raises:
-            ModelError: as :func:`serve_app.models.factory.open_engine`.
+            ModelError: as :func:`serve_app.models.factory.open_engines`.
         """
-        self._engine = open_engine(
+        opened = open_engines(
             settings.source,
-            labels,
+            label_sets,
             device=settings.device,
             precision=settings.precision,
             cpu_threads=settings.cpu_threads,
@@ -77,32 +84,97 @@ class EngineScorer:
             policy=policy,
             cache_folder=settings.cache_folder,
         )
-        self._has_faces = isinstance(self._engine, WithFaces)
+        self._engines = dict(zip(label_sets, opened, strict=True))
+        self._stages_ahead = any(engine.stages_ahead for engine in opened)
+        shares_cores = any(engine.shares_cores for engine in opened)
         # One thread each, so that the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))
         self._staging_thread = ThreadPoolExecutor(1, "staging", name_thread, ("staging",))
-        if self._engine.shares_cores:
+        if shares_cores:
             self._device_thread.submit(_step_back).result()
-        # In the thread of the passes, which has a pool of computing threads of its own.
-        pass_costs_s = self._device_thread.submit(
-            self._engine.warm_up, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE
-        ).result()
-        self._costs = PassCosts(pass_costs_s)
-        self._batcher: Batcher[Item, NDArray[np.float32]] = Batcher(
+        costs: dict[Any, PassCosts] = {
+            labels: PassCosts(self._warm(engine, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE))
+            for labels, engine in self._engines.items()
+        }
+        self._batcher: _Batcher = Batcher(
             self._run_pass,
-            self._costs,
+            costs,
             settings.max_queued_views,
-            self._stage if self._engine.stages_ahead else None,
+            self._stage if self._stages_ahead else None,
             # A pass on the CPU would take the cores from the decoding.
-            idle_s if self._engine.shares_cores else None,
+            idle_s if shares_cores else None,
         )
-        identity = self._engine.identity
+        self._scorers = {
+            labels: EngineScorer(labels, engine, costs[labels], self._batcher)
+            for labels, engine in self._engines.items()
+        }
+
+    def of(self, labels: tuple[str, ...]) -> EngineScorer:
+        """The scorer for one of the sets of labels.
+
+        Raises:
+            UnavailableError: it is none of them.
+        """
+        try:
+            return self._scorers[labels]
+        except KeyError:
+            raise UnavailableError("the scorer has other labels: it is being replaced") from None
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until the device would be free for a live view that arrived now."""
+        return self._batcher.predicted_wait_s
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: batching has ended, or the device is stuck.
+        """
+        self._batcher.require_alive()
+        if self._batcher.overdue_s > _HUNG_AFTER_S:
+            raise UnavailableError(f"the device is stuck: its pass is {self._batcher.overdue_s:.0f} s late")
+
+    async def close(self) -> None:
+        """Stop; waiting callers are answered as unavailable."""
+        await self._batcher.close()
+        for thread in (self._staging_thread, self._device_thread):
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    def _warm(self, engine: Engine, max_batch_views: int, max_pass_s: float) -> Mapping[int, float]:
+        # In the thread of the passes, which has a pool of computing threads of its own.
+        pass_costs_s = self._device_thread.submit(engine.warm_up, max_batch_views, max_pass_s).result()
         logger.info(
             "model %s is warm, ms per pass by batch size: %s%s",
-            identity,
+            engine.identity,
             {bucket: round(seconds * 1e3, 1) for bucket, seconds in pass_costs_s.items()},
-            f" NOTICE: {identity.notice}" if identity.notice else "",
+            f" NOTICE: {engine.identity.notice}" if engine.identity.notice else "",
         )
+        return pass_costs_s
+
+    async def _stage(self, labels: Any, items: Sequence[Any]) -> Staged:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._staging_thread, self._engines[labels].stage, items)
+
+    async def _run_pass(self, labels: Any, staged: Staged) -> Sequence[NDArray[np.float32]]:
+        loop = asyncio.get_running_loop()
+        return list(await loop.run_in_executor(self._device_thread, self._encode, self._engines[labels], staged))
+
+    def _encode(self, engine: Engine, staged: Staged) -> NDArray[np.float32]:
+        if self._stages_ahead:
+            return engine.encode(staged)
+        return engine.encode(engine.stage(staged) if isinstance(engine, WithFaces) else np.stack(staged))
+
+
+class EngineScorer:
+    """:class:`serve_app.domain.Scorer` for one set of labels."""
+
+    def __init__(self, labels: tuple[str, ...], engine: Engine, costs: PassCosts, batcher: _Batcher) -> None:
+        """``labels`` are the batcher's name for the passes of ``engine``, which take ``costs``."""
+        self._labels = labels
+        self._engine = engine
+        self._costs = costs
+        self._batcher = batcher
 
     @property
     def model(self) -> ModelIdentity:
@@ -113,11 +185,6 @@ class EngineScorer:
     def view_s(self) -> float:
         """Seconds of the device for a view, in its largest pass."""
         return self._costs.pass_s(self._costs.largest_bucket) / self._costs.largest_bucket
-
-    @property
-    def predicted_wait_s(self) -> float:
-        """Seconds until the device would be free for a live view that arrived now."""
-        return self._batcher.predicted_wait_s
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """See the port."""
@@ -144,38 +211,9 @@ class EngineScorer:
             raise UnavailableError(f"wrong views: {pixels.shape} {pixels.dtype}; the model takes {size_px} px")
         if len(faces) and faces.shape[1:] != (FACE_SIZE_PX, FACE_SIZE_PX, 3):
             raise UnavailableError(f"wrong faces: {faces.shape}")
-        items = items_of(pixels, faces) if self._has_faces else list(pixels)
-        rows = await self._batcher.submit(items, call, load.coming)
+        items = items_of(pixels, faces) if isinstance(self._engine, WithFaces) else list(pixels)
+        rows = await self._batcher.submit(items, call, load.coming, self._labels)
         return LabelScores(np.stack(rows), self._engine.logit_scale, self.model)
-
-    def require_alive(self) -> None:
-        """For a health check.
-
-        Raises:
-            UnavailableError: batching has ended, or the device is stuck.
-        """
-        self._batcher.require_alive()
-        if self._batcher.overdue_s > _HUNG_AFTER_S:
-            raise UnavailableError(f"the device is stuck: its pass is {self._batcher.overdue_s:.0f} s late")
-
-    async def close(self) -> None:
-        """Stop; waiting callers are answered as unavailable."""
-        await self._batcher.close()
-        for thread in (self._staging_thread, self._device_thread):
-            thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _stage(self, views: Sequence[Any]) -> Staged:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._staging_thread, self._engine.stage, views)
-
-    async def _run_pass(self, staged: Staged) -> Sequence[NDArray[np.float32]]:
-        loop = asyncio.get_running_loop()
-        return list(await loop.run_in_executor(self._device_thread, self._encode, staged))
-
-    def _encode(self, staged: Staged) -> NDArray[np.float32]:
-        if self._engine.stages_ahead:
-            return self._engine.encode(staged)
-        return self._engine.encode(self._engine.stage(staged) if self._has_faces else np.stack(staged))
 
 
 def _step_back() -> None:

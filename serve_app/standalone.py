@@ -16,11 +16,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from serve_app.database.location import Location, locate
-from serve_app.decoding import decode_for
-from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError
+from serve_app.decoding import detector_for
+from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError, needs_faces
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
@@ -39,11 +40,11 @@ from serve_app.moderation import (
     Pipeline,
     assemble_detector,
     assemble_moderator,
-    scored_labels,
+    label_sets,
 )
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
-from serve_app.scoring import EngineScorer
+from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
 T = TypeVar("T")
@@ -64,16 +65,16 @@ class Stages:
         """
         require_decoders()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        labels = scored_labels(settings, policy, shadow)
+        sets = label_sets(settings, policy, shadow)
         self.workers = DecodeWorkers(
             settings.limits.within(settings.deadline_s),
             settings.decode_workers or cores,
-            decode_for(labels, settings.model.cache_folder),
-            settings.truncated,
+            on_truncated=settings.truncated,
+            detector=detector_for(tuple(chain.from_iterable(sets)), settings.model.cache_folder),
         )
         try:
             reference = PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow))
-            self.scorer = EngineScorer(settings.model, labels, reference, settings.deadline_s)
+            self.scorers = EngineScorers(settings.model, sets, reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
             raise
@@ -85,25 +86,27 @@ class Stages:
             UnavailableError: no decode worker can be started, batching has ended, or the device is stuck.
         """
         self.workers.require_alive()
-        self.scorer.require_alive()
+        self.scorers.require_alive()
 
     async def close(self) -> None:
         """End both; pictures that wait for them are answered that they are not there."""
         self.workers.close()
-        await self.scorer.close()
+        await self.scorers.close()
 
 
 class StartingExaminer:
     """:class:`serve_app.domain.Examiner` that has no stages yet; once it has, a pipeline over them."""
 
-    def __init__(self, demand: Callable[[], float] = lambda: 1.0) -> None:
-        """``demand``: see :class:`serve_app.moderation.Pipeline`."""
+    def __init__(self, labels: tuple[str, ...], demand: Callable[[], float] = lambda: 1.0) -> None:
+        """``labels`` are one of the sets that will be scored; ``demand`` is as in :class:`Pipeline`."""
+        self._labels = labels
         self._demand = demand
         self._pipeline: Pipeline | None = None
 
     def started(self, stages: Stages) -> None:
         """From now on ``stages`` examine."""
-        self._pipeline = Pipeline(stages.workers, stages.scorer, self._demand)
+        scorer = stages.scorers.of(self._labels)
+        self._pipeline = Pipeline(stages.workers, scorer, self._demand, with_faces=any(map(needs_faces, self._labels)))
 
     @property
     def model(self) -> ModelIdentity | None:
@@ -172,9 +175,14 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         return
     ledger, lists = opened
     admission = AdmissionControl(settings.deadline_s)
-    examiner = StartingExaminer(lambda: admission.demand)
-    moderator = assemble_moderator(settings, policy, examiner, ledger, admission, shadow, lists)
-    detector = assemble_detector(settings, policy, examiner, admission, shadow)
+    examiners: list[StartingExaminer] = []
+
+    def examiner_of(labels: tuple[str, ...]) -> StartingExaminer:
+        examiners.append(StartingExaminer(labels, lambda: admission.demand))
+        return examiners[-1]
+
+    moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists)
+    detector = assemble_detector(settings, examiner_of, admission)
     app = create_app(moderator, guard, settings, detector=detector)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
         after_the_answers.callback(ledger.close)
@@ -190,7 +198,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         if stages is None:
             return
         after_the_answers.push_async_callback(stages.close)
-        examiner.started(stages)
+        for examiner in examiners:
+            examiner.started(stages)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
         async with beside(settings, moderator, ledger, lists), returning_memory():

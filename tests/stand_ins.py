@@ -37,8 +37,12 @@ class Port:
 @dataclass
 class InProcessPreprocessor(Port):
     limits: MediaLimits = field(default_factory=lambda: MediaLimits(max_pixels=1_000_000))
+    with_faces: list[bool] = field(default_factory=list)
 
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def preprocess(
+        self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
+    ) -> Views:
+        self.with_faces.append(with_faces)
         await self.enter(call.lane)
         return preprocess(content, view_size_px, self.limits, call.deadline)
 

@@ -6,6 +6,8 @@ the device is free:
 
 * an idle service never waits: the first item starts a pass at once;
 * a busy service fills its batches with the items that arrived during the pass, earliest deadline first;
+* a pass computes one thing: it takes the kind of the earliest deadline, and ends before that deadline, so that no kind
+  keeps another one waiting for long;
 * a job that can never make its deadline is refused on arrival; one that can no longer make it is dropped before a pass;
   one that has become hopeless because passes take longer is refused after the pass that showed it;
 * live jobs come first: a live job waits for at most the background pass that is running when it arrives;
@@ -27,12 +29,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from serve_app.batching.job_queue import Batch, Job, JobQueue
-from serve_app.batching.pass_costs import PassCosts
+from serve_app.batching.pass_costs import CostsOfKinds, Kind, PassCosts
 from serve_app.domain import (
     Call,
     Clock,
@@ -74,30 +77,30 @@ class _StagedBatch(Generic[Item, Outcome]):
 class Batcher(Generic[Item, Outcome]):
     """Forms batches for one device.
 
-    ``run_pass`` takes at most ``costs.largest_bucket`` items and returns one outcome per item, in order. If it raises,
-    the batch is run again in halves, so that only the item that poisons a pass fails its job. If the device's memory
-    did not suffice, no later batch is larger than a half.
+    ``run_pass`` takes a kind and items of it, at most as many as its largest bucket, and returns one outcome per item,
+    in order. If it raises, the batch is run again in halves, so that only the item that poisons a pass fails its job.
+    If the device's memory did not suffice, no later batch of the kind is larger than a half.
 
-    ``stage``, for a device with memory of its own, takes the items while an earlier pass still runs; ``run_pass`` then
-    takes its result.
+    ``stage``, for a device with memory of its own, takes the same while an earlier pass still runs; ``run_pass`` then
+    takes its result in place of the items.
     """
 
     def __init__(
         self,
-        run_pass: Callable[[Staged], Awaitable[Sequence[Outcome]]],
-        costs: PassCosts,
+        run_pass: Callable[[Kind, Staged], Awaitable[Sequence[Outcome]]],
+        costs: Mapping[Kind, PassCosts],
         max_queued_items: int,
-        stage: Callable[[Sequence[Item]], Awaitable[Staged]] | None = None,
+        stage: Callable[[Kind, Sequence[Item]], Awaitable[Staged]] | None = None,
         idle_s: Callable[[], float] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``max_queued_items`` is for each lane.
+        """``costs`` has those of every kind, and ``max_queued_items`` is for each lane.
 
         ``idle_s``, for a device that shares its cores with the preparation of items, gives the seconds that they idled.
         """
         self._run_pass = run_pass
         self._stage = stage
-        self._costs = costs
+        self._costs = CostsOfKinds(costs)
         self._max_queued_items = max_queued_items
         self._idle_s = idle_s
         self._clock = clock
@@ -109,8 +112,8 @@ class Batcher(Generic[Item, Outcome]):
         self._stagings_started_s: list[float] = []
         self._pass_started_s: float | None = None
         self._pass_expected_s = 0.0
-        self._bound_items = 0
-        self._coming = 0
+        self._bound: Counter[Kind] = Counter()
+        self._coming: dict[Kind, int] = {}
         self._passes = self._items = self._dropped = self._refused = 0
 
     @property
@@ -146,17 +149,22 @@ class Batcher(Generic[Item, Outcome]):
 
     def waiting(self, lane: Lane) -> int:
         """Items of ``lane`` that wait for a pass."""
-        return self._queue.waiting(lane)
+        return sum(self._queue.waiting(lane).values())
 
     @property
     def predicted_wait_s(self) -> float:
         """Seconds until the device would be free for a live item that arrived now, behind all others."""
         return self._until_free_s() + self._costs.total_s(self._queue.waiting(Lane.LIVE))
 
-    async def submit(self, items: Sequence[Item], call: Call, coming: int = 0) -> list[Outcome]:
+    async def submit(self, items: Sequence[Item], call: Call, coming: int = 0, kind: Kind = None) -> list[Outcome]:
         """The outcomes of ``items``, in order; they may go through the device in several passes.
 
-        ``coming`` is how many live items, at least, are being prepared elsewhere. The latest caller's number counts.
+        Args:
+            items: of one kind.
+            call: its lane and deadline count.
+            coming: how many live items of the kind, at least, are being prepared elsewhere. The latest caller's number
+                counts.
+            kind: a key of the costs; may be left out where None is the only one.
 
         Raises:
             OverloadedError: at once, if the queue is full or its predicted wait is longer than the time left.
@@ -167,11 +175,11 @@ class Batcher(Generic[Item, Outcome]):
         if not items:
             return []
         self.require_alive()
-        self._coming = coming
+        self._coming[kind] = coming
         is_idle = self._is_idle
-        self._admit(len(items), call, is_idle)
+        self._admit(len(items), kind, call, is_idle)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        job = Job[Item, Outcome](call.deadline.at_s, items, future, call.lane, came_to_idle_device=is_idle)
+        job = Job[Item, Outcome](call.deadline.at_s, items, future, call.lane, kind, came_to_idle_device=is_idle)
         self._queue.put(job)
         self._arrived.set()
         if self._device is None:
@@ -204,14 +212,15 @@ class Batcher(Generic[Item, Outcome]):
 
     @property
     def _is_idle(self) -> bool:
-        waiting = sum(self._queue.waiting(lane) for lane in Lane)
-        return self._pass_started_s is None and self._bound_items == 0 and waiting == 0
+        waiting = sum(map(self.waiting, Lane))
+        return self._pass_started_s is None and not self._bound and waiting == 0
 
-    def _admit(self, items: int, call: Call, is_idle: bool) -> None:
+    def _admit(self, items: int, kind: Kind, call: Call, is_idle: bool) -> None:
         remaining_s = call.deadline.require("scoring")
-        queued = self._queue.waiting(call.lane)
-        ahead = self._queue.ahead_of(call.deadline.at_s, call.lane)
-        wait_s = self._until_free_s() + self._costs.total_s(ahead + items)
+        queued = self.waiting(call.lane)
+        through = self._queue.ahead_of(call.deadline.at_s, call.lane)
+        through[kind] += items
+        wait_s = self._until_free_s() + self._costs.total_s(through)
         # An idle device is always tried: after a time in which the machine stood still, it must be able to show that
         # its passes are fast again.
         is_hopeless = wait_s > remaining_s and not is_idle
@@ -221,7 +230,7 @@ class Batcher(Generic[Item, Outcome]):
 
     def _until_free_s(self) -> float:
         """Seconds until the device has done the running pass and the batch that is staged for it."""
-        return self._pass_remaining_s() + self._costs.total_s(self._bound_items)
+        return self._pass_remaining_s() + self._costs.total_s(self._bound)
 
     def _pass_remaining_s(self) -> float:
         """Seconds that the running pass still takes; one that is late by x is expected to need x more."""
@@ -234,7 +243,7 @@ class Batcher(Generic[Item, Outcome]):
             while True:
                 current = ahead or await self._next()
                 ahead = None
-                self._bound_items = 0
+                self._bound.clear()
                 running = asyncio.create_task(self._serve(current))
                 if self._stage is not None:
                     ahead = await self._next_while(running)
@@ -263,7 +272,7 @@ class Batcher(Generic[Item, Outcome]):
         It waits for at most the time of a full pass, since items that are coming may be lost.
         """
         began_s, began_idle_s = self._clock(), idle_s()
-        latest_s = began_s + self._costs.pass_s(self._costs.largest_bucket)
+        latest_s = began_s + self._costs.longest_pass_s
         while (saved_s := self._saved_by_waiting_s()) > 0.0:
             left_s = min(saved_s - (idle_s() - began_idle_s), latest_s - self._clock())
             if left_s <= 0.0:
@@ -279,12 +288,14 @@ class Batcher(Generic[Item, Outcome]):
     def _saved_by_waiting_s(self) -> float:
         """Seconds that one pass for waiting and coming live items saves over two, as far as the first can wait."""
         head = self._queue.head((Lane.LIVE,))
-        waiting = self._queue.waiting(Lane.LIVE)
-        coming = min(self._coming, self._costs.largest_bucket - waiting)
-        if head is None or coming <= 0:
+        if head is None:
             return 0.0
-        together_s = self._costs.pass_s(waiting + coming)
-        saved_s = self._costs.pass_s(waiting) + self._costs.pass_s(coming) - together_s
+        costs, waiting = self._costs[head.kind], self._queue.waiting(Lane.LIVE)[head.kind]
+        coming = min(self._coming[head.kind], costs.largest_bucket - waiting)
+        if coming <= 0:
+            return 0.0
+        together_s = costs.pass_s(waiting + coming)
+        saved_s = costs.pass_s(waiting) + costs.pass_s(coming) - together_s
         return min(saved_s, head.due_s - self._clock() - together_s)
 
     async def _next_while(self, running: asyncio.Task[None]) -> _StagedBatch[Item, Outcome] | None:
@@ -294,7 +305,7 @@ class Batcher(Generic[Item, Outcome]):
         while not running.done():
             batch = self._form_batch((Lane.LIVE,), self._pass_remaining_s())
             if batch:
-                self._bound_items = len(batch)
+                self._bound[_kind_of(batch)] = len(batch)
                 return await self._staged(batch)
             self._arrived.clear()
             arrival = asyncio.create_task(self._arrived.wait())
@@ -305,32 +316,35 @@ class Batcher(Generic[Item, Outcome]):
         return None
 
     async def _staged(self, batch: Batch[Item, Outcome]) -> _StagedBatch[Item, Outcome]:
-        items = [item for _, item in batch]
+        items, kind = [item for _, item in batch], _kind_of(batch)
         if self._stage is None:
             return _StagedBatch(batch, items)
         started_s = self._clock()
         self._stagings_started_s.append(started_s)
         try:
-            staged = await self._stage(items)
+            staged = await self._stage(kind, items)
         except Exception as error:
             return _StagedBatch(batch, failure=error)
         finally:
             self._stagings_started_s.remove(started_s)
-        self._costs.observe_staging(self._clock() - started_s)
+        self._costs[kind].observe_staging(self._clock() - started_s)
         return _StagedBatch(batch, staged)
 
     def _form_batch(self, lanes: Sequence[Lane], starts_in_s: float = 0.0) -> Batch[Item, Outcome]:
         """The items of the pass that starts in ``starts_in_s``: earliest deadline first, in the best number.
 
+        They are of the kind of the earliest deadline of all.
+
         Jobs that cannot end in time leave the queue here, before any work is spent on them.
         """
         starts_s = self._clock() + starts_in_s
         while (head := self._queue.head(lanes)) is not None:
-            budget_s = head.due_s - starts_s
-            if self._costs.total_s(head.left) <= budget_s:
-                return self._queue.take(self._costs.batch_size(self._queue.waiting(head.lane), budget_s), head.lane)
+            budget_s, costs = head.due_s - starts_s, self._costs[head.kind]
+            if costs.total_s(head.left) <= budget_s:
+                waiting = self._queue.waiting(head.lane)[head.kind]
+                return self._queue.take(costs.batch_size(waiting, budget_s), head.lane, head.kind)
             if head.came_to_idle_device and budget_s > 0:
-                return self._queue.take(1, head.lane)
+                return self._queue.take(1, head.lane, head.kind)
             self._queue.remove(head)
             self._dropped += 1
             head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left; scoring takes longer"))
@@ -348,43 +362,52 @@ class Batcher(Generic[Item, Outcome]):
         They would be dropped before their pass in any case; this way their callers know before the deadline.
         """
         # A pass of tolerance, so that no job is refused right after it was admitted.
-        now_s = self._clock() - self._costs.pass_s(self._costs.largest_bucket)
-        ahead = self._bound_items
+        now_s = self._clock() - self._costs.longest_pass_s
+        ahead = self._bound.copy()
         for lane in Lane:
             last_due_s = self._queue.last_due_s(lane)
-            if last_due_s is None or self._costs.total_s(ahead + self._queue.waiting(lane)) <= last_due_s - now_s:
-                ahead += self._queue.waiting(lane)
+            all_of_lane = ahead + Counter(self._queue.waiting(lane))
+            if last_due_s is None or self._costs.total_s(all_of_lane) <= last_due_s - now_s:
+                ahead = all_of_lane
                 continue
             for job in self._queue.jobs(lane):
-                if self._costs.total_s(ahead + job.left) <= job.due_s - now_s:
-                    ahead += job.left
+                through = ahead + Counter({job.kind: job.left})
+                if self._costs.total_s(through) <= job.due_s - now_s:
+                    ahead = through
                     continue
                 self._queue.remove(job)
                 if not job.future.done():
                     self._dropped += 1
-                    job.future.set_exception(OverloadedError(f"{ahead} views are ahead; passes take longer now"))
+                    job.future.set_exception(
+                        OverloadedError(f"{ahead.total()} views are ahead; passes take longer now")
+                    )
 
     async def _run(self, current: _StagedBatch[Item, Outcome]) -> list[Outcome | Exception]:
         """One outcome per item; the outcome of an item that fails by itself is its exception."""
-        size = len(current.batch)
-        self._pass_started_s, self._pass_expected_s = self._clock(), self._costs.pass_s(size)
+        size, kind = len(current.batch), _kind_of(current.batch)
+        costs = self._costs[kind]
+        self._pass_started_s, self._pass_expected_s = self._clock(), costs.pass_s(size)
         try:
             if current.failure is not None:
                 raise current.failure
-            outcomes = await self._run_pass(current.staged)
+            outcomes = await self._run_pass(kind, current.staged)
             if len(outcomes) != size:
                 raise RuntimeError(f"a pass of {size} items gave {len(outcomes)} outcomes")
         except Exception as error:
             if size == 1:
                 return [error]
             if isinstance(error, DeviceMemoryError):
-                self._costs.limit_to(size // 2)
+                costs.limit_to(size // 2)
             halves = (current.batch[: size // 2], current.batch[size // 2 :])
             return [outcome for half in halves for outcome in await self._run(await self._staged(half))]
         else:
-            self._costs.observe(size, self._clock() - self._pass_started_s)
+            costs.observe(size, self._clock() - self._pass_started_s)
             self._passes += 1
             self._items += size
             return list(outcomes)
         finally:
             self._pass_started_s = None
+
+
+def _kind_of(batch: Batch[Item, Outcome]) -> Kind:
+    return batch[0][0].kind

@@ -1,7 +1,7 @@
 """The queue of a device: jobs of one caller each, by lane and deadline.
 
 Live jobs come before background ones, and within a lane the earliest deadline comes first. A job's items may go to the
-device in several passes, and a pass may hold items of several jobs.
+device in several passes, and a pass may hold items of several jobs of one kind.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from serve_app.batching.pass_costs import Kind
 from serve_app.domain import Lane
 
 Item = TypeVar("Item")
@@ -29,6 +31,7 @@ class Job(Generic[Item, Outcome]):
     items: Sequence[Item] = field(compare=False)
     future: asyncio.Future[list[Outcome]] = field(compare=False)
     lane: Lane = field(compare=False)
+    kind: Kind = field(default=None, compare=False)
     arrival: int = field(default_factory=lambda: next(_arrivals))
     taken: int = field(default=0, compare=False)
     outcomes: list[Outcome] = field(default_factory=list, compare=False)
@@ -52,7 +55,7 @@ class Job(Generic[Item, Outcome]):
 
 
 Batch = list[tuple[Job[Item, Outcome], Item]]
-"""The items of one pass, each with its job."""
+"""The items of one pass, each with its job; all of one kind."""
 
 
 class JobQueue(Generic[Item, Outcome]):
@@ -60,12 +63,12 @@ class JobQueue(Generic[Item, Outcome]):
 
     def __init__(self) -> None:
         self._lanes: dict[Lane, list[Job[Item, Outcome]]] = {lane: [] for lane in Lane}
-        self._waiting = dict.fromkeys(Lane, 0)
+        self._waiting: dict[Lane, Counter[Kind]] = {lane: Counter() for lane in Lane}
 
     def put(self, job: Job[Item, Outcome]) -> None:
         """Add ``job``."""
         insort(self._lanes[job.lane], job)
-        self._waiting[job.lane] += job.left
+        self._waiting[job.lane][job.kind] += job.left
 
     def remove(self, job: Job[Item, Outcome]) -> None:
         """Remove ``job``, if it waits."""
@@ -73,10 +76,10 @@ class JobQueue(Generic[Item, Outcome]):
         at = bisect_left(lane, job)
         if at < len(lane) and lane[at] is job:
             del lane[at]
-            self._waiting[job.lane] -= job.left
+            self._waiting[job.lane][job.kind] -= job.left
 
-    def waiting(self, lane: Lane) -> int:
-        """Items that wait in ``lane``."""
+    def waiting(self, lane: Lane) -> Mapping[Kind, int]:
+        """Items of each kind that wait in ``lane``."""
         return self._waiting[lane]
 
     def jobs(self, lane: Lane) -> Sequence[Job[Item, Outcome]]:
@@ -87,16 +90,17 @@ class JobQueue(Generic[Item, Outcome]):
         """The deadline of the last job of ``lane``; None if none waits."""
         return self._lanes[lane][-1].due_s if self._lanes[lane] else None
 
-    def ahead_of(self, due_s: float, lane: Lane) -> int:
-        """Items that would be before a new job of ``lane``."""
+    def ahead_of(self, due_s: float, lane: Lane) -> Counter[Kind]:
+        """Items of each kind that would be before a new job of ``lane``."""
+        ahead = self._waiting[lane].copy()
         # From the end, since most jobs came earlier and are due earlier.
-        behind = 0
         for job in reversed(self._lanes[lane]):
             if job.due_s <= due_s:
                 break
-            behind += job.left
-        live = self._waiting[Lane.LIVE] if lane is Lane.BACKGROUND else 0
-        return live + self._waiting[lane] - behind
+            ahead[job.kind] -= job.left
+        if lane is Lane.BACKGROUND:
+            ahead.update(self._waiting[Lane.LIVE])
+        return ahead
 
     def head(self, lanes: Sequence[Lane]) -> Job[Item, Outcome] | None:
         """The next job of the first of ``lanes`` in which one waits."""
@@ -108,14 +112,19 @@ class JobQueue(Generic[Item, Outcome]):
                 self.remove(job)  # its caller has its answer or is gone
         return None
 
-    def take(self, size: int, lane: Lane) -> Batch[Item, Outcome]:
-        """At most ``size`` items of ``lane``, earliest deadline first."""
+    def take(self, size: int, lane: Lane, kind: Kind) -> Batch[Item, Outcome]:
+        """At most ``size`` items of ``kind`` in ``lane``, earliest deadline first."""
         batch: Batch[Item, Outcome] = []
-        while len(batch) < size and (job := self.head([lane])) is not None:
-            taken = min(size - len(batch), job.left)
-            batch += [(job, item) for item in job.items[job.taken : job.taken + taken]]
-            job.taken += taken
-            self._waiting[lane] -= taken
-            if not job.left:
+        for job in self.jobs(lane):
+            if len(batch) == size:
+                break
+            if job.future.done():  # its caller has its answer or is gone
                 self.remove(job)
+            elif job.kind == kind:
+                taken = min(size - len(batch), job.left)
+                batch += [(job, item) for item in job.items[job.taken : job.taken + taken]]
+                job.taken += taken
+                self._waiting[lane][kind] -= taken
+                if not job.left:
+                    self.remove(job)
         return batch

@@ -1,8 +1,11 @@
-"""The time of a pass of each batch size on this device, learnt while it runs."""
+"""The time of a pass of each kind and batch size on this device, learnt while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+
+Kind = Hashable
+"""What the device computes for items. A pass computes one thing."""
 
 # Weight of the newest pass in the running mean. A fifth follows a machine that slows down within a few passes, and
 # does not let one noisy pass change the batch size.
@@ -17,7 +20,7 @@ _MOST_TIMES = 15.0
 
 
 class PassCosts:
-    """Seconds per pass for each bucket (the batch sizes that the device has warmed)."""
+    """Seconds per pass of one kind for each bucket (the batch sizes that the device has warmed)."""
 
     def __init__(self, seconds_by_bucket: Mapping[int, float]) -> None:
         """``seconds_by_bucket``: as measured at warm-up; at least one bucket, sizes and seconds above zero."""
@@ -97,3 +100,28 @@ class PassCosts:
         """Run no pass of more than ``items`` any more; the smallest bucket always stays."""
         smallest = min(self._seconds)
         self._seconds = {bucket: seconds for bucket, seconds in self._seconds.items() if bucket <= max(items, smallest)}
+
+
+class CostsOfKinds:
+    """What one device takes for each kind, which learns from its own passes alone: nobody chooses between kinds."""
+
+    def __init__(self, costs: Mapping[Kind, PassCosts]) -> None:
+        """``costs``: of every kind that there will be."""
+        self._costs = costs
+
+    def __getitem__(self, kind: Kind) -> PassCosts:
+        return self._costs[kind]
+
+    @property
+    def staging_s(self) -> float:
+        """Seconds that it takes to stage a batch of any kind."""
+        return max(costs.staging_s for costs in self._costs.values())
+
+    @property
+    def longest_pass_s(self) -> float:
+        """Seconds for a full pass of the dearest kind."""
+        return max(costs.pass_s(costs.largest_bucket) for costs in self._costs.values())
+
+    def total_s(self, items: Mapping[Kind, int]) -> float:
+        """Seconds until so many items of each kind have all been through the device."""
+        return sum(self._costs[kind].total_s(count) for kind, count in items.items())

@@ -49,8 +49,10 @@ class Examiner(Protocol):
 class Preprocessor(Protocol):
     """Bytes of media to views of the model's size."""
 
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
-        """Sniff, decode under limits, sample frames, cut square views of ``view_size_px``.
+    async def preprocess(
+        self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
+    ) -> Views:
+        """Sniff, decode under limits, sample frames, cut square views of ``view_size_px``, and faces if ``with_faces``.
 
         Raises:
             UnscannedError: the bytes cannot be decoded, or not in time.

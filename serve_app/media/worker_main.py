@@ -14,13 +14,14 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from serve_app.core_dumps import write_no_core
-from serve_app.domain import Deadline, OnTruncated, UnscannedError, in_words
+from serve_app.domain import Deadline, OnTruncated, UnscannedError, Views, in_words
 from serve_app.limits import MediaLimits
-from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, Decode, pack_error, pack_views
+from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, pack_error, pack_views
 
 
 def main(channel_fd: int) -> None:
@@ -29,27 +30,29 @@ def main(channel_fd: int) -> None:
     write_no_core()
     with socket.socket(fileno=channel_fd) as channel:
         (setup_bytes,) = SETUP.unpack(_receive(channel, SETUP.size))
-        decode, limits = pickle.loads(_receive(channel, setup_bytes))  # noqa: S301 - from the parent
+        decode, limits, detector = pickle.loads(_receive(channel, setup_bytes))  # noqa: S301 - from the parent
         channel.sendall(READY)
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                body_bytes, view_size_px, remaining_s, scans_cut = REQUEST.unpack(_receive(channel, REQUEST.size))
+                request = REQUEST.unpack(_receive(channel, REQUEST.size))
+                body_bytes, view_size_px, remaining_s, scans_cut, with_faces = request
                 body = _receive(channel, body_bytes)
-                on_truncated = OnTruncated.SCAN if scans_cut else OnTruncated.REFUSE
-                _send(channel, _answer(decode, body, view_size_px, limits, remaining_s, on_truncated))
+                views = partial(
+                    decode,
+                    body,
+                    view_size_px,
+                    limits,
+                    Deadline.after(remaining_s),
+                    OnTruncated.SCAN if scans_cut else OnTruncated.REFUSE,
+                    detector if with_faces else None,
+                )
+                _send(channel, _answer(views, limits))
 
 
-def _answer(
-    decode: Decode,
-    body: bytes,
-    view_size_px: int,
-    limits: MediaLimits,
-    remaining_s: float,
-    on_truncated: OnTruncated,
-) -> tuple[bytes, bytes, memoryview]:
+def _answer(views: Callable[[], Views], limits: MediaLimits) -> tuple[bytes, bytes, memoryview]:
     try:
         with _bounded_cpu_time(limits.max_decode_s), _bounded_memory(limits.max_decode_memory_bytes):
-            return pack_views(decode(body, view_size_px, limits, Deadline.after(remaining_s), on_truncated))
+            return pack_views(views())
     except Exception as error:
         if _ran_out_of_memory(error):
             # Too large and not undecodable: the operator can raise this limit, and the same bytes will be read.

@@ -33,16 +33,16 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.limits import MediaLimits
-from serve_app.media.faces import MAX_FACES
+from serve_app.media.faces import MAX_FACES, Detector
 from serve_app.media.pdq import MAX_QUALITY
 
-Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated], Views]
+Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated, Detector | None], Views]
 """As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""
 
 SETUP = struct.Struct("!I")
-"""Bytes of the pickled ``(Decode, MediaLimits)`` that follow: the first thing a worker is sent."""
-REQUEST = struct.Struct("!QId?")
-"""Bytes of the body that follows, size of a view in pixels, seconds that are left, whether to scan a cut file."""
+"""Bytes of the pickled ``(Decode, MediaLimits, Detector | None)`` that follow: the first thing a worker is sent."""
+REQUEST = struct.Struct("!QId??")
+"""Bytes of the body that follows, size of a view in pixels, seconds left, whether to scan a cut file, and for faces."""
 REPLY = struct.Struct("!IQ")
 """Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
 READY = b"."

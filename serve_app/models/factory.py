@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,37 +41,61 @@ def open_engine(
 ) -> Engine:
     """The engine for the labels of a policy, loaded and not yet warm: for its prompts, heads and classifiers.
 
+    ``labels`` are the policy's, in the order in which scores are; all else is as for :func:`open_engines`.
+
+    Raises:
+        ModelError: as :func:`open_engines`.
+    """
+    (opened,) = open_engines(source, [labels], device, precision, cpu_threads, engine, policy, cache_folder)
+    return opened
+
+
+def open_engines(
+    source: str | None,
+    label_sets: Sequence[Sequence[str]],
+    device: str = "auto",
+    precision: str = "auto",
+    cpu_threads: int | None = None,
+    engine: str = "auto",
+    policy: PolicyReference | None = None,
+    cache_folder: Path | None = None,
+) -> list[Engine]:
+    """An engine for each set of labels, not yet warm: each runs the models of its own labels, loaded once for all.
+
     Args:
         source: names the model of the prompts and heads (see :mod:`serve_app.models.source`); None without these.
-        labels: the policy's, in the order in which scores are.
+        label_sets: each in the order in which its engine's scores are.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: of the model of the prompts: ``auto``, ``fp32`` or ``bf16``.
         cpu_threads: threads of a pass on the CPU; None takes every core that this process may use.
         engine: for the model of the prompts, a name of the registry (:mod:`serve_app.models.registry`). ``auto`` is
             OpenVINO for a converted folder, else torch, or what agrees as well and is faster here
             (:mod:`serve_app.models.fastest`).
-        policy: under which an agreement is recorded, and which has the files of the heads among ``labels``.
+        policy: under which an agreement is recorded, and which has the files of the heads among the labels.
         cache_folder: where converted models and records of agreement are; None for the user's own cache.
 
     Raises:
         ModelError: a model or a head cannot be had, a head is for another model, the device is not there, the engine
-            cannot run the model, or the quantised engine may not start.
+            cannot run the model, or the quantised engine may not start; or there are no labels.
     """
+    labels = tuple(dict.fromkeys(itertools.chain.from_iterable(label_sets)))
     prompts = tuple(filter(is_prompt, labels))
     files = policy.heads if policy is not None else {}
     heads = {label: read_head(files[label]) for label in filter(is_head, labels)}
-    if not prompts and not heads:
-        return beside_classifiers(None, labels, device, cpu_threads, cache_folder)
-    if source is None:
-        raise ModelError("the policy has prompts or heads, and no model for them is named: set model.source")
-    spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder)
-    if heads:
-        spec = replace(spec, directions=directions_of(heads))
-    of_model = _open_clip(spec, engine)
-    for label, head in heads.items():
-        head.require_model(files[label].file, of_model.identity)
-    opened = WithHeads(of_model, tuple(heads.values())) if heads else of_model
-    return beside_classifiers(Part(opened, (*prompts, *heads)), labels, device, cpu_threads, cache_folder)
+    parts = []
+    if prompts or heads:
+        if source is None:
+            raise ModelError("the policy has prompts or heads, and no model for them is named: set model.source")
+        spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder)
+        if heads:
+            spec = replace(spec, directions=directions_of(heads))
+        of_model = _open_clip(spec, engine)
+        for label, head in heads.items():
+            head.require_model(files[label].file, of_model.identity)
+        opened = WithHeads(of_model, tuple(heads.values())) if heads else of_model
+        parts.append(Part(opened, (*prompts, *heads)))
+    parts += _open_classifiers(labels, device, cpu_threads, cache_folder)
+    return [_joined(parts, each) for each in label_sets]
 
 
 def open_embedding(source: str, cache_folder: Path | None) -> Engine:
@@ -98,36 +123,54 @@ def beside_classifiers(
     Args:
         of_model: the engine for the prompts and the heads among ``labels``; None where there are none.
         labels: the policy's, in the order in which scores are.
-        device: see :func:`open_engine`; of the classifiers.
-        cpu_threads: see :func:`open_engine`; of the classifiers.
-        cache_folder: see :func:`open_engine`.
+        device: see :func:`open_engines`; of the classifiers.
+        cpu_threads: see :func:`open_engines`; of the classifiers.
+        cache_folder: see :func:`open_engines`.
 
     Raises:
         ModelError: a classifier cannot be had, or the device is not there; or there are no labels.
     """
+    classifiers = _open_classifiers(labels, device, cpu_threads, cache_folder)
+    return _joined(classifiers if of_model is None else [of_model, *classifiers], labels)
+
+
+def _open_classifiers(
+    labels: Sequence[str], device: str, cpu_threads: int | None, cache_folder: Path | None
+) -> list[Part]:
+    """The classifiers whose outputs are among ``labels``."""
     from serve_app.models.onnx.opening import open_classifier
 
     wanted: dict[str, list[str]] = {}
-    for known in filter(None, map(output_of, labels)):
-        wanted.setdefault(known[0], []).append(known[1])
-    parts = [] if of_model is None else [of_model]
-    of_faces = None
-    for name, outputs in sorted(wanted.items()):  # in one order, since the digest of the whole follows it
-        opened = open_classifier(name, outputs, device, cpu_threads, cache_folder)
-        part = Part(opened, tuple(output_label(name, each) for each in outputs))
-        if any(map(needs_faces, part.labels)):
-            of_faces = part
-        else:
-            parts.append(part)
-    if of_faces is not None:
-        of_views = tuple(label for label in labels if not needs_faces(label))
-        return WithFaces(Part(_together(parts, of_views), of_views) if parts else None, of_faces, labels)
-    if not parts:
-        raise ModelError("a policy without labels needs no model, and none is opened")
-    return _together(parts, labels)
+    for name, output in filter(None, map(output_of, labels)):
+        wanted.setdefault(name, []).append(output)
+    return [
+        Part(
+            open_classifier(name, outputs, device, cpu_threads, cache_folder),
+            tuple(output_label(name, each) for each in outputs),
+        )
+        for name, outputs in sorted(wanted.items())  # in one order, since the digest of the whole follows it
+    ]
+
+
+def _joined(parts: Sequence[Part], labels: Sequence[str]) -> Engine:
+    """One engine over those of ``parts`` that have some of ``labels``."""
+    wanted = [part for part in parts if not set(labels).isdisjoint(part.labels)]
+    of_faces = [part for part in wanted if any(map(needs_faces, part.labels))]
+    if not of_faces:
+        return _together(wanted, labels)
+    of_views = [part for part in wanted if not any(map(needs_faces, part.labels))]
+    face_labels = tuple(filter(needs_faces, labels))
+    view_labels = tuple(label for label in labels if not needs_faces(label))
+    return WithFaces(
+        Part(_together(of_views, view_labels), view_labels) if of_views else None,
+        Part(_together(of_faces, face_labels), face_labels),
+        labels,
+    )
 
 
 def _together(parts: Sequence[Part], labels: Sequence[str]) -> Engine:
+    if not parts:
+        raise ModelError("a policy without labels needs no model, and none is opened")
     if len(parts) == 1 and parts[0].labels == tuple(labels):
         return parts[0].engine
     return Ensemble(parts, labels)

@@ -1,7 +1,7 @@
 """The use cases, over the domain's ports and under a deadline: a picture to a decision, or to probabilities."""
 
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.assembly import assemble_detector, assemble_moderator, scored_labels
+from serve_app.moderation.assembly import assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.body_memory import BodyMemory, Reservation
 from serve_app.moderation.detection import Detection, Detector
 from serve_app.moderation.moderator import Moderator
@@ -19,5 +19,5 @@ __all__ = [
     "Reservation",
     "assemble_detector",
     "assemble_moderator",
-    "scored_labels",
+    "label_sets",
 ]

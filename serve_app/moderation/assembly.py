@@ -1,6 +1,11 @@
-"""The use cases of a process, built from its settings over an examiner and a ledger."""
+"""The use cases of a process, built from its settings over the examiners and a ledger.
+
+Each use case has an examiner of its own, for the labels that it wants: a picture pays for their models alone.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from serve_app.domain import Examiner, Ledger, output_label
 from serve_app.lists.live import LiveLists
@@ -12,16 +17,22 @@ from serve_app.moderation.sinks import LogSink
 from serve_app.policy import Policy, labels_of
 from serve_app.settings import Settings
 
+ExaminerOf = Callable[[tuple[str, ...]], Examiner]
+"""Makes the examiner for one of the :func:`label_sets`."""
 
-def scored_labels(settings: Settings, policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
-    """The labels that a scorer of this application scores: those of the policies, and what Misskey asks for."""
-    return labels_of(policy, shadow, tuple(_misskey_labels(settings).values()))
+
+def label_sets(settings: Settings, policy: Policy, shadow: Policy | None) -> tuple[tuple[str, ...], ...]:
+    """The sets of labels that pictures are scored for: the policies', and Misskey's where it is served."""
+    sets = [labels_of(policy, shadow)]
+    if of_misskey := tuple(_misskey_labels(settings).values()):
+        sets.append(of_misskey)
+    return tuple(dict.fromkeys(sets))
 
 
 def assemble_moderator(
     settings: Settings,
     policy: Policy,
-    examiner: Examiner,
+    examiner_of: ExaminerOf,
     ledger: Ledger,
     admission: AdmissionControl,
     shadow: Policy | None = None,
@@ -30,7 +41,7 @@ def assemble_moderator(
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for."""
     return Moderator(
         policy,
-        examiner,
+        examiner_of(labels_of(policy, shadow)),
         ledger,
         settings.on_unscanned,
         admission,
@@ -38,28 +49,16 @@ def assemble_moderator(
         sinks=[LogSink()],
         shadow=shadow,
         lists=lists,
-        others=tuple(_misskey_labels(settings).values()),
     )
 
 
-def assemble_detector(
-    settings: Settings,
-    policy: Policy,
-    examiner: Examiner,
-    admission: AdmissionControl,
-    shadow: Policy | None = None,
-) -> Detector | None:
-    """What answers Misskey, over the stages and the room of the moderator; None unless ``settings`` ask for it."""
+def assemble_detector(settings: Settings, examiner_of: ExaminerOf, admission: AdmissionControl) -> Detector | None:
+    """What answers Misskey, in the room of the moderator; None unless ``settings`` ask for it."""
     labels = _misskey_labels(settings)
     if not labels:
         return None
-    return Detector(
-        examiner,
-        admission,
-        scored_labels(settings, policy, shadow),
-        tuple(labels.values()),
-        [labels[each] for each in SEXUAL_CLASSES],
-    )
+    outputs = tuple(labels.values())
+    return Detector(examiner_of(outputs), admission, outputs, [labels[each] for each in SEXUAL_CLASSES])
 
 
 def _misskey_labels(settings: Settings) -> dict[str, str]:

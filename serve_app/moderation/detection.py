@@ -37,24 +37,21 @@ class Detector:
         self,
         examiner: Examiner,
         admission: AdmissionControl,
-        scored_labels: Sequence[str],
         outputs: Sequence[str],
         severe_outputs: Sequence[str],
     ) -> None:
         """Over the stages and the room that it shares with the moderator.
 
         Args:
-            examiner: scores ``scored_labels``.
+            examiner: scores ``outputs``.
             admission: counts the pictures inside.
-            scored_labels: the columns of its scores.
             outputs: those that are asked for.
             severe_outputs: those of ``outputs`` by which one of several views is chosen.
         """
         self._examiner = examiner
         self._admission = admission
-        self._scored_labels = tuple(scored_labels)
-        self._outputs = tuple(outputs)
-        self._severe = [self._outputs.index(each) for each in severe_outputs]
+        self._outputs = len(outputs)
+        self._severe = [outputs.index(each) for each in severe_outputs]
 
     @property
     def is_full(self) -> bool:
@@ -102,12 +99,9 @@ class Detector:
         severe output is highest.
         """
         values = examination.scores.values
-        if values.shape != (len(examination.places), len(self._scored_labels)):
+        if values.shape != (len(examination.places), self._outputs):
             raise UnavailableError("the scorer scores other labels: it is being replaced")
-        picked = examination.scores.picked(self._scored_labels, self._outputs)
-        if picked is None:
-            raise UnavailableError("the scorer has no such classifier")
-        whole = picked.values[[place.box == _WHOLE for place in examination.places]]
+        whole = values[[place.box == _WHOLE for place in examination.places]]
         if not len(whole) or not np.isfinite(whole).all():
             raise UnavailableError("the classifier gave no probabilities")
         worst = whole[:, self._severe].max(axis=1).argmax()

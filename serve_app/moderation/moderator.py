@@ -82,15 +82,14 @@ class Moderator:
         *,
         shadow: Policy | None = None,
         lists: LiveLists | None = None,
-        others: tuple[str, ...] = (),
     ) -> None:
         """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
 
-        The examiner scores the labels of both policies and ``others`` (:func:`serve_app.policy.labels_of`). Without
-        ``lists``, the policy alone decides.
+        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
+        policy alone decides.
         """
         self.policy = policy
-        self._labels = labels_of(policy, shadow, others)
+        self._labels = labels_of(policy, shadow)
         self._examiner = examiner
         self._ledger = ledger
         self._sinks = Sinks(ledger, sinks)

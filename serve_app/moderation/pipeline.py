@@ -28,11 +28,26 @@ from serve_app.moderation.time_limit import until
 class Pipeline:
     """:class:`serve_app.domain.Examiner` over a preprocessor and a scorer. For one event loop."""
 
-    def __init__(self, preprocessor: Preprocessor, scorer: Scorer, demand: Callable[[], float] = lambda: 1.0) -> None:
-        """``demand`` gives the current one, as in :class:`serve_app.domain.LoadSignals`."""
+    def __init__(
+        self,
+        preprocessor: Preprocessor,
+        scorer: Scorer,
+        demand: Callable[[], float] = lambda: 1.0,
+        *,
+        with_faces: bool = False,
+    ) -> None:
+        """Over two stages, which several pipelines may share.
+
+        Args:
+            preprocessor: cuts the views.
+            scorer: gives them their scores.
+            demand: gives the current one, as in :class:`serve_app.domain.LoadSignals`.
+            with_faces: whether the scorer looks at faces.
+        """
         self._preprocessor = preprocessor
         self._scorer = scorer
         self._demand = demand
+        self._with_faces = with_faces
         self._coming = 0
         self._model: ModelIdentity | None = None
         self._identifying: SharedCall[ModelIdentity] | None = None
@@ -81,7 +96,7 @@ class Pipeline:
         load = self._load()
         self._coming += is_live
         try:
-            return await self._preprocessor.preprocess(body.content, view_size_px, call, load)
+            return await self._preprocessor.preprocess(body.content, view_size_px, call, load, self._with_faces)
         finally:
             self._coming -= is_live
 

@@ -217,9 +217,9 @@ def _quoted(names: Sequence[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
-def labels_of(policy: Policy, shadow: Policy | None, others: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The labels that are scored: the policy's, then what ``shadow``, which is on trial, and ``others`` have beside."""
-    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ()) + others))
+def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
+    """The labels that are scored: the policy's, then what ``shadow``, which is on trial, has beside."""
+    return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ())))
 
 
 def heads_of(policy: Policy, shadow: Policy | None) -> dict[str, HeadFile]:

@@ -13,7 +13,7 @@ from serve_app.media.decoder_errors import decoding
 SECRET_TEXT = "what stands in the picture"
 
 
-def decode(body, view_size_px, limits, deadline, on_truncated):
+def decode(body, view_size_px, limits, deadline, on_truncated, detector):
     action, _, argument = body.decode().partition(" ")
     return _ACTIONS[action](argument, view_size_px, limits)
 

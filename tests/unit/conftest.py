@@ -32,7 +32,7 @@ from serve_app.moderation import (
     Pipeline,
     assemble_detector,
     assemble_moderator,
-    scored_labels,
+    label_sets,
 )
 from serve_app.policy import Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
@@ -94,6 +94,7 @@ class Service:
     settings: Settings
     preprocessor: InProcessPreprocessor
     scorer: InProcessScorer
+    misskey_scorer: InProcessScorer
     ledger: WatchedLedger
     admission: WatchedAdmission
     moderator: Moderator
@@ -174,18 +175,23 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         settings = parse_settings(args)
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
-        scorer = InProcessScorer(engine=FakeEngine(scored_labels(settings, policy, None)))
+        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policy, None)}
         admission = WatchedAdmission(settings.deadline_s)
-        examiner = Pipeline(preprocessor, scorer, lambda: admission.demand)
-        moderator = assemble_moderator(settings, policy, examiner, ledger, admission)
+
+        def examiner_of(labels: tuple[str, ...]) -> Pipeline:
+            return Pipeline(preprocessor, scorers[labels], lambda: admission.demand)
+
+        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission)
         environment = {
             settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",
             settings.authentication.misskey_secrets_env: misskey_secrets,
         }
         guard = Guard.from_environment(settings.authentication, environment)
-        detector = assemble_detector(settings, policy, examiner, admission)
+        detector = assemble_detector(settings, examiner_of, admission)
         app = create_app(moderator, guard, settings, detector=detector)
-        return Service(policy, settings, preprocessor, scorer, ledger, admission, moderator, guard, app)
+        scorer, *others = scorers.values()
+        for_misskey = others[0] if others else scorer
+        return Service(policy, settings, preprocessor, scorer, for_misskey, ledger, admission, moderator, guard, app)
 
     return make
 

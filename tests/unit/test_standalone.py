@@ -22,7 +22,7 @@ from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.media.workers import DecodeWorkers
-from serve_app.models.factory import open_engine
+from serve_app.models.factory import open_engines
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
@@ -126,9 +126,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, thr
     def loads(*args: Any, **options: Any) -> Any:
         begun.set()
         may_go_on.wait(PATIENT_S)
-        return open_engine(*args, **options)
+        return open_engines(*args, **options)
 
-    monkeypatch.setattr(scoring, "open_engine", loads)
+    monkeypatch.setattr(scoring, "open_engines", loads)
     yield begun, may_go_on
     may_go_on.set()
 
@@ -231,12 +231,12 @@ async def test_misskey_is_answered_once_the_model_is_warm(
 ) -> None:
     begun, may_go_on = threading.Event(), threading.Event()
 
-    def open_classifier(_: str, labels: Sequence[str], **__: object) -> FakeEngine:
+    def open_classifiers(_: str, label_sets: Sequence[Sequence[str]], **__: object) -> list[FakeEngine]:
         begun.set()
         may_go_on.wait(PATIENT_S)
-        return ColourClassifier(labels)
+        return [ColourClassifier(labels) for labels in label_sets]
 
-    monkeypatch.setattr(scoring, "open_engine", open_classifier)
+    monkeypatch.setattr(scoring, "open_engines", open_classifiers)
     service = run(misskey={"classifier": "nsfwjs"})
     await until(begun)
     assert (await service.detect(draw("red"))).status_code == 503
@@ -293,7 +293,7 @@ async def test_a_model_that_cannot_be_had_is_the_end(run: Run, monkeypatch: pyte
     def fails(*_: Any, **__: Any) -> Any:
         raise ModelError("there is no such model")
 
-    monkeypatch.setattr(scoring, "open_engine", fails)
+    monkeypatch.setattr(scoring, "open_engines", fails)
     service = run()
     async with asyncio.timeout(PATIENT_S):
         with pytest.raises(ModelError, match="no such model"):
@@ -401,7 +401,7 @@ async def test_a_watch_ends_at_once_when_it_is_to() -> None:
 
 
 async def test_an_examiner_without_stages_is_not_there() -> None:
-    examiner, deadline = StartingExaminer(), Deadline.after(8.0)
+    examiner, deadline = StartingExaminer(("red",)), Deadline.after(8.0)
     assert examiner.model is None
     with pytest.raises(UnavailableError, match="starting"):
         await examiner.identify(deadline)

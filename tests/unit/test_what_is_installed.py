@@ -72,14 +72,15 @@ def test_a_model_whose_extra_is_missing_says_which_one() -> None:
 SCORES_WITH_A_CLASSIFIER = """
 import asyncio
 from serve_app.models.agreement import PolicyReference
-from serve_app.scoring import EngineScorer
+from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 
 async def start():
     settings = ModelSettings(source=None, device="cpu", cpu_threads=1, max_batch_views=1)
-    scorer = EngineScorer(settings, ("open-nsfw/nsfw",), PolicyReference("p.yaml", "0" * 64), 8.0)
-    await scorer.close()
-    print(scorer.model.name)
+    labels = ("open-nsfw/nsfw",)
+    scorers = EngineScorers(settings, [labels], PolicyReference("p.yaml", "0" * 64), 8.0)
+    await scorers.close()
+    print(scorers.of(labels).model.name)
 
 asyncio.run(start())
 """

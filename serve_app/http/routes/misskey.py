@@ -1,8 +1,9 @@
 """Misskey's detector API: several pictures in one multipart body, answered by the probabilities of five classes.
 
 To Misskey, a part without predictions is a picture that is not sensitive, and so is every part of a request that is not
-answered 2xx; only the latter shows in its log. So a request of which nothing could be scanned now is answered 503, and
-not with a list of failures.
+answered 2xx; only the latter shows in its log. So the parts of a request are let in together or not at all: if one of
+them cannot be scanned in time, the request is answered 503, and the others make room. A request of which nothing could
+be scanned for another reason is answered 503 too, and not with a list of failures.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from serve_app.domain import (
     OverloadedError,
     PictwardenError,
     RequestError,
+    StalledError,
     TooLargeError,
     UnauthorisedError,
     UnavailableError,
@@ -149,7 +151,11 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
         call = Call(arrival.request_id, arrival.deadline)
         try:
             async with intake.parts(request, call) as parts:
-                outcomes = await unless_sender_leaves(request, _detected(detector, parts, call))
+                try:
+                    outcomes = await unless_sender_leaves(request, _detected(detector, parts, call))
+                except (OverloadedError, DeadlineExceededError) as error:
+                    saturated = UnavailableReason.INFERENCE_SATURATED
+                    return _failed(ErrorCode.MODEL_UNAVAILABLE, str(error), saturated), str(error)
         except (RequestError, UnscannedError) as error:
             response = _refused(error)
             # Under overload a new connection costs more than the rest of a body. Any other body may have no end; and
@@ -189,16 +195,32 @@ Outcome = Detection | RequestError | UnscannedError
 
 
 async def _detected(detector: Detector, parts: Sequence[Part], call: Call) -> list[Outcome]:
-    """The outcome of each part, in their order; all are looked at together."""
-    return await asyncio.gather(*(_detected_part(detector, part, call) for part in parts))
+    """The outcome of each part, in their order; all are looked at together.
+
+    Raises:
+        OverloadedError: there was no room for one of them.
+        DeadlineExceededError: one of them could not be scanned in time.
+    """
+    try:
+        async with asyncio.TaskGroup() as looking:
+            tasks = [looking.create_task(_detected_part(detector, part, call)) for part in parts]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _detected_part(detector: Detector, part: Part, call: Call) -> Outcome:
+    """The outcome of one part.
+
+    Raises:
+        OverloadedError: there was no room for it.
+        DeadlineExceededError: it could not be scanned in time, and that is not known to be a fault of its bytes.
+    """
     try:
         _require_picture(part)
         detection = await detector.detect(Body.of(part.content), call)
         _require_wanted(detection.media_type)
-    except (RequestError, UnscannedError) as error:
+    except (RequestError, UnscannableError, StalledError, UnavailableError) as error:
         return error
     return detection
 

@@ -26,6 +26,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.limits import DECODE_SHARE, MediaLimits
+from serve_app.media.faces import Detector
 from serve_app.media.preprocess import preprocess
 from serve_app.media.worker_messages import Decode
 from serve_app.media.workers.hostile import STRIKES, HostileBytes
@@ -62,11 +63,20 @@ class DecodeWorkers:
         count: int,
         decode: Decode = preprocess,
         on_truncated: Mapping[Lane, OnTruncated] = _REFUSE_TRUNCATED,
+        detector: Detector | None = None,
     ) -> None:
-        """``count``: pictures decoded at once; as many as there are cores for it."""
+        """Start the workers.
+
+        Args:
+            limits: on bodies and media.
+            count: pictures decoded at once; as many as there are cores for it.
+            decode: what the workers run.
+            on_truncated: the treatment of a picture whose end is missing.
+            detector: finds faces where they are wanted; None if they never are.
+        """
         self._on_truncated = on_truncated
         self._limits = limits
-        self._setup = pickle.dumps((decode, limits))
+        self._setup = pickle.dumps((decode, limits, detector))
         self._hostile = HostileBytes()
         self._stalled = HostileBytes(forgotten_after_s=_STALLED_FOR_S)
         self._idle: LaneQueue[WorkerProcess] = LaneQueue()
@@ -127,7 +137,9 @@ class DecodeWorkers:
         if self._closed or (self._failed_starts and not self.pids()):
             raise UnavailableError("no decode worker can be started: see the log")
 
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def preprocess(
+        self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
+    ) -> Views:
         """See the port. A caller that goes away leaves a decode that ends, or is killed, soon after.
 
         Raises:
@@ -144,7 +156,7 @@ class DecodeWorkers:
             if content in self._hostile:
                 break
             worker = await self._take_idle(deadline, call.lane)
-            decode = self._run(self._decode_on(worker, content, view_size_px, call))
+            decode = self._run(self._decode_on(worker, content, view_size_px, with_faces, call))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
                     return await asyncio.shield(decode)
@@ -173,7 +185,9 @@ class DecodeWorkers:
             self._waiting -= 1
         raise UnavailableError("decoding has ended")
 
-    async def _decode_on(self, worker: WorkerProcess, content: bytes, view_size_px: int, call: Call) -> Views:
+    async def _decode_on(
+        self, worker: WorkerProcess, content: bytes, view_size_px: int, with_faces: bool, call: Call
+    ) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
         remaining_s = call.deadline.remaining_s()
         has_its_full_time = remaining_s * DECODE_SHARE >= self._limits.max_decode_s
@@ -183,7 +197,12 @@ class DecodeWorkers:
         try:
             async with asyncio.timeout(limit_s):
                 answer = await worker.ask(
-                    content, view_size_px, call, self._on_truncated[call.lane], self._limits.max_decode_memory_bytes
+                    content,
+                    view_size_px,
+                    with_faces,
+                    call,
+                    self._on_truncated[call.lane],
+                    self._limits.max_decode_memory_bytes,
                 )
             comes_back = True
         except TimeoutError as error:

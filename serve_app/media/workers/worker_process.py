@@ -98,7 +98,13 @@ class WorkerProcess:
         self._channel.setblocking(False)
 
     async def ask(
-        self, body: bytes, view_size_px: int, call: Call, on_truncated: OnTruncated, max_pixels_bytes: int
+        self,
+        body: bytes,
+        view_size_px: int,
+        with_faces: bool,
+        call: Call,
+        on_truncated: OnTruncated,
+        max_pixels_bytes: int,
     ) -> Views | UnscannedError:
         """The views, or the error of the domain that came instead.
 
@@ -109,7 +115,8 @@ class WorkerProcess:
         """
         remaining_s = call.deadline.remaining_s()
         try:
-            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s, on_truncated is OnTruncated.SCAN), body)
+            scans_cut = on_truncated is OnTruncated.SCAN
+            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s, scans_cut, with_faces), body)
             head, pixels = await self._receive(max_pixels_bytes)
             told = unpack_error(head)
             if told is None:

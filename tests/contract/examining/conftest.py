@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -18,6 +18,9 @@ from serve_app.moderation import Pipeline
 from serve_app.standalone import Stages, StartingExaminer
 from tests.contract.examining import stages
 from tests.stand_ins import InProcessPreprocessor, InProcessScorer
+
+ScorerOf = Callable[[tuple[str, ...]], Scorer]
+ExaminerOf = Callable[[tuple[str, ...]], Examiner]
 
 WAYS = ("stand-in", "here", "behind a handle")
 """How the two stages run. The stand-in is that of the unit tests; *here* is how one process has them."""
@@ -51,21 +54,21 @@ def make_preprocessor(request: pytest.FixtureRequest, way: str) -> Preprocessor:
 
 
 @contextlib.asynccontextmanager
-async def open_scorer(way: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scorer]:
-    """A scorer with the fake engine and the labels of :mod:`tests.contract.examining.stages`."""
+async def open_scorers(way: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScorerOf]:
+    """Scorers with the fake engine and the sets of labels of :mod:`tests.contract.examining.stages`."""
     if way == "stand-in":
-        yield InProcessScorer(engine=FakeEngine(stages.LABELS))
+        yield lambda labels: InProcessScorer(engine=FakeEngine(labels))
         return
     if way == "here":
-        scorer = stages.engine_scorer()
-        yield scorer
-        await scorer.close()
+        scorers = stages.engine_scorers()
+        yield scorers.of
+        await scorers.close()
         return
     monkeypatch.setattr("deployments.clip_scorer.set_up_replica", lambda: None)
     replica = stages.scorer_replica()
     handle: Any = stages.LocalHandle(replica)
-    yield ScorerHandle(handle)
-    await replica._scorer.close()  # a replica ends with its process
+    yield lambda labels: ScorerHandle(handle, labels)
+    await replica._scorers.close()  # a replica ends with its process
 
 
 @pytest.fixture(params=WAYS)
@@ -74,21 +77,38 @@ def preprocessor(request: pytest.FixtureRequest) -> Preprocessor:
 
 
 @pytest.fixture(params=WAYS)
-async def scorer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scorer]:
-    async with open_scorer(request.param, monkeypatch) as scorer:
-        yield scorer
+async def scorer_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScorerOf]:
+    """Makes scorers over one device, each for one of the sets of labels."""
+    async with open_scorers(request.param, monkeypatch) as scorer_of:
+        yield scorer_of
+
+
+@pytest.fixture
+def scorer(scorer_of: ScorerOf) -> Scorer:
+    return scorer_of(stages.LABELS)
 
 
 @pytest.fixture(params=[*WAYS, "one process"])
-async def examiner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Examiner]:
-    """A pipeline over the two stages; and that of one process, which has its stages once they are warm."""
+async def examiner_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ExaminerOf]:
+    """Makes pipelines over the same two stages; and those of one process, which has its stages once they are warm."""
     if request.param != "one process":
-        async with open_scorer(request.param, monkeypatch) as scorer:
-            yield Pipeline(make_preprocessor(request, request.param), scorer)
+        async with open_scorers(request.param, monkeypatch) as scorer_of:
+            preprocessor = make_preprocessor(request, request.param)
+            yield lambda labels: Pipeline(preprocessor, scorer_of(labels))
         return
-    starting = StartingExaminer()
-    async with open_scorer("here", monkeypatch) as scorer:
-        parts: Any = stages.Warm(request.getfixturevalue("workers"), scorer)
-        started: Stages = parts
+    scorers = stages.engine_scorers()
+    warm: Any = stages.Warm(request.getfixturevalue("workers"), scorers)
+    started: Stages = warm
+
+    def make(labels: tuple[str, ...]) -> StartingExaminer:
+        starting = StartingExaminer(labels)
         starting.started(started)
-        yield starting
+        return starting
+
+    yield make
+    await scorers.close()
+
+
+@pytest.fixture
+def examiner(examiner_of: ExaminerOf) -> Examiner:
+    return examiner_of(stages.LABELS)

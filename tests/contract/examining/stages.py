@@ -15,10 +15,11 @@ from deployments.clip_scorer import ClipScorer
 from serve_app.domain import Call, Deadline, Lane, OnTruncated, PictwardenError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import PolicyReference
-from serve_app.scoring import EngineScorer
+from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 
 LABELS = ("a red view", "a green view")
+OTHER_LABELS = ("a blue view", "a green view", "a red view")
 LIMITS = MediaLimits(max_pixels=10_000)
 DEADLINE_S = 8.0
 ON_TRUNCATED = dict.fromkeys(Lane, OnTruncated.REFUSE)
@@ -70,15 +71,15 @@ class Warm:
     """The stages of one process as :class:`serve_app.standalone.Stages` has them."""
 
     workers: Any
-    scorer: Any
+    scorers: EngineScorers
 
 
-def engine_scorer() -> EngineScorer:
-    return EngineScorer(ModelSettings(source="fake"), LABELS, _POLICY, DEADLINE_S)
+def engine_scorers() -> EngineScorers:
+    return EngineScorers(ModelSettings(source="fake"), [LABELS, OTHER_LABELS], _POLICY, DEADLINE_S)
 
 
 def scorer_replica() -> ClipScorer:
-    return ClipScorer(ModelSettings(source="fake"), LABELS, _POLICY, DEADLINE_S)
+    return ClipScorer(ModelSettings(source="fake"), [LABELS, OTHER_LABELS], _POLICY, DEADLINE_S)
 
 
 def call(remaining_s: float = DEADLINE_S, lane: Lane = Lane.LIVE) -> Call:

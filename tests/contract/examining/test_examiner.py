@@ -20,7 +20,8 @@ from serve_app.domain import (
 )
 from serve_app.media import preprocess
 from serve_app.models.fake import FakeEngine
-from tests.contract.examining.stages import BLUE, GREEN, LABELS, LIMITS, RED, call, drawn
+from tests.contract.examining.conftest import ExaminerOf
+from tests.contract.examining.stages import BLUE, GREEN, LABELS, LIMITS, OTHER_LABELS, RED, call, drawn
 
 REFERENCE = FakeEngine(LABELS)
 
@@ -79,6 +80,13 @@ async def test_every_caller_gets_the_examination_of_its_own_picture(examiner: Ex
     seen = await asyncio.gather(*(examine(examiner, drawn(colour)) for colour in colours))
     found = [tuple(each.scores.values[0].round(3).tolist()) for each in seen]
     assert found == [{RED: (1.0, -0.5), GREEN: (-0.5, 1.0), BLUE: (-0.5, -0.5)}[colour] for colour in colours]
+
+
+async def test_examiners_over_the_same_stages_each_see_their_own_labels(examiner_of: ExaminerOf) -> None:
+    examiner, other = examiner_of(LABELS), examiner_of(OTHER_LABELS)
+    asked = [examine(each, drawn(colour)) for colour in (RED, GREEN) for each in (examiner, other)]
+    seen = [each.scores.values[0].round(3).tolist() for each in await asyncio.gather(*asked)]
+    assert seen == [[1.0, -0.5], [-0.5, -0.5, 1.0], [-0.5, 1.0], [-0.5, 1.0, -0.5]]
 
 
 async def test_a_caller_that_goes_away_takes_no_neighbour_with_it(examiner: Examiner) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from serve_app.domain import DeadlineExceededError, LabelScores, LoadSignals, NotScannedError, Scorer, ViewPlace, Views
 from serve_app.models.fake import FakeEngine
-from tests.contract.examining.stages import LABELS, call
+from tests.contract.examining.conftest import ScorerOf
+from tests.contract.examining.stages import LABELS, OTHER_LABELS, call
 
 REFERENCE = FakeEngine(LABELS)
 
@@ -45,6 +46,17 @@ async def test_every_caller_gets_the_scores_of_its_own_views(scorer: Scorer) -> 
     scored = await asyncio.gather(*(score(scorer, colour, colour) for colour in colours))
     for colour, scores in zip(colours, scored, strict=True):
         np.testing.assert_allclose(scores.values, REFERENCE.encode(views(colour, colour).pixels), atol=1e-6)
+
+
+async def test_scorers_of_one_device_each_give_the_scores_of_their_own_labels(scorer_of: ScorerOf) -> None:
+    colours = [(30 * number, 0, 255) for number in range(8)]
+    sets = [LABELS, OTHER_LABELS] * 4
+    scorers = {labels: scorer_of(labels) for labels in set(sets)}
+    scored = await asyncio.gather(
+        *(score(scorers[labels], colour) for labels, colour in zip(sets, colours, strict=True))
+    )
+    for labels, colour, scores in zip(sets, colours, scored, strict=True):
+        np.testing.assert_allclose(scores.values, FakeEngine(labels).encode(views(colour).pixels), atol=1e-6)
 
 
 async def test_without_time_it_neither_scores_nor_names_its_model(scorer: Scorer) -> None:

@@ -19,10 +19,12 @@ class Device:
     def __init__(self, clock):
         self.clock = clock
         self.passes = []
+        self.kinds = []
         self._ends = []
 
-    async def run_pass(self, items):
+    async def run_pass(self, kind, items):
         self.passes.append(list(items))
+        self.kinds.append(kind)
         self._ends.append(asyncio.get_running_loop().create_future())
         await self._ends[-1]
         for item in items:

@@ -17,7 +17,7 @@ FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
 
 @pytest.fixture
 async def batcher(device, clock):
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: PassCosts(FLAT)}, max_queued_items=100, clock=clock)
     yield batcher
     await batcher.close()
 
@@ -114,7 +114,7 @@ async def test_only_what_goes_first_counts_in_the_predicted_wait(submit, device)
 
 
 async def test_a_full_queue_refuses_at_once(device, clock):
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=4, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: PassCosts(FLAT)}, max_queued_items=4, clock=clock)
     tasks = [asyncio.create_task(batcher.submit(range(4), Call("r", Deadline.after(8.0, clock))))]
     await device.settle()
     tasks.append(asyncio.create_task(batcher.submit(range(4), Call("r", Deadline.after(8.0, clock)))))
@@ -147,10 +147,10 @@ async def test_a_poisoned_item_fails_alone(submit, device):
 
 
 async def test_a_pass_with_missing_outcomes_fails_its_items_and_not_the_batcher(clock):
-    async def forgets_one(items):
+    async def forgets_one(_, items):
         return list(items)[:-1]
 
-    batcher: Batcher[Any, Any] = Batcher(forgets_one, PassCosts(FLAT), max_queued_items=10, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(forgets_one, {None: PassCosts(FLAT)}, max_queued_items=10, clock=clock)
     with pytest.raises(RuntimeError, match="outcomes"):
         await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     with pytest.raises(RuntimeError, match="outcomes"):
@@ -180,7 +180,9 @@ async def test_a_caller_cancelled_during_its_pass_does_not_disturb_it(submit, de
 
 
 async def test_a_failed_item_keeps_the_rest_of_its_job_from_the_device(device, clock):
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, PassCosts({1: PASS_S}), max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(
+        device.run_pass, {None: PassCosts({1: PASS_S})}, max_queued_items=100, clock=clock
+    )
     job = asyncio.create_task(
         batcher.submit([ValueError("poison"), "never", "never"], Call("r", Deadline.after(8.0, clock)))
     )
@@ -209,7 +211,7 @@ async def test_closing_answers_what_waits(submit, batcher, device):
 
 async def test_the_costs_follow_what_passes_really_take(device, clock):
     costs = PassCosts(FLAT)
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, costs, max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: costs}, max_queued_items=100, clock=clock)
     for _ in range(30):
         task = asyncio.create_task(batcher.submit(["a"], Call("r", Deadline.after(8.0, clock))))
         await device.end_pass(seconds=0.5)
@@ -221,7 +223,7 @@ async def test_the_costs_follow_what_passes_really_take(device, clock):
 
 async def test_an_idle_device_is_tried_whatever_its_passes_took_before(device, clock):
     costs = PassCosts({1: 20.0})
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, costs, max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: costs}, max_queued_items=100, clock=clock)
     for _ in range(6):
         alone = asyncio.create_task(batcher.submit(["alone"], Call("r", Deadline.after(8.0, clock))))
         await device.end_pass()
@@ -231,7 +233,9 @@ async def test_an_idle_device_is_tried_whatever_its_passes_took_before(device, c
 
 
 async def test_behind_such_a_try_nobody_waits(device, clock):
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, PassCosts({1: 20.0}), max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(
+        device.run_pass, {None: PassCosts({1: 20.0})}, max_queued_items=100, clock=clock
+    )
     alone = asyncio.create_task(batcher.submit(["alone"], Call("r", Deadline.after(8.0, clock))))
     await device.settle()
     with pytest.raises(OverloadedError, match="0 views wait"):
@@ -313,7 +317,9 @@ def test_no_live_item_ever_waits_for_two_background_passes(new_device, steps):
     async def play():
         device = new_device()
         clock = device.clock
-        batcher: Batcher[Any, Any] = Batcher(device.run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+        batcher: Batcher[Any, Any] = Batcher(
+            device.run_pass, {None: PassCosts(FLAT)}, max_queued_items=100, clock=clock
+        )
         live_since: int | None = None
         tasks = []
         for number, (step, size, within_s) in enumerate(steps):
@@ -342,7 +348,7 @@ def test_no_live_item_ever_waits_for_two_background_passes(new_device, steps):
 
 
 async def test_the_predicted_wait_is_the_running_pass_and_all_that_waits(clock, device):
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, PassCosts(FLAT), 100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, clock=clock)
     assert batcher.predicted_wait_s == 0.0
     calls = [Call("r", Deadline.after(5, clock)) for _ in range(3)]
     submitted = [asyncio.create_task(batcher.submit([0] * 8, call)) for call in calls]

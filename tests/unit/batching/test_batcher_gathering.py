@@ -30,7 +30,9 @@ def cores():
 async def gathering(device, clock, cores):
     # So long that no wait ends by itself while the test runs.
     costs = PassCosts(dict.fromkeys((1, 2, 4), 1000.0))
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, costs, max_queued_items=100, idle_s=cores, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(
+        device.run_pass, {None: costs}, max_queued_items=100, idle_s=cores, clock=clock
+    )
     yield batcher
     await batcher.close()
 
@@ -96,10 +98,10 @@ async def test_background_work_does_not_wait_for_what_is_coming(submit_to_gather
 
 
 async def test_what_was_coming_and_never_came_delays_nobody_for_ever():
-    async def run_pass(items):
+    async def run_pass(_, items):
         return items
 
     # Real seconds: a hundredth of one is what the wait may come to.
-    batcher: Batcher[Any, Any] = Batcher(run_pass, PassCosts({1: 0.01, 2: 0.01}), 100, idle_s=time.monotonic)
+    batcher: Batcher[Any, Any] = Batcher(run_pass, {None: PassCosts({1: 0.01, 2: 0.01})}, 100, idle_s=time.monotonic)
     assert await batcher.submit(["a"], Call("r", Deadline.after(60.0)), coming=1) == ["a"]
     await batcher.close()

@@ -32,7 +32,7 @@ async def staging(device, clock):
     """Submits to a batcher that stages."""
     staged: list[list[Any]] = []
 
-    async def stage(items):
+    async def stage(_, items):
         if any(isinstance(item, OSError) for item in items):
             raise next(item for item in items if isinstance(item, OSError))
         staged.append(list(items))
@@ -41,7 +41,7 @@ async def staging(device, clock):
     costs = PassCosts(FLAT)
     for _ in range(50):
         costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, costs, max_queued_items=100, stage=stage, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: costs}, max_queued_items=100, stage=stage, clock=clock)
 
     yield Staging(batcher, staged, clock)
     await batcher.close()
@@ -119,14 +119,14 @@ async def test_closing_answers_what_is_staged(staging, device):
 async def test_out_of_memory_halves_the_batch_and_goes_on_with_smaller_ones(clock):
     sizes = []
 
-    async def run_pass(items):
+    async def run_pass(_, items):
         sizes.append(len(items))
         if len(items) > 3:
             raise DeviceMemoryError("full")
         return list(items)
 
     costs = PassCosts(FLAT)
-    batcher: Batcher[Any, Any] = Batcher(run_pass, costs, max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(run_pass, {None: costs}, max_queued_items=100, clock=clock)
     assert await batcher.submit(range(8), Call("r", Deadline.after(8.0, clock))) == list(range(8))
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
     assert costs.largest_bucket == 2
@@ -136,10 +136,10 @@ async def test_out_of_memory_halves_the_batch_and_goes_on_with_smaller_ones(cloc
 
 
 async def test_one_view_that_does_not_fit_fails_its_job(clock):
-    async def run_pass(items):
+    async def run_pass(_, items):
         raise DeviceMemoryError("full")
 
-    batcher: Batcher[Any, Any] = Batcher(run_pass, PassCosts(FLAT), max_queued_items=100, clock=clock)
+    batcher: Batcher[Any, Any] = Batcher(run_pass, {None: PassCosts(FLAT)}, max_queued_items=100, clock=clock)
     with pytest.raises(DeviceMemoryError):
         await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     await batcher.close()

@@ -28,11 +28,11 @@ class BrokenCosts(PassCosts):
 async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_it_is_gone(
     device, clock, caplog, stages
 ):
-    async def stage(items):
+    async def stage(_, items):
         return items
 
     costs = BrokenCosts(FLAT)
-    batcher = Batcher(device.run_pass, costs, 100, stage=stage if stages else None, clock=clock)
+    batcher = Batcher(device.run_pass, {None: costs}, 100, stage=stage if stages else None, clock=clock)
     batcher.require_alive()
     jobs = [asyncio.create_task(batcher.submit(["running"], Call("r", Deadline.after(8.0, clock))))]
     await device.settle()
@@ -56,11 +56,11 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
 async def test_staging_that_hangs_is_overdue(device, clock):
     never = asyncio.Event()
 
-    async def stage(items):
+    async def stage(_, items):
         await never.wait()
         return items
 
-    batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, stage=stage, clock=clock)
+    batcher = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, stage=stage, clock=clock)
     assert batcher.overdue_s <= 0.0
     waiting = asyncio.create_task(batcher.submit(["a"], Call("r", Deadline.after(8.0, clock))))
     await device.settle()
@@ -78,7 +78,7 @@ async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_go
     """The halves of a pass that failed are staged beside the batch that was staged ahead."""
     never = asyncio.Event()
 
-    async def stage(items):
+    async def stage(_, items):
         if "hangs" in items:
             await never.wait()
         return items
@@ -86,7 +86,7 @@ async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_go
     costs = PassCosts(FLAT)
     for _ in range(50):
         costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
-    batcher = Batcher(device.run_pass, costs, 100, stage=stage, clock=clock)
+    batcher = Batcher(device.run_pass, {None: costs}, 100, stage=stage, clock=clock)
     poisoned = asyncio.create_task(
         batcher.submit(["good", ValueError("poison")], Call("r", Deadline.after(60.0, clock)))
     )
@@ -107,10 +107,10 @@ async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_go
 
 
 async def test_staging_that_fails_is_not_overdue(device, clock):
-    async def stage(items):
+    async def stage(_, items):
         raise OSError("no room")
 
-    batcher = Batcher(device.run_pass, PassCosts(FLAT), 100, stage=stage, clock=clock)
+    batcher = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, stage=stage, clock=clock)
     with pytest.raises(OSError, match="no room"):
         await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     clock.now_s += 31.0

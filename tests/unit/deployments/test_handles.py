@@ -24,6 +24,7 @@ from serve_app.domain import (
 )
 from serve_app.models.fake import FakeEngine
 
+LABELS = ("red",)
 GATE = TransferGate(10**9)
 VIEWS = Views(np.zeros((1, 8, 8, 3), np.uint8), (), "image/png", 1, 1)
 SCORES = LabelScores(np.zeros((1, 1), np.float32), 1.0, FakeEngine(("a",)).identity)
@@ -84,14 +85,15 @@ def within(seconds=5.0):
 
 async def test_the_value_comes_through_and_the_replica_is_given_the_call():
     handle, call, load = handle_of(VIEWS), within(5.0), LoadSignals(demand=2.0)
-    assert await PreprocessorHandle(handle, GATE).preprocess(b"bytes", 224, call, load) is VIEWS
-    assert handle.preprocess.calls == [(b"bytes", 224, call, load)]
+    assert await PreprocessorHandle(handle, GATE).preprocess(b"bytes", 224, call, load, with_faces=True) is VIEWS
+    assert handle.preprocess.calls == [(b"bytes", 224, call, load, True)]
 
 
 async def test_of_the_views_their_pixels_alone_travel_to_the_scorer():
     handle, call, load = handle_of(SCORES), within(), LoadSignals(coming=3)
-    assert await ScorerHandle(handle).score(VIEWS, call, load) is SCORES
-    ((pixels, faces, *others),) = handle.score.calls
+    assert await ScorerHandle(handle, LABELS).score(VIEWS, call, load) is SCORES
+    ((labels, pixels, faces, *others),) = handle.score.calls
+    assert labels is LABELS
     assert pixels is VIEWS.pixels
     assert faces is VIEWS.faces.pixels
     assert others == [call, load]
@@ -127,12 +129,13 @@ async def test_an_expired_deadline_calls_nobody():
 
 async def test_a_caller_that_goes_away_cancels_the_call():
     handle = handle_of(None)
-    task = asyncio.create_task(ScorerHandle(handle).identify(within().deadline))
+    task = asyncio.create_task(ScorerHandle(handle, LABELS).identify(within().deadline))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert handle.identify.calls == [(LABELS,)]
     assert handle.identify.responses[0].is_cancelled
 
 

@@ -39,7 +39,7 @@ async def test_it_tells_the_autoscaler_of_its_work():
         "deadline_s": 8.0,
     }
     for _ in range(2):
-        await preprocessor.preprocess(drawn(50, 50), 32, call(10.0), LoadSignals())
+        await preprocessor.preprocess(drawn(50, 50), 32, call(10.0), LoadSignals(), with_faces=False)
     stats = await preprocessor.record_autoscaling_stats()
     assert stats["predicted_wait_s"] == 0.0
     assert stats["offered_work"] > 0.0

@@ -160,11 +160,13 @@ def test_a_detector_reaches_another_process_as_a_file(landmarks: Path) -> None:
     np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
-async def test_a_decode_worker_cuts_faces(landmarks: Path) -> None:
+async def test_a_decode_worker_cuts_faces_where_they_are_wanted(landmarks: Path) -> None:
     body = encode(drawn(400, 400, [(200, 200)], 90))
     call = Call("a request", Deadline.after(30))
-    with DecodeWorkers(MediaLimits(), 1, partial(preprocess, detector=DlibDetector(landmarks))) as workers:
-        views = await workers.preprocess(body, 32, call, LoadSignals())
+    with DecodeWorkers(MediaLimits(), 1, detector=DlibDetector(landmarks)) as workers:
+        views = await workers.preprocess(body, 32, call, LoadSignals(), with_faces=True)
+        without = await workers.preprocess(body, 32, call, LoadSignals())
+    assert (len(without.places), without.faces.places) == (len(views.places), ())
     (here,) = find_faces(drawn(400, 400, [(200, 200)], 90), DlibDetector(landmarks))
     assert views.faces.places == (ViewPlace(0, here.box),)
     np.testing.assert_array_equal(views.faces.pixels, here.pixels[np.newaxis])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from serve_app.domain import ModelError, ModelIdentity
 from serve_app.models.ensemble import Ensemble, Part
-from serve_app.models.factory import beside_classifiers, open_engine
+from serve_app.models.factory import beside_classifiers, open_engine, open_engines
 from serve_app.models.fake import FakeEngine
 
 
@@ -85,3 +85,15 @@ def test_a_model_of_prompts_and_a_classifier_score_together() -> None:
     scores = engine.encode(red(2, 224))
     np.testing.assert_allclose(scores[:, 1], 1.0, atol=1e-6)
     np.testing.assert_allclose(scores[:, 0] + scores[:, 2], 1.0, atol=1e-5)
+
+
+def test_each_set_of_labels_has_an_engine_over_its_own_models() -> None:
+    pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+    sets = [("a red view", "open-nsfw/nsfw"), ("open-nsfw/nsfw", "open-nsfw/sfw"), ("a green view",)]
+    both, classifier, prompts = open_engines("fake", sets, "cpu", cpu_threads=1)
+    assert [each.identity.name for each in (both, classifier, prompts)] == ["fake + open-nsfw", "open-nsfw", "fake"]
+    assert [each.identity.image_size_px for each in (both, classifier, prompts)] == [224, 224, 8]
+    assert both.identity == open_engine("fake", sets[0], "cpu", cpu_threads=1).identity
+    np.testing.assert_allclose(prompts.encode(red(2, 8)), [[-0.5]] * 2, atol=1e-6)
+    views = red(2, 224)
+    np.testing.assert_allclose(both.encode(views)[:, 1], classifier.encode(views)[:, 0], atol=1e-6)

@@ -154,4 +154,4 @@ def test_a_model_in_int8_scores_no_heads(make_model: MakeModel, tmp_path: Path) 
         with pytest.raises(ModelError, match="take torch, or a model that was converted to bf16"):
             open_engine(place, (label,), policy=policy, cpu_threads=1, engine=engine)
     with pytest.raises(ModelError, match="take torch, or a model that was converted to bf16"):
-        open_embedding(str(output))
+        open_embedding(str(output), None)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from serve_app import scoring
-from serve_app.decoding import decode_for
+from serve_app.decoding import decode_for, detector_for
 from serve_app.domain import (
     FACE_SIZE_PX,
     Call,
@@ -109,13 +109,14 @@ def test_many_pictures_go_into_several_passes_and_each_has_its_own_scores() -> N
 
 async def scored(monkeypatch: pytest.MonkeyPatch, *pictures: Views) -> list[LabelScores]:
     """What the scorer of a service says of pictures that come together."""
-    monkeypatch.setattr(scoring, "open_engine", lambda *_, **__: with_faces())
-    scorer = scoring.EngineScorer(ModelSettings(source="fake"), LABELS, PolicyReference("policy", "0" * 64), 8.0)
+    monkeypatch.setattr(scoring, "open_engines", lambda *_, **__: [with_faces()])
+    scorers = scoring.EngineScorers(ModelSettings(source="fake"), [LABELS], PolicyReference("policy", "0" * 64), 8.0)
+    scorer = scorers.of(LABELS)
     call = Call("a request", Deadline(time.monotonic() + 8.0))
     try:
         return await asyncio.gather(*(scorer.score(each, call, LoadSignals()) for each in pictures))
     finally:
-        await scorer.close()
+        await scorers.close()
 
 
 async def test_pictures_with_and_without_faces_share_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +136,7 @@ async def test_faces_of_another_size_are_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_only_labels_of_faces_have_faces_searched(tmp_path: Path) -> None:
     assert decode_for(["a prompt", "open-nsfw/nsfw"], tmp_path) is preprocess
+    assert detector_for(["a prompt", "open-nsfw/nsfw"], tmp_path) is None
     with pytest.raises(ModelError, match="run `pictwarden model fetch age`"):
         decode_for(["open-nsfw/nsfw", "age/minor"], tmp_path)
 

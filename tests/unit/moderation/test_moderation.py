@@ -258,7 +258,9 @@ class Failing:
     async def identify(self, _: Deadline) -> ModelIdentity:
         return ModelIdentity("fake", "0" * 64, 8)
 
-    async def preprocess(self, content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def preprocess(
+        self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
+    ) -> Views:
         raise self._error
 
     async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:

@@ -42,6 +42,13 @@ async def test_the_scorer_is_told_how_many_live_pictures_are_being_preprocessed(
     assert service.scorer.loads[-1] == LoadSignals(2.5, coming=0)
 
 
+async def test_faces_are_cut_for_a_scorer_that_looks_at_them(service: Service, draw: Callable[..., bytes]) -> None:
+    for with_faces in (True, False):
+        pipeline = Pipeline(service.preprocessor, service.scorer, with_faces=with_faces)
+        await pipeline.examine(Body.of(draw()), call())
+    assert service.preprocessor.with_faces == [True, False]
+
+
 async def test_a_scorer_that_was_lost_is_asked_for_its_model_again(
     service: Service, pipeline: Pipeline, draw: Callable[..., bytes]
 ) -> None:

@@ -16,7 +16,6 @@ from serve_app.domain import (
     Decision,
     Judged,
     Lane,
-    LoadSignals,
     OnTruncated,
     OverloadedError,
     TruncatedError,
@@ -125,7 +124,7 @@ async def test_nobody_examines_for_callers_that_have_all_gone(service: Service, 
 async def test_a_failure_that_is_not_in_the_bytes_is_the_first_callers_alone(
     service: Service, callers: Callers, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    async def fail_once(content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def fail_once(content: bytes, view_size_px: int, call: Call, *_: object) -> Views:
         is_first = service.preprocessor.calls == 0
         await service.preprocessor.enter(call.lane)
         if is_first:
@@ -189,7 +188,7 @@ def cuts(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     """A service that takes every picture for a cut one, and scans those of the background."""
     on_truncated = service.settings.truncated
 
-    async def see(content: bytes, view_size_px: int, call: Call, load: LoadSignals) -> Views:
+    async def see(content: bytes, view_size_px: int, call: Call, *_: object) -> Views:
         await service.preprocessor.enter(call.lane)
         if on_truncated[call.lane] is OnTruncated.REFUSE:
             raise TruncatedError("its end is missing")

@@ -20,8 +20,7 @@ def misskey(make_service: Callable[..., Service]) -> Callable[..., Service]:
 
     def make(**args: Any) -> Service:
         service = make_service(**{"misskey": {"classifier": "nsfwjs"}} | args)
-        labels = [*service.policy.labels, *(f"nsfwjs/{each}" for each in OUTPUT_BY_CLASS.values())]
-        service.scorer.engine = ColourClassifier(labels)
+        service.misskey_scorer.engine = ColourClassifier([f"nsfwjs/{each}" for each in OUTPUT_BY_CLASS.values()])
         return service
 
     return make

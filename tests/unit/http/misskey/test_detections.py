@@ -15,7 +15,7 @@ from PIL import Image
 from serve_app.domain import (
     UnavailableError,
 )
-from serve_app.misskey_api import MAX_PART_BYTES, MAX_PARTS, OUTPUT_BY_CLASS, ErrorCode
+from serve_app.misskey_api import MAX_PART_BYTES, MAX_PARTS, ErrorCode
 from serve_app.models.fake import FakeEngine
 from tests.unit.colour_classifier import ColourClassifier
 from tests.unit.http.misskey.client import (
@@ -111,7 +111,7 @@ async def test_a_probability_that_is_no_number_is_none(service: Service, draw: C
             values[staged.mean(axis=(1, 2, 3)) == 0, -1] = np.nan
             return values
 
-    service.scorer.engine = Broken(service.scorer.engine.labels)  # type: ignore[attr-defined]
+    service.misskey_scorer.engine = Broken(service.misskey_scorer.engine.labels)  # type: ignore[attr-defined]
     results = results_of(await detect(service, images(draw(RED), draw(BLACK))), 2)
     assert top_class(results[0]) == "Porn"
     assert results[1]["error"]["code"] == ErrorCode.MODEL_UNAVAILABLE
@@ -119,15 +119,21 @@ async def test_a_probability_that_is_no_number_is_none(service: Service, draw: C
 
 async def test_a_scorer_of_other_labels_is_no_classifier(service: Service, draw: Callable[..., bytes]) -> None:
     """As a scorer of an earlier configuration, that has not been replaced yet."""
-    service.scorer.engine = FakeEngine(service.policy.labels)
+    service.misskey_scorer.engine = FakeEngine(service.policy.labels)
     response = await detect(service, images(draw(RED)))
     refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, "model_unavailable")
 
 
-async def test_pictures_of_pict_rs_are_judged_as_ever(service: Service, draw: Callable[..., bytes]) -> None:
+async def test_pictures_of_pict_rs_are_judged_and_recorded_as_without_misskey(
+    service: Service, draw: Callable[..., bytes]
+) -> None:
+    results_of(await detect(service, images(draw(RED))), 1)
+    assert service.scorer.calls == 0
     assert service.answered(await service.scan(draw(RED)), 406)["rule"] == "no-red"
+    assert service.misskey_scorer.calls == 1
     (decision,) = service.ledger.recorded
-    assert decision.labels[-5:] == tuple(f"nsfwjs/{each}" for each in OUTPUT_BY_CLASS.values())
+    assert decision.labels == service.policy.labels
+    assert decision.model == service.scorer.engine.identity
 
 
 # What is recorded and logged
@@ -190,7 +196,7 @@ async def test_health_needs_no_secret(service: Service) -> None:
 
 
 async def test_health_says_that_no_model_is_warm(service: Service) -> None:
-    service.scorer.asleep = UnavailableError("it is being loaded")
+    service.misskey_scorer.asleep = UnavailableError("it is being loaded")
     response = await service.request("GET", HEALTH)
     assert (response.status_code, response.json()) == (503, {"status": "unavailable", "reason": "model_unavailable"})
 

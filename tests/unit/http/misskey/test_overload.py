@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from serve_app.domain import (
     DeadlineExceededError,
     OverloadedError,
+    StalledError,
     UnavailableError,
 )
 from serve_app.misskey_api import ErrorCode
@@ -45,14 +46,14 @@ async def test_parts_are_looked_at_together(service: Service, draw: Callable[...
         await service.preprocessor.entered.wait()
     service.preprocessor.release.set()
     results_of(await asked, 4)
-    assert service.scorer.loads[0].coming > 0, "the scorer knows that more are coming"
+    assert service.misskey_scorer.loads[0].coming > 0, "the scorer knows that more are coming"
 
 
 async def test_what_hangs_is_answered_at_our_deadline(
     misskey: Callable[..., Service], draw: Callable[..., bytes]
 ) -> None:
     service = misskey(deadline_s=0.1)
-    service.scorer.hangs = True
+    service.misskey_scorer.hangs = True
     response = await detect(service, images(draw(RED), draw(GREEN)))
     refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, "inference_saturated")
 
@@ -82,7 +83,7 @@ async def test_a_body_that_does_not_end_is_answered_at_our_deadline(misskey: Cal
 async def test_where_nothing_can_be_scanned_now_there_is_no_list(
     service: Service, draw: Callable[..., bytes], fault: Exception, reason: str
 ) -> None:
-    service.scorer.fault = fault
+    service.misskey_scorer.fault = fault
     response = await detect(service, [*images(draw(RED), draw(GREEN)), ("c", ("c", b"", "image/png"))])
     refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, reason)
     assert "connection" not in response.headers
@@ -91,27 +92,64 @@ async def test_where_nothing_can_be_scanned_now_there_is_no_list(
     assert result["error"]["code"] == ErrorCode.INVALID_REQUEST
 
 
+def scoring_red_alone(service: Service, fault: Exception) -> None:
+    """Every other picture fails."""
+
+    class RedAlone(ColourClassifier):
+        def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if staged[0, 0, 0, 0] == 0:
+                raise fault
+            return super().encode(staged)
+
+    service.misskey_scorer.engine = RedAlone(service.misskey_scorer.engine.labels)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (OverloadedError("12 views are ahead"), ErrorCode.DETECTION_FAILED),
-        (DeadlineExceededError("too late"), ErrorCode.DETECTION_FAILED),
+        (StalledError("these bytes made a decoder wait"), ErrorCode.DETECTION_FAILED),
         (UnavailableError("the scorer is down"), ErrorCode.MODEL_UNAVAILABLE),
     ],
 )
 async def test_where_some_parts_were_scanned_the_list_is_whole(
     service: Service, draw: Callable[..., bytes], fault: Exception, code: ErrorCode
 ) -> None:
-    class FirstAlone(ColourClassifier):
-        def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-            if staged[0, 0, 0, 0] == 0:
-                raise fault
-            return super().encode(staged)
-
-    service.scorer.engine = FirstAlone(service.scorer.engine.labels)  # type: ignore[attr-defined]
+    scoring_red_alone(service, fault)
     results = results_of(await detect(service, images(draw(GREEN), draw(RED), draw(BLUE))), 3)
     assert top_class(results[1]) == "Porn"
     assert [results[0]["error"]["code"], results[2]["error"]["code"]] == [code, code]
+
+
+@pytest.mark.parametrize("fault", [OverloadedError("12 views are ahead"), DeadlineExceededError("too late")])
+async def test_a_service_without_room_for_one_part_has_none_for_the_request(
+    service: Service, draw: Callable[..., bytes], fault: Exception
+) -> None:
+    scoring_red_alone(service, fault)
+    response = await detect(service, images(draw(RED), draw(GREEN), b"", draw(RED)))
+    refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, "inference_saturated")
+    assert "connection" not in response.headers
+
+
+async def test_the_other_parts_of_a_refused_request_make_room(
+    service: Service, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = left = 0
+
+    async def score(*_: object) -> None:
+        nonlocal asked, left
+        asked += 1
+        if asked == 4:
+            raise OverloadedError("3 views wait")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left += 1
+
+    monkeypatch.setattr(service.misskey_scorer, "score", score)
+    response = await detect(service, images(*[draw(RED)] * 4))
+    refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, "inference_saturated")
+    assert (asked, left) == (4, 3)
+    assert (await service.request("GET", HEALTH)).status_code == 200
 
 
 async def test_a_full_service_refuses_before_it_reads_the_body(service: Service, draw: Callable[..., bytes]) -> None:
