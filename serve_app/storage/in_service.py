@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from serve_app.answer_log import AnswerLogger
+from serve_app.database.failures import in_words
 from serve_app.domain import (
     RESCAN_SOURCE,
     Body,
@@ -149,7 +150,7 @@ class ServiceRescans:
             except PictwardenError as error:
                 problem = str(error)
             except Exception as error:
-                problem = f"internal fault: {type(error).__name__}"
+                problem = in_words(error)
             if problem and problem != self._told:
                 logger.error("rescanning goes on in a minute: %s", problem)
             self._told = problem
