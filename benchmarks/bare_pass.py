@@ -11,16 +11,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from benchmarks.processes import measured_apart, pss_bytes
 from serve_app.models.engine import Engine
 from serve_app.models.factory import OPENVINO_INT8, open_engine, open_quantised
-from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 
 MAX_BATCH_VIEWS = 32
 
@@ -47,32 +47,28 @@ Rates = Mapping[int, Rate]
 
 
 @dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How an engine is opened: see :func:`serve_app.models.factory.open_engine`.
+class BarePass:
+    """What is measured.
 
-    ``openvino-int8`` is opened without a record of its agreement, quantised with drawn pictures.
-    """
-
-    source: str
-    engine: str = "auto"
-    cache_folder: Path | None = None
-
-
-def measure(
-    options: EngineOptions,
-    environment: Mapping[str, str] | None = None,
-    duration_s: float = 1.5,
-    max_batch_views: int | None = None,
-) -> tuple[dict[int, Rate], int]:
-    """The sustained rate of passes one behind the other, in a process of its own, and that process's bytes (PSS).
-
-    Args:
-        options: of the engine that is opened.
+    Attributes:
+        source: of the model.
+        engine: see :func:`serve_app.models.factory.open_engine`; ``openvino-int8`` is opened without a record of its
+            agreement, quantised with drawn pictures.
         environment: set before torch is imported, such as what limits the instructions that are used.
         duration_s: seconds for each batch size, or three passes if those take longer.
         max_batch_views: the largest batch; by default 32 on a CPU, and 128 where batches are staged ahead.
     """
-    return measured_apart(_measure, options, dict(environment or {}), duration_s, max_batch_views)
+
+    source: str
+    engine: str = "auto"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    duration_s: float = 1.5
+    max_batch_views: int | None = None
+
+
+def measure(wanted: BarePass) -> tuple[dict[int, Rate], int]:
+    """The sustained rate of passes one behind the other, in a process of its own, and that process's bytes (PSS)."""
+    return measured_apart(_measure, wanted)
 
 
 def best_of_each(measurements: Sequence[Rates]) -> dict[int, Rate]:
@@ -87,10 +83,7 @@ def best_of(measurements: Sequence[Rates]) -> tuple[int, Rate]:
 
 
 def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | None = None) -> dict[int, Rate]:
-    """The rates of ``engine``; see :func:`measure`.
-
-    As in the service, the next batch is staged beside the pass where the engine does that.
-    """
+    """The rates of ``engine``. As in the service, it stages the next batch beside the pass where it can do that."""
     largest = max_batch_views or (_MAX_BATCH_VIEWS_AHEAD if engine.stages_ahead else MAX_BATCH_VIEWS)
     side_px = engine.identity.image_size_px
     rates: dict[int, Rate] = {}
@@ -126,16 +119,14 @@ def _passes(engine: Engine, pixels: NDArray[np.uint8]) -> Iterator[Callable[[], 
         engine.encode(ahead.result())  # a staged batch has its place on the device until it has been computed
 
 
-def _measure(
-    options: EngineOptions, environment: Mapping[str, str], duration_s: float, max_batch_views: int | None
-) -> tuple[dict[int, Rate], int]:
-    os.environ.update(environment)
+def _measure(wanted: BarePass) -> tuple[dict[int, Rate], int]:
+    os.environ.update(wanted.environment)
     logging.getLogger().setLevel(logging.ERROR)  # open_clip warns of random weights, which are asked for here
     engine: Engine
-    if options.engine == OPENVINO_INT8:
+    if wanted.engine == OPENVINO_INT8:
         engine, _ = open_quantised(
-            options.source, _LABELS, lambda _: Calibration.drawn(), options.cache_folder, None, lambda *_: None
+            wanted.source, _LABELS, lambda _: QuantisationViews.drawn(), None, None, lambda *_: None
         )
     else:
-        engine = open_engine(options.source, _LABELS, engine=options.engine)
-    return sustained_rates(engine, duration_s, max_batch_views), pss_bytes()
+        engine = open_engine(wanted.source, _LABELS, engine=wanted.engine)
+    return sustained_rates(engine, wanted.duration_s, wanted.max_batch_views), pss_bytes(psutil.Process())

@@ -41,17 +41,11 @@ _BYTES: Mapping[Size, tuple[int, ...]] = {
 }
 
 
-class Pictures:
-    """JPEGs of one size, drawn once from a seed."""
-
-    def __init__(self, size: Size, seed: int) -> None:
-        self._seed = seed
-        self._drawn = [photo_like_jpeg(target_bytes, seed + place) for place, target_bytes in enumerate(_BYTES[size])]
-
-    def bodies(self) -> MakeBody:
-        """The same order for each caller, and each body one that was never sent before."""
-        source = random.Random(self._seed)
-        return lambda: unique(source.choice(self._drawn))
+def pictures_of(size: Size, seed: int) -> MakeBody:
+    """JPEGs that are drawn once from a seed, in an order of that seed; no body was ever sent before."""
+    drawn = [photo_like_jpeg(target_bytes, seed + place) for place, target_bytes in enumerate(_BYTES[size])]
+    source = random.Random(seed)
+    return lambda: unique(source.choice(drawn))
 
 
 def unique(jpeg: bytes) -> bytes:

@@ -11,21 +11,20 @@ connections never rest, divided by the pictures that were scanned. *Around the p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urljoin
 
-import psutil
 import typer
 
 from benchmarks import bare_pass, hardware, load
-from benchmarks.bare_pass import EngineOptions, Rates
-from benchmarks.bodies import MakeBody, Pictures, Size
+from benchmarks.bare_pass import BarePass, Rates
+from benchmarks.bodies import Size, pictures_of
 from benchmarks.checks import validity
 from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, measured_capacity, scan_target
+from benchmarks.load import Target
 from benchmarks.outcomes import Load
-from benchmarks.processes import cpu_by_stage_s, memory_bytes, scorer_environment
-from benchmarks.record import Column, Table, at_least, at_most
+from benchmarks.processes import memory_bytes, scorer_environment
+from benchmarks.record import Table, at_least, at_most, table
 from serve_app.wire import READY_PATH
 
 LEAST_AGREEMENT = 0.9
@@ -36,9 +35,7 @@ _EMBEDDED = {"demo-shapes": "embedded:demo-shapes"}
 
 def bench(
     url: Url = None,
-    size: Annotated[
-        Size, typer.Option(help="Of the pictures. One view each: the bare pass has no more.")
-    ] = Size.KB_200,
+    size: Annotated[Size, typer.Option(help="Of the pictures. Each has one view, as in the bare pass.")] = Size.KB_200,
     connections: Connections = None,
     saturated_s: Annotated[float, typer.Option(min=1, help="Seconds of each saturated load.")] = 15.0,
     model: Annotated[str | None, typer.Option(help="model.source of the service; by default what it says.")] = None,
@@ -50,21 +47,19 @@ def bench(
     anywhere: Anywhere = False,
 ) -> None:
     """Measure; exit code 1 if the efficiency is under --least-efficiency, or more than --around-ms are used."""
-    target = scan_target(url, anywhere)
-    run = Run("capacity", seed, out, target)
-    source = model or _model_of(target)
-    options = EngineOptions(source, engine)
+    scan_url = scan_target(url, anywhere)
+    run = Run("capacity", seed, out, scan_url)
+    source = model or _model_of(scan_url)
     environment = scorer_environment(run.root)
     limits = {name: environment[name] for name in hardware.CPU_FEATURES if name in environment}
+    alone = BarePass(source, engine, environment=limits)
     with console.status(f"the bare pass of {source}, before"):
-        before, _ = bare_pass.measure(options, limits)
-    make_body = Pictures(size, seed).bodies()
-    saturated = measured_capacity(target, make_body, saturated_s, connections)
-    with console.status("processor time by stage"):
-        by_stage, again = _by_stage(run.root, target, make_body, saturated.connections or 1, saturated_s)
+        before, _ = bare_pass.measure(alone)
+    target = Target(scan_url, pictures_of(size, seed), service=run.root)
+    saturated = measured_capacity(target, saturated_s, connections)
     pss_gb = memory_bytes(run.root) / 1e9 if run.root else None
     with console.status(f"the bare pass of {source}, after"):
-        after, _ = bare_pass.measure(options, limits)
+        after, _ = bare_pass.measure(alone)
     batch, best = bare_pass.best_of([before, after])
     efficiency = saturated.goodput_per_s / best.views_per_s
     told = (
@@ -77,12 +72,12 @@ def bench(
         ("memory of all processes (PSS), GB", pss_gb),
     )
     note = f"The scorer's instructions are limited by {hardware.limits_of_the_cpu(limits)}." if limits else ""
-    tables = [Table(f"{source}, {size} pictures", (Column("saturated", 0), Column("", 2)), told, note)]
+    tables = [table(f"{source}, {size} pictures", {"saturated": 0, "": 2}, told, note)]
     checks = [at_least("efficiency: pictures/s over HTTP ÷ of the bare pass", efficiency, least_efficiency, digits=3)]
     around: float | None = None
-    if by_stage:
-        tables.append(stage_table(by_stage, again, best.core_ms))
-        around = sum(_core_ms(by_stage, again).values()) - best.core_ms
+    if saturated.core_ms:
+        tables.append(stage_table(saturated, best.core_ms))
+        around = sum(saturated.core_ms.values()) - best.core_ms
     if around_ms is not None:
         checks.append(at_most("around the pass, a picture", around, around_ms, "core-ms", 1))
     checks += [
@@ -98,18 +93,14 @@ def agreement(before: Rates, after: Rates) -> float:
     return lower / higher
 
 
-def stage_table(cpu_s: Mapping[str, float], of: Load, bare_core_ms: float) -> Table:
+def stage_table(of: Load, bare_core_ms: float) -> Table:
     """Core-ms a picture of each stage, their sum, the bare pass and the rest."""
-    by_stage = {stage: used_ms for stage, used_ms in _core_ms(cpu_s, of).items() if used_ms}
-    total_ms = sum(by_stage.values())
-    rows = [*sorted(by_stage.items(), key=lambda each: -each[1]), ("all of the service", total_ms)]
+    by_stage = sorted(((stage, used_ms) for stage, used_ms in of.core_ms.items() if used_ms), key=lambda each: -each[1])
+    total_ms = sum(of.core_ms.values())
+    rows = [*by_stage, ("all of the service", total_ms)]
     rows += [("the bare pass", bare_core_ms), ("around the pass", total_ms - bare_core_ms)]
     rows += [("the generator (not in the sum)", 1e3 * of.client_cpu_s / len(of.outcomes))]
-    return Table("Core-ms by stage", (Column("stage"), Column("core-ms a picture", 2)), tuple(rows))
-
-
-def _core_ms(cpu_s: Mapping[str, float], of: Load) -> dict[str, float]:
-    return {stage: 1e3 * used_s / of.scanned for stage, used_s in cpu_s.items()}
+    return table("Core-ms by stage", {"stage": 0, "core-ms a picture": 2}, rows)
 
 
 def _model_of(url: str) -> str:
@@ -120,14 +111,3 @@ def _model_of(url: str) -> str:
         raise typer.Exit(2)
     name = str(json.loads(body)["model"]).rpartition("@")[0]
     return _EMBEDDED.get(name, name)
-
-
-def _by_stage(
-    root: psutil.Process | None, url: str, make_body: MakeBody, connections: int, duration_s: float
-) -> tuple[dict[str, float], Load]:
-    """Processor time of each stage in a load, and that load; none where the service cannot be seen."""
-    before = cpu_by_stage_s(root) if root else {}
-    of = load.at_once(url, make_body, connections, duration_s)
-    after = cpu_by_stage_s(root) if root else {}
-    # A process that ended meanwhile has taken its time with it.
-    return {stage: max(0.0, used_s - before.get(stage, 0.0)) for stage, used_s in after.items()}, of

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import psutil
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 
 from benchmarks import hardware
-from benchmarks.bodies import MakeBody
-from benchmarks.load import find_capacity
+from benchmarks.load import Target, find_capacity
 from benchmarks.outcomes import Load, statuses
 from benchmarks.processes import command_of, cpu_s, service_root, tree
 from benchmarks.record import Check, Record, Table
@@ -37,6 +37,7 @@ Only = Annotated[list[str] | None, typer.Option(help="The beginning of a name; r
 console = Console(highlight=False)
 
 _FOLDER = Path("benchmark-results")
+_WIDEST = 300
 _HIDDEN = ("--out", "--port", "--url")
 """Options that differ from run to run and say nothing of what was measured."""
 
@@ -72,9 +73,12 @@ class Run:
             service = started_with(command_of(self.root))
         line = " ".join(["python -m benchmarks", self._name, *shown_arguments(sys.argv[1:])])
         record = Record(title, line, service, facts, self._seed, self._measured_at, tuple(tables), tuple(checks))
-        record.show(console)
+        # A table that is wider than the terminal is easier to read than one whose words are cut.
+        Console(width=_WIDEST).print(Markdown(record.markdown(), justify="default"))
         self._out.parent.mkdir(parents=True, exist_ok=True)
         self._out.write_text(record.to_json(), "utf-8")
+        for missed in (check.claim for check in checks if not check.holds):
+            console.print(f"missed: {missed}", markup=False, soft_wrap=True)
         console.print(str(self._out), markup=False, soft_wrap=True)
         raise typer.Exit(0 if record.holds else 1)
 
@@ -85,13 +89,18 @@ class Run:
         return float(sum(own.cpu_times()[:4])) + sum(map(cpu_s, service))
 
 
+def give_up(why: str) -> NoReturn:
+    """End the command, which could not measure: exit code 2."""
+    console.print(why, markup=False, soft_wrap=True)
+    raise typer.Exit(2)
+
+
 def chosen(names: Iterable[str], only: Sequence[str] | None) -> list[str]:
     """Those of ``names`` that begin with one of ``only``; ends the command with exit code 2 if there are none."""
     names = list(names)
     found = [name for name in names if only is None or name.lower().startswith(tuple(each.lower() for each in only))]
     if not found:
-        console.print(f"no name begins like that; there are {', '.join(names)}")
-        raise typer.Exit(2)
+        give_up(f"no name begins like that; there are {', '.join(names)}")
     return found
 
 
@@ -99,34 +108,29 @@ def scan_target(url: str | None, anywhere: bool) -> str:
     """The scan URL to be loaded; ends the command with exit code 2 where there is none, or none that may be."""
     target = url or known_url()
     if target is None:
-        console.print("no service known here: start one with `make run`, or give its scan URL with --url")
-        raise typer.Exit(2)
+        give_up("no service known here: start one with `make run`, or give its scan URL with --url")
     if not anywhere and not is_loopback(target):
-        console.print(
+        give_up(
             f"{urlsplit(target).hostname} is another machine. A benchmark is an attack on a service that others use: "
-            "give --anywhere if they know about it",
-            soft_wrap=True,
-            markup=False,
+            "give --anywhere if they know about it"
         )
-        raise typer.Exit(2)
     return target
 
 
 def require_goodput(load: Load) -> Load:
     """``load``; ends the command with exit code 2 if nothing was scanned: a share of no capacity is no load."""
     if load.goodput_per_s <= 0:
-        console.print(f"no picture was scanned, so there is no capacity to load: {statuses(load.outcomes)}")
-        raise typer.Exit(2)
+        give_up(f"no picture was scanned, so there is no capacity to load: {statuses(load.outcomes)}")
     return load
 
 
-def measured_capacity(url: str, make_body: MakeBody, duration_s: float, connections: int | None) -> Load:
+def measured_capacity(target: Target, duration_s: float, connections: int | None) -> Load:
     """The load of as many connections as get most through (:func:`benchmarks.load.find_capacity`).
 
     Ends the command with exit code 2 if nothing was scanned.
     """
     with console.status("capacity"):
-        return require_goodput(find_capacity(url, make_body, duration_s, connections))
+        return require_goodput(find_capacity(target, duration_s, connections))
 
 
 def is_loopback(url: str) -> bool:

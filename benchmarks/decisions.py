@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.command import Only, Out, Run, Seed, chosen, console
+from benchmarks.command import Only, Out, Run, Seed, chosen, console, give_up
 from benchmarks.decision_parts import commits, kills, known, list_changes, pdq_hashes, share
 from benchmarks.decision_parts.part import Options, Part
 from benchmarks.lists import measure_lookups
@@ -23,8 +23,7 @@ _LOOKUPS = 400
 
 def _lookups(options: Options) -> Part:
     """Of lists whose hashes are spread evenly; `python -m benchmarks lists` has worse ones."""
-    table, checks = measure_lookups([("spread", 1_000_000), ("spread", 10_000_000)], _LOOKUPS, options.seed)
-    return Part((table,), tuple(checks))
+    return measure_lookups([("spread", 1_000_000), ("spread", 10_000_000)], _LOOKUPS, options.seed)
 
 
 # Those that kill come last: what Ray Serve needs in the environment stays there.
@@ -57,10 +56,9 @@ def bench(
         for name in names:
             console.print(f"measuring: {name}")
             try:
-                part = PARTS[name](Options(seed, media or [], Path(folder)))
+                found, claims = PARTS[name](Options(seed, media or [], Path(folder)))
             except NotServedError as error:
-                console.print(str(error), markup=False)
-                raise typer.Exit(2) from None
-            tables += part.tables
-            checks += part.checks
+                give_up(str(error))
+            tables += found
+            checks += claims
     run.finish("Lists and ledger", tables, checks)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.command import Out, Run, Seed, console
-from benchmarks.record import Check, Column, Table, at_least
+from benchmarks.record import Check, at_least, table
 from serve_app.domain import Deadline, LabelScores, UnscannedError, Verdict
 from serve_app.media import MediaLimits, preprocess
 from serve_app.media.frames import sample_frames
@@ -39,13 +39,7 @@ _LIMITS = MediaLimits()
 _DEADLINE_S = 60.0
 _LARGEST_DRAWN_PX = 2000
 _FORMATS = ("JPEG", "JPEG", "PNG", "WEBP")
-_COLUMNS = (
-    Column("type"),
-    Column("pictures"),
-    Column("same verdict, %", 2),
-    Column("cosine, median", 4),
-    Column("cosine, lowest 1 %", 4),
-)
+_COLUMNS = {"type": 0, "pictures": 0, "same verdict, %": 2, "cosine, median": 4, "cosine, lowest 1 %": 4}
 
 _View = NDArray[np.uint8]
 
@@ -91,7 +85,7 @@ def bench(
         checks.append(at_least(f"{media_type}: the same verdict", float(same.mean()), LEAST_SAME, digits=4))
         checks.append(at_least(f"{media_type}: cosine, median", median, LEAST_COSINE, digits=4))
     note = f"{model}, views of {size_px} px; {skipped} files skipped: not still pictures."
-    run.finish("Decoding small", [Table("By media type", _COLUMNS, tuple(rows), note)], checks)
+    run.finish("Decoding small", [table("By media type", _COLUMNS, rows, note)], checks)
 
 
 def _full_size_view(body: bytes, size_px: int) -> _View:

@@ -8,15 +8,14 @@ AMX, as on processors without it. Exit code 1 if openvino-int8 is not as much fa
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks import bare_pass
-from benchmarks.bare_pass import EngineOptions, Rates, best_of, best_of_each
+from benchmarks.bare_pass import BarePass, Rates, best_of, best_of_each
 from benchmarks.command import Out, Run, console
-from benchmarks.record import Cell, Check, Column, Table, at_least
+from benchmarks.record import Cell, Check, at_least, table
 from serve_app.models.factory import OPENVINO_INT8
 
 LEAST_RATIO = 1.7
@@ -26,15 +25,8 @@ _MODELS = ["random:ViT-B-32", "random:ViT-L-14"]
 _ENGINES = [_TORCH, OPENVINO_INT8]
 _SHOWN = (1, 16)
 _TIMES = 2
-_COLUMNS = (
-    Column("model"),
-    Column("engine"),
-    *(Column(f"per s at batch {size}", 1) for size in _SHOWN),
-    Column("best batch"),
-    Column("per s", 1),
-    Column("core-ms", 1),
-    Column("memory (PSS), MB"),
-)
+_RATES = {f"per s at batch {size}": 1 for size in _SHOWN} | {"best batch": 0, "per s": 1}
+_COLUMNS = {"model": 0, "engine": 0, **_RATES, "core-ms": 1, "memory (PSS), MB": 0}
 
 
 def bench(
@@ -42,7 +34,6 @@ def bench(
     engine: Annotated[list[str], typer.Option(help="As model.engine; `auto` for a converted folder.")] = _ENGINES,
     duration_s: Annotated[float, typer.Option(min=0.01, help="Seconds for each batch size.")] = 1.0,
     max_batch_views: Annotated[int, typer.Option(min=1, help="The largest batch.")] = 64,
-    cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
     out: Out = None,
 ) -> None:
     """Measure, compare, report."""
@@ -53,8 +44,8 @@ def bench(
         measured: dict[str, list[tuple[Rates, int]]] = {name: [] for name in engine}
         with console.status(f"{source} (a model that is not in the cache is converted first, for some minutes)"):
             for name in engine * _TIMES:
-                options = EngineOptions(source, name, cache_folder)
-                measured[name].append(bare_pass.measure(options, None, duration_s, max_batch_views))
+                wanted = BarePass(source, name, duration_s=duration_s, max_batch_views=max_batch_views)
+                measured[name].append(bare_pass.measure(wanted))
         best = {name: best_of([rates for rates, _ in each]) for name, each in measured.items()}
         for name, each in measured.items():
             by_size, (batch, rate) = best_of_each([rates for rates, _ in each]), best[name]
@@ -64,4 +55,4 @@ def bench(
         if {_TORCH, OPENVINO_INT8} <= set(best):
             ratio = best[OPENVINO_INT8][1].views_per_s / best[_TORCH][1].views_per_s
             checks.append(at_least(f"{source}: {OPENVINO_INT8} ÷ torch", ratio, LEAST_RATIO, digits=2))
-    run.finish("Engines", [Table("Pictures a second", _COLUMNS, tuple(rows))], checks)
+    run.finish("Engines", [table("Pictures a second", _COLUMNS, rows)], checks)

@@ -17,11 +17,11 @@ import psutil
 import typer
 
 from benchmarks import load
-from benchmarks.arrivals import poisson_arrivals_s
-from benchmarks.bodies import MakeBody, Pictures, Size
+from benchmarks.bodies import Size, pictures_of
 from benchmarks.checks import validity
 from benchmarks.command import Only, Out, Run, Seed, chosen, console, require_goodput
-from benchmarks.nodes import Nodes, drain
+from benchmarks.load import Target
+from benchmarks.nodes import Nodes
 from benchmarks.recovery import Struck, recovery_checks, recovery_table
 from benchmarks.served import DEPLOYMENTS, Replicas, Service, served, wait_until
 
@@ -83,7 +83,7 @@ def _kill_node(cluster: Nodes) -> list[psutil.Process]:
 def _drain_node(cluster: Nodes) -> list[psutil.Process]:
     victim = cluster.busiest_worker()
     leaving = victim.replicas("")
-    drain(cluster, victim, _DRAIN_DEADLINE_S)
+    cluster.drain(victim, _DRAIN_DEADLINE_S)
     return leaving
 
 
@@ -110,12 +110,13 @@ def bench(
     """Measure; exit code 1 if a request failed, was late or doubled, or the full rate did not come back."""
     faults = [FAULTS[name] for name in chosen(FAULTS, only)]
     run = Run("faults", seed, out)
-    make_body = Pictures(Size.KB_200, seed).bodies()
+    make_body = pictures_of(Size.KB_200, seed)
     struck: list[Struck] = []
     console.print("starting a node with the service")
     with served(model, largest_batch) as (cluster, service):
         service.deploy(_REPLICAS)
-        saturated = load.saturate(service.url, make_body, load.FEWEST_CONNECTIONS, _SATURATED_S)
+        target = Target(service.url, make_body)
+        saturated = load.saturate(target, load.FEWEST_CONNECTIONS, _SATURATED_S)
         rate_per_s = _LOAD_SHARE * require_goodput(saturated).goodput_per_s
         console.print(f"the load is {rate_per_s:.1f} pictures/s, {_LOAD_SHARE:.0%} of capacity")
         for fault in faults:
@@ -123,13 +124,13 @@ def bench(
                 cluster.add(fault.nodes - len(cluster.alive))
                 service.deploy(_REPLICAS_OF_NODES)
             duration_s = _BEFORE_S + (_AFTER_NODE_S if fault.nodes > 1 else _AFTER_S)
-            arrivals_s = poisson_arrivals_s(rate_per_s, duration_s, seed)
-            struck.append(strike(cluster, service, fault, make_body, arrivals_s))
+            arrivals_s = load.poisson_arrivals_s(rate_per_s, duration_s, seed)
+            struck.append(strike(cluster, service, fault, target, arrivals_s))
     checks = [*recovery_checks(struck), *validity([each.load for each in struck])]
-    run.finish("Faults", [recovery_table(struck)], checks)
+    run.finish("Faults", [recovery_table("Faults under load", struck)], checks)
 
 
-def strike(cluster: Nodes, service: Service, fault: Fault, make_body: MakeBody, arrivals_s: Sequence[float]) -> Struck:
+def strike(cluster: Nodes, service: Service, fault: Fault, target: Target, arrivals_s: Sequence[float]) -> Struck:
     """The load, with the fault in it."""
 
     def counts() -> list[int]:
@@ -145,15 +146,13 @@ def strike(cluster: Nodes, service: Service, fault: Fault, make_body: MakeBody, 
 
     wanted = counts()
     console.print(fault.told)
-    return under_load(fault.told, service.url, make_body, arrivals_s, recovers)
+    return under_load(fault.told, target, arrivals_s, recovers)
 
 
-def under_load(
-    fault: str, url: str, make_body: MakeBody, arrivals_s: Sequence[float], strikes: Callable[[], bool]
-) -> Struck:
+def under_load(fault: str, target: Target, arrivals_s: Sequence[float], strikes: Callable[[], bool]) -> Struck:
     """A load, some seconds after whose beginning ``strikes`` does its work and returns whether all is as before."""
     with ThreadPoolExecutor(1) as sender:
-        loading = sender.submit(load.open_loop, url, make_body, arrivals_s, fault)
+        loading = sender.submit(load.open_loop, target, arrivals_s, fault)
         time.sleep(_BEFORE_S)
         struck_s = time.perf_counter()
         is_whole = strikes()

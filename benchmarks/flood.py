@@ -9,6 +9,7 @@ process that one does, and holds the model as well: it is compared with what it 
 from __future__ import annotations
 
 import asyncio
+import io
 import secrets
 import time
 from collections import Counter
@@ -18,17 +19,17 @@ from typing import Annotated
 import aiohttp
 import psutil
 import typer
+from PIL import Image
 
 from benchmarks.command import Anywhere, Out, Run, Url, console, scan_target
 from benchmarks.load import post, session
 from benchmarks.outcomes import LATE_S, NO_ANSWER
 from benchmarks.processes import Peak, replicas, tree
-from benchmarks.record import Column, Table, at_least, at_most
+from benchmarks.record import at_least, at_most, table
 
 CLOSED = "closed without an answer"
 """The outcome of a sender that was still sending when its connection was closed."""
 
-_MEMORY_COLUMNS = (Column("takes bodies"), Column("before, GB", 2), Column("peak, GB", 2))
 _UNIQUE_BYTES = 16
 _PIECE_BYTES = 262_144
 
@@ -47,14 +48,14 @@ def bench(
     # The peaks begin anew: loading the model may have taken more than the bodies will.
     peak = Peak(_takers(run.root))
     outcomes = asyncio.run(_send(target, senders, large_picture(round(body_mb * 1e6))))
-    rows = tuple(
+    rows = (
         (answer, count, max(took_s for each, took_s in outcomes if each == answer))
         for answer, count in sorted(Counter(each for each, _ in outcomes).items())
     )
     held_gb = peak.of_each_gb()
     tables = [
-        Table("Answers", (Column("answer"), Column("senders"), Column("slowest, s", 1)), rows),
-        Table("Memory (RSS)", _MEMORY_COLUMNS, tuple(held_gb)),
+        table("Answers", {"answer": 0, "senders": 0, "slowest, s": 1}, rows),
+        table("Memory (RSS)", {"takes bodies": 0, "before, GB": 2, "peak, GB": 2}, held_gb),
     ]
     grown_gb = max((peak_gb - before_gb for _, before_gb, peak_gb in held_gb), default=None)
     others = sum(answer not in {"200", "503", CLOSED} for answer, _ in outcomes)
@@ -72,23 +73,22 @@ def _takers(root: psutil.Process | None) -> list[psutil.Process]:
     return (replicas("Ingress", tree(root)) or [root]) if root else []
 
 
-def large_picture(size_bytes: int) -> tuple[bytes, memoryview]:
-    """A BMP of about ``size_bytes`` in two parts, between which lie pixels that may be any bytes."""
-    side_px = max(8, int((size_bytes / 3) ** 0.5) // 4 * 4)
-    pixels = bytes(3 * side_px * side_px)
-    numbers = (54 + len(pixels), 0, 54, 40, side_px, side_px)
-    head = b"BM" + b"".join(number.to_bytes(4, "little") for number in numbers) + b"\x01\x00\x18\x00" + bytes(24)
-    return head, memoryview(pixels)
+def large_picture(size_bytes: int) -> memoryview:
+    """A BMP of about ``size_bytes``, whose last bytes are pixels and may be any bytes."""
+    side_px = round((size_bytes / 3) ** 0.5)
+    body = io.BytesIO()
+    Image.new("RGB", (side_px, side_px)).save(body, "BMP")
+    return body.getbuffer()
 
 
-async def _send(url: str, senders: int, picture: tuple[bytes, memoryview]) -> list[tuple[str, float]]:
+async def _send(url: str, senders: int, picture: memoryview) -> list[tuple[str, float]]:
     """For each sender what it was answered, and after how many seconds."""
-    head, pixels = picture
 
     async def parts() -> AsyncIterator[bytes | memoryview]:
-        yield head + secrets.token_bytes(_UNIQUE_BYTES)
-        for at in range(_UNIQUE_BYTES, len(pixels), _PIECE_BYTES):
-            yield pixels[at : at + _PIECE_BYTES]
+        shared = picture[:-_UNIQUE_BYTES]
+        for at in range(0, len(shared), _PIECE_BYTES):
+            yield shared[at : at + _PIECE_BYTES]
+        yield secrets.token_bytes(_UNIQUE_BYTES)
 
     async def send(client: aiohttp.ClientSession) -> tuple[str, float]:
         began_s = time.perf_counter()

@@ -13,21 +13,16 @@ from typing import Annotated
 import typer
 
 from benchmarks import load
-from benchmarks.bodies import Pictures, Size
+from benchmarks.bodies import Size, pictures_of
 from benchmarks.checks import validity
-from benchmarks.command import Out, Run, Seed, console
+from benchmarks.command import Out, Run, Seed, console, give_up
+from benchmarks.load import Target
 from benchmarks.processes import memory_bytes, pss_bytes, tree
-from benchmarks.record import Column, Table, at_most
+from benchmarks.record import at_most, table
 from benchmarks.servers import NotServedError, Way, ours, running
 
-_COLUMNS = (
-    Column("Pictwarden"),
-    Column("ready, s", 1),
-    Column("processes"),
-    Column("pictures"),
-    Column("memory (PSS), MB"),
-    Column("of the first process, MB"),
-)
+_MEMORY = {"memory (PSS), MB": 0, "of the first process, MB": 0}
+_COLUMNS = {"Pictwarden": 0, "ready, s": 1, "processes": 0, "pictures": 0, **_MEMORY}
 
 _CONNECTIONS = 8
 """A machine of 8 pictures/s keeps up with so few: none is refused, and batches are formed all the same."""
@@ -52,16 +47,15 @@ def bench(
     own = {"--model": folder, "--policy": policy.resolve() if policy else None}
     given = own if model or policy else {"--preset": preset}
     arguments = [word for option, value in given.items() if value for word in (option, str(value))]
-    make_body = Pictures(Size.KB_200, seed).bodies()
+    make_body = pictures_of(Size.KB_200, seed)
     server = ours(way, *arguments)
     try:
         with console.status(server.name), running(server, make_body()) as started:
-            sent = load.each_in_turn(started.url, make_body, pictures, connections=_CONNECTIONS, name=server.name)
+            sent = load.each_in_turn(Target(started.url, make_body), pictures, _CONNECTIONS, server.name)
             every = tree(started.process)
             pss_mb, first_mb = memory_bytes(started.process) / 1e6, pss_bytes(started.process) / 1e6
     except NotServedError as error:
-        console.print(str(error), markup=False)
-        raise typer.Exit(2) from None
+        give_up(str(error))
     row = (way, started.ready_s, len(every), sent.scanned, int(pss_mb), int(first_mb))
     checks = [
         at_most("pictures that were not scanned", len(sent.outcomes) - sent.scanned, 0),
@@ -69,4 +63,4 @@ def bench(
         *([at_most("ready after", started.ready_s, ready_s, "s", 1)] if ready_s else []),
         *validity([sent]),
     ]
-    run.finish("Footprint", [Table(model or f"preset {preset}", _COLUMNS, (row,))], checks)
+    run.finish("Footprint", [table(model or f"preset {preset}", _COLUMNS, [row])], checks)

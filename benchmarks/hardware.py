@@ -17,6 +17,7 @@ CPU_FEATURES = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 _ENVIRONMENT = (*CPU_FEATURES, "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _DISTRIBUTIONS = ("pictwarden", "ray", "torch", "open_clip_torch", "openvino")
+_CPUINFO = Path("/proc/cpuinfo")
 _MATRIX_ISA = {"amx_bf16": "AMX bf16", "avx512_bf16": "AVX-512 bf16", "avx512f": "AVX-512", "avx2": "AVX2"}
 """By the kernel's names, the fastest first."""
 
@@ -24,16 +25,16 @@ _MATRIX_ISA = {"amx_bf16": "AMX bf16", "avx512_bf16": "AVX-512 bf16", "avx512f":
 def facts() -> dict[str, str]:
     """The machine, the versions and the commit, by name, for a record."""
     found = {
-        "processor": (_values("/proc/cpuinfo", "model name") or [platform.machine()])[0],
+        "processor": (_values(_CPUINFO, "model name") or [platform.machine()])[0],
         "cores": str(cores()),
-        "matrix instructions": matrix_isa((_values("/proc/cpuinfo", "flags") or [""])[0]),
+        "matrix instructions": matrix_isa((_values(_CPUINFO, "flags") or [""])[0]),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
     # As the kernel's driver names them: torch would take seconds to say the same.
-    gpus = [each for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")) for each in _gpus(file)]
-    if gpus:
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    if gpus := [name for file in files for name in _values(file, "Model")]:
         found["gpu"] = ", ".join(gpus)
     for name in _DISTRIBUTIONS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -75,16 +76,11 @@ def busy_s() -> float:
     return float(sum(times) - idle_s - getattr(times, "guest_nice", 0.0))
 
 
-def _gpus(file: Path) -> list[str]:
-    return _values(str(file), "Model")
-
-
-def _values(file: str, key: str) -> list[str]:
+def _values(file: Path, key: str) -> list[str]:
     """Of the lines ``key: value`` in one of the kernel's files; none where it is not there."""
-    try:
-        lines = Path(file).read_text("utf-8", errors="ignore").splitlines()
-    except OSError:
-        return []
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        lines = file.read_text("utf-8", errors="ignore").splitlines()
     return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
 
 

@@ -1,8 +1,7 @@
 """How long an uploader waits at shares of capacity, by size of the picture, and up to which load the service keeps up.
 
-*Capacity* is measured first, for each size: pictures scanned a second while connections never rest. The loads are then
-open-loop shares of it, by Poisson arrivals. The *knee* is the highest of them up to
-which at least 99 % of the pictures were scanned within ``--within-s``.
+Capacity is measured first, for each size; the loads are then open-loop shares of it, by Poisson arrivals. The *knee* is
+the highest of them up to which at least 99 % of the pictures were scanned within ``--within-s``.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Annotated
 import typer
 
 from benchmarks import load
-from benchmarks.arrivals import poisson_arrivals_s
-from benchmarks.bodies import Pictures, Size
+from benchmarks.bodies import Size, pictures_of
 from benchmarks.checks import in_time, load_table, validity
 from benchmarks.command import Anywhere, Connections, Out, Run, Seed, Url, console, measured_capacity, scan_target
+from benchmarks.load import Target
 from benchmarks.outcomes import Load, latencies_s, percentile_ms
 from benchmarks.record import Table, at_most
 
@@ -40,20 +39,20 @@ def bench(
     anywhere: Anywhere = False,
 ) -> None:
     """Measure; exit code 1 if p99 at 80 % is over --p99-s, or anything up to there failed or was late."""
-    target = scan_target(url, anywhere)
-    run = Run("latency", seed, out, target)
+    scan_url = scan_target(url, anywhere)
+    run = Run("latency", seed, out, scan_url)
     tables: list[Table] = []
     kept_up: list[Load] = []
     busiest: list[Load] = []
     for each in size or list(Size):
-        make_body = Pictures(each, seed).bodies()
-        capacity_per_s = measured_capacity(target, make_body, capacity_s, connections).goodput_per_s
+        target = Target(scan_url, pictures_of(each, seed))
+        capacity_per_s = measured_capacity(target, capacity_s, connections).goodput_per_s
         loads = []
         for share in SHARES:
             name = f"{each}, {share:.0%}"
             with console.status(f"{name}, of {capacity_per_s:.1f}/s"):
-                arrivals_s = poisson_arrivals_s(share * capacity_per_s, duration_s, seed)
-                loads.append(load.open_loop(target, make_body, arrivals_s, name))
+                arrivals_s = load.poisson_arrivals_s(share * capacity_per_s, duration_s, seed)
+                loads.append(load.open_loop(target, arrivals_s, name))
         kept = knee([share_in_time(step, within_s) for step in loads])
         found = "below the first step" if kept is None else f"{loads[kept].offered_per_s:.1f} pictures/s"
         heading = f"{each} at shares of {capacity_per_s:.1f} pictures/s"

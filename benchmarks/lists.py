@@ -20,7 +20,7 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.command import Out, Run, Seed, console
-from benchmarks.record import Check, Column, Table
+from benchmarks.record import Check, Table, at_most, table
 from serve_app.domain import DIHEDRAL_HASHES, FrameFingerprint
 from serve_app.domain.lists import Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists import Origin, PartitionBuilder, Snapshot, open_partition, partition_of, write_partition
@@ -29,14 +29,7 @@ _AT = datetime(2026, 11, 26, tzinfo=UTC)
 _CROWDED_OCTETS = 3
 _NEAR_BITS = 20
 _WARM_UP = 20
-_COLUMNS = (
-    Column("hashes"),
-    Column("entries"),
-    Column("built in s", 1),
-    Column("memory MB"),
-    Column("p50 ms", 1),
-    Column("p99 ms", 1),
-)
+_COLUMNS = {"hashes": 0, "entries": 0, "built in s": 1, "memory MB": 0, "p50 ms": 1, "p99 ms": 1}
 
 _Hashes = NDArray[np.uint8]
 
@@ -50,37 +43,31 @@ def bench(
     """Build each list, map it, and look pictures up in it."""
     run = Run("lists", seed, out)
     wanted = [(name, count) for count in entries or [1_000_000, 10_000_000] for name in _DISTRIBUTIONS]
-    table, checks = measure_lookups(wanted, lookups, seed)
-    run.finish("Look-ups in lists", [table], checks)
+    run.finish("Look-ups in lists", *measure_lookups(wanted, lookups, seed))
 
 
-def measure_lookups(lists: Sequence[tuple[str, int]], lookups: int, seed: int) -> tuple[Table, list[Check]]:
+def measure_lookups(lists: Sequence[tuple[str, int]], lookups: int, seed: int) -> tuple[list[Table], list[Check]]:
     """A row for each list, given by the distribution and the number of its hashes; checks of those that are spread."""
     rows, checks = [], []
     for name, count in lists:
         with console.status(f"{name}, {count:,} entries"), tempfile.TemporaryDirectory() as folder:
-            row = _measure(
-                _DISTRIBUTIONS[name], count, lookups, np.random.default_rng(seed), Path(folder, "lists.index")
-            )
+            rng = np.random.default_rng(seed)
+            row = _measure(_DISTRIBUTIONS[name](count, rng), lookups, rng, Path(folder, "lists.index"))
         rows.append((name, f"{count:,}", *row))
         if name == "spread":
             checks += _checks(count, memory_mb=row[1], p99_ms=row[3])
     note = f"{lookups} pictures for each list, after {_WARM_UP} that do not count; one thread."
-    return Table("Perceptual entries", _COLUMNS, tuple(rows), note), checks
+    return [table("Perceptual entries", _COLUMNS, rows, note)], checks
 
 
-def _measure(
-    make: Callable[[int, np.random.Generator], _Hashes], count: int, lookups: int, rng: np.random.Generator, path: Path
-) -> tuple[float, float, float, float]:
+def _measure(hashes: _Hashes, lookups: int, rng: np.random.Generator, path: Path) -> tuple[float, float, float, float]:
     """Seconds of building; MB; p50 and p99 of a look-up (ms)."""
-    hashes = make(count, rng)
     began_s = time.perf_counter()
     _build(hashes, path)
     built_s = time.perf_counter() - began_s
     partition = open_partition(path).partition
     lists = Snapshot(1, {}, partition, partition_of([]))
     pictures = [_picture(hashes, is_near=bool(number % 2), rng=rng) for number in range(lookups + _WARM_UP)]
-    del hashes
     for picture in pictures[:_WARM_UP]:
         lists.nearest(picture, _AT)
     times_ms = [_timed_ms(lists, picture) for picture in pictures[_WARM_UP:]]
@@ -162,6 +149,6 @@ def _checks(count: int, memory_mb: float, p99_ms: float) -> list[Check]:
         return []
     most_ms, most_mb = _TARGETS[count]
     return [
-        Check(f"p99 of a look-up among {count:,}", p99_ms, most_ms, unit="ms", digits=1),
-        Check(f"memory of {count:,} entries", memory_mb, most_mb, unit="MB"),
+        at_most(f"p99 of a look-up among {count:,}", p99_ms, most_ms, "ms", 1),
+        at_most(f"memory of {count:,} entries", memory_mb, most_mb, "MB"),
     ]

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 
 import aiohttp
+import numpy as np
+import psutil
 
 from benchmarks import hardware
 from benchmarks.bodies import MakeBody
 from benchmarks.outcomes import NO_ANSWER, Load, Outcome
+from benchmarks.processes import cpu_by_stage_s
 
 USER_AGENT = "pict-rs v0.5.17 (pictwarden benchmark)"
 
@@ -24,16 +28,33 @@ CLIENT_TIMEOUT_S = 30.0
 STORED_OR_REJECTED = (200, 406)
 """Answers of a server that has seen the picture: 406 is Pictwarden's rejection."""
 
-# Not a power of two, as batches are: if as many wait as a pass takes, all come back at once and the cores idle between.
+# No powers of two, as batches are: if as many wait as a pass takes, all come back at once and the cores idle between.
 FEWEST_CONNECTIONS = 24
-MOST_CONNECTIONS = 192
+_CONNECTIONS = (FEWEST_CONNECTIONS, 48, 96, 192)
 
 _WARM_UP_SHARE = 0.25
 _JPEG = "image/jpeg"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is loaded, and with what.
+
+    Attributes:
+        url: where pictures are sent. ``user:password@`` in it becomes HTTP Basic.
+        make_body: gives the next picture.
+        content_type: of the bodies.
+        service: the first process behind ``url``; None where its processor time is not measured.
+    """
+
+    url: str
+    make_body: MakeBody
+    content_type: str = _JPEG
+    service: psutil.Process | None = None
+
+
 def session() -> aiohttp.ClientSession:
-    """As many connections as there are requests at once. ``user:password@`` in a URL becomes HTTP Basic."""
+    """As many connections as there are requests at once."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(CLIENT_TIMEOUT_S),
@@ -84,9 +105,7 @@ def fetched(url: str) -> tuple[int, str]:
         return NO_ANSWER, ""
 
 
-def each_in_turn(
-    url: str, make_body: MakeBody, requests: int, content_type: str = _JPEG, connections: int = 1, name: str = ""
-) -> Load:
+def each_in_turn(target: Target, requests: int, connections: int = 1, name: str = "") -> Load:
     """So many requests by connections each of which sends when it is answered.
 
     One alone says what a picture costs when nothing else is going on.
@@ -97,31 +116,40 @@ def each_in_turn(
         for _request in left:
             await send(time.perf_counter())
 
-    return asyncio.run(_timed(url, make_body, [keep_sending] * connections, content_type, name))
+    return asyncio.run(_timed(target, [keep_sending] * connections, name))
 
 
-def at_once(
-    url: str, make_body: MakeBody, connections: int, duration_s: float, content_type: str = _JPEG, name: str = ""
-) -> Load:
+def at_once(target: Target, connections: int, duration_s: float, name: str = "") -> Load:
     """As many requests as ``connections`` that never rest get through."""
 
     async def keep_sending(send: _Send, started_s: float) -> None:
         while time.perf_counter() < started_s + duration_s:
             await send(time.perf_counter())
 
-    load = asyncio.run(_timed(url, make_body, [keep_sending] * connections, content_type, name))
+    load = asyncio.run(_timed(target, [keep_sending] * connections, name))
     load.connections, load.window_s = connections, duration_s
     return load
 
 
-def saturate(url: str, make_body: MakeBody, connections: int, duration_s: float, name: str = "") -> Load:
+def saturate(target: Target, connections: int, duration_s: float, name: str = "") -> Load:
     """:func:`at_once` behind a warm-up of the same: what the service can do."""
-    at_once(url, make_body, connections, _WARM_UP_SHARE * duration_s)
-    return at_once(url, make_body, connections, duration_s, name=name)
+    at_once(target, connections, _WARM_UP_SHARE * duration_s)
+    return at_once(target, connections, duration_s, name)
 
 
-def open_loop(url: str, make_body: MakeBody, arrivals_s: Sequence[float], name: str = "") -> Load:
+def poisson_arrivals_s(rate_per_s: float, duration_s: float, seed: int) -> list[float]:
+    """Moments in ``0..duration_s``, ascending, of a Poisson process with ``rate_per_s``."""
+    source = np.random.default_rng(seed)
+    # Given their number, the arrivals of a Poisson process are uniform.
+    moments: list[float] = np.sort(source.uniform(0.0, duration_s, source.poisson(rate_per_s * duration_s))).tolist()
+    return moments
+
+
+def open_loop(target: Target, arrivals_s: Sequence[float], name: str = "") -> Load:
     """A request at each of ``arrivals_s`` (seconds from the start), timed from that moment and not from its send.
+
+    A service that stalls is charged for all that it kept waiting (Tene, "How NOT to Measure Latency": coordinated
+    omission).
 
     Raises:
         ValueError: there are no arrivals.
@@ -135,10 +163,10 @@ def open_loop(url: str, make_body: MakeBody, arrivals_s: Sequence[float], name: 
                 await asyncio.sleep(started_s + arrival_s - time.perf_counter())
                 sends.create_task(send(started_s + arrival_s))
 
-    return asyncio.run(_timed(url, make_body, [send_all], name=name))
+    return asyncio.run(_timed(target, [send_all], name))
 
 
-def find_capacity(url: str, make_body: MakeBody, duration_s: float, connections: int | None = None) -> Load:
+def find_capacity(target: Target, duration_s: float, connections: int | None = None) -> Load:
     """The load of the number of connections that gets most pictures through.
 
     With too few, batches stay small and cores idle; with too many, some are refused, and a client that never rests
@@ -146,18 +174,15 @@ def find_capacity(url: str, make_body: MakeBody, duration_s: float, connections:
     nothing says little about the next: batches fill in steps.
 
     Args:
-        url: where pictures are sent.
-        make_body: makes them.
+        target: what is loaded.
         duration_s: seconds for each number of connections, behind a warm-up.
         connections: the only number to try.
     """
-    tried = connections or FEWEST_CONNECTIONS
-    loads = [saturate(url, make_body, tried, duration_s, "saturated")]
-    while connections is None and tried < MOST_CONNECTIONS and loads[-1].goodput_per_s > 0:
-        if any(outcome.is_refused for outcome in loads[-1].outcomes):
+    loads: list[Load] = []
+    for tried in (connections,) if connections else _CONNECTIONS:
+        loads.append(saturate(target, tried, duration_s, "saturated"))
+        if loads[-1].refused or loads[-1].goodput_per_s <= 0:
             break
-        tried *= 2
-        loads.append(saturate(url, make_body, tried, duration_s, "saturated"))
     return max(loads, key=lambda each: each.goodput_per_s)
 
 
@@ -165,21 +190,16 @@ _Send = Callable[[float], Coroutine[None, None, None]]
 """Sends one picture; takes the moment at which it was to be sent."""
 
 
-async def _timed(
-    url: str,
-    make_body: MakeBody,
-    senders: Sequence[Callable[[_Send, float], Awaitable[None]]],
-    content_type: str = _JPEG,
-    name: str = "",
-) -> Load:
+async def _timed(target: Target, senders: Sequence[Callable[[_Send, float], Awaitable[None]]], name: str) -> Load:
     """What came of all that ``senders`` send; each is given the moment at which the load began."""
     ended: list[tuple[float, float, float, int, bytes]] = []
+    service_before_s = cpu_by_stage_s(target.service) if target.service else {}
 
     async with session() as client:
 
         async def send(intended_s: float) -> None:
             sent_s = time.perf_counter()
-            status, body = await post(client, url, make_body(), content_type)
+            status, body = await post(client, target.url, target.make_body(), target.content_type)
             ended.append((intended_s, sent_s, time.perf_counter(), status, body))
 
         started_s, cpu_s, busy_s = time.perf_counter(), time.process_time(), hardware.busy_s()
@@ -191,6 +211,9 @@ async def _timed(
             client_cpu_s=time.process_time() - cpu_s,
             machine_cpu_s=hardware.busy_s() - busy_s,
         )
+    service_after_s = cpu_by_stage_s(target.service) if target.service else {}
+    # A process that ended meanwhile has taken its time with it.
+    load.service_cpu_s = {stage: max(0.0, s - service_before_s.get(stage, 0.0)) for stage, s in service_after_s.items()}
     # Not before all is over: reading answers would take time from a service on the same cores.
     load.outcomes = [
         Outcome.of_answer(intended_s - started_s, sent_s - started_s, ended_s - started_s, status, body)

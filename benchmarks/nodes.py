@@ -1,7 +1,7 @@
 """Ray nodes of our own on this machine, each a real ``ray start``: started, killed by process id, ended.
 
 Each node has an address of its own in 127.0.0.0/8, so that two nodes never want the same port, and its own raylet,
-object store and workers. Nothing here imports ray before the environment of :func:`environment` is set.
+object store and workers. Nothing here imports ray before :func:`environment` is this process's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from typing import Self
 import psutil
 
 from benchmarks.processes import end_trees, kill_tree, replicas, title_of, tree
+from benchmarks.servers import REPOSITORY
 from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
@@ -31,12 +32,16 @@ from deployments.ray_environment import (
     own_port_settings,
 )
 
-OBJECT_STORE_BYTES = 80_000_000
+_CPUS_PER_NODE = 4
+"""Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
+
+_OBJECT_STORE_BYTES = 80_000_000
 """Bodies and views travel by value; the store holds next to nothing, and Ray accepts no less than 75 MB."""
 
-HEAD_ADDRESS = "127.0.0.2"
+_HEAD_ADDRESS = "127.0.0.2"
 """Not 127.0.0.1: Ray takes that for the machine's outer address."""
 
+_RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _STARTED = "Ray runtime started"
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 15.0
@@ -47,16 +52,15 @@ class NodeError(RuntimeError):
     """A node did not start; the message has the end of what it said."""
 
 
-def environment(base: Mapping[str, str], repository: Path) -> dict[str, str]:
-    """The environment of all nodes and of the process that drives them: ``base``, and the packages of a folder."""
+def environment() -> dict[str, str]:
+    """What all nodes and the process that drives them have in their environment, new ports and a new token among it."""
     return {
-        **base,
         **FAST_SETTINGS,
         **REPLICATED_INGRESS_SETTINGS,
         **LOCAL_SETTINGS,
         **fresh_token_settings(),
         **own_port_settings(),
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(repository), base.get("PYTHONPATH")))),
+        "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",  # the output of a node is read while it runs
     }
 
@@ -66,15 +70,12 @@ class Node:
     """One ``ray start --block``, of which all of the node's processes descend."""
 
     address: str
-    process: subprocess.Popen[bytes]
+    process: psutil.Popen
     output: Path
 
     def processes(self) -> list[psutil.Process]:
         """The node's processes that are there now, ancestors first."""
-        try:
-            return tree(psutil.Process(self.process.pid))
-        except psutil.NoSuchProcess:
-            return []
+        return tree(self.process)
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """The node's replicas of a deployment."""
@@ -82,25 +83,24 @@ class Node:
 
     def kill(self) -> None:
         """SIGKILL to everything on the node, as when a machine's power fails (but its sockets are closed)."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            kill_tree(psutil.Process(self.process.pid))
+        kill_tree(self.process)
         self.process.wait()
 
 
 class Nodes:
     """A cluster of nodes on this machine; a context manager that starts the head and ends everything."""
 
-    def __init__(self, cpus_per_node: int, variables: Mapping[str, str]) -> None:
-        """Nothing is started yet. ``cpus_per_node``: logical ones; ``variables``: of :func:`environment`."""
-        self._cpus = cpus_per_node
-        self._variables = dict(variables)
+    def __init__(self) -> None:
+        """Nothing is started yet."""
         gcs_port, client_port = free_ports(2)
-        self.address = f"{HEAD_ADDRESS}:{gcs_port}"
+        self.address = f"{_HEAD_ADDRESS}:{gcs_port}"
         """Where a driver connects to."""
         self._of_head = [
             *("--head", f"--port={gcs_port}", "--include-dashboard=false", "--disable-usage-stats"),
             f"--ray-client-server-port={client_port}",  # it cannot be left out, and its default is one for all
         ]
+        # As it is now: connecting to a cluster may add what is the driver's own.
+        self._variables = dict(os.environ)
         self._folder = tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True)
         self._all: list[Node] = []
 
@@ -113,12 +113,16 @@ class Nodes:
         try:
             self.add(1)
         except BaseException:
-            self.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        """End the workers, then the head. Serve is to be shut down before."""
+        end_trees([node.process for node in self.alive], _STOP_TIMEOUT_S)
+        for node in self._all:
+            node.process.wait()
+        self._folder.cleanup()
 
     def add(self, count: int) -> None:
         """Start as many nodes, at once.
@@ -147,21 +151,25 @@ class Nodes:
         """The node with most replicas, but the head, which no cluster of Ray survives without further measures."""
         return max(self.alive[1:], key=lambda node: len(node.replicas("")))
 
-    def close(self) -> None:
-        """End the workers, then the head. Serve is to be shut down before."""
-        end_trees([psutil.Process(node.process.pid) for node in self.alive], _STOP_TIMEOUT_S)
-        for node in self._all:
-            node.process.wait()
-        self._folder.cleanup()
+    def drain(self, node: Node, deadline_s: int) -> None:
+        """Have Serve move a node's replicas to others; the node itself goes on until somebody ends it."""
+        import ray
+
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        node_id = next(each["NodeID"] for each in nodes if each["NodeManagerAddress"] == node.address)
+        command = [
+            *(*_RAY, "drain-node", f"--address={self.address}", f"--node-id={node_id}"),
+            *("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=benchmark"),
+            f"--deadline-remaining-seconds={deadline_s}",
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=deadline_s)
 
     def _start(self) -> Node:
         number, folder = len(self._all), Path(self._folder.name)
         address, output = f"127.0.0.{2 + number}", folder / f"node-{number}.txt"
         command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
-            f"--node-ip-address={address}",
-            f"--num-cpus={self._cpus}",
-            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            *(*_RAY, "start", "--block", f"--node-ip-address={address}"),
+            *(f"--num-cpus={_CPUS_PER_NODE}", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
             # In one folder, two nodes that start at once want the same socket, and one of them fails after half a
             # minute. Its path is short, because a socket's name has at most 107 bytes.
             f"--temp-dir={folder / str(number)}",
@@ -170,31 +178,16 @@ class Nodes:
             *([f"--address={self.address}"] if number else self._of_head),
         ]
         with output.open("wb") as file:
-            process = subprocess.Popen(
+            process = psutil.Popen(
                 command,
                 env=self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for us alone: Serve is to end before its nodes do.
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C is for us alone: Serve is to end before its nodes do
             )
         self._all.append(Node(address, process, output))
         return self._all[-1]
-
-
-def drain(cluster: Nodes, node: Node, deadline_s: int) -> None:
-    """Have Serve move the node's replicas to others; the node itself goes on until somebody ends it."""
-    import ray
-
-    every: Sequence[Mapping[str, str]] = ray.nodes()  # type: ignore[no-untyped-call]
-    node_id = next(each["NodeID"] for each in every if each["NodeManagerAddress"] == node.address)
-    command = [
-        *(sys.executable, "-m", "ray.scripts.scripts", "drain-node", f"--address={cluster.address}"),
-        *(f"--node-id={node_id}", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=benchmark"),
-        f"--deadline-remaining-seconds={deadline_s}",
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=deadline_s)
 
 
 @contextlib.contextmanager
@@ -209,7 +202,7 @@ def connected(address: str) -> Iterator[None]:
         namespace="serve",
         log_to_driver=False,
         logging_level=logging.WARNING,
-        _node_ip_address=HEAD_ADDRESS,
+        _node_ip_address=_HEAD_ADDRESS,
     )
     # Ray's own handler ends this process at once, and would leave all nodes behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -86,6 +86,11 @@ class Outcome:
         return self.status == _REFUSED_STATUS and self.reason is not None
 
     @property
+    def is_late(self) -> bool:
+        """It took longer than :data:`LATE_S`, answered or not."""
+        return self.latency_s > LATE_S
+
+    @property
     def is_failed(self) -> bool:
         """No answer, or one that says that nothing was scanned (5xx)."""
         return not self.is_answered or self.status >= 500
@@ -105,10 +110,12 @@ def percentile_ms(times_s: Iterable[float], share: float) -> float | None:
     return float(np.quantile(times, share, method="inverted_cdf")) * 1e3 if times.size else None
 
 
-def told_percentile_ms(times_s: Sequence[float], share: float) -> float | None:
-    """The same for people to read; None where there are too few times for one to lie beyond it."""
-    is_told = share == 1 or ceil(share * len(times_s)) < len(times_s)
-    return percentile_ms(times_s, share) if is_told else None
+def told_percentiles_ms(times_s: Sequence[float], *shares: float) -> list[float | None]:
+    """The same of each share for people to read; None where there are too few times for one to lie beyond it."""
+    return [
+        percentile_ms(times_s, share) if share == 1 or ceil(share * len(times_s)) < len(times_s) else None
+        for share in shares
+    ]
 
 
 @dataclass
@@ -124,6 +131,7 @@ class Load:
         elapsed_s: from the beginning to the last answer.
         client_cpu_s: processor time that making the load took, which the service on the same cores did not have.
         machine_cpu_s: processor time that everybody on this machine used meanwhile.
+        service_cpu_s: processor time of the service by stage, where it was measured.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -134,6 +142,7 @@ class Load:
     elapsed_s: float = 0.0
     client_cpu_s: float = 0.0
     machine_cpu_s: float = 0.0
+    service_cpu_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scanned(self) -> int:
@@ -146,6 +155,22 @@ class Load:
         return sum(each.is_failed for each in self.outcomes)
 
     @property
+    def refused(self) -> int:
+        """Pictures that the service says it did not scan."""
+        return sum(each.is_refused for each in self.outcomes)
+
+    @property
+    def late(self) -> int:
+        """Pictures whose answer was late, or that were given up after as long."""
+        return sum(each.is_late for each in self.outcomes)
+
+    @property
+    def doubled(self) -> int:
+        """Requests that were answered more than once."""
+        counts = Counter(each.request_id for each in self.outcomes if each.request_id is not None)
+        return sum(count > 1 for count in counts.values())
+
+    @property
     def offered_per_s(self) -> float:
         """Pictures sent a second while something was to be sent."""
         return len(self.outcomes) / self.window_s
@@ -154,6 +179,11 @@ class Load:
     def goodput_per_s(self) -> float:
         """Pictures scanned a second and in time, without the first tenth of the load, in which its queues fill."""
         return goodput_per_s(self.outcomes, _QUEUES_FILL_SHARE * self.window_s, self.window_s)
+
+    @property
+    def core_ms(self) -> dict[str, float]:
+        """Milliseconds of processor time by stage of the service for each picture that was scanned."""
+        return {stage: 1e3 * used_s / self.scanned for stage, used_s in self.service_cpu_s.items()}
 
     @property
     def client_cores(self) -> float:
@@ -176,19 +206,8 @@ def goodput_per_s(outcomes: Iterable[Outcome], from_s: float, until_s: float) ->
 
     Answers after the load has ended do not count: they would flatter a service that has a queue.
     """
-    good = sum(each.is_scanned and from_s < each.ended_s <= until_s and each.latency_s <= LATE_S for each in outcomes)
+    good = sum(each.is_scanned and from_s < each.ended_s <= until_s and not each.is_late for each in outcomes)
     return good / (until_s - from_s)
-
-
-def late(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Those that took longer than :data:`LATE_S`, answered or not."""
-    return [each for each in outcomes if each.latency_s > LATE_S]
-
-
-def doubled(outcomes: Iterable[Outcome]) -> list[str]:
-    """Names of requests that were answered more than once."""
-    counts = Counter(each.request_id for each in outcomes if each.request_id is not None)
-    return [name for name, count in counts.items() if count > 1]
 
 
 def statuses(outcomes: Iterable[Outcome]) -> str:

@@ -16,13 +16,14 @@ from typing import Annotated
 import typer
 
 from benchmarks import bare_pass, load
-from benchmarks.bare_pass import EngineOptions
+from benchmarks.bare_pass import BarePass
 from benchmarks.bodies import photo_like_image
 from benchmarks.checks import validity
-from benchmarks.command import Only, Out, Run, Seed, chosen, console
-from benchmarks.outcomes import Load, told_percentile_ms
-from benchmarks.processes import memory_bytes, tree_cpu_s
-from benchmarks.record import Cell, Column, Table
+from benchmarks.command import Only, Out, Run, Seed, chosen, console, give_up
+from benchmarks.load import Target
+from benchmarks.outcomes import Load, told_percentiles_ms
+from benchmarks.processes import memory_bytes
+from benchmarks.record import Cell, table
 from benchmarks.servers import REPOSITORY, NotServedError, Server, Way, ours, running
 
 SERVERS = REPOSITORY / "benchmarks" / "peer_servers"
@@ -34,15 +35,8 @@ _POLICY = ("--policy", str(REPOSITORY / "benchmarks/policies/random-vit-b-32.yam
 _WARM_UP_S = 5.0
 _REQUESTS = 100
 
-_COLUMNS = (
-    Column("server"),
-    Column("version"),
-    Column("alone, p50 ms", 1),
-    Column("pictures/s", 1),
-    Column("core-ms a picture", 1),
-    Column("memory (PSS), MB"),
-    Column("ready, s", 1),
-)
+_LOADED = {"alone, p50 ms": 1, "pictures/s": 1, "core-ms a picture": 1}
+_COLUMNS = {"server": 0, "version": 0, **_LOADED, "memory (PSS), MB": 0, "ready, s": 1}
 
 SERVED = (
     ours(Way.RAY, "--model", _MODEL, *_POLICY),
@@ -88,10 +82,9 @@ def bench(
         rows.append((server.name, version, *figures))
         measured += loads
     if not measured:
-        console.print("\n".join(left_out), markup=False)
-        raise typer.Exit(2)
+        give_up("\n".join(left_out))
     with console.status("the bare pass"):
-        best = bare_pass.best_of([bare_pass.measure(EngineOptions(_MODEL))[0]])[1]
+        best = bare_pass.best_of([bare_pass.measure(BarePass(_MODEL))[0]])[1]
     rows.append(("the bare pass", None, None, best.views_per_s, best.core_ms, None, None))
     note = (
         f"ViT-B-32, random weights; a JPEG of {len(jpeg) / 1e3:.0f} KB, {WIDTH_PX} px wide; pictures/s and core-ms "
@@ -99,8 +92,8 @@ def bench(
     )
     if peers_torch := version_of(str(python), "torch"):
         note += f" The peers' torch is {peers_torch}."
-    table = Table("Servers of CLIP", _COLUMNS, tuple(rows), " ".join([note, *left_out]))
-    run.finish("Beside other servers", [table], validity(measured))
+    tables = [table("Servers of CLIP", _COLUMNS, rows, " ".join([note, *left_out]))]
+    run.finish("Beside other servers", tables, validity(measured))
 
 
 def version_of(interpreter: str, package: str) -> str | None:
@@ -120,21 +113,15 @@ def _without_torch(folder: Path) -> Server:
 
 def _measure(server: Server, interpreter: str, jpeg: bytes, duration_s: float) -> tuple[tuple[Cell, ...], list[Load]]:
     """The figures of one server behind its version, and the loads that they are of."""
-
-    def make_body() -> bytes:
-        return server.body(jpeg)
-
     with running(server, jpeg, interpreter) as started:
-        url, kind, connections = started.url, server.content_type, load.FEWEST_CONNECTIONS
-        load.at_once(url, make_body, connections, _WARM_UP_S, kind)
-        alone = load.each_in_turn(url, make_body, _REQUESTS, kind, name=f"{server.name}, alone")
-        before_s = tree_cpu_s(started.process)
-        busy = load.at_once(url, make_body, connections, duration_s, kind, server.name)
-        used_s = tree_cpu_s(started.process) - before_s
+        target = Target(started.url, lambda: server.body(jpeg), server.content_type, started.process)
+        load.at_once(target, load.FEWEST_CONNECTIONS, _WARM_UP_S)
+        alone = load.each_in_turn(target, _REQUESTS, name=f"{server.name}, alone")
+        busy = load.at_once(target, load.FEWEST_CONNECTIONS, duration_s, server.name)
         memory_mb = int(memory_bytes(started.process) / 1e6)
     # Only Pictwarden says whether it scanned: of the others every 200 counts.
     good = sum(each.status in load.STORED_OR_REJECTED for each in busy.outcomes)
     alone_s = [each.latency_s for each in alone.outcomes if each.status in load.STORED_OR_REJECTED]
-    core_ms = 1e3 * used_s / good if good else None
-    p50_ms = told_percentile_ms(alone_s, 0.5)
-    return (p50_ms, good / busy.elapsed_s, core_ms, memory_mb, started.ready_s), [alone, busy]
+    core_ms = 1e3 * sum(busy.service_cpu_s.values()) / good if good else None
+    p50_ms = told_percentiles_ms(alone_s, 0.5)
+    return (*p50_ms, good / busy.elapsed_s, core_ms, memory_mb, started.ready_s), [alone, busy]

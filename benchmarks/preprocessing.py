@@ -11,25 +11,19 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Annotated
 
+import psutil
 import typer
 
 from benchmarks.bodies import animation_gif, photo_like, photo_like_image, photo_like_jpeg, video_mp4
 from benchmarks.command import Out, Run, Seed, console
-from benchmarks.processes import measured_apart, peak_bytes, reset_peak
-from benchmarks.record import Cell, Column, Table
+from benchmarks.processes import Peak, measured_apart
+from benchmarks.record import Cell, table
 from serve_app.domain import Deadline
 from serve_app.media import MediaLimits, preprocess, require_decoders
 
 _DEADLINE_S = 60.0
 _LEAST_ROUNDS = 5
-_COLUMNS = (
-    Column("media"),
-    Column("KB"),
-    Column("views"),
-    Column("p50 ms", 1),
-    Column("per second", 1),
-    Column("peak MB"),
-)
+_COLUMNS = {"media": 0, "KB": 0, "views": 0, "p50 ms": 1, "per second": 1, "peak MB": 0}
 
 BODIES: Mapping[str, Callable[[int], bytes]] = {
     "200 KB JPEG": lambda seed: photo_like_jpeg(200_000, seed),
@@ -57,16 +51,14 @@ def bench(
             status.update(name)
             body = make(seed)
             rows.append((name, len(body) / 1e3, *measured_apart(measure, body, view_size, duration_s)))
-    table = Table(f"Views of {view_size} px, on one core", _COLUMNS, tuple(rows))
-    run.finish("Decoding and cutting views", [table], [])
+    run.finish("Decoding and cutting views", [table(f"Views of {view_size} px, on one core", _COLUMNS, rows)], [])
 
 
 def measure(body: bytes, view_size_px: int, duration_s: float) -> tuple[Cell, ...]:
     """Views of ``body``, ms, rate and MB at its peak; in a process of its own, whose peak of memory is its."""
     limits = MediaLimits()
     require_decoders()
-    reset_peak()
-    base_bytes = peak_bytes()
+    peak = Peak([psutil.Process()])
     taken_s: list[float] = []
     until_s = time.perf_counter() + duration_s
     while time.perf_counter() < until_s or len(taken_s) < _LEAST_ROUNDS:
@@ -74,4 +66,4 @@ def measure(body: bytes, view_size_px: int, duration_s: float) -> tuple[Cell, ..
         views = preprocess(body, view_size_px, limits, Deadline.after(_DEADLINE_S))
         taken_s.append(time.perf_counter() - started_s)
     p50_ms = 1e3 * median(taken_s)
-    return len(views.places), p50_ms, 1e3 / p50_ms, (peak_bytes() - base_bytes) / 1e6
+    return len(views.places), p50_ms, 1e3 / p50_ms, 1e3 * peak.grown_gb()

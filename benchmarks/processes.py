@@ -84,28 +84,15 @@ def scorer_environment(root: psutil.Process | None) -> Mapping[str, str]:
 
 def memory_bytes(root: psutil.Process) -> int:
     """Proportional set size of the whole tree: pages that processes share count once."""
-    total = 0
-    for process in tree(root):
-        with contextlib.suppress(psutil.Error):
-            total += pss_bytes(process)
-    return total
+    return sum(map(pss_bytes, tree(root)))
 
 
-def pss_bytes(process: psutil.Process | None = None) -> int:
-    """Proportional set size of one process, by default this one; as much as is resident where Linux does not say."""
-    memory = (process or psutil.Process()).memory_full_info()
-    return int(getattr(memory, "pss", memory.rss))
-
-
-def peak_bytes(process: int | str = "self") -> int:
-    """The most resident memory that a process has had (VmHWM, proc(5))."""
-    lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
-
-
-def reset_peak(process: int | str = "self") -> None:
-    """Have :func:`peak_bytes` begin anew with the memory that is held now (proc(5))."""
-    Path(f"/proc/{process}/clear_refs").write_text("5", "ascii")
+def pss_bytes(process: psutil.Process) -> int:
+    """Proportional set size of one process, or as much as is resident where Linux does not say; 0 if it has ended."""
+    with contextlib.suppress(psutil.Error):
+        memory = process.memory_full_info()
+        return int(getattr(memory, "pss", memory.rss))
+    return 0
 
 
 class Peak:
@@ -115,7 +102,8 @@ class Peak:
         self._held_bytes: dict[psutil.Process, int] = {}
         for each in processes:
             with contextlib.suppress(OSError, psutil.Error):
-                reset_peak(each.pid)
+                # Its peak begins anew with the memory that it holds now (proc(5)).
+                Path(f"/proc/{each.pid}/clear_refs").write_text("5", "ascii")
                 self._held_bytes[each] = each.memory_info().rss
 
     def of_each_gb(self) -> list[tuple[str, float, float]]:
@@ -123,7 +111,9 @@ class Peak:
         found = []
         for each, held_bytes in self._held_bytes.items():
             with contextlib.suppress(OSError, psutil.Error):
-                found.append((each.name(), held_bytes / 1e9, peak_bytes(each.pid) / 1e9))
+                status = Path(f"/proc/{each.pid}/status").read_text("utf-8", errors="replace").splitlines()
+                peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+                found.append((each.name(), held_bytes / 1e9, 1024 * peak_kib / 1e9))
         return found
 
     def grown_gb(self) -> float:
@@ -139,17 +129,10 @@ def cpu_s(process: psutil.Process) -> float:
     return 0.0
 
 
-def tree_cpu_s(root: psutil.Process) -> float:
-    """Processor time that a process and its descendants have used."""
-    return sum(map(cpu_s, tree(root)))
-
-
 def kill_tree(root: psutil.Process) -> None:
     """SIGKILL to a process and its descendants."""
     # Ancestors first: nobody is left who would start a child anew.
-    for each in tree(root):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
+    _kill(tree(root))
 
 
 def end_trees(roots: Sequence[psutil.Process], timeout_s: float) -> None:
@@ -160,9 +143,7 @@ def end_trees(roots: Sequence[psutil.Process], timeout_s: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             root.terminate()
     _, left = psutil.wait_procs(processes, timeout_s)
-    for each in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
+    _kill(left)
     psutil.wait_procs(left, timeout_s)
 
 
@@ -194,6 +175,12 @@ def stage_of(program: str, title: str, parent: str) -> str:
     if title.startswith("ray::") or program in _RAY_PROGRAMS or "/ray/" in title:
         return RAY
     return DECODE_WORKERS if parent == _DEPLOYMENTS["Preprocessor"] else parent
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def _cpu_by_thread_s(process: psutil.Process) -> dict[str, float]:

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from benchmarks import load
-from benchmarks.arrivals import poisson_arrivals_s
-from benchmarks.bodies import Pictures, Size
+from benchmarks.bodies import Size, pictures_of
 from benchmarks.checks import in_time, load_table, validity
 from benchmarks.command import Anywhere, Out, Run, Seed, Url, console, scan_target
+from benchmarks.load import Target
 
 CONNECTIONS = 16
 _WARM_UP_REQUESTS = 50
@@ -29,20 +29,20 @@ def bench(
     anywhere: Anywhere = False,
 ) -> None:
     """Measure; exit code 1 if an answer is over the wall or late, or a picture was not scanned."""
-    target = scan_target(url, anywhere)
-    run = Run("quick", seed, out, target)
+    scan_url = scan_target(url, anywhere)
+    run = Run("quick", seed, out, scan_url)
     with console.status("measuring"):
-        alone, mixed = Pictures(Size.KB_200, seed).bodies(), Pictures(Size.MIX, seed).bodies()
-        load.each_in_turn(target, alone, _WARM_UP_REQUESTS)
+        alone, mixed = (Target(scan_url, pictures_of(size, seed)) for size in (Size.KB_200, Size.MIX))
+        load.each_in_turn(alone, _WARM_UP_REQUESTS)
         busy, busy_mixed = (f"{size}, {CONNECTIONS} connections" for size in ("200 KB", "20 KB - 2 MB"))
         loads = [
-            load.each_in_turn(target, alone, requests, name="200 KB, one after another"),
-            load.at_once(target, alone, CONNECTIONS, duration_s, name=busy),
-            load.at_once(target, mixed, CONNECTIONS, duration_s / 2, name=busy_mixed),
+            load.each_in_turn(alone, requests, name="200 KB, one after another"),
+            load.at_once(alone, CONNECTIONS, duration_s, busy),
+            load.at_once(mixed, CONNECTIONS, duration_s / 2, busy_mixed),
         ]
         # What the mixture costs is not what 200 KB cost: the open loop is a share of this.
         rate_per_s = loads[-1].offered_per_s / 2
-        arrivals_s = poisson_arrivals_s(rate_per_s, duration_s, seed)
-        loads.append(load.open_loop(target, mixed, arrivals_s, f"20 KB - 2 MB, Poisson {rate_per_s:.0f}/s"))
+        arrivals_s = load.poisson_arrivals_s(rate_per_s, duration_s, seed)
+        loads.append(load.open_loop(mixed, arrivals_s, f"20 KB - 2 MB, Poisson {rate_per_s:.0f}/s"))
     checks = [*in_time(loads), *validity(loads)]
     run.finish("Latency, quickly", [load_table("Latency by load", loads)], checks)

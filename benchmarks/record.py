@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as TerminalTable
 
 Cell = float | int | str | None
 """None is what was not measured. It is shown as a dash, and never as a number."""
-
-_WIDEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +36,11 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
-    def texts(self) -> list[list[str]]:
-        """The headings, and the rows as they are shown."""
+    def markdown(self) -> str:
+        """The heading, the rows as they are shown, and the note."""
         rows = [[column.text(cell) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows]
-        return [[each.heading for each in self.columns], *rows]
+        parts = (f"*{self.heading}*", _markdown([[each.heading for each in self.columns], *rows]), self.note)
+        return "\n\n".join(filter(None, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +95,12 @@ class Record:
         """Whether every check does."""
         return all(check.holds for check in self.checks)
 
-    def check_texts(self) -> list[list[str]]:
-        """The headings of the checks, and one row for each."""
-        return [["check", "seen", "wanted"], *(each.texts() for each in self.checks)]
+    def markdown(self) -> str:
+        """The tables and the checks, as the terminal and the page show them."""
+        parts = [each.markdown() for each in self.tables]
+        if self.checks:
+            parts.append(_markdown([["check", "seen", "wanted"], *(each.texts() for each in self.checks)]))
+        return "\n\n".join(parts)
 
     def to_json(self) -> str:
         """Everything, with numbers as numbers; a line for each attribute, so that a difference is one of lines."""
@@ -114,20 +113,13 @@ class Record:
         """What :meth:`to_json` wrote. Raises pydantic's ValidationError, a ValueError, for anything else."""
         return _RECORD.validate_json(text)
 
-    def show(self, console: Console) -> None:
-        """Print every table."""
-        # A table that is wider than the terminal is easier to read than one whose words are cut.
-        wide = Console(file=console.file, width=_WIDEST, highlight=False)
-        for table in self.tables:
-            console.print(f"\n{table.heading}", style="bold", markup=False)
-            if table.note:
-                console.print(table.note, markup=False)
-            wide.print(_for_terminal(table.texts()))
-        if self.checks:
-            wide.print(_for_terminal(self.check_texts()))
-
 
 _RECORD = TypeAdapter(Record)
+
+
+def table(heading: str, columns: Mapping[str, int], rows: Iterable[Iterable[Cell]], note: str = "") -> Table:
+    """A :class:`Table`; ``columns`` are the digits after the point of each column's numbers, by its heading."""
+    return Table(heading, tuple(Column(*each) for each in columns.items()), tuple(map(tuple, rows)), note)
 
 
 def at_most(claim: str, seen: float | None, limit: float, unit: str = "", digits: int = 0) -> Check:
@@ -140,10 +132,6 @@ def at_least(claim: str, seen: float | None, limit: float, unit: str = "", digit
     return Check(claim, seen, limit, True, unit, digits)
 
 
-def _for_terminal(rows: Sequence[Sequence[str]]) -> TerminalTable:
-    shown = TerminalTable(box=None, pad_edge=False)
-    for place, heading in enumerate(rows[0]):
-        shown.add_column(escape(heading), justify="right" if place else "left")
-    for row in rows[1:]:
-        shown.add_row(*map(escape, row))
-    return shown
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

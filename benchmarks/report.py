@@ -7,11 +7,11 @@ the machine and the commit that it was measured at.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,9 @@ import typer
 
 from benchmarks import hardware
 from benchmarks.bodies import photo_like_jpeg
-from benchmarks.command import Only, chosen, console
+from benchmarks.command import Only, chosen, console, started_with
 from benchmarks.record import Record
-from benchmarks.servers import REPOSITORY, NotServedError, Way, ours, running
+from benchmarks.servers import REPOSITORY, STARTS, NotServedError, Way, ours, running
 from serve_app.cli.local_service import URL_ENV
 
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -102,24 +102,27 @@ def shown(planned: Planned) -> str:
     if planned.service is None:
         return command
     way, arguments = planned.service
-    start = {Way.ONE_PROCESS: "pictwarden serve", Way.RAY: "python -m deployments.run"}[way]
-    return f"{' '.join([start, *arguments.split()])}, then {command}"
+    return f"{started_with(['python', *STARTS[way], *arguments.split()])}, then {command}"
 
 
 def measured(planned: Planned) -> bool:
     """Measure one record, in a process of its own; whether it was measured, and its checks hold."""
     console.print(f"\n{planned.name}: about {planned.minutes:g} minutes", style="bold")
-    if planned.service is None:
-        return _run(planned, dict(os.environ))
-    way, arguments = planned.service
-    # A server's working directory is one of its own.
-    words = (str(REPOSITORY / word) if word.startswith("benchmarks/") else word for word in arguments.split())
-    try:
-        with running(ours(way, *words), photo_like_jpeg(20_000, seed=1)) as started:
-            return _run(planned, {**os.environ, URL_ENV: started.url})
-    except NotServedError as error:
-        console.print(str(error), markup=False)
-        return False
+    out = RESULTS / f"{planned.name}.json"
+    command = [sys.executable, "-m", "benchmarks", *planned.command.split(), "--out", str(out)]
+    environment = dict(os.environ)
+    with contextlib.ExitStack() as ended:
+        if planned.service is not None:
+            way, arguments = planned.service
+            # A server's working directory is one of its own.
+            words = (str(REPOSITORY / word) if word.startswith("benchmarks/") else word for word in arguments.split())
+            try:
+                service = ended.enter_context(running(ours(way, *words), photo_like_jpeg(20_000, seed=1)))
+            except NotServedError as error:
+                console.print(str(error), markup=False)
+                return False
+            environment[URL_ENV] = service.url
+        return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode == 0
 
 
 def records(folder: Path) -> dict[str, Record]:
@@ -141,28 +144,8 @@ def render(page: str, by_name: dict[str, Record]) -> str:
 
 def block(record: Record) -> str:
     """A record as the page shows it: its tables, its checks, and how, when and where it was measured."""
-    parts = []
-    for table in record.tables:
-        parts += [f"*{table.heading}*", _markdown(table.texts())]
-        if table.note:
-            parts.append(table.note)
-    if record.checks:
-        parts.append(_markdown(record.check_texts()))
     how = f"`{record.command}`" + (f" on `{record.service}`" if record.service else "")
     others = record.machine.get("others during the run")
     busy = f"; others used {others} meanwhile" if others else ""
     when = f"{record.measured_at.day} {record.measured_at:%B %Y}"
-    parts.append(f"{when}: {how}. {hardware.describe(record.machine)}{busy}.")
-    return "\n\n".join(parts)
-
-
-def _run(planned: Planned, environment: dict[str, str]) -> bool:
-    out = RESULTS / f"{planned.name}.json"
-    command = [sys.executable, "-m", "benchmarks", *planned.command.split(), "--out", str(out)]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
-    return done.returncode == 0
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return f"{record.markdown()}\n\n{when}: {how}. {hardware.describe(record.machine)}{busy}."

@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.load import fetched
 from benchmarks.nodes import Nodes, connected, environment
-from benchmarks.servers import REPOSITORY
 from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
@@ -27,9 +26,6 @@ DEPLOYMENTS = ("Ingress", "Preprocessor", "ClipScorer")
 
 _SECRET = secrets.token_hex(16)
 """Of this run: while it lasts, the front end and the ingress replicas listen on every address of the machine."""
-
-_CPUS_PER_NODE = 4
-"""Logical ones: room for every replica that a node is given, so that cores are no reason where one is placed."""
 
 _DEPLOY_TIMEOUT_S = 90.0
 _POLL_S = 0.2
@@ -62,14 +58,9 @@ class Replicas:
 
 
 def configuration(port: int, folder: Path, replicas: Replicas, source: str, largest_batch: int) -> dict[str, Any]:
-    """A Serve configuration, of the form of ``serve_config.yaml``.
+    """A Serve configuration, of the form of ``serve_config.yaml``; its policy is written into ``folder``.
 
-    Args:
-        port: of the HTTP front end.
-        folder: where the policy of the engine without weights is written to.
-        replicas: of each deployment.
-        source: the model's, as :mod:`serve_app.models.source` reads it.
-        largest_batch: views in one pass at most.
+    ``source`` is the model's, and ``largest_batch`` the views in one pass at most.
     """
     policy = folder / "policy.yaml"
     policy.write_text(_POLICY, "utf-8")
@@ -138,14 +129,14 @@ def served(source: str, largest_batch: int) -> Iterator[tuple[Nodes, Service]]:
 
     Changes this process's environment, for Ray reads its own when it is imported: once in a process.
     """
-    os.environ.update(environment({**os.environ, SECRETS_ENV: _SECRET}, REPOSITORY))
+    os.environ.update({**environment(), SECRETS_ENV: _SECRET})
     with contextlib.ExitStack() as ended:
         folder = ended.enter_context(private_folder())
         os.environ[STATE_ENV] = str(folder / "state")  # a ledger that ends with the benchmark
         settings = parse_settings({})
         os.environ.update(front_end_settings(folder, settings))
         os.environ.update(message_settings(settings.limits.max_body_bytes))
-        nodes = ended.enter_context(Nodes(_CPUS_PER_NODE, os.environ))
+        nodes = ended.enter_context(Nodes())
         ended.enter_context(connected(nodes.address))
         yield nodes, Service(nodes, folder, source, largest_batch)
 

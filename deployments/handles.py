@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import Any
 
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
@@ -85,7 +85,7 @@ async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
                 "request %s: %s: a replica was lost (%s), attempt %d",
                 call.request_id,
                 stage,
-                type(error).__name__,
+                "it cannot be reached" if isinstance(error, ActorUnavailableError) else "it died",
                 attempt,
             )
             lost = error

@@ -91,6 +91,7 @@ class DecisionRecord(BaseModel):
     lane: Lane = Field(description="background: no image server asked, and none stores the picture on this answer")
     model: str
     model_digest: str
+    notice: str | None = Field(default=None, description="what has to be known of the model's scores")
     policy: str
     policy_digest: str
     lists_version: int
@@ -124,6 +125,7 @@ class ScoringModel(BaseModel):
     digest: str
     image_size_px: int
     derived_from: str | None = Field(description="of a converted model: the digest of the original")
+    notice: str | None = Field(default=None, description="set where its scores would be trusted for too much")
     parts: list[ScoringModel] = Field(default=[], description="of models that scored together: each of them")
 
 
@@ -176,6 +178,8 @@ class DecisionQuery(_Request):
     shadow_differs: bool | None = Field(
         default=None, description="whether the policy on trial would have given another verdict"
     )
+    canary: bool = Field(default=False, description="decisions on the canary, which are left out otherwise")
+    done_how: str | None = Field(default=None, description="how a pending one was dealt with")
     limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
     cursor: str | None = Field(default=None, description="that of the page before")
 
@@ -195,11 +199,12 @@ class ForgetRequest(_Request):
 
 
 class ForgetAnswer(BaseModel):
-    """How much was erased."""
+    """How much is erased so far."""
 
     decisions: int
     label_scores: int
     fingerprints: int
+    done: bool = Field(default=True, description="false while it goes on: ask again, with GET")
 
 
 class AuditRecord(BaseModel):
@@ -222,7 +227,9 @@ class LedgerStatus(BaseModel):
 
     problem: str | None = Field(description="what is wrong; null while decisions are recorded")
     spooled: int = Field(description="decisions that wait in a file until the database can be written again")
-    dropped: int = Field(description="decisions that found no room there since the start of this process")
+    dropped: int = Field(
+        description="decisions that were recorded neither here nor there in time, since the start of this process"
+    )
 
 
 BankName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -290,7 +297,7 @@ class EntryRecord(BaseModel):
     added_at: datetime
     expires_at: datetime | None
     suspended_at: datetime | None = Field(description="since when the flood guard has it match nothing")
-    confirmed: bool = Field(description="a person added or confirmed it by itself: it is never suspended")
+    confirmed: bool = Field(description="a person confirmed it, or banned its picture: it is never suspended")
 
 
 class Entries(BaseModel):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from serve_app.domain import Deadline, Judgement, LabelScores, UnscannedError, Verdict
 from serve_app.media import MediaLimits, preprocess
 from serve_app.models.engine import Engine
+from serve_app.models.passes import encode
 from serve_app.policy import Policy, concept_scores, evaluate
 
 # Nobody waits for an answer: this only ends a decode that never would.
@@ -23,7 +24,7 @@ _DECODE_DEADLINE_S = 60.0
 
 # Threads that compute one view together wait for each other after each layer, which takes many times as long on a
 # machine that is busy otherwise.
-_PICTURES_A_PASS = 8
+_PICTURES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Difference:
 class Comparison:
     """Two engines over one set of pictures. ``skipped`` files could not be decoded.
 
-    ``*_s`` are seconds of computing a picture, all its views in one pass, decoding not included.
+    ``*_s`` are seconds of computing a picture, all its views together, decoding not included.
     """
 
     pictures: int
@@ -147,10 +148,11 @@ def outcomes(engine: Engine, pictures: Sequence[NDArray[np.uint8]], policy: Poli
     """
     if policy is not None:
         policy.require_model(engine.identity)
-    for start in range(0, len(pictures), _PICTURES_A_PASS):
-        together = pictures[start : start + _PICTURES_A_PASS]
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        together = pictures[start : start + _PICTURES_AT_ONCE]
         ends = np.cumsum([len(views) for views in together])
-        for cosines in np.split(engine.encode(np.concatenate(together)), ends[:-1]):
+        views = [view for picture in together for view in picture]
+        for cosines in np.split(encode(engine, views), ends[:-1]):
             if policy is None:
                 yield int(cosines.max(axis=0).argmax())
             else:
@@ -174,7 +176,7 @@ def _views(picture: Path, size_px: int, limits: MediaLimits) -> NDArray[np.uint8
 
 def _score(engine: Engine, policy: Policy, pixels: NDArray[np.uint8]) -> _Scored:
     start_s = time.perf_counter()
-    cosines = engine.encode(pixels)
+    cosines = encode(engine, list(pixels))
     seconds = time.perf_counter() - start_s
     scores = LabelScores(cosines, engine.logit_scale, engine.identity)
     return _Scored(evaluate(policy, scores), cosines, concept_scores(policy, scores), seconds)

@@ -19,8 +19,11 @@ from serve_app.core_dumps import write_no_core
 _GC_THRESHOLDS = (20_000, 50, 100)
 
 # mallopt(3), malloc.h.
+_M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 1024 * 1024
+_LARGEST_MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024  # the highest that glibc accepts
+_RETAINED_BYTES = 512 * 1024 * 1024
 
 # madvise(2), mman.h.
 _MADV_DONTNEED = 4
@@ -62,10 +65,29 @@ def name_thread(name: str) -> None:
 def return_large_memory() -> None:
     """Have glibc give memory of a megabyte and more back to the system as soon as it is freed.
 
-    By default it learns from large bodies to keep such memory, in pieces that the next one does not fit into.
+    By default it learns from large bodies to keep such memory, in pieces that the next one does not fit into. Not for a
+    process that computes passes: :func:`reuse_large_memory`.
     """
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def reuse_large_memory() -> None:
+    """Have glibc keep freed memory for the next pass, until :func:`return_freed_memory`.
+
+    A pass of torch or ONNX Runtime allocates and frees all of its intermediate results. With memory that the system has
+    to make anew for each of them, a view of ViT-B-32 cost 7,000 page faults and 15 to 24 of 135 core-ms.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _RETAINED_BYTES)
+
+
+def return_freed_memory() -> None:
+    """Give back all memory that is freed now, also in the middle of what is used. Takes milliseconds."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def release_start_memory() -> None:
@@ -75,9 +97,9 @@ def release_start_memory() -> None:
     this process's memory and which a CPU never computes with. A page that is needed is mapped again at its next use.
     """
     gc.collect()
+    return_freed_memory()
     with contextlib.suppress(AttributeError, OSError):  # another C library, or no /proc
         libc = ctypes.CDLL(None)
-        libc.malloc_trim(0)
         for start, end in unwritten_library_mappings(Path("/proc/self/smaps").read_text("utf-8", "replace")):
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
 

@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -42,12 +42,14 @@ from serve_app.moderation import (
     scored_labels,
 )
 from serve_app.policy import Policy, heads_of
+from serve_app.process import return_freed_memory
 from serve_app.scoring import EngineScorer
 from serve_app.settings import Settings
 
 T = TypeVar("T")
 
 _CHECK_EVERY_S = 1.0
+_MEMORY_RETURNED_EVERY_S = 10.0
 
 
 class Stages:
@@ -191,7 +193,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         examiner.started(stages)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        async with beside(settings, moderator, ledger, lists):
+        async with beside(settings, moderator, ledger, lists), returning_memory():
             await watch(stages.require_alive, stop, on_alive)
 
 
@@ -207,6 +209,23 @@ def _open_records(location: Location | None, limits: MediaLimits) -> tuple[OpenL
 def _close_records(records: tuple[OpenLedger, LiveLists]) -> None:
     for each in records:
         each.close()
+
+
+@contextlib.asynccontextmanager
+async def returning_memory() -> AsyncIterator[None]:
+    """Give freed memory back now and then: that of large bodies is in pieces that the next does not fit into."""
+
+    async def return_memory() -> None:
+        while True:
+            await asyncio.sleep(_MEMORY_RETURNED_EVERY_S)
+            await asyncio.to_thread(return_freed_memory)
+
+    returning = asyncio.create_task(return_memory(), name="returning memory")
+    try:
+        yield
+    finally:
+        returning.cancel()
+        await asyncio.gather(returning, return_exceptions=True)
 
 
 async def watch(require_alive: Callable[[], None], stop: asyncio.Event, on_alive: Callable[[], None]) -> None:

@@ -26,8 +26,13 @@ _MARKERS = {
 }
 
 
+_DEAR = ("browser", "pictrs", "serve", "slow")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for place, marker in _MARKERS.items():
             if item.path.is_relative_to(_TESTS / place):
                 item.add_marker(marker)
+        if not any(item.get_closest_marker(each) for each in _DEAR):
+            item.add_marker("fast")

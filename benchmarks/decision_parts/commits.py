@@ -19,9 +19,9 @@ from benchmarks import load
 from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.decision_parts.part import Options, Part
 from benchmarks.decision_parts.services import serving
-from benchmarks.outcomes import latencies_s, percentile_ms, told_percentile_ms
-from benchmarks.record import Column, Table, at_least, at_most
-from benchmarks.servers import Home
+from benchmarks.load import Target
+from benchmarks.outcomes import latencies_s, percentile_ms, told_percentiles_ms
+from benchmarks.record import at_least, at_most, table
 from serve_app.database.location import Location
 from serve_app.domain import (
     DIHEDRAL_HASHES,
@@ -51,20 +51,20 @@ _LABELS = 40
 _WRITES = 200
 _COMMIT_BYTES = 24_000
 _PAUSE_S = 0.01
-_SHARES = {"p50 ms": 0.5, "p95 ms": 0.95, "p99 ms": 0.99}
-_PERCENTILES = tuple(Column(heading, 2) for heading in _SHARES)
+_SHARES = (0.5, 0.95, 0.99)
+_PERCENTILES = {"p50 ms": 2, "p95 ms": 2, "p99 ms": 2}
 
 
 def measure(options: Options) -> Part:
     """Two services in one process, with a SQLite file and without, alternately; then the ledger alone."""
     jpeg = photo_like_jpeg(20_000, options.seed)
-    homes = {name: Home.within(options.folder / f"commit-{name}") for name in ("memory", "sqlite")}
-    with serving(homes["memory"], {"ledger": "memory"}) as memory, serving(homes["sqlite"], {}) as sqlite:
+    homes = options.home("commit-memory"), options.home("commit-sqlite")
+    with serving(homes[0], {"ledger": "memory"}) as memory, serving(homes[1], {}) as sqlite:
         answered_s = _alternately({"ledger: memory": memory.url, "SQLite": sqlite.url}, jpeg)
-    rows = (
-        *((f"answered, {name}", *_told(times_s)) for name, times_s in answered_s.items()),
-        ("the disk alone: one fdatasync", *_told(_disk_s(options.folder))),
-    )
+    rows = [
+        *((f"answered, {name}", *told_percentiles_ms(times_s, *_SHARES)) for name, times_s in answered_s.items()),
+        ("the disk alone: one fdatasync", *told_percentiles_ms(_disk_s(options.folder), *_SHARES)),
+    ]
     with_ms, without_ms = (percentile_ms(answered_s[name], 0.5) for name in ("SQLite", "ledger: memory"))
     added_ms = None if with_ms is None or without_ms is None else with_ms - without_ms
     note = (
@@ -78,18 +78,17 @@ def measure(options: Options) -> Part:
     per_s = len(times_s) / elapsed_s
     # A decision that waited too long went to the spool, and was not committed before its answer.
     is_committed = health.problem is None and max(times_s) < COMMIT_WAIT_S
-    of_rate = (Column("callers"), Column("decisions/s"), *_PERCENTILES)
+    of_rate = {"callers": 0, "decisions/s": 0, **_PERCENTILES}
+    rate = (_CALLERS, per_s, *told_percentiles_ms(times_s, *_SHARES))
     rate_note = f"{_CALLERS} at once for {_DURATION_S:.0f} s, each with an examination of one view, {_LABELS} labels."
-    return Part(
-        (
-            Table("An answer, with and without a commit", (Column("what"), *_PERCENTILES), rows, note),
-            Table("Decisions into a SQLite file", of_rate, ((_CALLERS, per_s, *_told(times_s)),), rate_note),
-        ),
-        (
-            at_most("the commit before the answer adds to p50", added_ms, _MOST_ADDED_MS, "ms", 2),
-            at_least("decisions committed a second", per_s if is_committed else None, _LEAST_PER_S),
-        ),
-    )
+    tables = [
+        table("An answer, with and without a commit", {"what": 0, **_PERCENTILES}, rows, note),
+        table("Decisions into a SQLite file", of_rate, [rate], rate_note),
+    ]
+    return tables, [
+        at_most("the commit before the answer adds to p50", added_ms, _MOST_ADDED_MS, "ms", 2),
+        at_least("decisions committed a second", per_s if is_committed else None, _LEAST_PER_S),
+    ]
 
 
 def _disk_s(folder: Path) -> list[float]:
@@ -109,9 +108,9 @@ def _alternately(urls: dict[str, str], jpeg: bytes) -> dict[str, list[float]]:
     answered_s: dict[str, list[float]] = {name: [] for name in urls}
     for each in range(_ROUNDS + 1):
         for name, url in urls.items():
-            outcomes = load.each_in_turn(url, lambda: unique(jpeg), _PICTURES).outcomes
+            answered = load.each_in_turn(Target(url, lambda: unique(jpeg)), _PICTURES)
             if each:  # the first round warms up
-                answered_s[name] += latencies_s(outcomes)
+                answered_s[name] += latencies_s(answered.outcomes)
     return answered_s
 
 
@@ -154,7 +153,3 @@ def sample_decision() -> Decision:
         ),
         labels=labels,
     )
-
-
-def _told(times_s: list[float]) -> list[float | None]:
-    return [told_percentile_ms(times_s, share) for share in _SHARES.values()]

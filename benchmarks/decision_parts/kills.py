@@ -11,20 +11,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from benchmarks import load
-from benchmarks.arrivals import poisson_arrivals_s
 from benchmarks.bodies import MakeBody
 from benchmarks.checks import validity
 from benchmarks.decision_parts.part import KNOWN_PICTURES, Options, Part, known_bodies
 from benchmarks.decision_parts.services import location_in, recorded_ids, serving
 from benchmarks.faults import KILLED_INGRESS, strike, under_load
-from benchmarks.outcomes import LATE_S, late
+from benchmarks.load import Target
+from benchmarks.outcomes import LATE_S
 from benchmarks.postgres import running_server, server_folder
 from benchmarks.processes import kill_tree
-from benchmarks.record import Check, at_least, at_most
-from benchmarks.recovery import LEAST_RATE_SHARE, Struck, recovery_table
+from benchmarks.record import Check, at_most
+from benchmarks.recovery import Struck, recovered, recovery_table
 from benchmarks.served import Replicas, served, wait_until
 from benchmarks.servers import Home
 from serve_app.database.location import Location, locate
@@ -46,19 +45,19 @@ SERVICE, _POSTGRESQL = "the service is killed", "PostgreSQL is killed"
 def measure(options: Options) -> Part:
     """All three, or two where PostgreSQL is not installed: its checks then do not hold."""
     make_body = known_bodies(_PICTURE_BYTES, options.seed)
-    arrivals_s = poisson_arrivals_s(PER_S, _DURATION_S, options.seed)
-    struck = [
-        _kill_service(Home.within(options.folder / "killed"), make_body, arrivals_s),
-        *_kill_postgresql(Home.within(options.folder / "postgresql"), make_body, arrivals_s),
+    arrivals_s = load.poisson_arrivals_s(PER_S, _DURATION_S, options.seed)
+    found = [
+        _kill_service(options.home("killed"), make_body, arrivals_s),
+        *_kill_postgresql(options.home("postgresql"), make_body, arrivals_s),
         # The last one: it changes this process's environment.
-        _kill_ingress(make_body, poisson_arrivals_s(PER_S, _DURATION_INGRESS_S, options.seed)),
+        _kill_ingress(make_body, load.poisson_arrivals_s(PER_S, _DURATION_INGRESS_S, options.seed)),
     ]
-    heading = f"Killed under {PER_S:.0f} uploads a second of known bytes"
-    checks = [check for each, lost in struck for check in loss_checks(each, lost)]
-    if not any(each.load.name == _POSTGRESQL for each, _ in struck):
+    struck = [each for each, _ in found]
+    checks = [check for each, lost in found for check in loss_checks(each, lost)]
+    if not any(each.load.name == _POSTGRESQL for each in struck):
         checks.append(at_most(f"{_POSTGRESQL}: answered decisions that are lost", None, 0))
-    checks += validity([each.load for each, _ in struck])
-    return Part((replace(recovery_table([each for each, _ in struck]), heading=heading),), tuple(checks))
+    checks += validity([each.load for each in struck])
+    return [recovery_table(f"Killed under {PER_S:.0f} uploads a second of known bytes", struck)], checks
 
 
 def loss_checks(struck: Struck, lost: int) -> list[Check]:
@@ -66,8 +65,8 @@ def loss_checks(struck: Struck, lost: int) -> list[Check]:
     of, fault = struck.load, struck.load.name
     checks = [
         at_most(f"{fault}: answered decisions that are lost, of {len(_answered(struck))}", lost, 0),
-        at_least(f"{fault}: rate afterwards ÷ sent", struck.rate_share_after, LEAST_RATE_SHARE, digits=2),
-        at_most(f"{fault}: answers later than {LATE_S} s", len(late(of.outcomes)), 0),
+        recovered(struck),
+        at_most(f"{fault}: answers later than {LATE_S} s", of.late, 0),
     ]
     # Nobody answers while the only process is being started again.
     if fault != SERVICE:
@@ -85,8 +84,8 @@ def _kill_service(home: Home, make_body: MakeBody, arrivals_s: Sequence[float]) 
             ended.enter_context(serving(home, {}))
             return True
 
-        load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
-        struck = under_load(SERVICE, service.url, make_body, arrivals_s, kill_and_start_again)
+        target = _known(service.url, make_body)
+        struck = under_load(SERVICE, target, arrivals_s, kill_and_start_again)
     return struck, _lost(struck, location_in(home))
 
 
@@ -104,21 +103,27 @@ def _kill_postgresql(home: Home, make_body: MakeBody, arrivals_s: Sequence[float
 
         url = server.url("postgres")
         with serving(home, {"ledger": url}) as service:
-            load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
-            struck = under_load(_POSTGRESQL, service.url, make_body, arrivals_s, kill_and_start_again)
+            target = _known(service.url, make_body)
+            struck = under_load(_POSTGRESQL, target, arrivals_s, kill_and_start_again)
         return [(struck, _lost(struck, Location(home.folder / ".pictwarden", url=url)))]
 
 
 def _kill_ingress(make_body: MakeBody, arrivals_s: Sequence[float]) -> tuple[Struck, int]:
     with served("fake:20ms", 4) as (cluster, service):
         service.deploy(_REPLICAS)
-        load.each_in_turn(service.url, make_body, KNOWN_PICTURES)
-        struck = strike(cluster, service, KILLED_INGRESS, make_body, arrivals_s)
+        struck = strike(cluster, service, KILLED_INGRESS, _known(service.url, make_body), arrivals_s)
         location = locate(None)
         if location is None:
             raise ValueError("the service records nothing")
         wait_until(lambda: not _lost(struck, location), _RECORDED_WITHIN_S)
         return struck, _lost(struck, location)
+
+
+def _known(url: str, make_body: MakeBody) -> Target:
+    """A service that has scanned the bodies which it will be sent."""
+    target = Target(url, make_body)
+    load.each_in_turn(target, KNOWN_PICTURES)
+    return target
 
 
 def _answered(struck: Struck) -> set[str]:

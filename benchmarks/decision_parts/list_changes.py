@@ -15,8 +15,7 @@ from benchmarks.decision_parts.large_lists import ENTRIES, put_large_lists, stor
 from benchmarks.decision_parts.part import Options, Part
 from benchmarks.decision_parts.services import serving
 from benchmarks.outcomes import percentile_ms
-from benchmarks.record import Column, Table, at_most
-from benchmarks.servers import Home
+from benchmarks.record import at_most, table
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.lists.sql_store import SqlListStore
 
@@ -29,7 +28,7 @@ _POLL_S = 0.01
 
 def measure(options: Options) -> Part:
     """Entries are added to the database and removed again; a picture is sent to each process until it follows."""
-    homes = [Home.within(options.folder / f"replica-{number}") for number in range(_PROCESSES)]
+    homes = [options.home(f"replica-{number}") for number in range(_PROCESSES)]
     location = put_large_lists(options, homes[0])
     with contextlib.ExitStack() as ended:
         urls = [ended.enter_context(serving(home, {"ledger": str(location.file)})).url for home in homes]
@@ -38,20 +37,18 @@ def measure(options: Options) -> Part:
         added, removed = zip(
             *(asyncio.run(_change(store, urls, unique(picture))) for _ in range(_CHANGES)), strict=True
         )
-    rows = tuple(
+    rows = (
         (name, len(times_s), percentile_ms(times_s, 0.5), max(times_s) * 1e3)
         for name, times_s in (("an entry is added", added), ("it is removed", removed))
     )
-    columns = (Column("change"), Column("times"), Column("p50 ms"), Column("most ms"))
     note = (
         f"{_PROCESSES} services in one process over one SQLite file with {ENTRIES:,} entries, as ingress replicas of a "
         "node are; from the commit of the change until the last of them has answered by it."
     )
     slowest_s = max(*added, *removed)
-    return Part(
-        (Table("Changes of the lists", columns, rows, note),),
-        (at_most("a change of the lists decides in every process within", slowest_s, _MOST_S, "s", 2),),
-    )
+    checks = [at_most("a change of the lists decides in every process within", slowest_s, _MOST_S, "s", 2)]
+    columns = {"change": 0, "times": 0, "p50 ms": 0, "most ms": 0}
+    return [table("Changes of the lists", columns, rows, note)], checks
 
 
 async def _change(store: SqlListStore, urls: list[str], picture: bytes) -> tuple[float, float]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bodies import MakeBody, photo_like_jpeg, unique
 from benchmarks.record import Check, Table
+from benchmarks.servers import Home
 
 KNOWN_PICTURES = 50
+
+Part = tuple[list[Table], list[Check]]
+"""Tables and checks of a part, for the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +25,9 @@ class Options:
     media: Sequence[Path]
     folder: Path
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Tables and checks of a part, for the record."""
-
-    tables: tuple[Table, ...]
-    checks: tuple[Check, ...] = field(default=())
+    def home(self, name: str) -> Home:
+        """A new one, for a service of the part."""
+        return Home.within(self.folder / name)
 
 
 def known_bodies(target_bytes: int, seed: int) -> MakeBody:

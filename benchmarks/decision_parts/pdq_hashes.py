@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.bodies import photo_like_image
 from benchmarks.decision_parts.part import Options, Part
-from benchmarks.record import Column, Table, at_most
+from benchmarks.record import at_most, table
 from serve_app.domain import Deadline, NotScannedError, UnscannedError
 from serve_app.limits import MediaLimits
 from serve_app.media import preprocess
@@ -37,14 +37,9 @@ def measure(options: Options) -> Part:
     whose = "the JPEGs of a folder" if options.media else "drawn pictures"
     distances = [each for body in _bodies(options) if (each := _distance_bits(body)) is not None]
     bits = float(np.quantile(distances, _SHARE, method="inverted_cdf")) if distances else None
-    columns = (Column("pictures"), Column("compared"), Column("median bits"), Column("p95 bits"), Column("most bits"))
-    row = (
-        whose,
-        len(distances),
-        float(np.median(distances)) if distances else None,
-        bits,
-        max(distances, default=None),
-    )
+    columns = {"pictures": 0, "compared": 0, "median bits": 0, "p95 bits": 0, "most bits": 0}
+    median_bits = float(np.median(distances)) if distances else None
+    row = (whose, len(distances), median_bits, bits, max(distances, default=None))
     picture = Image.open(io.BytesIO(photo_like_image(1024, "JPEG", options.seed, quality=85))).convert("RGB")
     reduced = picture.resize((_REDUCED_PX, _REDUCED_PX * 3 // 4))
     of_reduced = _core_ms(lambda: fingerprint(Frame(0, reduced, picture.size)))
@@ -55,16 +50,14 @@ def measure(options: Options) -> Part:
         (f"of what views are cut from, {_FOR_VIEWS_PX[0]} px", of_views),
     )
     note = "The reference hashes the whole picture, squeezed to 512x512 if it is larger; ours what was decoded small."
-    return Part(
-        (
-            Table("PDQ, core-ms of a picture", (Column("what"), Column("core-ms", 2)), costs),
-            Table("PDQ, distance to the reference", columns, (row,), note),
-        ),
-        (
-            at_most("PDQ of a reduction to 256 px", of_reduced, _MOST_CORE_MS, "core-ms", 2),
-            at_most(f"distance to the reference, of {_SHARE:.0%} of {whose}", bits, _MOST_BITS, "bits"),
-        ),
-    )
+    tables = [
+        table("PDQ, core-ms of a picture", {"what": 0, "core-ms": 2}, costs),
+        table("PDQ, distance to the reference", columns, [row], note),
+    ]
+    return tables, [
+        at_most("PDQ of a reduction to 256 px", of_reduced, _MOST_CORE_MS, "core-ms", 2),
+        at_most(f"distance to the reference, of {_SHARE:.0%} of {whose}", bits, _MOST_BITS, "bits"),
+    ]
 
 
 def fingerprint_core_ms(body: bytes) -> float:

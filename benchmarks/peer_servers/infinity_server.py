@@ -1,6 +1,5 @@
 """infinity_emb: its engine behind one route, with CLIP of the same size. POST /scores."""
 
-import argparse
 import contextlib
 import json
 import tempfile
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import uvicorn
 from fastapi import Body, FastAPI
 from infinity_emb import AsyncEmbeddingEngine, EngineArgs
-from tower import MAX_BATCH
+from tower import MAX_BATCH, port
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 
@@ -54,9 +53,6 @@ def application(folder: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int)
-    port = parser.parse_args().port
     with tempfile.TemporaryDirectory() as temporary:
         random_model(Path(temporary))
-        uvicorn.run(application(temporary), host="127.0.0.1", port=port, log_level="warning")
+        uvicorn.run(application(temporary), host="127.0.0.1", port=port(), log_level="warning")

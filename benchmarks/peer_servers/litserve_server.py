@@ -1,11 +1,10 @@
 """LitServe: a batched LitAPI. POST /predict."""
 
-import argparse
 from typing import Annotated, Any
 
 import litserve
 from fastapi import Body
-from tower import MAX_BATCH, Tower, pixels
+from tower import MAX_BATCH, Tower, pixels, port
 
 
 class ScoreAPI(litserve.LitAPI):  # type: ignore[misc]
@@ -37,7 +36,5 @@ class ScoreAPI(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int)
     server = litserve.LitServer(ScoreAPI(max_batch_size=MAX_BATCH, batch_timeout=0.005), accelerator="cpu")
-    server.run(host="127.0.0.1", port=parser.parse_args().port, generate_client_file=False, log_level="warning")
+    server.run(host="127.0.0.1", port=port(), generate_client_file=False, log_level="warning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from pathlib import Path
 
@@ -12,8 +13,14 @@ from PIL import Image
 MODEL = "ViT-B-32"
 MAX_BATCH = 32
 
-
 _preprocess = open_clip.image_transform(224, is_train=False)
+
+
+def port() -> int:
+    """What ``--port`` says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    return int(parser.parse_args().port)
 
 
 def pixels(body: bytes) -> torch.Tensor:

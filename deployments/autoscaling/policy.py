@@ -12,7 +12,7 @@ from typing import Any
 
 from ray.serve.config import AutoscalingContext
 
-from deployments.autoscaling.queue_delay import Demand, QueueDelaySettings, wanted_replicas
+from deployments.autoscaling.queue_delay import QueueDelaySettings, Workload, wanted_replicas
 from deployments.autoscaling.replica_stats import ReplicaStats
 
 _REPORTS = "reports"
@@ -48,7 +48,7 @@ class QueueDelayPolicy:
             stats for replica, (_, stats) in newest.items() if now_s - seen[replica][1] <= self._settings.stale_after_s
         ]
         wanted = wanted_replicas(
-            _demand(context, fresh),
+            _workload(context, fresh),
             self._settings,
             context.capacity_adjusted_min_replicas,
             context.capacity_adjusted_max_replicas,
@@ -68,14 +68,14 @@ def _newest_reports(context: AutoscalingContext) -> dict[str, tuple[float, Repli
     return newest
 
 
-def _demand(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Demand:
+def _workload(context: AutoscalingContext, fresh: list[ReplicaStats]) -> Workload:
     running = context.current_num_replicas
     known = len(fresh)
     waiting_s = sum(stats.predicted_wait_s for stats in fresh)
     if known:
         # Requests that wait in their callers' handles are work of the replicas too.
         waiting_s += context.total_queued_requests * sum(stats.picture_s for stats in fresh) / known
-    return Demand(
+    return Workload(
         target=context.target_num_replicas,
         running=running,
         silent=running - known,

@@ -37,8 +37,8 @@ class QueueDelaySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """The demand on all replicas together."""
+class Workload:
+    """The work that waits for all replicas together, and how many there are."""
 
     target: int
     """Replicas that were wanted last; some may still be starting."""
@@ -64,23 +64,23 @@ class Demand:
         return self.backlog_s / self.running if self.running else 0.0
 
 
-def wanted_replicas(demand: Demand, settings: QueueDelaySettings, least: int, most: int) -> int:
+def wanted_replicas(workload: Workload, settings: QueueDelaySettings, least: int, most: int) -> int:
     """How many replicas there should be, in ``least..most``.
 
     Enough to carry the offered work at ``up_utilisation``, and as many more as do the work that waits beyond the
     accepted delay within one deadline. The number falls only if the remaining replicas would be at
     ``down_utilisation`` at most, so that it does not flap, and only if every running replica has reported.
     """
-    target = min(max(demand.target, least), most)
-    if demand.silent >= demand.running:
+    target = min(max(workload.target, least), most)
+    if workload.silent >= workload.running:
         return target
-    accepted_s = demand.running * settings.delay_share * demand.deadline_s
-    extra = max(0.0, demand.backlog_s - accepted_s) / demand.deadline_s
-    enough = math.ceil(demand.offered_work / settings.up_utilisation + extra)
+    accepted_s = workload.running * settings.delay_share * workload.deadline_s
+    extra = max(0.0, workload.backlog_s - accepted_s) / workload.deadline_s
+    enough = math.ceil(workload.offered_work / settings.up_utilisation + extra)
     if enough > target:
         # One wrong figure must not order a whole cluster; replicas that are starting stay wanted.
-        enough = max(target, min(enough, math.ceil(demand.running * settings.max_growth)))
+        enough = max(target, min(enough, math.ceil(workload.running * settings.max_growth)))
     else:
-        roomy = math.ceil(demand.offered_work / settings.down_utilisation + extra)
-        enough = target if demand.silent else min(roomy, target)
+        roomy = math.ceil(workload.offered_work / settings.down_utilisation + extra)
+        enough = target if workload.silent else min(roomy, target)
     return min(max(enough, least), most)

@@ -9,7 +9,6 @@ from markdown_it import MarkdownIt
 
 from serve_app.calibration.rates import Comparison, Discordance, Evaluation, Rate, RuleRates
 from serve_app.domain import ModelIdentity
-from serve_app.policy import weights_digest
 
 _ORDINARY = "pictures of this set for which the rule should not hold"
 _OTHER_SETS = "other kinds of pictures than this set has"
@@ -39,6 +38,7 @@ class Subject:
     """What was measured: a set of pictures by its name for people, and when.
 
     ``pictures_digest`` is the sha256 (hex) over the set; ``files`` were scored, copies and near-duplicates included.
+    ``one_sided`` other files count for nothing: of two policies, only one had scores.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Subject:
     pictures_digest: str
     files: int
     models: tuple[ModelIdentity, ...]
+    one_sided: int = 0
 
 
 def markdown(
@@ -78,11 +79,14 @@ def html(card: str, title: str) -> str:
 def _facts(subject: Subject, evaluations: Sequence[Evaluation]) -> list[str]:
     copies = subject.files - evaluations[0].pictures
     single = dict.fromkeys(each for model in subject.models for each in model.each)
-    models = ", ".join(f"{_text(each.name)} ({weights_digest(each)[:12]})" for each in single)
+    models = ", ".join(f"{_text(each.name)} ({each.weights_digest[:12]})" for each in single)
+    one_sided = [f"* Left out: {subject.one_sided:,} that have scores for only one policy"] if subject.one_sided else []
     return [
         f"* Pictures: {_text(subject.name)}; {evaluations[0].pictures:,} distinct ones, {copies:,} copies and "
         f"near-duplicates left out; digest {subject.pictures_digest[:12]}",
+        *one_sided,
         f"* Models: {models}",
+        *(f"* Notice: {_text(notice)}" for each in single for notice in each.notices),
         f"* Date: {subject.date}",
         "",
     ]

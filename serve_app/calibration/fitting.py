@@ -6,6 +6,10 @@ moves by the least margin that leaves no more than that. Order statistics give t
 of margins, the rate above the (allowed + 1)-th largest of n is at most the budget with the wanted confidence
 (Wilks 1941, "Determination of sample sizes for setting tolerance limits"). It is a guarantee for one free number, which
 is why all thresholds of a rule move together.
+
+Where the budget has room, the least margin is below zero, and thresholds would become lower. By default they stay: a
+line that is higher than it needs to be has a lower rate, whatever the pictures are, and so the guarantee holds for it
+all the more.
 """
 
 from __future__ import annotations
@@ -63,16 +67,20 @@ def needed_margin(margins: FloatArray, allowed: int) -> Decimal:
     return Decimal(line + _ABOVE_ROUNDING).quantize(_STEP, ROUND_CEILING)
 
 
-def fit(margins: Mapping[str, FloatArray], groups: Sequence[Sequence[str]], allowed: int) -> Mapping[str, Decimal]:
-    """For each rule the margin by which its thresholds move.
+def fit(
+    margins: Mapping[str, FloatArray], groups: Sequence[Sequence[str]], allowed: int, *, may_lower: bool = False
+) -> Mapping[str, Decimal]:
+    """For each rule the margin by which its thresholds move, at least zero unless it ``may_lower`` them.
 
     Args:
         margins: of each rule on each picture, ``(pictures,)``; more pictures than are ``allowed``.
         groups: of rules that can only move together: by what the rule needs that needs most. Its bound holds for the
             others all the more, since a larger margin never adds a false positive.
         allowed: false positives of each rule.
+        may_lower: let a rule hold for more pictures than before, where that leaves no more than are allowed.
     """
-    return {rule: max(needed_margin(margins[each], allowed) for each in group) for group in groups for rule in group}
+    needed = {group: max(needed_margin(margins[each], allowed) for each in group) for group in map(tuple, groups)}
+    return {rule: by if may_lower else max(by, Decimal(0)) for group, by in needed.items() for rule in group}
 
 
 def holding(margins: FloatArray, moved_by: float = 0.0) -> int:

@@ -1,17 +1,20 @@
 """A head fitted to embeddings: logistic regression, chosen by cross-validation, its probabilities calibrated.
 
-Each picture has as much weight as every other, and both kinds of pictures as much together. Of a picture that shows the
-concept, the view of the whole picture is learned from, since a tile may not show it; of one that does not, every view.
-In all measurements a picture has the highest score of its views, as in a policy. What is measured, and what calibrates,
-are scores of folds that took no part in the fit that scored them.
+Each picture has as much weight as every other of its kind, and both kinds as much together. Of a picture that shows the
+concept, one view is learned from, since other tiles and frames of it may not show it: first the view of the whole first
+frame, and then the one that shows most of what was learned so. Of a picture that does not show it, every view. In all
+measurements a picture has the highest score of its views, as in a policy. What is measured, and what calibrates, are
+scores of folds that took no part in the fit that scored them.
 
-Sources: linear probes of CLIP, Radford et al. 2021 (arXiv:2103.00020, appendix A.3); calibration, Platt 1999, in
-Advances in Large Margin Classifiers.
+Sources: linear probes of CLIP, Radford et al. 2021 (arXiv:2103.00020, appendix A.3); one view of several, MI-SVM of
+Andrews et al. 2003 (NeurIPS 15); calibration, Platt 1999 (Advances in Large Margin Classifiers); the deviation of an
+AUC, Hanley and McNeil 1982 (Radiology 143).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +34,15 @@ _FOLDS = 5
 _REGULARISATIONS = tuple(10.0**power for power in range(-1, 5))
 """Inverse strengths: an embedding has length one, so that useful weights are large."""
 
+_DEVIATIONS = 3.0
+"""An AUC that is less than so many standard deviations over one half may be chance: it is the best of six."""
+
 _MAX_ITERATIONS = 2000
 _SEED = 0
 
 
 class InseparableError(Exception):
-    """The pictures with the concept score no higher than those without."""
+    """The pictures with the concept score no higher than those without, or so little that chance explains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,9 @@ def fit_head(with_concept: Sequence[NDArray[np.float32]], without: Sequence[NDAr
     scores = {strength: _left_out_scores(pictures, shows, strength) for strength in _REGULARISATIONS}
     # The strongest regularisation among equals.
     best = max(scores, key=lambda strength: (roc_auc_score(shows, scores[strength]), -strength))
+    auc = float(roc_auc_score(shows, scores[best]))
     slope, offset = _calibrated(scores[best], shows)
-    if slope <= 0:
+    if slope <= 0 or auc - _DEVIATIONS * _auc_deviation(auc, len(with_concept), len(without)) <= 0.5:
         raise InseparableError
     weights, intercept = _fit(pictures, shows, np.arange(len(pictures)), best)
     length = float(np.linalg.norm(weights))
@@ -97,7 +104,7 @@ def fit_head(with_concept: Sequence[NDArray[np.float32]], without: Sequence[NDAr
         (weights / length).astype(np.float32),
         slope * length,
         slope * intercept + offset,
-        float(roc_auc_score(shows, scores[best])),
+        auc,
         _rate(~over[shows]),
         _rate(over[~shows]),
     )
@@ -117,7 +124,22 @@ def _left_out_scores(pictures: Sequence[NDArray[np.float32]], shows: NDArray[np.
 def _fit(
     pictures: Sequence[NDArray[np.float32]], shows: NDArray[np.bool_], seen: NDArray[np.intp], strength: float
 ) -> tuple[FloatArray, float]:
-    learned = [pictures[each][:1] if shows[each] else pictures[each] for each in seen]
+    # The view of the whole first frame stands first.
+    chosen = {each: pictures[each][:1] for each in seen if shows[each]}
+    weights, _ = _fit_to(pictures, chosen, shows, seen, strength)
+    chosen = {each: pictures[each][[(pictures[each] @ weights).argmax()]] for each in chosen}
+    return _fit_to(pictures, chosen, shows, seen, strength)
+
+
+def _fit_to(
+    pictures: Sequence[NDArray[np.float32]],
+    chosen: Mapping[int, NDArray[np.float32]],
+    shows: NDArray[np.bool_],
+    seen: NDArray[np.intp],
+    strength: float,
+) -> tuple[FloatArray, float]:
+    """Weights and intercept from the ``chosen`` view of each picture with the concept, and all views of the others."""
+    learned = [chosen.get(each, pictures[each]) for each in seen]
     counts = [len(each) for each in learned]
     kinds = np.repeat(shows[seen], counts)
     shares = np.repeat([1 / count for count in counts], counts)
@@ -137,6 +159,12 @@ def _calibrated(scores: FloatArray, shows: NDArray[np.bool_]) -> tuple[float, fl
     regression = LogisticRegression(C=1.0, class_weight="balanced", max_iter=_MAX_ITERATIONS)
     regression.fit(scores[:, np.newaxis] / deviation, shows)
     return float(regression.coef_[0, 0]) / deviation, float(regression.intercept_[0])
+
+
+def _auc_deviation(auc: float, showing: int, others: int) -> float:
+    first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (showing - 1) * (first - auc**2) + (others - 1) * (second - auc**2)
+    return math.sqrt(variance / (showing * others))
 
 
 def _rate(is_wrong: NDArray[np.bool_]) -> ErrorRate:

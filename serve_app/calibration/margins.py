@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.calibration.pictures import ScoredPicture
-from serve_app.policy import Policy, largest_error, margins_of
+from serve_app.policy import Policy, margins_of, rounding_errors
 
 FloatArray = NDArray[np.float64]
 
@@ -23,8 +23,8 @@ def rule_margins(
     Args:
         policy: judges.
         pictures: have the scores for its labels.
-        with_rounding: add the most by which a database may have rounded a margin down, so that a rule that may hold
-            counts as one that holds.
+        with_rounding: add the most by which a database may have rounded the rule's margin down, so that a rule that may
+            hold counts as one that holds.
 
     Raises:
         PolicyError: the scores are another model's.
@@ -34,8 +34,8 @@ def rule_margins(
         policy.require_model(model)
     worst: dict[str, list[float]] = {rule.name: [] for rule in policy.rules}
     for picture in pictures:
-        rounding = largest_error(policy, picture.scores) if with_rounding else 0.0
+        errors = rounding_errors(policy, picture.scores) if with_rounding else {}
         margins = margins_of(policy, picture.scores)
         for rule in policy.rules:
-            worst[rule.name].append(float(margins.least_of(rule.when).max()) + rounding)
+            worst[rule.name].append(float(margins.least_of(rule.when).max()) + errors.get(rule.name, 0.0))
     return {rule: np.array(margins, dtype=np.float64) for rule, margins in worst.items()}

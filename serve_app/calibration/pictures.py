@@ -50,6 +50,20 @@ def distinct(pictures: Iterable[ScoredPicture]) -> list[ScoredPicture]:
     return [in_order[place] for place in sorted(stays)]
 
 
+def resembling(
+    pictures: Sequence[ScoredPicture], others: Sequence[ScoredPicture]
+) -> list[tuple[ScoredPicture, ScoredPicture]]:
+    """The pairs of a picture and one of the ``others`` that count once for :func:`distinct`."""
+    together = [*pictures, *others]
+    near = _neighbours(together)
+    return [
+        (each, other)
+        for place, each in enumerate(pictures)
+        for other_place, other in enumerate(others, len(pictures))
+        if each.sha256 == other.sha256 or other_place in near.get(place, ())
+    ]
+
+
 def digest_of(pictures: Iterable[ScoredPicture]) -> str:
     """The sha256 (hex) over the sorted sha256s of a set of pictures."""
     return hashlib.sha256("\n".join(sorted(each.sha256 for each in pictures)).encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""The rate of false positives against the margin by which a rule's thresholds move, as a picture (SVG).
+"""The rate of false positives against the move of a rule's thresholds, or its one threshold, as a picture (SVG).
 
 The only module that imports matplotlib, which is an extra.
 """
@@ -8,24 +8,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from serve_app.calibration.binomial import upper_bound
 from serve_app.calibration.margins import FloatArray
+from serve_app.policy import WrittenThreshold
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _INCHES = (8.0, 3.2)
 _SHOWN_BUDGETS = 6
 """Rates up to so many times the budget are shown: the rest of the curve decides nothing."""
 
+_MOST_BOUNDS = 200
+"""A bound takes milliseconds, and a large budget shows thousands of counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One rule: its margins on the pictures, and by how much its thresholds move."""
+    """One rule: its margins on the pictures, by how much its thresholds move, and its threshold if it has only one."""
 
     rule: str
     margins: FloatArray
     moved: float
+    threshold: WrittenThreshold | None = None
 
 
 def save_plot(file: Path, curves: Sequence[Curve], budget: float, confidence: float) -> None:
@@ -42,12 +51,10 @@ def save_plot(file: Path, curves: Sequence[Curve], budget: float, confidence: fl
     for curve, axes in zip(curves, figure.subplots(len(curves), squeeze=False)[:, 0], strict=True):
         moves, counts = _steps(curve.margins, budget)
         pictures = len(curve.margins)
-        # One bound for each count, since neighbouring steps of a large set share most of the work.
-        bounds = {count: upper_bound(int(count), pictures, confidence) for count in np.unique(counts)}
         axes.step(moves, 100 * counts / pictures, where="post", label="false positives")
         axes.step(
             moves,
-            [100 * bounds[count] for count in counts],
+            100 * bounds_of(counts, pictures, confidence),
             where="post",
             linestyle="--",
             label=f"upper bound, {100 * confidence:g} % confidence",
@@ -58,10 +65,29 @@ def save_plot(file: Path, curves: Sequence[Curve], budget: float, confidence: fl
         axes.set_ylim(0, 100 * budget * _SHOWN_BUDGETS)
         axes.set_title(curve.rule)
         axes.set_xlabel("all thresholds of the rule moved by")
+        if curve.threshold is not None:
+            _add_thresholds(axes, curve.threshold)
         axes.set_ylabel("rate, %")
         axes.legend(fontsize="small")
     # Without a date, so that the same measurement gives the same file.
     figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _add_thresholds(axes: Axes, threshold: WrittenThreshold) -> None:
+    """A second axis, of the threshold that stands in the policy after each move."""
+    start, sign = float(threshold.number), 1 if threshold.rises else -1
+    of_move, of_threshold = (lambda by: start + sign * by), (lambda moved: sign * (moved - start))
+    axes.secondary_xaxis("top", functions=(of_move, of_threshold)).set_xlabel("threshold")
+
+
+def bounds_of(counts: FloatArray, pictures: int, confidence: float) -> FloatArray:
+    """The upper bound of each count's rate, or that of a larger count near it: never too low."""
+    known = np.unique(counts)
+    if len(known) > _MOST_BOUNDS:
+        known = known[np.unique(np.linspace(0, len(known) - 1, _MOST_BOUNDS).round().astype(int))]
+    bounds = np.array([upper_bound(int(count), pictures, confidence) for count in known])
+    of_counts: FloatArray = bounds[np.searchsorted(known, counts)]
+    return of_counts
 
 
 def _steps(margins: FloatArray, budget: float) -> tuple[FloatArray, FloatArray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from serve_app.cli.report import scan_table
+from serve_app.cli.report import print_notices, scan_table
 from serve_app.cli.scanning import Scan, scan_all
 from serve_app.domain import UnavailableError
 from serve_app.presets import Preset
@@ -31,10 +31,13 @@ def announce(url: str, ready_after_s: float, console: Console, preset: Preset | 
         )
     if preset is not None:
         console.print(f"\n{preset}", markup=False, soft_wrap=True)
-    notices = [f"\nNOTE: {notice}" for notice in sorted({each.notice for each in scans if each.notice})]
-    # A preset with rules of several kinds says more than the notices of its models.
-    for line in (preset.kinds if preset else ()) or notices:
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
+        for line in preset.kinds:
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
+    # The preset's line has the notices of its models.
+    notices = [each.notice for each in scans if each.notice and each.notice not in str(preset)]
+    if notices:
+        console.print()
+    print_notices(notices, console)
     console.print("\nSet this in the environment of pict-rs, or POST a picture to the URL; Ctrl-C stops the service:\n")
     # Not the console, which would break the line at the terminal's width.
     print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)

@@ -15,7 +15,7 @@ from serve_app.calibration.fitting import Plan, fit, holding, plan
 from serve_app.calibration.margins import rule_margins
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.cli.calibration_report import print_calibration, print_missing, save_curves
-from serve_app.cli.measuring import Here, Measuring, Model, Scores, Url, errors_told
+from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, Url, errors_told
 from serve_app.domain import ModelIdentity, PolicyError, SettingsError
 from serve_app.policy import (
     CalibratedModel,
@@ -25,7 +25,6 @@ from serve_app.policy import (
     parse_policy,
     section_text,
     text_of_policy,
-    weights_digest,
     with_section,
 )
 
@@ -49,12 +48,19 @@ def calibrate(
             help="The policy file to write; by default NAME.calibrated.yaml beside POLICY.", show_default=False
         ),
     ] = None,
+    may_lower: Annotated[
+        bool,
+        typer.Option(
+            "--may-lower", help="Let thresholds fall where the budget has room: rules then hold for more pictures."
+        ),
+    ] = False,
     here: Here = False,
     model: Model = None,
+    cache_folder: CacheFolder = None,
     url: Url = None,
     scores: Scores = None,
 ) -> None:
-    """Move the thresholds of each rule until its rate of false positives lies under the budget, with 95 % confidence.
+    """Raise the thresholds of each rule until its rate of false positives lies under the budget, with 95 % confidence.
 
     Every picture of the folder counts as one that no rule should hold for; near-duplicates count once. All thresholds
     of a rule move by one margin. A budget of 0.5% needs 598 distinct pictures. The running service scores them, after
@@ -67,20 +73,21 @@ def calibrate(
     with errors_told(errors):
         share, file = _share(budget), _output(policy, output)
         source = PolicyText(text_of_policy(policy), policy)
-        scored = Measuring(here, model, url, scores).score(folder, source.policy, errors)
+        _require_same_heads(source, file)
+        scored = Measuring(here, model, cache_folder, url, scores).score(folder, source.policy, errors)
         pictures = distinct(scored.pictures)
         planned = plan(len(pictures), share)
         if planned.allowed is None:
             print_missing(planned, len(scored.pictures))
             raise typer.Exit(_TOO_FEW)
         margins = rule_margins(source.policy, pictures, with_rounding=True)
-        moved = fit(margins, source.groups, planned.allowed)
+        moved = fit(margins, source.groups, planned.allowed, may_lower=may_lower)
         text = _calibrated_text(source, policy, moved, pictures, planned)
         with file.open("x", encoding="utf-8", newline="") as stream:
             stream.write(text)
         print_calibration(source, planned, len(scored.pictures), pictures, margins, moved)
         typer.echo(f"written: {file}")
-        save_curves(file.with_suffix(".svg"), margins, moved, planned, errors)
+        save_curves(file.with_suffix(".svg"), source, margins, moved, planned, errors)
 
 
 def _share(text: str) -> float:
@@ -101,6 +108,17 @@ def _output(policy: str, given: Path | None) -> Path:
     if given.exists():
         raise SettingsError(f"{given} is there already: move it away, or choose another name with --output")
     return given
+
+
+def _require_same_heads(source: PolicyText, file: Path) -> None:
+    """Refuse a file from whose folder the policy would name other files of heads."""
+    there = source.named_from(file).heads
+    for label, head in source.policy.heads.items():
+        if there[label].file.resolve() != head.file.resolve():
+            raise SettingsError(
+                f"a policy in {file} would look for the head {there[label].file}, and it is {head.file}: choose an "
+                f"--output in the folder of the policy, or write the whole path of the head in the policy"
+            )
 
 
 def _calibrated_text(
@@ -137,4 +155,4 @@ def _calibrated_text(
 
 
 def _models(names: Sequence[str], identity: ModelIdentity) -> tuple[CalibratedModel, ...]:
-    return tuple(CalibratedModel(each.name, weights_digest(each)) for each in identity.each if each.name in names)
+    return tuple(CalibratedModel(each.name, each.weights_digest) for each in identity.each if each.name in names)

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.calibration.binomial import upper_bound
-from serve_app.calibration.fitting import Plan, holding, nearest
+from serve_app.calibration.fitting import Plan, fit, holding, nearest
 from serve_app.calibration.margins import FloatArray
 from serve_app.calibration.pictures import ScoredPicture
 from serve_app.calibration.plot import Curve, save_plot
-from serve_app.cli.report import printable
+from serve_app.cli.report import print_notices, printable
 from serve_app.policy import PolicyText
 
 _NEAREST = 10
@@ -49,7 +49,7 @@ def print_calibration(
     console.print(_rules(planned, margins, moved))
     console.print("the bound is of each rule by itself, and on pictures such as these", soft_wrap=True)
     for rule, by in moved.items():
-        for line in source.lost(rule, by):
+        for line in source.lost(rule, by) if by else ():
             console.print(
                 f"rule {rule}: the condition in line {line} holds for nothing any more, since its threshold is at the "
                 "end of the scores that there are",
@@ -57,25 +57,33 @@ def print_calibration(
                 markup=False,
                 soft_wrap=True,
             )
-    for rule in (rule for rule, by in moved.items() if by < 0):
-        console.print(
-            f"rule {rule}: its thresholds fall, since the budget has room: it holds for more pictures than before",
-            markup=False,
-            soft_wrap=True,
-        )
+    for rule, by in fit(margins, source.groups, planned.allowed or 0, may_lower=True).items():
+        if by < 0:
+            said = (
+                "fall, since the budget has room: it holds for more pictures than before"
+                if moved[rule] < 0
+                else "stay, although the budget has room: --may-lower lets them fall"
+            )
+            console.print(f"rule {rule}: its thresholds {said}", markup=False, soft_wrap=True)
     for rule, by in moved.items():
         console.print(_nearest(rule, margins[rule], float(by), pictures))
+    print_notices((notice for each in pictures for notice in each.scores.model.notices), console)
 
 
 def save_curves(
-    file: Path, margins: Mapping[str, FloatArray], moved: Mapping[str, Decimal], planned: Plan, errors: Console
+    file: Path,
+    source: PolicyText,
+    margins: Mapping[str, FloatArray],
+    moved: Mapping[str, Decimal],
+    planned: Plan,
+    errors: Console,
 ) -> None:
     """Write the plot, or say what it needs.
 
     Raises:
         OSError: it cannot be written.
     """
-    curves = [Curve(rule, margins[rule], float(by)) for rule, by in moved.items()]
+    curves = [Curve(rule, margins[rule], float(by), source.only_threshold(rule)) for rule, by in moved.items()]
     try:
         save_plot(file, curves, planned.budget, planned.confidence)
     except ModuleNotFoundError:

@@ -61,10 +61,10 @@ def canary_fault(scan: Scan) -> str | None:
         if scan.message != CANARY_REASON:
             return f"the canary was refused, but by another entry of the lists ({scan.message}): remove that entry"
         return None
-    kept = f"the canary was not refused (verdict {scan.verdict}), and pictures on deny lists may pass too"
+    said = f"the canary was not refused (verdict {scan.verdict}), and pictures on deny lists may pass too"
     if scan.reason == LISTED:
-        return f"{kept}: an allow entry decided ({scan.message}): remove it"
-    return f"{kept}: {_ABOUT_LISTS}"
+        return f"{said}: an allow entry decided ({scan.message}): remove it"
+    return f"{said}: {_ABOUT_LISTS}"
 
 
 def _drawn() -> bytes:

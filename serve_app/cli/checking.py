@@ -19,7 +19,7 @@ from serve_app.cli.local_service import URL_ENV, known_url
 from serve_app.cli.patience import Patience
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.progress import progress
-from serve_app.cli.report import printable, scan_table, without_common_folder
+from serve_app.cli.report import print_notices, printable, scan_table, without_common_folder
 from serve_app.cli.scanning import scan_all
 from serve_app.cli.tally import MOST_SHOWN, Tally
 from serve_app.domain import Lane
@@ -210,5 +210,4 @@ def _print_report(run: _Run) -> None:
     if run.tally.is_cut:
         console.print(f"the table has at most {MOST_SHOWN:,} pictures of a kind; --json prints every answer")
     console.print(str(run.tally))
-    for notice in sorted(run.tally.notices):
-        console.print(f"NOTE: {notice}", style="yellow", markup=False)
+    print_notices(run.tally.notices, console)

@@ -18,8 +18,9 @@ from rich.progress import (
 )
 
 from serve_app.cli.comparison_report import as_dict, print_comparison
-from serve_app.cli.model_progress import calibration_with, stages
+from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import CacheFolder
 from serve_app.comparison import Comparison, compare
 from serve_app.domain import ConfigurationError, PolicyError, SettingsError, needs_faces
 from serve_app.media import MediaLimits
@@ -45,10 +46,8 @@ def model_compare(
         "torch",
         OPENVINO_INT8,
     ),
-    calibrate: Annotated[
-        Path | None, typer.Option(help="A folder of photographs for the quantisation, instead of drawn pictures.")
-    ] = None,
-    cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
+    quantise_with: QuantiseWith = None,
+    cache_folder: CacheFolder = None,
     cpu_threads: Annotated[int | None, typer.Option(min=1, help="As model.cpu_threads in the configuration.")] = None,
     accept_lower: Annotated[
         bool, typer.Option("--accept-lower", help="Let the candidate start even with too low an agreement.")
@@ -67,7 +66,7 @@ def model_compare(
             if each not in _ENGINES:
                 raise SettingsError(f"unknown engine {each!r}: choose one of {', '.join(_ENGINES)}")
         pictures, judge = list(pictures_in([folder])), policy_with_prompts(policy)
-        reference, candidate = (_open(each, model, judge, calibrate, cache_folder, cpu_threads) for each in engines)
+        reference, candidate = (_open(each, model, judge, quantise_with, cache_folder, cpu_threads) for each in engines)
         whole = (
             beside_classifiers(Part(each, judge.prompts), judge.labels, "cpu", cpu_threads, cache_folder)
             for each in (reference, candidate)
@@ -117,21 +116,26 @@ def policy_with_prompts(source: str) -> Policy:
     if not policy.prompts:
         raise PolicyError(f"policy {policy.name} has no prompts, and engines are compared by what they say of these")
     if policy.heads:
-        raise PolicyError(f"policy {policy.name} has heads: compare engines with the policy without these concepts")
+        raise PolicyError(f"policy {policy.name} has heads, which a model in int8 does not score: take another engine")
     if any(map(needs_faces, policy.labels)):
         # Nobody looks for faces here: their scores would be unknown, and so the verdicts alike whatever the engine.
-        raise PolicyError(f"policy {policy.name} asks how old faces look: compare engines with the policy without that")
+        raise PolicyError(f"policy {policy.name} asks how old faces look, which is not compared: take another engine")
     return policy
 
 
 def _open(
-    engine: str, model: str, policy: Policy, calibrate: Path | None, cache_folder: Path | None, cpu_threads: int | None
+    engine: str,
+    model: str,
+    policy: Policy,
+    quantise_with: Path | None,
+    cache_folder: Path | None,
+    cpu_threads: int | None,
 ) -> Engine:
     if engine != OPENVINO_INT8:
         return open_engine(model, policy.prompts, "cpu", _PRECISIONS[engine], cpu_threads, "torch")
     with stages() as on_progress:
-        calibration = calibration_with(calibrate)
-        return open_quantised(model, policy.prompts, calibration, cache_folder, cpu_threads, on_progress)[0]
+        give_views = quantisation_views_from(quantise_with)
+        return open_quantised(model, policy.prompts, give_views, cache_folder, cpu_threads, on_progress)[0]
 
 
 def _compare_with_progress(pictures: list[Path], policy: Policy, reference: Engine, candidate: Engine) -> Comparison:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from serve_app.cli.comparing import policy_with_prompts
-from serve_app.cli.model_progress import calibration_with, stages
+from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, stages
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import CacheFolder
 from serve_app.comparison import outcomes, views_of
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
@@ -30,7 +31,7 @@ from serve_app.policy import Policy
 _NOT_ENOUGH = 1
 _ERRORS = 2
 
-# Other drawings than those that int8 is calibrated with.
+# Other drawings than those that int8 is quantised with.
 _SEED = 20_261
 
 
@@ -61,10 +62,8 @@ def model_convert(
     pictures: Annotated[
         Path | None, typer.Option(help="Compare with the pictures of this folder, instead of drawn ones.")
     ] = None,
-    calibrate: Annotated[
-        Path | None, typer.Option(help="A folder of photographs to quantise with, instead of drawn pictures.")
-    ] = None,
-    cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
+    quantise_with: QuantiseWith = None,
+    cache_folder: CacheFolder = None,
     cpu_threads: Annotated[int | None, typer.Option(min=1, help="As model.cpu_threads in the configuration.")] = None,
     accept_lower: Annotated[
         bool, typer.Option("--accept-lower", help="Record that the model may be used however low the agreement is.")
@@ -79,10 +78,10 @@ def model_convert(
         judge = policy_with_prompts(policy) if policy is not None else None
         with stages() as on_progress:
             folder = convert_model(
-                model, precision.value, calibration_with(calibrate), cache_folder, output, on_progress
+                model, precision.value, quantisation_views_from(quantise_with), cache_folder, output, on_progress
             )
         errors.print(f"converted: {folder}")
-        record = _compare(folder, model, judge, pictures, cpu_threads, accept_lower)
+        record = _compare(folder, model, judge, pictures, cache_folder, cpu_threads, accept_lower)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red")
         raise typer.Exit(_ERRORS) from error
@@ -98,22 +97,32 @@ def model_convert(
 
 
 def _compare(
-    folder: Path, model: str, policy: Policy | None, pictures: Path | None, cpu_threads: int | None, accept_lower: bool
+    folder: Path,
+    model: str,
+    policy: Policy | None,
+    pictures: Path | None,
+    cache_folder: Path | None,
+    cpu_threads: int | None,
+    accept_lower: bool,
 ) -> Agreement:
     labels = policy.labels if policy else DRAWN_LABELS
     prompts = policy.prompts if policy else labels
     candidate = open_unrecorded(folder, prompts, cpu_threads)
     identity, conversion, computed_in = candidate.identity, candidate.conversion, candidate.computed_in
-    whole = beside_classifiers(Part(candidate, prompts), labels, "cpu", cpu_threads)
+    whole = beside_classifiers(Part(candidate, prompts), labels, "cpu", cpu_threads, cache_folder)
     views = _views(pictures, whole.identity.image_size_px)
     converted = _outcomes(whole, f"comparing, {conversion.precision}", views, policy)
     # One engine at a time is in memory.
     del candidate, whole
-    exact = _outcomes(_torch(model, labels, "fp32", cpu_threads), "comparing, torch in float32", views, policy)
+
+    def in_torch(precision: str) -> list[object]:
+        engine = open_engine(model, labels, "cpu", precision, cpu_threads, "torch", cache_folder=cache_folder)
+        return _outcomes(engine, f"comparing, torch in {precision}", views, policy)
+
+    exact = in_torch("fp32")
     torch_bf16 = None
     if conversion.precision == "bf16" and computed_in == "bf16":
-        rounded = _outcomes(_torch(model, labels, "bf16", cpu_threads), "comparing, torch in bf16", views, policy)
-        torch_bf16 = _share_alike(rounded, exact)
+        torch_bf16 = _share_alike(in_torch("bf16"), exact)
     return Agreement(
         conversion=conversion,
         model=identity.name,
@@ -136,10 +145,6 @@ def _views(pictures: Path | None, size_px: int) -> list[NDArray[np.uint8]]:
     if not views:
         raise SettingsError(f"no picture to compare with in {pictures}")
     return views
-
-
-def _torch(model: str, labels: Sequence[str], precision: str, cpu_threads: int | None) -> Engine:
-    return open_engine(model, labels, "cpu", precision, cpu_threads, "torch")
 
 
 def _outcomes(engine: Engine, stage: str, views: Sequence[NDArray[np.uint8]], policy: Policy | None) -> list[object]:

@@ -50,6 +50,8 @@ def explanation(shown: DecisionRecord, newest: Sequence[DecisionRecord], *, is_a
     for name, text in _details(shown):
         table.add_row(name, Text(text))
     table.add_row("model", f"{shown.model} ({shown.model_digest[:12]})")
+    if shown.notice:
+        table.add_row("notice", Text(shown.notice))
     table.add_row("policy", f"{shown.policy} ({shown.policy_digest[:12]})")
     table.add_row("lists", f"version {shown.lists_version}")
     return Group(table, Text(_how_often(newest, is_all=is_all)))

@@ -16,6 +16,7 @@ from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFound
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decision_report import decision_table, explanation
 from serve_app.cli.moments import WAY_OUT, moment
+from serve_app.cli.progress import progress
 from serve_app.domain import Verdict
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +40,16 @@ def decisions(
     shadow_differs: Annotated[
         bool, typer.Option("--shadow-differs", help="Only where the policy on trial would give another verdict.")
     ] = False,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Only those on the canary, which are not listed otherwise.")
+    ] = False,
+    done: Annotated[
+        str | None,
+        typer.Option(
+            help='Only those that were pending and were dealt with in this way, for instance "rescan: unscannable".',
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -52,6 +63,8 @@ def decisions(
         "source": source,
         "pending": "true" if pending else None,
         "shadow_differs": "true" if shadow_differs else None,
+        "canary": "true" if canary else None,
+        "done_how": done,
         "limit": str(limit),
     }
     params = {
@@ -102,7 +115,10 @@ def forget(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase decisions with their scores and fingerprints. An entry in the audit stays. This cannot be undone."""
+    """Erase decisions with their scores and fingerprints. Entries in the audit stay. This cannot be undone.
+
+    Many decisions take minutes, because uploads go first. If the command is interrupted, the service goes on erasing.
+    """
     if sum(each is not None for each in (sha256, source, before)) != 1:
         raise typer.BadParameter("name one of a sha256, --source and --before")
     if sha256 is not None and not _SHA256.fullmatch(sha256.lower()):
@@ -111,7 +127,12 @@ def forget(
     if not yes:
         named = sha256 or (f"source {source}" if source else f"everything before {wanted.before}")
         typer.confirm(f"Erase all decisions of {named}? They cannot be restored.", abort=True)
-    erased = AdminConnection().send(ForgetAnswer, "POST", "/forget", wanted)
+    service = AdminConnection()
+    erased = service.send(ForgetAnswer, "POST", "/forget", wanted)
+    with progress(Console(stderr=True)) as show:
+        while not erased.done:
+            show(f"{erased.decisions:,} decisions erased")
+            erased = service.get(ForgetAnswer, "/forget")
     typer.echo(f"Erased {erased.decisions} decisions and {erased.label_scores} records of scores.")
 
 

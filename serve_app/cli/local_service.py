@@ -35,15 +35,15 @@ def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
         return from_environment
     file = state_folder() / _SECRET_FILE
     try:
-        kept = file.read_text("ascii").strip() if file.is_file() else ""
-        if kept:  # a full disk leaves an empty file
-            return kept
+        stored = file.read_text("ascii").strip() if file.is_file() else ""
+        if stored:  # a full disk leaves an empty file
+            return stored
         secret = secrets.token_urlsafe(32)
         _write_private(file, secret)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(
-            f"the secret cannot be kept in {file.absolute()} ({why}): set {secrets_env} to a secret of at least "
+            f"the secret cannot be stored in {file.absolute()} ({why}): set {secrets_env} to a secret of at least "
             "16 characters, or start in a folder that you can write to"
         ) from error
     return secret

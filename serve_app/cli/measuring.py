@@ -31,6 +31,10 @@ Here = Annotated[bool, typer.Option("--here", help="Score in this process, and n
 Model = Annotated[
     str | None, typer.Option(help="With --here: as model.source in the configuration; by default the policy's model.")
 ]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(help="With --here: as model.cache_folder in the configuration.", show_default=False),
+]
 Url = Annotated[
     str | None,
     typer.Option(envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."),
@@ -55,6 +59,7 @@ class Measuring:
 
     here: bool
     model: str | None
+    cache_folder: Path | None
     url: str | None
     scores: Path | None
 
@@ -71,9 +76,11 @@ class Measuring:
 
     def _scorer(self, policy: Policy) -> Scorer:
         if self.here:
-            return HereScorer(policy.labels, engine_of(policy, self.model))
-        if self.model is not None:
-            raise SettingsError("--model chooses the model of --here; the running service has its own")
+            engine = engine_of(policy, self.model, self.cache_folder)
+            return HereScorer(policy.labels, engine, self.cache_folder)
+        for option, given in (("--model", self.model), ("--cache-folder", self.cache_folder)):
+            if given is not None:
+                raise SettingsError(f"{option} is for a model of --here: the running service has its own")
         url = self.url or known_url()
         if url is None:
             raise SettingsError(

@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -15,25 +17,33 @@ from serve_app.cli.pictures import pictures_in
 from serve_app.comparison import views_of
 from serve_app.domain import SettingsError
 from serve_app.media import MediaLimits
-from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
+from serve_app.models.openvino.quantisation_views import VIEW_COUNT, QuantisationViews
+
+QuantiseWith = Annotated[
+    Path | None,
+    typer.Option(
+        "--quantise-with",
+        "--calibrate",  # its name in 0.1.0
+        help="A folder of photographs to quantise with, instead of drawn pictures.",
+        show_default=False,
+    ),
+]
 
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
 
 
-def calibration_with(photographs: Path | None) -> Callable[[int], Calibration]:
-    """Gives, for the side of a view in pixels, the calibration with that folder's pictures; the drawn one without."""
+def quantisation_views_from(photographs: Path | None) -> Callable[[int], QuantisationViews]:
+    """Gives, for the side of a view in pixels, what to quantise with: that folder's pictures; drawn ones without."""
 
-    def calibrate(size_px: int) -> Calibration:
+    def give_views(size_px: int) -> QuantisationViews:
         if photographs is None:
-            return Calibration.drawn()
-        views = [
-            each[0] for each in islice(views_of(pictures_in([photographs]), size_px, MediaLimits()), CALIBRATION_VIEWS)
-        ]
+            return QuantisationViews.drawn()
+        views = [each[0] for each in islice(views_of(pictures_in([photographs]), size_px, MediaLimits()), VIEW_COUNT)]
         if not views:
-            raise SettingsError(f"no picture to calibrate with in {photographs}")
-        return Calibration.of(np.stack(views))
+            raise SettingsError(f"no picture to quantise with in {photographs}")
+        return QuantisationViews.of(np.stack(views))
 
-    return calibrate
+    return give_views
 
 
 @contextlib.contextmanager

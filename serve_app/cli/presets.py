@@ -20,6 +20,7 @@ def presets(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
                 "protects": each.protects,
                 "needs": each.needs,
                 "calibration": CALIBRATION,
+                "notices": each.notices,
                 "is_default": each is DEFAULT,
             }
             typer.echo(json.dumps(described))

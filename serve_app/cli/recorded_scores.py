@@ -43,6 +43,7 @@ def _model_of(told: ScoringModel) -> ModelIdentity:
         told.name,
         told.digest,
         told.image_size_px,
+        notice=told.notice,
         derived_from=told.derived_from,
         parts=tuple(map(_model_of, told.parts)),
     )

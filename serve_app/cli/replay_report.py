@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.moments import local
+from serve_app.cli.report import print_notices
 from serve_app.policy import Change, Replay, ReplayedDecision
 
 _MOST_SHOWN = 50
@@ -36,6 +37,7 @@ def print_replay(replay: Replay, *, is_whole: bool) -> None:
     if len(replay.differences) > _MOST_SHOWN:
         more = len(replay.differences) - _MOST_SHOWN
         console.print(f"{more:,} more decisions differ: --json shows all of them", soft_wrap=True)
+    print_notices(replay.notices, console)
     if not is_whole:
         console.print("interrupted: older decisions were not looked at")
 
@@ -47,6 +49,7 @@ def json_of(replay: Replay, asked: Mapping[str, datetime | None], *, is_whole: b
         "policy_digest": replay.policy.digest,
         **{key: at and at.isoformat() for key, at in asked.items()},
         "complete": is_whole,
+        "notices": sorted(replay.notices),
         "replayed": replay.replayed,
         "rules": [
             {"rule": rule, **{change.value: replay.changes[rule, change] for change in Change}}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os.path import commonpath
 from pathlib import PurePath
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.scanning import Scan
 
 _STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "magenta"}
+
+
+def print_notices(notices: Iterable[str], console: Console) -> None:
+    """Print what has to be known of the models that scored, once each."""
+    for notice in sorted(set(notices)):
+        console.print(f"NOTE: {notice}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def scan_table(scans: Sequence[Scan]) -> Table:

@@ -54,6 +54,7 @@ _OF_THE_PICTURE = {
 class Scan:
     """One picture and the service's answer. ``status`` is None if there was no answer.
 
+    ``request_id`` is the decision's id, and ``model`` the name and digest of the model, as the service tells them.
     ``file_bytes`` and ``modified_ns`` describe the file when it was sent; None if it could not be opened.
     """
 
@@ -70,6 +71,8 @@ class Scan:
     retry_after_s: float | None = None
     file_bytes: int | None = None
     modified_ns: int | None = None
+    request_id: str | None = None
+    model: str | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -216,6 +219,8 @@ async def _scan(session: aiohttp.ClientSession, url: str, picture: Path, lane: L
         retry_after_s=retry_after_s,
         file_bytes=file.st_size if file else None,
         modified_ns=file.st_mtime_ns if file else None,
+        request_id=fields.get("request_id"),
+        model=fields.get("model"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from serve_app.admin_api import LedgerStatus, ScoredDecisions
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.patience import Patience
 from serve_app.cli.recorded_scores import scored_decisions
-from serve_app.cli.scanning import scan_all
+from serve_app.cli.scanning import Scan, scan_all
 from serve_app.cli.scores_file import RecordedPicture
 from serve_app.decoding import Decode, decode_for
 from serve_app.domain import FrameFingerprint, LabelScores, Lane, PolicyError, Views
@@ -33,6 +33,9 @@ _SENT_AT_ONCE = 4
 
 _SENT_TOGETHER = 32
 """Pictures whose answers are waited for before their scores are fetched. A run that is killed loses no more."""
+
+_DECISIONS_ASKED = 20
+"""The newest on one picture: others may upload it at the same time, and replicas of an earlier version may answer."""
 
 _LEDGER_ASKED_EVERY_S = 1.0
 _LONGEST_LEDGER_WAIT_S = 60.0
@@ -60,6 +63,14 @@ class SkippedPicture:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class _ScannedPicture:
+    """A picture that the service has scanned, and its answer."""
+
+    picture: DecodedPicture
+    scan: Scan
+
+
 class Scorer(Protocol):
     """What scores pictures for the labels of one policy."""
 
@@ -84,7 +95,8 @@ class Scorer(Protocol):
 
         Raises:
             AdminError: the service does not tell scores.
-            PolicyError: the service's are of another model, or not of all labels.
+            PolicyError: of no picture that the service has scored, its scores are those of the policy's models, and of
+                all labels.
         """
         ...
 
@@ -92,11 +104,11 @@ class Scorer(Protocol):
 class HereScorer:
     """Scores in this process."""
 
-    def __init__(self, labels: tuple[str, ...], engine: Engine) -> None:
-        """``labels`` are the columns of ``engine``."""
+    def __init__(self, labels: tuple[str, ...], engine: Engine, cache_folder: Path | None) -> None:
+        """``labels`` are the columns of ``engine``; ``cache_folder`` is where fetched models are."""
         self._labels = labels
         self._engine = engine
-        self.decode = decode_for(labels, None)
+        self.decode = decode_for(labels, cache_folder)
 
     @property
     def view_size_px(self) -> int:
@@ -125,6 +137,8 @@ class ServiceScorer:
         self._policy = policy
         self._url = url
         self._admin = admin
+        self._unfit: PolicyError | None = None
+        self._has_fitting = False
         self.decode: Decode = preprocess  # for the fingerprint alone
 
     @property
@@ -134,7 +148,7 @@ class ServiceScorer:
 
     def knows(self, recorded: RecordedPicture) -> bool:
         """See :class:`Scorer`. Which model the service has is known once it has scored a picture."""
-        return _is_for(self._policy, recorded.scores)
+        return _unfitness(self._policy, recorded.labels, recorded.scores) is None
 
     def score(
         self, pictures: Iterator[DecodedPicture], stop: threading.Event
@@ -143,63 +157,88 @@ class ServiceScorer:
         # Before any picture is sent, so that none is sent in vain.
         self._admin.get(LedgerStatus, "/ledger")
         patience = Patience()
-        waiting: list[DecodedPicture] = []
+        waiting: list[_ScannedPicture] = []
         while some := list(islice(pictures, _SENT_TOGETHER)):
             by_path = {str(each.path): each for each in some}
             paths = [each.path for each in some]
             for scan in scan_all(self._url, paths, _SENT_AT_ONCE, Lane.BACKGROUND, patience, stop):
-                picture = by_path[scan.picture]
+                scanned = _ScannedPicture(by_path[scan.picture], scan)
                 if scan.is_error:
-                    yield SkippedPicture(picture.path, f"not scanned: {scan.reason}")
-                elif (told := self._told(picture)) is not None:
+                    yield SkippedPicture(scanned.picture.path, f"not scanned: {scan.reason}")
+                elif (told := self._told(scanned)) is not None:
                     yield told
                 else:
-                    waiting.append(picture)
+                    waiting.append(scanned)
             if len(waiting) >= _SENT_TOGETHER:
                 yield from self._told_late(waiting, stop)
                 waiting = []
             if stop.is_set():
                 return
+            if not waiting:
+                self._require_fitting()
         yield from self._told_late(waiting, stop)
+        self._require_fitting()
 
     def _told_late(
-        self, pictures: list[DecodedPicture], stop: threading.Event
+        self, scanned: list[_ScannedPicture], stop: threading.Event
     ) -> Iterator[tuple[DecodedPicture, RecordedPicture] | SkippedPicture]:
         """The scores of pictures whose decisions wait until the service's database can be written."""
         ends_s = time.monotonic() + _LONGEST_LEDGER_WAIT_S
-        while pictures and not stop.is_set():
-            told = [(each, self._told(each)) for each in pictures]
+        while scanned and not stop.is_set():
+            told = [(each, self._told(each)) for each in scanned]
             yield from (its for _, its in told if its is not None)
-            pictures = [each for each, its in told if its is None]
-            if pictures and time.monotonic() > ends_s:
+            scanned = [each for each, its in told if its is None]
+            if scanned and time.monotonic() > ends_s:
                 yield from (
-                    SkippedPicture(each.path, "the service has not recorded its scores yet") for each in pictures
+                    SkippedPicture(each.picture.path, "the service has not recorded its scores yet") for each in scanned
                 )
                 return
-            if pictures:
+            if scanned:
                 stop.wait(_LEDGER_ASKED_EVERY_S)
 
-    def _told(self, picture: DecodedPicture) -> tuple[DecodedPicture, RecordedPicture] | SkippedPicture | None:
-        """The recorded scores of a picture that was scanned; None if no decision on it is recorded yet."""
-        page = self._admin.get(ScoredDecisions, f"/bodies/{picture.sha256}/scores")
-        for decision in scored_decisions(page):
-            if decision.scores is None or not decision.is_judged:
-                return SkippedPicture(picture.path, "the service has no scores of it: a list decided")
-            self._policy.require_model(decision.scores.model)
-            missing = [label for label in self._policy.labels if label not in decision.labels]
-            if missing:
-                raise PolicyError(
-                    f"the service has not scored {', '.join(map(repr, missing[:3]))}"
-                    f"{' and others' if len(missing) > 3 else ''}: make {self._policy.name} its policy or its "
-                    f"shadow_policy, or score in this process with --here"
-                )
-            return picture, RecordedPicture(decision.labels, decision.scores, picture.fingerprint)
-        return None
+    def _told(self, scanned: _ScannedPicture) -> tuple[DecodedPicture, RecordedPicture] | SkippedPicture | None:
+        """The newest scores that fit, of a picture that was scanned; None while the decision on it is not recorded.
+
+        Scores fit if the model that answered gave them, for all labels. Those of before an upgrade do not count.
+        """
+        picture, scan = scanned.picture, scanned.scan
+        page = self._admin.get(ScoredDecisions, f"/bodies/{picture.sha256}/scores", {"limit": str(_DECISIONS_ASKED)})
+        decisions = list(scored_decisions(page))
+        own = next((each for each in decisions if each.request_id == scan.request_id), None)
+        if own is None:
+            return None
+        for each in decisions:
+            if each.scores is None or not each.is_judged or str(each.scores.model) != scan.model:
+                continue
+            if _unfitness(self._policy, each.labels, each.scores) is None:
+                self._has_fitting = True
+                return picture, RecordedPicture(each.labels, each.scores, picture.fingerprint)
+        if not own.is_judged:
+            return SkippedPicture(picture.path, "the service has no scores of it: a list decided")
+        if own.scores is not None and self._unfit is None:
+            self._unfit = _unfitness(self._policy, own.labels, own.scores)
+        return SkippedPicture(picture.path, f"the service has no scores of it for {self._policy.name}")
+
+    def _require_fitting(self) -> None:
+        """End if no picture has scores that fit.
+
+        Raises:
+            PolicyError: why the first one has none.
+        """
+        if self._unfit is not None and not self._has_fitting:
+            raise self._unfit
 
 
-def _is_for(policy: Policy, scores: LabelScores) -> bool:
+def _unfitness(policy: Policy, labels: Collection[str], scores: LabelScores) -> PolicyError | None:
+    """Why ``policy`` cannot judge scores with these ``labels``; None if it can."""
     try:
         policy.require_model(scores.model)
-    except PolicyError:
-        return False
-    return True
+    except PolicyError as error:
+        return error
+    missing = [label for label in policy.labels if label not in labels]
+    if not missing:
+        return None
+    return PolicyError(
+        f"the service has not scored {', '.join(map(repr, missing[:3]))}{' and others' if len(missing) > 3 else ''}: "
+        f"make {policy.name} its policy or its shadow_policy, or score in this process with --here"
+    )

@@ -1,8 +1,9 @@
 """The scores of pictures that a command has measured, so that it continues where it was interrupted.
 
-JSON lines in a file of its own that no other user can read. A line names a model and its labels; each line below it has
-the sha256 of a picture, its scores for these labels and the fingerprint of its first frame. That is a blurred sketch of
-the picture, and so the file is as sensitive as its pictures; nothing else of them is in it.
+JSON lines in a file of its own that no other user can read. A line names a model, its labels and the version of what an
+examination sees; each line below it has the sha256 of a picture, its scores for these labels and the fingerprint of its
+first frame. That is a blurred sketch of the picture, and so the file is as sensitive as its pictures; nothing else of
+them is in it. Lines of another version stay in the file and are not used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
+from serve_app.limits import MEDIA_VERSION
 from serve_app.state_folder import make_private_file
 
 _Header = tuple[ModelIdentity, tuple[str, ...], float]
@@ -81,7 +83,14 @@ class ScoresFile:
         header = (scores.model, picture.labels, scores.logit_scale)
         if header != self._header:
             self._header = header
-            self._write({"model": asdict(scores.model), "labels": picture.labels, "logit_scale": scores.logit_scale})
+            self._write(
+                {
+                    "media_version": MEDIA_VERSION,
+                    "model": asdict(scores.model),
+                    "labels": picture.labels,
+                    "logit_scale": scores.logit_scale,
+                }
+            )
         self._write(
             {
                 "sha256": sha256,
@@ -109,12 +118,19 @@ class ScoresFile:
         try:
             fields = json.loads(line)
             if "sha256" not in fields:
-                self._header = _model_of(fields["model"]), tuple(fields["labels"]), float(fields["logit_scale"])
+                self._header = _header_of(fields)
             elif self._header is not None:
                 self._pictures.setdefault(fields["sha256"], []).append(_picture_of(fields, self._header))
         except (ValueError, TypeError, KeyError):
             # Half a line. Nothing is known of its picture, which is scored again.
             return
+
+
+def _header_of(fields: Mapping[str, Any]) -> _Header | None:
+    """None of a version that sees something else in the same bytes; the first files named none."""
+    if fields.get("media_version") != MEDIA_VERSION:
+        return None
+    return _model_of(fields["model"]), tuple(fields["labels"]), float(fields["logit_scale"])
 
 
 def _picture_of(fields: Mapping[str, Any], header: _Header) -> RecordedPicture:

@@ -31,7 +31,7 @@ from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.log_writer import LogWriter
 from serve_app.policy import Policy
-from serve_app.process import allow_open_files, release_start_memory, return_large_memory, set_up_process
+from serve_app.process import allow_open_files, release_start_memory, reuse_large_memory, set_up_process
 from serve_app.settings import Settings
 from serve_app.wire import SCAN_PATH
 
@@ -169,7 +169,7 @@ async def _begin_the_end(stop: asyncio.Event, bound_the_end: Callable[[], None])
 
 def _set_up() -> None:
     set_up_process()
-    return_large_memory()
+    reuse_large_memory()
     allow_open_files()
     # Lines go through a thread of their own: a reader that stands still must not hold answers up.
     handler = logging.StreamHandler(sys.stdout) if sys.stdout is not None else logging.NullHandler()

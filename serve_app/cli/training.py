@@ -1,34 +1,41 @@
-"""``pictwarden train``: a head for a concept of one's own, from pictures that show it and pictures that do not."""
+"""``pictwarden train``: a head for a concept of your own, from pictures that show it and pictures that do not."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
 
-from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
+from serve_app.admin_api import DENIED_BANK
+from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct, resembling
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.corrections import corrected
 from serve_app.cli.measuring import Scores, errors_told, score_recorded
 from serve_app.cli.pictures import pictures_in
+from serve_app.cli.policy_engine import CacheFolder
+from serve_app.cli.report import print_notices
 from serve_app.cli.scorers import HereScorer
-from serve_app.domain import HEAD_DIGEST_CHARS, SettingsError
+from serve_app.domain import SettingsError
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_embedding
 from serve_app.models.heads import SUFFIX, Head, embedding_labels, write_head
-from serve_app.policy import weights_digest
+from serve_app.models.passes import warm_for_passes
 
 if TYPE_CHECKING:
     from serve_app.calibration.head_fitting import ErrorRate, FittedHead
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,63}")
 _NOT_TRAINED = 1
+_MOST_NAMED = 10
 
 
 def train(
@@ -52,10 +59,16 @@ def train(
             show_default=False,
         ),
     ] = None,
-    bank: Annotated[str, typer.Option(help="With --corrected: the bank of the denied pictures.")] = "denied",
+    bank: Annotated[
+        str | None,
+        typer.Option(
+            help="With --corrected: the bank of the denied pictures; by default `denied`.", show_default=False
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default NAME.safetensors.", show_default=False)
     ] = None,
+    cache_folder: CacheFolder = None,
     scores: Scores = None,
 ) -> None:
     """Train a head: a linear classifier over the embedding of a model, for a concept of your own.
@@ -69,26 +82,29 @@ def train(
     """
     errors = Console(stderr=True)
     with errors_told(errors):
-        file = _output(name, output)
-        engine = open_embedding(model)
+        # All that can be wrong is found before the model is loaded and any picture is scored.
+        file, fit = _output(name, output), _fitting()
+        with_concept, without = _places(positive, negative, corrections, bank, errors)
+        engine = open_embedding(model, cache_folder)
+        warm_for_passes(engine)
         labels = embedding_labels(_width(engine))
-        scorer = HereScorer(labels, engine)
-        with_concept, without = (
+        scorer = HereScorer(labels, engine, cache_folder)
+        showing, others = (
             distinct(score_recorded(places, labels, scorer, scores, errors).pictures)
-            for places in _places(positive, negative, corrections, bank)
+            for places in (with_concept, without)
         )
-        _require_different(with_concept, without)
-        fitted = _fitted(name, with_concept, without)
-        identity = engine.identity
+        _require_different(showing, others)
+        fitted = _fitted(fit, name, showing, others)
         trained_on = {
             "date": datetime.now(UTC).date().isoformat(),
-            "positive_pictures": str(len(with_concept)),
-            "negative_pictures": str(len(without)),
-            "pictures_digest": digest_of([*with_concept, *without]),
+            "positive_pictures": str(len(showing)),
+            "negative_pictures": str(len(others)),
+            "pictures_digest": digest_of([*showing, *others]),
         }
-        head = Head(identity.name, weights_digest(identity), fitted.direction, fitted.scale, fitted.bias, trained_on)
-        digest = write_head(file, head)
-        _tell(name, file, digest, head, fitted)
+        identity = engine.identity
+        head = Head(identity.name, identity.weights_digest, fitted.direction, fitted.scale, fitted.bias, trained_on)
+        _tell(name, file, write_head(file, head), head, fitted)
+        print_notices(identity.notices, errors)
 
 
 def _output(name: str, given: Path | None) -> Path:
@@ -97,24 +113,55 @@ def _output(name: str, given: Path | None) -> Path:
     file = given or Path(f"{name}{SUFFIX}")
     if file.exists():
         raise SettingsError(f"{file} is there already: move it away, or choose another name with --output")
+    if not os.access(file.absolute().parent, os.W_OK):
+        raise SettingsError(f"{file} cannot be written: choose another place with --output")
     return file
 
 
+def _fitting() -> ModuleType:
+    try:
+        import safetensors.numpy  # noqa: F401 - what writes the head
+
+        from serve_app.calibration import head_fitting
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"training needs {error.name}, which is not installed: install the extras pictwarden[clip,train]"
+        ) from error
+    return head_fitting
+
+
 def _places(
-    positive: Path | None, negative: Path | None, corrections: Path | None, bank: str
+    positive: Path | None, negative: Path | None, corrections: Path | None, bank: str | None, console: Console
 ) -> tuple[list[Path], list[Path]]:
     """What is scored of each kind: folders, and single files.
 
     Raises:
-        SettingsError: one kind has none.
+        SettingsError: one kind has none, or no picture was corrected.
         AdminError: the service does not tell its lists.
+        FileNotFoundError: a folder does not exist.
     """
-    denied, allowed = corrected(pictures_in([corrections]), bank, AdminConnection()) if corrections else ([], [])
-    with_concept = [*filter(None, [positive]), *denied]
-    without = [*filter(None, [negative]), *allowed]
+    if bank is not None and corrections is None:
+        raise SettingsError("--bank says which denied pictures count of the folder --corrected, and there is none")
+    given = [[each] if each is not None else [] for each in (positive, negative)]
+    for place in (*given[0], *given[1]):
+        if not place.exists():
+            raise FileNotFoundError(place)
+    denied: list[Path] = []
+    allowed: list[Path] = []
+    if corrections is not None:
+        files = list(pictures_in([corrections]))
+        denied, allowed = corrected(files, bank or DENIED_BANK, AdminConnection())
+        found = (
+            f"of {len(files):,} files of {corrections}, {len(denied):,} are denied in the bank {bank or DENIED_BANK}, "
+            f"and {len(allowed):,} are allowed"
+        )
+        if not denied and not allowed:
+            raise SettingsError(found)
+        console.print(found, highlight=False, markup=False, soft_wrap=True)
+    with_concept, without = given[0] + denied, given[1] + allowed
     if not with_concept or not without:
         lacking = "--negative" if with_concept else "--positive"
-        raise SettingsError(f"pictures of both kinds are needed: name a folder with {lacking}, or use --corrected")
+        raise SettingsError(f"pictures of both kinds are needed: name a folder with {lacking}")
     return with_concept, without
 
 
@@ -123,51 +170,49 @@ def _width(engine: Engine) -> int:
     return int(engine.encode(np.zeros((1, size_px, size_px, 3), np.uint8)).shape[1])
 
 
-def _require_different(with_concept: Sequence[ScoredPicture], without: Sequence[ScoredPicture]) -> None:
+def _require_different(showing: Sequence[ScoredPicture], others: Sequence[ScoredPicture]) -> None:
     """Refuse a picture, or its near-duplicate, that is said to show the concept and not to show it."""
-    both = len(with_concept) + len(without) - len(distinct([*with_concept, *without]))
-    if both:
-        of_digest = {each.sha256: each.name for each in with_concept}
-        same = [each.name for each in without if each.sha256 in of_digest]
-        named = f": {same[0]}, for instance" if same else ""
+    if pairs := resembling(showing, others):
+        named = "; ".join(f"{each.name} and {other.name}" for each, other in pairs[:_MOST_NAMED])
+        more = f"; and {len(pairs) - _MOST_NAMED:,} more" if len(pairs) > _MOST_NAMED else ""
         raise SettingsError(
-            f"{both:,} pictures are in both kinds, or resemble one of the other kind{named}. Remove them from one"
+            f"remove one of each pair, which are copies or near-duplicates of both kinds: {named}{more}"
         )
 
 
-def _fitted(name: str, with_concept: Sequence[ScoredPicture], without: Sequence[ScoredPicture]) -> FittedHead:
-    try:
-        from serve_app.calibration.head_fitting import LEAST_OF_A_KIND, InseparableError, fit_head
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"training needs {error.name}, which is not installed: install the extra pictwarden[train]"
-        ) from error
-    for kind, pictures in (("show it", with_concept), ("do not show it", without)):
-        if len(pictures) < LEAST_OF_A_KIND:
-            missing = LEAST_OF_A_KIND - len(pictures)
+def _fitted(
+    fitting: ModuleType, name: str, showing: Sequence[ScoredPicture], others: Sequence[ScoredPicture]
+) -> FittedHead:
+    for kind, pictures in (("show it", showing), ("do not show it", others)):
+        if len(pictures) < fitting.LEAST_OF_A_KIND:
+            missing = fitting.LEAST_OF_A_KIND - len(pictures)
             typer.echo(f"{len(pictures):,} distinct pictures {kind}: add {missing:,}", err=True)
             raise typer.Exit(_NOT_TRAINED)
     try:
-        return fit_head([each.scores.values for each in with_concept], [each.scores.values for each in without])
-    except InseparableError as error:
-        typer.echo(f"this model does not see {name}: pictures that show it score no higher than the others", err=True)
+        fitted: FittedHead = fitting.fit_head(*([each.scores.values for each in some] for some in (showing, others)))
+    except fitting.InseparableError as error:
+        typer.echo(
+            f"this model does not see {name}: pictures that show it score no higher than the others, or by chance",
+            err=True,
+        )
         raise typer.Exit(_NOT_TRAINED) from error
+    return fitted
 
 
 def _tell(name: str, file: Path, digest: str, head: Head, fitted: FittedHead) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"written: {file}, for {head.model}@{head.model_digest[:12]}")
-    console.print(f"cross-validated: a picture that shows it scores higher than one that does not in {fitted.auc:.1%}")
+    console.print(f"cross-validated: of two pictures, the one that shows it scores higher in {fitted.auc:.1%} of pairs")
     console.print(f"at a threshold of 0.5: {_of(fitted.missed, 'missed')}; {_of(fitted.mistaken, 'mistaken for it')}")
     console.print("that is of pictures such as these: run `pictwarden calibrate` with the policy before it refuses any")
     console.print(
         f"""
-model: {head.model}
+model: {json.dumps(head.model, ensure_ascii=False)}
 concepts:
   {name}:
     score: head
-    file: {file.name}  # beside the policy, or a path; on every machine that scores
-    digest: {digest[:HEAD_DIGEST_CHARS]}
+    file: {json.dumps(file.name, ensure_ascii=False)}  # beside the policy, or a path; on every machine that scores
+    digest: {digest}
 rules:
   - name: {name.replace("_", "-")}
     verdict: flag

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -17,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
-from serve_app.domain import ConfigurationError, UnavailableError
+from serve_app.domain import ConfigurationError, UnavailableError, in_words
 from serve_app.state_folder import make_private_file, make_private_folder
 
 # For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
@@ -51,9 +52,10 @@ class Database:
     def __init__(self, location: Location, engine: Engine) -> None:
         self.location = location
         self._engine = engine
-        # Of a server a transaction costs two round trips more, which a look-up does not need.
+        # A transaction costs a look-up two statements more, of a server two round trips, and it does not need one.
         self._one_moment = engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
-        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        apart = {_BEGIN: ""} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._reader = engine.execution_options(**apart)
         self._preparing = threading.Lock()
         self._is_prepared = False
 
@@ -75,7 +77,7 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that only reads."""
+        """A connection that only reads, each statement by itself."""
         with self._reader.begin() as connection:
             yield connection
 
@@ -149,8 +151,23 @@ class Database:
         now = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         return int(connection.execute(now).scalar_one())
 
+    def empty_log(self) -> bool:
+        """Empty SQLite's log, which still has what was erased from the tables: whether it is empty.
+
+        It waits for nobody, because commits would wait for it: False while others read or write.
+        """
+        if not self.is_sqlite:
+            return True
+        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            try:
+                is_busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_LOCK_WAIT_S * 1e3:.0f}")
+        return not is_busy
+
     def back_up(self, file: Path) -> None:
-        """Copy a SQLite database, while it is in use, to a new file of this user alone.
+        """Copy a SQLite database, while it is in use, to a new file of this user alone. Nothing of a failed copy stays.
 
         Raises:
             ValueError: the database is none of SQLite.
@@ -159,11 +176,15 @@ class Database:
         """
         if not self.is_sqlite:
             raise ValueError("the database is not a file")
-        if file.exists():
-            raise FileExistsError(file)
-        make_private_file(file)  # VACUUM INTO takes an empty file, and leaves its mode
-        with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
-            connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+        make_private_folder(file.parent)
+        # VACUUM INTO takes an empty file, and leaves its mode.
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            with self._engine.connect().execution_options(**{_BEGIN: ""}) as connection:
+                connection.execute(text("VACUUM INTO :file"), {"file": str(file)})
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
 
     def close(self) -> None:
         """Close connections that nobody uses."""
@@ -231,6 +252,19 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return not isinstance(error, DataError | IntegrityError)
     return isinstance(error, PoolTimeoutError | OSError | ConfigurationError)
+
+
+@in_words.register
+def _(error: DBAPIError) -> str:
+    if not is_outage(error):
+        # The text of these repeats rows, in which there may be fingerprints under contract.
+        return "the database refuses what is to be written"
+    return str(error.orig).partition("\n")[0] or "the database does not answer"
+
+
+@in_words.register
+def _(_: PoolTimeoutError) -> str:
+    return "no connection to the database was free in time"
 
 
 def _make_file(file: Path) -> None:

@@ -11,7 +11,10 @@ from serve_app.database.access import Database
 from serve_app.database.tables import leases
 
 LEASE_S = 25.0
-"""Seconds for which a lease holds: work moves within 30 s of its holder's death. Renew it every few seconds."""
+"""Seconds for which a lease holds."""
+
+RENEWED_EVERY_S = 4.0
+"""Seconds between two attempts to renew or to take it: so work moves within 30 s of its holder's death."""
 
 
 class Lease:

@@ -136,6 +136,7 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),  # JSON
 )
+Index("audit_by_time", audit.c.at_us, audit.c.action)
 
 leases = Table(
     "leases",
@@ -183,6 +184,8 @@ Index(
 )
 Index("list_entries_by_bank", list_entries.c.bank, list_entries.c.entry)
 Index("list_entries_by_version", list_entries.c.changed_in)
+_is_suspended = list_entries.c.suspended_at_us.is_not(None)
+Index("list_entries_suspended", list_entries.c.entry, sqlite_where=_is_suspended, postgresql_where=_is_suspended)
 
 list_removals = Table(
     "list_removals",
@@ -197,4 +200,14 @@ list_version = Table(
     metadata,
     Column("lineage", Text, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    # Of these versions and earlier ones, no list_removals are left.
+    Column("removals_forgotten_to", BigInteger, nullable=False, server_default="0"),
+)
+
+# Which version the lists had at some moments: how old a removal is.
+list_version_times = Table(
+    "list_version_times",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
 )

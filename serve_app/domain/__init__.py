@@ -7,7 +7,9 @@ This package imports nothing of the rest of the application; everything else imp
 
 from serve_app.domain.archive import (
     FORGET,
+    FORGOTTEN,
     LONG_KEPT,
+    READING,
     AuditEntry,
     DecisionFilter,
     DecisionPage,
@@ -38,6 +40,7 @@ from serve_app.domain.decision import (
     ShadowJudgement,
     Unscanned,
 )
+from serve_app.domain.error_words import in_words
 from serve_app.domain.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -53,6 +56,7 @@ from serve_app.domain.errors import (
     PictrsRefusedError,
     PictrsUnavailableError,
     PictureGoneError,
+    PictureSpoiltError,
     PictwardenError,
     PolicyError,
     RequestError,
@@ -77,7 +81,7 @@ from serve_app.domain.fingerprints import (
     PDQ_BYTES,
     FrameFingerprint,
 )
-from serve_app.domain.heads import HEAD_DIGEST_CHARS, head_digest, head_label, is_prompt
+from serve_app.domain.heads import HEAD_DIGEST_CHARS, HeadFile, head_label, is_head, is_prompt
 from serve_app.domain.media import (
     FACE_SIZE_PX,
     NO_FACES,
@@ -86,6 +90,7 @@ from serve_app.domain.media import (
     ViewPlace,
     Views,
 )
+from serve_app.domain.model_notices import MODEL_NOTICES
 from serve_app.domain.ports import (
     DecisionArchive,
     Examiner,
@@ -108,10 +113,13 @@ __all__ = [
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
     "FORGET",
+    "FORGOTTEN",
     "HEAD_DIGEST_CHARS",
     "LONG_KEPT",
+    "MODEL_NOTICES",
     "NO_FACES",
     "PDQ_BYTES",
+    "READING",
     "RESCAN_SOURCE",
     "UNNAMED_SOURCE",
     "AuditEntry",
@@ -134,6 +142,7 @@ __all__ = [
     "ForgetScope",
     "FrameFingerprint",
     "FullError",
+    "HeadFile",
     "Judged",
     "Judgement",
     "LabelScores",
@@ -156,6 +165,7 @@ __all__ = [
     "PictrsRefusedError",
     "PictrsUnavailableError",
     "PictureGoneError",
+    "PictureSpoiltError",
     "PictwardenError",
     "PolicyError",
     "Preprocessor",
@@ -183,8 +193,9 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
-    "head_digest",
     "head_label",
+    "in_words",
+    "is_head",
     "is_prompt",
     "needs_faces",
     "output_label",

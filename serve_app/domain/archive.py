@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from serve_app.domain.decision import Decision
+from serve_app.domain.fingerprints import FrameFingerprint
 from serve_app.domain.verdicts import Verdict
 
 
@@ -15,7 +16,8 @@ class LedgerHealth:
     """Whether decisions are being recorded.
 
     ``spooled`` decisions wait in a file until the database can be written again. ``dropped`` ones, since the start of
-    this process, found no room there and are lost. ``problem`` says what is wrong, None if nothing is.
+    this process, were recorded neither here nor there in time, whatever the reason. ``problem`` says what is wrong,
+    None if nothing is.
     """
 
     problem: str | None = None
@@ -27,13 +29,20 @@ class LedgerHealth:
 class RecordedDecision:
     """A decision in the archive. Of a pending one that was dealt with: when, and how (a word or two).
 
-    ``is_reopened`` if its picture was scanned, and has to be scanned again.
+    ``is_reopened`` if its picture was scanned, and has to be scanned again. ``fingerprints`` are those of its picture,
+    which are recorded for longer than its examination.
     """
 
     decision: Decision
     done_at: datetime | None = None
     done_how: str | None = None
     is_reopened: bool = False
+    fingerprints: tuple[FrameFingerprint, ...] = field(default=(), repr=False, compare=False)
+
+    @classmethod
+    def just_made(cls, decision: Decision) -> RecordedDecision:
+        """One that still has all that was seen."""
+        return cls(decision, fingerprints=decision.fingerprints)
 
     @property
     def is_pending(self) -> bool:
@@ -45,8 +54,10 @@ class RecordedDecision:
 class DecisionFilter:
     """Which decisions are wanted: all of the fields that are set must match.
 
-    ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`.
-    ``shadow_differs`` where the policy on trial would have given another verdict.
+    ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`,
+    ``done_how`` as in :class:`RecordedDecision`. ``shadow_differs`` where the policy on trial would have given another
+    verdict. ``is_canary`` leaves the decisions on the canary out, which count in no statistic; True wants them alone,
+    and None all.
     """
 
     sha256: str | None = None
@@ -58,6 +69,8 @@ class DecisionFilter:
     rule: str | None = None
     is_pending: bool | None = None
     shadow_differs: bool | None = None
+    is_canary: bool | None = False
+    done_how: str | None = None
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -74,8 +87,10 @@ class DecisionFilter:
             and (self.verdict is None or decision.verdict is self.verdict)
             and (self.reason is None or decision.reason == self.reason)
             and (self.rule is None or decision.rule == self.rule)
+            and (self.done_how is None or recorded.done_how == self.done_how)
             and (self.is_pending is None or recorded.is_pending is self.is_pending)
             and (self.shadow_differs is None or (decision.shadow_judgement is not None) is self.shadow_differs)
+            and (self.is_canary is None or decision.is_canary is self.is_canary)
         )
 
 
@@ -131,12 +146,13 @@ class Retention:
     """How long decisions are recorded; pending ones until they are done, and from then on as long as the others.
 
     ``rejected`` is for flagged pictures too; ``accepted`` for every other decision. Fingerprints stay as long as a
-    decision on their body.
+    decision on their body. ``reads`` is for entries in the audit of requests that changed nothing: others stay.
     """
 
     accepted: timedelta = timedelta(days=30)
     rejected: timedelta = timedelta(days=180)
     label_scores: timedelta = timedelta(days=30)
+    reads: timedelta = timedelta(days=90)
 
     def is_over(self, recorded: RecordedDecision, now: datetime) -> bool:
         """Whether ``recorded`` is to be erased."""
@@ -150,7 +166,13 @@ LONG_KEPT = (Verdict.FLAG, Verdict.REJECT)
 
 
 FORGET = "forget"
-"""The action of an admin who had decisions erased."""
+"""The action of an admin who has decisions erased: those that were made before it."""
+
+FORGOTTEN = "forgotten"
+"""The action of :data:`FORGET`, once it is done."""
+
+READING = "GET "
+"""How the action of a request begins that changes nothing."""
 
 SERVICE = "service"
 """The actor of what the service does by itself."""
@@ -168,20 +190,35 @@ class AuditEntry:
     def __post_init__(self) -> None:
         require_offset(self.at)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is of a request that changed nothing."""
+        return self.action.startswith(READING)
+
+    def fits(self, earlier: Iterable[Mapping[str, str | int]], most: int, once_per: str) -> bool:
+        """Whether a quota of ``most`` such actions has room for it beside ``earlier`` ones, by their details.
+
+        Those with one value of the detail ``once_per`` count once.
+        """
+        of_others = [detail.get(once_per) for detail in earlier]
+        named = {each for each in of_others if each is not None} - {self.detail.get(once_per)}
+        return len(named) + of_others.count(None) < most
+
     @classmethod
     def of_reopening(cls, at: datetime, request_id: str, why: str) -> AuditEntry:
         """Why the service has the picture of a decision scanned again."""
         return cls(at, SERVICE, "reopen", {"decision": request_id, "why": why})
 
     @classmethod
-    def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased) -> AuditEntry:
-        """What ``actor`` had erased, and how much it was."""
+    def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased | None = None) -> AuditEntry:
+        """What ``actor`` has erased from ``at`` on; or, once it is ``erased``, how much it was."""
         given = {
             "sha256": scope.sha256,
             "source": scope.source,
             "before": scope.before.isoformat() if scope.before else None,
         }
-        return cls(at, actor, FORGET, {key: text for key, text in given.items() if text is not None} | asdict(erased))
+        detail: dict[str, str | int] = {key: text for key, text in given.items() if text is not None}
+        return cls(at, actor, FORGET, detail) if erased is None else cls(at, actor, FORGOTTEN, detail | asdict(erased))
 
 
 def require_offset(moment: datetime | None) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from serve_app.domain.call import RESCAN_SOURCE, UNNAMED_SOURCE, Lane
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.examination import Examination, ModelIdentity
+from serve_app.domain.fingerprints import FrameFingerprint
 from serve_app.domain.media import ViewPlace
 from serve_app.domain.verdicts import UnscannedReason, Verdict
 
@@ -59,7 +61,8 @@ class Listed:
 
     ``bank`` names the list, ``entry`` identifies the entry in it, and ``message`` gives people the entry's reason.
     Of a perceptual match, ``distance_bits`` is the Hamming distance between the entry and the fingerprint of ``frame``,
-    and ``media_type`` the type of the picture, which was decoded for it.
+    ``media_type`` the type of the picture, which was decoded for it, and ``is_truncated`` as in :class:`Judged`; None
+    where nothing was decoded, or where earlier versions recorded the decision.
     """
 
     verdict: Verdict
@@ -70,6 +73,7 @@ class Listed:
     distance_bits: int | None = None
     frame: int | None = None
     media_type: str | None = None
+    is_truncated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,11 @@ class Decision:
     shadow_judgement: ShadowJudgement | None = None
 
     @property
+    def fingerprints(self) -> tuple[FrameFingerprint, ...]:
+        """Those of what was seen."""
+        return self.examination.fingerprints if self.examination else ()
+
+    @property
     def reason(self) -> str:
         """``policy``, ``listed``, or why the picture was not scanned."""
         match self.outcome:
@@ -151,6 +160,11 @@ class Decision:
     def rule(self) -> str | None:
         """The rule of the policy that decided, if one held."""
         return self.outcome.judgement.rule if isinstance(self.outcome, Judged) else None
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it is about the canary, Pictwarden's test picture: such decisions count in no statistic."""
+        return isinstance(self.outcome, Listed) and self.outcome.bank == CANARY_BANK
 
     @property
     def is_pending(self) -> bool:

@@ -23,6 +23,7 @@
     |-- ListingError                   no entry of a list can be made, or changed, as it was asked for
     |-- PictrsError                    pict-rs did not do what it was asked
     |   |-- PictrsUnavailableError     not now: the same call may be made again
+    |   |   `-- PictureSpoiltError     of this picture it sends other bytes than it should
     |   |-- PictrsRefusedError         not as it is set up: the message says what to change
     |   `-- PictureGoneError           it does not have this picture, or not any more
     `-- ConfigurationError             the service refuses to start
@@ -138,6 +139,10 @@ class PictrsError(PictwardenError):
 
 class PictrsUnavailableError(PictrsError):
     """pict-rs did not answer, or failed through a fault of its own; the same call may be made again."""
+
+
+class PictureSpoiltError(PictrsUnavailableError):
+    """pict-rs sends other bytes than it has stored of this picture; other pictures may be right."""
 
 
 class PictrsRefusedError(PictrsError):

@@ -18,7 +18,7 @@ class ModelIdentity:
     """The model that scored. ``digest`` is the sha256 (hex) of its weights and configuration.
 
     ``image_size_px`` is the side of the views that are cut for it.
-    ``notice`` is set for a model that must not be mistaken for protection, and every answer repeats it.
+    ``notice`` is set for a model that would be trusted for too much; it is repeated wherever the scores show.
     ``derived_from`` is set for a converted model, which scores differently and has a digest of its own: it is the
     digest of the original, to which a policy's thresholds belong.
     ``parts`` are the models that scored together (:meth:`together`); a single one has none.
@@ -37,19 +37,28 @@ class ModelIdentity:
         if len(parts) == 1:
             return parts[0]
         digest = hashlib.sha256("".join(f"{part.digest}\n" for part in parts).encode())
-        notices = [f"{part.name}: {part.notice}" for part in parts if part.notice]
         return cls(
             name=" + ".join(part.name for part in parts),
             digest=digest.hexdigest(),
             image_size_px=max(part.image_size_px for part in parts),
-            notice=" ".join(notices) or None,
+            notice=" ".join(notice for part in parts for notice in part.notices) or None,
             parts=tuple(parts),
         )
+
+    @property
+    def weights_digest(self) -> str:
+        """That of the weights to which thresholds and heads belong: of a converted model, the original's."""
+        return (self.derived_from or self.digest).lower()
 
     @property
     def each(self) -> tuple[ModelIdentity, ...]:
         """The models that scored, of which none is made of others."""
         return self.parts or (self,)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The notice of each model that has one, behind its name."""
+        return tuple(f"{each.name}: {each.notice}" for each in self.each if each.notice)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest[:12]}"

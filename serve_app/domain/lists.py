@@ -100,8 +100,8 @@ class Bank:
 class EntryDraft:
     """An entry before it is stored: its id and its time come from the store.
 
-    A person has *confirmed* what they put on a list one by one, and nobody what came with an import: the flood guard
-    leaves confirmed entries alone.
+    The flood guard leaves an entry alone that *is confirmed*: a person has banned its picture, or has confirmed the
+    entry. It may suspend what one person has put on a list, which may be a mistake, or spite.
 
     Raises:
         ValueError: an allow entry of the canary, or by md5 or sha1. Two files with the same md5 or sha1 can be made on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -118,13 +118,15 @@ class DecisionArchive(Protocol):
     """The recorded decisions, as admins need them. Every time has an offset."""
 
     async def get(self, request_id: str) -> RecordedDecision | None:
-        """The decision with this id, with its examination as far as that is still recorded."""
+        """The decision with this id, with its examination and its fingerprints as far as they are still recorded."""
         ...
 
     async def search(
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
     ) -> DecisionPage:
         """The newest decisions that ``wanted`` names; ``cursor`` is that of the page before.
+
+        ``with_examinations`` as in :meth:`get`.
 
         Raises:
             ValueError: the cursor is none that a page had, or ``limit`` is not positive.
@@ -150,8 +152,17 @@ class DecisionArchive(Protocol):
         """
         ...
 
-    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
-        """Erase, and leave one entry in the audit."""
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        """Erase every decision of ``scope`` that was made before this.
+
+        The audit says so before anything is erased, and how much it was once all is. It may take long: ``show`` is
+        told, in any thread, how much is erased so far.
+
+        Raises:
+            UnavailableError: the ledger was closed before all was erased.
+        """
         ...
 
     async def prune(self, now: datetime) -> Erased:
@@ -159,13 +170,14 @@ class DecisionArchive(Protocol):
         ...
 
     async def audit(self, entry: AuditEntry) -> None:
-        """Add an entry to the audit, which is never changed."""
+        """Add an entry to the audit, which nobody changes; a retention erases those of reads alone."""
         ...
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+    async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """Add an entry, unless the audit has reached the quota of its action since midnight, UTC: whether it was added.
 
-        A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed.
+        A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed. A deed
+        that failed is tried again without another unit: entries that share the detail ``once_per`` count once.
         """
         ...
 

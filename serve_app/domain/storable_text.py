@@ -17,3 +17,8 @@ def require_storable(text: str) -> str:
     if _UNSTORABLE.search(text):
         raise ValueError("a text has a character that cannot be stored: NUL, or half of a surrogate pair")
     return text
+
+
+def escaped(text: str) -> str:
+    """``text``, with escapes for the characters that a database could not store."""
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -26,7 +26,7 @@ from serve_app.domain import (
 )
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions, list_files, lists, pictures, scores
+from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, scores
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
 from serve_app.moderation.list_additions import Lister
@@ -80,6 +80,7 @@ def create_admin_app(
     lister = Lister(ledger, store)
     for routes in (
         decisions.router(ledger, ledger),
+        forgetting.router(ledger),
         scores.router(ledger),
         lists.router(store, lister, ledger),
         list_files.router(store),

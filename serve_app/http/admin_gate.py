@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES, Problem
 from serve_app.domain import UnauthorisedError
-from serve_app.domain.storable_text import require_storable
+from serve_app.domain.storable_text import escaped, require_storable
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
 
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 Auditor = Callable[[str, str, dict[str, str | int]], Awaitable[None]]
 """Records an action: its actor, what it is, and details."""
 
-# It tells of no picture, and is asked most when the ledger fails: then no entry can be written.
-_UNRECORDED = frozenset({f"GET {ADMIN_PATH}/ledger"})
+_LEDGER_STATUS = f"GET {ADMIN_PATH}/ledger"
+"""Answered also while no audit can be written: it tells of no picture, and is how an admin learns why."""
 
 
 class AdminGate:
     """ASGI middleware: requests without an admin's secret are refused before anything of them is read.
 
-    So is a path or a query that no database can store: each route would have to refuse it, and so would the audit.
+    So is a path or a query that no database can store, which each route would have to refuse: the audit has it escaped.
     """
 
     def __init__(self, app: ASGIApp, guard: Guard, audit: Auditor, failures: Failures | None = None) -> None:
@@ -56,20 +56,21 @@ class AdminGate:
             actor = self._guard.require_admin(request.headers.get("authorization"))
         except UnauthorisedError as error:
             return self._unauthorised(request.client.host if request.client else "", str(error))
+        request.state.actor = actor
+        action = f"{request.method} {request.scope['path']}"
+        detail: dict[str, str | int] = {escaped(name): escaped(text) for name, text in request.query_params.items()}
+        try:
+            await self._audit(actor, escaped(action), detail)
+        except Exception:
+            logger.exception("%a: a request of %s could not be recorded in the audit", action, actor)
+            if action != _LEDGER_STATUS:
+                told = "the ledger cannot be written: see its line in /readyz and in the log"
+                return problem(503, "unavailable", told)
         for name, text in (("path", request.scope["path"]), *request.query_params.multi_items()):
             try:
                 require_storable(name + text)
             except ValueError as error:
                 return problem(422, "invalid", f"{name}: {error}")
-        request.state.actor = actor
-        action = f"{request.method} {request.url.path}"
-        if action in _UNRECORDED:
-            return None
-        try:
-            await self._audit(actor, action, dict(request.query_params))
-        except Exception:
-            logger.exception("an admin request could not be recorded in the audit")
-            return problem(503, "unavailable", "the ledger cannot be written: see its line in /readyz and in the log")
         return None
 
     def _unauthorised(self, address: str, message: str) -> Response:

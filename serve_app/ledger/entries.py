@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serve_app.database.access import Database
 from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import Decision
-from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row
+from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row, rows_of
 from serve_app.limits import MediaKey
 
 _SHARED = (label_sets.name, contexts.name)
@@ -41,12 +41,12 @@ class Entry:
     @classmethod
     def of(cls, decision: Decision, media_key: MediaKey) -> Entry:
         """What is written for ``decision``: of a recalled examination nothing, which keeps its retention."""
-        context = Context.of(decision, media_key)
-        context_row, examination = context.row(), decision.examination
+        context_row, label_set_row = rows_of(Context.of(decision, media_key))
+        examination = decision.examination
         seen = None if examination is None or examination.is_recalled else examination
         key = context_row["context"]
         rows = {
-            label_sets.name: context.label_set_row(),
+            label_sets.name: label_set_row,
             contexts.name: context_row,
             decisions.name: decision_row(decision, key),
             label_scores.name: label_scores_row(decision, seen, context_row) if seen else None,
@@ -106,7 +106,8 @@ class EntryWriter:
     def write(self, entries: Sequence[Entry], choose: Choose | None = None) -> None:
         """Commit entries; those of decisions that are recorded already change no decision.
 
-        Of what ``choose`` leaves out, nothing is written but the rows that other entries may share.
+        Rows that entries share come first, in a transaction of their own: in a spool, the first entry alone has them,
+        and ``choose`` may leave that one out, or it may be at fault.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: nothing was written.
@@ -114,13 +115,8 @@ class EntryWriter:
         if not entries:
             return
         self._database.prepare()
-        contexts_of = {entry.context for entry in entries}
+        self._write_shared([entry for entry in entries if entry.context not in self._known_contexts])
         with self._database.writing() as connection:
-            if new := contexts_of - self._known_contexts:
-                with_new = [entry for entry in entries if entry.context in new]
-                for table in (label_sets, contexts):
-                    if shared := _by_key(table, with_new):
-                        connection.execute(self._additions[table], shared)
             chosen = entries if choose is None else choose(connection, entries)
             rows = [_with_all_columns(decisions, entry.rows[decisions.name]) for entry in chosen]
             if rows:
@@ -128,7 +124,15 @@ class EntryWriter:
             for table, replacement in self._replacements.items():
                 if of_bodies := _by_key(table, chosen):
                     connection.execute(replacement, of_bodies)
-        self._known_contexts |= contexts_of
+
+    def _write_shared(self, entries: Sequence[Entry]) -> None:
+        if not (new := _by_key(contexts, entries)):
+            return
+        with self._database.writing() as connection:
+            if labels := _by_key(label_sets, entries):
+                connection.execute(self._additions[label_sets], labels)
+            connection.execute(self._additions[contexts], new)
+        self._known_contexts |= {row["context"] for row in new}
 
 
 def _replacing(inserted: sqlite.Insert | postgresql.Insert, table: Table) -> sqlite.Insert | postgresql.Insert:

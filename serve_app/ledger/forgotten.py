@@ -6,22 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from serve_app.database.tables import audit, decisions
+from serve_app.database.tables import decisions
 from serve_app.domain import FORGET
 from serve_app.ledger.cursors import microseconds
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Entry
+from serve_app.ledger.queries import audited
 from serve_app.ledger.rows import Row
 
 
 def without_forgotten(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
-    """Those entries whose decision nobody had forgotten after it was made."""
+    """Those entries whose decision nobody has forgotten, or begun to forget, after it was made."""
     rows = [entry.rows[decisions.name] for entry in entries]
     earliest_us = min(row["decided_at_us"] for row in rows)
-    later = select(audit.c.at_us, audit.c.detail).where(audit.c.action == FORGET, audit.c.at_us >= earliest_us)
-    scopes = [(found.at_us, json.loads(found.detail)) for found in connection.execute(later)]
+    scopes = [(found.at_us, json.loads(found.detail)) for found in connection.execute(audited(FORGET, earliest_us))]
     return [
         entry
         for entry, row in zip(entries, rows, strict=True)

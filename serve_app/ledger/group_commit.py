@@ -13,7 +13,14 @@ T = TypeVar("T")
 # In one transaction: enough for any load, and short enough to be written within what an answer may wait.
 _MOST_AT_ONCE = 500
 
+MOST_WAITING = 2000
+"""Items that wait: more than any load brings within what an answer may wait. What takes no more of them hangs."""
+
 _TICK_S = 1.0
+
+
+class FullQueueError(Exception):
+    """Too many items wait to be written."""
 
 
 class GroupCommit(Generic[T]):
@@ -46,10 +53,13 @@ class GroupCommit(Generic[T]):
         """Return once ``item`` is written. A caller that is cancelled leaves it to be written.
 
         Raises:
+            FullQueueError: it will not be written, because too many wait.
             Exception: why ``write`` did not write it.
         """
         written = asyncio.get_running_loop().create_future()
         with self._changed:
+            if len(self._waiting) >= MOST_WAITING:
+                raise FullQueueError(f"{MOST_WAITING} items wait to be written")
             self._waiting.append((item, written))
             self._changed.notify()
         await written

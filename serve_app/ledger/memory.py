@@ -121,24 +121,31 @@ class MemoryLedger:
             await self.audit(AuditEntry.of_reopening(self._wall_clock(), request_id, why))
         return True
 
-    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
+        await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope))
         erased = self._erase([key for key, each in self._records.items() if scope.includes(each.decision)])
+        show(erased)
         await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
+        recent = [each for each in self._audit if not each.is_read or each.at >= now - self._retention.reads]
+        self._audit = deque(recent, self._audit.maxlen)
         return self._erase([key for key, each in self._records.items() if self._retention.is_over(each, now)])
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         self._audit.appendleft(entry)
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+    async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         midnight = midnight_before(entry.at)
-        if sum(each.action == entry.action and each.at >= midnight for each in self._audit) >= most_a_day:
+        earlier = [each.detail for each in self._audit if each.action == entry.action and each.at >= midnight]
+        if not entry.fits(earlier, most_a_day, once_per):
             return False
         await self.audit(entry)
         return True
@@ -160,7 +167,7 @@ class MemoryLedger:
         if recalled is None or not decision.labels:
             return recorded
         whole = replace(decision, examination=recalled.examination, labels=recalled.labels)
-        return replace(recorded, decision=whole)
+        return replace(recorded, decision=whole, fingerprints=whole.fingerprints)
 
     def _erase(self, request_ids: Iterable[str]) -> Erased:
         erased = [self._records.pop(request_id).decision for request_id in request_ids]

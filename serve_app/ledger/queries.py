@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Select,
     Table,
     bindparam,
     case,
@@ -19,16 +21,17 @@ from sqlalchemy import (
     tuple_,
 )
 
-from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
-from serve_app.domain import LONG_KEPT, DecisionFilter, Erased, ForgetScope, Retention
+from serve_app.database.tables import audit, contexts, decisions, fingerprints, label_scores, label_sets
+from serve_app.domain import LONG_KEPT, READING, DecisionFilter, Erased, ForgetScope, Retention
 from serve_app.ledger.cursors import Cursor, microseconds
 from serve_app.ledger.encoding import body_key
+from serve_app.ledger.rows import CANARY_EXPLANATION, OUTCOME_COLUMNS
 
 ERASED_AT_ONCE = 50
 """Rows erased in one transaction: a short one, because commits of new decisions wait for it."""
 
 CHOSEN_AT_ONCE = 5000
-"""Rows chosen at once to be erased. Those that stay are looked at again each time."""
+"""Rows chosen at once to be erased."""
 
 BODIES_AT_ONCE = 1000
 """Parameters of one statement, of which SQLite takes 32,766."""
@@ -42,17 +45,22 @@ CONTEXT = (
     .where(contexts.c.context == bindparam("context"))
 )
 
-_SEEN = select(label_scores, fingerprints.c.frames).outerjoin(
-    fingerprints, fingerprints.c.sha256 == label_scores.c.sha256
+SEEN = (
+    select(label_scores, fingerprints.c.frames)
+    .outerjoin(fingerprints, fingerprints.c.sha256 == label_scores.c.sha256)
+    .where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
 )
-SEEN = _SEEN.where(label_scores.c.sha256 == bindparam("sha256"), label_scores.c.model_key == bindparam("model_key"))
 """What a model saw in a body."""
 
-SEEN_OF_BODIES = _SEEN.where(label_scores.c.sha256.in_(bindparam("bodies", expanding=True)))
+_BODIES: BindParameter[Sequence[bytes]] = bindparam("bodies", expanding=True)
+SEEN_OF_BODIES = select(label_scores).where(label_scores.c.sha256.in_(_BODIES))
 """What models saw in at most :data:`BODIES_AT_ONCE` bodies."""
 
+FINGERPRINTS_OF_BODIES = select(fingerprints).where(fingerprints.c.sha256.in_(_BODIES))
+"""Their fingerprints, which are recorded for longer than what models saw."""
+
 JUDGED = (
-    select(decisions, contexts.c.policy_digest)
+    select(*(decisions.c[name] for name in OUTCOME_COLUMNS), contexts.c.policy_digest)
     .join(contexts, contexts.c.context == decisions.c.context)
     .where(
         decisions.c.sha256 == bindparam("sha256"),
@@ -80,7 +88,15 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
     if wanted.shadow_differs is not None:
         differs = columns.shadow_judgement.is_not(None)
         conditions.append(differs if wanted.shadow_differs else ~differs)
-    texts = {columns.source: wanted.source, columns.reason: wanted.reason, columns.rule: wanted.rule}
+    if wanted.is_canary is not None:
+        is_canary = (columns.reason == "listed") & columns.explanation.startswith(CANARY_EXPLANATION, autoescape=True)
+        conditions.append(is_canary if wanted.is_canary else ~is_canary)
+    texts = {
+        columns.source: wanted.source,
+        columns.reason: wanted.reason,
+        columns.rule: wanted.rule,
+        columns.done_how: wanted.done_how,
+    }
     if wanted.verdict is not None:
         texts[columns.verdict] = wanted.verdict.value
     return conditions + [column == text for column, text in texts.items() if text is not None]
@@ -119,10 +135,15 @@ def is_over(retention: Retention, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def chosen_decisions(connection: Connection, condition: ColumnElement[bool]) -> Sequence[Any]:
-    """The id and the body of at most :data:`CHOSEN_AT_ONCE` decisions."""
-    chosen = select(decisions.c.request_id, decisions.c.sha256).where(condition)
-    return connection.execute(chosen.limit(CHOSEN_AT_ONCE)).all()
+def chosen_decisions(connection: Connection, condition: ColumnElement[bool], last: Any = None) -> Sequence[Any]:
+    """The id, the time and the body of at most :data:`CHOSEN_AT_ONCE` decisions, oldest first, behind the row ``last``.
+
+    So those that stay are looked at once, however many there are.
+    """
+    chosen = select(decisions.c.request_id, decisions.c.decided_at_us, decisions.c.sha256).where(condition)
+    if last is not None:
+        chosen = chosen.where(after(Cursor(last.decided_at_us, last.request_id)))
+    return connection.execute(chosen.order_by(*OLDEST_FIRST).limit(CHOSEN_AT_ONCE)).all()
 
 
 def erase_decisions(connection: Connection, chosen: Sequence[Any], condition: ColumnElement[bool]) -> Erased:
@@ -143,6 +164,23 @@ def erase_label_scores(connection: Connection, chosen: Sequence[Any], condition:
     """Erase chosen label scores, as far as the condition still holds."""
     is_chosen = tuple_(*label_scores.primary_key.columns).in_([tuple(row) for row in chosen])
     return Erased(label_scores=connection.execute(delete(label_scores).where(is_chosen, condition)).rowcount)
+
+
+def audited(action: str, since_us: int) -> Select[tuple[int, str]]:
+    """The times and the details of an action in the audit."""
+    return select(audit.c.at_us, audit.c.detail).where(audit.c.action == action, audit.c.at_us >= since_us)
+
+
+def chosen_reads(connection: Connection, before_us: int) -> Sequence[Any]:
+    """At most :data:`CHOSEN_AT_ONCE` entries in the audit of requests that changed nothing."""
+    chosen = select(audit.c.entry).where(audit.c.at_us < before_us, audit.c.action.startswith(READING))
+    return connection.execute(chosen.limit(CHOSEN_AT_ONCE)).all()
+
+
+def erase_reads(connection: Connection, chosen: Sequence[Any]) -> Erased:
+    """Erase such entries, which are no records of pictures."""
+    connection.execute(delete(audit).where(audit.c.entry.in_([row.entry for row in chosen])))
+    return Erased()
 
 
 def _erase_seen(connection: Connection, table: Table, bodies: Sequence[bytes]) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from serve_app.domain import (
     Decision,
     Examination,
+    FrameFingerprint,
     Judged,
     Judgement,
     LabelScores,
@@ -25,6 +27,7 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.ledger.cursors import microseconds, moment_of
 from serve_app.ledger.encoding import (
     body_key,
@@ -32,11 +35,19 @@ from serve_app.ledger.encoding import (
     pack_fingerprints,
     pack_places,
     pack_values,
-    unpack_fingerprints,
     unpack_places,
     unpack_values,
 )
 from serve_app.limits import MediaKey
+
+CANARY_EXPLANATION: Final = f'{{"bank":"{CANARY_BANK}",'
+"""How the column ``explanation`` begins where the canary was refused."""
+
+OUTCOME_COLUMNS: Final = (
+    "reason", "verdict", "rule", "message", "explanation",
+    "media_type", "views_seen", "frames_seen", "frames_total", "is_truncated",
+)  # fmt: skip
+"""Those of ``decisions`` that :func:`outcome_of` reads."""
 
 Row = Mapping[Any, Any]
 """Values by the name of their column."""
@@ -99,6 +110,12 @@ class Context:
         )
 
 
+@functools.lru_cache(maxsize=64)
+def rows_of(context: Context) -> tuple[Row, Row | None]:
+    """Its rows for ``contexts`` and ``label_sets``: nearly all decisions of a process have the same."""
+    return context.row(), context.label_set_row()
+
+
 def _parts(model: ModelIdentity) -> str | None:
     parts = [{key: value for key, value in asdict(each).items() if key != "parts"} for each in model.parts]
     return json.dumps(parts, separators=(",", ":"), ensure_ascii=False) if parts else None
@@ -132,7 +149,7 @@ def decision_row(decision: Decision, context: int) -> Row:
         "views_seen": judged.views_seen if judged else None,
         "frames_seen": judged.frames_seen if judged else None,
         "frames_total": judged.frames_total if judged else None,
-        "is_truncated": judged.is_truncated if judged else None,
+        "is_truncated": None if isinstance(outcome, Unscanned) else outcome.is_truncated,
     }
 
 
@@ -165,8 +182,14 @@ def fingerprints_row(decision: Decision, seen: Examination) -> Row | None:
     return {"sha256": body_key(decision.sha256), "frames": pack_fingerprints(seen.fingerprints)}
 
 
-def recorded_decision(row: Row, context: Context, examination: Examination | None = None) -> RecordedDecision:
-    """The decision of a row of ``decisions``."""
+def recorded_decision(
+    row: Row,
+    context: Context,
+    seen: tuple[Examination, tuple[str, ...]] | None = None,
+    fingerprints: tuple[FrameFingerprint, ...] = (),
+) -> RecordedDecision:
+    """The decision of a row of ``decisions``; ``seen`` has its examination, and the labels of its scores."""
+    examination, labels = seen or (None, context.labels)
     decision = Decision(
         request_id=row["request_id"],
         decided_at=moment_of(row["decided_at_us"]),
@@ -181,18 +204,18 @@ def recorded_decision(row: Row, context: Context, examination: Examination | Non
         source=row["source"],
         lane=Lane(row["lane"] or Lane.LIVE),
         examination=examination,
-        labels=context.labels,
+        labels=labels,
         lists_version=row["lists_version"],
         shadow_matches=_shadow_matches_of(row),
         shadow_judgement=_shadow_judgement_of(row),
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
     is_reopened = row["is_pending"] and not decision.is_pending
-    return RecordedDecision(decision, done_at, row["done_how"], is_reopened)
+    return RecordedDecision(decision, done_at, row["done_how"], is_reopened, fingerprints)
 
 
 def outcome_of(row: Row) -> Outcome:
-    """The outcome of a row of ``decisions``."""
+    """The outcome of a row of ``decisions``, of which :data:`OUTCOME_COLUMNS` suffice."""
     explained = json.loads(row["explanation"] or "{}")
     match row["reason"]:
         case "policy":
@@ -220,8 +243,8 @@ def outcome_of(row: Row) -> Outcome:
             return Unscanned(UnscannedReason(reason), row["message"])
 
 
-def examination_of(row: Row, context: Context) -> Examination:
-    """The examination of a row of ``label_scores``, joined with ``frames`` of ``fingerprints``."""
+def examination_of(row: Row, context: Context, fingerprints: tuple[FrameFingerprint, ...]) -> Examination:
+    """The examination of a row of ``label_scores``."""
     places = unpack_places(row["places"])
     values = unpack_values(row["cosines"], len(places))
     return Examination(
@@ -231,7 +254,7 @@ def examination_of(row: Row, context: Context) -> Examination:
         frames_seen=row["frames_seen"],
         frames_total=row["frames_total"],
         is_truncated=row["is_truncated"],
-        fingerprints=unpack_fingerprints(row["frames"] or b""),
+        fingerprints=fingerprints,
     )
 
 
@@ -297,6 +320,7 @@ def _listed_of(row: Row, explained: Row) -> Listed:
         distance_bits=explained["distance_bits"],
         frame=explained["frame"],
         media_type=row.get("media_type"),
+        is_truncated=row.get("is_truncated"),
     )
 
 

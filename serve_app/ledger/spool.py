@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from serve_app.domain import ConfigurationError
+from serve_app.domain import ConfigurationError, in_words
 from serve_app.ledger.entries import Entry, Importance
 from serve_app.state_folder import make_private_folder
 
@@ -35,14 +35,17 @@ class FullSpoolError(Exception):
     """There is no room for an entry of this importance."""
 
 
+@in_words.register
+def _(error: FullSpoolError) -> str:
+    return str(error)
+
+
 class Spool:
     """A spool of this process. Its methods are for threads, of which several may call at once."""
 
     def __init__(self, file: Path, descriptor: int, max_bytes: int, reserved_bytes: int) -> None:
         """Use :meth:`create`, or :func:`abandoned_spools`."""
         self.file = file
-        self.dropped = 0
-        """Entries that found no room."""
         self._descriptor = descriptor
         self._max_bytes = max_bytes
         self._reserved_bytes = reserved_bytes
@@ -109,7 +112,6 @@ class Spool:
             self._room_bytes = max(self._room_bytes, position)
             self._ends += ends
             self._contexts = contexts
-            self.dropped += added.count(False)
             return added
 
     def waiting(self, most: int) -> list[Entry]:

@@ -20,12 +20,14 @@ from sqlalchemy import Connection
 from serve_app.answer_log import AnswerLogger
 from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
-from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention
+from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
 from serve_app.ledger import queries
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Choose, Entry, EntryWriter
 from serve_app.ledger.forgotten import without_forgotten
-from serve_app.ledger.group_commit import GroupCommit
+from serve_app.ledger.group_commit import FullQueueError, GroupCommit
+from serve_app.ledger.refused_decisions import RefusedDecisions
+from serve_app.ledger.retaining import Retaining
 from serve_app.ledger.rows import model_key_of, outcome_of
 from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
 from serve_app.ledger.sql_archive import SqlArchive
@@ -42,8 +44,6 @@ _RECALLING_THREADS = 2
 
 _CLOSE_S = 2.0
 _SEARCHED_EVERY_S = 30.0
-_RENEWED_EVERY_S = 8.0
-_PRUNED_EVERY_S = 600.0
 
 
 class SqlLedger(SqlArchive):
@@ -70,14 +70,18 @@ class SqlLedger(SqlArchive):
         self._next_search_s = 0.0
         self._abandoned: list[Spool] = []
         self._taken_back = 0
+        # What was not recorded in time, and what could not be taken back: each is counted by one thread.
+        self._missed = self._faulty = 0
+        self._refused = RefusedDecisions(database)
         self._writer = EntryWriter(database)
         self._commits: GroupCommit[Decision] = GroupCommit(self._commit, "ledger-commits", self._take_back)
         self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
         # A picture on its way waits for no admin's query.
         self._recalling = ThreadPoolExecutor(_RECALLING_THREADS, thread_name_prefix="ledger-recall")
-        self._lease = Lease(database, "ledger-retention")
-        self._housekeeper = threading.Thread(target=self._keep_house, name="ledger-retention", daemon=True)
-        self._housekeeper.start()
+        retaining = Retaining(Lease(database, "ledger-retention").hold, self._prune_now, lambda: self._problem is None)
+        threading.Thread(
+            target=retaining.run, args=(self._is_closed.wait,), name="ledger-retention", daemon=True
+        ).start()
 
     def close(self) -> None:
         """Commit what waits, if the database answers, and end the threads."""
@@ -94,13 +98,23 @@ class SqlLedger(SqlArchive):
 
         Raises:
             FullSpoolError: the database cannot be written, and the spool has no room for this decision.
+            FullQueueError: nor is the spool written in time.
             OSError: neither of them can be written.
         """
+        try:
+            await self._record(decision)
+        except BaseException:
+            self._missed += 1
+            if decision.is_pending:
+                self._refused.note(decision.request_id)  # it may be recorded all the same, later
+            raise
+
+    async def _record(self, decision: Decision) -> None:
         if self._problem is None:
             try:
                 async with asyncio.timeout(self._commit_wait_s):
                     await self._commits.put(decision)
-            except TimeoutError:
+            except (TimeoutError, FullQueueError):
                 self._note_problem("does not answer")
             except Exception as error:
                 if not is_outage(error):
@@ -123,7 +137,7 @@ class SqlLedger(SqlArchive):
 
     def health(self) -> LedgerHealth:
         """See :class:`~serve_app.domain.Ledger`."""
-        return LedgerHealth(self._problem, len(self._spool), self._spool.dropped)
+        return LedgerHealth(self._problem, len(self._spool), self._missed + self._faulty)
 
     def _recollection(self, connection: Connection, sha256: bytes, model_key: int) -> Recollection | None:
         seen = self._seen(connection, sha256, model_key)
@@ -137,7 +151,7 @@ class SqlLedger(SqlArchive):
 
     def _note_problem(self, problem: str, error: Exception | None = None) -> None:
         if self._problem is None:
-            why = f" ({type(error).__name__})" if error else ""
+            why = f" ({in_words(error)})" if error else ""
             logger.error("the ledger %s%s: decisions wait in its spool", problem, why)
         self._problem = problem
 
@@ -165,7 +179,8 @@ class SqlLedger(SqlArchive):
 
         A little at a time, because new decisions wait meanwhile.
         """
-        if self._problem is None and not len(self._spool) and not self._abandoned and not self._is_search_due():
+        is_idle = self._problem is None and not len(self._spool) and not self._abandoned and not self._refused.is_due()
+        if is_idle and not self._is_search_due():
             return False
         try:
             if self._problem is not None:
@@ -175,6 +190,7 @@ class SqlLedger(SqlArchive):
                 # New decisions need not go through the spool any more; otherwise it might never become empty.
                 self._problem = None
             count = count or self._take_from_abandoned()
+            self._refused.correct(self._wall_clock(), is_all_recorded=self._problem is None and not len(self._spool))
         except Exception as error:
             self._note_problem("cannot be written", error)
             return False
@@ -206,7 +222,8 @@ class SqlLedger(SqlArchive):
             if error is not None and is_outage(error):
                 raise error
             if error is not None:
-                logger.error("decision %s cannot be recorded (%s)", entry.request_id, type(error).__name__)
+                self._faulty += 1
+                logger.error("decision %s cannot be recorded (%s)", entry.request_id, in_words(error))
         if entries:
             spool.take(len(entries))
         return len(entries)
@@ -235,17 +252,8 @@ class SqlLedger(SqlArchive):
 
     # In the thread of the retention
 
-    def _keep_house(self) -> None:
-        next_prune_s = 0.0
-        while not self._is_closed.wait(_RENEWED_EVERY_S):
-            try:
-                if self._problem is None and self._lease.hold() and time.monotonic() >= next_prune_s:
-                    erased = self.prune_in_thread(self._wall_clock())
-                    next_prune_s = time.monotonic() + _PRUNED_EVERY_S
-                    if erased != Erased():
-                        logger.info("the retention of %d decisions was over", erased.decisions)
-            except Exception as error:
-                logger.error("the ledger could not erase what is over (%s)", type(error).__name__)
+    def _prune_now(self, goes_on: Callable[[], bool]) -> Erased:
+        return self.prune_in_thread(self._wall_clock(), goes_on)
 
 
 def _same(entry: Entry) -> Entry:

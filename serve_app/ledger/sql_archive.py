@@ -6,13 +6,12 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
@@ -25,11 +24,14 @@ from serve_app.domain import (
     Erased,
     Examination,
     ForgetScope,
+    FrameFingerprint,
     RecordedDecision,
     Retention,
+    UnavailableError,
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
+from serve_app.ledger.encoding import unpack_fingerprints
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
@@ -40,8 +42,18 @@ _THREADS = 2
 ERASING_PAUSE_S = 0.05
 """Seconds between transactions that erase: a commit that waits for SQLite's lock asks for it again within them."""
 
-_Choose = Callable[[Connection, ColumnElement[bool]], Sequence[Any]]
-_Erase = Callable[[Connection, Sequence[Any], ColumnElement[bool]], Erased]
+_LOG_TRIES = 100
+"""How often to try to empty the database's log of what was forgotten; else it is overwritten little by little."""
+
+_LATE = timedelta(minutes=1)
+"""Decisions are committed within it; or they wait in a spool, and what takes them back asks the audit."""
+
+_ENDS = "the service ends before all is erased: give the same command again"
+
+_Choose = Callable[[Connection, Any], Sequence[Any]]
+"""Rows to be erased, behind the last one that was chosen before (None at first)."""
+
+_Erase = Callable[[Connection, Sequence[Any]], Erased]
 
 
 class SqlArchive:
@@ -57,13 +69,16 @@ class SqlArchive:
         self._retention = retention or Retention()
         self._wall_clock = wall_clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-archive")
+        # To forget much takes long, and nobody's query waits for it.
+        self._forgetting = ThreadPoolExecutor(1, thread_name_prefix="ledger-forget")
         self._contexts: dict[int, Context] = {}
         self._is_closed = threading.Event()
 
     def close(self) -> None:
         """End its threads, and the connections that nobody uses."""
         self._is_closed.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._forgetting):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._database.close()
 
     def lease(self, name: str) -> SqlLease:
@@ -113,24 +128,33 @@ class SqlArchive:
 
         return await self._write(write)
 
-    async def forget(self, scope: ForgetScope, actor: str) -> Erased:
-        """See :class:`~serve_app.domain.DecisionArchive`."""
-        return await self._in_thread(lambda: self._forget(scope, actor))
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        """See :class:`~serve_app.domain.DecisionArchive`. One after the other, in a thread of their own."""
+        return await self._prepared(lambda: self._forget(scope, actor, show), self._forgetting)
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         return await self._in_thread(lambda: self.prune_in_thread(now))
 
-    def prune_in_thread(self, now: datetime) -> Erased:
-        """:meth:`prune`, for a thread."""
+    def prune_in_thread(self, now: datetime, goes_on: Callable[[], bool] = lambda: True) -> Erased:
+        """:meth:`prune`, for a thread; after each short transaction only while it ``goes_on``."""
         old = label_scores.c.recorded_at_us < microseconds(now - self._retention.label_scores)
         erased = Erased()
         for some in itertools.chain(
-            self._erase(queries.chosen_decisions, queries.erase_decisions, queries.is_over(self._retention, now)),
-            self._erase(queries.chosen_label_scores, queries.erase_label_scores, old),
+            self._erase_decisions(queries.is_over(self._retention, now)),
+            self._erase(
+                lambda connection, _: queries.chosen_label_scores(connection, old),
+                lambda connection, chosen: queries.erase_label_scores(connection, chosen, old),
+            ),
+            self._erase(
+                lambda connection, _: queries.chosen_reads(connection, microseconds(now - self._retention.reads)),
+                queries.erase_reads,
+            ),
         ):
             erased += some
-            if self._is_closed.wait(ERASING_PAUSE_S):
+            if self._is_closed.wait(ERASING_PAUSE_S) or not goes_on():
                 break
         return erased
 
@@ -138,14 +162,14 @@ class SqlArchive:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         await self._write(lambda connection: _audit(connection, entry))
 
-    async def audit_within(self, entry: AuditEntry, most_a_day: int) -> bool:
+    async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        is_of_today = (audit.c.action == entry.action) & (audit.c.at_us >= microseconds(midnight_before(entry.at)))
-        count = select(func.count()).where(is_of_today)
+        of_today = queries.audited(entry.action, microseconds(midnight_before(entry.at)))
 
         def add(connection: Connection) -> bool:
             self._database.wait_for_others(connection)
-            is_room = connection.execute(count).scalar_one() < most_a_day
+            earlier = [json.loads(row.detail) for row in connection.execute(of_today)]
+            is_room = entry.fits(earlier, most_a_day, once_per)
             if is_room:
                 _audit(connection, entry)
             return is_room
@@ -191,58 +215,80 @@ class SqlArchive:
 
         return await self._prepared(run)
 
-    def _forget(self, scope: ForgetScope, actor: str) -> Erased:
-        condition, erased = queries.in_scope(scope), Erased()
-        for some in self._erase(queries.chosen_decisions, queries.erase_decisions, condition):
+    def _forget(self, scope: ForgetScope, actor: str, show: Callable[[Erased], None]) -> Erased:
+        if self._is_closed.is_set():
+            raise UnavailableError(_ENDS)
+        condition = queries.in_scope(scope)
+        with self._database.writing() as connection:
+            # What others have taken back from a spool by now is found below; what they take back later, they leave out.
+            self._database.wait_for_others(connection)
+            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope))
+        erased = Erased()
+        for some in self._erase_decisions(condition):
             erased += some
-            self._is_closed.wait(ERASING_PAUSE_S)
+            show(erased)
+            if self._is_closed.wait(ERASING_PAUSE_S):
+                raise UnavailableError(_ENDS)
+        late = condition & (decisions.c.decided_at_us >= microseconds(self._wall_clock() - _LATE))
         with self._database.writing() as connection:
             self._database.wait_for_others(connection)
-            # What was recorded meanwhile: there is nothing left when the audit says that all is forgotten.
-            erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, condition), condition)
+            erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, late), late)
             _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
+        for _ in range(_LOG_TRIES):
+            if self._database.empty_log() or self._is_closed.wait(ERASING_PAUSE_S):
+                break
         return erased
 
-    def _erase(self, choose: _Choose, erase: _Erase, condition: ColumnElement[bool]) -> Iterator[Erased]:
+    def _erase_decisions(self, condition: ColumnElement[bool]) -> Iterator[Erased]:
+        return self._erase(
+            lambda connection, last: queries.chosen_decisions(connection, condition, last),
+            lambda connection, chosen: queries.erase_decisions(connection, chosen, condition),
+        )
+
+    def _erase(self, choose: _Choose, erase: _Erase) -> Iterator[Erased]:
         """Erase in short transactions: what each one erased. The caller pauses after each, for other writers."""
         self._database.prepare()
-        is_done = False
+        last, is_done = None, False
         while not is_done:
             with self._database.reading() as connection:
-                chosen = choose(connection, condition)
+                chosen = choose(connection, last)
             is_done = len(chosen) < queries.CHOSEN_AT_ONCE
             for start in range(0, len(chosen), queries.ERASED_AT_ONCE):
                 with self._database.writing() as connection:
-                    erased = erase(connection, chosen[start : start + queries.ERASED_AT_ONCE], condition)
+                    erased = erase(connection, chosen[start : start + queries.ERASED_AT_ONCE])
                 yield erased
+                last = chosen[-1]
 
     def _records(
         self, connection: Connection, wanted: Select[Any], *, with_examinations: bool = False
     ) -> list[RecordedDecision]:
         rows = connection.execute(wanted).mappings().all()
-        seen = self._seen_of(connection, list({row["sha256"] for row in rows})) if with_examinations else {}
+        bodies = list({row["sha256"] for row in rows}) if with_examinations else []
+        fingerprints = _fingerprints_of(connection, bodies)
+        seen = self._seen_of(connection, bodies, fingerprints)
         records = []
         for row in rows:
             context = self._context(connection, row["context"])
-            recorded = recorded_decision(row, context)
-            found = seen.get((row["sha256"], context.model_key)) if context.labels else None
-            if found is not None:
-                examination, labels = found
-                decision = replace(recorded.decision, examination=examination, labels=labels)
-                recorded = replace(recorded, decision=decision)
-            records.append(recorded)
+            # Without labels, its picture was not scanned: others with the same bytes may have been.
+            is_scanned = bool(context.labels)
+            examination = seen.get((row["sha256"], context.model_key)) if is_scanned else None
+            frames = fingerprints.get(row["sha256"], ()) if is_scanned else ()
+            records.append(recorded_decision(row, context, examination, frames))
         return records
 
     def _seen_of(
-        self, connection: Connection, bodies: Sequence[bytes]
+        self,
+        connection: Connection,
+        bodies: Sequence[bytes],
+        fingerprints: Mapping[bytes, tuple[FrameFingerprint, ...]],
     ) -> dict[tuple[bytes, int], tuple[Examination, tuple[str, ...]]]:
         """As :meth:`_seen`, of many bodies, by body and model."""
         found = {}
-        for start in range(0, len(bodies), queries.BODIES_AT_ONCE):
-            some = {"bodies": bodies[start : start + queries.BODIES_AT_ONCE]}
-            for row in connection.execute(queries.SEEN_OF_BODIES, some).mappings().all():
+        for some in _parts(bodies):
+            for row in connection.execute(queries.SEEN_OF_BODIES, {"bodies": some}).mappings().all():
                 context = self._context(connection, row["context"])
-                found[row["sha256"], row["model_key"]] = examination_of(row, context), context.labels
+                examination = examination_of(row, context, fingerprints.get(row["sha256"], ()))
+                found[row["sha256"], row["model_key"]] = examination, context.labels
         return found
 
     def _seen(
@@ -253,7 +299,7 @@ class SqlArchive:
         if row is None:
             return None
         context = self._context(connection, row["context"])
-        return examination_of(row, context), context.labels
+        return examination_of(row, context, unpack_fingerprints(row["frames"] or b"")), context.labels
 
     def _context(self, connection: Connection, key: int) -> Context:
         known = self._contexts.get(key)
@@ -261,6 +307,19 @@ class SqlArchive:
             row = connection.execute(queries.CONTEXT, {"context": key}).mappings().one()
             known = self._contexts[key] = Context.from_row(row)
         return known
+
+
+def _fingerprints_of(connection: Connection, bodies: Sequence[bytes]) -> dict[bytes, tuple[FrameFingerprint, ...]]:
+    return {
+        row.sha256: unpack_fingerprints(row.frames)
+        for some in _parts(bodies)
+        for row in connection.execute(queries.FINGERPRINTS_OF_BODIES, {"bodies": some})
+    }
+
+
+def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(bodies), queries.BODIES_AT_ONCE):
+        yield bodies[start : start + queries.BODIES_AT_ONCE]
 
 
 def _audit(connection: Connection, entry: AuditEntry) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from serve_app.database.failures import in_words
-from serve_app.domain import PictwardenError, UnavailableError
+from serve_app.domain import PictwardenError, UnavailableError, in_words
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.database.failures import in_words
-from serve_app.domain import ConfigurationError
+from serve_app.domain import ConfigurationError, in_words
 from serve_app.domain.lists import Bank
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
 from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, remove_unfinished, write_partition

@@ -7,10 +7,15 @@ a whole instance. An entry is suspended when, within :data:`WINDOW_S`, it has de
 * at least :data:`MIN_SHARE` of all pictures, and
 * at least :data:`TIMES_BASELINE` times as many as in such a time before, on average over about :data:`MEMORY_S`.
 
-Anybody can make fifty files that look like a denied picture. So only entries by appearance that came with an import are
-suspended: what a person has put on a list, or has confirmed, stays (:meth:`serve_app.lists.store.ListStore.suspend`).
-Nor is anything suspended within :data:`LEARNING_S` of a start, while nobody knows what is usual. A suspended entry
-waits for a person. Meanwhile the policy decides about its pictures.
+A suspended entry waits for a person. Meanwhile the policy decides about its pictures.
+
+Anybody can make fifty files that look like a denied picture, to have its entry suspended. So
+
+* only pictures count about which the policy would decide otherwise (:meth:`serve_app.lists.live.LiveLists.decided`);
+* only entries by appearance are suspended: an exact one goes on to match its file;
+* what a person has confirmed stays, and so does a ban (:meth:`serve_app.lists.store.ListStore.suspend`). That a person
+  has put an entry on a list does not suffice: it may be a mistake, or spite;
+* nothing is suspended within :data:`LEARNING_S` of a start, while nobody knows what is usual.
 """
 
 from __future__ import annotations

@@ -72,7 +72,11 @@ class Following:
                 self.base, self._changes, self.read_to, self._missing_to = base, [], 0, 0
                 return shown
             missing_to = read_to = origin.version
-        changes.append(self._store.changes_since(read_to))
+        newest = self._store.changes_since(read_to)
+        if not newest.is_complete:  # this base is so old that removals since are forgotten
+            self.base, self._changes, self.read_to, self._missing_to = empty_base(origin.lineage), [], 0, 0
+            return self.read(self.base, origin, shown)
+        changes.append(newest)
         self.base, self._changes, self._missing_to = base, changes, missing_to
         self.read_to = changes[-1].version
         self._complete_to = self.read_to if self.is_complete else max(self._complete_to, base.origin.version)

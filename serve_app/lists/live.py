@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.database.failures import in_words
-from serve_app.domain import Clock
+from serve_app.domain import Clock, in_words
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, Match
 from serve_app.lists.base import Bases
@@ -44,6 +43,8 @@ _BUILT_AGAIN_S: Final = 5.0
 
 _BUILT_EVERY_S: Final = 600.0
 """A few changes become part of the base after a while, so that the next start reads little."""
+
+_HOUSE_KEPT_EVERY_S: Final = 3600.0
 
 _CLOSE_S: Final = 2.0
 """For a thread whose database hangs: the process ends all the same."""
@@ -83,6 +84,7 @@ class LiveLists:
         self._following = Following(store)
         self._building: threading.Thread | None = None
         self._built_at_s = -math.inf
+        self._house_kept_at_s = -math.inf
         self._is_closed = threading.Event()
         self._threads = [
             threading.Thread(target=self._follow, name="lists", daemon=True),
@@ -119,12 +121,15 @@ class LiveLists:
     def decided(self, picture: DecidedPicture, decided_by: Match | None) -> None:
         """A picture was decided about, by an entry if ``decided_by`` is not None. It takes microseconds.
 
-        The canary counts for nothing, and of an exact entry there is no flood.
+        The canary counts for nothing. No flood is counted of an exact entry, which matches one file alone, nor of
+        pictures about which the policy decides alike: to suspend the entry would change nothing about them.
         """
         if decided_by is not None and decided_by.entry.bank == CANARY_BANK:
             return
         self.remember(picture)
-        suspect = decided_by if decided_by is not None and decided_by.type is FingerprintType.PDQ else None
+        suspect = decided_by
+        if suspect is not None and (suspect.type is not FingerprintType.PDQ or picture.kept is picture.kept_by_policy):
+            suspect = None
         with self._guarding:
             is_flood = self._guard.picture(picture.sha256, suspect.entry.id if suspect else None)
         if is_flood and suspect is not None:
@@ -243,6 +248,18 @@ class LiveLists:
                 self._note_problem(error)
             else:
                 self._problem = None
+            self._keep_house()
+
+    def _keep_house(self) -> None:
+        """Have the store forget what is over, a little at a time: changes are followed meanwhile."""
+        if time.monotonic() - self._house_kept_at_s < _HOUSE_KEPT_EVERY_S:
+            return
+        try:
+            if self.store.forget_removals(self._wall_clock()):
+                return
+        except Exception as error:
+            logger.error("the lists could not forget old removals: %s", in_words(error))
+        self._house_kept_at_s = time.monotonic()
 
     def _erase_unfinished(self) -> None:
         try:

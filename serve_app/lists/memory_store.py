@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from serve_app.domain import ListingError
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
+from serve_app.lists.removals import KnownRemovals
 from serve_app.lists.store import IMPORT_UNDER_WAY, Addition, Changes, Everything
 
 _Key = tuple[FingerprintType, bytes, ListKind, str]
@@ -33,6 +34,7 @@ class MemoryListStore:
         self._by_key: dict[_Key, int] = {}
         self._changed_in: dict[int, int] = {}
         self._removed_in: dict[int, int] = {}
+        self._known_removals = KnownRemovals()
 
     def origin(self) -> Origin:
         """See the port."""
@@ -206,12 +208,22 @@ class MemoryListStore:
                 dict(self._banks),
                 [each for each in self._in_order() if self._changed_in[each.id] > version],
                 frozenset(each for each, removed_in in self._removed_in.items() if removed_in > version),
+                is_complete=self._known_removals.has_all_since(version),
             )
 
     def changes_count_since(self, version: int) -> int:
         """See the port."""
         with self._lock:
             return sum(each > version for each in (*self._changed_in.values(), *self._removed_in.values()))
+
+    def forget_removals(self, now: datetime) -> int:
+        """See the port."""
+        with self._lock:
+            self._known_removals = known = self._known_removals.at(now, self._version)
+            old = [each for each, removed_in in self._removed_in.items() if removed_in <= known.forgotten_to]
+            for each in old:
+                del self._removed_in[each]
+            return len(old)
 
     @contextlib.contextmanager
     def everything(self) -> Iterator[Everything]:

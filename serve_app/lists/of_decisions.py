@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from serve_app.domain import Decision, FrameFingerprint, Judged, Listed, ListingError, Unscanned
+from serve_app.domain import (
+    Decision,
+    FrameFingerprint,
+    Judged,
+    Listed,
+    ListingError,
+    ListMatch,
+    RecordedDecision,
+    Unscanned,
+)
 from serve_app.domain.canary import CANARY_BANK, CANARY_NOT_ALLOWED
 from serve_app.domain.lists import MIN_QUALITY, EntryDraft, Fingerprint, FingerprintType, ListKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingTerms:
-    """What a person says about the entries that are made. ``author`` is the name of the admin's secret."""
+    """What a person says about the entries that are made. ``author`` is the name of the admin's secret.
+
+    ``is_confirmed`` if the flood guard is to leave them alone (:class:`~serve_app.domain.lists.EntryDraft`).
+    """
 
     kind: ListKind
     bank: str
@@ -20,6 +32,7 @@ class ListingTerms:
     author: str
     source: str = ""
     expires_at: datetime | None = None
+    is_confirmed: bool = False
 
     def draft(self, fingerprint: Fingerprint) -> EntryDraft:
         """The entry of one fingerprint."""
@@ -31,7 +44,7 @@ class ListingTerms:
             source=self.source,
             author=self.author,
             expires_at=self.expires_at,
-            is_confirmed=True,
+            is_confirmed=self.is_confirmed,
         )
 
 
@@ -43,7 +56,7 @@ class Selection:
     note: str = ""
 
 
-def fingerprints_of(decision: Decision, kind: ListKind) -> Selection:
+def fingerprints_of(recorded: RecordedDecision, kind: ListKind) -> Selection:
     """The fingerprints by which the picture of a decision is denied or allowed.
 
     The sha256 of its bytes always, and by appearance as little as is safe:
@@ -58,11 +71,10 @@ def fingerprints_of(decision: Decision, kind: ListKind) -> Selection:
         ListingError: to allow it is not safe. Where nobody has scanned a body to its end, it may be the first part of
             a picture of which pict-rs stores all: its sha256 would let the rest through unseen.
     """
-    seen = decision.examination
+    decision, fingerprints = recorded.decision, recorded.fingerprints
     exact = Fingerprint(FingerprintType.SHA256, bytes.fromhex(decision.sha256))
     if kind is ListKind.ALLOW:
         _require_scanned(decision)
-    fingerprints = seen.fingerprints if seen is not None else ()
     if kind is ListKind.DENY:
         deciding = _deciding_frame(decision)
         fingerprints = tuple(each for each in fingerprints if each.frame == deciding)
@@ -87,15 +99,21 @@ def _require_scanned(decision: Decision) -> None:
     match decision.outcome:
         case Listed(bank=bank) if bank == CANARY_BANK:
             raise ListingError(CANARY_NOT_ALLOWED)
-        case Listed(bank=bank, entry=entry) if seen is None:
+        case Listed(bank=bank, entry=entry, match=ListMatch.EXACT):
             raise ListingError(
                 f"decision {decision.request_id} cannot be allowed: its picture was not scanned, since entry {entry} "
                 f"of bank {bank} decided. If that is wrong, remove it: pictwarden list remove {entry}"
             )
+        case Listed(bank=bank, entry=entry, is_truncated=None) if seen is None:
+            raise ListingError(
+                f"decision {decision.request_id} cannot be allowed: an earlier version made it, which did not record "
+                f"whether the picture was scanned to its end. If entry {entry} of bank {bank} is wrong, remove it: "
+                f"pictwarden list remove {entry}"
+            )
         case Judged(is_truncated=is_cut):
             pass
-        case Listed():
-            is_cut = seen is not None and seen.is_truncated
+        case Listed(is_truncated=recorded):
+            is_cut = seen.is_truncated if seen else bool(recorded)
         case Unscanned():
             is_cut = True
     if is_cut:

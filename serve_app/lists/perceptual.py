@@ -71,7 +71,8 @@ class LinearSearch:
             # Distances are symmetric, and each comparison of one with many costs a step in Python.
             swapped = LinearSearch(queries).near(self._hashes)
             return Near(swapped.hashes, swapped.queries, swapped.distances_bits)
-        return _together([self.near_one(query) for query in queries])
+        found = [self.near_one(query) for query in queries]
+        return _together(found) if any(len(hashes) for hashes, _ in found) else _NONE_NEAR
 
     def near_one(self, query: NDArray[np.uint64]) -> _Found:
         """The indices of the hashes near ``query``, ``(4,)``, and their distances in bits."""
@@ -80,10 +81,13 @@ class LinearSearch:
             distances = distances_bits(self._hashes[first : first + _SCANNED_HASHES], query)
             hits = (distances <= DENY_RADIUS_BITS).nonzero()[0]
             found.append((hits + first, distances[hits]))
-        return _joined(found)
+        return found[0] if len(found) == 1 else _joined(found)
 
 
 _NOTHING: _Found = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.uint16))
+
+
+_NONE_NEAR = Near(np.empty(0, dtype=np.intp), *_NOTHING)
 
 
 class BandedSearch:

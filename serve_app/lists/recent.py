@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final
 
 from serve_app.domain import Clock, FrameFingerprint
-from serve_app.domain.lists import ListKind, Match
+from serve_app.domain.lists import FingerprintType, ListKind, Match
+from serve_app.lists.digests import Digests
 from serve_app.lists.snapshot import Snapshot
 
 REMEMBERED_S: Final = 60.0
@@ -22,8 +23,10 @@ MAX_REMEMBERED: Final = 10_000
 class DecidedPicture:
     """A picture that was decided about, and may be stored if ``kept``.
 
-    ``sha256`` is in hexadecimal digits. ``lists_version`` is of the lists that its decision asked.
-    ``is_of_image_server`` as in :class:`~serve_app.domain.Decision`.
+    ``sha256`` is in hexadecimal digits; ``other_digests`` are those that its decision computed, because there were
+    entries by them. ``lists_version`` is of the lists that its decision asked. ``is_of_image_server`` as in
+    :class:`~serve_app.domain.Decision`. ``kept_by_policy`` says whether the policy alone would have had it stored; None
+    if it was not asked.
     """
 
     request_id: str
@@ -32,11 +35,18 @@ class DecidedPicture:
     kept: bool
     fingerprints: Sequence[FrameFingerprint] = field(default=(), repr=False)
     is_of_image_server: bool = True
+    other_digests: Digests = field(default_factory=dict, repr=False)
+    kept_by_policy: bool | None = None
 
     @property
     def is_let_through(self) -> bool:
         """Whether it was let through to an image server."""
         return self.kept and self.is_of_image_server
+
+    @property
+    def digests(self) -> Digests:
+        """All that are known."""
+        return {FingerprintType.SHA256: bytes.fromhex(self.sha256), **self.other_digests}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,6 @@ def denial(picture: DecidedPicture, added: Snapshot, lists: Snapshot, at: dateti
 
 
 def _denial(lists: Snapshot, picture: DecidedPicture, at: datetime) -> Match | None:
-    found = lists.exact(bytes.fromhex(picture.sha256), None, at).deciding
+    found = lists.exact(picture.digests, at).deciding
     found = found or lists.nearest(picture.fingerprints, at).deciding
     return found if found is not None and found.entry.kind is ListKind.DENY else None

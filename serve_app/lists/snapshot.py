@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +23,8 @@ from serve_app.domain.lists import (
 )
 from serve_app.lists.bands import as_words
 from serve_app.lists.built_in import BUILT_IN
+from serve_app.lists.digests import OTHER_DIGESTS, Digests
 from serve_app.lists.partition import Partition, Rows
-
-_OTHER_DIGESTS = ((FingerprintType.SHA1, hashlib.sha1), (FingerprintType.MD5, hashlib.md5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +67,8 @@ class Snapshot:
         self._parts = [(base, _is_shadow(base, banks)), (delta, _is_shadow(delta, banks))]
         self._parts.append((BUILT_IN, _is_shadow(BUILT_IN, {})))
         self._is_nearest_slow = base.has(FingerprintType.PDQ) or delta.has(FingerprintType.PDQ)
-        self._digests_wanted = [
-            (type_, digest_of) for type_, digest_of in _OTHER_DIGESTS if base.has(type_) or delta.has(type_)
-        ]
-
-    @property
-    def reads_content(self) -> bool:
-        """Whether :meth:`exact` computes digests of the whole body, since there are entries by md5 or sha1.
-
-        For a large body it then belongs in a thread; otherwise it takes microseconds.
-        """
-        return bool(self._digests_wanted)
+        self.other_digests = tuple(type_ for type_ in OTHER_DIGESTS if base.has(type_) or delta.has(type_))
+        """The digests beside its sha256 that :meth:`exact` needs of a body, since there are entries by them."""
 
     @property
     def is_nearest_slow(self) -> bool:
@@ -89,18 +78,13 @@ class Snapshot:
         """
         return self._is_nearest_slow
 
-    def exact(self, sha256: bytes, content: bytes | None, at: datetime) -> Matches:
-        """What the exact entries say about a body; deny goes before allow.
+    def exact(self, digests: Digests, at: datetime) -> Matches:
+        """What the exact entries say about a body; deny goes before allow. It takes microseconds.
 
-        Without its ``content``, entries by md5 or sha1 are not asked.
+        Entries by a digest that is not given are not asked.
         """
-        digests = [(FingerprintType.SHA256, sha256)]
-        if content is not None:
-            digests += [
-                (type_, digest_of(content, usedforsecurity=False).digest()) for type_, digest_of in self._digests_wanted
-            ]
         found: list[_Found] = []
-        for type_, digest in digests:
+        for type_, digest in digests.items():
             for number, (part, _) in enumerate(self._parts):
                 found += self._found(number, part.exact(type_, digest), type_, at, per_query=1)
         deciding = min((each for each in found if not each.is_shadow), key=lambda each: each.rank, default=None)
@@ -152,14 +136,14 @@ class Snapshot:
         )
         if number == 0:
             in_force &= ~np.isin(rows.ids, self._removed)
-        kept = in_force.nonzero()[0]
+        chosen = in_force.nonzero()[0]
         # A picture may match thousands of entries: of each bank's, only the nearest becomes an object.
-        pictures = rows.queries[kept] // per_query
-        ranked = np.lexsort((rows.ids[kept], rows.is_allow[kept], rows.distances_bits[kept]))
-        groups = pictures[ranked] * len(part.banks) + rows.banks[kept][ranked]
+        pictures = rows.queries[chosen] // per_query
+        ranked = np.lexsort((rows.ids[chosen], rows.is_allow[chosen], rows.distances_bits[chosen]))
+        groups = pictures[ranked] * len(part.banks) + rows.banks[chosen][ranked]
         firsts = np.unique(groups, return_index=True)[1]
         found = []
-        for place in kept[ranked[firsts]]:
+        for place in chosen[ranked[firsts]]:
             picture, symmetry = divmod(int(rows.queries[place]), per_query)
             match = Match(
                 part.entry(int(rows.rows[place])),

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
@@ -27,6 +27,7 @@ from serve_app.lists.sql_changes import (
     row_of,
 )
 from serve_app.lists.sql_import import WRITTEN_AT_ONCE, SqlImport, erase_unfinished, let_others_write
+from serve_app.lists.sql_removals import are_known_since, forget_removals, remove
 from serve_app.lists.store import Addition, Changes, Everything
 
 _READ_AT_ONCE: Final = 10_000
@@ -64,7 +65,7 @@ class SqlListStore:
         while True:
             with changing(self._database) as (connection, version):
                 ids = list(connection.execute(some).scalars())
-                removed += _remove(connection, list_entries.c.entry.in_(ids), version)
+                removed += remove(connection, list_entries.c.entry.in_(ids), version)
                 if len(ids) < WRITTEN_AT_ONCE:
                     connection.execute(delete(list_banks).where(list_banks.c.name == name))
                     return removed
@@ -95,7 +96,7 @@ class SqlListStore:
     def remove(self, ids: Iterable[int]) -> int:
         """See the port."""
         with changing(self._database) as (connection, version):
-            return sum(_remove(connection, which, version) for which in _with_ids(ids))
+            return sum(remove(connection, which, version) for which in _with_ids(ids))
 
     def suspend(self, ids: Iterable[int]) -> int:
         """See the port."""
@@ -137,7 +138,9 @@ class SqlListStore:
         if kind is not None:
             wanted = wanted.where(list_entries.c.kind == kind)
         if is_suspended is not None:
-            wanted = wanted.where(list_entries.c.suspended_at_us.is_not(None).is_(is_suspended))
+            # Written so that the index of the suspended ones, which are few, serves.
+            suspended_at_us = list_entries.c.suspended_at_us
+            wanted = wanted.where(suspended_at_us.is_not(None) if is_suspended else suspended_at_us.is_(None))
         return self._entries(wanted.order_by(list_entries.c.entry).limit(limit))
 
     def suspended_count(self) -> int:
@@ -166,6 +169,7 @@ class SqlListStore:
                 _banks(connection),
                 [_entry(row) for row in connection.execute(changed).mappings()],
                 frozenset(connection.execute(removed).scalars()),
+                is_complete=are_known_since(connection, version),
             )
 
     def changes_count_since(self, version: int) -> int:
@@ -176,6 +180,10 @@ class SqlListStore:
         ]
         with self._reading() as connection:
             return sum(int(connection.execute(each).scalar_one()) for each in counted)
+
+    def forget_removals(self, now: datetime) -> int:
+        """See the port."""
+        return forget_removals(self._database, now)
 
     @contextlib.contextmanager
     def everything(self) -> Iterator[Everything]:
@@ -217,12 +225,6 @@ def _with_ids(ids: Iterable[int]) -> Iterator[ColumnElement[bool]]:
     remaining = iter(sorted(set(ids)))
     while some := list(islice(remaining, WRITTEN_AT_ONCE)):
         yield list_entries.c.entry.in_(some) & IS_LISTED
-
-
-def _remove(connection: Connection, which: ColumnElement[bool], version: int) -> int:
-    gone = select(list_entries.c.entry, literal(version)).where(which)
-    connection.execute(insert(list_removals).from_select(["entry", "removed_in"], gone))
-    return connection.execute(delete(list_entries).where(which)).rowcount
 
 
 def _update(connection: Connection, which: ColumnElement[bool], new: dict[str, Any]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, ListEntry, ListKind
@@ -29,12 +30,16 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What differs between an earlier version and ``version``. ``banks`` has all banks, by their names."""
+    """What differs between an earlier version and ``version``. ``banks`` has all banks, by their names.
+
+    Unless it ``is_complete``, the earlier version is so old that ``removed`` lacks some: read everything instead.
+    """
 
     version: int
     banks: Mapping[str, Bank]
     entries: Sequence[ListEntry]
     removed: frozenset[int]
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,13 @@ class ListStore(Protocol):
 
     def changes_count_since(self, version: int) -> int:
         """How many entries :meth:`changes_since` would name, before anybody has them all in memory."""
+        ...
+
+    def forget_removals(self, now: datetime) -> int:
+        """Forget some of the removals that are older than :data:`serve_app.lists.removals.KNOWN_FOR`, and say how many.
+
+        Call it again at once until there are none, and every few hours: it notes how old removals are, too.
+        """
         ...
 
     def everything(self) -> contextlib.AbstractContextManager[Everything]:

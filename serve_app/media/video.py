@@ -46,10 +46,10 @@ _TRANSPOSITIONS = {
     (-90, True): Image.Transpose.TRANSPOSE,
 }
 
-# Frames are kept at this multiple of the view's size, on their shorter side, unless they are smaller.
+# Frames are stored at this multiple of the view's size, on their shorter side, unless they are smaller.
 _OVERSAMPLING = 1.5
 
-_KEPT_BYTES = 160 * 1024 * 1024
+_MAX_FRAMES_BYTES = 160 * 1024 * 1024
 
 # Of libav's side data: AVContentLightMetadata begins with the brightest pixel's nits; AVMasteringDisplayMetadata holds
 # ten fractions, of which the last is the screen's highest luminance, and says with its last number whether it has it.
@@ -127,8 +127,8 @@ def _sample_track(source: _Source, scaler: _Scaler, deadline: Deadline) -> tuple
     survey = _survey(source, scaler, deadline)
     max_frames = max(1, source.limits.max_frames // survey.tracks)
     indices = choose_frames(survey.durations_s(), np.stack(survey.signatures), max_frames)
-    if survey.kept is not None:
-        frames = _converted({index: survey.kept[index] for index in indices})
+    if survey.frames is not None:
+        frames = _converted({index: survey.frames[index] for index in indices})
     else:
         frames = _decoded_again(source, indices, scaler, deadline)
     return FrameSample(len(survey.starts_s), tuple(indices), frames), survey.tracks
@@ -227,9 +227,9 @@ class _Survey:
 
     starts_s: list[float] = field(default_factory=list)
     signatures: list[NDArray[np.uint8]] = field(default_factory=list)
-    kept: list[_SmallFrame] | None = field(default_factory=list)
-    """All frames so far, or none if they are too much to keep."""
-    kept_bytes: int = 0
+    frames: list[_SmallFrame] | None = field(default_factory=list)
+    """All frames so far, or none if they are too many for the memory."""
+    frames_bytes: int = 0
     last_s: float = 0.0
     """How long the last frame says that it is shown; 0 if it does not."""
     tracks: int = 1
@@ -241,11 +241,11 @@ class _Survey:
         self.starts_s.append(float(frame.pts * frame.time_base))
         self.last_s = float(frame.duration * frame.time_base)
         self.signatures.append(scaler.signature(frame, track))
-        if self.kept is not None:
-            self.kept.append(scaler.small(frame, track))
-            self.kept_bytes += sum(plane.buffer_size for plane in self.kept[-1].planes.planes)
-            if self.kept_bytes > _KEPT_BYTES:
-                self.kept = None
+        if self.frames is not None:
+            self.frames.append(scaler.small(frame, track))
+            self.frames_bytes += sum(plane.buffer_size for plane in self.frames[-1].planes.planes)
+            if self.frames_bytes > _MAX_FRAMES_BYTES:
+                self.frames = None
 
     def durations_s(self) -> list[float]:
         """How long each frame is shown: until the next one begins. The last stays at least as long as most."""

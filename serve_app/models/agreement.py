@@ -1,8 +1,8 @@
 """What was recorded of how far a converted model agrees with the one it is made of.
 
-A record is for one model, one policy and one conversion: another version of OpenVINO, or another calibration, is
-another model in effect, and has to be compared again. A quantised model does not start without one; one in bf16 needs
-it to be taken in the place of torch.
+A record is for one model, one policy and one conversion: another version of OpenVINO, or other views to quantise
+with, is another model in effect, and has to be compared again. A quantised model does not start without one; one in
+bf16 needs it to be taken in the place of torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from serve_app.domain import ModelError
+from serve_app.domain import HeadFile, ModelError
 from serve_app.models.openvino.conversion import Conversion
 
 LEAST_AGREEMENT = 0.999
@@ -35,7 +35,7 @@ class PolicyReference:
 
     source: str
     digest: str
-    heads: Mapping[str, Path] = field(default_factory=dict)
+    heads: Mapping[str, HeadFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

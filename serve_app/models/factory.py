@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from serve_app.domain import ModelError, head_digest, is_prompt, needs_faces, output_label, output_of
+from serve_app.domain import ModelError, is_head, is_prompt, needs_faces, output_label, output_of
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part
@@ -17,9 +18,9 @@ from serve_app.models.with_faces import WithFaces
 from serve_app.models.with_heads import WithHeads
 
 if TYPE_CHECKING:
-    from serve_app.models.openvino.calibration import Calibration
     from serve_app.models.openvino.conversion import Conversion, Precision
     from serve_app.models.openvino.engine import OpenVinoEngine
+    from serve_app.models.openvino.quantisation_views import QuantisationViews
     from serve_app.settings import EngineName
 
 OPENVINO_INT8 = "openvino-int8"
@@ -57,29 +58,32 @@ def open_engine(
     """
     prompts = tuple(filter(is_prompt, labels))
     files = policy.heads if policy is not None else {}
-    heads = {label: read_head(files[label], digest) for label in labels if (digest := head_digest(label))}
+    heads = {label: read_head(files[label]) for label in filter(is_head, labels)}
     if not prompts and not heads:
         return beside_classifiers(None, labels, device, cpu_threads, cache_folder)
     if source is None:
         raise ModelError("the policy has prompts or heads, and no model for them is named: set model.source")
-    spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder, directions_of(heads))
+    spec = EngineSpec(source, prompts, device, precision, cpu_threads, policy, cache_folder)
+    if heads:
+        spec = replace(spec, directions=directions_of(heads))
     of_model = _open_clip(spec, engine)
     for label, head in heads.items():
-        head.require_model(files[label], of_model.identity)
+        head.require_model(files[label].file, of_model.identity)
     opened = WithHeads(of_model, tuple(heads.values())) if heads else of_model
     return beside_classifiers(Part(opened, (*prompts, *heads)), labels, device, cpu_threads, cache_folder)
 
 
-def open_embedding(source: str) -> Engine:
+def open_embedding(source: str, cache_folder: Path | None) -> Engine:
     """An engine whose scores are the model's embedding: float32, ``(views, width)``, each row of length one.
 
     Args:
         source: names the model (see :mod:`serve_app.models.source`).
+        cache_folder: see :func:`open_engine`.
 
     Raises:
         ModelError: as :func:`open_engine`.
     """
-    return _open_clip(EngineSpec(source, (), "auto", "auto", None, None, None, every_direction), "auto")
+    return _open_clip(EngineSpec(source, (), "auto", "auto", None, None, cache_folder, every_direction), "auto")
 
 
 def beside_classifiers(
@@ -101,7 +105,7 @@ def beside_classifiers(
     Raises:
         ModelError: a classifier cannot be had, or the device is not there; or there are no labels.
     """
-    from serve_app.models.onnx.classifiers import open_classifier
+    from serve_app.models.onnx.opening import open_classifier
 
     wanted: dict[str, list[str]] = {}
     for known in filter(None, map(output_of, labels)):
@@ -161,7 +165,7 @@ def _opened(spec: EngineSpec, engine: str) -> Engine:
 def open_quantised(
     source: str,
     labels: Sequence[str],
-    calibrate: Callable[[int], Calibration],
+    give_views: Callable[[int], QuantisationViews],
     cache_folder: Path | None,
     cpu_threads: int | None,
     on_progress: Callable[[str, float], None],
@@ -171,7 +175,7 @@ def open_quantised(
     Args:
         source: names the model.
         labels: the policy's prompts.
-        calibrate: gives what quantising looks at, for the side of a view in pixels.
+        give_views: gives what quantising looks at, for the side of a view in pixels.
         cache_folder: None for the user's own.
         cpu_threads: None takes every core that this process may use.
         on_progress: called with the stage of a conversion and the share of it that is done, unless the cache has it.
@@ -181,7 +185,7 @@ def open_quantised(
     """
     from serve_app.models.openvino.making import open_quantised
 
-    return open_quantised(source, labels, calibrate, cache_folder, cpu_threads, on_progress)
+    return open_quantised(source, labels, give_views, cache_folder, cpu_threads, on_progress)
 
 
 def open_unrecorded(folder: Path, labels: Sequence[str], cpu_threads: int | None) -> OpenVinoEngine:
@@ -199,7 +203,7 @@ def open_unrecorded(folder: Path, labels: Sequence[str], cpu_threads: int | None
 def convert_model(
     source: str,
     precision: Precision,
-    calibrate: Callable[[int], Calibration],
+    give_views: Callable[[int], QuantisationViews],
     cache_folder: Path | None,
     output: Path | None,
     on_progress: Callable[[str, float], None],
@@ -209,7 +213,7 @@ def convert_model(
     Args:
         source: names a model that open_clip loads.
         precision: of the image tower.
-        calibrate: gives what quantising looks at, for the side of a view in pixels.
+        give_views: gives what quantising looks at, for the side of a view in pixels.
         cache_folder: None for the user's own.
         output: the folder to make; None for one in the cache.
         on_progress: called with the stage and the share of it that is done.
@@ -220,4 +224,4 @@ def convert_model(
     """
     from serve_app.models.openvino.making import convert
 
-    return convert(source, precision, calibrate, cache_folder, output, on_progress)
+    return convert(source, precision, give_views, cache_folder, output, on_progress)

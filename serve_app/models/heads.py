@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.domain import HEAD_DIGEST_CHARS, ModelError, ModelIdentity
+from serve_app.domain import HEAD_DIGEST_CHARS, HeadFile, ModelError, ModelIdentity
 
 SUFFIX = ".safetensors"
 
@@ -54,16 +55,15 @@ class Head:
         Raises:
             ModelError: the weights are others. Those of a converted model are the original's.
         """
-        digest = identity.derived_from or identity.digest
-        if digest != self.model_digest:
+        if identity.weights_digest != self.model_digest:
             raise ModelError(
                 f"the head {file} was trained on {self.model}@{self.model_digest[:12]}, and the loaded model is "
-                f"{identity.name}@{digest[:12]}: load that model, or train the head again on this one"
+                f"{identity.name}@{identity.weights_digest[:12]}: load that model, or train the head again on this one"
             )
 
 
 def write_head(file: Path, head: Head) -> str:
-    """Write a new file, and return its sha256 (hex).
+    """Write a new file, whole or not at all, and return its sha256 (hex).
 
     Raises:
         ModelError: safetensors is not installed.
@@ -78,30 +78,33 @@ def write_head(file: Path, head: Head) -> str:
         "trained_on": dict(head.trained_on),
     }
     content: bytes = safetensors.save(tensors, metadata={_KEY: json.dumps(description, sort_keys=True)})
-    with file.open("xb") as stream:
+    with tempfile.NamedTemporaryFile(prefix=".unfinished-", dir=file.parent) as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+        Path(stream.name).chmod(0o644)  # a service may run as another user
+        os.link(stream.name, file)
     return hashlib.sha256(content).hexdigest()
 
 
-def read_head(file: Path, digest: str) -> Head:
-    """The head in ``file``, whose sha256 (hex) starts with ``digest``.
+def read_head(of: HeadFile) -> Head:
+    """The head in a file.
 
     Raises:
         ModelError: it is not there, or another one; or safetensors is not installed.
     """
-    safetensors = _safetensors()
+    safetensors, file = _safetensors(), of.file
     try:
         content = file.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        why = error.strerror if isinstance(error, OSError) else "no file can have this name"
         raise ModelError(
-            f"the head {file} cannot be read ({error.strerror or error}): copy it there, on every machine that scores"
+            f"the head {file} cannot be read ({why}): copy it there, on every machine that scores"
         ) from error
     actual = hashlib.sha256(content).hexdigest()
-    if not actual.startswith(digest):
+    if not actual.startswith(of.digest):
         raise ModelError(
-            f"the head {file} is not the one that the policy names: its sha256 is {actual}, and {digest} is wanted. "
+            f"the head {file} is not the one that the policy names: its sha256 is {actual}, and {of.digest} is wanted. "
             f"Copy the right file, or write digest: {actual[:HEAD_DIGEST_CHARS]} and measure its threshold again"
         )
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from serve_app.domain import ModelError
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.heads import Directions, no_directions
@@ -30,6 +31,18 @@ class EngineSpec:
     policy: PolicyReference | None
     cache_folder: Path | None
     directions: Directions = no_directions
+
+    def refuse_heads(self) -> None:
+        """Refuse a quantised engine, whose agreement is recorded for prompts alone, with other directions than these.
+
+        Raises:
+            ModelError: there are directions.
+        """
+        if self.directions is not no_directions:
+            raise ModelError(
+                f"heads are not scored by a model in int8 ({self.source!r}), since its agreement is recorded for "
+                f"prompts alone: take torch, or a model that was converted to bf16"
+            )
 
 
 Opener = Callable[[EngineSpec], Engine]

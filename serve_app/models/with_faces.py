@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,8 @@ from numpy.typing import NDArray
 from serve_app.domain import LabelScores, ModelIdentity, Views
 from serve_app.models.engine import Engine, Staged
 from serve_app.models.ensemble import Part
+from serve_app.models.passes import encode, in_passes
 from serve_app.models.resampling import shrink
-
-T = TypeVar("T")
-
-# A pass takes memory for each: 10 MB with open-nsfw.
-_MOST_ITEMS_A_PASS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +98,12 @@ def scores_of(engine: Engine, *pictures: Views) -> list[LabelScores]:
     if isinstance(engine, WithFaces):
         counts = [len(each.pixels) + len(each.faces.pixels) for each in pictures]
         items = [item for each in pictures for item in items_of(each.pixels, each.faces.pixels)]
-        passes = [engine.encode(engine.stage(some)) for some in _passes(items)]
+        values = np.concatenate([engine.encode(engine.stage(some)) for some in in_passes(items)])
     else:
         counts = [len(each.pixels) for each in pictures]
-        passes = [
-            engine.encode(np.stack(some)) for some in _passes([view for each in pictures for view in each.pixels])
-        ]
-    values = np.concatenate(passes)
+        values = encode(engine, [view for each in pictures for view in each.pixels])
     own = np.split(values, np.cumsum(counts)[:-1])
     return [
         LabelScores(rows_of_one, engine.logit_scale, engine.identity).of_views(views)
         for rows_of_one, views in zip(own, pictures, strict=True)
     ]
-
-
-def _passes(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + _MOST_ITEMS_A_PASS] for start in range(0, len(items), _MOST_ITEMS_A_PASS))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
@@ -18,12 +19,14 @@ from serve_app.domain import (
     Call,
     Decision,
     Examination,
+    Judged,
     Listed,
     ListMatch,
     Verdict,
 )
 from serve_app.domain.lists import FingerprintType, ListKind, Match, Matches
 from serve_app.lists import Snapshot
+from serve_app.lists.digests import Digests, digests_of
 from serve_app.lists.live import LiveLists
 from serve_app.lists.recent import DecidedPicture
 from serve_app.moderation.time_limit import until
@@ -34,6 +37,16 @@ _DIGESTED_ON_THE_LOOP_BYTES: Final = 64 << 10
 """To hash fewer bytes takes less time than to go to a thread and back."""
 
 NOTHING: Final = Matches()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBytes:
+    """What the exact entries say about a body, and the digests beside its sha256 that were computed to ask them."""
+
+    matches: Matches = NOTHING
+    other_digests: Digests = field(default_factory=dict, repr=False)
 
 
 class KnownPictures:
@@ -56,22 +69,26 @@ class KnownPictures:
         """The lists for one decision."""
         return self._lists.snapshot if self._lists is not None else None
 
-    async def exact(self, lists: Snapshot | None, body: Body, call: Call) -> Matches:
+    async def exact(self, lists: Snapshot | None, body: Body, call: Call) -> KnownBytes:
         """What the exact entries say about a body. By its sha256 they answer at once, whatever else waits.
 
         Raises:
             DeadlineExceededError: no time was left for its md5 and sha1, which some entries ask for.
         """
         if lists is None:
-            return NOTHING
-        at, sha256 = self._wall_clock(), bytes.fromhex(body.sha256)
-        known = _guarded(lambda: lists.exact(sha256, None, at), call.request_id)
-        is_denied = known.deciding is not None and known.deciding.entry.kind is ListKind.DENY
-        if is_denied or not lists.reads_content:
-            return known
+            return KnownBytes()
+        at, sha256 = self._wall_clock(), {FingerprintType.SHA256: bytes.fromhex(body.sha256)}
+        by_sha256 = _guarded(lambda: lists.exact(sha256, at), call.request_id, NOTHING)
+        is_denied = by_sha256.deciding is not None and by_sha256.deciding.entry.kind is ListKind.DENY
+        if is_denied or not lists.other_digests:
+            return KnownBytes(by_sha256)
 
-        def ask() -> Matches:
-            return _guarded(lambda: lists.exact(sha256, body.content, at), call.request_id, known)
+        def compare() -> KnownBytes:
+            digests = digests_of(body.content, lists.other_digests)
+            return KnownBytes(lists.exact({**sha256, **digests}, at), digests)
+
+        def ask() -> KnownBytes:
+            return _guarded(compare, call.request_id, KnownBytes(by_sha256))
 
         if len(body.content) <= _DIGESTED_ON_THE_LOOP_BYTES:
             return ask()
@@ -88,7 +105,7 @@ class KnownPictures:
         at = self._wall_clock()
 
         def ask() -> Matches:
-            return _guarded(lambda: lists.nearest(seen.fingerprints, at), request_id)
+            return _guarded(lambda: lists.nearest(seen.fingerprints, at), request_id, NOTHING)
 
         if lists.is_nearest_slow:
             found = await asyncio.get_running_loop().run_in_executor(self._searching, ask)
@@ -98,8 +115,15 @@ class KnownPictures:
             return Matches(None, found.shadow)
         return found
 
-    def decided(self, decision: Decision, matched: Match | None) -> None:
-        """Tell the lists of a decision, for the flood guard and for entries that are added in this minute."""
+    def decided(self, decision: Decision, matched: Match | None, other_digests: Digests, judged: Judged | None) -> None:
+        """Tell the lists of a decision, for the flood guard and for entries that are added in this minute.
+
+        Args:
+            decision: as it was answered.
+            matched: the entry that decided; None if the policy did.
+            other_digests: of its body, as :meth:`exact` has them.
+            judged: the policy's judgement, also where an entry decided; None if it was not asked.
+        """
         if self._lists is None:
             return
         fingerprints = decision.examination.fingerprints if decision.examination else ()
@@ -110,6 +134,8 @@ class KnownPictures:
             decision.kept,
             fingerprints,
             is_of_image_server=decision.is_of_image_server,
+            other_digests=other_digests,
+            kept_by_policy=judged.judgement.verdict.keeps_picture if judged is not None else None,
         )
         try:
             self._lists.decided(picture, matched)
@@ -117,7 +143,7 @@ class KnownPictures:
             logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
 
 
-def _guarded(ask: Callable[[], Matches], request_id: str, otherwise: Matches = NOTHING) -> Matches:
+def _guarded(ask: Callable[[], T], request_id: str, otherwise: T) -> T:
     try:
         return ask()
     except Exception:
@@ -125,8 +151,8 @@ def _guarded(ask: Callable[[], Matches], request_id: str, otherwise: Matches = N
         return otherwise
 
 
-def listed(match: Match, media_type: str | None = None) -> Listed:
-    """The outcome of a picture about which ``match`` decides; of a decoded one with its ``media_type``."""
+def listed(match: Match, seen: Examination | None = None) -> Listed:
+    """The outcome of a picture about which ``match`` decides; of a decoded one with what was ``seen``."""
     is_exact = match.type is not FingerprintType.PDQ
     return Listed(
         verdict=Verdict.ACCEPT if match.entry.kind is ListKind.ALLOW else Verdict.REJECT,
@@ -136,5 +162,6 @@ def listed(match: Match, media_type: str | None = None) -> Listed:
         match=ListMatch.EXACT if is_exact else ListMatch.PERCEPTUAL,
         distance_bits=None if is_exact else match.distance_bits,
         frame=match.frame,
-        media_type=media_type,
+        media_type=seen.media_type if seen else None,
+        is_truncated=seen.is_truncated if seen else None,
     )

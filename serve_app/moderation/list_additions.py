@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from serve_app.domain import Decision, DecisionArchive, DecisionFilter, Listed, ListingError
-from serve_app.domain.canary import CANARY_BANK, CANARY_NOT_ALLOWED
+from serve_app.domain import DecisionArchive, DecisionFilter, Listed, ListingError, RecordedDecision
+from serve_app.domain.canary import CANARY_NOT_ALLOWED
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms, Selection, fingerprints_of
@@ -36,17 +36,17 @@ class Lister:
         self._archive = archive
         self._store = store
 
-    async def add_decision(self, decision: Decision, terms: ListingTerms) -> Listing:
+    async def add_decision(self, recorded: RecordedDecision, terms: ListingTerms) -> Listing:
         """Put the fingerprints of a decision's picture on a list (:func:`fingerprints_of` says which).
 
         Raises:
             ListingError: see :meth:`add`; or to allow the picture is not safe.
             UnavailableError: the lists cannot be read or written.
         """
-        listing = await self.add(await self.select(decision, terms), terms)
-        return replace(listing, pending=await self.pending_copies(decision.sha256))
+        listing = await self.add(await self.select(recorded, terms), terms)
+        return replace(listing, pending=await self.pending_copies(recorded.decision.sha256))
 
-    async def select(self, decision: Decision, terms: ListingTerms) -> Selection:
+    async def select(self, recorded: RecordedDecision, terms: ListingTerms) -> Selection:
         """The fingerprints of a decision's picture.
 
         Where a list knew its bytes, nothing was decoded: then those of the policy's latest decision on them.
@@ -54,11 +54,12 @@ class Lister:
         Raises:
             ListingError: to allow the picture is not safe.
         """
-        if isinstance(decision.outcome, Listed) and decision.examination is None:
+        decision = recorded.decision
+        if isinstance(decision.outcome, Listed) and not recorded.fingerprints:
             judged = DecisionFilter(sha256=decision.sha256, reason="policy")
             for latest in (await self._archive.search(judged, limit=1, with_examinations=True)).records:
-                return fingerprints_of(latest.decision, terms.kind)
-        return fingerprints_of(decision, terms.kind)
+                return fingerprints_of(latest, terms.kind)
+        return fingerprints_of(recorded, terms.kind)
 
     async def pending_copies(self, sha256: str) -> tuple[str, ...]:
         """The ids of the decisions whose picture has these bytes, and waits to be scanned."""
@@ -96,11 +97,9 @@ class Lister:
         """Raise where the ledger knows these bytes as the canary, which an image server has encoded again."""
         if fingerprint.type is not FingerprintType.SHA256:
             return
-        listed = DecisionFilter(sha256=fingerprint.digest.hex(), reason="listed")
-        for latest in (await self._archive.search(listed, limit=1)).records:
-            match latest.decision.outcome:
-                case Listed(bank=bank) if bank == CANARY_BANK:
-                    raise ListingError(CANARY_NOT_ALLOWED)
+        canary = DecisionFilter(sha256=fingerprint.digest.hex(), is_canary=True)
+        if (await self._archive.search(canary, limit=1)).records:
+            raise ListingError(CANARY_NOT_ALLOWED)
 
     def _add(self, selection: Selection, terms: ListingTerms) -> Listing:
         try:
@@ -121,9 +120,20 @@ class Lister:
         notes = [selection.note] if selection.note else []
         if terms.bank in banks and banks[terms.bank].is_shadow:
             notes.append(f"the bank {terms.bank} is shadow: its entries match, and decide nothing")
+        if not terms.is_confirmed:
+            notes += self._suspended(selection.fingerprints, terms)
         if terms.kind is ListKind.ALLOW:
             notes += self._contradictions(selection.fingerprints, banks)
         return tuple(notes)
+
+    def _suspended(self, fingerprints: Sequence[Fingerprint], terms: ListingTerms) -> list[str]:
+        same = [each for fingerprint in fingerprints for each in self._store.find(fingerprint)]
+        return [
+            f"entry {each.id} was there already: it is suspended, and matches nothing until you run pictwarden list "
+            f"confirm {each.id}"
+            for each in same
+            if each.suspended_at is not None and (each.kind, each.bank) == (terms.kind, terms.bank)
+        ]
 
     def _contradictions(self, fingerprints: Sequence[Fingerprint], banks: Mapping[str, Bank]) -> list[str]:
         notes = []

@@ -42,7 +42,7 @@ from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background_gate import BackgroundGate
-from serve_app.moderation.known import NOTHING, KnownPictures, listed
+from serve_app.moderation.known import NOTHING, KnownBytes, KnownPictures, listed
 from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
@@ -162,10 +162,11 @@ class Moderator:
         """Scan ``body`` and decide within the call's deadline; record the decision before returning it."""
         started_s = call.deadline.clock()
         lists = self._known.snapshot()
-        known, seen = NOTHING, None
+        exact, known, seen = KnownBytes(), NOTHING, None
         result: Match | _Scanned | UnscannedError
         try:
-            known = await self._known.exact(lists, body, call)
+            exact = await self._known.exact(lists, body, call)
+            known = exact.matches
             result = known.deciding or await self._scan(body, call, lists)
         except DeadlineExceededError as error:
             result = error
@@ -175,8 +176,7 @@ class Moderator:
             case _Scanned():
                 seen = result
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
-                media_type = seen.examination.media_type
-                outcome, kept = _listed(known.deciding, media_type) if known.deciding else _judged(seen)
+                outcome, kept = _listed(known.deciding, seen.examination) if known.deciding else _judged(seen)
             case _:
                 outcome, kept = Unscanned(result.reason, str(result)), self._keeps_unscanned(result)
         decision = Decision(
@@ -200,7 +200,7 @@ class Moderator:
         if self._shadow is not None:
             decision = self._shadow.beside(decision)
         answered = await self._sinks.record(decision)
-        self._known.decided(answered, known.deciding)
+        self._known.decided(answered, known.deciding, exact.other_digests, seen.outcome if seen else None)
         return answered
 
     async def _scan(self, body: Body, call: Call, lists: Snapshot | None) -> _Scanned | UnscannedError:
@@ -289,9 +289,9 @@ class Moderator:
         return self._on_unscanned is OnUnscanned.ACCEPT
 
 
-def _listed(match: Match, media_type: str | None = None) -> tuple[Outcome, bool]:
+def _listed(match: Match, seen: Examination | None = None) -> tuple[Outcome, bool]:
     """The outcome, and whether the image server may store the picture."""
-    outcome = listed(match, media_type)
+    outcome = listed(match, seen)
     return outcome, outcome.verdict.keeps_picture
 
 

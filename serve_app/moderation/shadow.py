@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Decision, Judged, Judgement, ShadowJudgement
+from serve_app.domain import Decision, Judged, Judgement, ShadowJudgement, in_words
 from serve_app.policy import Policy, evaluate
 
 logger = AnswerLogger(__name__)
@@ -29,10 +29,10 @@ class ShadowPolicy:
             judgement = self._judge(decision)
         except Exception as error:
             logger.error(
-                "request %s: the shadow policy %s failed (%s)",
+                "request %s: the shadow policy %s failed: %s",
                 decision.request_id,
                 self._policy,
-                type(error).__name__,
+                in_words(error),
             )
             return decision
         if judgement is None:

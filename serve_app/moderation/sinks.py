@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned, UnscannedReason
+from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned, UnscannedReason, in_words
 
 logger = AnswerLogger(__name__)
 
@@ -51,7 +51,7 @@ class Sinks:
             logger.error(
                 "request %s: %s did not record the decision (%s); it has lost %d since the start",
                 decision.request_id,
-                type(sink).__name__,
+                "the log" if number else "the ledger",
                 told(error, SINK_BUDGET_S),
                 self._lost[number],
             )
@@ -69,8 +69,8 @@ def _refused(decision: Decision) -> Decision:
 
 
 def told(error: Exception, budget_s: float) -> str:
-    """A sink's error for a log line: never its text, which may hold anything."""
-    return f"no answer within {budget_s} s" if isinstance(error, TimeoutError) else type(error).__name__
+    """A sink's error for a log line."""
+    return f"no answer within {budget_s} s" if isinstance(error, TimeoutError) else in_words(error)
 
 
 class LogSink:

@@ -140,7 +140,7 @@ class StoredPictures:
         """
         async with open_pictrs(self._settings.pictrs, self._environment) as pictrs:
             decision = await self._decide(pictrs, await pictrs.picture(reference))
-        return await self._lister.add_decision(decision, terms)
+        return await self._lister.add_decision(RecordedDecision.just_made(decision), terms)
 
     async def ban(self, reference: Reference, terms: ListingTerms, *, is_for_real: bool) -> Ban:
         """Deny a stored picture, then purge it: in this order, since it may be uploaded again while it is purged.
@@ -152,7 +152,8 @@ class StoredPictures:
         """
         async with open_pictrs(self._settings.pictrs, self._environment) as pictrs:
             picture = await pictrs.picture(reference)
-            selection = await self._lister.select(await self._decide(pictrs, picture), terms)
+            decision = await self._decide(pictrs, picture)
+            selection = await self._lister.select(RecordedDecision.just_made(decision), terms)
             if not is_for_real:
                 return Ban(picture, selection, await self._lister.check(selection, terms))
             listing = await self._lister.add(selection, terms)

@@ -13,7 +13,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from serve_app.domain import PictrsRefusedError, PictrsUnavailableError, PictureGoneError, SettingsError, TooLargeError
+from serve_app.domain import (
+    PictrsRefusedError,
+    PictrsUnavailableError,
+    PictureGoneError,
+    PictureSpoiltError,
+    SettingsError,
+    TooLargeError,
+)
 from serve_app.pictrs.hashes import TYPES, HashPage, StoredHash, StoredPicture
 from serve_app.pictrs.references import Reference
 from serve_app.pictrs.transport import API_KEY_ENV, Transport, new_session
@@ -124,6 +131,7 @@ class PictrsClient:
         Raises:
             PictureGoneError: they are not there any more.
             TooLargeError: they are more than ``max_bytes``.
+            PictureSpoiltError: others were sent.
         """
         length_bytes = picture.hash.length_bytes
         if length_bytes > max_bytes:
@@ -134,7 +142,7 @@ class PictrsClient:
                 body += chunk
             is_named = _named(response) == picture.hash
         if len(body) != length_bytes or not (is_named or hashlib.sha256(body).hexdigest() == picture.hash.sha256):
-            raise PictrsUnavailableError(f"{self._transport.where} sent other bytes than it has stored: see its log")
+            raise PictureSpoiltError(f"{self._transport.where} sent other bytes than it has stored: see its log")
         return bytes(body)
 
     async def sha256_of_first(self, picture: StoredPicture, count: int) -> str:

@@ -10,7 +10,6 @@ from serve_app.policy.calibrated import (
     CalibratedRule,
     Calibration,
     section_text,
-    weights_digest,
 )
 from serve_app.policy.concepts import Concept, ScoreKind
 from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition, Named, NamedCondition, Not
@@ -18,9 +17,10 @@ from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margi
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.files import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text, text_of_policy
 from serve_app.policy.parsing import parse_policy
-from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision, largest_error
+from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision
+from serve_app.policy.rounding import rounding_errors
 from serve_app.policy.schema import Policy, Rule, heads_of, labels_of
-from serve_app.policy.thresholds import STEP_DECIMALS, PolicyText, with_section
+from serve_app.policy.thresholds import STEP_DECIMALS, PolicyText, WrittenThreshold, with_section
 
 __all__ = [
     "SHIPPED_PREFIX",
@@ -48,19 +48,19 @@ __all__ = [
     "Rule",
     "ScoreKind",
     "ScoredDecision",
+    "WrittenThreshold",
     "concept_scores",
     "evaluate",
     "explain",
     "heads_of",
     "labels_of",
-    "largest_error",
     "load_policy",
     "margins_of",
     "parse_policy",
+    "rounding_errors",
     "section_text",
     "shipped_policies",
     "shipped_text",
     "text_of_policy",
-    "weights_digest",
     "with_section",
 ]

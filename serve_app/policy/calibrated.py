@@ -13,7 +13,6 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from serve_app.domain import ModelIdentity
 from serve_app.policy.diagnostics import Diagnostic
 from serve_app.policy.document import MappingValue, ScalarValue, Value, describe
 from serve_app.policy.fields import name_reader, read_number, text_reader, whole_number, wrong
@@ -95,11 +94,6 @@ class Calibration:
 
 
 CalibrationReader = mapping(Calibration, "'calibration'", _HINT)
-
-
-def weights_digest(identity: ModelIdentity) -> str:
-    """The digest of the weights that thresholds belong to: of a converted model, the original's."""
-    return (identity.derived_from or identity.digest).lower()
 
 
 def of_policy_digest(document: Value, digest: str) -> Iterator[Diagnostic]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
-from serve_app.domain import CLASSIFIERS, HEAD_DIGEST_CHARS, head_digest, head_label, output_label, output_of
+from serve_app.domain import CLASSIFIERS, HEAD_DIGEST_CHARS, head_label, is_head, output_label, output_of
 from serve_app.policy import consistency
 from serve_app.policy.diagnostics import did_you_mean, quote
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
@@ -18,6 +19,8 @@ from serve_app.policy.mappings import KnownConcept, Reading, Several, key_proble
 
 MAX_PROMPT_CHARS = 300
 """CLIP reads 77 tokens, at most about this many characters, and cuts the rest off without a warning."""
+
+MAX_FILE_CHARS = 1000
 
 _NAME = "a name starts with a-z and continues with a-z, 0-9 and _; it has at most 64 characters"
 _OF_CLASSIFIER = {"score": True, "model": True, "output": True}
@@ -58,7 +61,7 @@ def _prompt(value: Value) -> Value:
     if isinstance(value, ScalarValue) and (known := output_of(value.strip())):
         hint = "write score: classifier, model: {}, output: {}".format(*known)
         raise wrong(value, f"{quote(value.strip())} is a classifier's output, and cannot be a prompt", hint)
-    if isinstance(value, ScalarValue) and head_digest(value.strip()):
+    if isinstance(value, ScalarValue) and is_head(value.strip()):
         raise wrong(value, f"{quote(value.strip())} is a head, and cannot be a prompt", "write score: head")
     return value
 
@@ -83,10 +86,9 @@ def _output(value: Value, info: ValidationInfo[Reading]) -> str:
     return str(value)
 
 
-def _file(value: Value, info: ValidationInfo[Reading]) -> Path:
-    if not isinstance(value, ScalarValue) or not value.strip():
-        raise wrong(value, f"'file' must be the file of a head, found {describe(value)}")
-    return info.context.folder / Path(value.strip()).expanduser()
+def _beside_policy(written: str, info: ValidationInfo[Reading]) -> Path:
+    # As written where the home of its user is not known: opening it then says that it is not there.
+    return info.context.folder / os.path.expanduser(written)  # noqa: PTH111 - pathlib's raises
 
 
 def _threshold(value: Value) -> float:
@@ -114,7 +116,7 @@ class Concept:
     thresholds: Thresholds = ()
     model: Annotated[str, BeforeValidator(_classifier)] | None = None
     output: Annotated[str, BeforeValidator(_output)] | None = None
-    file: Annotated[Path, BeforeValidator(_file)] | None = None
+    file: Annotated[Path, BeforeValidator(_beside_policy), text_reader("'file'", MAX_FILE_CHARS)] | None = None
     digest: Annotated[str, AfterValidator(str.lower), _DIGEST] | None = None
 
     @property

@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-import numpy as np
-
 from serve_app.domain import Decision, Judged, Judgement, LabelScores, PolicyError, Verdict, ViewPlace
-from serve_app.policy.concepts import ScoreKind
 from serve_app.policy.evaluation import evaluate, margins_of
+from serve_app.policy.rounding import rounding_errors
 from serve_app.policy.schema import Policy
-
-_HALF_STEP = 2.0**-11
-"""The relative error of a number that was rounded to float16, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +96,7 @@ class Replay:
     The others could not be decided again: ``not_judged`` were unscanned, or decided by a list; of ``forgotten`` ones
     the scores are not recorded any more; ``other_model`` ones were scored by a model that is not the policy's; of
     ``insufficient`` ones a label of the policy was never scored: ``missing_labels`` says which, and on how many.
+    ``notices`` are those of the models that scored.
     """
 
     policy: Policy
@@ -111,6 +107,7 @@ class Replay:
     other_model: int = 0
     insufficient: int = 0
     missing_labels: Counter[str] = field(default_factory=Counter)
+    notices: set[str] = field(default_factory=set)
 
     @property
     def replayed(self) -> int:
@@ -144,6 +141,7 @@ class Replay:
         judgement, is_certain = evaluate(self.policy, scores), _is_certain(self.policy, scores)
         is_milder = judgement.verdict.severity < verdict.severity
         change = _change(verdict, judgement) if is_certain else Change.UNCERTAIN
+        self.notices.update(scores.model.notices)
         self.changes[decision.rule if is_milder else judgement.rule, change] += 1
         if judgement.verdict is verdict:
             return
@@ -179,24 +177,6 @@ def _is_for(policy: Policy, scores: LabelScores) -> bool:
 
 
 def _is_certain(policy: Policy, scores: LabelScores) -> bool:
-    """Whether no rule is so near to its line that the rounding of the recorded scores decides.
-
-    A margin is an order statistic of signed distances, so it moves by no more than the score that moves most.
-    """
-    error = largest_error(policy, scores)
-    made_of = margins_of(policy, scores)
-    return all(abs(float(made_of.least_of(rule.when).max())) > error for rule in policy.rules)
-
-
-def largest_error(policy: Policy, scores: LabelScores) -> float:
-    """How far a concept's score may be from the one at the time, at most."""
-    if not np.array_equal(scores.values, scores.values.astype(np.float16), equal_nan=True):
-        return 0.0  # they are recorded as they were
-    value = float(np.nan_to_num(np.abs(scores.values)).max()) * _HALF_STEP
-    if policy.cosine_decimals is not None:
-        value += 10.0**-policy.cosine_decimals  # the nearest decimal may be the next one
-    # The slope of a logistic curve is a quarter at most, and its argument, a difference of two logits, moves by twice
-    # the error of a cosine.
-    contrast = 0.25 * scores.logit_scale * 2 * value
-    kinds = {concept.score for concept in policy.concepts}
-    return max(contrast if ScoreKind.CONTRAST in kinds else 0.0, value)
+    """Whether no rule is so near to its line that the rounding of the recorded scores decides."""
+    errors, made_of = rounding_errors(policy, scores), margins_of(policy, scores)
+    return all(abs(float(made_of.least_of(rule.when).max())) > errors[rule.name] for rule in policy.rules)

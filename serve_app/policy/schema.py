@@ -11,13 +11,12 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from serve_app.domain import ModelIdentity, PolicyError, Verdict
-from serve_app.policy.calibrated import Calibration, CalibrationReader, weights_digest
+from serve_app.domain import HeadFile, ModelIdentity, PolicyError, Verdict
+from serve_app.policy.calibrated import Calibration, CalibrationReader
 from serve_app.policy.concepts import Concept, Concepts, ScoreKind
 from serve_app.policy.conditions import Condition, Conditions
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, describe
@@ -147,7 +146,7 @@ class Policy:
     model_digest: Annotated[str, AfterValidator(str.lower), _MODEL_DIGEST] | None = None
     calibration: Annotated[Calibration, CalibrationReader] | None = None
     prompts: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    heads: Mapping[str, Path] = field(init=False, repr=False, compare=False)
+    heads: Mapping[str, HeadFile] = field(init=False, repr=False, compare=False)
     labels: tuple[str, ...] = field(init=False, repr=False, compare=False)
     digest: str = field(init=False, repr=False, compare=False)
 
@@ -157,7 +156,12 @@ class Policy:
         # Computed once: they are read for every picture, and a slotted class cannot cache a property.
         named = _by_name(self.concepts)
         of_outputs = _labels([concept for concept in named if concept.score is ScoreKind.CLASSIFIER])
-        heads = {label: concept.file for concept in named if concept.file is not None for label in concept.labels}
+        heads = {
+            label: HeadFile(concept.file, concept.digest)
+            for concept in named
+            if concept.file is not None and concept.digest is not None
+            for label in concept.labels
+        }
         without_prompts = (ScoreKind.CLASSIFIER, ScoreKind.HEAD)
         with_prompts = [concept for concept in named if concept.score not in without_prompts]
         object.__setattr__(self, "prompts", _labels(with_prompts))
@@ -191,7 +195,7 @@ class Policy:
                 f"loaded model is '{identity.name}'. Thresholds are never copied from one model to another: load "
                 f"{_quoted(missing)}, or choose a policy that was made for '{identity.name}'."
             )
-        digests = {name: weights_digest(each) for name, each in loaded.items()}
+        digests = {name: each.weights_digest for name, each in loaded.items()}
         if self.model is not None and not digests[self.model].startswith(self.model_digest or ""):
             raise PolicyError(
                 f"policy '{self.name}' is for the model '{self.model}' with the digest {self.model_digest}, but the "
@@ -218,9 +222,9 @@ def labels_of(policy: Policy, shadow: Policy | None, others: tuple[str, ...] = (
     return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ()) + others))
 
 
-def heads_of(policy: Policy, shadow: Policy | None) -> dict[str, Path]:
-    """The heads among :func:`labels_of`, and their files."""
-    return {**policy.heads, **(shadow.heads if shadow is not None else {})}
+def heads_of(policy: Policy, shadow: Policy | None) -> dict[str, HeadFile]:
+    """The heads among :func:`labels_of`, and their files: of one that both have, the policy's."""
+    return {**(shadow.heads if shadow is not None else {}), **policy.heads}
 
 
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import cast
 
 from serve_app.domain import PolicyError
@@ -19,6 +20,7 @@ from serve_app.policy.calibrated import SECTION
 from serve_app.policy.diagnostics import LINE_BREAK, Report, Span, quote
 from serve_app.policy.document import ListValue, MappingValue, ScalarValue, Value, read_document
 from serve_app.policy.parsing import parse_policy
+from serve_app.policy.schema import Policy
 
 STEP_DECIMALS = 6
 """Margins have at most so many decimals: float32 scores have hardly more."""
@@ -91,6 +93,15 @@ class PolicyText:
     def lost(self, rule: str, by: Decimal) -> list[int]:
         """The lines with thresholds of ``rule`` whose conditions hold for no score that there is after this move."""
         return sorted(each.span.line for each in self._of_rule(rule) if each.never_holds_after(by))
+
+    def named_from(self, file: Path) -> Policy:
+        """The policy as it would be read from ``file``: heads are named from its folder."""
+        return parse_policy(self._report.text, str(file))
+
+    def only_threshold(self, rule: str) -> WrittenThreshold | None:
+        """The threshold of a rule that has exactly one."""
+        found = {each.span: each for each in self._of_rule(rule)}
+        return next(iter(found.values())) if len(found) == 1 else None
 
     def _of_rule(self, name: str) -> Iterator[WrittenThreshold]:
         rules = cast("list[MappingValue]", self._document["rules"])

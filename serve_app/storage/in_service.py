@@ -18,9 +18,9 @@ from serve_app.domain import (
     Deadline,
     Lane,
     NotScannedError,
-    PictwardenError,
     RescanMode,
     SettingsError,
+    in_words,
 )
 from serve_app.domain.archive import SERVICE
 from serve_app.http.answers import answer_for_decision
@@ -147,8 +147,6 @@ class ServiceRescans:
                 while not await self._scanner.is_ready():
                     await self._sleep(READY_EVERY_S)
                 await self._look(rescanner)
-            except PictwardenError as error:
-                problem = str(error)
             except Exception as error:
                 problem = in_words(error)
             if problem and problem != self._told:
@@ -177,7 +175,8 @@ def _tell(finding: Finding) -> None:
             )
         case Result.UNSCANNABLE:
             logger.error(
-                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s)",
+                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s). "
+                '`pictwarden decisions --done "rescan: unscannable"` lists all of these',
                 decision,
                 names,
                 finding.why,

@@ -14,6 +14,7 @@ from serve_app.domain import (
     Decision,
     PictrsUnavailableError,
     PictureGoneError,
+    PictureSpoiltError,
     TooLargeError,
     UnscannedReason,
     Verdict,
@@ -113,6 +114,8 @@ class Rescanner:
             return Finding(decision, Result.GONE, why=str(error))
         except TooLargeError as error:
             return Finding(decision, Result.UNSCANNABLE, picture.aliases, str(error))
+        except PictureSpoiltError as error:
+            return Finding(decision, Result.LATER, picture.aliases, str(error), is_of_picture=True)
         answer = await self._scanner.scan(body)
         result = _result_of(answer)
         why = answer.message

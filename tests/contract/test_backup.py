@@ -56,6 +56,21 @@ async def test_a_file_that_is_there_is_never_written_over(folder: Path) -> None:
     assert (folder / "copy.db").read_text("ascii") == "precious"
 
 
+async def test_nothing_of_a_copy_that_failed_is_in_the_way_of_the_next_one(folder: Path, made: Made) -> None:
+    ledger = open_ledger(Location(folder, folder / "my.db"))
+    await ledger.record(made.decision(1))
+    ledger.close()
+    content = (folder / "my.db").read_bytes()
+    half = len(content) // 2
+    (folder / "my.db").write_bytes(content[:half] + b"\xff" * half)
+    command = ["backup", "copy.db", "--config", configured(folder, "my.db")]
+    failed = runner.invoke(app, command)
+    assert (failed.exit_code, "cannot be used" in failed.stderr) == (2, True), failed.output
+    assert not (folder / "copy.db").exists()
+    (folder / "my.db").write_bytes(content)
+    assert runner.invoke(app, command).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("ledger", "message"),
     [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.dialects import sqlite
 
 from benchmarks.postgres import Server
 from serve_app.database import schema
@@ -24,9 +27,11 @@ from serve_app.database.lease import Lease
 from serve_app.database.location import Location
 from serve_app.database.tables import leases, metadata, schema_version
 from serve_app.domain import ConfigurationError
-from serve_app.ledger import open_ledger
+from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.ledger import open_ledger, queries
 from serve_app.ledger.entries import Entry, EntryWriter
 from serve_app.limits import MediaLimits
+from serve_app.lists.sql_store import SqlListStore
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -103,10 +108,35 @@ def test_the_migrations_make_the_tables_that_the_program_knows(database: Databas
     assert version_of(database)[0] == schema.SCHEMA_VERSION
 
 
+def test_a_long_audit_is_not_searched_from_end_to_end(migrated_file: Path) -> None:
+    statement = str(
+        queries.audited("purge", 1).compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    )
+    with contextlib.closing(sqlite3.connect(migrated_file)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+    assert [row[-1].partition(" (")[0] for row in plan] == ["SEARCH audit USING INDEX audit_by_time"]
+
+
 def test_there_is_a_migration_for_every_version_and_none_that_is_forgotten() -> None:
     files = sorted(Path(schema.__file__).with_name("migrations").joinpath("versions").glob("v*.py"))
     numbers = [int(file.name[1:5]) for file in files]
     assert numbers == list(range(1, schema.SCHEMA_VERSION + 1))
+
+
+def test_each_migration_can_be_undone_and_keeps_the_lists(database: Database) -> None:
+    store = SqlListStore(database)
+    pdq = Fingerprint(FingerprintType.PDQ, bytes(32))
+    (entry,) = store.add([EntryDraft(kind=ListKind.DENY, fingerprint=pdq, bank="ours", reason="known")]).first_ids
+    store.suspend([entry])
+    store.forget_removals(datetime(2026, 11, 26, tzinfo=UTC))
+    for version in range(schema.SCHEMA_VERSION - 1, 1, -1):
+        with database.writing() as connection:
+            schema.migrate(connection, version)
+    with database.writing() as connection:
+        schema.migrate(connection, schema.SCHEMA_VERSION)
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert (store.suspended_count(), [each.id for each in store.page()]) == (1, [entry])
 
 
 async def test_a_program_runs_on_the_tables_of_the_next_version(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import shutil
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve_app.database.access import open_database
+from serve_app.database.location import Location
 from serve_app.domain import (
     AuditEntry,
     Decision,
@@ -25,19 +28,26 @@ from serve_app.domain import (
     Listed,
     ListMatch,
     Outcome,
+    Retention,
     ShadowJudgement,
+    UnavailableError,
     Unscanned,
     UnscannedReason,
     Verdict,
 )
+from serve_app.domain.canary import CANARY_BANK, CANARY_REASON
+from serve_app.domain.lists import FingerprintType, ListKind
+from serve_app.ledger import MemoryLedger
+from serve_app.ledger.encoding import pack_fingerprints
 from serve_app.ledger.queries import ERASED_AT_ONCE
 from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
 from serve_app.ledger.sql_archive import SqlArchive
+from serve_app.lists.of_decisions import fingerprints_of
+from tests.contract.conftest import Made
 
 if TYPE_CHECKING:
-    from serve_app.database.location import Location
-    from tests.contract.conftest import FullLedger, Made
+    from tests.contract.conftest import FullLedger
 
 ON_TRIAL = ShadowJudgement(Verdict.FLAG, "größer", 0.125, "trial", "d" * 64)
 REFUSED = Unscanned(UnscannedReason.DEADLINE, "no time was left")
@@ -113,6 +123,7 @@ async def test_a_decision_comes_with_its_examination_and_a_list_of_decisions_wit
     refused = await ledger.get("r-2")
     assert refused is not None
     assert refused.decision.examination is None, "its bytes were scanned before, and not for this decision"
+    assert refused.fingerprints == ()
     for listed in (*(await ledger.search(DecisionFilter())).records, *(await of_body(ledger, made.picture)).records):
         assert listed.decision.examination is None
 
@@ -165,7 +176,35 @@ async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -
     assert await found(is_pending=False) == [5, 4, 3, 1, 0]
     assert await found(shadow_differs=True) == [5]
     assert await found(shadow_differs=False) == [4, 3, 2, 1, 0]
+    await ledger.mark_done("r-2", "rescan: unscannable")
+    assert await found(done_how="rescan: unscannable") == [2]
+    assert await found(done_how="rescan: accepted") == []
     assert await found(verdict=Verdict.REJECT, reason="policy") == [1], "all must match"
+
+
+async def test_decisions_on_the_canary_are_recorded_apart_and_erased_as_others(ledger: FullLedger, made: Made) -> None:
+    canary = Listed(Verdict.REJECT, CANARY_BANK, "0", CANARY_REASON, ListMatch.PERCEPTUAL, 4, 0, "image/png")
+    seen = {"kept": False, "examination": made.examination(), "labels": made.labels}
+    await record_all(
+        ledger,
+        made.decision(0),
+        made.decision(1, canary, shadow_matches=(dataclasses.replace(canary, bank="trial"),), **seen),
+        made.decision(2, dataclasses.replace(canary, bank="canary-2"), kept=False),
+        made.decision(3, REFUSED),
+        made.decision(4, Listed(Verdict.REJECT, "bank", "7", f'{{"bank":"{CANARY_BANK}",'), kept=False),
+    )
+    others = ["r-4", "r-3", "r-2", "r-0"]
+    for wanted, expected in ((False, others), (True, ["r-1"]), (None, sorted([*others, "r-1"], reverse=True))):
+        assert ids(await ledger.search(DecisionFilter(is_canary=wanted))) == expected
+    assert ids(await ledger.search(DecisionFilter(verdict=Verdict.REJECT))) == ["r-4", "r-2"]
+    assert ids(await ledger.search(DecisionFilter(), with_examinations=True)) == others
+    assert ids(await ledger.pending()) == ["r-3"]
+    found = await ledger.get("r-1")
+    assert found is not None
+    assert found.decision.is_canary
+    erased = await ledger.prune(made.noon + Retention().rejected + timedelta(seconds=2))
+    assert erased.decisions == 2
+    assert await ledger.get("r-1") is None
 
 
 async def test_a_time_of_another_zone_is_the_same_moment(ledger: FullLedger, made: Made) -> None:
@@ -285,7 +324,7 @@ async def test_pending_decisions_come_in_pages(ledger: FullLedger, made: Made) -
         ({"sha256": "3" * 64}, ["r-3", "r-2", "r-1", "r-0"], Erased()),
     ],
 )
-async def test_forgetting_erases_and_leaves_one_line(
+async def test_forgetting_erases_and_leaves_a_line_before_and_one_after(
     ledger: FullLedger, made: Made, scope: dict[str, Any], left: list[str], erased: Erased
 ) -> None:
     await record_all(
@@ -299,12 +338,82 @@ async def test_forgetting_erases_and_leaves_one_line(
         scope = {"before": made.noon + timedelta(seconds=scope["before"])}
     assert await ledger.forget(ForgetScope(**scope), "admin") == erased
     assert ids(await ledger.search(DecisionFilter())) == left
-    (entry,) = await ledger.audit_trail()
-    assert (entry.actor, entry.action, entry.at) == ("admin", "forget", made.noon)
-    assert entry.detail["decisions"] == erased.decisions
+    done, begun = await ledger.audit_trail()
+    assert [(each.actor, each.action, each.at) for each in (begun, done)] == [
+        ("admin", "forget", made.noon),
+        ("admin", "forgotten", made.noon),
+    ]
+    assert begun.detail.items() < done.detail.items()
+    assert done.detail["decisions"] == erased.decisions
     if erased.label_scores:
         forgotten = made.picture if "sha256" in scope else made.other_picture
         assert await ledger.recall(forgotten, made.model.digest) is None, "no trace of it is left"
+
+
+async def test_much_is_forgotten_whatever_lies_between_and_the_program_hears_how_much(
+    ledger: FullLedger, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.ledger.queries.CHOSEN_AT_ONCE", 4)
+    monkeypatch.setattr("serve_app.ledger.queries.ERASED_AT_ONCE", 3)
+    # In pairs at one time, and not in the order of their ids.
+    await record_all(
+        ledger,
+        *(
+            made.decision(number, source=f"source-{number % 3}", decided_at=made.noon + timedelta(seconds=-number // 2))
+            for number in range(24)
+        ),
+    )
+    shown: list[Erased] = []
+    assert await ledger.forget(ForgetScope(source="source-1"), "admin", shown.append) == Erased(8)
+    assert shown == sorted(shown, key=lambda each: each.decisions)
+    assert shown[-1] == Erased(8)
+    left = await ledger.search(DecisionFilter())
+    assert {each.decision.source for each in left.records} == {"source-0", "source-2"}
+    assert len(left.records) == 16
+
+
+async def test_no_file_of_the_database_has_a_fingerprint_that_was_forgotten(
+    migrated_file: Path, tmp_path: Path, made: Made
+) -> None:
+    location = Location(tmp_path, tmp_path / "ledger.db")
+    shutil.copy(migrated_file, tmp_path)
+    fingerprints = pack_fingerprints(made.examination().fingerprints)
+
+    def files_with_it() -> list[str]:
+        return [each.name for each in tmp_path.iterdir() if fingerprints in each.read_bytes()]
+
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    with contextlib.closing(SqlLedger(open_database(location), spool, commit_wait_s=30.0)) as ledger:
+        await ledger.record(made.decision(1))
+        assert files_with_it() == ["ledger.db-wal"]
+        await ledger.forget(ForgetScope(sha256=made.picture), "admin")
+        assert files_with_it() == []
+
+
+async def test_admins_are_answered_while_much_is_forgotten(
+    location: Location, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.ledger.sql_archive.ERASING_PAUSE_S", 30.0)
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    with contextlib.closing(SqlLedger(open_database(location), spool, commit_wait_s=30.0)) as ledger:
+        await asyncio.gather(*(ledger.record(made.decision(number)) for number in range(2)))
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        scopes = [ForgetScope(sha256=made.picture), ForgetScope(source="x"), ForgetScope(source="y")]
+
+        def note(_: Erased) -> None:
+            loop.call_soon_threadsafe(begun.set)
+
+        forgetting = [asyncio.create_task(ledger.forget(scope, "admin", note)) for scope in scopes]
+        await begun.wait()
+        await ledger.audit(AuditEntry(made.noon, "admin", "purge"))
+        assert await ledger.lease("work").hold()
+        (purge, begin) = await ledger.audit_trail()
+        assert (purge.action, begin.action) == ("purge", "forget"), "before anything is erased"
+        assert not any(each.done() for each in forgetting)
+    # A program that ends erases no more.
+    results = await asyncio.gather(*forgetting, return_exceptions=True)
+    assert all(isinstance(each, UnavailableError | asyncio.CancelledError) for each in results)
 
 
 @pytest.mark.parametrize("scope", [{}, {"sha256": "1" * 64, "source": "x"}])
@@ -339,6 +448,31 @@ async def test_each_decision_is_erased_after_its_time(ledger: FullLedger, made: 
     assert await left_after(180.1) == ["r-3"]
     assert await left_after(10_000) == ["r-3"], "pending until it is done"
     assert await ledger.audit_trail() == [], "retention is no action of a person"
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Made().judged(Verdict.REJECT),
+        Listed(Verdict.REJECT, "bank", "7", "known", ListMatch.PERCEPTUAL, 12, 0, "image/gif", is_truncated=False),
+    ],
+)
+async def test_a_refused_picture_can_be_allowed_for_as_long_as_its_decision_is_recorded(
+    ledger: FullLedger, made: Made, outcome: Outcome
+) -> None:
+    await ledger.record(made.decision(1, outcome, kept=False, examination=made.examination(), labels=made.labels))
+    for days in (29, 31, 179):
+        await ledger.prune(made.noon + timedelta(days=days))
+        found = await ledger.get("r-1")
+        (listed,) = (await ledger.search(DecisionFilter(), with_examinations=True)).records
+        assert found is not None
+        for each in (found, listed):
+            assert each.fingerprints == made.examination().fingerprints
+            assert each.decision == found.decision
+        selection = fingerprints_of(found, ListKind.ALLOW)
+        assert [each.type for each in selection.fingerprints] == [FingerprintType.SHA256, FingerprintType.PDQ]
+        if days > 30 and not isinstance(ledger, MemoryLedger):
+            assert found.decision.examination is None, "its scores have a shorter retention"
 
 
 async def test_the_retention_leaves_the_database_to_others_after_few_rows_and_ends_with_the_program(
@@ -377,9 +511,42 @@ async def test_of_twice_as_many_as_a_day_allows_exactly_the_quota_is_added(ledge
         return AuditEntry(made.noon + timedelta(hours=hours, seconds=number), "rescan", "purge", {"number": number})
 
     await ledger.audit(AuditEntry(made.noon, "admin-secret", "forget", {"decisions": 3}))
-    added = await asyncio.gather(*(ledger.audit_within(entry(number), 5) for number in range(10)))
+    added = await asyncio.gather(*(ledger.audit_within(entry(number), 5, "number") for number in range(10)))
     assert sum(added) == 5
     assert len(await ledger.audit_trail()) == 6
-    assert not await ledger.audit_within(entry(20, hours=11.9), 5)
-    assert await ledger.audit_within(entry(21, hours=12.1), 5), "another day has begun"
-    assert not await ledger.audit_within(entry(22, hours=12.1), 0)
+    assert not await ledger.audit_within(entry(20, hours=11.9), 5, "number")
+    assert await ledger.audit_within(entry(21, hours=12.1), 5, "number"), "another day has begun"
+    assert not await ledger.audit_within(entry(22, hours=12.1), 0, "number")
+
+
+async def test_a_deed_that_fails_is_tried_again_without_another_unit_of_its_quota(
+    ledger: FullLedger, made: Made
+) -> None:
+    def entry(**detail: str) -> AuditEntry:
+        return AuditEntry(made.noon, "rescan", "purge", detail)
+
+    for _ in range(20):
+        assert await ledger.audit_within(entry(sha256="1", why="csam"), 3, "sha256")
+    assert await ledger.audit_within(entry(sha256="2"), 3, "sha256")
+    assert await ledger.audit_within(entry(alias="of an earlier version"), 3, "sha256")
+    for another in ({"sha256": "3"}, {"alias": "of an earlier version"}):
+        assert not await ledger.audit_within(entry(**another), 3, "sha256")
+    assert await ledger.audit_within(entry(sha256="1"), 3, "sha256")
+    assert not await ledger.audit_within(entry(sha256="1"), 2, "sha256"), "a smaller quota holds at once"
+    assert len(await ledger.audit_trail()) == 23, "each try is in the audit"
+
+
+async def test_of_the_audit_only_reads_are_erased_after_their_time(ledger: FullLedger, made: Made) -> None:
+    def entry(action: str, days: float) -> AuditEntry:
+        return AuditEntry(made.noon + timedelta(days=days), "monitor", action)
+
+    entries = [
+        entry("GET /api/v1/admin/decisions", -91),
+        entry("POST /api/v1/admin/forget", -91),
+        entry("forget", -10_000),
+        entry("GET /api/v1/admin/decisions", -89),
+    ]
+    for each in entries:
+        await ledger.audit(each)
+    await ledger.prune(made.noon)
+    assert await ledger.audit_trail() == entries[:0:-1]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from serve_app.models.engine import Engine, buckets
 from serve_app.models.factory import convert_model, open_engine, open_quantised
 from serve_app.models.fake import FakeEngine
-from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 from tests.signal_stack import signal_stack
 
 LABELS = ("a red view", "a green view", "something else")
@@ -63,16 +63,16 @@ def make_torch(folder: Path, threads: int = 1) -> Engine:
 
 
 def make_openvino(folder: Path, threads: int = 1) -> Engine:
-    def calibrate(_: int) -> Calibration:
-        return Calibration.drawn()
+    def calibrate(_: int) -> QuantisationViews:
+        return QuantisationViews.drawn()
 
     engine, _ = open_quantised(make_tiny_model(folder), LABELS, calibrate, folder, threads, lambda *_: None)
     return engine
 
 
 def make_converted(folder: Path, threads: int = 1) -> Engine:
-    def calibrate(_: int) -> Calibration:
-        return Calibration.drawn()
+    def calibrate(_: int) -> QuantisationViews:
+        return QuantisationViews.drawn()
 
     output = folder / "converted"
     convert_model(make_tiny_model(folder), "bf16", calibrate, folder, output, lambda *_: None)

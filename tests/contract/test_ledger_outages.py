@@ -21,13 +21,24 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from benchmarks.postgres import Server, running_server, server_folder
 from serve_app.database.access import open_database
 from serve_app.database.location import Location
-from serve_app.domain import Decision, DecisionFilter, ForgetScope, LedgerHealth, Unscanned, UnscannedReason, Verdict
+from serve_app.domain import (
+    Decision,
+    DecisionFilter,
+    ForgetScope,
+    LedgerHealth,
+    RecordedDecision,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+)
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.ledger.entries import Entry
+from serve_app.ledger.refused_decisions import REFUSED
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
 from serve_app.limits import MediaLimits
@@ -188,8 +199,62 @@ async def test_a_decision_that_cannot_be_written_costs_no_other_one(file_locatio
             results = await asyncio.gather(*map(ledger.record, decisions), return_exceptions=True)
             assert [type(each) for each in results] == [TypeError if number == 4 else NoneType for number in range(8)]
             other.execute("ROLLBACK")
-        await eventually(lambda: ledger.health() == LedgerHealth())
+        await eventually(lambda: ledger.health() == LedgerHealth(dropped=1))
         assert await names(ledger) == [f"r-{number}" for number in range(9) if number != 5]
+
+
+async def dealt_with(ledger: OpenLedger, request_id: str, wait_s: float = 30.0) -> RecordedDecision:
+    """A decision, once it is recorded and not pending."""
+    give_up_s = time.monotonic() + wait_s
+    while True:
+        found = await ledger.get(request_id)
+        if found is not None and not found.is_pending:
+            return found
+        assert time.monotonic() < give_up_s, "waited in vain"
+        await asyncio.sleep(0.02)
+
+
+@contextlib.contextmanager
+def nothing_is_recorded(location: Location) -> Iterator[None]:
+    """Every decision waits for a lock until the block ends."""
+    with contextlib.closing(open_database(location)) as database, database.writing() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("LOCK TABLE decisions IN EXCLUSIVE MODE"))
+        yield
+
+
+async def test_a_pending_decision_that_is_recorded_too_late_does_not_count_as_let_through(
+    location: Location, made: Made
+) -> None:
+    unscanned = Unscanned(UnscannedReason.DEADLINE, "no time was left")
+    spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    with contextlib.closing(SqlLedger(open_database(location), spool, commit_wait_s=30.0)) as ledger:
+        await ledger.record(made.decision(0, unscanned))
+        with nothing_is_recorded(location):
+            for decision in (made.decision(1, unscanned), made.decision(2)):
+                with pytest.raises(TimeoutError):  # so the picture of the first one is refused
+                    async with asyncio.timeout(0.05):
+                        await ledger.record(decision)
+            assert ledger.health().dropped == 2
+        late, _ = [await dealt_with(ledger, request_id) for request_id in ("r-1", "r-2")]
+        assert (late.decision.kept, late.done_how) == (False, REFUSED)
+        assert [each.decision.request_id for each in (await ledger.pending()).records] == ["r-0"]
+        assert [each.decision.kept for each in (await ledger.search(DecisionFilter())).records] == [True, False, True]
+
+
+async def test_a_spool_entry_that_cannot_be_recorded_is_told_and_hides_no_other_one(
+    location: Location, made: Made
+) -> None:
+    entries = [Entry.of(made.decision(number), MediaLimits().media_key) for number in (1, 2)]
+    rows = {**entries[0].rows, "decisions": {**entries[0].rows["decisions"], "kept": None}}
+    left_by_the_dead = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+    # The first line of a spool has what others share.
+    left_by_the_dead.append([Entry(rows, entries[0].importance), entries[1]])
+    left_by_the_dead.close()
+    async with opened(location) as ledger:
+        await eventually(lambda: not left_by_the_dead.file.exists())
+        assert await names(ledger) == ["r-2"]
+        assert ledger.health() == LedgerHealth(dropped=1)
 
 
 @pytest.mark.parametrize("scope", ["sha256", "source", "before"])

@@ -8,20 +8,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from serve_app.database.access import Database, open_database
 from serve_app.database.location import Location
 from serve_app.database.tables import list_entries
 from serve_app.domain import ListingError
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
-from serve_app.lists import sql_import, sql_store
+from serve_app.lists import sql_import, sql_removals, sql_store
 from serve_app.lists.memory_store import MemoryListStore
+from serve_app.lists.removals import KNOWN_FOR
 from serve_app.lists.sql_store import SqlListStore
 from serve_app.lists.store import ListStore
 from tests.contract.conftest import LEDGERS, fresh_location
@@ -123,6 +124,62 @@ def test_a_removed_entry_is_gone_and_its_id_is_never_given_again(store: ListStor
     assert second > first
 
 
+DAY = timedelta(days=1)
+
+
+def test_removals_are_forgotten_after_a_while_and_whoever_is_older_is_told(store: ListStore) -> None:
+    first, second, _ = store.add([draft(1), draft(2), draft(3)]).first_ids
+    version = store.origin().version
+    assert store.forget_removals(LATER) == 0
+    store.remove([first])
+    removed_in = store.origin().version
+    assert store.forget_removals(LATER + 2 * DAY) == 0
+    store.remove([second])
+    assert store.forget_removals(LATER + KNOWN_FOR) == 0, "nothing was removed so long ago"
+    changes = store.changes_since(version)
+    assert (changes.removed, changes.is_complete) == (frozenset({first, second}), True)
+    assert store.forget_removals(LATER + 2 * DAY + KNOWN_FOR) == 1
+    assert store.forget_removals(LATER + 2 * DAY + KNOWN_FOR) == 0
+    assert not store.changes_since(version).is_complete
+    changes = store.changes_since(removed_in)
+    assert (changes.removed, changes.is_complete) == (frozenset({second}), True)
+    assert store.changes_since(0).is_complete
+    assert [each.id for each in store.changes_since(0).entries] == _ids(store)
+
+
+def test_many_removals_are_forgotten_in_parts(store: ListStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_removals, "FORGOTTEN_AT_ONCE", 20)
+    store.remove(store.add(draft(number) for number in range(90)).first_ids)
+    store.forget_removals(LATER)
+    version = store.origin().version
+    forgotten = [store.forget_removals(LATER + KNOWN_FOR)]
+    assert store.origin().version == version
+    assert not store.changes_since(version - 1).is_complete, "before the last of them is gone"
+    while forgotten[-1]:
+        forgotten.append(store.forget_removals(LATER + KNOWN_FOR))
+    assert sum(forgotten) == 90
+    assert forgotten[0] in (20, 90)
+
+
+def test_suspended_entries_are_counted_and_found_without_a_search_of_all(location: Location) -> None:
+    with contextlib.closing(open_database(location)) as database:
+        store = SqlListStore(database)
+        store.suspend(store.add(draft(number) for number in range(3000)).first_ids[:3])
+        asked: list[tuple[str, Any]] = []
+        with database.writing() as connection:
+            connection.exec_driver_sql("ANALYZE list_entries")
+            event.listen(connection.engine, "before_cursor_execute", lambda *of: asked.append((of[2], of[3])))
+        assert store.suspended_count() == 3
+        assert len(store.page(is_suspended=True)) == 3
+        explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        plans = []
+        for statement, values in [each for each in asked if "suspended_at_us" in each[0]]:
+            with database.reading() as connection:
+                plans.append(str(connection.exec_driver_sql(f"{explain} {statement}", values).all()))
+        assert len(plans) == 2
+        assert all("list_entries_suspended" in each for each in plans), plans
+
+
 def test_changes_are_those_since_a_version(store: ListStore) -> None:
     store.add([draft(1)])
     seen = store.changes_since(0)
@@ -153,7 +210,7 @@ def test_a_suspended_entry_waits_for_a_person_who_has_the_last_word(store: ListS
     assert store.page(is_suspended=True) == []
 
 
-def test_an_entry_that_a_person_adds_is_confirmed_also_if_an_import_had_it(store: ListStore) -> None:
+def test_an_entry_that_is_added_again_is_confirmed_if_either_is(store: ListStore) -> None:
     imported, own = store.add([draft(1), draft(2, is_confirmed=True)]).first_ids
     assert store.suspend([imported, own]) == 1
     assert store.suspended_count() == 1

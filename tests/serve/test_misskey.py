@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from serve_app.domain import ModelError
-from serve_app.models.onnx.classifiers import KNOWN
+from serve_app.models.onnx.opening import KNOWN
 
 from .conftest import ONE_PROCESS, RAY, ROOT, environment_of_a_service, running, wait_for
 

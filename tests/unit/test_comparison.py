@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from serve_app.comparison import Difference, compare, outcomes, views_of
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
 from serve_app.media import MediaLimits
 from serve_app.models.fake import FakeEngine
+from serve_app.models.passes import MOST_ITEMS_A_PASS
 from serve_app.policy import Policy
 
 LIMITS = MediaLimits()
@@ -98,3 +100,40 @@ def test_an_engine_says_a_verdict_for_each_picture_or_its_top_label(
     engine.identity = ModelIdentity("another", "1" * 64, 8)
     with pytest.raises(PolicyError, match="another"):
         list(outcomes(engine, views, policy))
+
+
+class Counting(FakeEngine):
+    """A fake engine that remembers how many views each of its passes had."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        super().__init__(labels)
+        self.passes: list[int] = []
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.passes.append(len(pixels))
+        return super().encode(pixels)
+
+
+def test_pictures_of_many_views_go_into_passes_of_a_bounded_size(make_policy: Callable[..., Policy]) -> None:
+    policy = make_policy()
+    red, white = ((255, 0, 0), (255, 255, 255))
+    pictures = [np.full((60, 8, 8, 3), white, np.uint8) for _ in range(5)]
+    pictures[2][59] = red
+    engine = Counting(policy.labels)
+    assert list(outcomes(engine, pictures, policy)) == [
+        Verdict.REJECT if number == 2 else Verdict.ACCEPT for number in range(5)
+    ]
+    assert max(engine.passes) <= MOST_ITEMS_A_PASS
+    assert sum(engine.passes) == 5 * 60
+
+
+def test_the_frames_of_an_animation_go_into_passes_of_a_bounded_size(
+    tmp_path: Path, make_policy: Callable[..., Policy]
+) -> None:
+    policy = make_policy()
+    frames = [Image.new("RGB", (80, 40), (255 - number, 255, 255)) for number in range(16)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    reference, candidate = Counting(policy.labels), Counting(policy.labels)
+    assert compare([tmp_path / "a.gif"], policy, reference, candidate, LIMITS).pictures == 1
+    assert sum(reference.passes) > MOST_ITEMS_A_PASS
+    assert max(reference.passes) <= MOST_ITEMS_A_PASS

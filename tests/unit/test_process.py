@@ -45,6 +45,38 @@ def test_libraries_work_after_it() -> None:
     assert (np.linalg.inv(np.eye(3) * 2) == before).all()
 
 
+_PASSES = """
+import resource
+import numpy as np
+from serve_app.process import return_freed_memory, reuse_large_memory
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+def one_pass():
+    return sum(float(np.ones(3_000_000, np.float32).sum()) for _ in range(3))  # 12 MB each
+
+reuse_large_memory()
+one_pass()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    one_pass()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+retained = resident_bytes()
+return_freed_memory()
+print(retained - resident_bytes())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_a_pass_has_the_memory_of_the_one_before_until_it_is_given_back() -> None:
+    ran = subprocess.run([sys.executable, "-c", _PASSES], capture_output=True, text=True, check=True)
+    faults, returned_bytes = map(int, ran.stdout.split())
+    assert faults < 100, "15 arrays of 3,000 pages each"
+    assert returned_bytes > 10_000_000
+
+
 def waiting_policy(**environment: str) -> str:
     """What torch finds when it is loaded, after the set-up of each way to serve."""
     code = """

@@ -54,8 +54,9 @@ def _ready_message(ledger: LedgerHealth, lists_problem: str | None) -> str:
     """
     message = "a scorer is warm"
     if ledger.problem is not None:
-        waiting = f"{ledger.spooled} decisions wait in its spool, {ledger.dropped} are lost"
-        message += f", but the ledger {ledger.problem}: {waiting}"
+        message += f", but the ledger {ledger.problem}: {ledger.spooled} decisions wait in its spool"
+    if ledger.dropped:
+        message += f"; {ledger.dropped} decisions were not recorded since the start"
     if lists_problem is not None:
         message += f"; the lists {lists_problem}"
     return message

@@ -82,7 +82,7 @@ class _Walk:
 
     body: bytes
     start: int
-    kept: list[bytes] = field(default_factory=list)
+    segments: list[bytes] = field(default_factory=list)
     exifs: list[bytes] = field(default_factory=list)
     xmps: list[bytes] = field(default_factory=list)
     index: bytes = b""
@@ -119,7 +119,7 @@ class _Walk:
         if (code not in _APP_CODES and code != _COMMENT_CODE) or any(
             code == app and content.startswith(name) and len(content) >= n for (app, name), n in _NEEDED.items()
         ):
-            self.kept.append(self.body[start:end])
+            self.segments.append(self.body[start:end])
         elif content.startswith(_EXIF):
             self.exifs.append(content)
         elif content.startswith(_XMP):
@@ -129,7 +129,7 @@ class _Walk:
 
     def picture(self) -> JpegPicture:
         scans = b"" if self.first_scan_at is None else memoryview(self.body)[self.first_scan_at : self.end]
-        return JpegPicture(b"".join([_START, *self.kept, scans, _END]), tuple(self.exifs), tuple(self.xmps))
+        return JpegPicture(b"".join([_START, *self.segments, scans, _END]), tuple(self.exifs), tuple(self.xmps))
 
     def further_pictures(self) -> Iterator[int]:
         """Where the index says that they begin; nothing from what it cannot say soundly."""

@@ -118,7 +118,7 @@ class WorkerProcess:
             raise WorkerLostError from error
         failure, cause = told
         if cause:
-            logger.error("request %s: decoding failed with %s", call.request_id, cause)
+            logger.error("request %s: decoding failed: %s", call.request_id, cause)
         return failure
 
     async def _send(self, head: bytes, body: bytes) -> None:

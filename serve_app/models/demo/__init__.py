@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-DEMO_NOTICE: Final = "The demo model only knows drawn shapes and protects nobody: replace its rules before real use."
+from serve_app.domain import MODEL_NOTICES
+
+DEMO_NOTICE: Final = MODEL_NOTICES["demo-shapes"]
 
 
 def demo_model_folder() -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import CLASSIFIERS, FACE_SIZE_PX
-from serve_app.models.age import CLASSIFIER, NOTICE, SHA256, require_fetched
+from serve_app.models.age import CLASSIFIER, SHA256, require_fetched
 from serve_app.models.onnx.classifier import Classifier
 
 _MEAN_RGB = np.array([122.781998, 117.000999, 104.297997], np.float32)
@@ -41,5 +41,4 @@ AGE = Classifier(
     find=_find,
     prepare=_prepare,
     conclude=_conclude,
-    notice=NOTICE,
 )

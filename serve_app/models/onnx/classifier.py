@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_app.domain import MODEL_NOTICES
+
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
@@ -18,7 +20,6 @@ class Classifier:
     the way to have it. ``sha256`` (hex) is that of the file, since thresholds belong to weights and not to a name.
     ``prepare`` makes the network's input, float32, of views, uint8, ``(views, view_size_px, view_size_px, 3)``, RGB.
     ``conclude`` makes the probabilities of the outputs, ``(views, outputs)``, of what the network says.
-    ``notice`` is as in :class:`~serve_app.domain.ModelIdentity`.
     """
 
     name: str
@@ -28,4 +29,8 @@ class Classifier:
     find: Callable[[Path | None], Path]
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     conclude: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda said: said
-    notice: str | None = None
+
+    @property
+    def notice(self) -> str | None:
+        """See :class:`~serve_app.domain.ModelIdentity`."""
+        return MODEL_NOTICES.get(self.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,10 @@ class Runtime:
 
     @classmethod
     def for_device(cls, model: str, device: str, cpu_threads: int | None) -> Runtime:
-        """What ``device`` (``auto``, ``cpu`` or ``cuda``) means here.
+        """What ``device`` (``auto``, ``cpu`` or ``cuda``) means for the installed library.
 
         Raises:
-            ModelError: ONNX Runtime is not installed, or it cannot use CUDA where that is asked for.
+            ModelError: ONNX Runtime is not installed, or is one without CUDA where that is asked for.
         """
         try:
             import onnxruntime
@@ -50,6 +50,25 @@ class Runtime:
             )
         return cls(has_cuda and device != "cpu", count_cpu_threads(cpu_threads))
 
+    def tried(self, model: str, file: Path, device: str) -> Runtime:
+        """This runtime, if it can open ``file``; for ``auto``, the one on the CPU where CUDA does not start.
+
+        Whether there is a GPU, and all that CUDA needs, the library says only when it opens a model.
+
+        Raises:
+            ModelError: ``device`` is ``cuda``, and CUDA does not start.
+        """
+        if not self.is_cuda:
+            return self
+        try:
+            self.open(file)
+        except ModelError as error:
+            if device == "cuda":
+                raise
+            logger.warning("device auto: %s runs on the CPU: %s", model, error)
+            return replace(self, is_cuda=False)
+        return self
+
     def open(self, file: Path) -> InferenceSession:
         """A session for a model.
 
@@ -66,12 +85,19 @@ class Runtime:
         options.enable_cpu_mem_arena = False
         providers = [_CUDA, _CPU] if self.is_cuda else [_CPU]
         try:
-            session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+            # Its own way to fall back prints to standard output, which belongs to whoever reads `--json`.
+            session = onnxruntime.InferenceSession(str(file), options, providers=providers, enable_fallback=False)
         except Exception as error:  # of the runtime's own kinds, one for each status of its library
+            if self.is_cuda:
+                raise _no_cuda(str(error)) from error
             raise ModelError(f"ONNX Runtime cannot load {file}: {error}") from error
         if self.is_cuda and _CUDA not in session.get_providers():
-            raise ModelError(
-                "ONNX Runtime has CUDA, and cannot start it (its log says why): install CUDA and cuDNN, "
-                "or set model.device to cpu"
-            )
+            raise _no_cuda("its own log line says why")
         return session
+
+
+def _no_cuda(why: str) -> ModelError:
+    return ModelError(
+        f"ONNX Runtime cannot start CUDA ({why}): see that this machine has a GPU, its driver, CUDA and cuDNN, or set "
+        "model.device to cpu"
+    )

@@ -37,7 +37,9 @@ TOKENIZER = "tokenizer.json"
 class Conversion:
     """What decides what a converted model computes; versions as installed where it was made.
 
-    ``model_digest`` is that of the weights. ``calibration`` and ``nncf`` are empty unless the precision is ``int8``.
+    ``model_digest`` is that of the weights. ``calibration`` is the name of the views that it was quantised with, under
+    the key that records and digests have had from the first. It and ``nncf`` are empty unless the precision is
+    ``int8``.
     ``schema`` is raised when :mod:`serve_app.models.openvino.export` comes to make another model of the same.
     """
 

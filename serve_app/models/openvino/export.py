@@ -27,16 +27,16 @@ OnProgress = Callable[[str, float], None]
 
 
 def export(
-    model: LoadedModel, conversion: Conversion, calibration: NDArray[np.uint8], folder: Path, on_progress: OnProgress
+    model: LoadedModel, conversion: Conversion, views: NDArray[np.uint8], folder: Path, on_progress: OnProgress
 ) -> None:
     """Write the model, converted, to ``folder``.
 
     Args:
         model: float32 on the CPU.
         conversion: what is asked for; the model's digest and the installed versions are in it.
-        calibration: uint8, ``(views, size_px, size_px, 3)``, RGB; without a view unless the precision is ``int8``.
+        views: to quantise with: uint8, ``(views, size_px, size_px, 3)``, RGB; none unless the precision is ``int8``.
         folder: where to; it is there, and empty.
-        on_progress: called for each tower, and for each view of each pass over the calibration.
+        on_progress: called for each tower, and for each view of each pass over the views.
 
     Raises:
         ModelError: the model's tokenizer has no form that is read without torch; or the extra is not installed.
@@ -51,7 +51,7 @@ def export(
     image = _image_tower(model, openvino)
     on_progress("converting", 1.0)
     if conversion.precision == "int8":
-        image = _quantised(image, calibration, on_progress)
+        image = _quantised(image, views, on_progress)
     on_progress("writing", 0.0)
     # Whole: from half precision OpenVINO makes another copy in float32 first, which stays in memory (ViT-B-32: 200 MB).
     openvino.save_model(image, str(folder / IMAGE_TOWER), compress_to_fp16=False)
@@ -87,7 +87,7 @@ def _converted(tower: torch.nn.Module, openvino: Any, example: torch.Tensor, sha
         return openvino.convert_model(tower.eval(), example_input=example, input=[openvino.PartialShape(shape)])
 
 
-def _quantised(image: Any, calibration: NDArray[np.uint8], on_progress: OnProgress) -> Any:
+def _quantised(image: Any, views: NDArray[np.uint8], on_progress: OnProgress) -> Any:
     nncf = load_library("nncf").module
     # Its logger alone: what it offers for this also sets the level of handlers, which may be everybody's.
     logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -96,8 +96,8 @@ def _quantised(image: Any, calibration: NDArray[np.uint8], on_progress: OnProgre
         warnings.simplefilter("ignore")
         return nncf.quantize(
             image,
-            nncf.Dataset(_Passes(calibration, on_progress)),
-            subset_size=len(calibration),
+            nncf.Dataset(_Passes(views, on_progress)),
+            subset_size=len(views),
             # SmoothQuant (Xiao et al. 2023, arXiv:2211.10438) for the layers between LayerNorm and projections, whose
             # activations have a few channels that are much larger than the others.
             model_type=nncf.ModelType.TRANSFORMER,
@@ -109,7 +109,7 @@ def _quantised(image: Any, calibration: NDArray[np.uint8], on_progress: OnProgre
 
 
 class _Passes:
-    """The calibration, one view at a time, as often as it is asked for, with its progress told."""
+    """The views, one at a time, as often as it is asked for, with its progress told."""
 
     def __init__(self, views: NDArray[np.uint8], on_progress: OnProgress) -> None:
         self._views = views

@@ -51,6 +51,7 @@ def open_folder(spec: EngineSpec) -> OpenVinoEngine:
             installed,
         )
     if converted.conversion.precision == "int8":
+        spec.refuse_heads()
         log_agreement(spec.source, _require_agreed(parsed.folder, converted, spec))
     return open_converted(parsed.folder, converted, spec.labels, spec.cpu_threads, spec.directions)
 

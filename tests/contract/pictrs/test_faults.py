@@ -10,7 +10,13 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from serve_app.domain import PictrsRefusedError, PictrsUnavailableError, PictureGoneError, SettingsError
+from serve_app.domain import (
+    PictrsRefusedError,
+    PictrsUnavailableError,
+    PictureGoneError,
+    PictureSpoiltError,
+    SettingsError,
+)
 from serve_app.pictrs import API_KEY_ENV, PictrsClient, Reference, StoredPicture, open_pictrs
 from serve_app.pictrs import client as client_module
 from serve_app.settings import PictrsSettings
@@ -163,7 +169,7 @@ async def test_bytes_that_end_too_early_are_no_picture(client: PictrsClient, sta
     (alias,) = picture.aliases
     etag = stand_in.stored[0].etag
     stand_in.answers[f"/image/original/{alias}"] = lambda: web.Response(body=b"a pict", headers={"ETag": etag})
-    with pytest.raises(PictrsUnavailableError, match="sent other bytes than it has stored"):
+    with pytest.raises(PictureSpoiltError, match="sent other bytes than it has stored"):
         await client.original(picture, MAX_BYTES)
 
 
@@ -179,7 +185,7 @@ async def test_object_storage_is_followed_where_the_settings_name_it(stand_in: S
         assert await client.original(picture, MAX_BYTES) == body
         assert await client.sha256_of_first(picture, 10) == hashlib.sha256(body[:10]).hexdigest()
         stand_in.stored[0].body = bytes(100_000)
-        with pytest.raises(PictrsUnavailableError, match="sent other bytes"):
+        with pytest.raises(PictureSpoiltError, match="sent other bytes"):
             await client.original(picture, MAX_BYTES)
     asked = [request for request in stand_in.requests if request.path.startswith("/bucket/")]
     assert asked

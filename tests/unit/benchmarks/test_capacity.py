@@ -15,12 +15,13 @@ from benchmarks import load
 from benchmarks.bare_pass import Rate
 from benchmarks.capacity import agreement, stage_table
 from benchmarks.latency import knee, share_in_time
-from benchmarks.load import MOST_CONNECTIONS, find_capacity
+from benchmarks.load import Target, find_capacity
 from benchmarks.outcomes import NO_ANSWER, Load, Outcome
 from benchmarks.processes import DECODE_WORKERS, FRONT_END, HTTP, RAY, REPLICA, REST, cpu_by_stage_s, stage_of
 from serve_app.process import name_thread
 
 WINDOW_S = 10.0
+TARGET = Target("http://service", bytes)
 
 
 def load_of(scanned_per_s: int, refused: int = 0) -> Load:
@@ -36,8 +37,8 @@ def service(monkeypatch: pytest.MonkeyPatch):
     def install(loads: dict[int, Load]) -> list[int]:
         tried: list[int] = []
 
-        def saturate(url: str, make_body: object, connections: int, duration_s: float, name: str) -> Load:
-            assert (url, duration_s) == ("http://service", 1.0)
+        def saturate(target: Target, connections: int, duration_s: float, name: str) -> Load:
+            assert (target, duration_s) == (TARGET, 1.0)
             tried.append(connections)
             return replace(loads[connections], connections=connections, name=name)
 
@@ -48,7 +49,7 @@ def service(monkeypatch: pytest.MonkeyPatch):
 
 
 def capacity(**options: Any) -> Load:
-    return find_capacity("http://service", lambda: b"", 1.0, **options)
+    return find_capacity(TARGET, 1.0, **options)
 
 
 def test_connections_are_doubled_even_if_a_doubling_gains_nothing(service) -> None:
@@ -68,7 +69,7 @@ def test_it_ends_at_the_first_refusal_and_more_that_makes_it_worse_is_not_taken(
 
 def test_it_ends_somewhere(service) -> None:
     service({24 << power: load_of(10 * 2**power) for power in range(4)})
-    assert capacity().connections == MOST_CONNECTIONS
+    assert capacity().connections == 192
 
 
 def test_a_number_that_is_given_and_one_that_scans_nothing_are_the_only_ones(service) -> None:
@@ -131,8 +132,8 @@ def _use_cpu_s(duration_s: float) -> None:
 
 
 def test_the_stages_add_up_and_the_bare_pass_is_told_beside_them() -> None:
-    of = load_of(10)
-    rows = {row[0]: row[1] for row in stage_table({"device": 2.0, "staging": 0.0, HTTP: 1.0}, of, 12.0).rows}
+    of = replace(load_of(10), service_cpu_s={"device": 2.0, "staging": 0.0, HTTP: 1.0})
+    rows = {row[0]: row[1] for row in stage_table(of, 12.0).rows}
     assert rows["device"] == pytest.approx(20)
     assert rows["all of the service"] == pytest.approx(30)
     assert rows["around the pass"] == pytest.approx(18)

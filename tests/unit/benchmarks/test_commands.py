@@ -84,8 +84,8 @@ def test_overload_of_a_service_that_refuses(stand_in, tmp_path: Path) -> None:
 def test_capacity_and_efficiency(stand_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def measure(options: bare_pass.EngineOptions, _: object) -> tuple[dict[int, Rate], int]:
-        opened.append(options.source)
+    def measure(wanted: bare_pass.BarePass) -> tuple[dict[int, Rate], int]:
+        opened.append(wanted.source)
         return {1: Rate(10.0, 1.0), 2: Rate(1e9, 0.0)}, 0
 
     monkeypatch.setattr(bare_pass, "measure", measure)

@@ -19,7 +19,7 @@ from benchmarks.decision_parts.part import KNOWN_PICTURES, Options, Part, known_
 from benchmarks.decision_parts.services import recorded_ids
 from benchmarks.decisions import PARTS
 from benchmarks.outcomes import NO_ANSWER, Load, Outcome
-from benchmarks.record import Column, Record, Table, at_most
+from benchmarks.record import Record, at_most, table
 from benchmarks.recovery import Struck
 from serve_app.database.location import Location
 from serve_app.domain import Decision
@@ -76,10 +76,10 @@ def test_the_distance_of_a_pdq_is_measured_on_the_pictures_of_a_folder(
     (tmp_path / "a.JPG").write_bytes(photo_like_image(600, "JPEG", 1))
     (tmp_path / "broken.jpeg").write_bytes(b"\xff\xd8 no picture")
     (tmp_path / "no picture.txt").write_text("", "ascii")
-    part = pdq_hashes.measure(Options(1, [tmp_path], tmp_path))
-    ((_, compared, *_),) = part.tables[1].rows
+    tables, checks = pdq_hashes.measure(Options(1, [tmp_path], tmp_path))
+    ((_, compared, *_),) = tables[1].rows
     assert compared == 1
-    assert part.checks[1].holds
+    assert checks[1].holds
 
 
 @pytest.mark.parametrize(("limit", "code"), [(2, 0), (0, 1)])
@@ -88,7 +88,7 @@ def test_the_chosen_parts_are_recorded(
 ) -> None:
     def measure(options: Options) -> Part:
         assert options.folder.is_dir()
-        return Part((Table("found", (Column("what"),), (("it",),)),), (at_most("it", 1, limit),))
+        return [table("found", {"what": 0}, [("it",)])], [at_most("it", 1, limit)]
 
     def fail(_: Options) -> Part:
         raise AssertionError
@@ -98,4 +98,4 @@ def test_the_chosen_parts_are_recorded(
         decisions.bench(only=["known"], out=tmp_path / "decisions.json")
     assert ended.value.exit_code == code
     record = Record.of_json((tmp_path / "decisions.json").read_text("utf-8"))
-    assert [table.heading for table in record.tables] == ["found"]
+    assert [each.heading for each in record.tables] == ["found"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 
 from benchmarks import bare_pass, engines
-from benchmarks.bare_pass import EngineOptions, Rate
+from benchmarks.bare_pass import BarePass, Rate
 from benchmarks.record import Record
 from serve_app.models.factory import OPENVINO_INT8
 
@@ -19,10 +18,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The engines that were measured, in order."""
     order: list[str] = []
 
-    def measure(options: EngineOptions, *_: Any) -> tuple[dict[int, Rate], int]:
-        order.append(options.engine)
-        rates = {"torch": {1: 40.0, 2: 100.0}, OPENVINO_INT8: {1: 80.0, 16: 120.0, 4: 171.0}}[options.engine]
-        times = order.count(options.engine)
+    def measure(wanted: BarePass) -> tuple[dict[int, Rate], int]:
+        order.append(wanted.engine)
+        rates = {"torch": {1: 40.0, 2: 100.0}, OPENVINO_INT8: {1: 80.0, 16: 120.0, 4: 171.0}}[wanted.engine]
+        times = order.count(wanted.engine)
         return {size: Rate(each if times > 1 else 1.0, 5.0) for size, each in rates.items()}, times * 10_000_000
 
     monkeypatch.setattr(bare_pass, "measure", measure)
@@ -48,7 +47,7 @@ def test_the_best_batch_of_each_is_compared(
 
 
 def test_an_engine_by_itself_has_rates_and_memory() -> None:
-    rates, memory_bytes = bare_pass.measure(EngineOptions("fake:1ms"), None, 0.01, 16)
+    rates, memory_bytes = bare_pass.measure(BarePass("fake:1ms", duration_s=0.01, max_batch_views=16))
     assert {1, 16} <= set(rates)
     assert rates[1].views_per_s <= 1000
     assert memory_bytes > 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ from deployments.environment_check import read_args_for_ray
 
 
 def test_the_environment_is_fast_closed_and_new_each_time() -> None:
-    first, second = (environment({"PATH": "/bin", "PYTHONPATH": "/other"}, Path("/repository")) for _ in range(2))
-    assert first["PATH"] == "/bin"
-    assert first["PYTHONPATH"] == os.pathsep.join(["/repository", "/other"])
+    first, second = environment(), environment()
     assert first["RAY_AUTH_MODE"] == "token"
     assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
     ports = [value for name, value in first.items() if name.endswith("_PORT")]

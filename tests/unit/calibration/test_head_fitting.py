@@ -61,10 +61,20 @@ def test_views_without_the_concept_teach_nothing_of_it_but_count_where_there_is_
     assert head.auc > 0.85
 
 
-def test_pictures_that_cannot_be_told_apart_are_told() -> None:
-    same = pictures(np.random.default_rng(4), LEAST_OF_A_KIND, 0.0)
+@pytest.mark.parametrize("seed", range(12))
+def test_pictures_that_cannot_be_told_apart_are_told(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     with pytest.raises(InseparableError):
-        fit_head(same, same)
+        fit_head(pictures(rng, 40, 0.0), pictures(rng, 60, 0.0))
+
+
+def test_pictures_whose_first_view_shows_nothing_teach_by_another() -> None:
+    rng = np.random.default_rng(6)
+    titles, shown = pictures(rng, 100, 0.0), pictures(rng, 100, 3.0)
+    behind_a_title = [np.vstack(views) for views in zip(titles, shown, strict=True)]
+    head = fit_head([*pictures(rng, 100, 3.0), *behind_a_title], pictures(rng, 300, 0.0))
+    assert head.direction[0] > 0.9
+    assert (probabilities(head, titles) < 0.5).mean() > 0.8
 
 
 def test_too_few_pictures_are_refused() -> None:

@@ -67,6 +67,28 @@ def test_what_a_database_has_rounded_counts_as_over_the_line_if_it_may_have_been
     )
 
 
+def test_the_rounding_of_a_concept_counts_for_the_rules_that_are_made_of_it_alone(picture: MakePicture) -> None:
+    policy = parse_policy(
+        """\
+policy: both
+model: open-nsfw
+concepts:
+  red: {score: cosine, prompts: [red]}
+  drawn: {score: contrast, prompts: [drawing], counter_prompts: [photo]}
+rules:
+  - {name: red, verdict: reject, when: {concept: red, above: 0.2}}
+  - {name: drawn, verdict: flag, when: {concept: drawn, above: 0.6}}
+""",
+        "both.yaml",
+    )
+    assert policy.labels == ("drawing", "photo", "red")
+    one = picture("a", [[0.25, 0.25, 0.125]])
+    one = replace(one, scores=replace(one.scores, logit_scale=100.0))
+    exact, rounded = (rule_margins(policy, [one], with_rounding=way) for way in (False, True))
+    assert rounded["red"][0] - exact["red"][0] == pytest.approx(0.125 * 2**-11)
+    assert rounded["drawn"][0] - exact["drawn"][0] == pytest.approx(50 * 0.25 * 2**-11)
+
+
 def test_scores_of_another_model_are_refused(policy: Policy, picture: MakePicture) -> None:
     one = picture("a", 0.5)
     stranger = replace(one, scores=replace(one.scores, model=replace(one.scores.model, name="other")))

@@ -56,10 +56,10 @@ class AdminService:
 
 @contextlib.contextmanager
 def running_admin_service(
-    settings: Settings | None = None, moderate: Moderate = _scan_nothing
+    settings: Settings | None = None, moderate: Moderate = _scan_nothing, ledger: MemoryLedger | None = None
 ) -> Iterator[AdminService]:
-    """An admin API over an empty ledger and empty lists."""
-    ledger, lists = MemoryLedger(), MemoryListStore()
+    """An admin API over empty lists, and a ledger that is empty unless it is given."""
+    ledger, lists = ledger or MemoryLedger(), MemoryListStore()
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
     app = create_admin_app(guard, ledger, lists, settings or parse_settings({}), moderate)
     listener = socket.create_server(("127.0.0.1", 0))

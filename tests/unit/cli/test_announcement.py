@@ -1,5 +1,6 @@
 """The announcement: a service whose samples were not scanned is not announced."""
 
+import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,8 +67,16 @@ def test_a_preset_says_of_itself_what_it_is(capsys):
     assert "NOTE: a demo [only]" in said
 
 
+def test_a_notice_of_the_presets_line_is_not_said_again(capsys):
+    preset = PRESETS["two-step"]
+    answer = json.dumps({"verdict": "accept", "reason": "policy", "message": "fine", "notice": preset.notices[0]})
+    with answering((200, answer.encode())) as url:
+        said = announced(url, preset)
+    assert said.count(preset.notices[0]) == 1
+
+
 def test_rules_of_several_kinds_are_told_apart(capsys):
-    preset = Preset("mine", "p.yaml", "much", "little", ("stand-in: the rule a", "real: the rule b"))
+    preset = Preset("mine", "p.yaml", (), "much", "little", ("stand-in: the rule a", "real: the rule b"))
     with answering(ACCEPTED) as url:
         said = announced(url, preset).splitlines()
     at = said.index(str(preset))

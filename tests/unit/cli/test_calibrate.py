@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from serve_app.admin_api import Decisions, ScoredDecisions
+from serve_app.calibration.binomial import upper_bound
 from serve_app.cli import scorers
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.main import app
@@ -179,21 +180,66 @@ def test_nothing_is_overwritten(calibrate: Calibrate) -> None:
 def test_a_calibrated_policy_can_be_calibrated_again(calibrate: Calibrate) -> None:
     calibrate("--here", "--budget", "5%")
     Path("p.calibrated.yaml").rename("p.yaml")
-    assert (
-        "rule no-red: its thresholds fall, since the budget has room" in calibrate("--here", "--budget", "20%").output
-    )
+    calibrate("--here", "--budget", "20%")
     text = Path("p.calibrated.yaml").read_text("utf-8")
     assert (text.count("# Calibrated on "), text.count("\ncalibration:")) == (1, 1)
+
+
+ROOM = POLICY.replace("above: 0.9}", "above: 0.95}")
+
+
+def test_thresholds_stay_where_the_budget_has_room(calibrate: Calibrate) -> None:
+    Path("p.yaml").write_text(ROOM, "utf-8")
+    told = calibrate("--here", "--budget", "20%").output
+    assert "rule no-red: its thresholds stay, although the budget has room: --may-lower lets them fall" in told
+    policy = load_policy("p.calibrated.yaml")
+    assert policy.digest == load_policy("p.yaml").digest
+    assert policy.calibration is not None
+    (rule,) = policy.calibration.rules
+    # What is allowed was fixed before the scores were looked at, and so the bound is that of what is allowed.
+    assert (rule.moved, rule.false_positives, rule.allowed) == (0.0, 0, 6)
+    assert rule.bound == pytest.approx(upper_bound(6, PICTURES), abs=1e-6)
+
+
+def test_thresholds_fall_where_they_may(calibrate: Calibrate) -> None:
+    Path("p.yaml").write_text(ROOM, "utf-8")
+    told = calibrate("--here", "--budget", "20%", "--may-lower").output
+    assert "rule no-red: its thresholds fall, since the budget has room" in told
     policy = load_policy("p.calibrated.yaml")
     assert policy.calibration is not None
     assert policy.calibration.rules[0].moved < 0
+    assert policy.calibration.rules[0].false_positives == policy.calibration.rules[0].allowed
+
+
+HEAD = """\
+policy: heads
+model: fake
+concepts:
+  spam: {score: head, file: spam.safetensors, digest: 0123456789ab}
+rules:
+  - {name: no-spam, verdict: flag, when: {concept: spam, above: 0.5}}
+"""
+
+
+def test_a_policy_is_not_written_where_it_would_miss_its_head(calibrate: Calibrate, tmp_path: Path) -> None:
+    Path("elsewhere").mkdir()
+    Path("p.yaml").write_text(HEAD, "utf-8")
+    told = calibrate("--here", "--output", "elsewhere/q.yaml", exit_code=2).stderr
+    assert "choose an --output in the folder of the policy, or write the whole path of the head in the policy" in told
+    # Where the head would be found, the next error is that there is none.
+    whole_path = HEAD.replace("spam.safetensors", str(tmp_path / "spam.safetensors"))
+    for text, output in ((HEAD, "elsewhere/../q.yaml"), (whole_path, "elsewhere/q.yaml")):
+        Path("p.yaml").write_text(text, "utf-8")
+        told = calibrate("--here", "--output", output, exit_code=2).stderr
+        assert "spam.safetensors" in told
+        assert "choose an --output" not in told
 
 
 def test_nobody_to_ask_is_told(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PICTWARDEN_URL", raising=False)
     assert "no service is known here" in calibrate("--budget", "5%", exit_code=2).stderr
     told = calibrate("--model", "fake", "--budget", "5%", exit_code=2)
-    assert "--model chooses the model of --here" in told.stderr
+    assert "--model is for a model of --here" in told.stderr
 
 
 def test_the_plot_says_what_it_needs(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:

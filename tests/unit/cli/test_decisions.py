@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +16,18 @@ import pytest
 from serve_app.admin_api import Decisions
 from serve_app.cli.moments import local, moment
 from serve_app.domain import (
+    AuditEntry,
     Decision,
+    Erased,
+    ForgetScope,
     ModelIdentity,
     Outcome,
     ShadowJudgement,
     Verdict,
 )
-from tests.unit.cli.admin_service import AdminService, Run
+from serve_app.domain.canary import CANARY_BANK, CANARY_SHA256
+from serve_app.ledger import MemoryLedger
+from tests.unit.cli.admin_service import AdminService, Run, running_admin_service
 from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -56,12 +63,24 @@ def test_decisions_are_listed_newest_first(admin: AdminService, run: Run) -> Non
     assert "rule triangles" in lines[3]
 
 
+def test_decisions_on_the_canary_are_listed_apart_and_why_knows_them(admin: AdminService, run: Run) -> None:
+    canary = replace(LISTED, bank=CANARY_BANK)
+    admin.record(decision(1), decision(2, canary, sha256=CANARY_SHA256.hex()))
+    for options, number in (((), 1), (("--canary",), 2)):
+        lines = run("decisions", *options).output.splitlines()
+        assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}"]
+    assert "list canary" in run("why", CANARY_SHA256.hex()).output
+
+
 def test_filters_and_json_are_for_scripts(admin: AdminService, run: Run) -> None:
     admin.record(decision(1), decision(2, LISTED), decision(3, LET_THROUGH, kept=True))
     lines = run("decisions", "--verdict", "reject", "--until", "2026-01-31T12:00:02Z", "--json").output.splitlines()
     assert [json.loads(line)["rule"] for line in lines] == ["triangles"]
     assert run("decisions", "--pending", "--json").output.count("\n") == 1
     assert run("decisions", "--since", "1d").output.count("\n") == 1  # the header
+    admin.run(admin.ledger.mark_done(f"{3:032x}", "rescan: unscannable"))
+    (line,) = run("decisions", "--done", "rescan: unscannable", "--json").output.splitlines()
+    assert json.loads(line)["id"] == f"{3:032x}"
 
 
 def test_where_the_policy_on_trial_differs_is_shown(admin: AdminService, run: Run) -> None:
@@ -162,6 +181,33 @@ def test_forget_by_time_and_by_source(admin: AdminService, run: Run) -> None:
     admin.record(decision(1), decision(2), decision(3, source="kbin"))
     assert "Erased 1 decisions" in run("forget", "--before", "2026-01-31T12:00:02Z", "--yes").output
     assert "Erased 1 decisions" in run("forget", "--source", "kbin", "--yes").output
+
+
+class SlowLedger(MemoryLedger):
+    """It erases once somebody has asked how much is erased."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_asked = asyncio.Event()
+
+    async def audit(self, entry: AuditEntry) -> None:
+        await super().audit(entry)
+        if entry.action.startswith("GET"):
+            self._is_asked.set()
+
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        await self._is_asked.wait()
+        return await super().forget(scope, actor, show)
+
+
+def test_forget_waits_until_all_is_erased(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.http.routes.admin.forgetting.ANSWER_WITHIN_S", 0.01)
+    with running_admin_service(ledger=SlowLedger()) as admin:
+        monkeypatch.setenv("PICTWARDEN_ADMIN_URL", admin.url)
+        admin.record(decision(1), decision(2))
+        assert "Erased 2 decisions" in run("forget", FILE_SHA256, "--yes").output
 
 
 @pytest.mark.parametrize("wrong", [(), ("abc",), ("--before", "soon"), (FILE_SHA256, "--source", "x")])

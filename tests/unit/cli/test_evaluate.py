@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from serve_app.cli.main import app
+from serve_app.cli.measuring import Measuring
+from serve_app.cli.scored_folder import ScoredFolder
+from serve_app.policy import Policy
 
 POLICY = """\
 policy: colours
@@ -83,6 +87,40 @@ def test_two_policies_are_side_by_side_on_the_same_pictures(evaluate: Evaluate) 
     assert row(card, "a rule should hold")[-1] == "not measured"
 
 
+def stricter_without(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the policy ``stricter``, for which one picture cannot be scored."""
+    Path("stricter.yaml").write_text(POLICY.replace("colours", "stricter"), "utf-8")
+    score = Measuring.score
+
+    def scored(self: Measuring, folder: Path, policy: Policy, console: Console) -> ScoredFolder:
+        found = score(self, folder, policy, console)
+        if policy.name == "stricter":
+            found.pictures = [each for each in found.pictures if each.name != picture]
+        return found
+
+    monkeypatch.setattr(Measuring, "score", scored)
+
+
+def test_a_picture_that_only_one_policy_has_scores_for_is_no_copy(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stricter_without("of mine/9.png", monkeypatch)
+    card = evaluate("--against", "stricter.yaml").stdout
+    assert "9 distinct ones, 0 copies" in card
+    assert "* Left out: 1 that have scores for only one policy\n" in card
+    assert "Left out" not in evaluate().stdout
+
+
+def test_labels_may_name_a_picture_that_only_one_policy_has_scores_for(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stricter_without("of mine/9.png", monkeypatch)
+    Path("labels.csv").write_text("picture,rules\nof mine/9.png,no-red\nof mine/8.png,no-red\n", "utf-8")
+    card = evaluate("--against", "stricter.yaml", "--labels", "labels.csv").stdout
+    assert "1 distinct ones, 0 copies" in card
+    assert "* Left out: 1 that" in card
+
+
 def test_the_card_is_written_as_markdown_and_as_a_page(evaluate: Evaluate) -> None:
     assert evaluate("--output", "card.md").stdout == "written: card.md, card.html\n"
     page = Path("card.html").read_text("utf-8")
@@ -107,7 +145,7 @@ def test_no_name_of_a_set_becomes_part_of_the_page(evaluate: Evaluate) -> None:
         ("picture,rules\nof mine/0.png,\nof mine/0.png,", "labels.csv:3: each picture needs one line"),
         ("picture,rules\ngone.png,", "the labels name gone.png, of which there are no scores"),
         ('picture,rules\n"of', "labels.csv: not a CSV file in UTF-8"),
-        ("picture,rules\n", "no picture in pictures could be scored and is named in labels.csv"),
+        ("picture,rules\n", "no picture in pictures that labels.csv names could be scored"),
     ],
 )
 def test_wrong_labels_are_told_with_their_line(evaluate: Evaluate, labels: str, message: str) -> None:

@@ -79,7 +79,7 @@ def test_where_nothing_can_be_kept_the_way_out_is_one_line(folder: Path) -> None
     STATE.write_text("a file where the folder is to be", "ascii")
     with pytest.raises(SettingsError) as raised:
         stored_secret()
-    assert str(raised.value).startswith(f"the secret cannot be kept in {folder / STATE / 'secret'} (")
+    assert str(raised.value).startswith(f"the secret cannot be stored in {folder / STATE / 'secret'} (")
     assert "set PICTWARDEN_SECRETS to a secret of at least 16 characters" in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 

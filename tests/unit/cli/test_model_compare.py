@@ -17,7 +17,7 @@ from serve_app.cli.main import app
 from serve_app.domain import PolicyError
 from serve_app.models.demo.draw import draw
 from serve_app.models.factory import open_engine, open_quantised
-from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 from serve_app.policy import shipped_text
 
 POLICY = """\
@@ -49,7 +49,7 @@ def pictures(tmp_path: Path) -> Path:
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with the demo model, quantised once for all these tests."""
     folder = tmp_path_factory.mktemp("converted")
-    open_quantised(DEMO[1], ("a shape",), lambda _: Calibration.drawn(), folder, 1, lambda *_: None)
+    open_quantised(DEMO[1], ("a shape",), lambda _: QuantisationViews.drawn(), folder, 1, lambda *_: None)
     return folder
 
 
@@ -79,11 +79,11 @@ def test_accept_lower_is_recorded(pictures: Path, cache: Path) -> None:
     assert [each["accepted_lower"] for each in records(cache)] == [True]
 
 
-def test_photographs_calibrate_another_model(pictures: Path, cache: Path) -> None:
-    for options in ((), ("--calibrate", pictures)):
+def test_quantising_with_photographs_makes_another_model(pictures: Path, cache: Path) -> None:
+    for options in ((), ("--quantise-with", pictures)):
         model_compare(pictures, *DEMO, "--cache-folder", cache, "--cpu-threads", 1, *options)
     drawn, photographs = sorted(each["conversion"]["calibration"] for each in records(cache))
-    assert (drawn, photographs.rpartition("-")[0]) == (Calibration.drawn().name, "photographs")
+    assert (drawn, photographs.rpartition("-")[0]) == (QuantisationViews.drawn().name, "photographs")
 
 
 def test_json_is_one_object_and_nothing_else(pictures: Path, cache: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,21 @@ from serve_app.cli import converting
 from serve_app.cli.main import app
 from serve_app.models.demo.draw import draw
 from serve_app.models.factory import open_engine, open_unrecorded
+from serve_app.models.fake import FakeEngine
+from serve_app.models.onnx import opening
+from tests.unit.fake_classifier import fake_classifier
 
 DEMO = "embedded:demo-shapes"
 POLICY = ("--policy", "shipped:demo-red-triangle")
+WITH_A_CLASSIFIER = """\
+policy: both
+model: demo-shapes
+concepts:
+  red: {score: cosine, prompts: [a red triangle]}
+  drawn: {score: classifier, model: nsfwjs, output: drawing}
+rules:
+  - {name: red-or-drawn, verdict: flag, when: {any: [{concept: red, above: 0.5}, {concept: drawn, above: 0.5}]}}
+"""
 
 
 def model_convert(*arguments: object) -> Result:
@@ -73,6 +86,25 @@ def test_what_is_there_is_compared_again_and_too_few_pictures_are_not_enough(out
 
 
 @pytest.mark.usefixtures("few")
+def test_classifiers_are_taken_from_the_given_cache(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def open_classifier(name: str, outputs: Sequence[str], *others: object) -> FakeEngine:
+        asked.append(others[-1])
+        return fake_classifier(name, outputs)
+
+    monkeypatch.setattr(opening, "open_classifier", open_classifier)
+    policy = tmp_path / "p.yaml"
+    policy.write_text(WITH_A_CLASSIFIER, "utf-8")
+    result = model_convert(DEMO, "--policy", policy, "--output", output, "--cache-folder", tmp_path, "--accept-lower")
+    assert result.exit_code == 0, result.output
+    assert set(asked) == {tmp_path}
+    assert len(asked) >= 2, "of the converted model, and of torch"
+
+
+@pytest.mark.usefixtures("few")
 def test_without_a_policy_top_labels_are_compared(output: Path) -> None:
     result = model_convert(DEMO, "--output", output, "--accept-lower")
     assert result.exit_code == 0
@@ -115,7 +147,7 @@ def test_where_bf16_is_computed_torchs_own_bf16_is_what_it_is_measured_by(
         (("what",), "neither 'ARCHITECTURE/TAG'"),
         (("fake",), "no model to load"),
         ((DEMO, "--policy", "nowhere.yaml"), "no policy file"),
-        ((DEMO, "--precision", "int8", "--calibrate", "nowhere"), "nowhere"),
+        ((DEMO, "--precision", "int8", "--quantise-with", "nowhere"), "nowhere"),
     ],
 )
 def test_what_cannot_be_converted_is_an_error_and_no_traceback(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from serve_app.cli.scores_file import RecordedPicture, ScoresFile
 from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
+from serve_app.limits import MEDIA_VERSION
 
 CLIP = ModelIdentity("clip", "a" * 64, 224, notice="a demo", derived_from="c" * 64)
 TOGETHER = ModelIdentity.together([CLIP, ModelIdentity("open-nsfw", "b" * 64, 224)])
@@ -58,6 +60,25 @@ def test_half_a_line_is_left_out_and_the_next_one_is_whole(tmp_path: Path, left:
         scores.add("3" * 64, picture(CLIP, "red"))
     with ScoresFile.open(file) as scores:
         assert (len(scores.of("1" * 64)), len(scores.of("3" * 64))) == (1, 1)
+
+
+@pytest.mark.parametrize("version", [None, 0, MEDIA_VERSION + 1])
+def test_scores_of_another_version_of_decoding_are_not_used(tmp_path: Path, version: int | None) -> None:
+    file = tmp_path / "scores.jsonl"
+    with ScoresFile.open(file) as scores:
+        scores.add("1" * 64, picture(CLIP, "red"))
+    header, *rest = file.read_text("ascii").splitlines()
+    fields = json.loads(header)
+    assert fields.pop("media_version") == MEDIA_VERSION
+    if version is not None:
+        fields["media_version"] = version
+    file.write_text("\n".join([json.dumps(fields), *rest, ""]), "ascii")
+    with ScoresFile.open(file) as scores:
+        assert scores.of("1" * 64) == []
+        scores.add("1" * 64, picture(CLIP, "red"))
+    with ScoresFile.open(file) as scores:
+        (only,) = scores.of("1" * 64)
+        assert_same(only, picture(CLIP, "red"))
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:

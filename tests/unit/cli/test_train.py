@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from serve_app.cli import training
 from serve_app.cli.main import app
 from serve_app.models.heads import read_head
 from serve_app.policy import load_policy, parse_policy
@@ -56,10 +57,10 @@ def test_the_printed_policy_uses_the_head_and_is_right_about_other_pictures(trai
     told = train(*BOTH)
     assert "at a threshold of 0.5: 0 of 24 missed (0.0% to 14.2% with 95 % confidence); 0 of 24 mistaken" in told.stdout
     assert "1 files left out: not scanned: unsupported" in told.stderr
-    policy = "policy: reds\n" + told.stdout[told.stdout.index("model: fake") :]
+    policy = "policy: reds\n" + told.stdout[told.stdout.index('model: "fake"') :]
     Path("policy.yaml").write_text(policy, "utf-8")
-    ((label, file),) = load_policy("policy.yaml").heads.items()
-    assert read_head(file, label.partition("@")[2]).trained_on["positive_pictures"] == str(COUNT)
+    (head,) = load_policy("policy.yaml").heads.values()
+    assert read_head(head).trained_on["positive_pictures"] == str(COUNT)
 
     Path("new").mkdir()
     for number in range(5):
@@ -101,21 +102,32 @@ def test_a_model_that_sees_no_difference_is_told(train: Train) -> None:
 
 def test_a_picture_of_both_kinds_is_refused(train: Train) -> None:
     Path("others/same.png").write_bytes(Path("red/3.png").read_bytes())
+    clouds = Image.effect_noise((12, 12), 90).resize((256, 256), Image.Resampling.BICUBIC).convert("RGB")
+    clouds.save("red/large.png")
+    clouds.resize((192, 192)).save("others/small.png")
     told = train(*BOTH, exit_code=2).stderr
-    assert "1 pictures are in both kinds, or resemble one of the other kind: same.png, for instance" in told
+    assert "remove one of each pair, which are copies or near-duplicates of both kinds: " in told
+    assert "3.png and same.png" in told
+    assert "large.png and small.png" in told
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--positive", "red"), "name a folder with --negative, or use --corrected"),
-        (("--negative", "red"), "name a folder with --positive, or use --corrected"),
-        (("--positive", "nowhere", "--negative", "others"), "no such file or folder: nowhere"),
+        (("--positive", "red"), "name a folder with --negative"),
+        (("--negative", "red"), "name a folder with --positive"),
+        (("--positive", "red", "--negative", "nowhere"), "no such file or folder: nowhere"),
+        ((*BOTH, "--bank", "spam"), "--bank says which denied pictures count of the folder --corrected"),
+        ((*BOTH, "--output", "nowhere/reds.safetensors"), "cannot be written: choose another place"),
         (("--positive", "red", "--negative", "nothing"), "no picture in nothing could be scored"),
     ],
 )
-def test_what_cannot_be_trained_on_is_told(train: Train, options: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_trained_on_is_told(
+    train: Train, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
     Path("nothing").mkdir()
+    if "nothing" not in options:  # all of these are found before any picture is scored
+        monkeypatch.setattr(training, "open_embedding", None)
     assert message in train(*options, exit_code=2).stderr
 
 
@@ -137,4 +149,6 @@ def test_pictures_that_people_have_corrected_count(train: Train, monkeypatch: py
                 assert listed.exit_code == 0, listed.output
         corrected = (*BOTH, "--corrected", "originals")
         assert "0 of 24 missed" in train(*corrected, "--bank", "reds").stdout
-        assert "of 20 missed" in train(*corrected, "--output", "other-bank.safetensors").stdout
+        other_bank = train(*corrected, "--output", "other-bank.safetensors")
+        assert "of 9 files of originals, 0 are denied in the bank denied, and 4 are allowed" in other_bank.stderr
+        assert "of 20 missed" in other_bank.stdout

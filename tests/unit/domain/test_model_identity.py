@@ -20,6 +20,8 @@ def test_several_are_one_with_the_views_of_the_largest() -> None:
     assert (together.name, together.image_size_px) == ("demo-shapes + open-nsfw", 224)
     assert together.notice == "demo-shapes: protects nobody"
     assert together.each == together.parts == (CLIP, NSFW)
+    assert together.notices == CLIP.notices == ("demo-shapes: protects nobody",)
+    assert NSFW.notices == ()
 
 
 def test_the_digest_follows_those_of_the_parts_and_their_order() -> None:

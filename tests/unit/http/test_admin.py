@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,13 +14,16 @@ import pytest
 
 from serve_app.admin_api import DecisionRecord
 from serve_app.domain import (
+    Erased,
     Examination,
+    ForgetScope,
     FrameFingerprint,
     LabelScores,
     ShadowJudgement,
     Verdict,
     ViewPlace,
 )
+from serve_app.domain.canary import CANARY_BANK
 from serve_app.ledger import MemoryLedger
 from tests.unit.http.admin_client import NOON, Admin, client_of, decision
 from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
@@ -57,6 +61,7 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "model": "demo",
         "model_digest": "a" * 64,
         "policy": "colours",
+        "notice": None,
         "policy_digest": "c" * 64,
         "lists_version": 4,
         "elapsed_ms": 12.5,
@@ -99,6 +104,21 @@ async def test_each_outcome_says_what_decided(admin: Admin) -> None:
     assert listed["shadow_matches"] == [listed["listed"] | {"bank": "trial"}]
     assert (let_through["verdict"], let_through["reason"], let_through["pending"]) == (None, "overloaded", True)
     assert let_through["message"] == "no time was left"
+
+
+@pytest.mark.parametrize("path", ["/decisions", "/scores"])
+async def test_the_canary_is_told_only_to_who_asks_for_it(admin: Admin, path: str) -> None:
+    canary = replace(LISTED, bank=CANARY_BANK)
+    await admin.record([decision(1), decision(2, canary, sha256="2" * 64), decision(3, LISTED)])
+
+    async def told(**params: bool) -> list[str]:
+        return [each["id"] for each in (await admin.ask(path, params=params))["decisions"]]
+
+    assert await told() == ["r-3", "r-1"]
+    assert await told(canary=True) == ["r-2"]
+    of_body = await admin.ask(f"/bodies/{'2' * 64}{path}")
+    assert [each["id"] for each in of_body["decisions"]] == ["r-2"], "who names its bytes wants to know why"
+    assert (await admin.ask("/decisions/r-2"))["listed"]["bank"] == CANARY_BANK
 
 
 async def test_decisions_are_filtered_and_paged_newest_first(admin: Admin) -> None:
@@ -158,7 +178,7 @@ async def test_scores_are_told_with_their_labels_and_model_and_without_fingerpri
     await admin.record([*scored, decision(3, LET_THROUGH, sha256="3" * 64, kept=True)])
     told = await admin.ask("/scores", params={"limit": 2})
     assert (told["models"], told["label_sets"]) == (
-        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None, "parts": []}],
+        [{"name": "demo", "digest": "a" * 64, "image_size_px": 224, "derived_from": None, "notice": None, "parts": []}],
         [["red", "größer"]],
     )
     let_through, judged = told["decisions"]
@@ -199,7 +219,42 @@ async def test_decisions_are_forgotten_by_what_is_named(admin: Admin) -> None:
     assert erased["decisions"] == 2
     await admin.ask("/decisions/r-1", 404)
     await admin.ask("/decisions/r-3")
-    assert ("alice", "forget") in await admin.actions()
+    assert (erased["done"], ("alice", "forgotten") in await admin.actions()) == (True, True)
+
+
+class SlowLedger(MemoryLedger):
+    """It erases two decisions at once, and the others when it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = asyncio.Event()
+
+    async def forget(
+        self, scope: ForgetScope, actor: str, show: Callable[[Erased], None] = lambda erased: None
+    ) -> Erased:
+        show(Erased(2))
+        await self.may_go_on.wait()
+        return await super().forget(scope, actor, show)
+
+
+async def test_much_is_forgotten_in_the_background_and_one_wish_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.http.routes.admin.forgetting.ANSWER_WITHIN_S", 0.0)
+    ledger = SlowLedger()
+    async with client_of(ledger) as http:
+        admin = Admin(ledger, http)
+        await admin.record(map(decision, range(3)))
+        assert "since the service started" in (await admin.ask("/forget", 404))["message"]
+        begun = await admin.ask("/forget", method="POST", json={"sha256": "1" * 64})
+        for told in (begun, await admin.ask("/forget")):
+            assert (told["decisions"], told["done"]) == (2, False)
+        refused = await admin.ask("/forget", 409, method="POST", json={"source": "x"})
+        assert "an earlier `forget` is not done (2 decisions so far)" in refused["message"]
+        ledger.may_go_on.set()
+        monkeypatch.setattr("serve_app.http.routes.admin.forgetting.ANSWER_WITHIN_S", 10.0)
+        for _ in range(2):
+            told = await admin.ask("/forget")
+            assert (told["decisions"], told["done"]) == (3, True)
+        await admin.ask("/forget", method="POST", json={"source": "x"})
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import Message
 
 from serve_app.admin_api import ADMIN_PATH, MAX_BODY_BYTES
@@ -100,6 +104,48 @@ async def test_each_call_is_in_the_audit_with_the_name_of_its_secret(admin: Admi
     assert [(each["actor"], each["action"]) for each in told] == [("alice", f"GET {ADMIN_PATH}/audit")]
 
 
+def _calls() -> list[tuple[str, str]]:
+    """A call of every route that the application has: its method, and a path that leads to it."""
+    app = app_of(MemoryLedger())
+    described = {path: [each.upper() for each in methods] for path, methods in app.openapi()["paths"].items()}
+    # What serves the description itself is not in it.
+    others = {path: ["GET"] for route in app.routes if (path := getattr(route, "path", None))}
+    calls = [(method, path) for path, methods in {**others, **described}.items() for method in methods]
+    return sorted((method, re.sub(r"{[^}]*}", "1", path)) for method, path in calls)
+
+
+@pytest.mark.parametrize(("method", "path"), _calls())
+async def test_a_call_of_every_route_is_in_the_audit(admin: Admin, method: str, path: str) -> None:
+    await admin.http.request(method, path, params={"cursor": "x"})
+    entries = await admin.ledger.audit_trail()
+    assert [(each.actor, each.action, each.detail) for each in entries] == [
+        ("alice", f"{method} {path}", {"cursor": "x"})
+    ]
+
+
+def test_every_route_of_the_api_is_among_them() -> None:
+    paths = {path for _, path in _calls()}
+    assert {f"{ADMIN_PATH}/{each}" for each in ("ledger", "audit", "forget", "decisions", "pictures/ban")} <= paths
+    assert len(paths) > 20
+
+
+@given(st.text(max_size=20).filter(lambda path: path not in {".", ".."}), st.text(max_size=20))
+async def test_whatever_is_asked_is_in_the_audit(path: str, rule: str) -> None:
+    ledger = MemoryLedger()
+    async with client_of(ledger) as http:
+        await http.get(f"{ADMIN_PATH}/{quote(path, safe='')}", params={"rule": rule})
+    (entry,) = await ledger.audit_trail()
+    assert entry.actor == "alice"
+    assert entry.detail == {"rule": rule.replace("\0", r"\u0000")}
+    assert entry.action == f"GET {ADMIN_PATH}/{path}".replace("\0", r"\u0000")
+
+
+async def test_what_no_database_can_store_is_refused_and_in_the_audit_with_an_escape(admin: Admin) -> None:
+    await admin.ask("/decisions/a%00b", 422)
+    (entry,) = await admin.ledger.audit_trail()
+    assert (entry.actor, entry.action) == ("alice", rf"GET {ADMIN_PATH}/decisions/a\u0000b")
+
+
 async def test_nothing_is_done_that_cannot_be_recorded() -> None:
     ledger = BrokenLedger()
     await ledger.record(decision(1))
@@ -109,10 +155,13 @@ async def test_nothing_is_done_that_cannot_be_recorded() -> None:
     assert await ledger.get("r-1") is not None
 
 
-async def test_a_ledger_that_cannot_be_written_says_so() -> None:
+async def test_a_ledger_that_cannot_be_written_says_so_and_the_log_has_who_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with client_of(BrokenLedger()) as http:
         answer = await http.get(f"{ADMIN_PATH}/ledger")
     assert (answer.status_code, answer.json()["problem"]) == (200, "disk full")
+    assert f"'GET {ADMIN_PATH}/ledger': a request of alice could not be recorded in the audit" in caplog.messages
 
 
 # Wrong requests, and faults of ours

@@ -109,14 +109,31 @@ async def test_whoever_adds_to_what_decides_nothing_is_told(admin: Admin) -> Non
     assert told["notes"] == ["the bank trial is shadow: its entries match, and decide nothing"]
 
 
-async def test_what_a_person_puts_on_a_list_is_confirmed_also_if_an_import_had_it(admin: Admin) -> None:
+async def test_what_a_person_puts_on_a_list_can_be_suspended_until_it_is_confirmed(admin: Admin) -> None:
     await admin.ledger.record(decision())
+    made = (await admin.post("/decisions/r-1/deny", reason="x"))["entries"]
+    assert [(each["type"], each["confirmed"]) for each in made] == [("sha256", False), ("pdq", False)]
+    (perceptual,) = (each["id"] for each in made if each["type"] == "pdq")
+    assert admin.lists.suspend([perceptual]) == 1
+    again = await admin.post("/decisions/r-1/deny", reason="y")
+    assert again["notes"] == [
+        f"entry {perceptual} was there already: it is suspended, and matches nothing until you run pictwarden list "
+        f"confirm {perceptual}"
+    ]
+    await admin.ask(f"/lists/entries/{perceptual}/confirm", method="POST")
+    assert (await admin.post("/decisions/r-1/deny", reason="z"))["notes"] == []
+    assert admin.lists.suspend([perceptual]) == 0
+
+
+async def test_a_ban_is_never_suspended_also_if_an_import_had_its_entries(admin: Admin) -> None:
     exact = Fingerprint(FingerprintType.SHA256, bytes.fromhex(SHA256))
-    admin.lists.add([draft(0, fingerprint=exact, bank="denied")])
+    admin.lists.add([draft(0, fingerprint=exact, bank="banned")])
     admin.lists.suspend([1])
-    told = (await admin.post("/decisions/r-1/deny", reason="x"))["entries"]
-    assert [(each["suspended_at"], each["confirmed"]) for each in told] == [(None, True)] * 2
-    assert admin.lists.suspend([each["id"] for each in told]) == 0
+    alias = admin.pictrs.store(PICTURE)
+    told = await admin.post("/pictures/ban", reference=alias, reason="x", purge=True)
+    assert [(each["suspended_at"], each["confirmed"]) for each in told["entries"]] == [(None, True)] * 2
+    assert told["notes"] == []
+    assert admin.lists.suspend([each["id"] for each in told["entries"]]) == 0
 
 
 async def test_what_a_list_decided_unseen_is_listed_by_what_was_seen_before(admin: Admin) -> None:

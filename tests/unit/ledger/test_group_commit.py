@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from serve_app.ledger.group_commit import GroupCommit
+from serve_app.ledger.group_commit import MOST_WAITING, FullQueueError, GroupCommit
 
 
 class Slow:
@@ -61,6 +61,21 @@ async def test_a_caller_that_goes_away_leaves_their_item_to_be_written() -> None
     slow.go_on.set()
     await commits.put(2)
     assert [number for batch in slow.batches for number in batch] == [1, 2]
+    commits.close(30)
+
+
+async def test_what_hangs_fills_no_memory() -> None:
+    slow = Slow()
+    commits: GroupCommit[int] = GroupCommit(slow.write, "test")
+    waiting = [asyncio.create_task(commits.put(0))]
+    await entered(slow)
+    waiting += [asyncio.create_task(commits.put(0)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(FullQueueError):
+        await commits.put(0)
+    slow.go_on.set()
+    await asyncio.gather(*waiting)
+    await commits.put(0)
     commits.close(30)
 
 

@@ -67,7 +67,11 @@ class Followed:
         self.read()
 
     def in_force(self) -> set[int]:
-        return {number for number in NUMBERS if self.shown.exact(_sha256(number), None, NOW).deciding is not None}
+        return {
+            number
+            for number in NUMBERS
+            if self.shown.exact({FingerprintType.SHA256: _sha256(number)}, NOW).deciding is not None
+        }
 
     def stored(self) -> set[int]:
         digests = {each.fingerprint.digest for each in self.store.page()}

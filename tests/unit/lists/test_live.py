@@ -24,6 +24,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_lists
 from serve_app.lists.recent import REMEMBERED_S, DecidedPicture
+from serve_app.lists.removals import KNOWN_FOR
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import Changes, Everything
 
@@ -66,7 +67,7 @@ def _sha256(number: int) -> bytes:
 
 
 def _asked(lists: LiveLists, number: int) -> Match | None:
-    return lists.snapshot.exact(_sha256(number), None, NOW).deciding
+    return lists.snapshot.exact({FingerprintType.SHA256: _sha256(number)}, NOW).deciding
 
 
 @pytest.fixture(params=["memory", "mapped"])
@@ -88,7 +89,7 @@ def test_changes_work_after_a_refresh_and_not_in_a_snapshot_that_is_in_use(
     lists.refresh()
     assert _asked(lists, 1) is None
     assert _asked(lists, 2) is not None
-    assert in_use.exact(_sha256(1), None, NOW).deciding is not None
+    assert in_use.exact({FingerprintType.SHA256: _sha256(1)}, NOW).deciding is not None
     assert lists.snapshot.version == store.origin().version
     store.put_bank(Bank("ours", is_shadow=True))
     lists.refresh()
@@ -326,7 +327,7 @@ def test_a_process_starts_with_the_index_while_the_store_does_not_answer(tmp_pat
 def test_without_a_store_and_an_index_no_process_starts(tmp_path: Path) -> None:
     store = _Store()
     store.is_down = True
-    with pytest.raises(ConfigurationError, match=r"the lists cannot be read from the database \(no connection\)"):
+    with pytest.raises(ConfigurationError, match=r"cannot be read from the database \(the connection failed\)"):
         LiveLists(store, tmp_path / "lists.index")
 
 
@@ -356,6 +357,84 @@ def test_a_picture_let_through_moments_before_its_entry_is_told() -> None:
     assert sorted(late.picture.request_id for late in lists.take_late_matches()) == ["r-1", "r-2"]
 
 
+def test_a_picture_is_told_late_by_the_digests_that_its_decision_computed() -> None:
+    store = _Store()
+    md5, other = (Fingerprint(FingerprintType.MD5, bytes([number]) * 16) for number in (1, 2))
+    store.add([replace(_draft(0), fingerprint=other)])
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    assert lists.snapshot.other_digests == (FingerprintType.MD5,)
+    computed = {FingerprintType.MD5: md5.digest}
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), 1, True, other_digests=computed), None)
+    lists.decided(DecidedPicture("r-2", _sha256(2).hex(), 1, True), None)
+    store.add([replace(_draft(0), fingerprint=md5)])
+    lists.refresh()
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
+
+
+@pytest.mark.parametrize("was_off", [True, False])
+def test_a_process_that_was_away_while_a_removal_was_forgotten_reads_everything_anew(
+    tmp_path: Path, was_off: bool
+) -> None:
+    index, store = tmp_path / "lists.index", _Store()
+    (removed, _) = store.add([_draft(1), _draft(2)]).first_ids
+    lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    assert _asked(lists, 1) is not None
+    store.remove([removed])
+    for now in (NOW, NOW + KNOWN_FOR):
+        store.forget_removals(now)
+    assert not store.changes_since(0).removed, "nobody can tell this process which entry is gone"
+    store.add([_draft(3)])
+    if was_off:
+        lists = LiveLists(store, index, wall_clock=lambda: NOW)
+    else:
+        lists.refresh()
+    assert [_asked(lists, number) is not None for number in (1, 2, 3)] == [False, True, True]
+    lists.complete()  # as the thread that builds does a moment later
+    assert open_partition(index).origin == store.origin()
+
+
+def test_it_reads_everything_also_where_the_index_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _Store()
+    (removed, _) = store.add([_draft(1), _draft(2)]).first_ids
+    lists = LiveLists(store, tmp_path / "lists.index", wall_clock=lambda: NOW)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on the device")
+
+    monkeypatch.setattr("serve_app.lists.base.write_partition", full)
+    store.remove([removed])
+    for now in (NOW, NOW + KNOWN_FOR):
+        store.forget_removals(now)
+    lists.refresh()
+    assert [_asked(lists, number) is not None for number in (1, 2)] == [False, True]
+    read = lists.snapshot
+    lists.refresh()
+    assert lists.snapshot is read, "once"
+
+
+def test_the_thread_has_the_store_forget_old_removals_also_after_it_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "POLL_S", 0.01)
+    monkeypatch.setattr(live, "_HOUSE_KEPT_EVERY_S", 0.0)
+    store, calls = _Store(), itertools.count()
+    is_called_again = threading.Event()
+
+    def forget(now: datetime) -> int:
+        if next(calls) == 0:
+            raise ConnectionError("the database does not answer")
+        is_called_again.set()
+        return 0
+
+    monkeypatch.setattr(store, "forget_removals", forget)
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    lists.start()
+    assert is_called_again.wait(30)
+    lists.close()
+
+
 def test_a_picture_whose_decision_ends_after_the_refresh_is_told_once_and_also_after_a_failure() -> None:
     store = _Store()
     lists = LiveLists(store, wall_clock=lambda: NOW)
@@ -383,9 +462,10 @@ class _Flooded:
         self._now_s = LEARNING_S
         self._match = match
 
-    def flood(self) -> None:
+    def flood(self, kept_by_policy: bool = True) -> None:
         for number in range(MIN_MATCHES):
-            self.lists.decided(DecidedPicture("r", _sha256(number).hex(), 1, False), self._match)
+            picture = DecidedPicture("r", _sha256(number).hex(), 1, False, kept_by_policy=kept_by_policy)
+            self.lists.decided(picture, self._match)
         self.lists.refresh()
 
     def suspended(self) -> bool:
@@ -401,7 +481,7 @@ def _match(type_: FingerprintType) -> Match:
     return Match(KnownEntry(1, ListKind.DENY, "ours", "known"), type_)
 
 
-def test_an_imported_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
+def test_an_entry_that_floods_is_suspended_until_a_person_confirms_it() -> None:
     flooded = _Flooded(_pdq_draft(1), _match(FingerprintType.PDQ))
     flooded.flood()
     assert flooded.suspended()
@@ -425,7 +505,15 @@ def test_a_store_that_cannot_be_written_is_followed_all_the_same(monkeypatch: py
     assert _asked(flooded.lists, 2) is not None
 
 
-def test_what_a_person_put_on_a_list_is_never_suspended_nor_is_an_exact_entry() -> None:
+def test_an_entry_is_not_suspended_for_pictures_that_the_policy_refuses_too() -> None:
+    flooded = _Flooded(_pdq_draft(1), _match(FingerprintType.PDQ))
+    flooded.flood(kept_by_policy=False)
+    assert not flooded.suspended()
+    flooded.flood()
+    assert flooded.suspended()
+
+
+def test_what_a_person_confirmed_is_never_suspended_nor_is_an_exact_entry() -> None:
     for entry, type_ in (
         (replace(_pdq_draft(1), is_confirmed=True), FingerprintType.PDQ),
         (_draft(1), FingerprintType.SHA256),

@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 
 from serve_app.domain import (
     DIHEDRAL_HASHES,
     PDQ_BYTES,
     Decision,
-    Examination,
     FrameFingerprint,
     Judged,
     Judgement,
-    LabelScores,
     Listed,
     ListingError,
     ListMatch,
     ModelIdentity,
     Outcome,
+    RecordedDecision,
     Unscanned,
     UnscannedReason,
     Verdict,
@@ -34,7 +32,7 @@ from serve_app.lists.of_decisions import fingerprints_of
 SHA256 = "1" * 64
 EXACT = Fingerprint(FingerprintType.SHA256, bytes.fromhex(SHA256))
 MODEL = ModelIdentity("demo", "a" * 64, 224)
-PERCEPTUAL = Listed(Verdict.REJECT, "spam", "7", "seen before", ListMatch.PERCEPTUAL, 12, 2)
+PERCEPTUAL = Listed(Verdict.REJECT, "spam", "7", "seen before", ListMatch.PERCEPTUAL, 12, 2, "image/gif", False)
 KNOWN_BYTES = Listed(Verdict.REJECT, "spam", "7", "seen before")
 
 
@@ -57,17 +55,10 @@ def entry(seen: FrameFingerprint) -> Fingerprint:
     return Fingerprint(FingerprintType.PDQ, seen.pdq, seen.quality)
 
 
-def decision(
-    outcome: Outcome, fingerprints: tuple[FrameFingerprint, ...] = (), *, is_truncated: bool = False
-) -> Decision:
-    examination = None
-    if fingerprints:
-        scores = LabelScores(np.zeros((1, 1), np.float32), 100.0, MODEL)
-        examination = Examination(scores, (ViewPlace(0, (0, 0, 1, 1)),), "image/gif", 3, 90, is_truncated, fingerprints)
-    return Decision(
-        "r-1", datetime(2026, 1, 31, tzinfo=UTC), SHA256, 10, outcome, False, MODEL, "p", "c" * 64, 1.0,
-        examination=examination,
-    )  # fmt: skip
+def decision(outcome: Outcome, fingerprints: tuple[FrameFingerprint, ...] = ()) -> RecordedDecision:
+    """One that has its fingerprints, and its examination no more."""
+    made = Decision("r-1", datetime(2026, 1, 31, tzinfo=UTC), SHA256, 10, outcome, False, MODEL, "p", "c" * 64, 1.0)
+    return RecordedDecision(made, fingerprints=fingerprints)
 
 
 FRAMES = (fingerprint(0), fingerprint(1), fingerprint(2))
@@ -88,7 +79,9 @@ def test_each_reading_of_the_deciding_frame_is_denied() -> None:
 
 def test_every_frame_is_allowed_and_equal_ones_once() -> None:
     frames = (*FRAMES, FRAMES[0])
-    assert fingerprints_of(decision(judged(2), frames), ListKind.ALLOW).fingerprints == (EXACT, *map(entry, FRAMES))
+    for outcome in (judged(2), PERCEPTUAL):
+        selection = fingerprints_of(decision(outcome, frames), ListKind.ALLOW)
+        assert selection.fingerprints == (EXACT, *map(entry, FRAMES))
 
 
 def test_a_featureless_frame_keeps_the_others_from_being_allowed() -> None:
@@ -115,21 +108,29 @@ def test_of_a_decision_whose_fingerprints_are_gone_the_bytes_are_left(outcome: O
     "cut",
     [
         decision(replace(judged(0), is_truncated=True)),
-        decision(PERCEPTUAL, FRAMES, is_truncated=True),
+        decision(replace(PERCEPTUAL, is_truncated=True), FRAMES),
         decision(Unscanned(UnscannedReason.TRUNCATED, "the end is missing")),
         decision(Unscanned(UnscannedReason.OVERLOADED, "no time was left")),
     ],
 )
-def test_a_body_that_nobody_scanned_to_its_end_is_never_allowed(cut: Decision) -> None:
+def test_a_body_that_nobody_scanned_to_its_end_is_never_allowed(cut: RecordedDecision) -> None:
     with pytest.raises(ListingError, match="not scanned to its end"):
         fingerprints_of(cut, ListKind.ALLOW)
     assert fingerprints_of(cut, ListKind.DENY).fingerprints[0] == EXACT
 
 
-@pytest.mark.parametrize("outcome", [KNOWN_BYTES, PERCEPTUAL])
-def test_where_a_list_decided_unseen_its_entry_is_the_thing_to_remove(outcome: Outcome) -> None:
-    with pytest.raises(ListingError, match="pictwarden list remove 7"):
-        fingerprints_of(decision(outcome), ListKind.ALLOW)
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        (KNOWN_BYTES, "was not scanned, since entry 7"),
+        (replace(PERCEPTUAL, is_truncated=None), "did not record whether"),
+    ],
+)
+def test_where_nobody_knows_the_end_of_a_listed_picture_its_entry_is_the_thing_to_remove(
+    listed: Outcome, why: str
+) -> None:
+    with pytest.raises(ListingError, match=f"{why}.*pictwarden list remove 7"):
+        fingerprints_of(decision(listed, FRAMES), ListKind.ALLOW)
 
 
 def test_the_canary_stays_refused() -> None:

@@ -77,7 +77,7 @@ def test_a_picture_that_stays_for_a_sixteenth_of_the_time_is_seen(kind: str, dat
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_frames_that_are_too_much_to_keep_are_decoded_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = look(WHOLE[kind], ENCODERS[kind][1])
-    monkeypatch.setattr("serve_app.media.video._KEPT_BYTES", 10 * SIDE_PX * SIDE_PX)
+    monkeypatch.setattr("serve_app.media.video._MAX_FRAMES_BYTES", 10 * SIDE_PX * SIDE_PX)
     again = look(WHOLE[kind], ENCODERS[kind][1])
     assert [index for index, _ in again] == [index for index, _ in kept]
     np.testing.assert_array_equal([pixels for _, pixels in again], [pixels for _, pixels in kept])

@@ -18,6 +18,12 @@ GOOD = Agreement(
     CONVERSION, "my-clip", "colours", POLICY, LEAST_PICTURES, 1.0, "2026-11-24T10:00:00+00:00", False, "f32"
 )
 COMMAND = "pictwarden model compare FOLDER"
+EARLIER = f"""
+{{"conversion": {{"model_digest": "{MODEL}", "precision": "int8", "calibration": "drawn-1", "openvino": "2026.4.1",
+                 "nncf": "3.4.0", "schema": 3}},
+ "model": "my-clip", "policy": "colours", "policy_digest": "{POLICY}", "pictures": {LEAST_PICTURES}, "agreement": 1.0,
+ "compared_at": "2026-11-24T10:00:00+00:00", "accepted_lower": false, "computed_in": "f32"}}
+"""
 
 
 @pytest.fixture
@@ -88,6 +94,13 @@ def test_a_record_of_anything_else_does_not_count(agreements: Agreements, other:
     assert latest(agreements) is None
 
 
+def test_what_an_earlier_version_has_recorded_still_counts(agreements: Agreements, tmp_path: Path) -> None:
+    file = tmp_path / "agreements" / f"78199e02b23299b4a09d4ac876b880b2-{POLICY[:32]}.json"
+    file.parent.mkdir()
+    file.write_text(EARLIER, "ascii")
+    assert latest(agreements) == agreements.find(CONVERSION, POLICY) == GOOD
+
+
 def test_the_record_of_one_conversion_and_policy_is_found(agreements: Agreements) -> None:
     agreements.record(GOOD)
     assert agreements.find(CONVERSION, POLICY) == GOOD
@@ -104,7 +117,7 @@ def test_the_same_comparison_again_replaces_the_record(agreements: Agreements, t
     assert len(list((tmp_path / "agreements").iterdir())) == 1
 
 
-def test_the_newest_of_several_calibrations_counts(agreements: Agreements) -> None:
+def test_the_newest_record_of_several_quantised_models_counts(agreements: Agreements) -> None:
     newer = replace(
         GOOD, conversion=replace(CONVERSION, calibration="photographs-1"), compared_at="2026-11-25T00:00:00+00:00"
     )

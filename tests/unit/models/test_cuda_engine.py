@@ -11,11 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from serve_app.domain import DeviceMemoryError, ModelError
+from serve_app.domain import DeviceMemoryError, ModelError, ViewPlace, Views
 from serve_app.models.accelerator import HostAccelerator, out_of_memory_is_ours
 from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.load import load_model
+from serve_app.models.passes import warm_for_passes
 from serve_app.models.torch_engine import ClipEngine
+from serve_app.models.with_faces import scores_of
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel
@@ -68,6 +70,14 @@ def test_the_cosines_are_those_of_the_engine_for_the_cpu(make_engine, folder: Pa
     plain = ClipEngine(load_model(str(folder)), LABELS, torch.float32, 1)
     pixels = random_views(5)
     np.testing.assert_allclose(engine.encode(pixels), plain.encode(pixels), atol=1e-5)
+
+
+def test_a_command_gets_scores_of_it(make_engine) -> None:
+    engine, _ = make_engine()
+    warm_for_passes(engine)
+    place = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
+    several = [Views(random_views(count), (place,) * count, "image/png", 1, 1) for count in (3, 40)]
+    assert [len(each.values) for each in scores_of(engine, *several)] == [3, 40]
 
 
 def test_each_bucket_is_captured_once_and_a_batch_is_filled_up_to_its_bucket(make_engine) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from serve_app.domain import DeviceMemoryError, ModelError
-from serve_app.models import engine
 from serve_app.models.engine import measure_buckets
 
 
@@ -28,7 +27,7 @@ class Device:
 def device_of(monkeypatch: pytest.MonkeyPatch):
     def make(view_s: float, fits: int = 1000) -> Device:
         device = Device(view_s, fits)
-        monkeypatch.setattr(engine.time, "perf_counter", lambda: device.now_s)
+        monkeypatch.setattr("serve_app.models.engine.time.perf_counter", lambda: device.now_s)
         return device
 
     return make

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from serve_app.domain import ModelError, ModelIdentity, head_label
+from serve_app.domain import HeadFile, ModelError, ModelIdentity, head_label
 from serve_app.models.accelerator import HostAccelerator
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.factory import convert_model, open_embedding, open_engine
 from serve_app.models.heads import Head, every_direction, read_head, write_head
 from serve_app.models.load import load_model
-from serve_app.models.openvino.calibration import Calibration
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel
@@ -38,13 +41,13 @@ def views(count: int) -> NDArray[np.uint8]:
 
 def policy_with(file: Path, digest: str) -> tuple[str, PolicyReference]:
     label = head_label("spam", digest)
-    return label, PolicyReference("p.yaml", "0" * 64, {label: file})
+    return label, PolicyReference("p.yaml", "0" * 64, {label: HeadFile(file, digest)})
 
 
 def test_a_head_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = head()
     digest = write_head(tmp_path / "spam.safetensors", written)
-    read = read_head(tmp_path / "spam.safetensors", digest[:12])
+    read = read_head(HeadFile(tmp_path / "spam.safetensors", digest[:12]))
     np.testing.assert_array_equal(read.direction, written.direction)
     assert (read.model, read.model_digest, read.scale, read.bias) == ("tiny", "a" * 64, 8.0, -2.0)
     assert read.trained_on == {"date": "2026-11-26"}
@@ -55,22 +58,33 @@ def test_a_head_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_another_file_is_told_with_the_way_out(tmp_path: Path) -> None:
     file = tmp_path / "spam.safetensors"
     with pytest.raises(ModelError, match=r"cannot be read \(No such file or directory\): copy it there"):
-        read_head(file, "a" * 12)
+        read_head(HeadFile(file, "a" * 12))
+    with pytest.raises(ModelError, match=r"cannot be read \(no file can have this name\)"):
+        read_head(HeadFile(Path("a\0b"), "a" * 12))
     digest = write_head(file, head())
     with pytest.raises(ModelError, match=f"write digest: {digest[:12]} and measure its threshold again"):
-        read_head(file, "a" * 12)
+        read_head(HeadFile(file, "a" * 12))
+    with pytest.raises(ModelError, match="is not the one that the policy names"):
+        read_head(HeadFile(file, digest[:-1] + ("0" if digest[-1] != "0" else "1")))
+
+
+def test_a_full_disk_leaves_no_half_of_a_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("serve_app.models.heads.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_head(tmp_path / "spam.safetensors", head())
+    assert not list(tmp_path.iterdir())
 
 
 @given(st.binary(max_size=200))
 def test_every_file_that_is_no_head_is_told(content: bytes) -> None:
-    import hashlib
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spam.safetensors"
         file.write_bytes(content)
         with pytest.raises(ModelError, match="is no head that `pictwarden train` has written"):
-            read_head(file, hashlib.sha256(content).hexdigest())
+            read_head(HeadFile(file, hashlib.sha256(content).hexdigest()))
 
 
 @given(st.floats(-1, 1, width=32), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
@@ -88,12 +102,12 @@ def source(request: pytest.FixtureRequest, make_model: MakeModel, tmp_path: Path
     if request.param == "torch":
         return folder
     output = tmp_path / "converted"
-    convert_model(folder, "bf16", lambda _: Calibration.drawn(), tmp_path, output, lambda *_: None)
+    convert_model(folder, "bf16", lambda _: QuantisationViews.drawn(), tmp_path, output, lambda *_: None)
     return str(output)
 
 
 def test_an_embedding_has_length_one_and_a_head_reads_it(source: str, tmp_path: Path) -> None:
-    embedding = open_embedding(source)
+    embedding = open_embedding(source, None)
     features = embedding.encode(views(5))
     assert features.shape == (5, WIDTH)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
@@ -130,3 +144,14 @@ def test_a_head_for_other_weights_is_refused(make_model: MakeModel, tmp_path: Pa
 def test_a_converted_model_has_the_embedding_of_its_original() -> None:
     converted = ModelIdentity("tiny", "b" * 64, 32, derived_from="a" * 64)
     head().require_model(Path("s.safetensors"), converted)
+
+
+def test_a_model_in_int8_scores_no_heads(make_model: MakeModel, tmp_path: Path) -> None:
+    source, output = str(make_model("tiny")), tmp_path / "converted"
+    convert_model(source, "int8", lambda _: QuantisationViews.drawn(), tmp_path, output, lambda *_: None)
+    label, policy = policy_with(tmp_path / "s.safetensors", write_head(tmp_path / "s.safetensors", head()))
+    for place, engine in ((str(output), "auto"), (source, "openvino-int8")):
+        with pytest.raises(ModelError, match="take torch, or a model that was converted to bf16"):
+            open_engine(place, (label,), policy=policy, cpu_threads=1, engine=engine)
+    with pytest.raises(ModelError, match="take torch, or a model that was converted to bf16"):
+        open_embedding(str(output))

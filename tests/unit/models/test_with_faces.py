@@ -25,11 +25,11 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.media import preprocess
-from serve_app.models import with_faces as with_faces_module
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.ensemble import Part
 from serve_app.models.factory import beside_classifiers
 from serve_app.models.fake import FakeEngine
+from serve_app.models.passes import MOST_ITEMS_A_PASS
 from serve_app.models.with_faces import FacePixels, WithFaces, scores_of
 from serve_app.settings import ModelSettings
 
@@ -102,7 +102,7 @@ def test_an_engine_of_views_is_asked_as_ever() -> None:
 
 
 def test_many_pictures_go_into_several_passes_and_each_has_its_own_scores() -> None:
-    count = 3 * with_faces_module._MOST_ITEMS_A_PASS // 2
+    count = 3 * MOST_ITEMS_A_PASS // 2
     together = scores_of(with_faces(), *(picture(number % 2 * 3) for number in range(count)))
     assert [np.isnan(each.values[0, 0]) for each in together] == [number % 2 == 0 for number in range(count)]
 

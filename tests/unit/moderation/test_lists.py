@@ -19,6 +19,7 @@ from serve_app.domain import (
     Call,
     Deadline,
     Decision,
+    DecisionFilter,
     Examination,
     FrameFingerprint,
     Judged,
@@ -34,6 +35,7 @@ from serve_app.domain.canary import CANARY_BANK, CANARY_REASON
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Matches
 from serve_app.ledger import MemoryLedger
 from serve_app.lists import Snapshot
+from serve_app.lists.digests import Digests
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.of_decisions import ListingTerms
@@ -180,7 +182,9 @@ async def test_a_picture_that_resembles_a_denied_one_is_rejected_also_when_it_is
     entry_id = listing.add(ListKind.DENY, PDQ)
     recalled = await listing.decide(content)
     new = await listing.decide(draw(size=(17, 17)))
-    expected = Listed(Verdict.REJECT, "ours", str(entry_id), "known to all", ListMatch.PERCEPTUAL, 0, 0, "image/png")
+    expected = Listed(
+        Verdict.REJECT, "ours", str(entry_id), "known to all", ListMatch.PERCEPTUAL, 0, 0, "image/png", False
+    )
     assert recalled.outcome == new.outcome == expected
     assert not recalled.kept
     assert listing.examiner.examined == 2
@@ -218,7 +222,7 @@ async def test_an_allowed_picture_that_cannot_be_scanned_is_stored(listing: List
 
 
 class _FailingSnapshot(Snapshot):
-    def exact(self, sha256: bytes, content: bytes | None, at: datetime) -> Matches:
+    def exact(self, digests: Digests, at: datetime) -> Matches:
         raise OSError("a disk is gone")
 
     def nearest(self, fingerprints: Sequence[FrameFingerprint], at: datetime) -> Matches:
@@ -265,6 +269,83 @@ async def test_a_ban_leaves_no_decision_that_waits_for_a_scan(listing: Listing, 
         assert (await pictures.ban(reference, terms, is_for_real=True)).purged
     listing.lists.refresh()
     assert listing.lists.take_late_matches() == []
+
+
+@pytest.mark.parametrize("size_bytes", [0, 100_000])
+async def test_it_is_found_by_its_md5_where_the_lists_had_one_when_it_was_decided(
+    listing: Listing, draw: Callable[..., bytes], size_bytes: int
+) -> None:
+    content = draw() + bytes(size_bytes)
+    listing.add(ListKind.DENY, Fingerprint(FingerprintType.MD5, bytes(16)))
+    decided = await listing.decide(content)
+    assert decided.kept
+    digest = hashlib.md5(content, usedforsecurity=False).digest()
+    listing.add(ListKind.DENY, Fingerprint(FingerprintType.MD5, digest))
+    assert [late.picture.request_id for late in listing.lists.take_late_matches()] == [decided.request_id]
+
+
+@pytest.mark.parametrize(
+    ("colour", "kind", "counted"),
+    [
+        ((0, 0, 255), ListKind.DENY, True),
+        ((255, 0, 0), ListKind.DENY, False),
+        ((255, 0, 0), ListKind.ALLOW, True),
+        ((0, 0, 255), ListKind.ALLOW, False),
+    ],
+)
+async def test_the_flood_guard_counts_the_pictures_about_which_the_policy_would_decide_otherwise(
+    listing: Listing,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    colour: tuple[int, int, int],
+    kind: ListKind,
+    counted: bool,
+) -> None:
+    entry_id = listing.add(kind, PDQ)
+    seen: list[int | None] = []
+
+    def picture(sha256: str, entry: int | None) -> bool:
+        seen.append(entry)
+        return False
+
+    monkeypatch.setattr(listing.lists._guard, "picture", picture)
+    assert isinstance((await listing.decide(draw(colour))).outcome, Listed)
+    assert seen == [entry_id if counted else None]
+
+
+async def test_the_canary_counts_in_no_statistic(
+    listing: Listing, service: Any, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where decisions are listed and their scores replayed, nor for the guard, a trial or a rescan."""
+    counted: list[str] = []
+
+    def picture(sha256: str, entry: int | None) -> bool:
+        counted.append(sha256)
+        return False
+
+    monkeypatch.setattr(listing.lists._guard, "picture", picture)
+    listing.moderator = Moderator(
+        service.policy,
+        Pipeline(service.preprocessor, service.scorer),
+        listing.ledger,
+        OnUnscanned.ACCEPT,
+        AdmissionControl(8.0),
+        shadow=service.policy,
+        lists=listing.lists,
+    )
+    plain = await listing.decide(draw())
+    refused = [await listing.decide(canary_png()) for _ in range(2)]
+    assert [each.is_canary for each in (plain, *refused)] == [False, True, True]
+    assert counted == [plain.sha256]
+    found = await listing.ledger.search(DecisionFilter(), with_examinations=True)
+    assert [each.decision.request_id for each in found.records] == [plain.request_id]
+    assert refused[1].examination is not None, "it was scanned, and its scores are recorded"
+    assert (await listing.ledger.pending()).records == ()
+    assert (await listing.ledger.search(DecisionFilter(shadow_differs=True))).records == ()
+    listing.add(ListKind.DENY, _sha256(canary_png()))
+    assert listing.lists.take_late_matches() == []
+    apart = await listing.ledger.search(DecisionFilter(is_canary=True))
+    assert {each.decision.request_id for each in apart.records} == {each.request_id for each in refused}
 
 
 async def test_the_canary_is_refused_under_any_policy_and_recorded_apart(listing: Listing, service: Any) -> None:

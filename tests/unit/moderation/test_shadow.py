@@ -115,4 +115,5 @@ async def test_a_shadow_that_fails_does_not_touch_the_answer(draw: Draw, caplog:
     decision = await moderate(moderator_of(shadow), draw("red"))
     assert decision.verdict == "reject"
     assert decision.shadow_judgement is None
-    assert f"the shadow policy colours@{shadow.digest[:12]} failed (PolicyError)" in caplog.text
+    assert f"the shadow policy colours@{shadow.digest[:12]} failed: policy 'colours' is for the model " in caplog.text
+    assert "PolicyError" not in caplog.text

@@ -52,7 +52,7 @@ async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
     assert loop.time() - began_s < 0.5, "rule 1: deadline + 0.5 s"
     assert RECALL_BUDGET_S + SINK_BUDGET_S <= 0.25
     assert decision.request_id == "r-1"
-    assert "WatchedLedger did not record the decision (no answer within 0.2 s)" in caplog.text
+    assert "the ledger did not record the decision (no answer within 0.2 s)" in caplog.text
 
 
 @pytest.mark.parametrize("hangs", [False, True])

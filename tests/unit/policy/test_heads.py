@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serve_app.domain import LabelScores, ModelIdentity, UnavailableError, Verdict
+from serve_app.domain import HeadFile, LabelScores, ModelIdentity, UnavailableError, Verdict
 from serve_app.policy import Policy, evaluate, heads_of, load_policy, parse_policy
 
 DIGEST = "0123456789abcdef" * 4
@@ -33,9 +33,9 @@ rules:
 def test_a_head_stands_behind_the_prompts_and_its_file_beside_the_policy() -> None:
     policy = policy_of()
     assert policy.labels == ("a red view", LABEL, "open-nsfw/nsfw")
-    assert policy.heads == {LABEL: Path("/etc/pictwarden/spam.safetensors")}
+    assert policy.heads == {LABEL: HeadFile(Path("/etc/pictwarden/spam.safetensors"), DIGEST)}
     assert policy.models == ("fake", "open-nsfw")
-    assert policy_of("/var/lib/heads/spam.safetensors").heads == {LABEL: Path("/var/lib/heads/spam.safetensors")}
+    assert policy_of("/var/lib/heads/spam.safetensors").heads[LABEL].file == Path("/var/lib/heads/spam.safetensors")
 
 
 def test_the_file_stands_beside_a_policy_that_is_loaded_by_a_relative_path(
@@ -46,7 +46,8 @@ def test_the_file_stands_beside_a_policy_that_is_loaded_by_a_relative_path(
     text = "policy: p\nmodel: fake\nconcepts:\n  spam: {score: head, file: s.safetensors, digest: 0123456789ab}\n"
     text += "rules:\n  - {name: spam, verdict: flag, when: {concept: spam, above: 0.5}}\n"
     Path("policies/p.yaml").write_text(text, "utf-8")
-    assert list(load_policy("policies/p.yaml").heads.values()) == [tmp_path / "policies" / "s.safetensors"]
+    (head,) = load_policy("policies/p.yaml").heads.values()
+    assert head.file == tmp_path / "policies" / "s.safetensors"
 
 
 def test_where_the_file_lies_and_how_much_of_its_digest_is_written_change_no_meaning() -> None:
@@ -58,6 +59,11 @@ def test_another_head_is_another_policy() -> None:
     assert other.digest != policy_of().digest
     assert set(other.labels) != set(policy_of().labels)
     assert heads_of(policy_of(), other) == {**policy_of().heads, **other.heads}
+
+
+def test_of_a_head_that_both_have_the_file_of_the_policy_counts() -> None:
+    shadow = policy_of("/elsewhere/spam.safetensors")
+    assert heads_of(policy_of(), shadow) == dict(policy_of().heads)
 
 
 def scores(head: float, cosine: float = 0.0) -> LabelScores:

@@ -156,6 +156,11 @@ def test_a_difference_that_rounding_alone_could_make_is_not_certain() -> None:
     assert [change for _, change in result.changes] == [Change.UNCERTAIN]
 
 
+def test_the_rounding_of_a_contrast_makes_no_other_rule_uncertain() -> None:
+    decision = recorded(decided(OLD, scores_of(OLD, red=0.203, drawing=0.1, photo=0.1)))
+    assert replay(OLD, [decision]).changes == {("red", Change.SAME): 1}
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(*[st.floats(-0.375, 0.375, width=32)] * 3, st.sampled_from([OLD, STRICTER]), st.sampled_from([10.0, 100.0]))
 def test_what_is_called_certain_is_what_the_exact_scores_say(

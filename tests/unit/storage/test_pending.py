@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
+from aiohttp import web
 
 from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.ledger import MemoryLedger
@@ -83,6 +85,14 @@ async def test_a_service_that_scans_nothing_ends_a_run(bench: Bench) -> None:
 
 async def test_pictures_that_always_reach_the_deadline_do_not_end_a_run(bench: Bench) -> None:
     ledger = await waiting(bench, *["deadline"] * MAX_LATER_IN_A_ROW, "accept")
+    assert await run(bench, ledger) == [Result.LATER] * MAX_LATER_IN_A_ROW + [Result.ACCEPTED]
+
+
+async def test_pictures_that_pictrs_has_spoilt_do_not_end_a_run(bench: Bench) -> None:
+    ledger = await waiting(bench, *["accept"] * (MAX_LATER_IN_A_ROW + 1))
+    for spoilt in bench.pictrs.stored[:-1]:
+        answer = partial(web.Response, body=b"half of it", headers={"ETag": spoilt.etag})
+        bench.pictrs.answers[f"/image/original/{spoilt.aliases[0]}"] = answer
     assert await run(bench, ledger) == [Result.LATER] * MAX_LATER_IN_A_ROW + [Result.ACCEPTED]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
 from serve_app.domain import PictrsRefusedError
+from serve_app.ledger import MemoryLedger
+from serve_app.pictrs import AuditedQuota
 from serve_app.storage import Result
 from tests.unit.storage.conftest import MAX_BODY_BYTES, Bench, Quota
 
@@ -101,6 +104,18 @@ async def test_a_purge_that_fails_is_tried_again_later(bench: Bench) -> None:
     bench.pictrs.answers["/internal/purge"] = lambda: web.Response(status=500)
     assert (await bench.rescan(b"reject this", Quota(1))).result is Result.LATER
     assert len(bench.pictrs.stored) == 1
+
+
+async def test_purges_that_fail_all_afternoon_use_one_unit_of_the_quota(bench: Bench) -> None:
+    bench.pictrs.store(b"reject this")
+    bench.pictrs.store(b"reject that")
+    bench.pictrs.answers["/internal/purge"] = lambda: web.Response(status=500)
+    quota = AuditedQuota(MemoryLedger(), "service", 2, lambda: datetime(2026, 11, 25, 12, tzinfo=UTC))
+    for _ in range(5):
+        assert (await bench.rescan(b"reject this", quota)).result is Result.LATER
+    del bench.pictrs.answers["/internal/purge"]
+    for body in (b"reject this", b"reject that"):
+        assert (await bench.rescan(body, quota)).result is Result.PURGED
 
 
 async def test_a_wrong_key_ends_it(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Recorded decisions: read, forgotten, and the audit of both."""
+"""Recorded decisions, and the audit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from serve_app.admin_api import (
     MOST_AT_ONCE,
@@ -15,8 +15,6 @@ from serve_app.admin_api import (
     DecisionQuery,
     DecisionRecord,
     Decisions,
-    ForgetAnswer,
-    ForgetRequest,
     LedgerStatus,
     ListMatchRecord,
     ShadowRecord,
@@ -25,7 +23,6 @@ from serve_app.domain import (
     DecisionArchive,
     DecisionFilter,
     DecisionPage,
-    ForgetScope,
     Judged,
     Ledger,
     Listed,
@@ -61,14 +58,6 @@ def router(archive: DecisionArchive, ledger: Ledger) -> APIRouter:
     async def of_body(sha256: Sha256, limit: Limit = 100, cursor: str | None = None) -> Response:
         return await _told(await page_of_body(archive, sha256, limit, cursor))
 
-    @routes.post("/forget", summary="Erase decisions, label scores and fingerprints")
-    async def forget(wanted: ForgetRequest, request: Request) -> ForgetAnswer:
-        scope = ForgetScope(wanted.sha256, wanted.source, wanted.before)
-        erased = await archive.forget(scope, request.state.actor)
-        return ForgetAnswer(
-            decisions=erased.decisions, label_scores=erased.label_scores, fingerprints=erased.fingerprints
-        )
-
     @routes.get("/audit", summary="The latest actions of admins, newest first")
     async def audit(limit: Limit = 100) -> AuditTrail:
         entries = await archive.audit_trail(limit)
@@ -102,6 +91,8 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
         rule=query.rule,
         is_pending=query.pending,
         shadow_differs=query.shadow_differs,
+        is_canary=query.canary,
+        done_how=query.done_how,
     )
     return await _page(archive, wanted, query.limit, query.cursor, with_examinations=with_examinations)
 
@@ -109,8 +100,9 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
 async def page_of_body(
     archive: DecisionArchive, sha256: str, limit: int, cursor: str | None, *, with_examinations: bool = False
 ) -> DecisionPage:
-    """The decisions on one body. Raises as :func:`page_of`."""
-    return await _page(archive, DecisionFilter(sha256=sha256), limit, cursor, with_examinations=with_examinations)
+    """The decisions on one body, also on the canary. Raises as :func:`page_of`."""
+    wanted = DecisionFilter(sha256=sha256, is_canary=None)
+    return await _page(archive, wanted, limit, cursor, with_examinations=with_examinations)
 
 
 async def _page(
@@ -157,6 +149,7 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
         lane=decision.lane,
         model=decision.model.name,
         model_digest=decision.model.digest,
+        notice=decision.model.notice,
         policy=decision.policy,
         policy_digest=decision.policy_digest,
         lists_version=decision.lists_version,

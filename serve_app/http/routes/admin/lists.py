@@ -123,7 +123,7 @@ def router(store: ListStore, lister: Lister, archive: DecisionArchive) -> APIRou
         if recorded is None:
             raise HTTPException(404, f"no decision {request_id} is recorded: it never was, or its retention is over")
         terms = terms_of(wanted, kind, request, f"decision {request_id}")
-        return await listing_answer(store, await lister.add_decision(recorded.decision, terms))
+        return await listing_answer(store, await lister.add_decision(recorded, terms))
 
     @routes.post("/decisions/{request_id}/allow", summary="Let the picture of a decision pass from now on")
     async def allow(request_id: str, wanted: DecisionListing, request: Request) -> ListingAnswer:

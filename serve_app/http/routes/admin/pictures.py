@@ -54,6 +54,7 @@ def router(store: ListStore, pictures: StoredPictures) -> APIRouter:
             author=request.state.actor,
             source=f"pict-rs {wanted.reference}"[:500],
             expires_at=wanted.expires_at,
+            is_confirmed=True,  # banned for ever: nobody can lift a ban with fifty files that look like its picture
         )
         done = await pictures.ban(_reference(wanted.reference), terms, is_for_real=wanted.purge)
         banks = await in_thread(store.banks)

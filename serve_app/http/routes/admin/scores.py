@@ -62,6 +62,7 @@ def _model_of(model: ModelIdentity) -> ScoringModel:
         digest=model.digest,
         image_size_px=model.image_size_px,
         derived_from=model.derived_from,
+        notice=model.notice,
         parts=[_model_of(part) for part in model.parts],
     )
 

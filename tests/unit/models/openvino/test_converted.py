@@ -18,9 +18,9 @@ from serve_app.models.agreement import TOP_LABEL, Agreement, Agreements, PolicyR
 from serve_app.models.engine import Engine
 from serve_app.models.factory import convert_model, open_engine
 from serve_app.models.load import load_model
-from serve_app.models.openvino.calibration import Calibration
 from serve_app.models.openvino.conversion import ConvertedModel, Precision, read_converted
 from serve_app.models.openvino.engine import OpenVinoEngine
+from serve_app.models.openvino.quantisation_views import QuantisationViews
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel
@@ -45,7 +45,7 @@ def some(count: int) -> np.ndarray:
 
 
 def convert(source: str, output: Path | None, cache: Path, precision: Precision = "bf16") -> Path:
-    return convert_model(source, precision, lambda _: Calibration.of(some(4)), cache, output, lambda *_: None)
+    return convert_model(source, precision, lambda _: QuantisationViews.of(some(4)), cache, output, lambda *_: None)
 
 
 def agreed(converted: ConvertedModel, computed_in: str) -> Agreement:
@@ -127,7 +127,7 @@ def test_a_conversion_that_is_interrupted_leaves_nothing(source: str, tmp_path: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert_model(source, "bf16", lambda _: Calibration.drawn(), cache, tmp_path / "below" / "it", interrupt)
+        convert_model(source, "bf16", lambda _: QuantisationViews.drawn(), cache, tmp_path / "below" / "it", interrupt)
     assert list((tmp_path / "below").iterdir()) == []
 
 

