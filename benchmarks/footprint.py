@@ -50,7 +50,7 @@ def bench(
     make_body = pictures_of(Size.KB_200, seed)
     server = ours(way, *arguments)
     try:
-        with console.status(server.name), running(server, make_body()) as started:
+        with console.status(server.name), running(server) as started:
             sent = load.each_in_turn(Target(started.url, make_body), pictures, _CONNECTIONS, server.name)
             every = tree(started.process)
             pss_mb, first_mb = memory_bytes(started.process) / 1e6, pss_bytes(started.process) / 1e6

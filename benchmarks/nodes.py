@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import psutil
 
@@ -88,41 +87,26 @@ class Node:
 
 
 class Nodes:
-    """A cluster of nodes on this machine; a context manager that starts the head and ends everything."""
+    """A cluster of nodes on this machine, the head first."""
 
-    def __init__(self) -> None:
-        """Nothing is started yet."""
+    def __init__(self, folder: Path) -> None:
+        """Nothing is started yet. ``folder`` is for the nodes' files, and has a short path."""
         gcs_port, client_port = free_ports(2)
         self.address = f"{_HEAD_ADDRESS}:{gcs_port}"
         """Where a driver connects to."""
+        self._folder = folder
         self._of_head = [
             *("--head", f"--port={gcs_port}", "--include-dashboard=false", "--disable-usage-stats"),
             f"--ray-client-server-port={client_port}",  # it cannot be left out, and its default is one for all
         ]
         # As it is now: connecting to a cluster may add what is the driver's own.
         self._variables = dict(os.environ)
-        self._folder = tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True)
         self._all: list[Node] = []
 
     @property
     def alive(self) -> list[Node]:
         """The nodes that have not been killed, the head first."""
         return [each for each in self._all if each.process.poll() is None]
-
-    def __enter__(self) -> Self:
-        try:
-            self.add(1)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the workers, then the head. Serve is to be shut down before."""
-        end_trees([node.process for node in self.alive], _STOP_TIMEOUT_S)
-        for node in self._all:
-            node.process.wait()
-        self._folder.cleanup()
 
     def add(self, count: int) -> None:
         """Start as many nodes, at once.
@@ -137,6 +121,12 @@ class Nodes:
                 if node.process.poll() is not None or time.monotonic() > give_up_s:
                     raise NodeError(f"the node {node.address} did not start:\n{said[-2000:]}")
                 time.sleep(_POLL_S)
+
+    def end(self) -> None:
+        """End the workers, then the head."""
+        end_trees([node.process for node in self.alive], _STOP_TIMEOUT_S)
+        for node in self._all:
+            node.process.wait()
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """The replicas of a deployment on all nodes."""
@@ -165,14 +155,14 @@ class Nodes:
         subprocess.run(command, check=True, capture_output=True, timeout=deadline_s)
 
     def _start(self) -> Node:
-        number, folder = len(self._all), Path(self._folder.name)
-        address, output = f"127.0.0.{2 + number}", folder / f"node-{number}.txt"
+        number = len(self._all)
+        address, output = f"127.0.0.{2 + number}", self._folder / f"node-{number}.txt"
         command = [
             *(*_RAY, "start", "--block", f"--node-ip-address={address}"),
             *(f"--num-cpus={_CPUS_PER_NODE}", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
             # In one folder, two nodes that start at once want the same socket, and one of them fails after half a
             # minute. Its path is short, because a socket's name has at most 107 bytes.
-            f"--temp-dir={folder / str(number)}",
+            f"--temp-dir={self._folder / str(number)}",
             # Any free port; the default range holds other programs' ports.
             *("--min-worker-port=0", "--max-worker-port=0"),
             *([f"--address={self.address}"] if number else self._of_head),
@@ -191,22 +181,28 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[None]:
-    """A driver of the cluster at ``address``. Serve ends with the block, so that no HAProxy outlives its node."""
+def running_nodes() -> Iterator[Nodes]:
+    """A head that this process drives; it and all nodes that are added end with the block."""
     import ray
 
     from deployments.local_ray import shut_down
 
-    ray.init(
-        address,
-        namespace="serve",
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        _node_ip_address=_HEAD_ADDRESS,
-    )
-    # Ray's own handler ends this process at once, and would leave all nodes behind.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        shut_down()
+    with tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True) as folder:
+        nodes = Nodes(Path(folder))
+        try:
+            nodes.add(1)
+            ray.init(
+                nodes.address,
+                namespace="serve",
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                _node_ip_address=_HEAD_ADDRESS,
+            )
+            # Ray's own handler ends this process at once, and would leave all nodes behind.
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+            try:
+                yield nodes
+            finally:
+                shut_down()  # Serve, so that no HAProxy outlives its node
+        finally:
+            nodes.end()

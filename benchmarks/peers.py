@@ -113,7 +113,7 @@ def _without_torch(folder: Path) -> Server:
 
 def _measure(server: Server, interpreter: str, jpeg: bytes, duration_s: float) -> tuple[tuple[Cell, ...], list[Load]]:
     """The figures of one server behind its version, and the loads that they are of."""
-    with running(server, jpeg, interpreter) as started:
+    with running(server, interpreter) as started:
         target = Target(started.url, lambda: server.body(jpeg), server.content_type, started.process)
         load.at_once(target, load.FEWEST_CONNECTIONS, _WARM_UP_S)
         alone = load.each_in_turn(target, _REQUESTS, name=f"{server.name}, alone")

@@ -119,7 +119,7 @@ _RECORD = TypeAdapter(Record)
 
 def table(heading: str, columns: Mapping[str, int], rows: Iterable[Iterable[Cell]], note: str = "") -> Table:
     """A :class:`Table`; ``columns`` are the digits after the point of each column's numbers, by its heading."""
-    return Table(heading, tuple(Column(*each) for each in columns.items()), tuple(map(tuple, rows)), note)
+    return Table(heading, tuple(Column(*each) for each in columns.items()), tuple(tuple(row) for row in rows), note)
 
 
 def at_most(claim: str, seen: float | None, limit: float, unit: str = "", digits: int = 0) -> Check:

@@ -19,7 +19,6 @@ from typing import Annotated
 import typer
 
 from benchmarks import hardware
-from benchmarks.bodies import photo_like_jpeg
 from benchmarks.command import Only, chosen, console, started_with
 from benchmarks.record import Record
 from benchmarks.servers import REPOSITORY, STARTS, NotServedError, Way, ours, running
@@ -117,7 +116,7 @@ def measured(planned: Planned) -> bool:
             # A server's working directory is one of its own.
             words = (str(REPOSITORY / word) if word.startswith("benchmarks/") else word for word in arguments.split())
             try:
-                service = ended.enter_context(running(ours(way, *words), photo_like_jpeg(20_000, seed=1)))
+                service = ended.enter_context(running(ours(way, *words)))
             except NotServedError as error:
                 console.print(str(error), markup=False)
                 return False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import fetched
-from benchmarks.nodes import Nodes, connected, environment
+from benchmarks.nodes import Nodes, environment, running_nodes
 from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
@@ -136,8 +136,7 @@ def served(source: str, largest_batch: int) -> Iterator[tuple[Nodes, Service]]:
         settings = parse_settings({})
         os.environ.update(front_end_settings(folder, settings))
         os.environ.update(message_settings(settings.limits.max_body_bytes))
-        nodes = ended.enter_context(Nodes())
-        ended.enter_context(connected(nodes.address))
+        nodes = ended.enter_context(running_nodes())
         yield nodes, Service(nodes, folder, source, largest_batch)
 
 

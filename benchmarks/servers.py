@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import load
-from benchmarks.bodies import unique
+from benchmarks.bodies import photo_like_image, unique
 from benchmarks.processes import end_trees
 from deployments.ray_environment import free_ports
 from serve_app.cli.local_service import SECRETS_ENV
@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).parents[1]
 _READY_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.1
+_FIRST_PICTURE_PX = 640
 _RANDOM = {"HF_HUB_OFFLINE": "1", "OPENMODERATE_PRETRAINED": "", "DO_NOT_TRACK": "1"}
 _BOUNDARY = "pictwarden-benchmark"
 
@@ -111,16 +112,15 @@ def ours(way: Way, *arguments: str) -> Server:
 
 
 @contextlib.contextmanager
-def running(
-    server: Server, jpeg: bytes, interpreter: str = sys.executable, home: Home | None = None
-) -> Iterator[Running]:
-    """The server once it answers ``jpeg``; its whole tree ends with the block.
+def running(server: Server, interpreter: str = sys.executable, home: Home | None = None) -> Iterator[Running]:
+    """The server once it answers a picture; its whole tree ends with the block.
 
     Without a ``home`` it has a new one, which is removed afterwards.
 
     Raises:
         NotServedError: it ended, or did not answer in time.
     """
+    jpeg = photo_like_image(_FIRST_PICTURE_PX, "JPEG", seed=1, quality=85)
     with contextlib.ExitStack() as afterwards:
         if home is None:
             new = tempfile.TemporaryDirectory(prefix="pw-bench-", ignore_cleanup_errors=True)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.bodies import photo_like_jpeg
 from benchmarks.servers import Home, Running, Way, ours, running
 from serve_app.database.location import Location
 from serve_app.domain import DecisionFilter
@@ -40,7 +39,7 @@ def serving(home: Home, args: Mapping[str, Any]) -> Iterator[Running]:
     application = {"import_path": "deployments.graph:build_app", "args": dict(chosen)}
     config.write_text(json.dumps({"applications": [application]}), "utf-8")  # which is YAML too
     server = ours(Way.ONE_PROCESS, "--config", str(config))
-    with running(server, photo_like_jpeg(20_000, seed=1), home=home) as started:
+    with running(server, home=home) as started:
         yield started
 
 

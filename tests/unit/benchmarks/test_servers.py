@@ -115,10 +115,10 @@ def test_the_footprint_is_memory_after_the_pictures_and_the_time_until_ready(
 @pytest.mark.usefixtures("stand_in_of_ours")
 def test_a_server_with_a_home_is_the_same_one_when_it_is_started_again(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    home, jpeg = Home(port, "a-secret-of-the-tests", tmp_path), photo_like_image(64, "JPEG", 1)
+    home = Home(port, "a-secret-of-the-tests", tmp_path)
     urls = set()
     for _ in range(2):
-        with running(ours(Way.ONE_PROCESS), jpeg, home=home) as started:
+        with running(ours(Way.ONE_PROCESS), home=home) as started:
             urls.add(started.url)
             assert started.process.cwd() == str(tmp_path)
     assert urls == {f"http://127.0.0.1:{port}/api/v1/scan/a-secret-of-the-tests"}
