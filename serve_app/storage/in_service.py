@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.database.failures import in_words
 from serve_app.domain import (
     RESCAN_SOURCE,
     Body,
