@@ -26,6 +26,7 @@ from serve_app.media import MediaLimits, preprocess
 from serve_app.media.frames import sample_frames
 from serve_app.media.parsers.sniff import sniff
 from serve_app.media.pictures import open_picture
+from serve_app.models.agreement import PolicyReference
 from serve_app.models.demo.draw import random_picture
 from serve_app.models.factory import open_engine
 from serve_app.models.load import load_model
@@ -55,7 +56,8 @@ def bench(
     """Compare, by media type; exit code 1 if too many verdicts or embeddings differ."""
     run = Run("decode_agreement", seed, out)
     judge = load_policy(policy)
-    engine = open_engine(model, judge.labels, "cpu", "fp32", 1)
+    reference = PolicyReference(judge.name, judge.digest, judge.heads)
+    engine = open_engine(model, judge.labels, "cpu", "fp32", 1, policy=reference)
     judge.require_model(engine.identity)
     features = ImageFeatures(load_model(model))
     size_px = engine.identity.image_size_px

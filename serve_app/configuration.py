@@ -18,7 +18,7 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
     """The settings, the policy and, if there is one, the shadow policy of an application.
 
     In the settings, ``preset``, ``policy`` and ``model.source`` are then what is used, whichever of them were given.
-    ``model.source`` is None where no policy has prompts.
+    ``model.source`` is None where no policy has prompts or heads.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
@@ -37,12 +37,12 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
 
 
 def _require_model(source: str, policy: Policy, shadow: Policy | None) -> None:
-    """Refuse a CLIP model that the prompts are not for, or that nobody has prompts for."""
+    """Refuse a CLIP model that the prompts and heads are not for, or that no policy has any for."""
     model = source_name(source)
     if policy.model is None and (shadow is None or shadow.model is None):
         raise PolicyError(
-            f"policy {policy.name} has no prompts, so that nothing would ask the model of model.source ({source!r}): "
-            "set it to null, or choose the policy of this model"
+            f"policy {policy.name} has neither prompts nor heads, so that nothing would ask the model of model.source "
+            f"({source!r}): set it to null, or choose the policy of this model"
         )
     if policy.model not in (None, model):
         raise PolicyError(

@@ -116,10 +116,16 @@ def policy_with_prompts(source: str) -> Policy:
     if not policy.prompts:
         raise PolicyError(f"policy {policy.name} has no prompts, and engines are compared by what they say of these")
     if policy.heads:
-        raise PolicyError(f"policy {policy.name} has heads, which a model in int8 does not score: take another engine")
+        raise PolicyError(
+            f"policy {policy.name} has heads, and engines are compared by prompts alone: compare with the policy "
+            "without these concepts, or convert without --policy"
+        )
     if any(map(needs_faces, policy.labels)):
         # Nobody looks for faces here: their scores would be unknown, and so the verdicts alike whatever the engine.
-        raise PolicyError(f"policy {policy.name} asks how old faces look, which is not compared: take another engine")
+        raise PolicyError(
+            f"policy {policy.name} asks how old faces look, which is not compared: compare with the policy without "
+            "that, or convert without --policy"
+        )
     return policy
 
 

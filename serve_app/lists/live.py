@@ -9,6 +9,7 @@ base has it. The base also lets a process start while the database does not answ
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import deque
@@ -157,7 +158,8 @@ class LiveLists:
         end_s = self._clock() + COMPARED_FOR_S
         for each in waiting:
             late = denial(each.picture, added, lists, self._wall_clock())
-            self._recent.compared(each, lists.version)
+            # One that was found is not compared again, so that each is told once.
+            self._recent.compared(each, sys.maxsize if late is not None else lists.version)
             if late is not None:
                 found.append(late)
                 logger.error(
@@ -212,9 +214,10 @@ class LiveLists:
         base = self._bases.newest(self._following.base, origin)
         if base is self._following.base and origin.version == self._following.read_to:
             return
+        suspended = self.store.suspended_count()  # before the version is noted as read, since asking may fail
         self.snapshot = self._following.read(base, origin, self.snapshot)
         self._recent.lists_have(self.snapshot.version, is_complete=self._following.is_complete)
-        self._suspended = self.store.suspended_count()
+        self._suspended = suspended
 
     def _is_base_due(self) -> bool:
         past_s = time.monotonic() - self._built_at_s

@@ -38,7 +38,7 @@ def test_a_policy_without_prompts_has_no_model_of_prompts(files: dict[str, str],
 
 
 def test_a_model_that_nothing_would_ask_is_refused(files: dict[str, str]) -> None:
-    with pytest.raises(PolicyError, match=r"has no prompts.*'embedded:demo-shapes'.*set it to null"):
+    with pytest.raises(PolicyError, match=r"has neither prompts nor heads.*'embedded:demo-shapes'.*set it to null"):
         read_args({"policy": files["alone"], "model": {"source": "embedded:demo-shapes"}})
 
 

@@ -56,7 +56,7 @@ def _ready_message(ledger: LedgerHealth, lists_problem: str | None) -> str:
     if ledger.problem is not None:
         message += f", but the ledger {ledger.problem}: {ledger.spooled} decisions wait in its spool"
     if ledger.dropped:
-        message += f"; {ledger.dropped} decisions were not recorded since the start"
+        message += f"; {ledger.dropped} decisions were not recorded in time since the start"
     if lists_problem is not None:
         message += f"; the lists {lists_problem}"
     return message

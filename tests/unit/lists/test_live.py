@@ -282,6 +282,37 @@ def test_pictures_are_remembered_until_a_large_change_works() -> None:
     assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1", "r-2"]
 
 
+def test_a_late_match_is_told_once_whatever_changes_after_it() -> None:
+    store = _Store()
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    lists.decided(DecidedPicture("r-1", _sha256(1).hex(), 0, kept=True), None)
+    store.add([_draft(1)])
+    lists.refresh()
+    assert [late.picture.request_id for late in lists.take_late_matches()] == ["r-1"]
+    store.add([_draft(2)])
+    lists.refresh()
+    # This decision began before both changes: all that waits is compared with both.
+    lists.decided(DecidedPicture("r-2", _sha256(3).hex(), 0, kept=True), None)
+    assert lists.take_late_matches() == []
+
+
+def test_suspended_entries_are_counted_again_where_counting_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _Store()
+    (entry, *_) = store.add([_pdq_draft(1)]).first_ids
+    lists = LiveLists(store, wall_clock=lambda: NOW)
+    store.suspend([entry])
+
+    def locked() -> int:
+        raise OSError(errno.EIO, "the database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "suspended_count", locked)
+        with pytest.raises(OSError, match="locked"):
+            lists.refresh()
+    lists.refresh()
+    assert "1 suspended" in (lists.problem or "")
+
+
 def test_what_a_killed_process_left_of_an_index_is_removed(tmp_path: Path) -> None:
     left, others = tmp_path / ".lists.index-abcd1234", tmp_path / ".other.index-abcd1234"
     for folder in (left, others):
