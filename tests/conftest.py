@@ -1,5 +1,6 @@
 """What holds for every test: no test fails because the machine is slow, and its place gives it its marker."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ from hypothesis import settings
 
 settings.register_profile("on-a-shared-machine", deadline=None)
 settings.load_profile("on-a-shared-machine")
+
+# A shell has its background jobs ignore Ctrl-C, and so would every service that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS = Path(__file__).parent
 
