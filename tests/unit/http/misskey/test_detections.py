@@ -12,9 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.domain import (
-    UnavailableError,
-)
+from serve_app.domain import UnavailableError
 from serve_app.misskey_api import MAX_PART_BYTES, MAX_PARTS, ErrorCode
 from serve_app.models.fake import FakeEngine
 from tests.unit.colour_classifier import ColourClassifier

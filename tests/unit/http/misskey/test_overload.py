@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.domain import (
-    DeadlineExceededError,
-    OverloadedError,
-    StalledError,
-    UnavailableError,
-)
+from serve_app.domain import DeadlineExceededError, OverloadedError, StalledError, UnavailableError
 from serve_app.misskey_api import ErrorCode
 from serve_app.wire import LANE_HEADER
 from tests.unit.colour_classifier import ColourClassifier

@@ -13,11 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serve_app.domain import (
-    PictwardenError,
-    RequestError,
-    UnscannedError,
-)
+from serve_app.domain import PictwardenError, RequestError, UnscannedError
 from serve_app.http.routes.misskey import CODES, STATUSES
 from serve_app.misskey_api import MAX_DETECT_BODY_BYTES, MAX_PART_BYTES, MAX_PARTS, ErrorCode
 from tests.unit.http.misskey.client import (
