@@ -203,7 +203,8 @@ def test_a_body_arrives_when_it_comes_and_not_when_it_has_ended(which, certifica
         arrived.settimeout(30)
         received = b""
         while b"the body" not in received:
-            assert (piece := arrived.recv(4096)), received
+            piece = arrived.recv(4096)
+            assert piece, received
             received += piece
 
 
