@@ -7,6 +7,7 @@ pict-rs sends only a URL, so that a secret for scans may stand in three places:
 * ``Authorization: Bearer SECRET``.
 
 Misskey and admins use the last one only. Each secret of an admin has a name, which the audit tells: ``alice:SECRET``.
+Where they come from: :mod:`serve_app.http.scopes`.
 
 The path segment ``IPADDR`` (pictrs-safety's word) means "trust my address": see :mod:`serve_app.http.neighbours`.
 """
@@ -16,18 +17,12 @@ from __future__ import annotations
 import base64
 import hmac
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.domain import SettingsError, UnauthorisedError
+from serve_app.domain import UnauthorisedError
 from serve_app.http.neighbours import TRUST_MY_ADDRESS, Neighbours
+from serve_app.http.scopes import FollowedScopes, Scopes
 from serve_app.settings import AuthenticationSettings
-
-# A shorter secret can be guessed over the network.
-MIN_SECRET_CHARACTERS = 16
-
-_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 
 class Guard:
@@ -48,42 +43,30 @@ class Guard:
             admin_secrets: those of admins, by name.
             misskey_secrets: that permit to use the detector API of Misskey.
         """
-        self._secrets = tuple(secret.encode() for secret in secrets)
+        given = Scopes.of(secrets, admin_secrets or {}, misskey_secrets)
+        self._scopes: Callable[[], Scopes] = lambda: given
         self._neighbours = neighbours or Neighbours()
-        self._admin_secrets = {name: secret.encode() for name, secret in (admin_secrets or {}).items()}
-        self._misskey_secrets = tuple(secret.encode() for secret in misskey_secrets)
 
     @classmethod
     def from_environment(cls, settings: AuthenticationSettings, environment: Mapping[str, str] = os.environ) -> Guard:
-        """Read the secrets; commas separate several, so that one can be changed without a gap.
+        """With the secrets of the environment and of its files, as these are at each request.
 
         Raises:
             SettingsError: no secret permits scans, one is unusable, or addresses cannot be trusted here.
         """
-        secrets = _secrets_of(settings.secrets_env, environment)
-        if not secrets:
-            raise SettingsError(
-                f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to "
-                'the output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
-            )
-        admin_secrets = _admin_secrets(settings, environment)
-        misskey_secrets = _secrets_of(settings.misskey_secrets_env, environment)
-        for variable, others in ((settings.secrets_env, secrets), (ADMIN_SECRETS_ENV, admin_secrets.values())):
-            if not set(misskey_secrets).isdisjoint(others):
-                raise SettingsError(
-                    f"a secret in {settings.misskey_secrets_env} is also in {variable}: give Misskey one of its own"
-                )
-        return cls(secrets, Neighbours(settings.trusted_networks), admin_secrets, misskey_secrets)
+        guard = cls((), Neighbours(settings.trusted_networks))
+        guard._scopes = FollowedScopes(settings, environment)
+        return guard
 
     @property
     def has_admins(self) -> bool:
         """Whether any secret permits administration."""
-        return bool(self._admin_secrets)
+        return bool(self._scopes().admins)
 
     @property
     def has_misskey(self) -> bool:
         """Whether any secret permits to use the detector API of Misskey."""
-        return bool(self._misskey_secrets)
+        return bool(self._scopes().misskey)
 
     def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> None:
         """Return if the caller may have pictures scanned; raise otherwise.
@@ -97,7 +80,7 @@ class Guard:
             UnauthorisedError: no secret, or a wrong one.
         """
         offered = [path_secret, *_passwords_in(authorization), *_tokens_in(authorization)]
-        if _is_among(self._secrets, offered):
+        if _is_among(self._scopes().scans, offered):
             return
         if path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
             return
@@ -109,7 +92,7 @@ class Guard:
         Raises:
             UnauthorisedError: no secret, or a wrong one, in the header ``authorization``.
         """
-        if not _is_among(self._misskey_secrets, _tokens_in(authorization)):
+        if not _is_among(self._scopes().misskey, _tokens_in(authorization)):
             raise UnauthorisedError("the secret of the detector API is needed, as a Bearer token")
 
     def require_admin(self, authorization: str | None) -> str:
@@ -121,7 +104,7 @@ class Guard:
         offered = _tokens_in(authorization)
         names = [
             name
-            for name, secret in self._admin_secrets.items()
+            for name, secret in self._scopes().admins.items()
             for offer in offered
             if hmac.compare_digest(secret, offer.encode())
         ]
@@ -134,56 +117,6 @@ def _is_among(secrets: Iterable[bytes], offered: Sequence[str]) -> bool:
     # Every pair is compared: the time must not tell which secret, or how much of one, was right.
     matches = [hmac.compare_digest(secret, offer.encode()) for secret in secrets for offer in offered]
     return any(matches)
-
-
-def _admin_secrets(settings: AuthenticationSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """The secrets of admins by name; one without a name is called ``admin``.
-
-    Raises:
-        SettingsError: one is unusable, or two have one name.
-    """
-    named: dict[str, str] = {}
-    for given in _split(ADMIN_SECRETS_ENV, environment):
-        name, separator, secret = given.partition(":")
-        if not separator:
-            name, secret = "admin", given
-        if not _NAME.fullmatch(name):
-            raise SettingsError(
-                f"a name in {ADMIN_SECRETS_ENV} must have 1 to 32 characters of a-z, 0-9, _ and -, as in alice:SECRET"
-            )
-        if name in named:
-            raise SettingsError(
-                f"two secrets in {ADMIN_SECRETS_ENV} are called {name!r}: name each one, as in alice:SECRET"
-            )
-        named[name] = secret
-    _require_usable(ADMIN_SECRETS_ENV, named.values())
-    scanners = set(_split(settings.secrets_env, environment))
-    if scanners & set(named.values()):
-        raise SettingsError(
-            f"a secret in {ADMIN_SECRETS_ENV} is also in {settings.secrets_env}: pict-rs logs URLs with their secrets"
-        )
-    return named
-
-
-def _secrets_of(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:
-    secrets = _split(variable, environment)
-    _require_usable(variable, secrets)
-    return secrets
-
-
-def _split(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(filter(None, (part.strip() for part in environment.get(variable, "").split(","))))
-
-
-def _require_usable(variable: str, secrets: Iterable[str]) -> None:
-    for secret in secrets:
-        if not (secret.isascii() and secret.isprintable()):
-            raise SettingsError(
-                f"a secret in {variable} has characters that a URL or a header cannot carry: use printable ASCII "
-                "characters only"
-            )
-        if len(secret) < MIN_SECRET_CHARACTERS:
-            raise SettingsError(f"a secret in {variable} is too short: use at least {MIN_SECRET_CHARACTERS} characters")
 
 
 def _tokens_in(authorization: str | None) -> list[str]:
