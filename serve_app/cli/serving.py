@@ -26,7 +26,7 @@ from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import store_url, stored_secret
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
-from serve_app.configuration import read_args
+from serve_app.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.log_writer import LogWriter
@@ -73,7 +73,7 @@ def serve(
             secrets_env = settings.authentication.secrets_env
             secret = stored_secret(secrets_env)
             os.environ[secrets_env] = os.environ.get(secrets_env) or secret
-            guard = Guard.from_environment(settings.authentication)
+            guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
         except (ConfigurationError, UnavailableError) as error:
@@ -137,6 +137,7 @@ async def _serve(
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
             rescanning,
+            load_source_policies(settings),
         )
     ending.cancel()
 

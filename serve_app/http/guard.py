@@ -20,9 +20,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.domain import SettingsError, UnauthorisedError
+from serve_app.domain import UNNAMED_SOURCE, SettingsError, UnauthorisedError
 from serve_app.http.neighbours import TRUST_MY_ADDRESS, Neighbours
-from serve_app.settings import AuthenticationSettings
+from serve_app.settings import AuthenticationSettings, SourceSettings
 
 # A shorter secret can be guessed over the network.
 MIN_SECRET_CHARACTERS = 16
@@ -39,29 +39,43 @@ class Guard:
         neighbours: Neighbours | None = None,
         admin_secrets: Mapping[str, str] | None = None,
         misskey_secrets: Sequence[str] = (),
+        source_secrets: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Create it.
 
         Args:
-            secrets: that permit scans.
+            secrets: that permit scans to a source without a name.
             neighbours: callers that need no secret for scans; nobody, by default.
             admin_secrets: those of admins, by name.
             misskey_secrets: that permit to use the detector API of Misskey.
+            source_secrets: that permit scans, by the name of their source.
         """
-        self._secrets = tuple(secret.encode() for secret in secrets)
+        self._scanners = [
+            (source, secret.encode())
+            for source, of_source in {UNNAMED_SOURCE: secrets, **(source_secrets or {})}.items()
+            for secret in of_source
+        ]
         self._neighbours = neighbours or Neighbours()
         self._admin_secrets = {name: secret.encode() for name, secret in (admin_secrets or {}).items()}
         self._misskey_secrets = tuple(secret.encode() for secret in misskey_secrets)
 
     @classmethod
-    def from_environment(cls, settings: AuthenticationSettings, environment: Mapping[str, str] = os.environ) -> Guard:
+    def from_environment(
+        cls,
+        settings: AuthenticationSettings,
+        environment: Mapping[str, str] = os.environ,
+        sources: Mapping[str, SourceSettings] | None = None,
+    ) -> Guard:
         """Read the secrets; commas separate several, so that one can be changed without a gap.
 
         Raises:
-            SettingsError: no secret permits scans, one is unusable, or addresses cannot be trusted here.
+            SettingsError: no secret permits scans, or none those of a source; one is unusable, or two scopes share it;
+                or addresses cannot be trusted here.
         """
         secrets = _secrets_of(settings.secrets_env, environment)
-        if not secrets:
+        source_secrets = _source_secrets(sources or {}, environment)
+        _require_different({settings.secrets_env: secrets} | _by_variable(sources or {}, source_secrets))
+        if not secrets and not source_secrets:
             raise SettingsError(
                 f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to "
                 'the output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
@@ -73,7 +87,12 @@ class Guard:
                 raise SettingsError(
                     f"a secret in {settings.misskey_secrets_env} is also in {variable}: give Misskey one of its own"
                 )
-        return cls(secrets, Neighbours(settings.trusted_networks), admin_secrets, misskey_secrets)
+        for name, of_source in source_secrets.items():
+            if not set(of_source).isdisjoint([*misskey_secrets, *admin_secrets.values()]):
+                raise SettingsError(
+                    f"a secret of sources.{name} is also one of Misskey or of an admin: give each its own"
+                )
+        return cls(secrets, Neighbours(settings.trusted_networks), admin_secrets, misskey_secrets, source_secrets)
 
     @property
     def has_admins(self) -> bool:
@@ -85,8 +104,8 @@ class Guard:
         """Whether any secret permits to use the detector API of Misskey."""
         return bool(self._misskey_secrets)
 
-    def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> None:
-        """Return if the caller may have pictures scanned; raise otherwise.
+    def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> str:
+        """The source of a caller that may have pictures scanned.
 
         Args:
             path_secret: the last segment of the path, or an empty text.
@@ -97,10 +116,17 @@ class Guard:
             UnauthorisedError: no secret, or a wrong one.
         """
         offered = [path_secret, *_passwords_in(authorization), *_tokens_in(authorization)]
-        if _is_among(self._secrets, offered):
-            return
+        # Every pair is compared: see _is_among.
+        matching = [
+            source
+            for source, secret in self._scanners
+            for offer in offered
+            if hmac.compare_digest(secret, offer.encode())
+        ]
+        if matching:
+            return matching[0]
         if path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
-            return
+            return UNNAMED_SOURCE
         raise UnauthorisedError("a secret is needed: in the path, as the Basic password or as a Bearer token")
 
     def require_misskey(self, authorization: str | None) -> None:
@@ -163,6 +189,39 @@ def _admin_secrets(settings: AuthenticationSettings, environment: Mapping[str, s
             f"a secret in {ADMIN_SECRETS_ENV} is also in {settings.secrets_env}: pict-rs logs URLs with their secrets"
         )
     return named
+
+
+def _source_secrets(
+    sources: Mapping[str, SourceSettings], environment: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """The secrets of each source, by its name.
+
+    Raises:
+        SettingsError: a source has none, or one is unusable.
+    """
+    found = {name: _secrets_of(source.secrets_env, environment) for name, source in sources.items()}
+    for name, secrets in found.items():
+        if not secrets:
+            raise SettingsError(
+                f"sources.{name} has no secret: set {sources[name].secrets_env} in the environment of the service's "
+                "processes"
+            )
+    return found
+
+
+def _by_variable(
+    sources: Mapping[str, SourceSettings], source_secrets: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The secrets of sources by what a person knows them by: the source and its variable."""
+    return {f"{sources[name].secrets_env} (sources.{name})": secrets for name, secrets in source_secrets.items()}
+
+
+def _require_different(secrets_by_owner: Mapping[str, Sequence[str]]) -> None:
+    owners: dict[str, str] = {}
+    for owner, secrets in secrets_by_owner.items():
+        for secret in secrets:
+            if owners.setdefault(secret, owner) != owner:
+                raise SettingsError(f"a secret in {owner} is also in {owners[secret]}: give each source its own")
 
 
 def _secrets_of(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:
