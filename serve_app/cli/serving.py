@@ -26,7 +26,7 @@ from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, store_url
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
-from serve_app.configuration import read_args
+from serve_app.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.log_writer import LogWriter
@@ -72,7 +72,7 @@ def serve(
             settings, chosen, shadow, address = _read(config, Choice(preset, policy, model), host, port)
             secrets_env = settings.authentication.secrets_env
             secret = provide_secret(secrets_env)
-            guard = Guard.from_environment(settings.authentication)
+            guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
         except (ConfigurationError, UnavailableError) as error:
@@ -136,6 +136,7 @@ async def _serve(
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
             rescanning,
+            load_source_policies(settings),
         )
     ending.cancel()
 

@@ -8,7 +8,14 @@ of pictrs-safety in :mod:`serve_app.settings.pictrs_safety`.
 
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.settings.parsing import parse_settings, wrong_keys
-from serve_app.settings.schema import AuthenticationSettings, EngineName, ModelSettings, PictrsSettings, Settings
+from serve_app.settings.schema import (
+    AuthenticationSettings,
+    EngineName,
+    ModelSettings,
+    PictrsSettings,
+    Settings,
+    SourceSettings,
+)
 
 __all__ = [
     "MAX_DEADLINE_S",
@@ -17,6 +24,7 @@ __all__ = [
     "ModelSettings",
     "PictrsSettings",
     "Settings",
+    "SourceSettings",
     "parse_settings",
     "wrong_keys",
 ]
