@@ -48,6 +48,7 @@ from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
 from serve_app.policy import Policy, evaluate, labels_of
+from serve_app.stages import Stage, timed
 
 logger = AnswerLogger(__name__)
 
@@ -164,7 +165,8 @@ class Moderator:
         exact, known, seen = KnownBytes(), NOTHING, None
         result: Match | _Scanned | UnscannedError
         try:
-            exact = await self._known.exact(lists, body, call)
+            with timed(Stage.KNOWN, call):
+                exact = await self._known.exact(lists, body, call)
             known = exact.matches
             result = known.deciding or await self._scan(body, call, lists)
         except DeadlineExceededError as error:
@@ -198,7 +200,8 @@ class Moderator:
         )
         if self._shadow is not None:
             decision = self._shadow.beside(decision)
-        answered = await self._sinks.record(decision)
+        with timed(Stage.RECORD, call):
+            answered = await self._sinks.record(decision)
         self._known.decided(answered, known.deciding, exact.other_digests, seen.outcome if seen else None)
         return answered
 
@@ -206,11 +209,14 @@ class Moderator:
         """What was seen of ``body``, judged and known of it, or why it was not scanned."""
         try:
             async with until(call.deadline, "scanning"):
-                scanned = await self._recall(body.sha256, call.request_id) or await self._twins.examine(
+                with timed(Stage.RECALL, call):
+                    recalled = await self._recall(body.sha256, call.request_id)
+                scanned = recalled or await self._twins.examine(
                     body.sha256, call.lane, call.deadline, lambda: self._examine_with_room(body, call)
                 )
                 # Twins share what was seen; each asks the lists of its own moment.
-                known = await self._known.nearest(lists, scanned.examination, call.request_id)
+                with timed(Stage.NEAREST, call):
+                    known = await self._known.nearest(lists, scanned.examination, call.request_id)
                 return replace(scanned, known=known)
         except UnscannedError as error:
             return error
@@ -266,7 +272,9 @@ class Moderator:
                 await self.ready(call.deadline)
             examination = await self._examiner.examine(body, call)
             scores = examination.scores.picked(self._labels, self.policy.labels)
-            return _Scanned(self._judge(examination, scores or examination.scores), examination, self._labels)
+            with timed(Stage.JUDGE, call):
+                judged = self._judge(examination, scores or examination.scores)
+            return _Scanned(judged, examination, self._labels)
 
     def _judge(self, examination: Examination, scores: LabelScores) -> Judged:
         """The policy's judgement; the columns of ``scores`` are its labels."""
