@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve.deployment import Application
 
 from deployments.clip_scorer import ClipScorer
-from deployments.environment_check import read_args_for_ray
+from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
 from serve_app.configuration import load_source_policies
@@ -35,8 +35,9 @@ def build_app(args: dict[str, Any]) -> Application:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
-        ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
+        ConfigurationError: wrong settings, a wrong policy, a policy for another model, or a cluster without a token.
     """
+    require_closed_ray()
     settings, policy, shadow = read_args_for_ray(args)
     of_sources = load_source_policies(settings)
     sets = label_sets(settings, policy, shadow, of_sources)

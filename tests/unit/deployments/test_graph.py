@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.serve.deployment import Application
 
-from deployments.environment_check import read_args_for_ray
+from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.cli.serve_file import read_serve_file
@@ -64,6 +64,23 @@ def test_a_body_that_would_not_travel_is_refused_with_the_way_out(monkeypatch):
 def test_the_fast_settings_front_with_haproxy():
     assert is_behind_haproxy(FAST_SETTINGS)
     assert not is_behind_haproxy({})
+
+
+@pytest.mark.parametrize("mode", [None, "", "tokens"])
+def test_a_cluster_without_a_token_is_refused_with_the_way_out(monkeypatch, mode):
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with pytest.raises(SettingsError, match="RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN"):
+        build_app({})
+
+
+def test_a_cluster_that_is_open_on_purpose_is_warned_of(caplog):
+    require_closed_ray({"RAY_AUTH_MODE": "token"})
+    assert caplog.messages == []
+    require_closed_ray({"RAY_AUTH_MODE": "Disabled"})
+    (told,) = caplog.messages
+    assert "let a firewall keep everybody else out" in told
 
 
 def test_each_start_has_a_token_of_its_own():
