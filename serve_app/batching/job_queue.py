@@ -38,6 +38,7 @@ class Job(Generic[Item, Outcome]):
     arrival: int = field(default_factory=lambda: next(_arrivals))
     taken: int = field(default=0, compare=False)
     outcomes: list[Outcome] = field(default_factory=list, compare=False)
+    first_pass_s: float | None = field(default=None, compare=False)  # when the first pass with one of its items began
     came_to_idle_device: bool = field(default=False, compare=False)  # tried, however long a pass is expected to take
     source: str = field(default=UNNAMED_SOURCE, compare=False)
     share: float = field(default=1.0, compare=False)

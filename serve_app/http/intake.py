@@ -15,6 +15,7 @@ from serve_app.http.guard import Guard
 from serve_app.http.neighbours import own_address
 from serve_app.limits import Limits
 from serve_app.moderation import BodyMemory, Moderator
+from serve_app.stages import Stage, timed
 
 logger = AnswerLogger(__name__)
 
@@ -65,6 +66,6 @@ class Intake:
         self._moderator.require_room(call)
         declared = declared_bytes(request.headers, scan_limit_bytes(request.headers, self._max_body_bytes))
         with self._memory.reserve(declared, call.lane, call.source) as reservation:
-            with self._moderator.arriving(call):
+            with self._moderator.arriving(call), timed(Stage.BODY, call):
                 body = await read_body(request, self._max_body_bytes, call.deadline, reservation)
             yield body

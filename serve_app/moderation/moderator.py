@@ -47,6 +47,7 @@ from serve_app.moderation.terms import Terms
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
 from serve_app.policy import Policy
+from serve_app.stages import Stage, timed
 
 logger = AnswerLogger(__name__)
 
@@ -177,7 +178,8 @@ class Moderator:
         exact, known, seen = KnownBytes(), NOTHING, None
         result: Match | _Scanned | UnscannedError
         try:
-            exact = await self._known.exact(lists, body, call)
+            with timed(Stage.KNOWN, call):
+                exact = await self._known.exact(lists, body, call)
             known = exact.matches
             result = known.deciding or await self._scan(body, call, lists, terms)
         except DeadlineExceededError as error:
@@ -209,7 +211,8 @@ class Moderator:
             lists_version=lists.version if lists else 0,
             shadow_matches=tuple(map(listed, known.shadow)),
         )
-        answered = await self._sinks.record(terms.beside(decision))
+        with timed(Stage.RECORD, call):
+            answered = await self._sinks.record(terms.beside(decision))
         judged = seen.outcome if seen else None
         self._known.decided(answered, known.deciding, exact.other_digests, judged, terms.banks)
         return answered
@@ -218,7 +221,8 @@ class Moderator:
         """What was seen of ``body``, judged and known of it, or why it was not scanned."""
         try:
             async with until(call.deadline, "scanning"):
-                scanned = await self._recall(body.sha256, call.request_id, terms)
+                with timed(Stage.RECALL, call):
+                    scanned = await self._recall(body.sha256, call.request_id, terms)
                 if scanned is None:
                     # Twins share what was seen; each judges by its own policy, and asks the lists of its own moment.
                     examination = await self._twins.examine(
@@ -226,9 +230,11 @@ class Moderator:
                         *(call.lane, call.deadline, lambda: self._examine_with_room(body, call, terms)),
                     )
                     scores = examination.scores.picked(terms.labels, terms.policy.labels)
-                    outcome = terms.judge(examination, scores or examination.scores)
+                    with timed(Stage.JUDGE, call):
+                        outcome = terms.judge(examination, scores or examination.scores)
                     scanned = _Scanned(outcome, examination, terms.labels)
-                known = await self._known.nearest(lists, scanned.examination, call.request_id)
+                with timed(Stage.NEAREST, call):
+                    known = await self._known.nearest(lists, scanned.examination, call.request_id)
                 return replace(scanned, known=known)
         except UnscannedError as error:
             return error
