@@ -46,7 +46,7 @@ class Ingress:
         shadow: Policy | None,
     ) -> None:
         """Open the ledger and the lists, which are at ``location``."""
-        set_up_replica()
+        set_up_replica("ingress", settings.log)
         return_large_memory()
         self._settings = settings
         self._guard = Guard.from_environment(settings.authentication)

@@ -70,12 +70,14 @@ class Call:
     """One request to scan a picture.
 
     ``request_id`` names it in answers, decisions and log lines; ``source`` is the instance that sent it.
+    ``traceparent`` names its span to the spans of its stages (W3C Trace Context); None where it is not traced.
     """
 
     request_id: str
     deadline: Deadline
     lane: Lane = Lane.LIVE
     source: str = UNNAMED_SOURCE
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,18 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
-from serve_app.answer_log import AnswerLogger
-from serve_app.domain import FullError, Lane, RequestError, UnscannedError
+from serve_app.domain import FullError, Lane, RequestError, UnauthorisedError, UnscannedError
 from serve_app.http.answers import answer_for_decision, answer_for_error, json_response
 from serve_app.http.arrival import Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.intake import Intake
+from serve_app.logs import EventLogger, of_request
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
+from serve_app.tracing import begin_request
 from serve_app.wire import FULL_FOR_HEADER, LANE_HEADER, SCAN_PATH, STATUS_TEXTS, Answer
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 # Nobody reads this status; nginx logs the same number.
 _STATUS_SENDER_LEFT = 499
@@ -52,7 +53,8 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
 
     async def answer(request: Request, secret: str) -> Response:
         """A response in time, whatever happens."""
-        arrival = Arrival.now(settings.deadline_s)
+        arrival = Arrival.now(settings.deadline_s, begin_request("scan", request.headers))
+        of_request(arrival.request_id)
         try:
             intake.require_authorised(request, secret, arrival)
             call = arrival.call(request.headers)
@@ -61,14 +63,19 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
         except (RequestError, UnscannedError) as error:
             return refusal(error, arrival, is_body_held_back="expect" in request.headers)
         except ClientDisconnect:
-            logger.info("request %s: the sender left before the answer", arrival.request_id)
+            logger.info("sender_left", "the sender left before the answer", request_id=arrival.request_id)
+            arrival.answered(_STATUS_SENDER_LEFT, "sender_left")
             return Response(status_code=_STATUS_SENDER_LEFT)
         status, answered = answer_for_decision(decision, arrival.elapsed_ms)
+        arrival.answered(status, decision.verdict or decision.reason, decision.source)
         return json_response(status, answered, settings.retry_after_s)
 
     def refusal(error: RequestError | UnscannedError, arrival: Arrival, *, is_body_held_back: bool) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
-        logger.info("request %s answered %d %s", arrival.request_id, status, answered.reason)
+        text = f"answered {status} {answered.reason}"
+        logger.info("refused", text, request_id=arrival.request_id, status=status, reason=answered.reason)
+        if not isinstance(error, UnauthorisedError):
+            arrival.answered(status, answered.reason)
         is_full = isinstance(error, FullError)
         response = json_response(
             status, answered, math.ceil(moderator.full_for_s) if is_full else settings.retry_after_s
