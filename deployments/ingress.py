@@ -48,7 +48,7 @@ class Ingress:
         of_sources: Mapping[str, Policy],
     ) -> None:
         """Open the ledger and the lists, which are at ``location``; ``of_sources`` are the policies of sources."""
-        set_up_replica()
+        set_up_replica("ingress", settings.log)
         return_large_memory()
         self._settings = settings
         self._guard = Guard.from_environment(settings.authentication, sources=settings.sources)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
     Call,
@@ -29,9 +28,10 @@ from serve_app.lists import Snapshot
 from serve_app.lists.digests import Digests, digests_of
 from serve_app.lists.live import LiveLists
 from serve_app.lists.recent import DecidedPicture
+from serve_app.logs import EventLogger
 from serve_app.moderation.time_limit import until
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _DIGESTED_ON_THE_LOOP_BYTES: Final = 64 << 10
 """To hash fewer bytes takes less time than to go to a thread and back."""
@@ -152,14 +152,15 @@ class KnownPictures:
         try:
             self._lists.decided(picture, matched)
         except Exception:
-            logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
+            text = "the lists did not take note of the decision"
+            logger.exception("lists_missed_decision", text, request_id=decision.request_id)
 
 
 def _guarded(ask: Callable[[], T], request_id: str, otherwise: T) -> T:
     try:
         return ask()
     except Exception:
-        logger.exception("request %s: the lists failed, and count as no match", request_id)
+        logger.exception("lists_failed", "the lists failed, and count as no match", request_id=request_id)
         return otherwise
 
 

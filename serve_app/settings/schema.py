@@ -21,6 +21,7 @@ from pydantic import (
 
 from serve_app.domain import RESERVED_SOURCES, Lane, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.logs.log_format import LogFormat
 from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
@@ -144,6 +145,14 @@ def _source_name(given: str) -> str:
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _RESERVED = sorted(RESERVED_SOURCES)
 
+
+class LogSettings(_Section):
+    """The form of log lines, and which of Pictwarden's are written."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -174,6 +183,7 @@ class Settings(_Section):
     rescan: Annotated[RescanMode, BeforeValidator(_rescan_mode)] = RescanMode.REPORT
     decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
+    log: LogSettings = LogSettings()
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()

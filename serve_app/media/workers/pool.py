@@ -6,7 +6,6 @@ Why this is not a pool from a library: docs/adr/0005-decoders-run-in-processes-t
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 import time
 from collections.abc import Coroutine, Mapping
@@ -25,6 +24,7 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.limits import DECODE_SHARE, MediaLimits
+from serve_app.logs import EventLogger
 from serve_app.media.faces import Detector
 from serve_app.media.preprocess import preprocess
 from serve_app.media.worker_messages import Decode
@@ -33,7 +33,7 @@ from serve_app.media.workers.lane_queue import LaneQueue
 from serve_app.media.workers.worker_process import WorkerLostError, WorkerProcess
 from serve_app.stages import Stage, tell_stage, timed
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -164,9 +164,8 @@ class DecodeWorkers:
             except TimeoutError as error:
                 raise DeadlineExceededError("no time was left for decoding") from error
             except WorkerLostError:
-                logger.warning(
-                    "request %s: a decode worker was lost with a picture of %d bytes", call.request_id, len(content)
-                )
+                text = f"a decode worker was lost with a picture of {len(content)} bytes"
+                logger.warning("worker_lost", text, request_id=call.request_id, body_bytes=len(content))
                 if self._closed:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes killed the processes that decoded them")
@@ -250,7 +249,8 @@ class DecodeWorkers:
                 worker = await asyncio.to_thread(self._start)
             except (OSError, UnavailableError) as error:
                 self._failed_starts += 1
-                logger.error("%s; the %d. time in a row", error, self._failed_starts)
+                text = f"{error}; the {self._failed_starts}. time in a row"
+                logger.error("worker_not_started", text, why=str(error), failed_starts=self._failed_starts)
                 await asyncio.sleep(min(self._failed_starts, 10))
             else:
                 self._failed_starts = 0
