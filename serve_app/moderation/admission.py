@@ -69,6 +69,7 @@ class AdmissionControl:
         self._shares = dict(shares or {})
         self._inside_by_source: Counter[str] = Counter()
         self._inside = self._examined = 0
+        self._all_refused = self._all_refused_before = 0
         self._window_began_s = clock()
         self._least_examined = 0
         self._answers = self._let_in = self._refused = 0
@@ -95,6 +96,21 @@ class AdmissionControl:
         return self._demand
 
     @property
+    def pictures_inside(self) -> int:
+        """Pictures that are being read or examined."""
+        return self._inside
+
+    @property
+    def refused(self) -> int:
+        """Pictures for which there was no room, since the start."""
+        return self._all_refused
+
+    @property
+    def refused_by_front_end(self) -> int:
+        """Requests that the front end has refused by itself, since the start."""
+        return self._all_refused_before
+
+    @property
     def full_for_s(self) -> float:
         """Seconds after a refusal for which the front end may refuse by itself."""
         return self._longest_wait_s * _FULL_FOR_SHARE
@@ -109,6 +125,7 @@ class AdmissionControl:
         self._authorised += is_authorised
         self._unauthorised += not is_authorised
         self._refused_unasked += refused_before
+        self._all_refused_before += refused_before
 
     @property
     def is_full(self) -> bool:
@@ -128,6 +145,7 @@ class AdmissionControl:
             return
         if not self._shares:
             self._refused += pictures
+            self._all_refused += pictures
             raise FullError(f"the service is full: {self._inside} pictures are waiting")
         own = self._inside_by_source[source]
         if own + pictures > self._share_of(source, limit) or self._inside + pictures > _MOST_TIMES_FULL * limit:
