@@ -153,7 +153,7 @@ def _metrics_listeners(wanted: MetricsSettings) -> list[socket.socket]:
     try:
         return [listening_address(wanted.host, wanted.port).listener()]
     except SettingsError as error:
-        logger.error("no metrics are served: %s (metrics.port in the configuration; null: none)", error)
+        logger.warning("no metrics are served at metrics.host and metrics.port of the configuration: %s", error)
         return []
 
 

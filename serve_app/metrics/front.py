@@ -41,8 +41,8 @@ class Admission(Protocol):
         ...
 
     @property
-    def refused(self) -> int:
-        """Pictures for which there was no room, since the start."""
+    def refused(self) -> Mapping[str, int]:
+        """Pictures for which there was no room since the start, by source."""
         ...
 
     @property
@@ -143,11 +143,11 @@ def _of_admission(admission: Admission, over_quota: Mapping[str, int]) -> Iterab
         "Pictures that recently arrived for each one that was let in; 1 while none is refused.",
         admission.demand,
     )
+    yield Value("pictwarden_refused_total", "Pictures that were refused for want of room.", admission.refused, "source")
     yield Value(
-        "pictwarden_refused_total",
-        "Pictures that were refused because the service was full. by: service or front_end (HAProxy).",
-        {"service": admission.refused, "front_end": admission.refused_by_front_end},
-        "by",
+        "pictwarden_refused_by_front_end_total",
+        "Requests that HAProxy refused by itself, while the service was full.",
+        admission.refused_by_front_end,
     )
     yield Value(
         "pictwarden_over_quota_total", "Pictures that were over the quota of their source.", over_quota, "source"

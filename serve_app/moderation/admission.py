@@ -69,7 +69,8 @@ class AdmissionControl:
         self._shares = dict(shares or {})
         self._inside_by_source: Counter[str] = Counter()
         self._inside = self._examined = 0
-        self._all_refused = self._all_refused_before = 0
+        self._refused_by_source: Counter[str] = Counter({UNNAMED_SOURCE: 0})
+        self._all_refused_before = 0
         self._window_began_s = clock()
         self._least_examined = 0
         self._answers = self._let_in = self._refused = 0
@@ -101,9 +102,9 @@ class AdmissionControl:
         return self._inside
 
     @property
-    def refused(self) -> int:
-        """Pictures for which there was no room, since the start."""
-        return self._all_refused
+    def refused(self) -> Mapping[str, int]:
+        """Pictures for which there was no room since the start, by source."""
+        return dict(self._refused_by_source)
 
     @property
     def refused_by_front_end(self) -> int:
@@ -144,13 +145,16 @@ class AdmissionControl:
         if self._inside + pictures <= limit:
             return
         if not self._shares:
-            self._refused += pictures
-            self._all_refused += pictures
+            self._count_refused(pictures, source)
             raise FullError(f"the service is full: {self._inside} pictures are waiting")
         own = self._inside_by_source[source]
         if own + pictures > self._share_of(source, limit) or self._inside + pictures > _MOST_TIMES_FULL * limit:
-            self._refused += pictures
+            self._count_refused(pictures, source)
             raise SourceFullError(f"the service is full for {source}: {own} of {self._inside} waiting pictures are its")
+
+    def _count_refused(self, pictures: int, source: str) -> None:
+        self._refused += pictures
+        self._refused_by_source[source] += pictures
 
     def _share_of(self, source: str, limit: int) -> float:
         """The pictures that ``source`` may have inside of a full service: its share among those that are there."""

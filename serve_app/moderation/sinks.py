@@ -51,7 +51,7 @@ class Sinks:
             logger.error(
                 "request %s: %s did not record the decision (%s); it has lost %d since the start",
                 decision.request_id,
-                "the log" if number else "the ledger",
+                type(sink).__name__ if number else "the ledger",
                 told(error, SINK_BUDGET_S),
                 self._lost[number],
             )

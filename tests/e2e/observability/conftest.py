@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from serve_app.admin_api import ADMIN_PATH, ADMIN_SECRETS_ENV
-from tests.serve.conftest import ONE_PROCESS, ROOT, environment_of_a_service, free_port, running, wait_for
+from tests.serve.conftest import ONE_PROCESS, ROOT, SECRET, environment_of_a_service, free_port, running, wait_for
 
 EXAMPLES = ROOT / "examples" / "observability"
 ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
+OTHER_SECRET = "a-secret-of-another-instance"
 TARGET = "127.0.0.1:14053"
 
 MISSING = "Prometheus is not installed (.ci/run says how to get it from Debian without starting it)"
@@ -72,8 +73,11 @@ def service(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     config["http_options"]["port"] = free_port()
     admin_port = free_port()
     ports = {"metrics": {"port": metrics_port}, "admin": {"port": admin_port}}
-    config["applications"][0]["args"] |= {"preset": "demo", **ports}
-    env = environment_of_a_service(**{ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}"})
+    # Quotas are told of sources that have one.
+    sources = {"sources": {"other": {"secrets_env": "SECRET_OF_OTHER", "quota_per_minute": 60}}}
+    config["applications"][0]["args"] |= {"preset": "demo", **ports, **sources}
+    secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", "SECRET_OF_OTHER": OTHER_SECRET}
+    env = environment_of_a_service(**secrets)
     with running(config, tmp_path_factory.mktemp("service"), ONE_PROCESS, env=env) as started:
         send_every_kind(started.url, f"http://127.0.0.1:{admin_port}{ADMIN_PATH}")
         yield started.url
@@ -91,6 +95,8 @@ def send_every_kind(url: str, admin: str) -> None:
         first, again = sent(harmless.read_bytes()), sent(harmless.read_bytes())
         assert (first.status_code, again.status_code) == (200, 200)
         assert sent(triangle.read_bytes()).status_code == 406
+        of_other = client.post(url.replace(SECRET, OTHER_SECRET), content=triangle.read_bytes())
+        assert of_other.status_code == 406
         assert sent(harmless.read_bytes()[:3000]).status_code == 422
         fingerprint = {"type": "sha256", "hash": first.json()["sha256"]}
         entry = {"kind": "deny", "reason": "on trial", "fingerprints": [fingerprint]}

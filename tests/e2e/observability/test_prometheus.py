@@ -62,6 +62,11 @@ def test_every_metric_of_a_panel_or_an_alert_is_one_that_prometheus_has(promethe
     wait_for(lambda: wanted <= prometheus.names())
 
 
+def test_verdicts_name_the_source(prometheus: Prometheus) -> None:
+    found = prometheus.ask("query", query='pictwarden_verdicts_total{verdict="reject", rule="red-triangle"}')["result"]
+    assert {each["metric"]["source"] for each in found} == {"unnamed", "other"}
+
+
 def test_every_panel_asks_what_prometheus_understands(prometheus: Prometheus) -> None:
     for each in EXPRESSIONS:
         prometheus.ask("query", query=each.replace("$__rate_interval", "1m"))

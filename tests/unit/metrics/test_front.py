@@ -40,7 +40,8 @@ async def test_the_page_tells_of_the_parts_as_they_are(
     assert found["pictwarden_model_info"] == {labels(name="fake", digest=service.moderator.model.digest[:12]): 1}
     assert found["pictwarden_policy_info"] == {labels(name="colours", digest=service.policy.digest[:12]): 1}
     assert found["pictwarden_pictures_inside"] == {ALONE: 1}
-    assert found["pictwarden_refused_total"] == {labels(by="service"): 0, labels(by="front_end"): 7}
+    assert found["pictwarden_refused_total"] == {labels(source="unnamed"): 0}
+    assert found["pictwarden_refused_by_front_end_total"] == {ALONE: 7}
     assert {name: found[f"pictwarden_ledger_{name}"][ALONE] for name in ("up", "spooled_decisions", "spool_bytes")} == {
         "up": 0,
         "spooled_decisions": 3,
@@ -57,7 +58,7 @@ async def test_a_full_service_is_told(make_service: Callable[..., Service], metr
         patched.setattr(type(service.admission), "limit", 0)
         await service.scan(b"never read")
     found = samples(metrics.registry)
-    assert found["pictwarden_refused_total"][labels(by="service")] == 1
+    assert found["pictwarden_refused_total"] == {labels(source="unnamed"): 1}
     assert found["pictwarden_answers_total"] == {labels(route="scan", status="503"): 1}
     assert "pictwarden_answer_seconds_count" not in found, "it was not read: its answer took no time"
 
