@@ -100,6 +100,13 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
+class MetricsSettings(_Section):
+    """Where the metrics are served; nothing is counted without a port."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
+
+
 class SourceSettings(_Section):
     """One of several instances that this service serves. What is None is as for the service."""
 
@@ -188,6 +195,7 @@ class Settings(_Section):
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 
