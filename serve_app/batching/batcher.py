@@ -181,7 +181,12 @@ class Batcher(Generic[Item, Outcome]):
         is_idle = self._is_idle
         self._admit(len(items), kind, call, is_idle)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        job = Job[Item, Outcome](call.deadline.at_s, items, future, call.lane, kind, came_to_idle_device=is_idle)
+        job = Job[Item, Outcome](
+            *(call.deadline.at_s, items, future, call.lane, kind),
+            came_to_idle_device=is_idle,
+            source=call.source,
+            share=call.share,
+        )
         arrived_s = self._clock()
         self._queue.put(job)
         self._arrived.set()

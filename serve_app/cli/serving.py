@@ -24,9 +24,9 @@ from serve_app.cli import systemd
 from serve_app.cli.announcement import announce
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.local_service import store_url, stored_secret
+from serve_app.cli.local_service import provide_secret, store_url
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
-from serve_app.configuration import read_args
+from serve_app.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
@@ -76,11 +76,10 @@ def serve(
             settings, chosen, shadow, address = _read(config, Choice(preset, policy, model), host, port)
             _set_up_log(settings.log)
             secrets_env = settings.authentication.secrets_env
-            secret = stored_secret(secrets_env)
-            os.environ[secrets_env] = os.environ.get(secrets_env) or secret
+            secret = provide_secret(secrets_env)
             hide_secrets_of()
             start_tracing("serve")
-            guard = Guard.from_environment(settings.authentication)
+            guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
         except (ConfigurationError, UnavailableError) as error:
@@ -151,6 +150,7 @@ async def _serve(
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
             rescanning,
+            load_source_policies(settings),
         )
     ending.cancel()
 

@@ -35,8 +35,8 @@ class Arrival:
         """Milliseconds since it arrived."""
         return (time.monotonic() - self.started_s) * 1e3
 
-    def call(self, headers: Mapping[str, str]) -> Call:
-        """The call that this request makes.
+    def call(self, headers: Mapping[str, str], source: str = UNNAMED_SOURCE, share: float = 1.0) -> Call:
+        """The call that this request of ``source``, whose turns have the weight ``share``, makes.
 
         Raises:
             MalformedRequestError: it names an unknown lane.
@@ -46,7 +46,7 @@ class Arrival:
             lane = Lane(told.strip().lower()) if told else Lane.LIVE
         except ValueError:
             raise MalformedRequestError(f"unknown lane in {LANE_HEADER}; it must be {' or '.join(Lane)}") from None
-        return Call(self.request_id, self.deadline, lane, traceparent=self.span.traceparent)
+        return Call(self.request_id, self.deadline, lane, source, share, self.span.traceparent)
 
     def answered(self, status: int, outcome: str, source: str = UNNAMED_SOURCE) -> None:
         """End the span of a request with a right secret: others are not traced, since anybody can send them."""

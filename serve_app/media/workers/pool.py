@@ -13,7 +13,6 @@ from typing import Any, Self, TypeVar
 
 from serve_app.domain import (
     Call,
-    Deadline,
     DeadlineExceededError,
     Lane,
     LoadSignals,
@@ -157,7 +156,7 @@ class DecodeWorkers:
             if content in self._hostile:
                 break
             with timed(Stage.DECODE_WAIT, call):
-                worker = await self._take_idle(deadline, call.lane)
+                worker = await self._take_idle(call)
             decode = self._run(self._decode_on(worker, content, view_size_px, with_faces, call))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
@@ -171,11 +170,11 @@ class DecodeWorkers:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes killed the processes that decoded them")
 
-    async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
+    async def _take_idle(self, call: Call) -> WorkerProcess:
         self._waiting += 1
         try:
-            async with asyncio.timeout(deadline.require("decoding")):
-                while (worker := await self._idle.get(lane)) is not None:
+            async with asyncio.timeout(call.deadline.require("decoding")):
+                while (worker := await self._idle.get(call)) is not None:
                     if worker.is_alive:
                         self._asked.add(worker)
                         return worker

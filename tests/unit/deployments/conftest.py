@@ -1,4 +1,4 @@
-"""A replica takes over the log of its process: here, until the end of the test."""
+"""What holds for every test of this folder: a cluster that wants a token; and its log is its own until its end."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def log_of_this_process() -> Iterator[None]:
     for name in _LOGGERS:
         logging.getLogger(name).__dict__.update(before[name])
         logging.getLogger(name).manager._clear_cache()  # type: ignore[attr-defined]  # private, and not in typeshed
+
+
+@pytest.fixture(autouse=True)
+def _cluster_with_a_token(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
