@@ -41,7 +41,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def hide_only(*secrets: str) -> None:
-    redaction._hidden = frozenset()
+    redaction._hidden, redaction._forms, redaction._quoted = frozenset(), (), ()
     hide_secrets(secrets)
 
 
