@@ -106,7 +106,8 @@ def test_a_known_secret_is_in_no_line_in_base64(secret: str, before: bytes, afte
     assert len(redacted) <= len(base64.b64encode(before)) + len(base64.b64encode(after)) + len(MASK) + 4
 
 
-@given(SECRETS)
+# With a character that no line has of itself: a secret such as "timestam" stands in every one.
+@given(SECRETS.map("§{}".format))
 def test_no_line_about_a_failure_has_the_secret(secret: str) -> None:
     hide_only(secret)
     for wanted in LogFormat:
