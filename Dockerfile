@@ -67,7 +67,7 @@ EXPOSE 14051
 # The service answers the pictures inside and ends: one process within 20 s, Ray Serve within 55 s.
 STOPSIGNAL SIGTERM
 # The first start may download a model.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=15m CMD ["python", "-m", "serve_app.cli.health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=15m CMD ["python", "-m", "serve_app.cli.health"]
 
 # The images, each after its libraries. --------------------------------------------------------------------------------
 FROM build AS libraries-cpu

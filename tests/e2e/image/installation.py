@@ -64,7 +64,7 @@ def make_base() -> None:
         shutil.copy(_CERTIFICATES, base / _CERTIFICATES.relative_to("/"))
         container = _buildah("from", "scratch")
         _buildah("add", "--quiet", container, str(base), "/")
-        variables = {"PIP_CERT": _CERTIFICATES, "SSL_CERT_FILE": _CERTIFICATES}
+        variables = {"PIP_CERT": str(_CERTIFICATES), "SSL_CERT_FILE": str(_CERTIFICATES)}
         variables |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         for name, value in variables.items():
             _buildah("config", "--env", f"{name}={value}", container)
