@@ -20,7 +20,9 @@ from serve_app.domain.archive import (
     Retention,
 )
 from serve_app.domain.call import (
+    ADMIN_SOURCE,
     RESCAN_SOURCE,
+    RESERVED_SOURCES,
     UNNAMED_SOURCE,
     Call,
     Clock,
@@ -61,6 +63,7 @@ from serve_app.domain.errors import (
     PolicyError,
     RequestError,
     SettingsError,
+    SourceFullError,
     StalledError,
     TooLargeError,
     TruncatedError,
@@ -109,6 +112,7 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "ADMIN_SOURCE",
     "CLASSIFIERS",
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
@@ -121,6 +125,7 @@ __all__ = [
     "PDQ_BYTES",
     "READING",
     "RESCAN_SOURCE",
+    "RESERVED_SOURCES",
     "UNNAMED_SOURCE",
     "AuditEntry",
     "Body",
@@ -178,6 +183,7 @@ __all__ = [
     "SettingsError",
     "ShadowJudgement",
     "Sink",
+    "SourceFullError",
     "StalledError",
     "TooLargeError",
     "TruncatedError",
