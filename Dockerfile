@@ -72,7 +72,8 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=15m CMD ["python", "-m", 
 # The images, each after its libraries. --------------------------------------------------------------------------------
 FROM build AS libraries-cpu
 COPY requirements/serve-converted.lock requirements/
-RUN uv pip install -r pyproject.toml --extra nsfw --extra postgres --constraint requirements/serve-converted.lock \
+RUN uv pip install -r pyproject.toml --extra nsfw --extra otel --extra postgres \
+        --constraint requirements/serve-converted.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
 FROM runtime AS cpu
@@ -104,7 +105,8 @@ CMD ["serve", "--host", "0.0.0.0"]
 
 FROM build AS libraries-cuda
 COPY requirements/serve.lock requirements/
-RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra postgres --constraint requirements/serve.lock \
+RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra otel --extra postgres \
+        --constraint requirements/serve.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
 FROM runtime AS cuda
@@ -118,7 +120,7 @@ CMD ["serve", "--host", "0.0.0.0"]
 
 FROM build AS libraries-ray
 COPY requirements/run.lock requirements/
-RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra postgres --extra ray \
+RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra otel --extra postgres --extra ray \
         --constraint requirements/run.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
