@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import SettingsError
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 FILE_SUFFIX = "_FILE"
 
@@ -112,8 +112,9 @@ def _content(variable: str, file: Path) -> str:
 @functools.cache  # once for each file of the process
 def _warn_of_open_file(variable: str, file: Path) -> None:
     logger.warning(
-        "%s names %s, which every user of this machine can read: chmod 400 the file; for a secret in Kubernetes set "
-        "defaultMode: 0440, and the group with fsGroup",
-        variable,
-        file,
+        "secret_file_open",
+        f"{variable} names {file}, which every user of this machine can read: chmod 400 the file; for a secret in "
+        "Kubernetes set defaultMode: 0440, and the group with fsGroup",
+        variable=variable,
+        file=str(file),
     )

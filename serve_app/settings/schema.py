@@ -21,6 +21,7 @@ from pydantic import (
 
 from serve_app.domain import RESERVED_SOURCES, Lane, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.logs.log_format import LogFormat
 from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
@@ -99,6 +100,13 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
+class MetricsSettings(_Section):
+    """Where the metrics are served; nothing is counted without a port."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
+
+
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
@@ -144,6 +152,13 @@ class SourceSettings(_Section):
         return PRESETS[self.preset].policy if self.preset is not None else self.policy
 
 
+class LogSettings(_Section):
+    """The form of log lines, and which of Pictwarden's are written."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -174,10 +189,12 @@ class Settings(_Section):
     rescan: Annotated[RescanMode, BeforeValidator(_rescan_mode)] = RescanMode.REPORT
     decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
+    log: LogSettings = LogSettings()
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 

@@ -120,6 +120,6 @@ def require_typer(command: Any, words: Sequence[str]) -> None:
         assert command is not None, f"there is no command {name!r} in {' '.join(words)!r}"
         context = command.context_class(command, parent=context, info_name=name)
     try:
-        command.make_parser(context).parse_args([each for each in rest if each != "…"])
+        command.make_parser(context).parse_args(rest)
     except Exception as error:  # of the parser's own library, which Typer brings under a private name
         raise AssertionError(f"{' '.join(words)}: {error}") from error
