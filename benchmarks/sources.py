@@ -36,7 +36,7 @@ _QUIET, _BUSY, _FLOODING = "quiet", "busy", "flooding"
 _QUIET_SHARE = 0.25
 _QUOTA_SHARE = 0.05
 _TIMES_QUOTA = 10
-_FLOOD_TIMES = 3.0
+_FLOOD_TIMES = 2.0
 _BURST_S = 10.0
 """Longer than a full quota lasts at ten times its rate: 6.7 s."""
 
