@@ -16,8 +16,10 @@ from serve_app.domain.archive import (
     Erased,
     ForgetScope,
     LedgerHealth,
+    PendingDecisions,
     RecordedDecision,
     Retention,
+    Tally,
 )
 from serve_app.domain.call import (
     RESCAN_SOURCE,
@@ -91,6 +93,7 @@ from serve_app.domain.media import (
     Views,
 )
 from serve_app.domain.model_notices import MODEL_NOTICES
+from serve_app.domain.notice_kinds import NoticeKind
 from serve_app.domain.ports import (
     DecisionArchive,
     Examiner,
@@ -157,10 +160,12 @@ __all__ = [
     "ModelError",
     "ModelIdentity",
     "NotScannedError",
+    "NoticeKind",
     "OnTruncated",
     "OnUnscanned",
     "Outcome",
     "OverloadedError",
+    "PendingDecisions",
     "PictrsError",
     "PictrsRefusedError",
     "PictrsUnavailableError",
@@ -179,6 +184,7 @@ __all__ = [
     "ShadowJudgement",
     "Sink",
     "StalledError",
+    "Tally",
     "TooLargeError",
     "TruncatedError",
     "UnauthorisedError",
