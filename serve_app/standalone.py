@@ -162,7 +162,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             it raises ends the service.
         on_alive: called about every second while all is well.
         shadow: a policy on trial.
-        beside: work of the service's own, from when it is ready until ``stop``.
+        beside: work of the service's own, until ``stop``. It begins before the model is loaded.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
@@ -184,7 +184,11 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists)
     detector = assemble_detector(settings, examiner_of, admission)
     app = create_app(moderator, guard, settings, detector=detector)
-    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
+    async with (
+        contextlib.AsyncExitStack() as after_the_answers,
+        serving(app, settings.deadline_s, sockets.scan, stop),
+        contextlib.AsyncExitStack() as until_stop,
+    ):
         after_the_answers.callback(ledger.close)
         lists.start()
         after_the_answers.callback(lists.close)
@@ -192,6 +196,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
             listening = serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
             await after_the_answers.enter_async_context(listening)
+        await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
         )
@@ -202,7 +207,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             examiner.started(stages)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        async with beside(settings, moderator, ledger, lists), returning_memory():
+        async with returning_memory():
             await watch(stages.require_alive, stop, on_alive)
 
 

@@ -99,7 +99,7 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
-    from serve_app.storage.in_service import rescanning
+    from serve_app.own_work import own_work
 
     stop = asyncio.Event()
 
@@ -136,7 +136,7 @@ async def _serve(
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
-            rescanning,
+            own_work,
         )
     ending.cancel()
 

@@ -7,13 +7,21 @@ earlier versions are in :mod:`serve_app.settings.changes`.
 
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.settings.parsing import parse_settings, wrong_keys
-from serve_app.settings.schema import AuthenticationSettings, EngineName, ModelSettings, PictrsSettings, Settings
+from serve_app.settings.schema import (
+    AuthenticationSettings,
+    EngineName,
+    ModelSettings,
+    NoticeSettings,
+    PictrsSettings,
+    Settings,
+)
 
 __all__ = [
     "MAX_DEADLINE_S",
     "AuthenticationSettings",
     "EngineName",
     "ModelSettings",
+    "NoticeSettings",
     "PictrsSettings",
     "Settings",
     "parse_settings",

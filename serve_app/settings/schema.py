@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from serve_app.domain import Lane, OnTruncated, OnUnscanned, RescanMode
+from serve_app.domain import Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
@@ -98,6 +98,17 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
+class NoticeSettings(_Section):
+    """Which notices admins get. Where they are sent to is in the environment: those URLs have secrets in them."""
+
+    urls_env: str = "PICTWARDEN_NOTICE_URLS"
+    kinds: tuple[NoticeKind, ...] = tuple(NoticeKind)
+    at_most_every_s: Annotated[float, Field(ge=60)] = 900.0
+    pictures_at_least: Annotated[int, Field(ge=1)] = 1
+    pending_at_least: Annotated[int, Field(ge=1)] = 100
+    unreachable_after_s: Annotated[float, Field(ge=0)] = 120.0
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -133,6 +144,7 @@ class Settings(_Section):
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
     misskey: MisskeySettings = MisskeySettings()
+    notices: NoticeSettings = NoticeSettings()
 
     @field_validator("preset")
     @classmethod

@@ -50,6 +50,7 @@ TEXTS = {
     ("authentication", "secrets_env"),
     ("authentication", "misskey_secrets_env"),
     ("admin", "host"),
+    ("notices", "urls_env"),
 }
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
