@@ -9,9 +9,10 @@ from ray import serve
 from ray.serve.deployment import Application
 
 from deployments.clip_scorer import ClipScorer
-from deployments.environment_check import read_args_for_ray
+from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
+from serve_app.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets
@@ -34,10 +35,12 @@ def build_app(args: dict[str, Any]) -> Application:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
-        ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
+        ConfigurationError: wrong settings, a wrong policy, a policy for another model, or a cluster without a token.
     """
+    require_closed_ray()
     settings, policy, shadow = read_args_for_ray(args)
-    sets = label_sets(settings, policy, shadow)
+    of_sources = load_source_policies(settings)
+    sets = label_sets(settings, policy, shadow, of_sources)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -57,9 +60,10 @@ def build_app(args: dict[str, Any]) -> Application:
         scorer.bind(
             settings.model,
             sets,
-            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow)),
+            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values())),
             settings.deadline_s,
         ),
         locate(settings.ledger),
         shadow,
+        of_sources,
     )

@@ -46,7 +46,7 @@ class PreprocessorHandle:
         self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
     ) -> Views:
         """See the port."""
-        async with self._gate.through(len(content), call.lane):
+        async with self._gate.through(len(content), call):
             views: Views = await _called(
                 self._handle.preprocess, "preprocessing", call, content, view_size_px, call, load, with_faces
             )

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import ConfigurationError, Deadline, NotScannedError, UnavailableError, UnscannedReason
+from serve_app.domain import (
+    ConfigurationError,
+    Deadline,
+    NotScannedError,
+    SettingsError,
+    UnavailableError,
+    UnscannedReason,
+)
 from serve_app.ledger import OpenLedger
 from serve_app.lists.asking import in_thread
 from serve_app.lists.live import LiveLists
@@ -46,7 +53,12 @@ async def noticing(
 ) -> AsyncIterator[None]:
     """For as long as the block, send notices, if the environment says where to."""
     variable = settings.notices.urls_env
-    if not addresses(variable):
+    try:
+        is_wanted = bool(addresses(variable))
+    except SettingsError as error:
+        logger.error("no notice is sent: %s", error)
+        is_wanted = False
+    if not is_wanted:
         yield
         return
     if sender is None and not AppriseProcess.is_possible():
@@ -105,6 +117,10 @@ class WatchedService:
         store = self._lists.store
         found = await in_thread(lambda: store.page(is_suspended=True, limit=_MOST_SUSPENDED))
         return [SuspendedEntry(each.id, each.bank, each.suspended_at) for each in found if each.suspended_at]
+
+    def over_quota(self) -> Mapping[str, int]:
+        """See the port."""
+        return self._moderator.over_quota
 
     async def purged_since(self, since: datetime) -> int:
         """See the port. As the quota counts them: a picture once."""

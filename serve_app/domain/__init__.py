@@ -22,7 +22,9 @@ from serve_app.domain.archive import (
     Tally,
 )
 from serve_app.domain.call import (
+    ADMIN_SOURCE,
     RESCAN_SOURCE,
+    RESERVED_SOURCES,
     UNNAMED_SOURCE,
     Call,
     Clock,
@@ -63,6 +65,7 @@ from serve_app.domain.errors import (
     PolicyError,
     RequestError,
     SettingsError,
+    SourceFullError,
     StalledError,
     TooLargeError,
     TruncatedError,
@@ -112,6 +115,7 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "ADMIN_SOURCE",
     "CLASSIFIERS",
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
@@ -124,6 +128,7 @@ __all__ = [
     "PDQ_BYTES",
     "READING",
     "RESCAN_SOURCE",
+    "RESERVED_SOURCES",
     "UNNAMED_SOURCE",
     "AuditEntry",
     "Body",
@@ -183,6 +188,7 @@ __all__ = [
     "SettingsError",
     "ShadowJudgement",
     "Sink",
+    "SourceFullError",
     "StalledError",
     "Tally",
     "TooLargeError",

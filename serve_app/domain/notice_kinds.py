@@ -14,4 +14,5 @@ class NoticeKind(enum.StrEnum):
     SCANNER = "scanner"
     FLOOD_GUARD = "flood_guard"
     PURGE_QUOTA = "purge_quota"
+    SOURCE_QUOTA = "source_quota"
     LEDGER = "ledger"

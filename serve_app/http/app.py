@@ -19,6 +19,7 @@ from serve_app.http.parts import PartsIntake
 from serve_app.http.routes import health, misskey, scan
 from serve_app.moderation import BodyMemory, Detector, Moderator
 from serve_app.settings import Settings
+from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
 from serve_app.wire import SCAN_PATH, bare_answer
 
 logger = AnswerLogger(__name__)
@@ -39,6 +40,8 @@ def create_app(
 
     Misskey's routes exist where there are a ``detector`` and a secret for it.
     """
+    for notice in pictrs_safety_notices(settings):
+        logger.warning("%s", notice)
     app = _bare_app(with_docs=settings.docs, beside=beside)
     _add_error_answers(app)
     memory = BodyMemory(settings.limits.max_inside_bytes)

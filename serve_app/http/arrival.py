@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve_app.domain import Call, Deadline, Lane, MalformedRequestError
+from serve_app.domain import UNNAMED_SOURCE, Call, Deadline, Lane, MalformedRequestError
 from serve_app.wire import LANE_HEADER, REFUSED_HEADER
 
 # A front end never counts to a longer number between two requests.
@@ -33,8 +33,8 @@ class Arrival:
         """Milliseconds since it arrived."""
         return (time.monotonic() - self.started_s) * 1e3
 
-    def call(self, headers: Mapping[str, str]) -> Call:
-        """The call that this request makes.
+    def call(self, headers: Mapping[str, str], source: str = UNNAMED_SOURCE, share: float = 1.0) -> Call:
+        """The call that this request of ``source``, whose turns have the weight ``share``, makes.
 
         Raises:
             MalformedRequestError: it names an unknown lane.
@@ -44,7 +44,7 @@ class Arrival:
             lane = Lane(told.strip().lower()) if told else Lane.LIVE
         except ValueError:
             raise MalformedRequestError(f"unknown lane in {LANE_HEADER}; it must be {' or '.join(Lane)}") from None
-        return Call(self.request_id, self.deadline, lane)
+        return Call(self.request_id, self.deadline, lane, source, share)
 
 
 def refused_before(headers: Mapping[str, str]) -> int:

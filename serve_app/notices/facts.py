@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,8 +23,9 @@ class Facts:
     """What is so at the moment ``at``.
 
     ``scanner_problem`` is why no picture can be scanned; None if one can. The service may have ended for it.
-    ``purged_today`` counts since midnight, UTC. The health is that of this process's ledger alone; the rest is of all
-    replicas.
+    ``purged_today`` counts since midnight, UTC. ``over_quota`` counts pictures beyond the quota of their source, by
+    source, since that was told last; ``is_over_quota`` if one of them came since the look before. Both, and the health
+    of the ledger, are of this process alone; the rest is of all replicas.
     """
 
     at: datetime
@@ -33,6 +34,8 @@ class Facts:
     pending: PendingDecisions = field(default_factory=PendingDecisions)
     suspended: Sequence[SuspendedEntry] = ()
     purged_today: int = 0
+    over_quota: Mapping[str, int] = field(default_factory=dict)
+    is_over_quota: bool = False
     ledger: LedgerHealth = field(default_factory=LedgerHealth)
 
 

@@ -25,14 +25,17 @@ APART: Final = timedelta(hours=1)
 LEDGER_AFTER: Final = timedelta(minutes=2)
 """A database that restarts is no news."""
 
+SOURCE_QUOTA_AFTER: Final = timedelta(minutes=1)
+"""A short burst of one source is what its quota is for."""
+
 LONG_PENDING: Final = timedelta(hours=6)
 """A single picture that waits for so long is told, too: whatever was to scan it does not."""
 
 
 _STANDING: Final = frozenset(NoticeKind) - {NoticeKind.REJECTED, NoticeKind.UNSCANNED}
 
-_ENDS_UNTOLD: Final = frozenset({NoticeKind.PURGE_QUOTA})
-"""Its notice says when it ends."""
+_ENDS_UNTOLD: Final = frozenset({NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
+"""The first ends at midnight, and the second has no end that would matter."""
 
 
 class Phase(enum.Enum):
@@ -72,6 +75,7 @@ class Incidents:
         self._delays: Mapping[NoticeKind, timedelta] = {
             NoticeKind.SCANNER: timedelta(seconds=settings.unreachable_after_s),
             NoticeKind.LEDGER: LEDGER_AFTER,
+            NoticeKind.SOURCE_QUOTA: SOURCE_QUOTA_AFTER,
         }
         self._open: dict[NoticeKind, _Incident] = {}
         self._begun_told_at: dict[NoticeKind, datetime] = {}
@@ -156,6 +160,8 @@ class Incidents:
                 return bool(facts.suspended)
             case NoticeKind.PURGE_QUOTA:
                 return 0 < self._max_purges_per_day <= facts.purged_today
+            case NoticeKind.SOURCE_QUOTA:
+                return facts.is_over_quota
             case NoticeKind.LEDGER:
                 return facts.ledger.problem is not None or facts.ledger.spooled > 0
             case _:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -75,6 +76,10 @@ class Watched(Protocol):
         """The entries of the lists that are suspended, in the order of their numbers."""
         ...
 
+    def over_quota(self) -> Mapping[str, int]:
+        """Pictures beyond the quota of their source, by source, since the start of this process."""
+        ...
+
     async def purged_since(self, since: datetime) -> int:
         """How many pictures were purged since a moment."""
         ...
@@ -120,6 +125,7 @@ class Reporter:
         self._holding: _Holding | None = None
         self._sending: asyncio.Task[None] | None = None
         self._fault = ""
+        self._over_quota = self._over_quota_told = Counter(watched.over_quota())
 
     async def run(self) -> None:
         """Tell until this is cancelled."""
@@ -225,6 +231,8 @@ class Reporter:
 
     async def _facts(self) -> Facts:
         now = self._wall_clock()
+        over_quota, earlier = Counter(self._watched.over_quota()), self._over_quota
+        self._over_quota = over_quota
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return Facts(
             now,
@@ -232,6 +240,8 @@ class Reporter:
             pending=await self._records.pending_count(),
             suspended=await self._watched.suspended(),
             purged_today=await self._watched.purged_since(midnight),
+            over_quota=over_quota - self._over_quota_told,
+            is_over_quota=over_quota != earlier,
             ledger=self._records.health(),
         )
 
@@ -248,6 +258,8 @@ class Reporter:
         if not paragraphs:
             return
         holding.incidents.note_told(tellings, facts.at)
+        if any(each.kind is NoticeKind.SOURCE_QUOTA for each in tellings):
+            self._over_quota_told = self._over_quota
         holding.delivery.add(paragraphs)
         holding.compose_at = facts.at + timedelta(seconds=self._settings.notices.at_most_every_s)
         holding.handed_over.append(

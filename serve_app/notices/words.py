@@ -44,6 +44,8 @@ def paragraph_of(telling: Telling, facts: Facts, settings: Settings) -> Paragrap
             return _flood_guard(telling, facts)
         case NoticeKind.PURGE_QUOTA:
             return _purge_quota(telling, facts, settings)
+        case NoticeKind.SOURCE_QUOTA:
+            return _source_quota(telling, facts, settings)
         case NoticeKind.LEDGER:
             return _ledger(telling, facts)
         case _:
@@ -180,6 +182,30 @@ def _purge_quota(telling: Telling, facts: Facts, settings: Settings) -> Paragrap
         f"To look further: pictwarden decisions --verdict reject --since {_moment(midnight)}",
     ]
     return Paragraph(telling.kind, Weight.WARNING, "the day's quota of purges is reached", "\n".join(lines))
+
+
+def _source_quota(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
+    by_count = Counter(dict(facts.over_quota)).most_common()
+    is_one = len(by_count) == 1
+    sources, send, quota = ("source", "sends", "its quota") if is_one else ("sources", "send", "their quotas")
+    lines = [
+        f"{len(by_count):,} {sources} {send} more pictures than {quota} permit{'s' * is_one}. It began "
+        f"{_ago(telling.since, facts.at)}. Too many were:",
+        *(_over_quota(source, count, settings) for source, count in by_count[:MOST_LINES]),
+        *([f"- and those of {len(by_count) - MOST_LINES:,} more"] if len(by_count) > MOST_LINES else []),
+        "Other replicas of the service count their own. Such pictures are answered 503, or as on_unscanned says.",
+        *_missed(telling),
+        "If a source may send that much, raise its quota_per_minute in `sources`. If not, find out who uploads there.",
+        f"To look further: pictwarden decisions --source {by_count[0][0]}",
+    ]
+    are = "is" if is_one else "are"
+    return Paragraph(telling.kind, Weight.WARNING, f"{len(by_count):,} {sources} {are} over {quota}", "\n".join(lines))
+
+
+def _over_quota(source: str, count: int, settings: Settings) -> str:
+    known = settings.sources.get(source)
+    quota = f", whose quota is {known.quota_per_minute:,} a minute" if known and known.quota_per_minute else ""
+    return f"- {count:,} of {_name(source)}{quota}"
 
 
 def _ledger(telling: Telling, facts: Facts) -> Paragraph:

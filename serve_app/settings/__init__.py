@@ -1,8 +1,9 @@
 """The ``args`` of ``serve_config.yaml``: parsed once, frozen, unknown keys refused, and one type for each thing.
 
 What each key means to an operator stands beside it in ``serve_config.yaml``; ``tests/unit/test_settings.py`` asserts
-that each one does. Secrets are not settings: they come from the environment variable that a setting names. Keys of
-earlier versions are in :mod:`serve_app.settings.changes`.
+that each one does. Secrets are not settings: they come from the environment variable that a setting names, or from its
+file (:mod:`serve_app.secret_files`). Keys of earlier versions are in :mod:`serve_app.settings.changes`, the variables
+of pictrs-safety in :mod:`serve_app.settings.pictrs_safety`.
 """
 
 from serve_app.limits import MAX_DEADLINE_S
@@ -14,6 +15,7 @@ from serve_app.settings.schema import (
     NoticeSettings,
     PictrsSettings,
     Settings,
+    SourceSettings,
 )
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "NoticeSettings",
     "PictrsSettings",
     "Settings",
+    "SourceSettings",
     "parse_settings",
     "wrong_keys",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from serve_app.domain import Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
+from serve_app.domain import RESERVED_SOURCES, Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
@@ -109,6 +110,51 @@ class NoticeSettings(_Section):
     unreachable_after_s: Annotated[float, Field(ge=0)] = 120.0
 
 
+class SourceSettings(_Section):
+    """One of several instances that this service serves. What is None is as for the service."""
+
+    secrets_env: Annotated[str, Field(min_length=1)]
+    preset: str | None = None
+    policy: str | None = None
+    on_unscanned: OnUnscanned | None = None
+    quota_per_minute: Annotated[int, Field(ge=1)] | None = None
+    share: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    lists: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _require_one_choice(self) -> Self:
+        if self.preset is not None and self.policy is not None:
+            raise ValueError(f"{self.preset} stands for a policy: remove policy, or remove preset")
+        return self
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str | None) -> str | None:
+        return None if preset is None else _preset(preset).name
+
+    @property
+    def policy_source(self) -> str | None:
+        """As :attr:`Settings.policy_source`; None for the service's policy."""
+        return PRESETS[self.preset].policy if self.preset is not None else self.policy
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def _source_name(given: str) -> str:
+    if not _SOURCE_NAME.fullmatch(given):
+        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
+    if given in RESERVED_SOURCES:
+        raise ValueError(f"the service has pictures of its own under this name: none of {', '.join(_RESERVED)} is free")
+    return given
+
+
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_RESERVED = sorted(RESERVED_SOURCES)
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -145,6 +191,7 @@ class Settings(_Section):
     admin: AdminSettings = AdminSettings()
     misskey: MisskeySettings = MisskeySettings()
     notices: NoticeSettings = NoticeSettings()
+    sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 
     @field_validator("preset")
     @classmethod
@@ -152,8 +199,7 @@ class Settings(_Section):
         """Whoever sets a preset sets neither a policy nor a model: one of them would be ignored."""
         if preset is None:
             return None
-        if preset not in PRESETS:
-            raise ValueError(f"there is no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+        _preset(preset)
         model = info.data.get("model")
         beside = [
             *(["policy"] if info.data.get("policy") is not None else []),

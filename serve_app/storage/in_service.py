@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     RESCAN_SOURCE,
+    UNNAMED_SOURCE,
     Body,
     Call,
     Deadline,
@@ -69,11 +70,11 @@ class ModeratorScanner:
             return False
         return True
 
-    async def scan(self, body: bytes) -> Answer:
-        """The answer that an HTTP client would have had."""
+    async def scan(self, body: bytes, of_source: str = UNNAMED_SOURCE) -> Answer:
+        """The answer that a client of this source would have had."""
         hashed = await asyncio.to_thread(Body.of, body)
         call = Call(uuid.uuid4().hex, Deadline.after(self._deadline_s), Lane.BACKGROUND, RESCAN_SOURCE)
-        decision = await self._moderator.moderate(hashed, call)
+        decision = await self._moderator.moderate(hashed, call, of_source)
         _, answer = answer_for_decision(decision, decision.elapsed_ms)
         return answer
 

@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent / "notices"
 
 NOW = datetime(2026, 11, 26, 14, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SETTINGS = parse_settings({})
+SETTINGS = parse_settings({"sources": {"kbin": {"secrets_env": "KBIN", "quota_per_minute": 600}}})
 ACCEPTING = parse_settings({"on_unscanned": "accept"})
 
 
@@ -100,6 +100,18 @@ MESSAGES: Mapping[str, Sequence[Paragraph]] = {
     "flood-guard-lasts": [incident(GUARD, Phase.LASTS, suspended=suspended(9))],
     "flood-guard-over": [incident(GUARD, Phase.OVER)],
     "purge-quota": [incident(QUOTA, Phase.BEGUN, purged_today=100)],
+    "source-quota-one": [
+        incident(NoticeKind.SOURCE_QUOTA, Phase.BEGUN, hours=0.2, over_quota={"kbin": 1_203}, is_over_quota=True)
+    ],
+    "source-quota-several": [
+        incident(
+            NoticeKind.SOURCE_QUOTA,
+            Phase.LASTS,
+            hours=24,
+            over_quota={f"source-{number}": number for number in range(1, 9)},
+            is_over_quota=True,
+        )
+    ],
     "ledger-begun": [incident(LEDGER, Phase.BEGUN, hours=0.05, missed=1, ledger=SPOOLING)],
     "ledger-lasts": [incident(LEDGER, Phase.LASTS, hours=26, ledger=LedgerHealth(None, 1_000_000))],
     "ledger-over": [incident(LEDGER, Phase.OVER, hours=1)],

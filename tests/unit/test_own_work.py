@@ -43,6 +43,7 @@ class Ready:
 
     def __init__(self) -> None:
         self.fault: Exception | None = None
+        self.over_quota = {"kbin": 3}
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         if self.fault is not None:
@@ -109,6 +110,17 @@ async def test_purges_are_counted_as_the_quota_does(parts: Parts) -> None:
     await parts.ledger.audit(AuditEntry(NOON, "alice", "forget"))
     assert await parts.watched.purged_since(NOON) == 2
     assert await parts.watched.purged_since(NOON + timedelta(seconds=1)) == 0
+
+
+async def test_a_file_that_cannot_be_read_is_told_and_the_service_scans(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PICTWARDEN_NOTICE_URLS_FILE", "/nowhere/urls")
+    async with noticing(parse_settings({}), cast(Moderator, parts.moderator), parts.ledger, parts.lists):
+        assert not any(each.get_name() == "notices" for each in asyncio.all_tasks())
+    (line,) = [each.message for each in caplog.records]
+    assert "no notice is sent: PICTWARDEN_NOTICE_URLS_FILE names /nowhere/urls" in line
+    assert parts.watched.over_quota() == {"kbin": 3}
 
 
 async def test_notices_go_out_while_the_environment_says_where_to(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from serve_app.answer_log import AnswerLogger
-from serve_app.domain import FullError, Lane, RequestError, UnscannedError
+from serve_app.domain import FullError, Lane, RequestError, SourceFullError, UnscannedError
 from serve_app.http.answers import answer_for_decision, answer_for_error, json_response
 from serve_app.http.arrival import Arrival
 from serve_app.http.disconnect import unless_sender_leaves
@@ -42,6 +42,7 @@ _OPENAPI: dict[str, Any] = {
 def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRouter:
     """The scan path, with the secret in it or in a header."""
     routes = APIRouter()
+    shares = {name: source.share for name, source in settings.sources.items()}
 
     async def scan_by_path(request: Request, secret: str) -> Response:
         return await answer(request, secret)
@@ -52,28 +53,32 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
 
     async def answer(request: Request, secret: str) -> Response:
         """A response in time, whatever happens."""
-        arrival = Arrival.now(settings.deadline_s)
+        arrival, source = Arrival.now(settings.deadline_s), None
         try:
-            intake.require_authorised(request, secret, arrival)
-            call = arrival.call(request.headers)
+            source = intake.source_of(request, secret, arrival)
+            call = arrival.call(request.headers, source, shares.get(source, 1.0))
             async with intake.body(request, call) as body:
                 decision = await unless_sender_leaves(request, moderator.moderate(body, call))
         except (RequestError, UnscannedError) as error:
-            return refusal(error, arrival, is_body_held_back="expect" in request.headers)
+            return refusal(error, arrival, source, is_body_held_back="expect" in request.headers)
         except ClientDisconnect:
-            logger.info("request %s: the sender left before the answer", arrival.request_id)
+            logger.info("request %s: the sender left before the answer, source=%s", arrival.request_id, source)
             return Response(status_code=_STATUS_SENDER_LEFT)
         status, answered = answer_for_decision(decision, arrival.elapsed_ms)
         return json_response(status, answered, settings.retry_after_s)
 
-    def refusal(error: RequestError | UnscannedError, arrival: Arrival, *, is_body_held_back: bool) -> Response:
+    def refusal(
+        error: RequestError | UnscannedError, arrival: Arrival, source: str | None, *, is_body_held_back: bool
+    ) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
-        logger.info("request %s answered %d %s", arrival.request_id, status, answered.reason)
+        logger.info("request %s answered %d %s source=%s", arrival.request_id, status, answered.reason, source)
         is_full = isinstance(error, FullError)
+        # The front end knows no sources: what it refused by itself would be the pictures of all of them.
+        is_full_for_all = is_full and not isinstance(error, SourceFullError)
         response = json_response(
-            status, answered, math.ceil(moderator.full_for_s) if is_full else settings.retry_after_s
+            status, answered, math.ceil(moderator.full_for_s) if is_full_for_all else settings.retry_after_s
         )
-        if is_full:
+        if is_full_for_all:
             response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
         # Under overload a new connection costs more than the rest of a body, which whoever holds the connection reads,
         # for a bounded time. Any other body may have no end; and one that waits for `100 Continue` may never come.

@@ -14,7 +14,6 @@ from typing import Any, Self, TypeVar
 
 from serve_app.domain import (
     Call,
-    Deadline,
     DeadlineExceededError,
     Lane,
     LoadSignals,
@@ -32,6 +31,7 @@ from serve_app.media.worker_messages import Decode
 from serve_app.media.workers.hostile import STRIKES, HostileBytes
 from serve_app.media.workers.lane_queue import LaneQueue
 from serve_app.media.workers.worker_process import WorkerLostError, WorkerProcess
+from serve_app.stages import Stage, tell_stage, timed
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,8 @@ class DecodeWorkers:
         for _ in range(STRIKES):
             if content in self._hostile:
                 break
-            worker = await self._take_idle(deadline, call.lane)
+            with timed(Stage.DECODE_WAIT, call):
+                worker = await self._take_idle(call)
             decode = self._run(self._decode_on(worker, content, view_size_px, with_faces, call))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
@@ -170,11 +171,11 @@ class DecodeWorkers:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes killed the processes that decoded them")
 
-    async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
+    async def _take_idle(self, call: Call) -> WorkerProcess:
         self._waiting += 1
         try:
-            async with asyncio.timeout(deadline.require("decoding")):
-                while (worker := await self._idle.get(lane)) is not None:
+            async with asyncio.timeout(call.deadline.require("decoding")):
+                while (worker := await self._idle.get(call)) is not None:
                     if worker.is_alive:
                         self._asked.add(worker)
                         return worker
@@ -218,7 +219,9 @@ class DecodeWorkers:
                     raise UndecodableError("took longer than max_decode_s of CPU time") from error
             raise
         finally:
-            self._observe(time.monotonic() - started_s)
+            ended_s = time.monotonic()
+            self._observe(ended_s - started_s)
+            tell_stage(Stage.DECODE, call, started_s, ended_s)
             self._give_back(worker, comes_back)
         self._hostile.clear(content)
         self._stalled.clear(content)

@@ -56,7 +56,8 @@ async def test_it_says_of_each_address_what_became_of_the_message(http: HttpStan
 def test_without_an_address_it_says_where_to_write_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MY_URLS", raising=False)
     config = tmp_path / "config.yaml"
-    config.write_text("applications: [{name: pictwarden, import_path: x, args: {notices: {urls_env: MY_URLS}}}]", "utf-8")
+    application = "{name: pictwarden, import_path: x, args: {notices: {urls_env: MY_URLS}}}"
+    config.write_text(f"applications: [{application}]", "utf-8")
     result = CliRunner().invoke(app, ["notices", "test", "--config", str(config)])
     assert result.exit_code == 2
     assert "set MY_URLS in the environment" in result.output

@@ -143,6 +143,19 @@ def test_another_suspended_entry_is_told_within_the_hour() -> None:
     assert seen.last[0].told_before == NOON
 
 
+def test_a_burst_of_a_source_is_what_its_quota_is_for() -> None:
+    seen = Seen()
+    seen.see(1, is_over_quota=True)
+    seen.see(30)
+    assert seen.told == []
+    for _ in range(3):
+        seen.see(1, is_over_quota=True)
+        seen.see(2)
+    assert seen.told == [(34, "source_quota", Phase.BEGUN)]
+    seen.see(60)
+    assert len(seen.told) == 1, "its end is not told"
+
+
 def test_kinds_that_nobody_wants_are_not_told() -> None:
     seen = Seen(SETTINGS.model_copy(update={"kinds": (NoticeKind.REJECTED, NoticeKind.LEDGER)}))
     seen.see(10, scanner_problem=SILENT, purged_today=100, ledger=LedgerHealth("is lost"))

@@ -85,6 +85,7 @@ class Watched:
     problem: str | None = None
     entries: Sequence[SuspendedEntry] = ()
     purged: int = 0
+    beyond: dict[str, int] = field(default_factory=dict)
     fault: Exception | None = None
     asked_since: list[datetime] = field(default_factory=list)
 
@@ -95,6 +96,9 @@ class Watched:
 
     async def suspended(self) -> Sequence[SuspendedEntry]:
         return self.entries
+
+    def over_quota(self) -> dict[str, int]:
+        return dict(self.beyond)
 
     async def purged_since(self, since: datetime) -> int:
         self.asked_since.append(since)
@@ -286,6 +290,24 @@ async def test_whoever_never_reached_the_database_tells_it_too_and_then_what_it_
         Leased.fault = None
         await shared.wait(minutes=90)
         assert process.sender.titles()[1:] == ["decisions are recorded again", "2 pictures were rejected"]
+
+
+async def test_pictures_beyond_a_quota_are_counted_since_they_were_told_last(shared: Shared) -> None:
+    shared.watched.beyond = {"kbin": 1000}
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        assert process.sender.titles() == [], "they were before"
+        for _ in range(80):
+            shared.watched.beyond["kbin"] += 1
+            await shared.wait(minutes=1)
+        (first,) = (job.message.body for _, job in process.sender.taken)
+        assert "- 2 of kbin" in first
+        await shared.wait(minutes=10)
+        for _ in range(2):
+            shared.watched.beyond["kbin"] += 1
+            await shared.wait(minutes=2)
+        _, second = (job.message.body for _, job in process.sender.taken)
+        assert "- 80 of kbin" in second
 
 
 async def test_a_fault_is_logged_once_and_nothing_ends(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
