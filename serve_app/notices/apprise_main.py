@@ -1,6 +1,6 @@
 """What runs in the process that sends: Apprise, each address in a thread of its own.
 
-Jobs come as JSON through the standard input, and outcomes leave as a line of JSON each. Apprise's own log lines may
+Jobs come as a line of JSON through the standard input, and outcomes leave as a line each. Apprise's own log lines may
 hold a topic, a room or a token: of them, only what :data:`_SAID` finds is told.
 """
 
@@ -110,6 +110,11 @@ def send(url: str, message: Mapping[str, Any], said: Said) -> tuple[str, str | N
     return str(service.service_name), None if is_sent else said.problem()
 
 
+def _end_with_the_service() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
     """Send what the standard input says."""
     signal.alarm(ENDS_WITHIN_S)
@@ -132,7 +137,9 @@ def main() -> None:
     Apprise.instantiate("json://localhost")  # the first one loads 200 modules, which takes two seconds
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
-    threads = [threading.Thread(target=run, args=(job,), daemon=True) for job in json.load(sys.stdin)]
+    jobs = json.loads(sys.stdin.readline())
+    threads = [threading.Thread(target=run, args=(job,), daemon=True) for job in jobs]
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
     for each in threads:
         each.start()
     for each in threads:

@@ -109,8 +109,7 @@ class AppriseProcess:
                 raise OSError("the process has no pipes")
             async with asyncio.timeout(_START_S):
                 await process.stdout.readline()
-            process.stdin.write(jobs)
-            process.stdin.close()
+            process.stdin.write(jobs + b"\n")  # it stays open: its end tells the process that this one is gone
             async with asyncio.timeout(self._within_s):
                 async for line in process.stdout:
                     lines.append(line)  # noqa: PERF401 - those that came before the time was over count
