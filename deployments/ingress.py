@@ -27,10 +27,10 @@ from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
 from serve_app.metrics import FrontMetrics
 from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator
+from serve_app.own_work import own_work
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
-from serve_app.storage.in_service import rescanning
 
 # A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.
 _TRAVELLING_SHARE = 4
@@ -103,5 +103,5 @@ class Ingress:
                     self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate
                 )
                 await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
-            await stack.enter_async_context(rescanning(self._settings, self._moderator, self._ledger, self._lists))
+            await stack.enter_async_context(own_work(self._settings, self._moderator, self._ledger, self._lists))
             yield

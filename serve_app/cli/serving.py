@@ -106,7 +106,7 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
-    from serve_app.storage.in_service import rescanning
+    from serve_app.own_work import own_work
 
     stop = asyncio.Event()
 
@@ -154,7 +154,7 @@ async def _serve(
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
-            rescanning,
+            own_work,
             load_source_policies(settings),
         )
     ending.cancel()

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "make test": ".ci/run",
     "pictwarden model fetch age": "tests/unit/cli/test_model_fetch.py",
     "pictwarden model fetch nsfwjs": "tests/unit/cli/test_model_fetch.py",
+    "pictwarden notices test": "tests/contract/notices/test_command.py",
     "pictwarden rescan": "tests/e2e/pictrs/test_rescan.py",
     "pictwarden serve": "tests/serve/test_one_process.py",
     "horde/bin/pictwarden policy from-horde-safety": "tests/unit/policy/test_horde_safety.py",
