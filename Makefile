@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 PARITY := .venv-parity
+AUDIT := .venv-audit
+LOCKS := $(wildcard requirements/*.lock)
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs pin-images image-sizes image-test lock clean
+.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs pin-images image-sizes image-test audit sbom lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -69,6 +71,23 @@ image-test: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.image.installation
 	PICTWARDEN_IMAGE_TEST=1 $(BIN)/python -m pytest tests/e2e/image $(ARGS)
 
+# Known vulnerabilities of all that is locked. No answer is a failure: it needs a network. Not a part of CI, since its result
+# changes without a commit.
+audit: $(AUDIT)/installed
+	@for lock in $(LOCKS); do echo "$$lock:" && $(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes \
+		--progress-spinner off --requirement "$$lock" || exit 1; done
+
+# The software bill of materials of each lock, as CycloneDX: every package, its version and its hashes.
+sbom: $(AUDIT)/installed
+	@mkdir -p reports/sbom
+	@for lock in $(LOCKS); do $(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file "reports/sbom/$$(basename "$$lock" .lock).cdx.json" "$$lock" || exit 1; done
+
+$(AUDIT)/installed: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	$(UV) pip install --quiet --python $(AUDIT)/bin/python --group audit
+	@touch $@
+
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
@@ -80,7 +99,7 @@ lock: $(UV)
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
-	rm -rf $(VENV) $(PARITY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PARITY) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(UV): requirements/uv.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Pictwarden needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
