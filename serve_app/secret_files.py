@@ -117,5 +117,5 @@ def _warn_of_open_file(variable: str, file: Path) -> None:
         f"{variable} names {file}, which every user of this machine can read: chmod 400 the file; for a secret in "
         "Kubernetes set defaultMode: 0440, and the group with fsGroup",
         variable=variable,
-        file=file,
+        file=str(file),
     )

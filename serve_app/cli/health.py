@@ -33,7 +33,8 @@ def main() -> int:
         print("the service has not been ready yet")
         return 1
     except (OSError, ValueError, HTTPException) as error:
-        print(f"the service does not answer: {type(error).__name__}")
+        why = getattr(error, "strerror", None) or "no answer that can be read in time"
+        print(f"the service does not answer: {why}")
         return 1
     return 0 if response.status == 200 else 1
 

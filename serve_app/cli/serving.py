@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -27,7 +28,7 @@ from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, store_url
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.configuration import load_source_policies, read_args
-from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
+from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
 from serve_app.logs.formats import formatter_for
@@ -35,12 +36,15 @@ from serve_app.logs.redaction import hide_secrets_of, redact
 from serve_app.logs.writer import LogWriter
 from serve_app.policy import Policy
 from serve_app.process import allow_open_files, release_start_memory, reuse_large_memory, set_up_process
-from serve_app.settings import LogSettings, Settings
+from serve_app.settings import LogSettings, MetricsSettings, Settings
 from serve_app.tracing import start_tracing, stop_tracing
 from serve_app.wire import SCAN_PATH
 
 STOP_LIMIT_S = 20.0
 """From the signal to the end of the process. The pictures inside are answered within 9.5 s of it."""
+
+# What this process is to logs and traces: all parts of the service.
+_COMPONENT = "serve"
 
 # For the last lines, which nobody may be reading.
 _FLUSH_S = 2.0
@@ -78,7 +82,7 @@ def serve(
             secrets_env = settings.authentication.secrets_env
             secret = provide_secret(secrets_env)
             hide_secrets_of()
-            start_tracing("serve")
+            start_tracing(_COMPONENT)
             guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
@@ -144,7 +148,11 @@ async def _serve(
             settings,
             policy,
             guard,
-            standalone.Sockets([listener], [sockets.enter_context(admin.listener())] if admin else []),
+            standalone.Sockets(
+                [listener],
+                [sockets.enter_context(admin.listener())] if admin else [],
+                [sockets.enter_context(each) for each in _metrics_listeners(settings.metrics)],
+            ),
             stop,
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
@@ -153,6 +161,18 @@ async def _serve(
             load_source_policies(settings),
         )
     ending.cancel()
+
+
+def _metrics_listeners(wanted: MetricsSettings) -> list[socket.socket]:
+    """The one that is wanted. A service whose metrics nobody can read is better than none."""
+    if wanted.port is None:
+        return []
+    try:
+        return [listening_address(wanted.host, wanted.port).listener()]
+    except SettingsError as error:
+        text = f"no metrics are served at metrics.host and metrics.port of the configuration: {error}"
+        logger.warning("metrics_unserved", text, why=str(error))
+        return []
 
 
 def _stop_on_signals(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:
@@ -194,7 +214,7 @@ def _set_up_log(log: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stdout) if sys.stdout is not None else logging.NullHandler()
     has_journal = "JOURNAL_STREAM" in os.environ  # it has its own time
     text = logging.Formatter("%(levelname)s %(message)s" if has_journal else _TIMED)
-    handler.setFormatter(formatter_for(log.format, text))
+    handler.setFormatter(formatter_for(log.format, text, _COMPONENT))
     logging.basicConfig(level=logging.WARNING, handlers=[LogWriter(handler)], force=True)
     logging.getLogger("serve_app").setLevel(log.level)
     logging.captureWarnings(True)

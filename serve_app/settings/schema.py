@@ -100,11 +100,28 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
-class LogSettings(_Section):
-    """The form of log lines, and which of Pictwarden's are written."""
+class MetricsSettings(_Section):
+    """Where the metrics are served; nothing is counted without a port."""
 
-    format: LogFormat = LogFormat.TEXT
-    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
+
+
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def _source_name(given: str) -> str:
+    if not _SOURCE_NAME.fullmatch(given):
+        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
+    if given in RESERVED_SOURCES:
+        raise ValueError(f"the service uses {', '.join(sorted(RESERVED_SOURCES))} itself: choose another name")
+    return given
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 class SourceSettings(_Section):
@@ -135,22 +152,12 @@ class SourceSettings(_Section):
         return PRESETS[self.preset].policy if self.preset is not None else self.policy
 
 
-def _preset(name: str) -> Preset:
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+class LogSettings(_Section):
+    """The form of log lines, and which of Pictwarden's are written."""
 
+    format: LogFormat = LogFormat.TEXT
+    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
 
-def _source_name(given: str) -> str:
-    if not _SOURCE_NAME.fullmatch(given):
-        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
-    if given in RESERVED_SOURCES:
-        raise ValueError(f"the service has pictures of its own under this name: none of {', '.join(_RESERVED)} is free")
-    return given
-
-
-_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_RESERVED = sorted(RESERVED_SOURCES)
 
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
@@ -187,6 +194,7 @@ class Settings(_Section):
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 

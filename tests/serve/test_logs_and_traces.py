@@ -72,7 +72,8 @@ def test_each_line_about_a_picture_is_json_and_names_its_request(service, pictur
     assert decisions[truncated]["reason"] == "truncated"
     assert {"status": 401, "reason": "unauthorised", "request_id": stranger}.items() <= told["refused"][0].items()
     (warm, *_) = told["model_warm"]
-    assert warm.get("deployment") == ("ClipScorer" if way == RAY else None)
+    assert warm["component"] == ("scorer" if way == RAY else "serve")
+    assert {each["component"] for each in told["decision"]} == {"ingress" if way == RAY else "serve"}
 
 
 def test_no_line_has_the_secret_or_a_fingerprint(service):

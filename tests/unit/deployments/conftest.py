@@ -1,4 +1,4 @@
-"""What holds for every test of this folder: a cluster that wants a token; and its log is its own until its end."""
+"""What holds for every test of this folder: its cluster wants a token, and a replica has the log of its process."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def log_of_this_process() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _cluster_with_a_token(monkeypatch):
+def _cluster_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
