@@ -68,6 +68,7 @@ PLAN = (
     Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
     Planned("faults", "faults", 6),
+    Planned("upgrade", "upgrade", 10),
     Planned("decisions", "decisions", 10),
     Planned("cluster", "cluster", 2),
     Planned("engines", "engines", 6),
