@@ -40,7 +40,7 @@ _NODES = 3
 _REPLICAS = {"Ingress": 2, "Preprocessor": 2, "ClipScorer": 1}
 _LOAD_SHARE = 0.25
 _SATURATED_S = 8.0
-_STEP_S = 90.0
+_STEP_S = 80.0
 _WHOLE_TIMEOUT_S = 120.0
 
 # Serve's default holds on a cluster: an ingress replica that is replaced stays until load balancers know of it.
