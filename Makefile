@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs lock clean
+.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs pin-images image-sizes image-test lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -54,6 +54,20 @@ $(PARITY)/installed: pyproject.toml | $(UV)
 parity-nsfwjs: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.nsfwjs.installation
 	$(BIN)/python -m pytest tests/e2e/nsfwjs $(ARGS)
+
+# Fills in what the Dockerfile takes from a network: ARGS="--registry URL --torch-index URL" (docs/install-compose.md).
+pin-images: $(VENV)/dev.installed
+	$(BIN)/python -m tools.image.pins $(ARGS)
+
+# How large the images are, computed from the locks: ARGS="cpu cuda".
+image-sizes: $(VENV)/dev.installed
+	$(BIN)/python -m tools.image.sizes $(ARGS)
+
+# Builds the image without torch, and runs it as a user without rights in a read-only tree: with Debian's buildah,
+# debootstrap and podman, as root. Otherwise skipped.
+image-test: $(VENV)/dev.installed
+	$(BIN)/python -m tests.e2e.image.installation
+	$(BIN)/python -m pytest tests/e2e/image $(ARGS)
 
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.

@@ -11,9 +11,10 @@ from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_process import set_up_replica
 from serve_app.domain import Call, LabelScores, Lane, LoadSignals, ModelIdentity
+from serve_app.logs import of_request
 from serve_app.models.agreement import PolicyReference
 from serve_app.scoring import EngineScorers
-from serve_app.settings import ModelSettings
+from serve_app.settings import LogSettings, ModelSettings
 
 
 class ClipScorer:
@@ -25,8 +26,9 @@ class ClipScorer:
         label_sets: Sequence[tuple[str, ...]],
         policy: PolicyReference,
         deadline_s: float,
+        log: LogSettings,
     ) -> None:
-        set_up_replica()
+        set_up_replica("scorer", log)
         self._scorers = EngineScorers(settings, label_sets, policy, deadline_s)
         self._deadline_s = deadline_s
         self._offered = OfferedWork()
@@ -44,6 +46,7 @@ class ClipScorer:
         load: LoadSignals,
     ) -> LabelScores:
         """See :class:`serve_app.domain.Scorer`; of the views and faces only the pixels are sent."""
+        of_request(call.request_id)
         scorer = self._scorers.of(labels)
         if call.lane is Lane.LIVE:
             # Counted before the batcher may refuse them, since more replicas are for refused pictures.

@@ -1,7 +1,7 @@
 """``python -m deployments.cluster_environment [CONFIG]``: the environment of a cluster's Ray processes, for a shell.
 
 ``eval "$(python -m deployments.cluster_environment)"`` before ``ray start``, on each node. The output has no
-secret. The command creates a folder, unless ``PICTWARDEN_FOLDER`` names one.
+secret: set ``RAY_AUTH_TOKEN`` too. The command creates a folder, unless ``PICTWARDEN_FOLDER`` names one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from pathlib import Path
 
 from deployments.haproxy.front_end import front_end_settings, ray_folder
 from deployments.private_folder import create_private_folder, require_private
-from deployments.ray_environment import FAST_SETTINGS, REPLICATED_INGRESS_SETTINGS, message_settings
+from deployments.ray_environment import (
+    FAST_SETTINGS,
+    REPLICATED_INGRESS_SETTINGS,
+    TOKEN_SETTINGS,
+    message_settings,
+)
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError
 from serve_app.settings import Settings, parse_settings
@@ -46,6 +51,7 @@ def lines(config: Path | None) -> list[str]:
     folder = require_private(Path(given)) if given else create_private_folder()
     variables = {
         **FAST_SETTINGS,
+        **TOKEN_SETTINGS,
         **REPLICATED_INGRESS_SETTINGS,
         **message_settings(settings.limits.max_body_bytes),
         **front_end_settings(folder, settings),

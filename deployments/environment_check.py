@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.ray_environment import is_behind_haproxy, lacking_message_settings
+from deployments.ray_environment import AUTH_MODE_ENV, is_behind_haproxy, lacking_message_settings
 from serve_app.configuration import read_args
 from serve_app.domain import SettingsError
+from serve_app.logs import EventLogger
 from serve_app.policy import Policy
 from serve_app.settings import Settings
+
+logger = EventLogger(__name__)
+
+_OPEN = "Ray's ports run code for everybody who reaches them and, without a token, asks nobody who they are"
+
+
+def require_closed_ray(environment: Mapping[str, str] = os.environ) -> None:
+    """Require that the cluster of this process wants a token, or that its admin has decided that it wants none.
+
+    Raises:
+        SettingsError: neither is the case.
+    """
+    mode = environment.get(AUTH_MODE_ENV, "").lower()
+    if mode == "disabled":
+        text = f"{_OPEN}: let a firewall keep everybody else out ({AUTH_MODE_ENV}=disabled)"
+        logger.warning("ray_without_token", text)
+    elif mode != "token":
+        raise SettingsError(
+            f"{_OPEN}: start Ray on every node with {AUTH_MODE_ENV}=token and the same RAY_AUTH_TOKEN, 64 hex digits "
+            f"(docs/operations.md). {AUTH_MODE_ENV}=disabled says that a firewall keeps everybody else out"
+        )
 
 
 def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:

@@ -10,11 +10,12 @@ from ray import serve
 from ray.serve.deployment import Application
 
 from deployments.clip_scorer import ClipScorer
-from deployments.environment_check import read_args_for_ray
+from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.ingress import Ingress
 from deployments.labels_before import with_those_before
 from deployments.preprocessor import Preprocessor
 from deployments.ray_table import RayTable
+from serve_app.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets
@@ -37,10 +38,12 @@ def build_app(args: dict[str, Any]) -> Application:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
-        ConfigurationError: wrong settings, a wrong policy, or a policy for another model.
+        ConfigurationError: wrong settings, a wrong policy, a policy for another model, or a cluster without a token.
     """
+    require_closed_ray()
     settings, policy, shadow = read_args_for_ray(args)
-    sets = label_sets(settings, policy, shadow)
+    of_sources = load_source_policies(settings)
+    sets = label_sets(settings, policy, shadow, of_sources)
     # On a cluster Serve calls this in a process of Ray's.
     scored = with_those_before(sets, settings.model.source, RayTable()) if ray.is_initialized() else sets
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
@@ -56,15 +59,18 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.truncated,
             settings.deadline_s,
             tuple(chain.from_iterable(sets)),
+            settings.log,
             settings.decode_workers,
             settings.model.cache_folder,
         ),
         scorer.bind(
             settings.model,
             scored,
-            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow)),
+            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values())),
             settings.deadline_s,
+            settings.log,
         ),
         locate(settings.ledger),
         shadow,
+        of_sources,
     )

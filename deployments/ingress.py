@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import ray
 from fastapi import FastAPI
+from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
@@ -24,7 +25,7 @@ from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
-from serve_app.moderation import AdmissionControl, Pipeline, assemble_detector, assemble_moderator, label_sets
+from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
@@ -48,14 +49,15 @@ class Ingress:
         scorer: DeploymentHandle[Any],
         location: Location | None,
         shadow: Policy | None,
+        of_sources: Mapping[str, Policy],
     ) -> None:
-        """Open the ledger and the lists, which are at ``location``."""
-        set_up_replica()
+        """Open the ledger and the lists, which are at ``location``; ``of_sources`` are the policies of sources."""
+        set_up_replica("ingress", settings.log)
         return_large_memory()
         self._settings = settings
-        self._guard = Guard.from_environment(settings.authentication)
+        self._guard = Guard.from_environment(settings.authentication, sources=settings.sources)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
-        admission = AdmissionControl(settings.deadline_s)
+        admission = admission_of(settings)
         stage = PreprocessorHandle(preprocessor, gate)
 
         def examiner_of(labels: tuple[str, ...]) -> Pipeline:
@@ -66,10 +68,13 @@ class Ingress:
         self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
         self._moderator = assemble_moderator(
-            settings, policy, examiner_of, self._ledger, admission, shadow, self._lists
+            *(settings, policy, examiner_of, self._ledger, admission, shadow, self._lists),
+            of_sources=of_sources,
+            # Asked at each picture: the number may change, and the replicas that stay are told.
+            replicas=lambda: serve.get_replica_context().world_size,
         )
         self._detector = assemble_detector(settings, examiner_of, admission)
-        self._scorers = [ScorerHandle(scorer, labels) for labels in label_sets(settings, policy, shadow)]
+        self._scorers = [ScorerHandle(scorer, labels) for labels in label_sets(settings, policy, shadow, of_sources)]
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+AUTH_MODE_ENV = "RAY_AUTH_MODE"
+
 _MAX_MESSAGE_ENV = "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"
 
 # The room of a message beside a body; it also holds the views of any picture (60 of 224 px are 9 MB).
@@ -45,6 +47,9 @@ REPLICATED_INGRESS_SETTINGS: Mapping[str, str] = {
     # scorer that others have emptied stays idle (docs/adr/0002).
     "RAY_SERVE_QUEUE_LENGTH_CACHE_TIMEOUT_S": "0.1",
 }
+
+TOKEN_SETTINGS: Mapping[str, str] = {AUTH_MODE_ENV: "token"}
+"""Ray does not start without a token then, and its ports refuse those who have another one."""
 
 FAST_SETTINGS: Mapping[str, str] = {
     # User code on the replica's own event loop, gRPC between replicas, buffered request logs.
@@ -111,7 +116,7 @@ def lacking_message_settings(
 
 def fresh_token_settings() -> dict[str, str]:
     """Token authentication with a new token: without it, Ray's ports run code for everybody who reaches them."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**TOKEN_SETTINGS, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def replicated_ingress_settings(config: Mapping[str, Any]) -> Mapping[str, str]:

@@ -32,11 +32,12 @@ from deployments.ray_environment import (
 from serve_app.cli.announcement import announce
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.local_service import store_url, stored_secret
+from serve_app.cli.local_service import provide_secret, store_url
 from serve_app.cli.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.settings import Settings, parse_settings
+from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
 from serve_app.state_folder import STATE_ENV, state_folder
 from serve_app.wire import SCAN_PATH
 
@@ -47,7 +48,7 @@ _HUNG_AFTER_S = 60.0
 
 # From the signal to the end of the process. The pictures inside are answered within 9 s of it, and Serve gives its
 # controller 30 s.
-_STOP_LIMIT_S = 55.0
+STOP_LIMIT_S = 55.0
 
 console = Console(highlight=False)
 
@@ -86,9 +87,10 @@ def run(
             args["ledger"] = str(location.file)
         os.environ.update(_environment(settings) | message_settings(parse_settings(args).limits.max_body_bytes))
         application, *_ = read_args_for_ray(args)
+        for notice in pictrs_safety_notices(application):
+            console.print(notice, style="yellow", markup=False, soft_wrap=True)
         secrets_env = application.authentication.secrets_env
-        secret = stored_secret(secrets_env)
-        os.environ[secrets_env] = os.environ.get(secrets_env) or secret
+        secret = provide_secret(secrets_env)
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application, address.bind))
             # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
@@ -161,7 +163,7 @@ def _set_on_signals(stop: threading.Event) -> None:
         if not is_told:
             # First of all, so that the end comes, whatever the signal has interrupted.
             is_told = True
-            cut_off_after(_STOP_LIMIT_S, "the shutdown")
+            cut_off_after(STOP_LIMIT_S, "the shutdown")
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,7 +7,6 @@ labels: their views are cut for it, and their passes run for it (docs/adr/0021).
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from serve_app.domain import (
     UnavailableError,
     Views,
 )
+from serve_app.logs import EventLogger
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine, Staged
 from serve_app.models.factory import open_engines
@@ -36,7 +36,7 @@ from serve_app.models.with_faces import Item, WithFaces, items_of
 from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 # The share of the deadline for a pass: a picture may wait for a whole pass before its own, and decoding and the network
 # need time too.
@@ -145,11 +145,15 @@ class EngineScorers:
     def _warm(self, engine: Engine, max_batch_views: int, max_pass_s: float) -> Mapping[int, float]:
         # In the thread of the passes, which has a pool of computing threads of its own.
         pass_costs_s = self._device_thread.submit(engine.warm_up, max_batch_views, max_pass_s).result()
+        pass_ms = {bucket: round(seconds * 1e3, 1) for bucket, seconds in pass_costs_s.items()}
+        notice = engine.identity.notice
         logger.info(
-            "model %s is warm, ms per pass by batch size: %s%s",
-            engine.identity,
-            {bucket: round(seconds * 1e3, 1) for bucket, seconds in pass_costs_s.items()},
-            f" NOTICE: {engine.identity.notice}" if engine.identity.notice else "",
+            "model_warm",
+            f"model {engine.identity} is warm, ms per pass by batch size: {pass_ms}"
+            f"{f' NOTICE: {notice}' if notice else ''}",
+            model=engine.identity,
+            pass_ms=pass_ms,
+            notice=notice,
         )
         return pass_costs_s
 

@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -35,13 +35,14 @@ from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import (
-    AdmissionControl,
     Moderator,
     Pipeline,
+    admission_of,
     assemble_detector,
     assemble_moderator,
     label_sets,
 )
+from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
 from serve_app.scoring import EngineScorers
@@ -56,8 +57,14 @@ _MEMORY_RETURNED_EVERY_S = 10.0
 class Stages:
     """The two stages of this process, warm: decode workers and an engine. Close them after use."""
 
-    def __init__(self, settings: Settings, policy: Policy, shadow: Policy | None = None) -> None:
-        """Blocks until both are warm.
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        shadow: Policy | None = None,
+        of_sources: Mapping[str, Policy] = NO_POLICIES,
+    ) -> None:
+        """Blocks until both are warm. ``of_sources`` are the policies of sources that have their own.
 
         Raises:
             ConfigurationError: a decoder is missing, or the model cannot be had.
@@ -65,7 +72,7 @@ class Stages:
         """
         require_decoders()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        sets = label_sets(settings, policy, shadow)
+        sets = label_sets(settings, policy, shadow, of_sources)
         self.workers = DecodeWorkers(
             settings.limits.within(settings.deadline_s),
             settings.decode_workers or cores,
@@ -73,7 +80,8 @@ class Stages:
             detector=detector_for(tuple(chain.from_iterable(sets)), settings.model.cache_folder),
         )
         try:
-            reference = PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow))
+            heads = heads_of(policy, shadow, *of_sources.values())
+            reference = PolicyReference(settings.policy_source, policy.digest, heads)
             self.scorers = EngineScorers(settings.model, sets, reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
@@ -149,6 +157,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     on_alive: Callable[[], None] = lambda: None,
     shadow: Policy | None = None,
     beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
+    of_sources: Mapping[str, Policy] = NO_POLICIES,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -163,6 +172,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         on_alive: called about every second while all is well.
         shadow: a policy on trial.
         beside: work of the service's own, from when it is ready until ``stop``.
+        of_sources: the policies of sources that have their own, by name.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
@@ -174,14 +184,14 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     if opened is None:
         return
     ledger, lists = opened
-    admission = AdmissionControl(settings.deadline_s)
+    admission = admission_of(settings)
     examiners: list[StartingExaminer] = []
 
     def examiner_of(labels: tuple[str, ...]) -> StartingExaminer:
         examiners.append(StartingExaminer(labels, lambda: admission.demand))
         return examiners[-1]
 
-    moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists)
+    moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources)
     detector = assemble_detector(settings, examiner_of, admission)
     app = create_app(moderator, guard, settings, detector=detector)
     async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
@@ -193,7 +203,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             listening = serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
             await after_the_answers.enter_async_context(listening)
         stages = await _unless_stopped(
-            stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
+            stop, lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
         )
         if stages is None:
             return

@@ -13,6 +13,8 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from serve_app.admin_api import ADMIN_PATH, ADMIN_PORT, ADMIN_SECRETS_ENV, Problem
+from serve_app.domain import SettingsError
+from serve_app.secret_files import FILE_SUFFIX, read_secrets
 
 ADMIN_URL_ENV = "PICTWARDEN_ADMIN_URL"
 DEFAULT_ADMIN_URL = f"http://127.0.0.1:{ADMIN_PORT}"
@@ -41,14 +43,18 @@ class AdminConnection:
         """``url`` is that of the service; by default the environment's, or this machine's.
 
         Raises:
-            AdminError: the environment has no secret.
+            AdminError: the environment has no secret, or names a file that cannot be read.
         """
         self._url = (url or environment.get(ADMIN_URL_ENV) or DEFAULT_ADMIN_URL).rstrip("/")
-        first = environment.get(ADMIN_SECRETS_ENV, "").split(",")[0].strip()
+        try:
+            first = next(iter(read_secrets(ADMIN_SECRETS_ENV, environment)), "")
+        except SettingsError as error:
+            raise AdminError(str(error)) from error
         self._secret = first.partition(":")[2] or first
         if not self._secret:
             raise AdminError(
-                f"no admin secret: set {ADMIN_SECRETS_ENV} to the same NAME:SECRET as in the service's environment"
+                f"no admin secret: set {ADMIN_SECRETS_ENV} to the same NAME:SECRET as in the service's environment, or "
+                f"{ADMIN_SECRETS_ENV}{FILE_SUFFIX} to its file"
             )
 
     def get(self, shape: type[Answer], path: str, params: Mapping[str, str] | None = None) -> Answer:

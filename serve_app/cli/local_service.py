@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 
 from serve_app.domain import SettingsError
+from serve_app.secret_files import read_secrets
 from serve_app.state_folder import make_private_file, state_folder
 
 SECRETS_ENV = "PICTWARDEN_SECRETS"
@@ -21,18 +22,33 @@ _SECRET_FILE = "secret"  # noqa: S105 - a name
 _URL_FILE = "url"
 
 
-def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
-    """The first secret of the environment, else the stored one, else a new one that is stored.
+def provide_secret(secrets_env: str = SECRETS_ENV) -> str:
+    """The secret for the URL; from now on the environment has it, or the file that the environment names.
 
     Args:
         secrets_env: the variable, as ``authentication.secrets_env`` names it.
 
     Raises:
-        SettingsError: none is set, and the state folder is none that this user can read and write.
+        SettingsError: as :func:`stored_secret`.
     """
-    from_environment = os.environ.get(secrets_env, "").split(",")[0].strip()
-    if from_environment:
-        return from_environment
+    secret = stored_secret(secrets_env)
+    if not read_secrets(secrets_env):
+        os.environ[secrets_env] = secret
+    return secret
+
+
+def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
+    """The first secret of the environment or of its file, else the stored one, else a new one that is stored.
+
+    Args:
+        secrets_env: the variable, as ``authentication.secrets_env`` names it.
+
+    Raises:
+        SettingsError: the file that the environment names cannot be used; or none is set, and the state folder is none
+            that this user can read and write.
+    """
+    if given := read_secrets(secrets_env):
+        return given[0]
     file = state_folder() / _SECRET_FILE
     try:
         stored = file.read_text("ascii").strip() if file.is_file() else ""

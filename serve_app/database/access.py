@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -19,6 +20,7 @@ from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
 from serve_app.domain import ConfigurationError, UnavailableError, in_words
+from serve_app.secret_files import read_secret
 from serve_app.state_folder import make_private_file, make_private_folder
 
 # For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
@@ -26,6 +28,9 @@ _LOCK_WAIT_S = 2.0
 _CONNECT_S = 3
 _STATEMENT_MS = 10_000
 _UNACKNOWLEDGED_MS = 5_000
+
+# As libpq calls it; PGPASSWORD_FILE is of our own.
+_PASSWORD_ENV = "PGPASSWORD"  # noqa: S105 - a name
 
 # Of PostgreSQL's advisory locks; any numbers that nobody else uses.
 _MIGRATION_LOCK = 0x7069_6374
@@ -233,6 +238,7 @@ def open_database(location: Location) -> Database:
             pool_timeout=_CONNECT_S,
         )
         event.listen(engine, "handle_error", _shorten)
+        event.listen(engine, "do_connect", _add_password)
         return Database(location, engine)
     _make_file(location.file)
     engine = create_engine(
@@ -265,6 +271,12 @@ def _(error: DBAPIError) -> str:
 @in_words.register
 def _(_: PoolTimeoutError) -> str:
     return "no connection to the database was free in time"
+
+
+def _add_password(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+    """That of a file, as it is now: libpq reads only the environment, and files of a form of its own."""
+    if password := read_secret(_PASSWORD_ENV):
+        options["password"] = password
 
 
 def _make_file(file: Path) -> None:

@@ -20,7 +20,9 @@ from serve_app.domain.archive import (
     Retention,
 )
 from serve_app.domain.call import (
+    ADMIN_SOURCE,
     RESCAN_SOURCE,
+    RESERVED_SOURCES,
     UNNAMED_SOURCE,
     Call,
     Clock,
@@ -62,6 +64,7 @@ from serve_app.domain.errors import (
     PolicyError,
     RequestError,
     SettingsError,
+    SourceFullError,
     StalledError,
     TooLargeError,
     TruncatedError,
@@ -110,6 +113,7 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "ADMIN_SOURCE",
     "CLASSIFIERS",
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
@@ -122,6 +126,7 @@ __all__ = [
     "PDQ_BYTES",
     "READING",
     "RESCAN_SOURCE",
+    "RESERVED_SOURCES",
     "UNNAMED_SOURCE",
     "AuditEntry",
     "Body",
@@ -180,6 +185,7 @@ __all__ = [
     "SettingsError",
     "ShadowJudgement",
     "Sink",
+    "SourceFullError",
     "StalledError",
     "TooLargeError",
     "TruncatedError",

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import socket
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
 from serve_app.http.server import serving
+from serve_app.logs import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 ANSWER_WITHIN_S = 300.0
 """For the longest request: the import of a list."""
@@ -47,13 +47,14 @@ async def _listen(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> No
         except OSError as error:
             # A sibling has it, and is where to ask; everything else needs a person.
             if error.errno not in (told, errno.EADDRINUSE):
-                logger.error("the admin API cannot listen on %s port %d: %s", host, port, error.strerror)
+                text = f"the admin API cannot listen on {host} port {port}: {error.strerror}"
+                logger.error("admin_not_listening", text, host=host, port=port, why=error.strerror)
                 told = error.errno or 0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TRY_EVERY_S):
                     await stop.wait()
             continue
-        logger.info("the admin API listens on %s port %d", host, port)
+        logger.info("admin_listening", f"the admin API listens on {host} port {port}", host=host, port=port)
         ended = asyncio.Event()
         async with serving(app, ANSWER_WITHIN_S, [listener], ended, DRAIN_S):
             waiting = [asyncio.create_task(each.wait()) for each in (stop, ended)]

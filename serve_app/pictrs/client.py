@@ -24,6 +24,7 @@ from serve_app.domain import (
 from serve_app.pictrs.hashes import TYPES, HashPage, StoredHash, StoredPicture
 from serve_app.pictrs.references import Reference
 from serve_app.pictrs.transport import API_KEY_ENV, Transport, new_session
+from serve_app.secret_files import read_secret
 from serve_app.settings import PictrsSettings
 
 PAGE = 50
@@ -42,11 +43,11 @@ async def open_pictrs(
     """A client of the configured pict-rs; nothing is asked yet.
 
     Raises:
-        SettingsError: its address or its key is not set, or the key cannot be one.
+        SettingsError: its address or its key is not set, or the key cannot be one or be read.
     """
     if settings.url is None:
         raise SettingsError("pictrs.url is not set: set it to the address of pict-rs, http://HOST:PORT")
-    api_key = environment.get(API_KEY_ENV, "").strip()
+    api_key = read_secret(API_KEY_ENV, environment)
     if not api_key or not api_key.isascii() or not api_key.isprintable():
         raise SettingsError(
             f"no key for pict-rs: set {API_KEY_ENV} in the environment to what PICTRS__SERVER__API_KEY is in that of "

@@ -33,8 +33,8 @@ def ledger_setting(given: str | None) -> str | None:
         raise ValueError(f"PostgreSQL is the only database with a URL: {_FORMS}")
     if url.password is not None or "password" in url.query.lower():
         raise ValueError(
-            "a password does not belong in this file: libpq reads it from PGPASSWORD, or from the file that PGPASSFILE "
-            "names, in the environment of the service"
+            "a password does not belong in this file: it is read from PGPASSWORD in the environment of the service, or "
+            "from the file that PGPASSWORD_FILE or PGPASSFILE names there"
         )
     return given
 

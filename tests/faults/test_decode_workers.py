@@ -30,6 +30,7 @@ from serve_app.domain import (
 )
 from serve_app.media import MediaLimits
 from serve_app.media.workers import DecodeWorkers
+from tests.unit.logs.json_lines import json_log
 
 FOLDER = Path(__file__).parent
 PATIENT_S = 30.0
@@ -361,3 +362,17 @@ async def test_workers_write_no_core_and_know_no_secret(start, monkeypatch):
     worker = psutil.Process(pid)
     assert worker.rlimit(resource.RLIMIT_CORE) == (1, 1)
     assert "a-secret-of-the-tests" not in worker.environ().values()
+
+
+async def test_each_line_of_the_owner_names_the_request_and_the_worker_writes_none(start, capfd):
+    workers = start()
+    with json_log() as lines:
+        with pytest.raises(UnavailableError):
+            await ask(workers, "fail")
+        with pytest.raises(UndecodableError):
+            await ask(workers, "segfault")
+        await ask(workers, "print")
+        told = lines()
+    assert {each["event"] for each in told} == {"decoding_failed", "worker_lost"}
+    assert {each["request_id"] for each in told} == {"r-1"}
+    assert capfd.readouterr() == ("", "")

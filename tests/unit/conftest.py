@@ -6,7 +6,7 @@ No Ray, no sockets: pictures go through the real decoder, and the fake engine lo
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from serve_app.domain import (
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
+from serve_app.lists.live import LiveLists
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import (
     AdmissionControl,
@@ -54,6 +55,11 @@ OTHER_SECRET = "its-successor-at-night"
 MISSKEY_SECRET = "a-secret-of-misskey"
 
 
+def secret_of(source: str) -> str:
+    """The secret of a source, in these tests."""
+    return f"a-secret-of-the-source-{source}"
+
+
 @dataclass
 class WatchedLedger(Port):
     """The ledger in memory, and all that was ever recorded in it."""
@@ -77,8 +83,9 @@ class WatchedLedger(Port):
 class WatchedAdmission(AdmissionControl):
     """The real one, and the arrivals that it was told of."""
 
-    def __init__(self, deadline_s: float) -> None:
-        super().__init__(deadline_s)
+    def __init__(self, settings: Settings) -> None:
+        shares = {name: source.share for name, source in settings.sources.items()}
+        super().__init__(settings.deadline_s, shares=shares)
         self.arrivals: list[tuple[bool, int]] = []
 
     def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
@@ -169,24 +176,34 @@ def make_policy() -> Callable[..., Policy]:
 
 @pytest.fixture
 def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
-    """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment."""
+    """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment.
 
-    def make(misskey_secrets: str = MISSKEY_SECRET, **args: Any) -> Service:
+    The secret of the source ``x`` is :func:`secret_of` it.
+    """
+
+    def make(
+        misskey_secrets: str = MISSKEY_SECRET,
+        of_sources: Mapping[str, Policy] | None = None,
+        lists: LiveLists | None = None,
+        **args: Any,
+    ) -> Service:
         settings = parse_settings(args)
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
-        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policy, None)}
-        admission = WatchedAdmission(settings.deadline_s)
+        own = dict(of_sources or {})
+        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policy, None, own)}
+        admission = WatchedAdmission(settings)
 
         def examiner_of(labels: tuple[str, ...]) -> Pipeline:
             return Pipeline(preprocessor, scorers[labels], lambda: admission.demand)
 
-        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission)
+        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, lists=lists, of_sources=own)
         environment = {
             settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",
             settings.authentication.misskey_secrets_env: misskey_secrets,
+            **{source.secrets_env: secret_of(name) for name, source in settings.sources.items()},
         }
-        guard = Guard.from_environment(settings.authentication, environment)
+        guard = Guard.from_environment(settings.authentication, environment, settings.sources)
         detector = assemble_detector(settings, examiner_of, admission)
         app = create_app(moderator, guard, settings, detector=detector)
         scorer, *others = scorers.values()

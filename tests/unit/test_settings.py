@@ -386,7 +386,7 @@ def test_the_args_of_the_serve_config_are_settings() -> None:
 
 def keys_of(args: dict[str, Any], path: str = "") -> Iterator[str]:
     for name, value in args.items():
-        yield from keys_of(value, f"{path}{name}.") if isinstance(value, dict) else [f"{path}{name}"]
+        yield from keys_of(value, f"{path}{name}.") if isinstance(value, dict) and value else [f"{path}{name}"]
 
 
 def test_the_first_five_keys_are_those_that_everyone_sets() -> None:

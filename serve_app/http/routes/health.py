@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import ConfigurationError, LedgerHealth, NotScannedError
 from serve_app.http.answers import json_response
 from serve_app.http.arrival import Arrival
+from serve_app.logs import EventLogger, of_request
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
 from serve_app.wire import HEALTH_PATH, READY_PATH, Answer, bare_answer
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 # Shorter than the second that load balancers commonly give a probe.
 _READY_WAIT_S = 0.8
@@ -29,12 +29,13 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
     @routes.get(READY_PATH, summary="A scorer has warmed up", response_model=Answer, responses={503: {"model": Answer}})
     async def readyz() -> Response:
         arrival = Arrival.now(_READY_WAIT_S)
+        of_request(arrival.request_id)
         try:
             identity = await moderator.ready(arrival.deadline)
         except NotScannedError as error:
             status, answer = 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
         except ConfigurationError:
-            logger.exception("the model does not fit the policy")
+            logger.exception("model_not_of_policy", "the model does not fit the policy")
             message = "the loaded model is not the one of the policy: see the log"
             status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
         else:

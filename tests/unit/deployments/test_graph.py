@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.serve.deployment import Application
 
-from deployments.environment_check import read_args_for_ray
+from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.cli.serve_file import read_serve_file
@@ -66,6 +66,23 @@ def test_the_fast_settings_front_with_haproxy():
     assert not is_behind_haproxy({})
 
 
+@pytest.mark.parametrize("mode", [None, "", "tokens"])
+def test_a_cluster_without_a_token_is_refused_with_the_way_out(monkeypatch, mode):
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with pytest.raises(SettingsError, match="RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN"):
+        build_app({})
+
+
+def test_a_cluster_that_is_open_on_purpose_is_warned_of(caplog):
+    require_closed_ray({"RAY_AUTH_MODE": "token"})
+    assert caplog.messages == []
+    require_closed_ray({"RAY_AUTH_MODE": "Disabled"})
+    (told,) = caplog.messages
+    assert "let a firewall keep everybody else out" in told
+
+
 def test_each_start_has_a_token_of_its_own():
     first, second = fresh_token_settings(), fresh_token_settings()
     assert first["RAY_AUTH_MODE"] == "token"
@@ -122,4 +139,15 @@ def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) 
     (labels,) = ingress[3]._bound_deployment.init_args[1]
     assert labels == labels_of(load_policy("shipped:demo-red-triangle"), load_policy(shadow))
     assert labels[-1] == "an arrow"
-    assert ingress[-1] == load_policy(shadow)
+    assert ingress[-2:] == [load_policy(shadow), {}]
+
+
+def test_the_policies_of_sources_are_read_where_the_application_is_built(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(shipped_text("demo-red-triangle").replace("a heart", "an arrow"), "utf-8")
+    sources = {"a": {"secrets_env": "A", "policy": str(own)}, "b": {"secrets_env": "B"}}
+    ingress = list(build_app({"preset": "demo", "sources": sources})._bound_deployment.init_args)
+    own.unlink()
+    of_service, of_source = ingress[3]._bound_deployment.init_args[1]
+    assert (set(of_service) - set(of_source), set(of_source) - set(of_service)) == ({"a heart"}, {"an arrow"})
+    assert {name: policy.labels for name, policy in ingress[-1].items()} == {"a": of_source}

@@ -17,6 +17,7 @@ from deployments.ray_environment import (
     FAST_SETTINGS,
     LOCAL_SETTINGS,
     REPLICATED_INGRESS_SETTINGS,
+    TOKEN_SETTINGS,
     lacking_message_settings,
     message_settings,
     own_port_settings,
@@ -49,7 +50,7 @@ def test_a_shell_that_evaluates_the_documented_command_has_the_settings(folder):
     settings = parse_settings({})
     of_the_folder = front_end_settings(folder, settings) | {"RAY_TMPDIR": str(folder)}
     travels = message_settings(settings.limits.max_body_bytes)
-    expected = {**FAST_SETTINGS, **REPLICATED_INGRESS_SETTINGS, **travels, **of_the_folder}
+    expected = {**FAST_SETTINGS, **TOKEN_SETTINGS, **REPLICATED_INGRESS_SETTINGS, **travels, **of_the_folder}
     assert exported == {name: value for name, value in expected.items() if name.startswith(("RAY_", "no_grpc"))}
 
 
@@ -123,7 +124,7 @@ def test_every_log_of_ray_and_of_serve_is_bounded_as_documented():
     bytes_ = int(FAST_SETTINGS["RAY_ROTATION_MAX_BYTES"])
     files = int(FAST_SETTINGS["RAY_ROTATION_BACKUP_COUNT"]) + 1
     bound = f"{bytes_ * files // 1_000_000} MB ({files} files of {bytes_ // 1_000_000} MB)"
-    assert f"at most {bound}" in OPERATIONS.read_text("utf-8")
+    assert f"at most {bound}" in (ROOT / "docs" / "logging.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("max_body_bytes", [1, 41_943_040, 64_000_000, 10**9])
