@@ -21,7 +21,7 @@ from serve_app.domain import (
     output_label,
 )
 from serve_app.models.agreement import PolicyReference
-from serve_app.settings import ModelSettings
+from serve_app.settings import LogSettings, ModelSettings
 
 RED, GREEN, BLUE = ("red",), ("green",), ("blue",)
 OF_A_CLASSIFIER = (output_label("nsfwjs", "porn"),)
@@ -80,7 +80,7 @@ async def test_a_scorer_scores_for_both_versions_and_for_no_third() -> None:
     table = DictTable()
     with_those_before((RED,), "fake", table)
     sets = with_those_before((GREEN,), "fake", table)
-    scorer = ClipScorer(ModelSettings(source="fake"), sets, PolicyReference("green.yaml", "0" * 64), 8.0)
+    scorer = ClipScorer(ModelSettings(source="fake"), sets, PolicyReference("green.yaml", "0" * 64), 8.0, LogSettings())
     pixels = np.full((1, 8, 8, 3), (255, 0, 0), np.uint8)
     of_red, of_green = [
         await scorer.score(labels, pixels, NO_FACES.pixels, Call("r-1", Deadline.after(8.0)), LoadSignals())
