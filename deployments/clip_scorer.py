@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
 from serve_app.domain import Call, LabelScores, Lane, LoadSignals, ModelIdentity
 from serve_app.logs import of_request
+from serve_app.metrics import watch_scoring
 from serve_app.models.agreement import PolicyReference
 from serve_app.scoring import EngineScorers
-from serve_app.settings import LogSettings, ModelSettings
+from serve_app.settings import LogSettings, MetricsSettings, ModelSettings
 
 
 class ClipScorer:
@@ -27,11 +29,14 @@ class ClipScorer:
         policy: PolicyReference,
         deadline_s: float,
         log: LogSettings,
+        metrics: MetricsSettings | None = None,
     ) -> None:
+        """Load the models. ``metrics``: where they are told; None: nowhere."""
         set_up_replica("scorer", log)
         self._scorers = EngineScorers(settings, label_sets, policy, deadline_s)
         self._deadline_s = deadline_s
         self._offered = OfferedWork()
+        publish_stage(metrics, lambda registry: watch_scoring(registry, self._scorers))
 
     async def identify(self, labels: tuple[str, ...]) -> ModelIdentity:
         """The loaded and warm model of ``labels``, one of the sets."""

@@ -62,6 +62,7 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.log,
             settings.decode_workers,
             settings.model.cache_folder,
+            settings.metrics,
         ),
         scorer.bind(
             settings.model,
@@ -69,6 +70,7 @@ def build_app(args: dict[str, Any]) -> Application:
             PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values())),
             settings.deadline_s,
             settings.log,
+            settings.metrics,
         ),
         locate(settings.ledger),
         shadow,

@@ -9,13 +9,15 @@ import ray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
 from serve_app.decoding import detector_for
 from serve_app.domain import Call, Lane, LoadSignals, OnTruncated, Views
 from serve_app.logs import of_request
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
-from serve_app.settings import LogSettings
+from serve_app.metrics import watch_decoding
+from serve_app.settings import LogSettings, MetricsSettings
 
 
 class Preprocessor:
@@ -30,6 +32,7 @@ class Preprocessor:
         log: LogSettings,
         workers: int | None = None,
         cache_folder: Path | None = None,
+        metrics: MetricsSettings | None = None,
     ) -> None:
         """Start the workers.
 
@@ -41,6 +44,7 @@ class Preprocessor:
             log: as in the configuration.
             workers: how many pictures are decoded at once; by default one for each core of this replica.
             cache_folder: as ``model.cache_folder`` in the configuration.
+            metrics: where they are told; None: nowhere.
 
         Raises:
             ModelError: what a label needs is not there.
@@ -55,6 +59,7 @@ class Preprocessor:
         )
         self._offered = OfferedWork()
         self._deadline_s = deadline_s
+        publish_stage(metrics, lambda registry: watch_decoding(registry, self._workers))
 
     async def preprocess(
         self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool

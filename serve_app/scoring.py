@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.batching import Batcher, PassCosts, idle_s
+from serve_app.batching import Batcher, BatcherStats, PassCosts, idle_s
 from serve_app.domain import (
     FACE_SIZE_PX,
     Call,
@@ -125,6 +125,11 @@ class EngineScorers:
     def predicted_wait_s(self) -> float:
         """Seconds until the device would be free for a live view that arrived now."""
         return self._batcher.predicted_wait_s
+
+    @property
+    def stats(self) -> BatcherStats:
+        """Counts of the device since the start."""
+        return self._batcher.stats
 
     def require_alive(self) -> None:
         """For a health check.

@@ -61,8 +61,7 @@ Staged = Any
 class BatcherStats:
     """Counts since the start."""
 
-    passes: int
-    items: int
+    passes_by_size: Mapping[int, int]
     dropped_jobs: int
     refused_jobs: int
 
@@ -116,12 +115,13 @@ class Batcher(Generic[Item, Outcome]):
         self._pass_expected_s = 0.0
         self._bound: Counter[Kind] = Counter()
         self._coming: dict[Kind, int] = {}
-        self._passes = self._items = self._dropped = self._refused = 0
+        self._passes_by_size: Counter[int] = Counter()
+        self._dropped = self._refused = 0
 
     @property
     def stats(self) -> BatcherStats:
         """Counts since the start."""
-        return BatcherStats(self._passes, self._items, self._dropped, self._refused)
+        return BatcherStats(dict(self._passes_by_size), self._dropped, self._refused)
 
     @property
     def overdue_s(self) -> float:
@@ -421,8 +421,7 @@ class Batcher(Generic[Item, Outcome]):
             return [outcome for half in halves for outcome in await self._run(await self._staged(half))]
         else:
             costs.observe(size, self._clock() - self._pass_started_s)
-            self._passes += 1
-            self._items += size
+            self._passes_by_size[size] += 1
             return list(outcomes)
         finally:
             self._pass_started_s = None

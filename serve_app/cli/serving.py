@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -27,7 +28,7 @@ from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, store_url
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.configuration import load_source_policies, read_args
-from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
+from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
 from serve_app.logs.formats import formatter_for
@@ -35,7 +36,7 @@ from serve_app.logs.redaction import hide_secrets_of, redact
 from serve_app.logs.writer import LogWriter
 from serve_app.policy import Policy
 from serve_app.process import allow_open_files, release_start_memory, reuse_large_memory, set_up_process
-from serve_app.settings import LogSettings, Settings
+from serve_app.settings import LogSettings, MetricsSettings, Settings
 from serve_app.tracing import start_tracing, stop_tracing
 from serve_app.wire import SCAN_PATH
 
@@ -144,7 +145,11 @@ async def _serve(
             settings,
             policy,
             guard,
-            standalone.Sockets([listener], [sockets.enter_context(admin.listener())] if admin else []),
+            standalone.Sockets(
+                [listener],
+                [sockets.enter_context(admin.listener())] if admin else [],
+                [sockets.enter_context(each) for each in _metrics_listeners(settings.metrics)],
+            ),
             stop,
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
@@ -153,6 +158,18 @@ async def _serve(
             load_source_policies(settings),
         )
     ending.cancel()
+
+
+def _metrics_listeners(wanted: MetricsSettings) -> list[socket.socket]:
+    """The one that is wanted. A service whose metrics nobody can read is better than none."""
+    if wanted.port is None:
+        return []
+    try:
+        return [listening_address(wanted.host, wanted.port).listener()]
+    except SettingsError as error:
+        text = f"no metrics are served at metrics.host and metrics.port of the configuration: {error}"
+        logger.warning("metrics_unserved", text, why=str(error))
+        return []
 
 
 def _stop_on_signals(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:

@@ -143,6 +143,10 @@ class DecisionArchive(Protocol):
         """
         ...
 
+    async def pending_count(self) -> int:
+        """How many decisions have a picture that waits to be scanned."""
+        ...
+
     async def mark_done(self, request_id: str, how: str) -> bool:
         """The picture of a pending decision was dealt with; False if there is no such pending decision."""
         ...

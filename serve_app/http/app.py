@@ -11,12 +11,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
+from serve_app.http.answer_counting import AnswerCounting
 from serve_app.http.answers import json_response
 from serve_app.http.guard import Guard
 from serve_app.http.intake import Intake
 from serve_app.http.parts import PartsIntake
 from serve_app.http.routes import health, misskey, scan
 from serve_app.logs import EventLogger, current_request_id
+from serve_app.metrics import FrontMetrics
 from serve_app.moderation import BodyMemory, Detector, Moderator
 from serve_app.settings import Settings
 from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
@@ -38,18 +40,21 @@ def create_app(
     settings: Settings,
     beside: Beside | None = None,
     detector: Detector | None = None,
+    metrics: FrontMetrics | None = None,
 ) -> FastAPI:
     """The application: every protocol's routes over one moderator.
 
-    Misskey's routes exist where there are a ``detector`` and a secret for it.
+    Misskey's routes exist where there are a ``detector`` and a secret for it. ``metrics`` count the answers.
     """
     for notice in pictrs_safety_notices(settings):
         logger.warning("drop_in_variable", notice)
     app = _bare_app(with_docs=settings.docs, beside=beside)
     _add_error_answers(app)
+    if metrics is not None:
+        app.add_middleware(AnswerCounting, answers=metrics.answers)
     memory = BodyMemory(settings.limits.max_inside_bytes)
     app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
-    app.include_router(health.router(moderator, settings))
+    app.include_router(health.router(moderator, settings, metrics))
     if detector is not None and guard.has_misskey:
         app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
     elif detector is not None:

@@ -102,6 +102,10 @@ class MemoryLedger:
             found = [each for each in found if Cursor.of(each) > behind]
         return Cursor.page(found, limit)
 
+    async def pending_count(self) -> int:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return sum(each.is_pending for each in self._records.values())
+
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         recorded = self._records.get(request_id)

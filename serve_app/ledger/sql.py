@@ -137,7 +137,9 @@ class SqlLedger(SqlArchive):
 
     def health(self) -> LedgerHealth:
         """See :class:`~serve_app.domain.Ledger`."""
-        return LedgerHealth(self._problem, len(self._spool), self._missed + self._faulty)
+        return LedgerHealth(
+            self._problem, len(self._spool), self._missed + self._faulty, self._spool.waiting_bytes, self._spool.lag_s
+        )
 
     def _recollection(self, connection: Connection, sha256: bytes, model_key: int) -> Recollection | None:
         seen = self._seen(connection, sha256, model_key)

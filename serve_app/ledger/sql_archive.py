@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
@@ -106,6 +106,11 @@ class SqlArchive:
         if after is not None:
             found = found.where(queries.after(Cursor.parse(after)))
         return await self._page(found, limit)
+
+    async def pending_count(self) -> int:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        counted = select(func.count()).where(decisions.c.is_pending.is_(True))
+        return await self._read(lambda connection: int(connection.execute(counted).scalar_one()))
 
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from serve_app.domain import Clock, in_words
 from serve_app.domain.canary import CANARY_BANK
-from serve_app.domain.lists import FingerprintType, Match
+from serve_app.domain.lists import FingerprintType, ListsHealth, Match
 from serve_app.lists.base import Bases
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.following import MAX_CHANGES, Following
@@ -66,7 +66,7 @@ class LiveLists:
         Args:
             store: of the entries.
             index_file: of the base; None to have everything in memory.
-            clock: for the flood guard.
+            clock: for the flood guard, and for their age.
             wall_clock: for the expiry of entries.
 
         Raises:
@@ -81,6 +81,7 @@ class LiveLists:
         self._recent = RecentPictures(clock)
         self._problem: str | None = None
         self._suspended = 0
+        self._read_at_s = clock()
         self._bases = Bases(store, index_file)
         self._following = Following(store)
         self._building: threading.Thread | None = None
@@ -105,6 +106,10 @@ class LiveLists:
         """What is wrong with the lists, for people; None if nothing is."""
         suspended = f"have {self._suspended} suspended entries, which match nothing" if self._suspended else None
         return " and ".join(filter(None, (self._problem, suspended))) or None
+
+    def health(self) -> ListsHealth:
+        """Whether they are those of the store, at once."""
+        return ListsHealth(self.snapshot.version, self._clock() - self._read_at_s, self._suspended, self.problem)
 
     def start(self) -> None:
         """Follow the store, in a thread; another one erases what an import has left, which may take minutes."""
@@ -211,11 +216,13 @@ class LiveLists:
         origin = self.store.origin()
         base = self._bases.newest(self._following.base, origin)
         if base is self._following.base and origin.version == self._following.read_to:
+            self._read_at_s = self._clock()
             return
         suspended = self.store.suspended_count()  # before the version is noted as read, since asking may fail
         self.snapshot = self._following.read(base, origin, self.snapshot)
         self._recent.lists_have(self.snapshot.version, is_complete=self._following.is_complete)
         self._suspended = suspended
+        self._read_at_s = self._clock()
 
     def _is_base_due(self) -> bool:
         past_s = time.monotonic() - self._built_at_s

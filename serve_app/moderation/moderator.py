@@ -34,7 +34,7 @@ from serve_app.domain import (
     Unscanned,
     UnscannedError,
 )
-from serve_app.domain.lists import Match, Matches
+from serve_app.domain.lists import ListsHealth, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
@@ -128,9 +128,9 @@ class Moderator:
         return self._ledger.health()
 
     @property
-    def lists_problem(self) -> str | None:
-        """What is wrong with the lists; None if nothing is."""
-        return self._known.problem({bank for terms in self._of_sources.values() for bank in terms.banks or ()})
+    def lists_health(self) -> ListsHealth:
+        """Whether the lists are those of the store, and have what sources want."""
+        return self._known.health({bank for terms in self._of_sources.values() for bank in terms.banks or ()})
 
     @property
     def over_quota(self) -> Mapping[str, int]:

@@ -49,7 +49,8 @@ class Sinks:
                 await sink.record(decision)
         except Exception as error:
             self._lost[number] += 1
-            name, why, lost = "log" if number else "ledger", told(error, SINK_BUDGET_S), self._lost[number]
+            name = "ledger" if number == 0 else "log" if isinstance(sink, LogSink) else "metrics"
+            why, lost = told(error, SINK_BUDGET_S), self._lost[number]
             logger.error(
                 "decision_not_recorded",
                 f"the {name} did not record the decision ({why}); it has lost {lost} since the start",

@@ -100,6 +100,30 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
+class MetricsSettings(_Section):
+    """Where the metrics are served; nothing is counted without a port."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
+
+
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def _source_name(given: str) -> str:
+    if not _SOURCE_NAME.fullmatch(given):
+        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
+    if given in RESERVED_SOURCES:
+        raise ValueError(f"the service uses {', '.join(sorted(RESERVED_SOURCES))} itself: choose another name")
+    return given
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 class SourceSettings(_Section):
     """One of several instances that this service serves. What is None is as for the service."""
 
@@ -126,24 +150,6 @@ class SourceSettings(_Section):
     def policy_source(self) -> str | None:
         """As :attr:`Settings.policy_source`; None for the service's policy."""
         return PRESETS[self.preset].policy if self.preset is not None else self.policy
-
-
-def _preset(name: str) -> Preset:
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def _source_name(given: str) -> str:
-    if not _SOURCE_NAME.fullmatch(given):
-        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
-    if given in RESERVED_SOURCES:
-        raise ValueError(f"the service has pictures of its own under this name: none of {', '.join(_RESERVED)} is free")
-    return given
-
-
-_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_RESERVED = sorted(RESERVED_SOURCES)
 
 
 class LogSettings(_Section):
@@ -188,6 +194,7 @@ class Settings(_Section):
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 

@@ -109,7 +109,7 @@ async def test_errors_of_the_domain_cross_unchanged_and_cost_nothing(start, kind
     with pytest.raises(kind) as caught:
         await ask(workers, f"raise {kind.__name__}")
     assert (type(caught.value), str(caught.value)) == (kind, f"a message of {kind.__name__}")
-    assert workers.pids() == before
+    assert (workers.pids(), workers.lost) == (before, 0)
 
 
 async def test_an_unexpected_error_is_unavailable_and_its_text_goes_nowhere(start, decoder, caplog, capfd):
@@ -129,6 +129,7 @@ async def test_a_decode_over_its_time_is_killed_and_its_worker_replaced(start):
     with pytest.raises(UndecodableError, match="took longer than max_decode_s"):
         await ask(workers, "hang")
     await ended(before)
+    assert workers.lost == 1
     assert await answering_pid(workers) not in before
 
 
@@ -234,6 +235,7 @@ async def test_bytes_that_killed_two_workers_are_never_decoded_again(start, way)
     with pytest.raises(UndecodableError, match="these bytes killed"):
         await ask(workers, way)
     await ended(before)
+    assert workers.lost == 2
     after = {await answering_pid(workers)}
     with pytest.raises(UndecodableError, match="these bytes killed"):
         await ask(workers, way)

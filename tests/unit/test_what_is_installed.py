@@ -29,6 +29,7 @@ HIDDEN = {
     "serve_app.ledger.sql": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "alembic", "psycopg"),
     "serve_app.lists": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.lists.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.metrics": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *HTTP),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),

@@ -83,6 +83,7 @@ class DecodeWorkers:
         self._asked: set[WorkerProcess] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._failed_starts = 0
+        self._lost = 0
         self._closed = False
         self._count = count
         self._waiting = 0
@@ -123,6 +124,11 @@ class DecodeWorkers:
     def predicted_wait_s(self) -> float:
         """Seconds until a picture that comes now would find an idle worker."""
         return self._waiting * self.picture_s
+
+    @property
+    def lost(self) -> int:
+        """Workers that died, or were killed with a picture, since the start."""
+        return self._lost
 
     def pids(self) -> set[int]:
         """The processes that are there now."""
@@ -178,6 +184,7 @@ class DecodeWorkers:
                     if worker.is_alive:
                         self._asked.add(worker)
                         return worker
+                    self._lost += 1
                     self._run(self._replace(worker))
         except TimeoutError as error:
             raise DeadlineExceededError("no decode worker became free in time") from error
@@ -237,6 +244,7 @@ class DecodeWorkers:
         if comes_back and not self._closed:
             self._idle.put(worker)
         else:
+            self._lost += not self._closed
             worker.kill()
             self._run(self._replace(worker))
 

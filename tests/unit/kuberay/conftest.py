@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documentation.pages import fences
+
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "kuberay"
-SECRETS = {
-    "pictwarden.env": "PICTWARDEN_SECRETS=a-secret-of-sixteen-characters\nPGPASSWORD=of-postgres\n",
-    "ray.env": "auth_token=0123456789abcdef\n",
-    "redis.env": "password=of-redis\n",
-}
-
 Manifest = dict[str, Any]
 
 
@@ -30,16 +26,15 @@ def rayservice() -> Manifest:
 
 @pytest.fixture(scope="session")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
-    """All manifests, with secrets."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed here")
-    folder = tmp_path_factory.mktemp("kustomize") / "kuberay"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("secrets"))
-    (folder / "secrets").mkdir()
-    for name, text in SECRETS.items():
-        (folder / "secrets" / name).write_text(text, "utf-8")
-    command = ["kubectl", "kustomize", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    """All manifests: what the documented commands print."""
+    for program in ("kubectl", "openssl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed here")
+    folder = tmp_path_factory.mktemp("kustomize")
+    shutil.copytree(EXAMPLE, folder / "examples" / "kuberay", ignore=shutil.ignore_patterns("secrets"))
+    (documented,) = [each.body for each in fences("docs/kuberay.md") if each.is_of_commands]
+    command = ["bash", "-ec", documented]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True, cwd=folder)
     return list(yaml.safe_load_all(done.stdout))
 
 

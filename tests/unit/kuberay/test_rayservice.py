@@ -48,7 +48,8 @@ def test_the_application_is_that_of_serve_config_but_for_the_documented_differen
     settings, defaults = parse_settings(application.pop("args")), parse_settings(documented.pop("args"))
     assert settings.ledger is not None
     assert settings.ledger.startswith("postgresql://")
-    assert settings.model_copy(update={"ledger": None}) == defaults
+    assert (settings.metrics.host, settings.metrics.port) == ("0.0.0.0", 14053)
+    assert settings.model_copy(update={"ledger": None, "metrics": defaults.metrics}) == defaults
     assert application == documented
 
 
@@ -128,7 +129,7 @@ def test_pictures_go_to_one_port_everywhere(rayservice: Manifest, plain_files: l
     among_pods, *others = rules
     assert "ports" not in among_pods
     assert among_pods["from"] == [{"podSelector": {"matchLabels": {"app": "pictwarden"}}}]
-    assert [[each["port"] for each in rule["ports"]] for rule in others] == [[port], [8265, port]]
+    assert [[each["port"] for each in rule["ports"]] for rule in others] == [[port], [8265, port], [14053]]
 
 
 def test_the_admin_api_is_reached_through_no_network() -> None:
