@@ -69,6 +69,7 @@ PLAN = (
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
     Planned("sources", "sources", 2),
     Planned("faults", "faults", 6),
+    Planned("upgrade", "upgrade", 10),
     Planned("decisions", "decisions", 10),
     Planned("metrics-one-process", "metrics", 1),
     Planned("metrics-ray", "metrics --way ray", 1.5),

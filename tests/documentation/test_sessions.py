@@ -33,6 +33,7 @@ FOLLOWED = ("docs/accuracy.md", "docs/calibration.md", "docs/decisions.md", "doc
 """Pages whose commands are given here."""
 
 ELSEWHERE = {
+    "cp -r examples/kuberay": "tests/unit/kuberay/conftest.py",
     'eval "$(python -m deployments.cluster_environment)"': "tests/serve/test_nodes.py",
     "curl http://127.0.0.1:14051/misskey/": "tests/serve/test_misskey.py",
     "make lint": ".ci/run",
