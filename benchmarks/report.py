@@ -69,6 +69,7 @@ PLAN = (
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
     Planned("faults", "faults", 6),
     Planned("decisions", "decisions", 10),
+    Planned("pictrs", "pictrs", 1.5),
     Planned("cluster", "cluster", 2),
     Planned("engines", "engines", 6),
     Planned("preprocessing", "preprocessing", 1),
