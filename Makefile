@@ -25,9 +25,10 @@ test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
 
 # The tests with a real pict-rs, which cargo builds once, outside the repository: 3 minutes. Without cargo they are skipped.
+# `make test` has those in dummy mode and in one process alone; here they also run on Ray Serve, and in full mode.
 e2e: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.pictrs.installation
-	$(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
+	PICTWARDEN_E2E=all $(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -73,6 +73,7 @@ PLAN = (
     Planned("decisions", "decisions", 10),
     Planned("metrics-one-process", "metrics", 1),
     Planned("metrics-ray", "metrics --way ray", 1.5),
+    Planned("pictrs", "pictrs", 1.5),
     Planned("cluster", "cluster", 2),
     Planned("engines", "engines", 6),
     Planned("preprocessing", "preprocessing", 1),

@@ -1,4 +1,4 @@
-"""The pict-rs of these tests: its version, where its binary is cached, and the command that builds it.
+"""The command that builds the pict-rs of these tests, and what it needs to run in full mode.
 
 ``python -m tests.e2e.pictrs.installation`` builds it with cargo, once: the cache is outside the repository, and every
 checkout shares it. The build takes three minutes on two idle cores, 1.5 GB of memory, and no system library.
@@ -10,17 +10,22 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-VERSION = "0.5.25"
+from benchmarks.pictrs_process import BINARY, FOLDER, VERSION
 
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-FOLDER = _CACHE / "pictwarden" / f"pict-rs-{VERSION}"
-BINARY = FOLDER / "bin" / "pict-rs"
+FULL_MODE_PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "exiftool": "libimage-exiftool-perl"}
+"""What pict-rs runs in full mode, and Debian's packages of it."""
 
-MISSING = f"pict-rs {VERSION} is not built: run `make e2e`, which needs cargo (rustc 1.92 or newer) and 3 minutes, once"
+MAGICK = "magick"
+"""ImageMagick 7, which pict-rs runs in full mode for a few types. Debian's imagemagick is 7 since Debian 13."""
 
 _CARGO_MISSING = f"cargo is not installed: the tests with a real pict-rs {VERSION} are skipped"
+
+
+def missing_for_full_mode() -> str | None:
+    """What is not installed of what the full mode needs, and how to install it; None where all is there."""
+    missing = sorted({package for program, package in FULL_MODE_PROGRAMS.items() if shutil.which(program) is None})
+    return f"pict-rs's full mode needs `apt-get install {' '.join(missing)}`" if missing else None
 
 
 def main() -> int:
