@@ -63,19 +63,19 @@ pin-images: $(VENV)/dev.installed
 image-sizes: $(VENV)/dev.installed
 	$(BIN)/python -m tools.image.sizes $(ARGS)
 
-# Builds the image without torch, and runs it as a user without rights in a read-only tree: with Debian's buildah,
-# debootstrap and podman, as root. Otherwise skipped.
+# Builds the image without torch, and runs it as compose.yaml says: with Debian's buildah, debootstrap and podman, as root.
+# Otherwise skipped.
 image-test: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.image.installation
-	$(BIN)/python -m pytest tests/e2e/image $(ARGS)
+	PICTWARDEN_IMAGE_TEST=1 $(BIN)/python -m pytest tests/e2e/image $(ARGS)
 
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra nsfw --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra nsfw --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra nsfw --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --extra clip --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
 	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 

@@ -70,6 +70,8 @@ PLAN = (
     Planned("sources", "sources", 2),
     Planned("faults", "faults", 6),
     Planned("decisions", "decisions", 10),
+    Planned("metrics-one-process", "metrics", 1),
+    Planned("metrics-ray", "metrics --way ray", 1.5),
     Planned("cluster", "cluster", 2),
     Planned("engines", "engines", 6),
     Planned("preprocessing", "preprocessing", 1),

@@ -25,7 +25,7 @@ from benchmarks.checks import load_table, validity
 from benchmarks.command import Out, Run, Seed, console, give_up, require_goodput
 from benchmarks.decision_parts.services import serving
 from benchmarks.load import Target
-from benchmarks.outcomes import Load, Outcome, latencies_s, percentile_ms
+from benchmarks.outcomes import Load, between, joined, latencies_s, percentile_ms
 from benchmarks.record import Check, at_most
 from benchmarks.servers import Home, NotServedError, Way
 
@@ -36,7 +36,7 @@ _QUIET, _BUSY, _FLOODING = "quiet", "busy", "flooding"
 _QUIET_SHARE = 0.25
 _QUOTA_SHARE = 0.05
 _TIMES_QUOTA = 10
-_FLOOD_TIMES = 3.0
+_FLOOD_TIMES = 2.0
 _BURST_S = 10.0
 """Longer than a full quota lasts at ten times its rate: 6.7 s."""
 
@@ -77,9 +77,9 @@ def bench(
             flooded, flood = together([_QUIET, _FLOODING], flood_s, 4)
     except NotServedError as error:
         give_up(str(error))
-    alone = _joined("quiet, alone", before, after)
-    at_first = _between("quiet, as the busy one uses its minute up", beside, 0.0, _BURST_S)
-    then = _between("quiet, beside ten times the quota", beside, _BURST_S, _BURST_S + duration_s)
+    alone = joined("quiet, alone", before, after)
+    at_first = between("quiet, as the busy one uses its minute up", beside, 0.0, _BURST_S)
+    then = between("quiet, beside ten times the quota", beside, _BURST_S, _BURST_S + duration_s)
     loads = [
         *(alone, at_first, then, replace(busy, name="busy, ten times its quota")),
         *(replace(flooded, name="quiet, beside a flood"), replace(flood, name="flooding, without a quota")),
@@ -118,25 +118,6 @@ def _together(loads: Sequence[tuple[Target, float, str]], seconds: float, seed: 
 
     with ThreadPoolExecutor(len(loads)) as pool:
         return list(pool.map(send, range(len(loads))))
-
-
-def _joined(name: str, first: Load, second: Load) -> Load:
-    """Two loads as one, the second behind the first."""
-    outcomes = [*first.outcomes, *_moved(second.outcomes, first.window_s)]
-    return Load(outcomes, name, window_s=first.window_s + second.window_s, elapsed_s=first.elapsed_s + second.elapsed_s)
-
-
-def _between(name: str, of: Load, from_s: float, until_s: float) -> Load:
-    """The part of a load whose pictures were to be sent within these moments."""
-    outcomes = [each for each in of.outcomes if from_s <= each.intended_s < until_s]
-    return Load(_moved(outcomes, -from_s), name, window_s=until_s - from_s, elapsed_s=until_s - from_s)
-
-
-def _moved(outcomes: Sequence[Outcome], by_s: float) -> list[Outcome]:
-    return [
-        replace(each, intended_s=each.intended_s + by_s, sent_s=each.sent_s + by_s, ended_s=each.ended_s + by_s)
-        for each in outcomes
-    ]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.ledger_file import RayTable, alive_nodes, require_one_file
+from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.database.location import Location
@@ -24,6 +25,7 @@ from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
+from serve_app.metrics import FrontMetrics
 from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator
 from serve_app.own_work import own_work
 from serve_app.policy import Policy
@@ -48,7 +50,7 @@ class Ingress:
         of_sources: Mapping[str, Policy],
     ) -> None:
         """Open the ledger and the lists, which are at ``location``; ``of_sources`` are the policies of sources."""
-        set_up_replica()
+        set_up_replica("ingress", settings.log)
         return_large_memory()
         self._settings = settings
         self._guard = Guard.from_environment(settings.authentication, sources=settings.sources)
@@ -61,6 +63,7 @@ class Ingress:
             with_faces = any(map(needs_faces, labels))
             return Pipeline(stage, of_labels, lambda: admission.demand, with_faces=with_faces)
 
+        self._metrics = FrontMetrics() if settings.metrics.port is not None else None
         self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
         self._moderator = assemble_moderator(
@@ -68,8 +71,11 @@ class Ingress:
             of_sources=of_sources,
             # Asked at each picture: the number may change, and the replicas that stay are told.
             replicas=lambda: serve.get_replica_context().world_size,
+            metrics=self._metrics,
         )
         self._detector = assemble_detector(settings, examiner_of, admission)
+        if self._metrics is not None:
+            self._metrics.silent_replicas = publish_metrics(self._metrics.registry, settings.metrics)
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
@@ -82,13 +88,15 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector)
+        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics)
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._ledger.close)
             stack.callback(self._lists.close)
+            if self._metrics is not None:
+                await stack.enter_async_context(self._metrics.watching(self._ledger))
             if self._guard.has_admins:
                 admin = self._settings.admin
                 app = create_admin_app(

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     ConfigurationError,
     Deadline,
@@ -20,6 +19,7 @@ from serve_app.domain import (
 from serve_app.ledger import OpenLedger
 from serve_app.lists.asking import in_thread
 from serve_app.lists.live import LiveLists
+from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
 from serve_app.notices.addresses import addresses
 from serve_app.notices.facts import SuspendedEntry
@@ -29,7 +29,7 @@ from serve_app.pictrs.purge_quota import PURGE
 from serve_app.settings import Settings
 from serve_app.storage.in_service import rescanning
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _READY_WITHIN_S: Final = 3.0
 
@@ -56,14 +56,15 @@ async def noticing(
     try:
         is_wanted = bool(addresses(variable))
     except SettingsError as error:
-        logger.error("no notice is sent: %s", error)
+        logger.error("notices_impossible", f"no notice is sent: {error}", why=str(error))
         is_wanted = False
     if not is_wanted:
         yield
         return
     if sender is None and not AppriseProcess.is_possible():
         # A service that scans is worth more than one that refuses to start.
-        logger.error("%s is set, but no notice is sent: %s", variable, HOW_TO_INSTALL)
+        text = f"{variable} is set, but no notice is sent: {HOW_TO_INSTALL}"
+        logger.error("notices_impossible", text, why=HOW_TO_INSTALL)
         yield
         return
     watched = WatchedService(moderator, ledger, lists)

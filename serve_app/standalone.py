@@ -26,6 +26,8 @@ from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
 from serve_app.http.guard import Guard
+from serve_app.http.metrics_listener import ANSWER_WITHIN_S as METRICS_WITHIN_S
+from serve_app.http.metrics_listener import DRAIN_S as METRICS_DRAIN_S
 from serve_app.http.server import serving
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
@@ -33,6 +35,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
+from serve_app.metrics import FrontMetrics, page_app, watch_decoding, watch_scoring
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import (
     Moderator,
@@ -137,10 +140,11 @@ class StartingExaminer:
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Those that listen, for scans and for the admin API; :func:`serve` closes them."""
+    """Those that listen, for scans, the admin API and the metrics; :func:`serve` closes them."""
 
     scan: Sequence[socket.socket]
     admin: Sequence[socket.socket] = ()
+    metrics: Sequence[socket.socket] = ()
 
 
 Beside = Callable[[Settings, Moderator, OpenLedger, LiveLists], contextlib.AbstractAsyncContextManager[None]]
@@ -191,9 +195,12 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         examiners.append(StartingExaminer(labels, lambda: admission.demand))
         return examiners[-1]
 
-    moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources)
+    metrics = FrontMetrics() if sockets.metrics else None
+    moderator = assemble_moderator(
+        *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources), metrics=metrics
+    )
     detector = assemble_detector(settings, examiner_of, admission)
-    app = create_app(moderator, guard, settings, detector=detector)
+    app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
     async with (
         contextlib.AsyncExitStack() as after_the_answers,
         serving(app, settings.deadline_s, sockets.scan, stop),
@@ -206,6 +213,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
             listening = serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
             await after_the_answers.enter_async_context(listening)
+        if metrics is not None:
+            await after_the_answers.enter_async_context(_telling(metrics, ledger, sockets.metrics, stop))
         await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
@@ -215,6 +224,9 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         after_the_answers.push_async_callback(stages.close)
         for examiner in examiners:
             examiner.started(stages)
+        if metrics is not None:
+            watch_decoding(metrics.registry, stages.workers)
+            watch_scoring(metrics.registry, stages.scorers)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
         async with returning_memory():
@@ -233,6 +245,17 @@ def _open_records(location: Location | None, limits: MediaLimits) -> tuple[OpenL
 def _close_records(records: tuple[OpenLedger, LiveLists]) -> None:
     for each in records:
         each.close()
+
+
+@contextlib.asynccontextmanager
+async def _telling(
+    metrics: FrontMetrics, ledger: OpenLedger, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Whoever asks is told the metrics, for as long as the block."""
+    with contextlib.closing(metrics):
+        page = page_app(metrics.registry)
+        async with metrics.watching(ledger), serving(page, METRICS_WITHIN_S, sockets, stop, METRICS_DRAIN_S):
+            yield
 
 
 @contextlib.asynccontextmanager

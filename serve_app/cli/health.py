@@ -1,6 +1,6 @@
 """``python -m serve_app.cli.health``: whether the service in this container can scan. Exit code 0 if it can, else 1.
 
-It finds the service by the URL that it stored when it was ready. A container's health check runs it twice a minute
+It finds the service by the URL that it stored when it was ready. A container's health check runs it every ten seconds
 beside a service that needs the cores, so that it imports nothing but the standard library.
 """
 
@@ -33,7 +33,8 @@ def main() -> int:
         print("the service has not been ready yet")
         return 1
     except (OSError, ValueError, HTTPException) as error:
-        print(f"the service does not answer: {type(error).__name__}")
+        why = getattr(error, "strerror", None) or "no answer that can be read in time"
+        print(f"the service does not answer: {why}")
         return 1
     return 0 if response.status == 200 else 1
 

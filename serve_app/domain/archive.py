@@ -16,14 +16,16 @@ from serve_app.domain.verdicts import Verdict
 class LedgerHealth:
     """Whether decisions are being recorded.
 
-    ``spooled`` decisions wait in a file until the database can be written again. ``dropped`` ones, since the start of
-    this process, were recorded neither here nor there in time, whatever the reason. ``problem`` says what is wrong,
-    None if nothing is.
+    ``spooled`` decisions wait in a file until the database can be written again, in ``spool_bytes`` of it; ``lag_s``
+    seconds have passed since none waited, 0 if none does. ``dropped`` ones, since the start of this process, were
+    recorded neither here nor there in time, whatever the reason. ``problem`` says what is wrong, None if nothing is.
     """
 
     problem: str | None = None
     spooled: int = 0
     dropped: int = 0
+    spool_bytes: int = 0
+    lag_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

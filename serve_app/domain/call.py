@@ -76,7 +76,8 @@ class Call:
     """One request to scan a picture.
 
     ``request_id`` names it in answers, decisions and log lines; ``source`` is the instance that sent it, and ``share``
-    the weight of its turns wherever pictures of several sources wait.
+    the weight of its turns wherever pictures of several sources wait. ``traceparent`` names its span to the spans of
+    its stages (W3C Trace Context); None where it is not traced.
     """
 
     request_id: str
@@ -84,6 +85,7 @@ class Call:
     lane: Lane = Lane.LIVE
     source: str = UNNAMED_SOURCE
     share: float = 1.0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

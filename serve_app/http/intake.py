@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, UnauthorisedError
 from serve_app.http.arrival import Arrival, refused_before
 from serve_app.http.body import declared_bytes, read_body, scan_limit_bytes
 from serve_app.http.guard import Guard
 from serve_app.http.neighbours import own_address
 from serve_app.limits import Limits
+from serve_app.logs import EventLogger
 from serve_app.moderation import BodyMemory, Moderator
 from serve_app.stages import Stage, timed
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class Intake:
@@ -43,7 +43,8 @@ class Intake:
         """
         refused = refused_before(request.headers)
         if refused:
-            logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
+            text = f"{refused} requests before it were refused by the front end"
+            logger.info("refused_by_front_end", text, request_id=arrival.request_id, requests=refused)
         client_host = own_address(request)
         try:
             source = self._guard.require_scanner(path_secret, request.headers.get("authorization"), client_host)

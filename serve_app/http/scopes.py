@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import UNNAMED_SOURCE, SettingsError
+from serve_app.logs import EventLogger
 from serve_app.secret_files import FILE_SUFFIX, SecretFiles, read_secrets, why_unusable
 from serve_app.settings import AuthenticationSettings, SourceSettings
 from serve_app.settings.pictrs_safety import known_ids
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
@@ -78,12 +78,12 @@ class FollowedScopes:
             scopes = _read(self._settings, self._sources, self._environment)
         except SettingsError as error:
             if str(error) != self._told:
-                logger.error("the secrets stay as they were: %s", error)
+                logger.error("secrets_unusable", f"the secrets stay as they were: {error}", why=str(error))
             self._told = str(error)
             return
         self._told = ""
         if scopes != self._scopes:
-            logger.info("secrets have changed, and count from now on")
+            logger.info("secrets_changed", "secrets have changed, and count from now on")
         self._scopes = scopes
 
 

@@ -69,6 +69,8 @@ class AdmissionControl:
         self._shares = dict(shares or {})
         self._inside_by_source: Counter[str] = Counter()
         self._inside = self._examined = 0
+        self._refused_by_source: Counter[str] = Counter({UNNAMED_SOURCE: 0})
+        self._all_refused_before = 0
         self._window_began_s = clock()
         self._least_examined = 0
         self._answers = self._let_in = self._refused = 0
@@ -95,6 +97,21 @@ class AdmissionControl:
         return self._demand
 
     @property
+    def pictures_inside(self) -> int:
+        """Pictures that are being read or examined."""
+        return self._inside
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Pictures for which there was no room since the start, by source."""
+        return dict(self._refused_by_source)
+
+    @property
+    def refused_by_front_end(self) -> int:
+        """Requests that the front end has refused by itself, since the start."""
+        return self._all_refused_before
+
+    @property
     def full_for_s(self) -> float:
         """Seconds after a refusal for which the front end may refuse by itself."""
         return self._longest_wait_s * _FULL_FOR_SHARE
@@ -109,6 +126,7 @@ class AdmissionControl:
         self._authorised += is_authorised
         self._unauthorised += not is_authorised
         self._refused_unasked += refused_before
+        self._all_refused_before += refused_before
 
     @property
     def is_full(self) -> bool:
@@ -127,12 +145,16 @@ class AdmissionControl:
         if self._inside + pictures <= limit:
             return
         if not self._shares:
-            self._refused += pictures
+            self._count_refused(pictures, source)
             raise FullError(f"the service is full: {self._inside} pictures are waiting")
         own = self._inside_by_source[source]
         if own + pictures > self._share_of(source, limit) or self._inside + pictures > _MOST_TIMES_FULL * limit:
-            self._refused += pictures
+            self._count_refused(pictures, source)
             raise SourceFullError(f"the service is full for {source}: {own} of {self._inside} waiting pictures are its")
+
+    def _count_refused(self, pictures: int, source: str) -> None:
+        self._refused += pictures
+        self._refused_by_source[source] += pictures
 
     def _share_of(self, source: str, limit: int) -> float:
         """The pictures that ``source`` may have inside of a full service: its share among those that are there."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from serve_app.domain import Examiner, Ledger, output_label
 from serve_app.lists.live import LiveLists
+from serve_app.metrics import FrontMetrics
 from serve_app.misskey_api import OUTPUT_BY_CLASS, SEXUAL_CLASSES
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.detection import Detector
@@ -53,11 +54,12 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     lists: LiveLists | None = None,
     of_sources: Mapping[str, Policy] = NO_POLICIES,
     replicas: Callable[[], int] = lambda: 1,
+    metrics: FrontMetrics | None = None,
 ) -> Moderator:
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for.
 
     ``of_sources`` are the policies of sources that have their own, by name. ``replicas`` gives the number of processes
-    that share the quotas of sources.
+    that share the quotas of sources. ``metrics`` tell of all of it.
     """
     # One for each set of labels: what was learnt of a model, and pictures on their way, are known to all that share it.
     examiner_of = functools.cache(examiner_of)
@@ -71,19 +73,29 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
         return Terms(policy, examiner, on_unscanned, shadow=shadow, banks=source.lists)
 
     quotas = {name: source.quota_per_minute for name, source in settings.sources.items() if source.quota_per_minute}
-    return Moderator(
+    moderator = Moderator(
         policy,
         examiner,
         ledger,
         settings.on_unscanned,
         admission,
         settings.max_background_pictures,
-        sinks=[LogSink()],
+        sinks=[LogSink(), *([metrics.decisions] if metrics is not None else [])],
         shadow=shadow,
         lists=lists,
         of_sources={name: terms_of(name) for name in settings.sources},
         quotas=Quotas(quotas, replicas),
     )
+    if metrics is not None:
+        metrics.watch(
+            policy,
+            admission,
+            model=lambda: moderator.model,
+            ledger_health=lambda: moderator.ledger_health,
+            lists_health=lambda: moderator.lists_health,
+            over_quota=lambda: moderator.over_quota,
+        )
+    return moderator
 
 
 def assemble_detector(settings: Settings, examiner_of: ExaminerOf, admission: AdmissionControl) -> Detector | None:

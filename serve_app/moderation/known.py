@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
     Call,
@@ -24,14 +23,15 @@ from serve_app.domain import (
     ListMatch,
     Verdict,
 )
-from serve_app.domain.lists import FingerprintType, ListKind, Match, Matches
+from serve_app.domain.lists import FingerprintType, ListKind, ListsHealth, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.digests import Digests, digests_of
 from serve_app.lists.live import LiveLists
 from serve_app.lists.recent import DecidedPicture
+from serve_app.logs import EventLogger
 from serve_app.moderation.time_limit import until
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _DIGESTED_ON_THE_LOOP_BYTES: Final = 64 << 10
 """To hash fewer bytes takes less time than to go to a thread and back."""
@@ -60,13 +60,14 @@ class KnownPictures:
         self._digesting = ThreadPoolExecutor(1, thread_name_prefix="digests")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="searches")
 
-    def problem(self, wanted_banks: Set[str] = frozenset()) -> str | None:
-        """What is wrong with the lists; None if nothing is, and they have all of ``wanted_banks``."""
+    def health(self, wanted_banks: Set[str] = frozenset()) -> ListsHealth:
+        """Whether the lists are as they should be, and have all of ``wanted_banks``."""
         if self._lists is None:
-            return None
+            return ListsHealth()
+        health = self._lists.health()
         missing = sorted(wanted_banks - self._lists.snapshot.banks)
         lacking = f"have no bank {', '.join(missing)}, which sources name" if missing else None
-        return " and ".join(filter(None, (self._lists.problem, lacking))) or None
+        return replace(health, problem=" and ".join(filter(None, (health.problem, lacking))) or None)
 
     def snapshot(self, banks: Collection[str] | None = None) -> Snapshot | None:
         """The lists for one decision: of ``banks``, or of all if it is None."""
@@ -152,14 +153,15 @@ class KnownPictures:
         try:
             self._lists.decided(picture, matched)
         except Exception:
-            logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
+            text = "the lists did not take note of the decision"
+            logger.exception("lists_missed_decision", text, request_id=decision.request_id)
 
 
 def _guarded(ask: Callable[[], T], request_id: str, otherwise: T) -> T:
     try:
         return ask()
     except Exception:
-        logger.exception("request %s: the lists failed, and count as no match", request_id)
+        logger.exception("lists_failed", "the lists failed, and count as no match", request_id=request_id)
         return otherwise
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
     Call,
@@ -35,9 +34,10 @@ from serve_app.domain import (
     Unscanned,
     UnscannedError,
 )
-from serve_app.domain.lists import Match, Matches
+from serve_app.domain.lists import ListsHealth, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
+from serve_app.logs import EventLogger
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownBytes, KnownPictures, listed
@@ -49,7 +49,7 @@ from serve_app.moderation.twins import Twins
 from serve_app.policy import Policy
 from serve_app.stages import Stage, timed
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,9 @@ class Moderator:
         return self._ledger.health()
 
     @property
-    def lists_problem(self) -> str | None:
-        """What is wrong with the lists; None if nothing is."""
-        return self._known.problem({bank for terms in self._of_sources.values() for bank in terms.banks or ()})
+    def lists_health(self) -> ListsHealth:
+        """Whether the lists are those of the store, and have what sources want."""
+        return self._known.health({bank for terms in self._of_sources.values() for bank in terms.banks or ()})
 
     @property
     def over_quota(self) -> Mapping[str, int]:
@@ -240,7 +240,7 @@ class Moderator:
             return error
         except Exception:
             # A fault of ours is not the picture's.
-            logger.exception("request %s: scanning failed", call.request_id)
+            logger.exception("scanning_failed", "scanning failed", request_id=call.request_id)
             return UnavailableError("internal fault: see the log under this request_id")
 
     async def _recall(self, sha256: str, request_id: str, terms: Terms) -> _Scanned | None:
@@ -256,9 +256,9 @@ class Moderator:
             async with asyncio.timeout(RECALL_BUDGET_S):
                 recalled = await self._ledger.recall(sha256, model.digest)
         except Exception as error:
-            logger.error(
-                "request %s: the ledger failed to recall the same bytes: %s", request_id, told(error, RECALL_BUDGET_S)
-            )
+            why = told(error, RECALL_BUDGET_S)
+            text = f"the ledger failed to recall the same bytes: {why}"
+            logger.error("recall_failed", text, request_id=request_id, why=why)
             return None
         if recalled is None:
             return None

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, SourceFullError
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _MINUTE_S: Final = 60.0
 _ROUNDING_S: Final = 1e-6
@@ -79,9 +79,12 @@ class Quotas:
         if now_s - self._told_at_s[source] < _MINUTE_S:
             return
         self._told_at_s[source] = now_s
+        quota, refused = self._per_minute[source], self.refused[source]
         logger.warning(
-            "source %s is over its quota of %d pictures a minute: %d were too many here since the start",
-            source,
-            self._per_minute[source],
-            self.refused[source],
+            "source_over_quota",
+            f"source {source} is over its quota of {quota} pictures a minute: {refused} were too many here since the "
+            "start",
+            source=source,
+            quota_per_minute=quota,
+            refused=refused,
         )

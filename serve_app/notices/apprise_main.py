@@ -128,9 +128,8 @@ def main() -> None:
     def run(job: Mapping[str, Any]) -> None:
         try:
             service, problem = send(job["url"], job["message"], said)
-        except Exception as error:
-            # The text of an exception may hold the URL.
-            service, problem = "", f"a fault of Apprise ({type(error).__name__})"
+        except Exception:  # its text may hold the URL
+            service, problem = "", "a fault of Apprise"
         with telling:
             print(json.dumps({"number": job["number"], "service": service, "problem": problem}), flush=True)  # noqa: T201
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from serve_app.answer_log import AnswerLogger
+from serve_app.logs import EventLogger
 from serve_app.notices.message import MOST_PARAGRAPHS, Paragraph, message_of
 from serve_app.notices.sending import Job, Outcome, Sender
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 FIRST_RETRY: Final = timedelta(minutes=1)
 LONGEST_RETRY: Final = timedelta(hours=1)
@@ -86,7 +86,7 @@ class Delivery:
                 self._note_failure(address, outcome, clock())
                 continue
             if address.problem is not None:
-                logger.info("%s again", outcome)
+                logger.info("notice_sent_again", f"{outcome} again", number=outcome.number, service=outcome.service)
             address.note_sent(waiting, left_out)
             address.not_before = clock() + self._apart
         return any(each.problem is None for each in outcomes)
@@ -94,7 +94,8 @@ class Delivery:
     @staticmethod
     def _note_failure(address: _Address, outcome: Outcome, now: datetime) -> None:
         if outcome.problem != address.problem:
-            logger.error("%s: it is tried again, in a minute and then ever less often", outcome)
+            text = f"{outcome}: it is tried again, in a minute and then ever less often"
+            logger.error("notice_not_sent", text, number=outcome.number, service=outcome.service, why=outcome.problem)
         address.problem = outcome.problem
         address.not_before = now + min(FIRST_RETRY * 2 ** min(address.failures, 10), LONGEST_RETRY)
         address.failures += 1

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import AuditEntry, LedgerHealth, NoticeKind, PendingDecisions, Tally, WorkLease, in_words
+from serve_app.logs import EventLogger
 from serve_app.notices.delivery import Delivery
 from serve_app.notices.facts import Counted, Facts, SuspendedEntry
 from serve_app.notices.hours import Hours
@@ -22,7 +22,7 @@ from serve_app.notices.told import NOTICE, REMEMBERED, Told, told_in
 from serve_app.notices.words import counted_paragraphs, paragraph_of
 from serve_app.settings import Settings
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 LOOK_EVERY_S: Final = 10.0
 """The lease, which is renewed at each look, holds for 25 s."""
@@ -168,7 +168,8 @@ class Reporter:
     def _note_fault(self, error: Exception) -> None:
         words = in_words(error)
         if words != self._fault:
-            logger.error("notices could not be told, and are tried again: %s", words)
+            text = f"notices could not be told, and are tried again: {words}"
+            logger.error("notices_failed", text, why=words)
         self._fault = words
 
     async def _look(self) -> None:

@@ -11,6 +11,8 @@ from serve_app.settings.parsing import parse_settings, wrong_keys
 from serve_app.settings.schema import (
     AuthenticationSettings,
     EngineName,
+    LogSettings,
+    MetricsSettings,
     ModelSettings,
     NoticeSettings,
     PictrsSettings,
@@ -22,6 +24,8 @@ __all__ = [
     "MAX_DEADLINE_S",
     "AuthenticationSettings",
     "EngineName",
+    "LogSettings",
+    "MetricsSettings",
     "ModelSettings",
     "NoticeSettings",
     "PictrsSettings",

@@ -21,6 +21,7 @@ from pydantic import (
 
 from serve_app.domain import RESERVED_SOURCES, Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.logs.log_format import LogFormat
 from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
@@ -99,6 +100,30 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
+class MetricsSettings(_Section):
+    """Where the metrics are served; nothing is counted without a port."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
+
+
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def _source_name(given: str) -> str:
+    if not _SOURCE_NAME.fullmatch(given):
+        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
+    if given in RESERVED_SOURCES:
+        raise ValueError(f"the service uses {', '.join(sorted(RESERVED_SOURCES))} itself: choose another name")
+    return given
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 class NoticeSettings(_Section):
     """Which notices admins get. Where they are sent to is in the environment: those URLs have secrets in them."""
 
@@ -138,22 +163,12 @@ class SourceSettings(_Section):
         return PRESETS[self.preset].policy if self.preset is not None else self.policy
 
 
-def _preset(name: str) -> Preset:
-    if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+class LogSettings(_Section):
+    """The form of log lines, and which of Pictwarden's are written."""
 
+    format: LogFormat = LogFormat.TEXT
+    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
 
-def _source_name(given: str) -> str:
-    if not _SOURCE_NAME.fullmatch(given):
-        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
-    if given in RESERVED_SOURCES:
-        raise ValueError(f"the service has pictures of its own under this name: none of {', '.join(_RESERVED)} is free")
-    return given
-
-
-_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_RESERVED = sorted(RESERVED_SOURCES)
 
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
@@ -185,10 +200,12 @@ class Settings(_Section):
     rescan: Annotated[RescanMode, BeforeValidator(_rescan_mode)] = RescanMode.REPORT
     decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
+    log: LogSettings = LogSettings()
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
     notices: NoticeSettings = NoticeSettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}

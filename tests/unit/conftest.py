@@ -6,7 +6,7 @@ No Ray, no sockets: pictures go through the real decoder, and the fake engine lo
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
+from serve_app.metrics import FrontMetrics
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import (
     AdmissionControl,
@@ -175,16 +176,25 @@ def make_policy() -> Callable[..., Policy]:
 
 
 @pytest.fixture
+def metrics() -> Iterator[FrontMetrics]:
+    """The metrics of a process, for as long as the test."""
+    made = FrontMetrics()
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
     """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment.
 
-    The secret of the source ``x`` is :func:`secret_of` it.
+    The secret of the source ``x`` is :func:`secret_of` it. ``metrics`` count what it does.
     """
 
     def make(
         misskey_secrets: str = MISSKEY_SECRET,
         of_sources: Mapping[str, Policy] | None = None,
         lists: LiveLists | None = None,
+        metrics: FrontMetrics | None = None,
         **args: Any,
     ) -> Service:
         settings = parse_settings(args)
@@ -197,7 +207,9 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         def examiner_of(labels: tuple[str, ...]) -> Pipeline:
             return Pipeline(preprocessor, scorers[labels], lambda: admission.demand)
 
-        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, lists=lists, of_sources=own)
+        moderator = assemble_moderator(
+            *(settings, policy, examiner_of, ledger, admission), lists=lists, of_sources=own, metrics=metrics
+        )
         environment = {
             settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",
             settings.authentication.misskey_secrets_env: misskey_secrets,
@@ -205,7 +217,7 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         }
         guard = Guard.from_environment(settings.authentication, environment, settings.sources)
         detector = assemble_detector(settings, examiner_of, admission)
-        app = create_app(moderator, guard, settings, detector=detector)
+        app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
         scorer, *others = scorers.values()
         for_misskey = others[0] if others else scorer
         return Service(policy, settings, preprocessor, scorer, for_misskey, ledger, admission, moderator, guard, app)

@@ -50,6 +50,7 @@ TEXTS = {
     ("authentication", "secrets_env"),
     ("authentication", "misskey_secrets_env"),
     ("admin", "host"),
+    ("metrics", "host"),
     ("notices", "urls_env"),
 }
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
@@ -136,6 +137,11 @@ def test_sizes_are_written_with_their_unit(given: str | int, expected: int) -> N
 @pytest.mark.parametrize("deadline_s", [0.05, 8, MAX_DEADLINE_S])
 def test_a_deadline_within_the_wall_is_taken(deadline_s: float) -> None:
     assert parse_settings({"deadline_s": deadline_s}).deadline_s == deadline_s
+
+
+def test_metrics_are_on_for_this_machine_alone_and_can_be_off() -> None:
+    assert (parse_settings({}).metrics.host, parse_settings({}).metrics.port) == ("127.0.0.1", 14053)
+    assert parse_settings({"metrics": {"port": None}}).metrics.port is None
 
 
 def test_a_section_that_is_given_in_part_keeps_its_other_defaults() -> None:

@@ -30,6 +30,7 @@ HIDDEN = {
     "serve_app.ledger.sql": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "alembic", "psycopg"),
     "serve_app.lists": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.lists.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.metrics": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.notices": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
     "serve_app.notices.reporter": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
     "serve_app.own_work": (*CLIP, *RAY, *OPENVINO, *DATABASES, *NOTICES),
