@@ -253,7 +253,8 @@ class Reporter:
             tallies = await self._records.tally(*wanted)
         except Exception as error:
             # A count that takes too long would take too long again: other notices do not wait for it.
-            logger.error("the decisions of the last hour could not be counted: %s", in_words(error))
+            words = in_words(error)
+            logger.error("hour_not_counted", f"the decisions of the last hour could not be counted: {words}", why=words)
             hours.note_failure(wanted[1])
             return None
         return hours.due(tallies, *wanted)
