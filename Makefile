@@ -9,7 +9,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs audit sbom lock clean
+.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs pin-images image-sizes image-test audit sbom lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -57,6 +57,20 @@ parity-nsfwjs: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.nsfwjs.installation
 	$(BIN)/python -m pytest tests/e2e/nsfwjs $(ARGS)
 
+# Fills in what the Dockerfile takes from a network: ARGS="--registry URL --torch-index URL" (docs/install-compose.md).
+pin-images: $(VENV)/dev.installed
+	$(BIN)/python -m tools.image.pins $(ARGS)
+
+# How large the images are, computed from the locks: ARGS="cpu cuda".
+image-sizes: $(VENV)/dev.installed
+	$(BIN)/python -m tools.image.sizes $(ARGS)
+
+# Builds the image without torch, and runs it as compose.yaml says: with Debian's buildah, debootstrap and podman, as root.
+# Otherwise skipped.
+image-test: $(VENV)/dev.installed
+	$(BIN)/python -m tests.e2e.image.installation
+	PICTWARDEN_IMAGE_TEST=1 $(BIN)/python -m pytest tests/e2e/image $(ARGS)
+
 # Known vulnerabilities of all that is locked. No answer is a failure: it needs a network. Not a part of CI, since its result
 # changes without a commit.
 audit: $(AUDIT)/installed
@@ -78,9 +92,9 @@ $(AUDIT)/installed: pyproject.toml | $(UV)
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra nsfw --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra nsfw --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra nsfw --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --extra clip --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
 	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
@@ -194,6 +194,25 @@ class Load:
     def busy_cores(self) -> float:
         """How many cores of this machine, on average, had something to do."""
         return self.machine_cpu_s / self.elapsed_s
+
+
+def joined(name: str, first: Load, second: Load) -> Load:
+    """Two loads as one, the second behind the first."""
+    outcomes = [*first.outcomes, *_moved(second.outcomes, first.window_s)]
+    return Load(outcomes, name, window_s=first.window_s + second.window_s, elapsed_s=first.elapsed_s + second.elapsed_s)
+
+
+def between(name: str, of: Load, from_s: float, until_s: float) -> Load:
+    """The part of a load whose pictures were to be sent within these moments, as a load that begins with them."""
+    outcomes = [each for each in of.outcomes if from_s <= each.intended_s < until_s]
+    return Load(_moved(outcomes, -from_s), name, window_s=until_s - from_s, elapsed_s=until_s - from_s)
+
+
+def _moved(outcomes: Iterable[Outcome], by_s: float) -> list[Outcome]:
+    return [
+        replace(each, intended_s=each.intended_s + by_s, sent_s=each.sent_s + by_s, ended_s=each.ended_s + by_s)
+        for each in outcomes
+    ]
 
 
 def latencies_s(outcomes: Iterable[Outcome]) -> list[float]:

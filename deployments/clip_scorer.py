@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
 from serve_app.domain import Call, LabelScores, Lane, LoadSignals, ModelIdentity
+from serve_app.logs import of_request
+from serve_app.metrics import watch_scoring
 from serve_app.models.agreement import PolicyReference
 from serve_app.scoring import EngineScorers
-from serve_app.settings import ModelSettings
+from serve_app.settings import LogSettings, MetricsSettings, ModelSettings
 
 
 class ClipScorer:
@@ -25,11 +28,15 @@ class ClipScorer:
         label_sets: Sequence[tuple[str, ...]],
         policy: PolicyReference,
         deadline_s: float,
+        log: LogSettings,
+        metrics: MetricsSettings | None = None,
     ) -> None:
-        set_up_replica()
+        """Load the models. ``metrics``: where they are told; None: nowhere."""
+        set_up_replica("scorer", log)
         self._scorers = EngineScorers(settings, label_sets, policy, deadline_s)
         self._deadline_s = deadline_s
         self._offered = OfferedWork()
+        publish_stage(metrics, lambda registry: watch_scoring(registry, self._scorers))
 
     async def identify(self, labels: tuple[str, ...]) -> ModelIdentity:
         """The loaded and warm model of ``labels``, one of the sets."""
@@ -44,6 +51,7 @@ class ClipScorer:
         load: LoadSignals,
     ) -> LabelScores:
         """See :class:`serve_app.domain.Scorer`; of the views and faces only the pixels are sent."""
+        of_request(call.request_id)
         scorer = self._scorers.of(labels)
         if call.lane is Lane.LIVE:
             # Counted before the batcher may refuse them, since more replicas are for refused pictures.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 from deployments.ray_environment import AUTH_MODE_ENV, is_behind_haproxy, lacking_message_settings
 from serve_app.configuration import read_args
 from serve_app.domain import SettingsError
+from serve_app.logs import EventLogger
 from serve_app.policy import Policy
 from serve_app.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _OPEN = "Ray's ports run code for everybody who reaches them and, without a token, asks nobody who they are"
 
@@ -26,7 +26,8 @@ def require_closed_ray(environment: Mapping[str, str] = os.environ) -> None:
     """
     mode = environment.get(AUTH_MODE_ENV, "").lower()
     if mode == "disabled":
-        logger.warning("%s: let a firewall keep everybody else out (%s=disabled)", _OPEN, AUTH_MODE_ENV)
+        text = f"{_OPEN}: let a firewall keep everybody else out ({AUTH_MODE_ENV}=disabled)"
+        logger.warning("ray_without_token", text)
     elif mode != "token":
         raise SettingsError(
             f"{_OPEN}: start Ray on every node with {AUTH_MODE_ENV}=token and the same RAY_AUTH_TOKEN, 64 hex digits "

@@ -12,6 +12,7 @@ from deployments.clip_scorer import ClipScorer
 from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.ingress import Ingress
 from deployments.preprocessor import Preprocessor
+from serve_app.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets
@@ -38,7 +39,8 @@ def build_app(args: dict[str, Any]) -> Application:
     """
     require_closed_ray()
     settings, policy, shadow = read_args_for_ray(args)
-    sets = label_sets(settings, policy, shadow)
+    of_sources = load_source_policies(settings)
+    sets = label_sets(settings, policy, shadow, of_sources)
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -52,15 +54,20 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.truncated,
             settings.deadline_s,
             tuple(chain.from_iterable(sets)),
+            settings.log,
             settings.decode_workers,
             settings.model.cache_folder,
+            settings.metrics,
         ),
         scorer.bind(
             settings.model,
             sets,
-            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow)),
+            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values())),
             settings.deadline_s,
+            settings.log,
+            settings.metrics,
         ),
         locate(settings.ledger),
         shadow,
+        of_sources,
     )

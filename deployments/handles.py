@@ -8,7 +8,6 @@ another replica, if the deadline allows.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
@@ -28,10 +27,14 @@ from serve_app.domain import (
     UnavailableError,
     Views,
 )
+from serve_app.logs import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _ATTEMPTS = 2
+
+# Lines then name the request on whose behalf the scorer is asked, if there is one.
+_OF_NO_PICTURE = ""
 
 
 class PreprocessorHandle:
@@ -46,7 +49,7 @@ class PreprocessorHandle:
         self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool = False
     ) -> Views:
         """See the port."""
-        async with self._gate.through(len(content), call.lane):
+        async with self._gate.through(len(content), call):
             views: Views = await _called(
                 self._handle.preprocess, "preprocessing", call, content, view_size_px, call, load, with_faces
             )
@@ -64,7 +67,7 @@ class ScorerHandle:
     async def identify(self, deadline: Deadline) -> ModelIdentity:
         """See the port."""
         identity: ModelIdentity = await _called(
-            self._handle.identify, "the scorer", Call("of no picture", deadline), self._labels
+            self._handle.identify, "the scorer", Call(_OF_NO_PICTURE, deadline), self._labels
         )
         return identity
 
@@ -87,12 +90,14 @@ async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
         try:
             return await _within(method.remote(*args), remaining_s, stage)
         except RayActorError as error:
+            why = "it cannot be reached" if isinstance(error, ActorUnavailableError) else "it died"
             logger.warning(
-                "request %s: %s: a replica was lost (%s), attempt %d",
-                call.request_id,
-                stage,
-                "it cannot be reached" if isinstance(error, ActorUnavailableError) else "it died",
-                attempt,
+                "replica_lost",
+                f"{stage}: a replica was lost ({why}), attempt {attempt}",
+                request_id=call.request_id,
+                stage=stage,
+                why=why,
+                attempt=attempt,
             )
             lost = error
         except BackPressureError as error:
@@ -103,7 +108,7 @@ async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
         except DeploymentUnavailableError as error:
             raise UnavailableError(f"{stage} is unavailable: it failed to start") from error
         except (RayError, RayServeException, TimeoutError) as error:
-            logger.exception("request %s: %s failed", call.request_id, stage)
+            logger.exception("stage_failed", f"{stage} failed", request_id=call.request_id, stage=stage)
             raise UnavailableError(f"{stage} failed") from error
     raise UnavailableError(f"{stage} failed: {_ATTEMPTS} replicas died with this request") from lost
 

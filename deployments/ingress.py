@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import ray
 from fastapi import FastAPI
+from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.ledger_file import RayTable, alive_nodes, require_one_file
+from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.database.location import Location
@@ -23,11 +25,12 @@ from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
-from serve_app.moderation import AdmissionControl, Pipeline, assemble_detector, assemble_moderator
+from serve_app.metrics import FrontMetrics
+from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator
+from serve_app.own_work import own_work
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
-from serve_app.storage.in_service import rescanning
 
 # A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.
 _TRAVELLING_SHARE = 4
@@ -44,14 +47,15 @@ class Ingress:
         scorer: DeploymentHandle[Any],
         location: Location | None,
         shadow: Policy | None,
+        of_sources: Mapping[str, Policy],
     ) -> None:
-        """Open the ledger and the lists, which are at ``location``."""
-        set_up_replica()
+        """Open the ledger and the lists, which are at ``location``; ``of_sources`` are the policies of sources."""
+        set_up_replica("ingress", settings.log)
         return_large_memory()
         self._settings = settings
-        self._guard = Guard.from_environment(settings.authentication)
+        self._guard = Guard.from_environment(settings.authentication, sources=settings.sources)
         gate = TransferGate(settings.limits.max_inside_bytes // _TRAVELLING_SHARE)
-        admission = AdmissionControl(settings.deadline_s)
+        admission = admission_of(settings)
         stage = PreprocessorHandle(preprocessor, gate)
 
         def examiner_of(labels: tuple[str, ...]) -> Pipeline:
@@ -59,12 +63,19 @@ class Ingress:
             with_faces = any(map(needs_faces, labels))
             return Pipeline(stage, of_labels, lambda: admission.demand, with_faces=with_faces)
 
+        self._metrics = FrontMetrics() if settings.metrics.port is not None else None
         self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
         self._moderator = assemble_moderator(
-            settings, policy, examiner_of, self._ledger, admission, shadow, self._lists
+            *(settings, policy, examiner_of, self._ledger, admission, shadow, self._lists),
+            of_sources=of_sources,
+            # Asked at each picture: the number may change, and the replicas that stay are told.
+            replicas=lambda: serve.get_replica_context().world_size,
+            metrics=self._metrics,
         )
         self._detector = assemble_detector(settings, examiner_of, admission)
+        if self._metrics is not None:
+            self._metrics.silent_replicas = publish_metrics(self._metrics.registry, settings.metrics)
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
@@ -77,18 +88,20 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector)
+        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics)
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._ledger.close)
             stack.callback(self._lists.close)
+            if self._metrics is not None:
+                await stack.enter_async_context(self._metrics.watching(self._ledger))
             if self._guard.has_admins:
                 admin = self._settings.admin
                 app = create_admin_app(
                     self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate
                 )
                 await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
-            await stack.enter_async_context(rescanning(self._settings, self._moderator, self._ledger, self._lists))
+            await stack.enter_async_context(own_work(self._settings, self._moderator, self._ledger, self._lists))
             yield

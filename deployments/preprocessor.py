@@ -9,11 +9,15 @@ import ray
 
 from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
 from serve_app.decoding import detector_for
 from serve_app.domain import Call, Lane, LoadSignals, OnTruncated, Views
+from serve_app.logs import of_request
 from serve_app.media import MediaLimits, require_decoders
 from serve_app.media.workers import DecodeWorkers
+from serve_app.metrics import watch_decoding
+from serve_app.settings import LogSettings, MetricsSettings
 
 
 class Preprocessor:
@@ -25,8 +29,10 @@ class Preprocessor:
         on_truncated: Mapping[Lane, OnTruncated],
         deadline_s: float,
         labels: Sequence[str],
+        log: LogSettings,
         workers: int | None = None,
         cache_folder: Path | None = None,
+        metrics: MetricsSettings | None = None,
     ) -> None:
         """Start the workers.
 
@@ -35,13 +41,15 @@ class Preprocessor:
             on_truncated: the treatment of a picture whose end is missing.
             deadline_s: of the application; the autoscaler gets it with the statistics.
             labels: those that are scored; some need more than views.
+            log: as in the configuration.
             workers: how many pictures are decoded at once; by default one for each core of this replica.
             cache_folder: as ``model.cache_folder`` in the configuration.
+            metrics: where they are told; None: nowhere.
 
         Raises:
             ModelError: what a label needs is not there.
         """
-        set_up_replica()
+        set_up_replica("preprocessor", log)
         require_decoders()
         self._workers = DecodeWorkers(
             limits,
@@ -51,11 +59,13 @@ class Preprocessor:
         )
         self._offered = OfferedWork()
         self._deadline_s = deadline_s
+        publish_stage(metrics, lambda registry: watch_decoding(registry, self._workers))
 
     async def preprocess(
         self, content: bytes, view_size_px: int, call: Call, load: LoadSignals, with_faces: bool
     ) -> Views:
         """See :class:`serve_app.domain.Preprocessor`."""
+        of_request(call.request_id)
         if call.lane is Lane.LIVE:
             self._offered.add(load.demand * self._workers.picture_s)
         return await self._workers.preprocess(content, view_size_px, call, load, with_faces)

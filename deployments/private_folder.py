@@ -17,6 +17,9 @@ from pathlib import Path
 
 from serve_app.domain import SettingsError
 
+METRICS_FOLDER_ENV = "PICTWARDEN_METRICS_FOLDER"
+"""In it, the folder for the snapshots of a node's replicas (:mod:`deployments.replica_metrics`)."""
+
 _PREFIX = "pictwarden-"
 
 # A Unix socket's path has at most 107 bytes. The longest one in the folder has Serve's id of the node (56 digits), the

@@ -5,23 +5,41 @@ from __future__ import annotations
 import logging
 from logging.handlers import MemoryHandler
 
-from serve_app.log_writer import LogWriter
+from serve_app.logs.formats import formatter_for
+from serve_app.logs.redaction import hide_secrets_of
+from serve_app.logs.writer import LogWriter
 from serve_app.process import set_up_process
+from serve_app.settings import LogSettings
+from serve_app.tracing import start_tracing
 
 _SERVE_LOGGER = "ray.serve"
 _OUR_LOGGERS = ("serve_app", "deployments")
 
 
-def set_up_replica() -> None:
-    """Send our log lines where Serve's go, at its level, and never fail."""
+def set_up_replica(component: str, log: LogSettings) -> None:
+    """Send our log lines and those of libraries where Serve's go, all in one form, and never fail; trace if wanted.
+
+    Args:
+        component: what the replica is to traces.
+        log: as in the configuration.
+    """
     # Python reports a failed line on the standard error, of which Serve makes log lines: an endless loop.
     set_up_process()
+    hide_secrets_of()
     serve_logger = logging.getLogger(_SERVE_LOGGER)
     for handler in serve_logger.handlers:
-        if isinstance(handler, MemoryHandler) and handler.target and not isinstance(handler.target, LogWriter):
+        if not isinstance(handler, MemoryHandler):
+            _set_format(handler, log)
+        elif handler.target is not None and not isinstance(handler.target, LogWriter):
+            _set_format(handler.target, log)
             handler.setTarget(LogWriter(handler.target))
+    root = logging.getLogger()
+    root.handlers = list(serve_logger.handlers)
+    root.setLevel(logging.WARNING)
     for name in _OUR_LOGGERS:
-        ours = logging.getLogger(name)
-        ours.handlers = serve_logger.handlers
-        ours.setLevel(serve_logger.level)
-        ours.propagate = False
+        logging.getLogger(name).setLevel(log.level)
+    start_tracing(component)
+
+
+def _set_format(handler: logging.Handler, log: LogSettings) -> None:
+    handler.setFormatter(formatter_for(log.format, handler.formatter or logging.Formatter()))

@@ -48,7 +48,7 @@ _HUNG_AFTER_S = 60.0
 
 # From the signal to the end of the process. The pictures inside are answered within 9 s of it, and Serve gives its
 # controller 30 s.
-_STOP_LIMIT_S = 55.0
+STOP_LIMIT_S = 55.0
 
 console = Console(highlight=False)
 
@@ -163,7 +163,7 @@ def _set_on_signals(stop: threading.Event) -> None:
         if not is_told:
             # First of all, so that the end comes, whatever the signal has interrupted.
             is_told = True
-            cut_off_after(_STOP_LIMIT_S, "the shutdown")
+            cut_off_after(STOP_LIMIT_S, "the shutdown")
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

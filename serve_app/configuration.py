@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app.domain import PolicyError
+from serve_app.domain import PolicyError, SettingsError
 from serve_app.models import source_name, source_of
 from serve_app.policy import Policy, load_policy
 from serve_app.settings import Settings, parse_settings
@@ -29,17 +29,52 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
     given = parse_settings(args)
     policy = load_policy(given.policy_source)
     shadow = load_policy(given.shadow_policy) if given.shadow_policy is not None else None
-    of_prompts = policy.model or (shadow.model if shadow is not None else None)
+    of_sources = load_source_policies(given)
+    beside = [each for each in (shadow, *of_sources.values()) if each is not None and each.model is not None]
+    of_prompts = policy.model or next((each.model for each in beside), None)
     source = given.model.source or source_of(of_prompts)
     if source is not None:
-        _require_model(source, policy, shadow)
+        _require_model(source, policy, shadow, has_prompts=bool(policy.model or beside))
+        _require_model_of_sources(source, given, policy, of_sources)
     return _completed(given, source), policy, shadow
 
 
-def _require_model(source: str, policy: Policy, shadow: Policy | None) -> None:
+def load_source_policies(settings: Settings) -> Mapping[str, Policy]:
+    """The policies of sources that have their own, by name.
+
+    Raises:
+        PolicyError: one is wrong; the message names the source.
+    """
+    policies = {}
+    for name, source in settings.sources.items():
+        if source.policy_source is not None:
+            try:
+                policies[name] = load_policy(source.policy_source)
+            except PolicyError as error:
+                raise PolicyError(f"the policy of sources.{name}: {error}") from error
+    return policies
+
+
+def _require_model_of_sources(source: str, given: Settings, policy: Policy, of_sources: Mapping[str, Policy]) -> None:
+    """Refuse policies of sources that the service's one CLIP model cannot score, or not as well as was compared."""
+    model = source_name(source)
+    for name, own in of_sources.items():
+        if own.model not in (None, model):
+            raise PolicyError(
+                f"the policy {own.name} of sources.{name} belongs to the model {own.model!r}, but this service has "
+                f"{model!r}: choose policies of one CLIP model for all sources, or a service of its own for {name}"
+            )
+        if own.model is not None and own.digest != policy.digest and given.model.engine == "openvino-int8":
+            raise SettingsError(
+                f"model.engine openvino-int8 was compared under the service's policy {policy.name}, and sources.{name} "
+                f"has another one, {own.name}: choose another engine, or no policy of its own for {name}"
+            )
+
+
+def _require_model(source: str, policy: Policy, shadow: Policy | None, *, has_prompts: bool) -> None:
     """Refuse a CLIP model that the prompts and heads are not for, or that no policy has any for."""
     model = source_name(source)
-    if policy.model is None and (shadow is None or shadow.model is None):
+    if not has_prompts:
         raise PolicyError(
             f"policy {policy.name} has neither prompts nor heads, so that nothing would ask the model of model.source "
             f"({source!r}): set it to null, or choose the policy of this model"

@@ -7,7 +7,6 @@ labels: their views are cut for it, and their passes run for it (docs/adr/0021).
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.batching import Batcher, PassCosts, idle_s
+from serve_app.batching import Batcher, BatcherStats, PassCosts, idle_s
 from serve_app.domain import (
     FACE_SIZE_PX,
     Call,
@@ -28,6 +27,7 @@ from serve_app.domain import (
     UnavailableError,
     Views,
 )
+from serve_app.logs import EventLogger
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine, Staged
 from serve_app.models.factory import open_engines
@@ -35,7 +35,7 @@ from serve_app.models.with_faces import Item, WithFaces, items_of
 from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 # The share of the deadline for a pass: a picture may wait for a whole pass before its own, and decoding and the network
 # need time too.
@@ -125,6 +125,11 @@ class EngineScorers:
         """Seconds until the device would be free for a live view that arrived now."""
         return self._batcher.predicted_wait_s
 
+    @property
+    def stats(self) -> BatcherStats:
+        """Counts of the device since the start."""
+        return self._batcher.stats
+
     def require_alive(self) -> None:
         """For a health check.
 
@@ -144,11 +149,15 @@ class EngineScorers:
     def _warm(self, engine: Engine, max_batch_views: int, max_pass_s: float) -> Mapping[int, float]:
         # In the thread of the passes, which has a pool of computing threads of its own.
         pass_costs_s = self._device_thread.submit(engine.warm_up, max_batch_views, max_pass_s).result()
+        pass_ms = {bucket: round(seconds * 1e3, 1) for bucket, seconds in pass_costs_s.items()}
+        notice = engine.identity.notice
         logger.info(
-            "model %s is warm, ms per pass by batch size: %s%s",
-            engine.identity,
-            {bucket: round(seconds * 1e3, 1) for bucket, seconds in pass_costs_s.items()},
-            f" NOTICE: {engine.identity.notice}" if engine.identity.notice else "",
+            "model_warm",
+            f"model {engine.identity} is warm, ms per pass by batch size: {pass_ms}"
+            f"{f' NOTICE: {notice}' if notice else ''}",
+            model=engine.identity,
+            pass_ms=pass_ms,
+            notice=notice,
         )
         return pass_costs_s
 

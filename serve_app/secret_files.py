@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import SettingsError
+from serve_app.logs import EventLogger
+from serve_app.logs.redaction import hide_secrets_in
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 FILE_SUFFIX = "_FILE"
 
@@ -38,11 +39,11 @@ def read_secret(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """
     variable = name + FILE_SUFFIX
     given, path = environment.get(name, "").strip(), environment.get(variable, "")
-    if not path:
-        return given
-    if given:
+    if path and given:
         raise SettingsError(f"both {name} and {variable} are set: remove one, so that it is clear which counts")
-    return _content(variable, Path(path))
+    secret = _content(variable, Path(path)) if path else given
+    hide_secrets_in(secret)
+    return secret
 
 
 def read_secrets(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -112,8 +113,9 @@ def _content(variable: str, file: Path) -> str:
 @functools.cache  # once for each file of the process
 def _warn_of_open_file(variable: str, file: Path) -> None:
     logger.warning(
-        "%s names %s, which every user of this machine can read: chmod 400 the file; for a secret in Kubernetes set "
-        "defaultMode: 0440, and the group with fsGroup",
-        variable,
-        file,
+        "secret_file_open",
+        f"{variable} names {file}, which every user of this machine can read: chmod 400 the file; for a secret in "
+        "Kubernetes set defaultMode: 0440, and the group with fsGroup",
+        variable=variable,
+        file=str(file),
     )

@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
 from serve_app.http.guard import Guard
+from serve_app.http.metrics_listener import ANSWER_WITHIN_S as METRICS_WITHIN_S
+from serve_app.http.metrics_listener import DRAIN_S as METRICS_DRAIN_S
 from serve_app.http.server import serving
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
@@ -33,15 +35,17 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
+from serve_app.metrics import FrontMetrics, page_app, watch_decoding, watch_scoring
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import (
-    AdmissionControl,
     Moderator,
     Pipeline,
+    admission_of,
     assemble_detector,
     assemble_moderator,
     label_sets,
 )
+from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
 from serve_app.scoring import EngineScorers
@@ -56,8 +60,14 @@ _MEMORY_RETURNED_EVERY_S = 10.0
 class Stages:
     """The two stages of this process, warm: decode workers and an engine. Close them after use."""
 
-    def __init__(self, settings: Settings, policy: Policy, shadow: Policy | None = None) -> None:
-        """Blocks until both are warm.
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        shadow: Policy | None = None,
+        of_sources: Mapping[str, Policy] = NO_POLICIES,
+    ) -> None:
+        """Blocks until both are warm. ``of_sources`` are the policies of sources that have their own.
 
         Raises:
             ConfigurationError: a decoder is missing, or the model cannot be had.
@@ -65,7 +75,7 @@ class Stages:
         """
         require_decoders()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        sets = label_sets(settings, policy, shadow)
+        sets = label_sets(settings, policy, shadow, of_sources)
         self.workers = DecodeWorkers(
             settings.limits.within(settings.deadline_s),
             settings.decode_workers or cores,
@@ -73,7 +83,8 @@ class Stages:
             detector=detector_for(tuple(chain.from_iterable(sets)), settings.model.cache_folder),
         )
         try:
-            reference = PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow))
+            heads = heads_of(policy, shadow, *of_sources.values())
+            reference = PolicyReference(settings.policy_source, policy.digest, heads)
             self.scorers = EngineScorers(settings.model, sets, reference, settings.deadline_s)
         except BaseException:
             self.workers.close()
@@ -129,10 +140,11 @@ class StartingExaminer:
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Those that listen, for scans and for the admin API; :func:`serve` closes them."""
+    """Those that listen, for scans, the admin API and the metrics; :func:`serve` closes them."""
 
     scan: Sequence[socket.socket]
     admin: Sequence[socket.socket] = ()
+    metrics: Sequence[socket.socket] = ()
 
 
 Beside = Callable[[Settings, Moderator, OpenLedger, LiveLists], contextlib.AbstractAsyncContextManager[None]]
@@ -149,6 +161,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     on_alive: Callable[[], None] = lambda: None,
     shadow: Policy | None = None,
     beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
+    of_sources: Mapping[str, Policy] = NO_POLICIES,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -162,7 +175,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             it raises ends the service.
         on_alive: called about every second while all is well.
         shadow: a policy on trial.
-        beside: work of the service's own, from when it is ready until ``stop``.
+        beside: work of the service's own, until ``stop``. It begins before the model is loaded.
+        of_sources: the policies of sources that have their own, by name.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
@@ -174,17 +188,24 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     if opened is None:
         return
     ledger, lists = opened
-    admission = AdmissionControl(settings.deadline_s)
+    admission = admission_of(settings)
     examiners: list[StartingExaminer] = []
 
     def examiner_of(labels: tuple[str, ...]) -> StartingExaminer:
         examiners.append(StartingExaminer(labels, lambda: admission.demand))
         return examiners[-1]
 
-    moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists)
+    metrics = FrontMetrics() if sockets.metrics else None
+    moderator = assemble_moderator(
+        *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources), metrics=metrics
+    )
     detector = assemble_detector(settings, examiner_of, admission)
-    app = create_app(moderator, guard, settings, detector=detector)
-    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
+    app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
+    async with (
+        contextlib.AsyncExitStack() as after_the_answers,
+        serving(app, settings.deadline_s, sockets.scan, stop),
+        contextlib.AsyncExitStack() as until_stop,
+    ):
         after_the_answers.callback(ledger.close)
         lists.start()
         after_the_answers.callback(lists.close)
@@ -192,17 +213,23 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
             listening = serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
             await after_the_answers.enter_async_context(listening)
+        if metrics is not None:
+            await after_the_answers.enter_async_context(_telling(metrics, ledger, sockets.metrics, stop))
+        await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
         stages = await _unless_stopped(
-            stop, lambda: Stages(settings, policy, shadow), lambda late: late.workers.close()
+            stop, lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
         )
         if stages is None:
             return
         after_the_answers.push_async_callback(stages.close)
         for examiner in examiners:
             examiner.started(stages)
+        if metrics is not None:
+            watch_decoding(metrics.registry, stages.workers)
+            watch_scoring(metrics.registry, stages.scorers)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        async with beside(settings, moderator, ledger, lists), returning_memory():
+        async with returning_memory():
             await watch(stages.require_alive, stop, on_alive)
 
 
@@ -218,6 +245,17 @@ def _open_records(location: Location | None, limits: MediaLimits) -> tuple[OpenL
 def _close_records(records: tuple[OpenLedger, LiveLists]) -> None:
     for each in records:
         each.close()
+
+
+@contextlib.asynccontextmanager
+async def _telling(
+    metrics: FrontMetrics, ledger: OpenLedger, sockets: Sequence[socket.socket], stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Whoever asks is told the metrics, for as long as the block."""
+    with contextlib.closing(metrics):
+        page = page_app(metrics.registry)
+        async with metrics.watching(ledger), serving(page, METRICS_WITHIN_S, sockets, stop, METRICS_DRAIN_S):
+            yield
 
 
 @contextlib.asynccontextmanager

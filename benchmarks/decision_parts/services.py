@@ -1,4 +1,4 @@
-"""Services in one process with the settings that a part wants, and what they have recorded."""
+"""Services with the settings that a part wants, and what they have recorded."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def location_in(home: Home) -> Location:
 
 
 @contextlib.contextmanager
-def serving(home: Home, args: Mapping[str, Any]) -> Iterator[Running]:
-    """A service in one process with ``args``, those of ``serve_config.yaml``, once it answers.
+def serving(home: Home, args: Mapping[str, Any], way: Way = Way.ONE_PROCESS) -> Iterator[Running]:
+    """A service with ``args``, those of ``serve_config.yaml``, once it answers.
 
     Without a policy in them it has the demo model, which takes the least of the time that is measured.
 
@@ -38,7 +38,7 @@ def serving(home: Home, args: Mapping[str, Any]) -> Iterator[Running]:
     chosen = args if "policy" in args else {"preset": "demo", **args}
     application = {"import_path": "deployments.graph:build_app", "args": dict(chosen)}
     config.write_text(json.dumps({"applications": [application]}), "utf-8")  # which is YAML too
-    server = ours(Way.ONE_PROCESS, "--config", str(config))
+    server = ours(way, "--config", str(config))
     with running(server, home=home) as started:
         yield started
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from deployments.haproxy.rules import amendments
 from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
+from deployments.private_folder import METRICS_FOLDER_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
 from serve_app.domain import SettingsError
 from serve_app.settings import Settings
@@ -27,6 +28,7 @@ _HAPROXY_FOLDER = "h"
 """Short: Unix sockets lie in it."""
 
 _RAY_FOLDER = "ray"
+_METRICS_FOLDER = "metrics"
 
 _ANSWERED_S = 30.0
 _DRAIN_MARGIN_S = 1.0
@@ -74,6 +76,7 @@ def front_end_settings(folder: Path, settings: Settings, bind: str = "") -> dict
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "metrics.sock"),
         AMENDMENTS_ENV: str(lines),
         BINARY_ENV: _haproxy(),
+        METRICS_FOLDER_ENV: str(folder / _METRICS_FOLDER),
     }
 
 

@@ -27,7 +27,7 @@ Not thread-safe: everything runs on one event loop, and only staging and the pas
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextvars
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,8 +45,10 @@ from serve_app.domain import (
     OverloadedError,
     UnavailableError,
 )
+from serve_app.logs import EventLogger
+from serve_app.stages import Stage, tell_stage
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -59,8 +61,7 @@ Staged = Any
 class BatcherStats:
     """Counts since the start."""
 
-    passes: int
-    items: int
+    passes_by_size: Mapping[int, int]
     dropped_jobs: int
     refused_jobs: int
 
@@ -114,12 +115,13 @@ class Batcher(Generic[Item, Outcome]):
         self._pass_expected_s = 0.0
         self._bound: Counter[Kind] = Counter()
         self._coming: dict[Kind, int] = {}
-        self._passes = self._items = self._dropped = self._refused = 0
+        self._passes_by_size: Counter[int] = Counter()
+        self._dropped = self._refused = 0
 
     @property
     def stats(self) -> BatcherStats:
         """Counts since the start."""
-        return BatcherStats(self._passes, self._items, self._dropped, self._refused)
+        return BatcherStats(dict(self._passes_by_size), self._dropped, self._refused)
 
     @property
     def overdue_s(self) -> float:
@@ -179,12 +181,20 @@ class Batcher(Generic[Item, Outcome]):
         is_idle = self._is_idle
         self._admit(len(items), kind, call, is_idle)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        job = Job[Item, Outcome](call.deadline.at_s, items, future, call.lane, kind, came_to_idle_device=is_idle)
+        job = Job[Item, Outcome](
+            *(call.deadline.at_s, items, future, call.lane, kind),
+            came_to_idle_device=is_idle,
+            source=call.source,
+            share=call.share,
+        )
+        arrived_s = self._clock()
         self._queue.put(job)
         self._arrived.set()
         if self._device is None:
-            self._device = asyncio.create_task(self._serve_device(), name="batcher")
-            self._device.add_done_callback(self._end)
+            # In a context of its own: it serves all requests, and not only the one that starts it.
+            apart = contextvars.Context()
+            self._device = asyncio.create_task(self._serve_device(), name="batcher", context=apart)
+            self._device.add_done_callback(self._end, context=apart)
         self._unanswered.add(future)
         try:
             return await future
@@ -194,12 +204,19 @@ class Batcher(Generic[Item, Outcome]):
             raise
         finally:
             self._unanswered.discard(future)
+            self._tell_stages(call, arrived_s, job.first_pass_s)
+
+    def _tell_stages(self, call: Call, arrived_s: float, first_pass_s: float | None) -> None:
+        ended_s = self._clock()
+        tell_stage(Stage.BATCH_WAIT, call, arrived_s, ended_s if first_pass_s is None else first_pass_s)
+        if first_pass_s is not None:
+            tell_stage(Stage.SCORE_PASS, call, first_pass_s, ended_s)
 
     def _end(self, device: asyncio.Task[None]) -> None:
         """The device's loop has ended: by :meth:`close`, or by an error, which nobody else would see."""
         self._has_ended = True
         if not device.cancelled():
-            logger.error("batching has ended with an error", exc_info=device.exception())
+            logger.error("batching_ended", "batching has ended with an error", exc_info=device.exception())
         for future in self._unanswered:
             if not future.done():
                 future.set_exception(UnavailableError("batching has ended"))
@@ -387,6 +404,8 @@ class Batcher(Generic[Item, Outcome]):
         size, kind = len(current.batch), _kind_of(current.batch)
         costs = self._costs[kind]
         self._pass_started_s, self._pass_expected_s = self._clock(), costs.pass_s(size)
+        for job, _ in current.batch:
+            job.first_pass_s = self._pass_started_s if job.first_pass_s is None else job.first_pass_s
         try:
             if current.failure is not None:
                 raise current.failure
@@ -402,8 +421,7 @@ class Batcher(Generic[Item, Outcome]):
             return [outcome for half in halves for outcome in await self._run(await self._staged(half))]
         else:
             costs.observe(size, self._clock() - self._pass_started_s)
-            self._passes += 1
-            self._items += size
+            self._passes_by_size[size] += 1
             return list(outcomes)
         finally:
             self._pass_started_s = None

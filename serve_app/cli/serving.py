@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -26,13 +27,17 @@ from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, store_url
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
-from serve_app.configuration import read_args
-from serve_app.domain import ConfigurationError, ModelIdentity, UnavailableError
+from serve_app.configuration import load_source_policies, read_args
+from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
 from serve_app.http.guard import Guard
-from serve_app.log_writer import LogWriter
+from serve_app.logs import EventLogger
+from serve_app.logs.formats import formatter_for
+from serve_app.logs.redaction import hide_secrets_of, redact
+from serve_app.logs.writer import LogWriter
 from serve_app.policy import Policy
 from serve_app.process import allow_open_files, release_start_memory, reuse_large_memory, set_up_process
-from serve_app.settings import Settings
+from serve_app.settings import LogSettings, MetricsSettings, Settings
+from serve_app.tracing import start_tracing, stop_tracing
 from serve_app.wire import SCAN_PATH
 
 STOP_LIMIT_S = 20.0
@@ -41,7 +46,7 @@ STOP_LIMIT_S = 20.0
 # For the last lines, which nobody may be reading.
 _FLUSH_S = 2.0
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 console = Console(highlight=False)
 
 
@@ -70,9 +75,12 @@ def serve(
         try:
             _set_up()
             settings, chosen, shadow, address = _read(config, Choice(preset, policy, model), host, port)
+            _set_up_log(settings.log)
             secrets_env = settings.authentication.secrets_env
             secret = provide_secret(secrets_env)
-            guard = Guard.from_environment(settings.authentication)
+            hide_secrets_of()
+            start_tracing("serve")
+            guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
         except (ConfigurationError, UnavailableError) as error:
@@ -98,7 +106,7 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
-    from serve_app.storage.in_service import rescanning
+    from serve_app.own_work import own_work
 
     stop = asyncio.Event()
 
@@ -117,10 +125,17 @@ async def _serve(
             announce(url, ready_after_s, console, preset)
         elif preset is not None:
             for line in (str(preset), *preset.kinds):
-                logger.info("%s", line)
-        logger.info("ready after %.1f s on %s: model %s, policy %s", ready_after_s, address.root_url, identity, policy)
+                logger.info("preset", line)
+        logger.info(
+            "ready",
+            f"ready after {ready_after_s:.1f} s on {address.root_url}: model {identity}, policy {policy}",
+            ready_after_s=round(ready_after_s, 1),
+            address=address.root_url,
+            model=identity,
+            policy=policy,
+        )
         if file is not None:
-            logger.info("the URL for pict-rs, with its secret, is in %s", file)
+            logger.info("url_stored", f"the URL for pict-rs, with its secret, is in {file}", file=file)
         systemd.notify(systemd.READY)
 
     with contextlib.ExitStack() as sockets:
@@ -130,14 +145,31 @@ async def _serve(
             settings,
             policy,
             guard,
-            standalone.Sockets([listener], [sockets.enter_context(admin.listener())] if admin else []),
+            standalone.Sockets(
+                [listener],
+                [sockets.enter_context(admin.listener())] if admin else [],
+                [sockets.enter_context(each) for each in _metrics_listeners(settings.metrics)],
+            ),
             stop,
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
-            rescanning,
+            own_work,
+            load_source_policies(settings),
         )
     ending.cancel()
+
+
+def _metrics_listeners(wanted: MetricsSettings) -> list[socket.socket]:
+    """The one that is wanted. A service whose metrics nobody can read is better than none."""
+    if wanted.port is None:
+        return []
+    try:
+        return [listening_address(wanted.host, wanted.port).listener()]
+    except SettingsError as error:
+        text = f"no metrics are served at metrics.host and metrics.port of the configuration: {error}"
+        logger.warning("metrics_unserved", text, why=str(error))
+        return []
 
 
 def _stop_on_signals(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:
@@ -170,12 +202,19 @@ def _set_up() -> None:
     set_up_process()
     reuse_large_memory()
     allow_open_files()
+    hide_secrets_of()
+    _set_up_log(LogSettings())  # until the settings are read
+
+
+def _set_up_log(log: LogSettings) -> None:
     # Lines go through a thread of their own: a reader that stands still must not hold answers up.
     handler = logging.StreamHandler(sys.stdout) if sys.stdout is not None else logging.NullHandler()
     has_journal = "JOURNAL_STREAM" in os.environ  # it has its own time
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s" if has_journal else _TIMED))
+    text = logging.Formatter("%(levelname)s %(message)s" if has_journal else _TIMED)
+    handler.setFormatter(formatter_for(log.format, text))
     logging.basicConfig(level=logging.WARNING, handlers=[LogWriter(handler)], force=True)
-    logging.getLogger("serve_app").setLevel(logging.INFO)
+    logging.getLogger("serve_app").setLevel(log.level)
+    logging.captureWarnings(True)
 
 
 _TIMED = "%(asctime)s %(levelname)s %(message)s"
@@ -190,7 +229,8 @@ def _end(code: int, last_words: str) -> None:
 
     def flush() -> None:
         if last_words:
-            print(last_words, file=sys.stderr, flush=True)
+            print(redact(last_words), file=sys.stderr, flush=True)
+        stop_tracing()
         logging.shutdown()
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -16,11 +16,15 @@ from serve_app.domain.archive import (
     Erased,
     ForgetScope,
     LedgerHealth,
+    PendingDecisions,
     RecordedDecision,
     Retention,
+    Tally,
 )
 from serve_app.domain.call import (
+    ADMIN_SOURCE,
     RESCAN_SOURCE,
+    RESERVED_SOURCES,
     UNNAMED_SOURCE,
     Call,
     Clock,
@@ -61,6 +65,7 @@ from serve_app.domain.errors import (
     PolicyError,
     RequestError,
     SettingsError,
+    SourceFullError,
     StalledError,
     TooLargeError,
     TruncatedError,
@@ -91,6 +96,7 @@ from serve_app.domain.media import (
     Views,
 )
 from serve_app.domain.model_notices import MODEL_NOTICES
+from serve_app.domain.notice_kinds import NoticeKind
 from serve_app.domain.ports import (
     DecisionArchive,
     Examiner,
@@ -109,6 +115,7 @@ from serve_app.domain.verdicts import (
 )
 
 __all__ = [
+    "ADMIN_SOURCE",
     "CLASSIFIERS",
     "DIHEDRAL_HASHES",
     "FACE_SIZE_PX",
@@ -121,6 +128,7 @@ __all__ = [
     "PDQ_BYTES",
     "READING",
     "RESCAN_SOURCE",
+    "RESERVED_SOURCES",
     "UNNAMED_SOURCE",
     "AuditEntry",
     "Body",
@@ -157,10 +165,12 @@ __all__ = [
     "ModelError",
     "ModelIdentity",
     "NotScannedError",
+    "NoticeKind",
     "OnTruncated",
     "OnUnscanned",
     "Outcome",
     "OverloadedError",
+    "PendingDecisions",
     "PictrsError",
     "PictrsRefusedError",
     "PictrsUnavailableError",
@@ -178,7 +188,9 @@ __all__ = [
     "SettingsError",
     "ShadowJudgement",
     "Sink",
+    "SourceFullError",
     "StalledError",
+    "Tally",
     "TooLargeError",
     "TruncatedError",
     "UnauthorisedError",

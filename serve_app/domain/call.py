@@ -64,18 +64,28 @@ UNNAMED_SOURCE = "unnamed"
 RESCAN_SOURCE = "rescan"
 """The source of the service's own calls about pictures that were let through."""
 
+ADMIN_SOURCE = "admin"
+"""The source of calls about stored pictures that an admin names."""
+
+RESERVED_SOURCES = frozenset({UNNAMED_SOURCE, RESCAN_SOURCE, ADMIN_SOURCE})
+"""Names that no instance can have in the configuration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request to scan a picture.
 
-    ``request_id`` names it in answers, decisions and log lines; ``source`` is the instance that sent it.
+    ``request_id`` names it in answers, decisions and log lines; ``source`` is the instance that sent it, and ``share``
+    the weight of its turns wherever pictures of several sources wait. ``traceparent`` names its span to the spans of
+    its stages (W3C Trace Context); None where it is not traced.
     """
 
     request_id: str
     deadline: Deadline
     lane: Lane = Lane.LIVE
     source: str = UNNAMED_SOURCE
+    share: float = 1.0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

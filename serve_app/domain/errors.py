@@ -14,6 +14,7 @@
     |       |   `-- StalledError       refused even where `on_unscanned` is `accept`
     |       |-- OverloadedError
     |       |   `-- FullError          the service has no room; no work was spent on the picture
+    |       |       `-- SourceFullError  one of several sources has no room now, whatever the others have
     |       `-- UnavailableError
     |           `-- DeviceMemoryError
     |-- RequestError                   the request itself is wrong; there is no picture to scan
@@ -101,6 +102,10 @@ class OverloadedError(NotScannedError):
 
 class FullError(OverloadedError):
     """The service holds as many pictures as it can answer in time; no work was spent on this one."""
+
+
+class SourceFullError(FullError):
+    """One of several sources sends more than its quota, or than its share of a full service: others may have room."""
 
 
 class UnavailableError(NotScannedError):

@@ -156,6 +156,21 @@ class KnownEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ListsHealth:
+    """Whether a process has the lists as they are now.
+
+    ``version`` is that of the lists which decisions ask, and ``age_s`` the seconds since they were last read.
+    ``suspended`` entries match nothing until somebody confirms or removes them. ``problem`` says for people what is
+    wrong, None if nothing is.
+    """
+
+    version: int = 0
+    age_s: float = 0.0
+    suspended: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """An entry that matched a picture.
 

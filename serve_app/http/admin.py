@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -25,15 +24,17 @@ from serve_app.domain import (
     UnavailableError,
 )
 from serve_app.http.admin_gate import AdminGate, problem
+from serve_app.http.app import NO_TELEMETRY
 from serve_app.http.guard import Guard
 from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, scores
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
+from serve_app.logs import EventLogger
 from serve_app.moderation.list_additions import Lister
 from serve_app.moderation.stored_pictures import Moderate, StoredPictures
 from serve_app.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _REASONS = {
     404: "not_found",
@@ -71,6 +72,7 @@ def create_admin_app(
     """
     # FastAPI's own page of documentation loads scripts from a CDN.
     app = FastAPIOffline(
+        telemetry=NO_TELEMETRY,
         title="Pictwarden's admin API",
         description="Decisions, lists and what is recorded. Every request needs `Authorization: Bearer SECRET`.",
         redoc_url=None,
@@ -117,11 +119,14 @@ def _add_error_answers(app: FastAPI) -> None:
         return problem(status, _REASONS[status], str(error))
 
     async def on_departure(request: Request, _: Exception) -> Response:
-        logger.info("%s %s: the client has left", request.method, request.url.path)
+        method, path = request.method, request.url.path
+        logger.info("admin_client_left", f"{method} {path}: the client has left", method=method, path=path)
         return Response(status_code=400)  # to nobody
 
     async def on_fault(request: Request, error: Exception) -> Response:
-        logger.error("%s %s: internal fault", request.method, request.url.path, exc_info=error)
+        method, path = request.method, request.url.path
+        text = f"{method} {path}: internal fault"
+        logger.error("internal_fault", text, exc_info=error, method=method, path=path)
         return problem(500, "internal", "internal fault: see the log of the service")
 
     app.add_exception_handler(HTTPException, on_http_error)

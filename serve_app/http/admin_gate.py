@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable
 
@@ -16,8 +15,9 @@ from serve_app.domain import UnauthorisedError
 from serve_app.domain.storable_text import escaped, require_storable
 from serve_app.http.failures import Failures
 from serve_app.http.guard import Guard
+from serve_app.logs import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 Auditor = Callable[[str, str, dict[str, str | int]], Awaitable[None]]
 """Records an action: its actor, what it is, and details."""
@@ -62,7 +62,8 @@ class AdminGate:
         try:
             await self._audit(actor, escaped(action), detail)
         except Exception:
-            logger.exception("%a: a request of %s could not be recorded in the audit", action, actor)
+            text = f"{action!a}: a request of {actor} could not be recorded in the audit"
+            logger.exception("audit_failed", text, action=action, actor=actor)
             if action != _LEDGER_STATUS:
                 told = "the ledger cannot be written: see its line in /readyz and in the log"
                 return problem(503, "unavailable", told)
@@ -84,7 +85,8 @@ class AdminGate:
                 {"Retry-After": str(wait_s), "Connection": "close"},
             )
         self._failures.count(address)
-        logger.warning("an admin request from %s had no right secret", address)
+        text = f"an admin request from {address} had no right secret"
+        logger.warning("admin_unauthorised", text, address=address)
         return problem(
             401,
             "unauthorised",

@@ -11,19 +11,24 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from serve_app.answer_log import AnswerLogger
+from serve_app.http.answer_counting import AnswerCounting
 from serve_app.http.answers import json_response
 from serve_app.http.guard import Guard
 from serve_app.http.intake import Intake
 from serve_app.http.parts import PartsIntake
 from serve_app.http.routes import health, misskey, scan
+from serve_app.logs import EventLogger, current_request_id
+from serve_app.metrics import FrontMetrics
 from serve_app.moderation import BodyMemory, Detector, Moderator
 from serve_app.settings import Settings
 from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
 from serve_app.wire import SCAN_PATH, bare_answer
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
+
+NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""For every application: FastAPI's own spans would have the path with the secret, and bodies."""
 
 Beside = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 """What runs beside the application, from its start to its end."""
@@ -35,25 +40,29 @@ def create_app(
     settings: Settings,
     beside: Beside | None = None,
     detector: Detector | None = None,
+    metrics: FrontMetrics | None = None,
 ) -> FastAPI:
     """The application: every protocol's routes over one moderator.
 
-    Misskey's routes exist where there are a ``detector`` and a secret for it.
+    Misskey's routes exist where there are a ``detector`` and a secret for it. ``metrics`` count the answers.
     """
     for notice in pictrs_safety_notices(settings):
-        logger.warning("%s", notice)
+        logger.warning("pictrs_safety_variable", notice)
     app = _bare_app(with_docs=settings.docs, beside=beside)
     _add_error_answers(app)
+    if metrics is not None:
+        app.add_middleware(AnswerCounting, answers=metrics.answers)
     memory = BodyMemory(settings.limits.max_inside_bytes)
     app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
-    app.include_router(health.router(moderator, settings))
+    app.include_router(health.router(moderator, settings, metrics))
     if detector is not None and guard.has_misskey:
         app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
     elif detector is not None:
-        logger.warning(
-            "misskey.classifier is set, but nobody can ask: set %s in the environment of the service's processes",
-            settings.authentication.misskey_secrets_env,
+        name = settings.authentication.misskey_secrets_env
+        text = (
+            f"misskey.classifier is set, but nobody can ask: set {name} in the environment of the service's processes"
         )
+        logger.warning("misskey_without_secret", text, variable=name)
     return app
 
 
@@ -64,6 +73,7 @@ def _bare_app(*, with_docs: bool, beside: Beside | None) -> FastAPI:
         "description": "Scans every picture before an image server stores it.",
         # A redirect would repeat the secret in its Location header.
         "redirect_slashes": False,
+        "telemetry": NO_TELEMETRY,
     }
     if with_docs:
         # FastAPI's own page loads scripts from a CDN, which would learn who runs this service.
@@ -84,8 +94,8 @@ def _add_error_answers(app: FastAPI) -> None:
         return response
 
     async def on_fault(_: Request, error: Exception) -> Response:
-        request_id = uuid.uuid4().hex
-        logger.error("request %s: internal fault", request_id, exc_info=error)
+        request_id = current_request_id() or uuid.uuid4().hex
+        logger.error("internal_fault", "internal fault", exc_info=error, request_id=request_id)
         message = "internal fault: see the log under this request_id"
         return json_response(500, bare_answer("internal", message, request_id, 0.0), 0)
 

@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve_app.domain import Call, Deadline, Lane, MalformedRequestError
+from serve_app.domain import UNNAMED_SOURCE, Call, Deadline, Lane, MalformedRequestError
+from serve_app.tracing import NOT_TRACED, RequestSpan
 from serve_app.wire import LANE_HEADER, REFUSED_HEADER
 
 # A front end never counts to a longer number between two requests.
@@ -16,25 +17,26 @@ _MAX_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The moment at which a request arrived, and its id in answers, decisions and logs."""
+    """The moment at which a request arrived, its id in answers, decisions and logs, and its span in a trace."""
 
     request_id: str
     deadline: Deadline
     started_s: float
+    span: RequestSpan = NOT_TRACED
 
     @classmethod
-    def now(cls, deadline_s: float) -> Arrival:
+    def now(cls, deadline_s: float, span: RequestSpan = NOT_TRACED) -> Arrival:
         """A request that arrives now."""
         # Never the client's X-Request-ID: two requests with one id would share an entry in the ledger.
-        return cls(uuid.uuid4().hex, Deadline.after(deadline_s), time.monotonic())
+        return cls(uuid.uuid4().hex, Deadline.after(deadline_s), time.monotonic(), span)
 
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since it arrived."""
         return (time.monotonic() - self.started_s) * 1e3
 
-    def call(self, headers: Mapping[str, str]) -> Call:
-        """The call that this request makes.
+    def call(self, headers: Mapping[str, str], source: str = UNNAMED_SOURCE, share: float = 1.0) -> Call:
+        """The call that this request of ``source``, whose turns have the weight ``share``, makes.
 
         Raises:
             MalformedRequestError: it names an unknown lane.
@@ -44,7 +46,18 @@ class Arrival:
             lane = Lane(told.strip().lower()) if told else Lane.LIVE
         except ValueError:
             raise MalformedRequestError(f"unknown lane in {LANE_HEADER}; it must be {' or '.join(Lane)}") from None
-        return Call(self.request_id, self.deadline, lane)
+        return Call(self.request_id, self.deadline, lane, source, share, self.span.traceparent)
+
+    def answered(self, status: int, outcome: str, source: str = UNNAMED_SOURCE) -> None:
+        """End the span of a request with a right secret: others are not traced, since anybody can send them."""
+        self.span.end(
+            {
+                "pictwarden.request_id": self.request_id,
+                "pictwarden.source": source,
+                "pictwarden.outcome": outcome,
+                "http.response.status_code": status,
+            }
+        )
 
 
 def refused_before(headers: Mapping[str, str]) -> int:

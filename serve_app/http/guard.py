@@ -19,10 +19,10 @@ import hmac
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from serve_app.domain import UnauthorisedError
+from serve_app.domain import UNNAMED_SOURCE, UnauthorisedError
 from serve_app.http.neighbours import TRUST_MY_ADDRESS, Neighbours
 from serve_app.http.scopes import FollowedScopes, Scopes
-from serve_app.settings import AuthenticationSettings
+from serve_app.settings import AuthenticationSettings, SourceSettings
 
 
 class Guard:
@@ -34,6 +34,7 @@ class Guard:
         neighbours: Neighbours | None = None,
         admin_secrets: Mapping[str, str] | None = None,
         misskey_secrets: Sequence[str] = (),
+        source_secrets: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Create it.
 
@@ -42,20 +43,27 @@ class Guard:
             neighbours: callers that need no secret for scans; nobody, by default.
             admin_secrets: those of admins, by name.
             misskey_secrets: that permit to use the detector API of Misskey.
+            source_secrets: that permit scans, by the name of their source.
         """
-        given = Scopes.of(secrets, admin_secrets or {}, misskey_secrets)
+        given = Scopes.of({UNNAMED_SOURCE: secrets, **(source_secrets or {})}, admin_secrets or {}, misskey_secrets)
         self._scopes: Callable[[], Scopes] = lambda: given
         self._neighbours = neighbours or Neighbours()
 
     @classmethod
-    def from_environment(cls, settings: AuthenticationSettings, environment: Mapping[str, str] = os.environ) -> Guard:
+    def from_environment(
+        cls,
+        settings: AuthenticationSettings,
+        environment: Mapping[str, str] = os.environ,
+        sources: Mapping[str, SourceSettings] | None = None,
+    ) -> Guard:
         """With the secrets of the environment and of its files, as these are at each request.
 
         Raises:
-            SettingsError: no secret permits scans, one is unusable, or addresses cannot be trusted here.
+            SettingsError: no secret permits scans, or none those of a source; one is unusable, or two scopes share it;
+                or addresses cannot be trusted here.
         """
         guard = cls((), Neighbours(settings.trusted_networks))
-        guard._scopes = FollowedScopes(settings, environment)
+        guard._scopes = FollowedScopes(settings, sources or {}, environment)
         return guard
 
     @property
@@ -68,8 +76,8 @@ class Guard:
         """Whether any secret permits to use the detector API of Misskey."""
         return bool(self._scopes().misskey)
 
-    def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> None:
-        """Return if the caller may have pictures scanned; raise otherwise.
+    def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> str:
+        """The source of a caller that may have pictures scanned.
 
         Args:
             path_secret: the last segment of the path, or an empty text.
@@ -80,10 +88,10 @@ class Guard:
             UnauthorisedError: no secret, or a wrong one.
         """
         offered = [path_secret, *_passwords_in(authorization), *_tokens_in(authorization)]
-        if _is_among(self._scopes().scans, offered):
-            return
+        if sources := _matching(self._scopes().scanners, offered):
+            return sources[0]
         if path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
-            return
+            return UNNAMED_SOURCE
         raise UnauthorisedError("a secret is needed: in the path, as the Basic password or as a Bearer token")
 
     def require_misskey(self, authorization: str | None) -> None:
@@ -92,7 +100,7 @@ class Guard:
         Raises:
             UnauthorisedError: no secret, or a wrong one, in the header ``authorization``.
         """
-        if not _is_among(self._scopes().misskey, _tokens_in(authorization)):
+        if not _matching([("", secret) for secret in self._scopes().misskey], _tokens_in(authorization)):
             raise UnauthorisedError("the secret of the detector API is needed, as a Bearer token")
 
     def require_admin(self, authorization: str | None) -> str:
@@ -101,22 +109,16 @@ class Guard:
         Raises:
             UnauthorisedError: no secret, or a wrong one.
         """
-        offered = _tokens_in(authorization)
-        names = [
-            name
-            for name, secret in self._scopes().admins.items()
-            for offer in offered
-            if hmac.compare_digest(secret, offer.encode())
-        ]
+        names = _matching(self._scopes().admins.items(), _tokens_in(authorization))
         if not names:
             raise UnauthorisedError("an admin's secret is needed, as a Bearer token")
         return names[0]
 
 
-def _is_among(secrets: Iterable[bytes], offered: Sequence[str]) -> bool:
+def _matching(secrets: Iterable[tuple[str, bytes]], offered: Sequence[str]) -> list[str]:
+    """The names of the secrets that were offered."""
     # Every pair is compared: the time must not tell which secret, or how much of one, was right.
-    matches = [hmac.compare_digest(secret, offer.encode()) for secret in secrets for offer in offered]
-    return any(matches)
+    return [name for name, secret in secrets for offer in offered if hmac.compare_digest(secret, offer.encode())]
 
 
 def _tokens_in(authorization: str | None) -> list[str]:

@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, UnauthorisedError
 from serve_app.http.arrival import Arrival, refused_before
 from serve_app.http.body import declared_bytes, read_body, scan_limit_bytes
 from serve_app.http.guard import Guard
 from serve_app.http.neighbours import own_address
 from serve_app.limits import Limits
+from serve_app.logs import EventLogger
 from serve_app.moderation import BodyMemory, Moderator
+from serve_app.stages import Stage, timed
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class Intake:
@@ -29,8 +30,8 @@ class Intake:
         self._max_body_bytes = limits.max_body_bytes
         self._memory = memory
 
-    def require_authorised(self, request: Request, path_secret: str, arrival: Arrival) -> None:
-        """Return if the sender may have pictures scanned, raise otherwise; either is counted.
+    def source_of(self, request: Request, path_secret: str, arrival: Arrival) -> str:
+        """The source of ``request``, if its sender may have pictures scanned; either is counted.
 
         Args:
             request: its body is not read.
@@ -42,28 +43,30 @@ class Intake:
         """
         refused = refused_before(request.headers)
         if refused:
-            logger.info("%d requests before %s were refused by the front end", refused, arrival.request_id)
+            text = f"{refused} requests before it were refused by the front end"
+            logger.info("refused_by_front_end", text, request_id=arrival.request_id, requests=refused)
         client_host = own_address(request)
         try:
-            self._guard.require_scanner(path_secret, request.headers.get("authorization"), client_host)
+            source = self._guard.require_scanner(path_secret, request.headers.get("authorization"), client_host)
         except UnauthorisedError:
             self._moderator.count_arrival(is_authorised=False, refused_before=refused)
             raise
         self._moderator.count_arrival(is_authorised=True, refused_before=refused)
+        return source
 
     @contextlib.asynccontextmanager
     async def body(self, request: Request, call: Call) -> AsyncIterator[Body]:
         """The picture of ``request``; its memory is reserved until the block ends.
 
         Raises:
-            FullError: the service has no room for a picture; nothing was read.
+            FullError: the service has no room for a picture, or none of its source; nothing was read.
             OverloadedError: the process has no memory for this one.
             RequestError: as :func:`~serve_app.http.body.read_body`.
             UnscannedError: as :func:`~serve_app.http.body.read_body`.
         """
-        self._moderator.require_room()
+        self._moderator.require_room(call)
         declared = declared_bytes(request.headers, scan_limit_bytes(request.headers, self._max_body_bytes))
-        with self._memory.reserve(declared, call.lane) as reservation:
-            with self._moderator.arriving():
+        with self._memory.reserve(declared, call.lane, call.source) as reservation:
+            with self._moderator.arriving(call), timed(Stage.BODY, call):
                 body = await read_body(request, self._max_body_bytes, call.deadline, reservation)
             yield body

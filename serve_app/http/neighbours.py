@@ -8,7 +8,6 @@ counts, and neither a gateway nor a request with a proxy's headers is ever let i
 from __future__ import annotations
 
 import ipaddress
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from fastapi import Request
 
 from serve_app.domain import SettingsError
 from serve_app.http.gateways import PROC_NET, Address, UnknownRoutesError, gateways
+from serve_app.logs import EventLogger
 from serve_app.settings.networks import Network
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 TRUST_MY_ADDRESS = "IPADDR"
 """The path segment that asks for it."""
@@ -47,7 +47,8 @@ class Neighbours:
         if networks:
             self._require_known_gateways()
             listed = ", ".join(map(str, networks))
-            logger.warning("callers in %s need no secret (authentication.trusted_networks). %s", listed, _INSTEAD)
+            text = f"callers in {listed} need no secret (authentication.trusted_networks). {_INSTEAD}"
+            logger.warning("networks_trusted", text, networks=listed)
 
     def include(self, client_host: str | None) -> bool:
         """Whether the caller with this address needs no secret."""
@@ -55,7 +56,8 @@ class Neighbours:
         why_not = self._why_not(address)
         if why_not and why_not not in self._told:  # once, so that strangers cannot fill the log
             self._told.add(why_not)
-            logger.warning("refused %s to %s, which %s. %s", TRUST_MY_ADDRESS, address or "a caller", why_not, _INSTEAD)
+            text = f"refused {TRUST_MY_ADDRESS} to {address or 'a caller'}, which {why_not}. {_INSTEAD}"
+            logger.warning("address_not_trusted", text, address=address, why=why_not)
         return not why_not
 
     def _why_not(self, address: Address | None) -> str:

@@ -22,6 +22,7 @@ from serve_app.http.multipart import PartHead, PartReader
 from serve_app.misskey_api import MAX_DETECT_BODY_BYTES, MAX_PART_BYTES, MAX_PARTS
 from serve_app.moderation import BodyMemory, Detector, Reservation
 from serve_app.moderation.time_limit import until
+from serve_app.stages import Stage, timed
 
 _MULTIPART = "multipart/form-data"
 
@@ -90,7 +91,7 @@ class PartsIntake:
             raise UnsupportedError(f"the Content-Type must be {_MULTIPART}")
         self._detector.require_room()
         with self._memory.reserve(declared, call.lane) as reservation:
-            with self._detector.arriving():
+            with self._detector.arriving(), timed(Stage.BODY, call):
                 parts = await _read_parts(request, call.deadline, reservation)
             self._detector.require_room(len(parts))
             yield parts

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.answer_log import AnswerLogger
-from serve_app.domain import SettingsError
+from serve_app.domain import UNNAMED_SOURCE, SettingsError
+from serve_app.logs import EventLogger
 from serve_app.secret_files import FILE_SUFFIX, SecretFiles, read_secrets, why_unusable
-from serve_app.settings import AuthenticationSettings
+from serve_app.settings import AuthenticationSettings, SourceSettings
 from serve_app.settings.pictrs_safety import known_ids
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
@@ -24,16 +24,17 @@ _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 class Scopes:
     """Secrets by what they permit; none permits what another one does."""
 
-    scans: tuple[bytes, ...]
+    scanners: tuple[tuple[str, bytes], ...]
+    """Each with the source that it names."""
     admins: Mapping[str, bytes]
     """By the name of the admin."""
     misskey: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, scans: Sequence[str], admins: Mapping[str, str], misskey: Sequence[str]) -> Self:
-        """Of texts."""
+    def of(cls, scanners: Mapping[str, Sequence[str]], admins: Mapping[str, str], misskey: Sequence[str]) -> Self:
+        """Of texts; those for scans by their source."""
         return cls(
-            tuple(map(str.encode, scans)),
+            tuple((source, secret.encode()) for source, secrets in scanners.items() for secret in secrets),
             {name: secret.encode() for name, secret in admins.items()},
             tuple(map(str.encode, misskey)),
         )
@@ -46,17 +47,24 @@ class FollowedScopes:
     changes nothing, since a file that is being written is empty for a moment.
     """
 
-    def __init__(self, settings: AuthenticationSettings, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        settings: AuthenticationSettings,
+        sources: Mapping[str, SourceSettings],
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
         """Read all of them.
 
         Raises:
-            SettingsError: no secret permits scans, or one is unusable.
+            SettingsError: no secret permits scans, or none those of a source; one is unusable; or two scopes share one.
         """
         self._settings = settings
+        self._sources = sources
         self._environment = environment
         names = (settings.secrets_env, ADMIN_SECRETS_ENV, settings.misskey_secrets_env)
-        self._files = SecretFiles(names, environment)
-        self._scopes = _read(settings, environment)
+        of_sources = (source.secrets_env for source in sources.values())
+        self._files = SecretFiles((*names, *of_sources), environment)
+        self._scopes = _read(settings, sources, environment)
         self._told = ""
 
     def __call__(self) -> Scopes:
@@ -67,37 +75,60 @@ class FollowedScopes:
 
     def _read_again(self) -> None:
         try:
-            scopes = _read(self._settings, self._environment)
+            scopes = _read(self._settings, self._sources, self._environment)
         except SettingsError as error:
             if str(error) != self._told:
-                logger.error("the secrets stay as they were: %s", error)
+                logger.error("secrets_unusable", f"the secrets stay as they were: {error}", why=str(error))
             self._told = str(error)
             return
         self._told = ""
         if scopes != self._scopes:
-            logger.info("secrets have changed, and count from now on")
+            logger.info("secrets_changed", "secrets have changed, and count from now on")
         self._scopes = scopes
 
 
-def _read(settings: AuthenticationSettings, environment: Mapping[str, str]) -> Scopes:
-    scans = (*_usable(settings.secrets_env, environment), *known_ids(environment))
-    if not scans:
+def _read(
+    settings: AuthenticationSettings, sources: Mapping[str, SourceSettings], environment: Mapping[str, str]
+) -> Scopes:
+    unnamed = (*_usable(settings.secrets_env, environment), *known_ids(environment))
+    of_sources = {name: _of_source(name, source, environment) for name, source in sources.items()}
+    if not unnamed and not of_sources:
         raise SettingsError(
             f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to the "
             'output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`, or '
             f"{settings.secrets_env}{FILE_SUFFIX} to a file that has it"
         )
-    admins = _admins(settings, environment, scans)
+    admins = _admins(environment)
+    owners = {settings.secrets_env: unnamed}
+    owners |= {f"{source.secrets_env} (sources.{name})": of_sources[name] for name, source in sources.items()}
     misskey = _usable(settings.misskey_secrets_env, environment)
-    for variable, others in ((settings.secrets_env, scans), (ADMIN_SECRETS_ENV, admins.values())):
-        if not set(misskey).isdisjoint(others):
-            raise SettingsError(
-                f"a secret in {settings.misskey_secrets_env} is also in {variable}: give Misskey one of its own"
-            )
-    return Scopes.of(scans, admins, misskey)
+    owners |= {ADMIN_SECRETS_ENV: tuple(admins.values()), settings.misskey_secrets_env: misskey}
+    _require_different(owners)
+    return Scopes.of({UNNAMED_SOURCE: unnamed, **of_sources}, admins, misskey)
 
 
-def _admins(settings: AuthenticationSettings, environment: Mapping[str, str], scans: Iterable[str]) -> dict[str, str]:
+def _of_source(name: str, source: SourceSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
+    secrets = _usable(source.secrets_env, environment)
+    if not secrets:
+        raise SettingsError(
+            f"sources.{name} has no secret: set {source.secrets_env} in the environment of the service's processes, or "
+            f"{source.secrets_env}{FILE_SUFFIX} to a file that has it"
+        )
+    return secrets
+
+
+def _require_different(secrets_by_owner: Mapping[str, Sequence[str]]) -> None:
+    owners: dict[str, str] = {}
+    for owner, secrets in secrets_by_owner.items():
+        for secret in secrets:
+            if owners.setdefault(secret, owner) != owner:
+                raise SettingsError(
+                    f"a secret in {owner} is also in {owners[secret]}: give each its own, since it says who asks and "
+                    "what is permitted, and pict-rs logs URLs with their secrets"
+                )
+
+
+def _admins(environment: Mapping[str, str]) -> dict[str, str]:
     """The secrets of admins by name; one without a name is called ``admin``.
 
     Raises:
@@ -118,10 +149,6 @@ def _admins(settings: AuthenticationSettings, environment: Mapping[str, str], sc
             )
         named[name] = secret
     _require_usable(ADMIN_SECRETS_ENV, named.values())
-    if not set(named.values()).isdisjoint(scans):
-        raise SettingsError(
-            f"a secret in {ADMIN_SECRETS_ENV} is also in {settings.secrets_env}: pict-rs logs URLs with their secrets"
-        )
     return named
 
 

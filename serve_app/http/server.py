@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from serve_app.http.connection import KEEP_ALIVE_S, Connection, ConnectionLimits, Connections
 
@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: FastAPI,
+    app: ASGIApp,
     deadline_s: float,
     sockets: Sequence[socket.socket],
     stop: asyncio.Event,
@@ -76,7 +76,7 @@ async def serving(
         await running
 
 
-def _config(app: FastAPI, connections: Connections, backlog: int, drain_s: int) -> uvicorn.Config:
+def _config(app: ASGIApp, connections: Connections, backlog: int, drain_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=cast("type[asyncio.Protocol]", functools.partial(Connection, connections)),

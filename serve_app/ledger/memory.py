@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from serve_app.domain import (
     AuditEntry,
@@ -15,9 +16,11 @@ from serve_app.domain import (
     Erased,
     ForgetScope,
     LedgerHealth,
+    PendingDecisions,
     Recollection,
     RecordedDecision,
     Retention,
+    Tally,
 )
 from serve_app.ledger.cursors import Cursor, midnight_before
 from serve_app.ledger.recent_examinations import RecentExaminations
@@ -102,6 +105,23 @@ class MemoryLedger:
             found = [each for each in found if Cursor.of(each) > behind]
         return Cursor.page(found, limit)
 
+    async def pending_count(self) -> PendingDecisions:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        waiting = [each.decision.decided_at for each in self._records.values() if each.is_pending]
+        return PendingDecisions(len(waiting), min(waiting, default=None))
+
+    async def tally(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        wanted = DecisionFilter(since=since, until=until)
+        first_at: dict[tuple[Any, ...], datetime] = {}
+        counts: Counter[tuple[Any, ...]] = Counter()
+        for each in filter(wanted.includes, self._records.values()):
+            decision = each.decision
+            alike = (decision.source, decision.lane, decision.reason, decision.verdict, decision.rule, decision.kept)
+            counts[alike] += 1
+            first_at[alike] = min(decision.decided_at, first_at.get(alike, decision.decided_at))
+        return [Tally(*alike, count, first_at[alike]) for alike, count in counts.items()]
+
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         recorded = self._records.get(request_id)
@@ -149,6 +169,10 @@ class MemoryLedger:
             return False
         await self.audit(entry)
         return True
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return [each for each in reversed(self._audit) if each.action == action and each.at >= since]
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""

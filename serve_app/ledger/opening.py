@@ -6,18 +6,18 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.database.location import Location
 from serve_app.domain import ConfigurationError, DecisionArchive, Ledger, WorkLease
 from serve_app.ledger.memory import MemoryLedger
 from serve_app.limits import MediaLimits
+from serve_app.logs import EventLogger
 
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
     from serve_app.ledger.sql_archive import SqlArchive
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class OpenLedger(Ledger, DecisionArchive, Protocol):
@@ -56,7 +56,8 @@ def open_ledger(location: Location | None, limits: MediaLimits | None = None) ->
         except DBAPIError as error:
             if database.is_sqlite:
                 raise ConfigurationError(_unusable(location, error)) from error
-            logger.error("the ledger %s cannot be reached: decisions wait in its spool", location)
+            text = f"the ledger {location} cannot be reached: decisions wait in its spool"
+            logger.error("ledger_unreachable", text, ledger=location)
         ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name), limits=limits)
         on_failure.pop_all()
         return ledger

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.database.lease import RENEWED_EVERY_S
 from serve_app.domain import Erased, in_words
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 PRUNED_EVERY_S = 600.0
 
@@ -48,9 +48,11 @@ class Retaining:
                     next_prune_s = self._clock() + PRUNED_EVERY_S
                     self._renew()
                     if erased != Erased():
-                        logger.info("the retention of %d decisions was over", erased.decisions)
+                        text = f"the retention of {erased.decisions} decisions was over"
+                        logger.info("decisions_erased", text, decisions=erased.decisions)
             except Exception as error:
-                logger.error("the ledger could not erase what is over (%s)", in_words(error))
+                why = in_words(error)
+                logger.error("decisions_not_erased", f"the ledger could not erase what is over ({why})", why=why)
 
     def _still_holds(self) -> bool:
         return self._clock() < self._renewed_s + RENEWED_EVERY_S or self._renew()

@@ -12,6 +12,7 @@ import fcntl
 import glob
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ class Spool:
         self._room_bytes = os.fstat(descriptor).st_size
         self._ends = _ends_of_lines(_read(descriptor))
         self._taken = 0
+        self._behind_since_s = time.monotonic() if self._ends else None
         # Whose shared rows stand in the file.
         self._contexts: set[int] = set()
 
@@ -88,6 +90,17 @@ class Spool:
         """Entries that wait."""
         return len(self._ends) - self._taken
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the file that are in use."""
+        return self._used_bytes
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since no entry waited; 0 if none does."""
+        since_s = self._behind_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
     def append(self, entries: Sequence[Entry]) -> list[bool]:
         """Add entries, to the disk, as far as there is room: for each one whether it was added.
 
@@ -110,6 +123,8 @@ class Spool:
                 _write(self._descriptor, b"".join(lines), began)
                 os.fdatasync(self._descriptor)
             self._room_bytes = max(self._room_bytes, position)
+            if ends and self._behind_since_s is None:
+                self._behind_since_s = time.monotonic()
             self._ends += ends
             self._contexts = contexts
             return added
@@ -139,6 +154,7 @@ class Spool:
             if self._taken < len(self._ends):
                 return
             used_bytes, self._ends, self._taken, self._contexts = self._used_bytes, [], 0, set()
+            self._behind_since_s = None
             if self._room_bytes > self._reserved_bytes:
                 os.ftruncate(self._descriptor, self._reserved_bytes)
                 self._room_bytes = self._reserved_bytes

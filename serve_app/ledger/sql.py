@@ -17,7 +17,6 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
@@ -32,8 +31,9 @@ from serve_app.ledger.rows import model_key_of, outcome_of
 from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
 from serve_app.ledger.sql_archive import SqlArchive
 from serve_app.limits import MediaLimits
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 COMMIT_WAIT_S = 0.1
 """Seconds that a decision waits for its commit. Of the 0.2 s for a sink (serve_app/moderation/sinks.py) the rest is for
@@ -137,7 +137,9 @@ class SqlLedger(SqlArchive):
 
     def health(self) -> LedgerHealth:
         """See :class:`~serve_app.domain.Ledger`."""
-        return LedgerHealth(self._problem, len(self._spool), self._missed + self._faulty)
+        return LedgerHealth(
+            self._problem, len(self._spool), self._missed + self._faulty, self._spool.waiting_bytes, self._spool.lag_s
+        )
 
     def _recollection(self, connection: Connection, sha256: bytes, model_key: int) -> Recollection | None:
         seen = self._seen(connection, sha256, model_key)
@@ -151,8 +153,9 @@ class SqlLedger(SqlArchive):
 
     def _note_problem(self, problem: str, error: Exception | None = None) -> None:
         if self._problem is None:
-            why = f" ({in_words(error)})" if error else ""
-            logger.error("the ledger %s%s: decisions wait in its spool", problem, why)
+            why = in_words(error) if error else None
+            text = f"the ledger {problem}{f' ({why})' if why else ''}: decisions wait in its spool"
+            logger.error("ledger_failed", text, problem=problem, why=why)
         self._problem = problem
 
     # In the thread that commits
@@ -196,7 +199,8 @@ class SqlLedger(SqlArchive):
             return False
         self._taken_back += count
         if not count and self._taken_back:
-            logger.info("the ledger has taken back %d decisions from its spool", self._taken_back)
+            text = f"the ledger has taken back {self._taken_back} decisions from its spool"
+            logger.info("spool_taken_back", text, decisions=self._taken_back)
             self._taken_back = 0
         return count > 0
 
@@ -223,7 +227,9 @@ class SqlLedger(SqlArchive):
                 raise error
             if error is not None:
                 self._faulty += 1
-                logger.error("decision %s cannot be recorded (%s)", entry.request_id, in_words(error))
+                why = in_words(error)
+                text = f"the decision cannot be recorded ({why})"
+                logger.error("decision_unrecordable", text, request_id=entry.request_id, why=why)
         if entries:
             spool.take(len(entries))
         return len(entries)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from serve_app.domain import PictwardenError, UnavailableError, in_words
+from serve_app.logs import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 T = TypeVar("T")
 
@@ -31,5 +31,6 @@ async def in_thread(work: Callable[[], T]) -> T:
     except (PictwardenError, ValueError):
         raise
     except Exception as error:
-        logger.error("the lists cannot be read or written: %s", in_words(error))
+        why = in_words(error)
+        logger.error("lists_unavailable", f"the lists cannot be read or written: {why}", why=why)
         raise UnavailableError("the lists cannot be read or written: see the log of the service") from error

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import ConfigurationError, in_words
 from serve_app.domain.lists import Bank
 from serve_app.lists.partition import Partition, PartitionBuilder, partition_of
 from serve_app.lists.partition_file import IndexFileError, Origin, open_partition, remove_unfinished, write_partition
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Bases:
         try:
             index = open_partition(self._file)
         except IndexFileError as error:
-            logger.error("the index of the lists is built again: %s", error)
+            logger.error("index_unusable", f"the index of the lists is built again: {error}", why=str(error))
             return None
         return Base(index.partition, index.origin)
 
@@ -106,7 +106,9 @@ class Bases:
                     write_partition(builder, origin, banks, self._file)
                     return
             except OSError as error:
-                logger.error("the index of the lists was not built, so that they take memory: %s", in_words(error))
+                why = in_words(error)
+                text = f"the index of the lists was not built, so that they take memory: {why}"
+                logger.error("index_not_written", text, why=why)
             self._in_memory = Base(Partition(builder.finish()), origin)
 
     def _read(self) -> tuple[PartitionBuilder, Origin, list[Bank]]:

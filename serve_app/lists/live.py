@@ -18,10 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Clock, in_words
 from serve_app.domain.canary import CANARY_BANK
-from serve_app.domain.lists import FingerprintType, Match
+from serve_app.domain.lists import FingerprintType, ListsHealth, Match
 from serve_app.lists.base import Bases
 from serve_app.lists.flood_guard import FloodGuard
 from serve_app.lists.following import MAX_CHANGES, Following
@@ -29,8 +28,9 @@ from serve_app.lists.partition import partition_of
 from serve_app.lists.recent import DecidedPicture, LateMatch, RecentPictures, denial
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 POLL_S: Final = 0.5
 
@@ -66,7 +66,7 @@ class LiveLists:
         Args:
             store: of the entries.
             index_file: of the base; None to have everything in memory.
-            clock: for the flood guard.
+            clock: for the flood guard, and for their age.
             wall_clock: for the expiry of entries.
 
         Raises:
@@ -81,6 +81,7 @@ class LiveLists:
         self._recent = RecentPictures(clock)
         self._problem: str | None = None
         self._suspended = 0
+        self._read_at_s = clock()
         self._bases = Bases(store, index_file)
         self._following = Following(store)
         self._building: threading.Thread | None = None
@@ -105,6 +106,10 @@ class LiveLists:
         """What is wrong with the lists, for people; None if nothing is."""
         suspended = f"have {self._suspended} suspended entries, which match nothing" if self._suspended else None
         return " and ".join(filter(None, (self._problem, suspended))) or None
+
+    def health(self) -> ListsHealth:
+        """Whether they are those of the store, at once."""
+        return ListsHealth(self.snapshot.version, self._clock() - self._read_at_s, self._suspended, self.problem)
 
     def start(self) -> None:
         """Follow the store, in a thread; another one erases what an import has left, which may take minutes."""
@@ -162,11 +167,9 @@ class LiveLists:
             self._recent.compared(each, sys.maxsize if late is not None else lists.version)
             if late is not None:
                 found.append(late)
-                logger.error(
-                    "request %s: the picture was let through, and entry %d, added meanwhile, denies it",
-                    late.picture.request_id,
-                    late.match.entry.id,
-                )
+                entry = late.match.entry.id
+                text = f"the picture was let through, and entry {entry}, added meanwhile, denies it"
+                logger.error("late_match", text, request_id=late.picture.request_id, entry=entry)
             if self._clock() >= end_s:
                 break
         return found
@@ -213,11 +216,13 @@ class LiveLists:
         origin = self.store.origin()
         base = self._bases.newest(self._following.base, origin)
         if base is self._following.base and origin.version == self._following.read_to:
+            self._read_at_s = self._clock()
             return
         suspended = self.store.suspended_count()  # before the version is noted as read, since asking may fail
         self.snapshot = self._following.read(base, origin, self.snapshot)
         self._recent.lists_have(self.snapshot.version, is_complete=self._following.is_complete)
         self._suspended = suspended
+        self._read_at_s = self._clock()
 
     def _is_base_due(self) -> bool:
         past_s = time.monotonic() - self._built_at_s
@@ -229,17 +234,19 @@ class LiveLists:
         try:
             self._bases.build(waits=False)
         except Exception as error:
-            logger.error("the index of the lists was not built: %s", in_words(error))
+            why = in_words(error)
+            logger.error("index_not_built", f"the index of the lists was not built: {why}", why=why)
 
     def _suspend(self) -> None:
         while self._to_suspend:
             entry = self._to_suspend[0].entry
             if self.store.suspend([entry.id]):
                 logger.error(
-                    "entry %d of the bank %s suddenly matches far more pictures than before: it is suspended until "
-                    "somebody confirms or removes it",
-                    entry.id,
-                    entry.bank,
+                    "entry_suspended",
+                    f"entry {entry.id} of the bank {entry.bank} suddenly matches far more pictures than before: it is "
+                    "suspended until somebody confirms or removes it",
+                    entry=entry.id,
+                    bank=entry.bank,
                 )
             self._to_suspend.popleft()
 
@@ -261,16 +268,19 @@ class LiveLists:
             if self.store.forget_removals(self._wall_clock()):
                 return
         except Exception as error:
-            logger.error("the lists could not forget old removals: %s", in_words(error))
+            why = in_words(error)
+            logger.error("removals_not_forgotten", f"the lists could not forget old removals: {why}", why=why)
         self._house_kept_at_s = time.monotonic()
 
     def _erase_unfinished(self) -> None:
         try:
             self.store.erase_unfinished()
         except Exception as error:
-            logger.error("what an import has left cannot be erased now: %s", in_words(error))
+            why = in_words(error)
+            logger.error("import_not_erased", f"what an import has left cannot be erased now: {why}", why=why)
 
     def _note_problem(self, error: Exception) -> None:
         if self._problem is None:
-            logger.error("the lists cannot be read (%s): the latest known ones go on", in_words(error))
+            why = in_words(error)
+            logger.error("lists_unreadable", f"the lists cannot be read ({why}): the latest known ones go on", why=why)
         self._problem = "cannot be read, and may be outdated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -26,7 +26,7 @@ class DecidedPicture:
     ``sha256`` is in hexadecimal digits; ``other_digests`` are those that its decision computed, because there were
     entries by them. ``lists_version`` is of the lists that its decision asked. ``is_of_image_server`` as in
     :class:`~serve_app.domain.Decision`. ``kept_by_policy`` says whether the policy alone would have had it stored; None
-    if it was not asked.
+    if it was not asked. ``banks`` are those that apply to its source; None if all do.
     """
 
     request_id: str
@@ -37,6 +37,7 @@ class DecidedPicture:
     is_of_image_server: bool = True
     other_digests: Digests = field(default_factory=dict, repr=False)
     kept_by_policy: bool | None = None
+    banks: Collection[str] | None = None
 
     @property
     def is_let_through(self) -> bool:
@@ -130,6 +131,7 @@ def denial(picture: DecidedPicture, added: Snapshot, lists: Snapshot, at: dateti
 
 
 def _denial(lists: Snapshot, picture: DecidedPicture, at: datetime) -> Match | None:
+    lists = lists.restricted_to(picture.banks)
     found = lists.exact(picture.digests, at).deciding
     found = found or lists.nearest(picture.fingerprints, at).deciding
     return found if found is not None and found.entry.kind is ListKind.DENY else None

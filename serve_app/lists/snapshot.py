@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +68,19 @@ class Snapshot:
         # A bank of the same name must not turn the built-in one into a shadow.
         self._parts = [(base, _is_shadow(base, banks)), (delta, _is_shadow(delta, banks))]
         self._parts.append((BUILT_IN, _is_shadow(BUILT_IN, {})))
+        self._applies: Collection[str] | None = None
+        self.banks = frozenset({*banks, *base.banks, *delta.banks})
         self._is_nearest_slow = base.has(FingerprintType.PDQ) or delta.has(FingerprintType.PDQ)
         self.other_digests = tuple(type_ for type_ in OTHER_DIGESTS if base.has(type_) or delta.has(type_))
         """The digests beside its sha256 that :meth:`exact` needs of a body, since there are entries by them."""
+
+    def restricted_to(self, banks: Collection[str] | None) -> Self:
+        """The same lists with the entries of ``banks`` alone, and the built-in ones; of all banks if it is None."""
+        if banks is None:
+            return self
+        restricted = copy.copy(self)
+        restricted._applies = {*banks, *BUILT_IN.banks}  # noqa: SLF001 - of this class
+        return restricted
 
     @property
     def is_nearest_slow(self) -> bool:
@@ -136,6 +148,8 @@ class Snapshot:
         )
         if number == 0:
             in_force &= ~np.isin(rows.ids, self._removed)
+        if self._applies is not None:
+            in_force &= np.array([name in self._applies for name in part.banks], dtype=np.bool_)[rows.banks]
         chosen = in_force.nonzero()[0]
         # A picture may match thousands of entries: of each bank's, only the nearest becomes an object.
         pictures = rows.queries[chosen] // per_query

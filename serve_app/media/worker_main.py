@@ -31,6 +31,7 @@ def main(channel_fd: int) -> None:
     with socket.socket(fileno=channel_fd) as channel:
         (setup_bytes,) = SETUP.unpack(_receive(channel, SETUP.size))
         decode, limits, detector = pickle.loads(_receive(channel, setup_bytes))  # noqa: S301 - from the parent
+        _be_silent()
         channel.sendall(READY)
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
@@ -87,6 +88,17 @@ def _send(channel: socket.socket, parts: tuple[bytes, bytes, memoryview]) -> Non
         if sent < len(part):
             channel.sendall(part[sent:])
         sent = max(0, sent - len(part))
+
+
+def _be_silent() -> None:
+    """From now on nothing goes to the standard output and error.
+
+    Decoders and their libraries would write there about the picture, and not of which request it is; what matters goes
+    to the owner, whose log says both.
+    """
+    with Path(os.devnull).open("w") as nowhere:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _end_with_owner() -> None:

@@ -7,15 +7,15 @@ that the engine above (:mod:`serve_app.models.cuda_engine`) runs, and is tested,
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
 
 from serve_app.domain import DeviceMemoryError
+from serve_app.logs import EventLogger
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 # Passes before a capture, in which libraries choose their kernels and allocate: none of that may be captured.
 _PASSES_BEFORE_CAPTURE = 3
@@ -91,7 +91,8 @@ class CudaAccelerator:
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            logger.warning("this model cannot be captured as a CUDA graph, passes are launched one by one: %s", error)
+            text = f"this model cannot be captured as a CUDA graph, passes are launched one by one: {error}"
+            logger.warning("cuda_graph_failed", text, why=str(error))
             return compute
 
         def replay() -> torch.Tensor:

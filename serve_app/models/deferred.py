@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -13,7 +12,9 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from serve_app.logs import EventLogger
+
+logger = EventLogger(__name__)
 
 Import = Callable[[str], ModuleType]
 
@@ -25,7 +26,9 @@ def import_without(name: str, *libraries: str, later: Import = importlib.import_
             return importlib.import_module(name)
     except Exception as error:  # whatever another version of the library does at its import
         package = name.partition(".")[0]
-        logger.info("%s is imported with %s, which it needs at once: %s", package, " and ".join(libraries), error)
+        needed = " and ".join(libraries)
+        text = f"{package} is imported with {needed}, which it needs at once: {error}"
+        logger.info("library_needed_at_once", text, package=package, libraries=needed, why=str(error))
         for each in [each for each in sys.modules if each.partition(".")[0] == package]:
             del sys.modules[each]
         return importlib.import_module(name)

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from serve_app.logs import EventLogger
 from serve_app.models.engine import Engine
 from serve_app.models.load import load_model
 from serve_app.models.openvino.engine import OpenVinoEngine
@@ -18,7 +18,7 @@ from serve_app.models.openvino.folder import find_agreed
 from serve_app.models.registry import EngineSpec
 from serve_app.models.torch_factory import device_for, engine_of
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _MAX_BATCH_VIEWS = 16
 
@@ -57,7 +57,8 @@ def _candidate(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
     try:
         return find_agreed(model_digest, spec)
     except Exception as error:  # of OpenVINO's and the system's kinds too: torch can do without it
-        logger.warning("engine auto: torch, since the converted model in the cache cannot be opened: %s", error)
+        text = f"engine auto: torch, since the converted model in the cache cannot be opened: {error}"
+        logger.warning("converted_model_unusable", text, why=str(error))
         return None
 
 
@@ -66,16 +67,13 @@ def is_faster(candidate: Engine, candidate_name: str, reference: Engine, referen
     of_candidate, of_reference = _views_per_s(candidate), _views_per_s(reference)
     many = max(of_candidate.keys() & of_reference.keys())
     takes_candidate = all(of_candidate[size] >= of_reference[size] for size in (1, many))
+    taken = candidate_name if takes_candidate else reference_name
     logger.info(
-        "engine auto: %s %.1f views/s at batch 1 and %.1f at %d, %s %.1f and %.1f: took %s",
-        candidate_name,
-        of_candidate[1],
-        of_candidate[many],
-        many,
-        reference_name,
-        of_reference[1],
-        of_reference[many],
-        candidate_name if takes_candidate else reference_name,
+        "engine_chosen",
+        f"engine auto: {candidate_name} {of_candidate[1]:.1f} views/s at batch 1 and {of_candidate[many]:.1f} at "
+        f"{many}, {reference_name} {of_reference[1]:.1f} and {of_reference[many]:.1f}: took {taken}",
+        engine=taken,
+        views_per_s={candidate_name: of_candidate, reference_name: of_reference},
     )
     return takes_candidate
 

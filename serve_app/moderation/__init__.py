@@ -1,7 +1,7 @@
 """The use cases, over the domain's ports and under a deadline: a picture to a decision, or to probabilities."""
 
 from serve_app.moderation.admission import AdmissionControl
-from serve_app.moderation.assembly import assemble_detector, assemble_moderator, label_sets
+from serve_app.moderation.assembly import admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.body_memory import BodyMemory, Reservation
 from serve_app.moderation.detection import Detection, Detector
 from serve_app.moderation.moderator import Moderator
@@ -17,6 +17,7 @@ __all__ = [
     "Moderator",
     "Pipeline",
     "Reservation",
+    "admission_of",
     "assemble_detector",
     "assemble_moderator",
     "label_sets",

@@ -5,15 +5,19 @@ Each use case has an examiner of its own, for the labels that it wants: a pictur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
 from serve_app.domain import Examiner, Ledger, output_label
 from serve_app.lists.live import LiveLists
+from serve_app.metrics import FrontMetrics
 from serve_app.misskey_api import OUTPUT_BY_CLASS, SEXUAL_CLASSES
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.detection import Detector
 from serve_app.moderation.moderator import Moderator
+from serve_app.moderation.quotas import Quotas
 from serve_app.moderation.sinks import LogSink
+from serve_app.moderation.terms import Terms
 from serve_app.policy import Policy, labels_of
 from serve_app.settings import Settings
 
@@ -21,15 +25,26 @@ ExaminerOf = Callable[[tuple[str, ...]], Examiner]
 """Makes the examiner for one of the :func:`label_sets`."""
 
 
-def label_sets(settings: Settings, policy: Policy, shadow: Policy | None) -> tuple[tuple[str, ...], ...]:
+NO_POLICIES: Mapping[str, Policy] = {}
+
+
+def label_sets(
+    settings: Settings, policy: Policy, shadow: Policy | None, of_sources: Mapping[str, Policy] = NO_POLICIES
+) -> tuple[tuple[str, ...], ...]:
     """The sets of labels that pictures are scored for: the policies', and Misskey's where it is served."""
-    sets = [labels_of(policy, shadow)]
+    sets = [labels_of(policy, shadow), *(each.labels for each in of_sources.values())]
     if of_misskey := tuple(_misskey_labels(settings).values()):
         sets.append(of_misskey)
     return tuple(dict.fromkeys(sets))
 
 
-def assemble_moderator(
+def admission_of(settings: Settings) -> AdmissionControl:
+    """The room of a process, which its sources share."""
+    shares = {name: source.share for name, source in settings.sources.items()}
+    return AdmissionControl(settings.deadline_s, shares=shares)
+
+
+def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     settings: Settings,
     policy: Policy,
     examiner_of: ExaminerOf,
@@ -37,19 +52,50 @@ def assemble_moderator(
     admission: AdmissionControl,
     shadow: Policy | None = None,
     lists: LiveLists | None = None,
+    of_sources: Mapping[str, Policy] = NO_POLICIES,
+    replicas: Callable[[], int] = lambda: 1,
+    metrics: FrontMetrics | None = None,
 ) -> Moderator:
-    """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for."""
-    return Moderator(
+    """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for.
+
+    ``of_sources`` are the policies of sources that have their own, by name. ``replicas`` gives the number of processes
+    that share the quotas of sources. ``metrics`` tell of all of it.
+    """
+    # One for each set of labels: what was learnt of a model, and pictures on their way, are known to all that share it.
+    examiner_of = functools.cache(examiner_of)
+    examiner = examiner_of(labels_of(policy, shadow))
+
+    def terms_of(name: str) -> Terms:
+        source = settings.sources[name]
+        on_unscanned, own = source.on_unscanned or settings.on_unscanned, of_sources.get(name)
+        if own is not None:
+            return Terms(own, examiner_of(own.labels), on_unscanned, banks=source.lists)
+        return Terms(policy, examiner, on_unscanned, shadow=shadow, banks=source.lists)
+
+    quotas = {name: source.quota_per_minute for name, source in settings.sources.items() if source.quota_per_minute}
+    moderator = Moderator(
         policy,
-        examiner_of(labels_of(policy, shadow)),
+        examiner,
         ledger,
         settings.on_unscanned,
         admission,
         settings.max_background_pictures,
-        sinks=[LogSink()],
+        sinks=[LogSink(), *([metrics.decisions] if metrics is not None else [])],
         shadow=shadow,
         lists=lists,
+        of_sources={name: terms_of(name) for name in settings.sources},
+        quotas=Quotas(quotas, replicas),
     )
+    if metrics is not None:
+        metrics.watch(
+            policy,
+            admission,
+            model=lambda: moderator.model,
+            ledger_health=lambda: moderator.ledger_health,
+            lists_health=lambda: moderator.lists_health,
+            over_quota=lambda: moderator.over_quota,
+        )
+    return moderator
 
 
 def assemble_detector(settings: Settings, examiner_of: ExaminerOf, admission: AdmissionControl) -> Detector | None:

@@ -2,16 +2,17 @@
 
 A body with a declared length reserves it at once; any other body reserves a step at a time. When all memory is
 reserved, the youngest body that is still being read is refused, so that older ones can be read to their ends: otherwise
-half-read bodies could fill the memory for ever. Background bodies have a share of their own, and are refused before
-live ones.
+half-read bodies could fill the memory for ever. Of several sources, the one that has reserved most is asked first.
+Background bodies have a share of their own, and are refused before live ones.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 
-from serve_app.domain import Lane, OverloadedError
+from serve_app.domain import UNNAMED_SOURCE, Lane, OverloadedError
 
 _STEP_BYTES = 1_000_000
 
@@ -22,9 +23,10 @@ _BACKGROUND_SHARE = 0.25
 class Reservation:
     """The memory of one body."""
 
-    def __init__(self, memory: BodyMemory, lane: Lane) -> None:
+    def __init__(self, memory: BodyMemory, lane: Lane, source: str) -> None:
         self._memory = memory
         self.lane = lane
+        self.source = source
         self.reserved_bytes = 0
         self.is_refused = False
         self.on_refused: Callable[[], None] = lambda: None
@@ -50,6 +52,7 @@ class BodyMemory:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._reserved_bytes = dict.fromkeys(Lane, 0)
+        self._of_sources_bytes: Counter[str] = Counter()
         self._unfinished: list[Reservation] = []  # the oldest first
 
     @property
@@ -58,7 +61,9 @@ class BodyMemory:
         return sum(self._reserved_bytes.values())
 
     @contextlib.contextmanager
-    def reserve(self, declared_bytes: int | None, lane: Lane = Lane.LIVE) -> Iterator[Reservation]:
+    def reserve(
+        self, declared_bytes: int | None, lane: Lane = Lane.LIVE, source: str = UNNAMED_SOURCE
+    ) -> Iterator[Reservation]:
         """Memory for one body, until the block ends.
 
         A body that is larger than all the memory is let in if it is the only one.
@@ -66,11 +71,12 @@ class BodyMemory:
         Args:
             declared_bytes: its length, if the sender declares one.
             lane: who waits for the answer.
+            source: that sends it.
 
         Raises:
             OverloadedError: all memory is reserved.
         """
-        reservation = Reservation(self, lane)
+        reservation = Reservation(self, lane, source)
         self._unfinished.append(reservation)
         try:
             if declared_bytes is not None:
@@ -109,9 +115,10 @@ class BodyMemory:
         return all(taken == reservation.reserved_bytes or taken + by_bytes <= most for taken, most in room)
 
     def _next_to_refuse(self) -> Reservation:
-        """The youngest body that is still being read; background bodies come first."""
+        """The youngest body that is still being read, of the source that has most; background bodies come first."""
         of_background = [each for each in self._unfinished if each.lane is Lane.BACKGROUND]
-        return (of_background or self._unfinished)[-1]
+        youngest_first = reversed(of_background or self._unfinished)
+        return max(youngest_first, key=lambda each: self._of_sources_bytes[each.source])
 
     def _release(self, reservation: Reservation) -> None:
         if reservation in self._unfinished:
@@ -121,3 +128,4 @@ class BodyMemory:
     def _add(self, reservation: Reservation, by_bytes: int) -> None:
         reservation.reserved_bytes += by_bytes
         self._reserved_bytes[reservation.lane] += by_bytes
+        self._of_sources_bytes[reservation.source] += by_bytes

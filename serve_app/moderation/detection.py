@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Body, Call, Deadline, Examination, Examiner, UnavailableError, UnscannedError
+from serve_app.logs import EventLogger
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.time_limit import until
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -89,7 +89,7 @@ class Detector:
             raise
         except Exception as error:
             # A fault of ours is not the picture's.
-            logger.exception("request %s: detecting failed", call.request_id)
+            logger.exception("detecting_failed", "detecting failed", request_id=call.request_id)
             raise UnavailableError("internal fault: see the log under this request_id") from error
 
     def _probabilities(self, examination: Examination) -> tuple[float, ...]:

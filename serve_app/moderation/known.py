@@ -7,13 +7,12 @@ call's deadline leave the picture unscanned.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
     Call,
@@ -24,14 +23,15 @@ from serve_app.domain import (
     ListMatch,
     Verdict,
 )
-from serve_app.domain.lists import FingerprintType, ListKind, Match, Matches
+from serve_app.domain.lists import FingerprintType, ListKind, ListsHealth, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.digests import Digests, digests_of
 from serve_app.lists.live import LiveLists
 from serve_app.lists.recent import DecidedPicture
+from serve_app.logs import EventLogger
 from serve_app.moderation.time_limit import until
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 _DIGESTED_ON_THE_LOOP_BYTES: Final = 64 << 10
 """To hash fewer bytes takes less time than to go to a thread and back."""
@@ -60,14 +60,18 @@ class KnownPictures:
         self._digesting = ThreadPoolExecutor(1, thread_name_prefix="digests")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="searches")
 
-    @property
-    def problem(self) -> str | None:
-        """What is wrong with the lists; None if nothing is."""
-        return self._lists.problem if self._lists is not None else None
+    def health(self, wanted_banks: Set[str] = frozenset()) -> ListsHealth:
+        """Whether the lists are as they should be, and have all of ``wanted_banks``."""
+        if self._lists is None:
+            return ListsHealth()
+        health = self._lists.health()
+        missing = sorted(wanted_banks - self._lists.snapshot.banks)
+        lacking = f"have no bank {', '.join(missing)}, which sources name" if missing else None
+        return replace(health, problem=" and ".join(filter(None, (health.problem, lacking))) or None)
 
-    def snapshot(self) -> Snapshot | None:
-        """The lists for one decision."""
-        return self._lists.snapshot if self._lists is not None else None
+    def snapshot(self, banks: Collection[str] | None = None) -> Snapshot | None:
+        """The lists for one decision: of ``banks``, or of all if it is None."""
+        return self._lists.snapshot.restricted_to(banks) if self._lists is not None else None
 
     async def exact(self, lists: Snapshot | None, body: Body, call: Call) -> KnownBytes:
         """What the exact entries say about a body. By its sha256 they answer at once, whatever else waits.
@@ -115,7 +119,14 @@ class KnownPictures:
             return Matches(None, found.shadow)
         return found
 
-    def decided(self, decision: Decision, matched: Match | None, other_digests: Digests, judged: Judged | None) -> None:
+    def decided(
+        self,
+        decision: Decision,
+        matched: Match | None,
+        other_digests: Digests,
+        judged: Judged | None,
+        banks: Collection[str] | None = None,
+    ) -> None:
         """Tell the lists of a decision, for the flood guard and for entries that are added in this minute.
 
         Args:
@@ -123,6 +134,7 @@ class KnownPictures:
             matched: the entry that decided; None if the policy did.
             other_digests: of its body, as :meth:`exact` has them.
             judged: the policy's judgement, also where an entry decided; None if it was not asked.
+            banks: those that were asked; None if all were.
         """
         if self._lists is None:
             return
@@ -136,18 +148,20 @@ class KnownPictures:
             is_of_image_server=decision.is_of_image_server,
             other_digests=other_digests,
             kept_by_policy=judged.judgement.verdict.keeps_picture if judged is not None else None,
+            banks=banks,
         )
         try:
             self._lists.decided(picture, matched)
         except Exception:
-            logger.exception("request %s: the lists did not take note of the decision", decision.request_id)
+            text = "the lists did not take note of the decision"
+            logger.exception("lists_missed_decision", text, request_id=decision.request_id)
 
 
 def _guarded(ask: Callable[[], T], request_id: str, otherwise: T) -> T:
     try:
         return ask()
     except Exception:
-        logger.exception("request %s: the lists failed, and count as no match", request_id)
+        logger.exception("lists_failed", "the lists failed, and count as no match", request_id=request_id)
         return otherwise
 
 

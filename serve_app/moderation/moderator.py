@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
     Call,
@@ -22,7 +21,6 @@ from serve_app.domain import (
     Examination,
     Examiner,
     Judged,
-    LabelScores,
     Lane,
     Ledger,
     LedgerHealth,
@@ -30,26 +28,28 @@ from serve_app.domain import (
     OnUnscanned,
     Outcome,
     Sink,
-    StalledError,
     TruncatedError,
     UnavailableError,
     UnscannableError,
     Unscanned,
     UnscannedError,
 )
-from serve_app.domain.lists import Match, Matches
+from serve_app.domain.lists import ListsHealth, Match, Matches
 from serve_app.lists import Snapshot
 from serve_app.lists.live import LiveLists
+from serve_app.logs import EventLogger
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.known import NOTHING, KnownBytes, KnownPictures, listed
-from serve_app.moderation.shadow import ShadowPolicy
+from serve_app.moderation.quotas import Quotas
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
+from serve_app.moderation.terms import Terms
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
-from serve_app.policy import Policy, evaluate, labels_of
+from serve_app.policy import Policy
+from serve_app.stages import Stage, timed
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,46 +82,45 @@ class Moderator:
         *,
         shadow: Policy | None = None,
         lists: LiveLists | None = None,
+        of_sources: Mapping[str, Terms] | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
 
         The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
-        policy alone decides.
+        policy alone decides. ``of_sources`` are the terms of sources that have their own, by name.
         """
         self.policy = policy
-        self._labels = labels_of(policy, shadow)
-        self._examiner = examiner
+        self._service = Terms(policy, examiner, on_unscanned, shadow=shadow)
+        self._of_sources = dict(of_sources or {})
         self._ledger = ledger
         self._sinks = Sinks(ledger, sinks)
-        self._shadow = ShadowPolicy(shadow) if shadow is not None else None
-        self._on_unscanned = on_unscanned
         self._admission = admission
+        self._quotas = quotas or Quotas({})
         self._background = BackgroundGate(max_background_pictures)
-        self._twins: Twins[_Scanned] = Twins(_holds_in_each_lane)
+        self._twins: Twins[Examination] = Twins(_holds_in_each_lane)
         self._wall_clock = wall_clock
         self._known = KnownPictures(lists, wall_clock)
-        self._last_heard_of: ModelIdentity | None = None
 
     @property
     def model(self) -> ModelIdentity:
-        """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
-        return self._last_heard_of or ModelIdentity(" + ".join(self.policy.models), "", 0)
+        """The latest known model of the service's policy; before the first answer of a scorer it has no digest."""
+        return self._service.model
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
-        """Wait until a model is warm, and check that the policy belongs to it.
+        """Wait until the models are warm, and check that each policy belongs to its own: that of the service's.
 
         Raises:
             NotScannedError: no scorer answered within the deadline.
-            PolicyError: the policy's thresholds belong to another model.
+            PolicyError: the thresholds of a policy belong to another model.
         """
-        identity = await self._examiner.identify(deadline)
-        self._hear_of(identity)
+        identity = await self._service.ready(deadline)
+        for terms in self._of_sources.values():
+            await terms.ready(deadline)
         return identity
 
-    def _hear_of(self, identity: ModelIdentity) -> None:
-        if identity != self._last_heard_of:
-            self.policy.require_model(identity)
-            self._last_heard_of = identity
+    def _terms_of(self, source: str) -> Terms:
+        return self._of_sources.get(source, self._service)
 
     @property
     def ledger_health(self) -> LedgerHealth:
@@ -129,9 +128,14 @@ class Moderator:
         return self._ledger.health()
 
     @property
-    def lists_problem(self) -> str | None:
-        """What is wrong with the lists; None if nothing is."""
-        return self._known.problem
+    def lists_health(self) -> ListsHealth:
+        """Whether the lists are those of the store, and have what sources want."""
+        return self._known.health({bank for terms in self._of_sources.values() for bank in terms.banks or ()})
+
+    @property
+    def over_quota(self) -> Mapping[str, int]:
+        """Pictures over their quota since the start, by source; sources without a quota are left out."""
+        return self._quotas.refused
 
     @property
     def full_for_s(self) -> float:
@@ -142,31 +146,42 @@ class Moderator:
         """See :meth:`serve_app.moderation.admission.AdmissionControl.count_arrival`."""
         self._admission.count_arrival(is_authorised, refused_before)
 
-    def require_room(self) -> None:
+    def require_room(self, call: Call) -> None:
         """Check for room before a body is read, since reading is the larger part of a refusal.
 
         Where ``on_unscanned`` is ``accept`` this does nothing: the decision needs the digest of the body.
 
         Raises:
             FullError: the service has no room.
+            SourceFullError: it has none for the source of ``call``.
         """
-        if self._on_unscanned is OnUnscanned.REJECT:
-            self._admission.require_room()
+        if self._terms_of(call.source).on_unscanned is OnUnscanned.REJECT:
+            self._let_in(call)
 
-    def arriving(self) -> contextlib.AbstractContextManager[None]:
-        """A body is being read, and takes room, until the block ends."""
-        return self._admission.inside()
+    def _let_in(self, call: Call) -> None:
+        self._quotas.require(call.source)  # first: a picture over its quota is no demand for more replicas
+        self._admission.require_room(source=call.source)
+        self._quotas.count(call.source)
 
-    async def moderate(self, body: Body, call: Call) -> Decision:
-        """Scan ``body`` and decide within the call's deadline; record the decision before returning it."""
+    def arriving(self, call: Call) -> contextlib.AbstractContextManager[None]:
+        """The body of ``call`` is being read, and takes room, until the block ends."""
+        return self._admission.inside(call.source)
+
+    async def moderate(self, body: Body, call: Call, by_terms_of: str | None = None) -> Decision:
+        """Scan ``body`` and decide within the call's deadline; record the decision before returning it.
+
+        ``by_terms_of`` names another source than the call's, by whose policy and lists is decided.
+        """
         started_s = call.deadline.clock()
-        lists = self._known.snapshot()
+        terms = self._terms_of(by_terms_of or call.source)
+        lists = self._known.snapshot(terms.banks)
         exact, known, seen = KnownBytes(), NOTHING, None
         result: Match | _Scanned | UnscannedError
         try:
-            exact = await self._known.exact(lists, body, call)
+            with timed(Stage.KNOWN, call):
+                exact = await self._known.exact(lists, body, call)
             known = exact.matches
-            result = known.deciding or await self._scan(body, call, lists)
+            result = known.deciding or await self._scan(body, call, lists, terms)
         except DeadlineExceededError as error:
             result = error
         match result:
@@ -177,7 +192,7 @@ class Moderator:
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
                 outcome, kept = _listed(known.deciding, seen.examination) if known.deciding else _judged(seen)
             case _:
-                outcome, kept = Unscanned(result.reason, str(result)), self._keeps_unscanned(result)
+                outcome, kept = Unscanned(result.reason, str(result)), terms.keeps_unscanned(result)
         decision = Decision(
             request_id=call.request_id,
             decided_at=self._wall_clock(),
@@ -185,9 +200,9 @@ class Moderator:
             body_bytes=len(body.content),
             outcome=outcome,
             kept=kept,
-            model=seen.examination.scores.model if seen else self.model,
-            policy=self.policy.name,
-            policy_digest=self.policy.digest,
+            model=seen.examination.scores.model if seen else terms.model,
+            policy=terms.policy.name,
+            policy_digest=terms.policy.digest,
             elapsed_ms=(call.deadline.clock() - started_s) * 1e3,
             source=call.source,
             lane=call.lane,
@@ -196,50 +211,59 @@ class Moderator:
             lists_version=lists.version if lists else 0,
             shadow_matches=tuple(map(listed, known.shadow)),
         )
-        if self._shadow is not None:
-            decision = self._shadow.beside(decision)
-        answered = await self._sinks.record(decision)
-        self._known.decided(answered, known.deciding, exact.other_digests, seen.outcome if seen else None)
+        with timed(Stage.RECORD, call):
+            answered = await self._sinks.record(terms.beside(decision))
+        judged = seen.outcome if seen else None
+        self._known.decided(answered, known.deciding, exact.other_digests, judged, terms.banks)
         return answered
 
-    async def _scan(self, body: Body, call: Call, lists: Snapshot | None) -> _Scanned | UnscannedError:
+    async def _scan(self, body: Body, call: Call, lists: Snapshot | None, terms: Terms) -> _Scanned | UnscannedError:
         """What was seen of ``body``, judged and known of it, or why it was not scanned."""
         try:
             async with until(call.deadline, "scanning"):
-                scanned = await self._recall(body.sha256, call.request_id) or await self._twins.examine(
-                    body.sha256, call.lane, call.deadline, lambda: self._examine_with_room(body, call)
-                )
-                # Twins share what was seen; each asks the lists of its own moment.
-                known = await self._known.nearest(lists, scanned.examination, call.request_id)
+                with timed(Stage.RECALL, call):
+                    scanned = await self._recall(body.sha256, call.request_id, terms)
+                if scanned is None:
+                    # Twins share what was seen; each judges by its own policy, and asks the lists of its own moment.
+                    examination = await self._twins.examine(
+                        (terms.labels, body.sha256),
+                        *(call.lane, call.deadline, lambda: self._examine_with_room(body, call, terms)),
+                    )
+                    scores = examination.scores.picked(terms.labels, terms.policy.labels)
+                    with timed(Stage.JUDGE, call):
+                        outcome = terms.judge(examination, scores or examination.scores)
+                    scanned = _Scanned(outcome, examination, terms.labels)
+                with timed(Stage.NEAREST, call):
+                    known = await self._known.nearest(lists, scanned.examination, call.request_id)
                 return replace(scanned, known=known)
         except UnscannedError as error:
             return error
         except Exception:
             # A fault of ours is not the picture's.
-            logger.exception("request %s: scanning failed", call.request_id)
+            logger.exception("scanning_failed", "scanning failed", request_id=call.request_id)
             return UnavailableError("internal fault: see the log under this request_id")
 
-    async def _recall(self, sha256: str, request_id: str) -> _Scanned | None:
+    async def _recall(self, sha256: str, request_id: str, terms: Terms) -> _Scanned | None:
         """The recorded examination of the same bytes by the same model, and its judgement.
 
         A judgement by the same policy is taken over; another policy judges the recorded scores, if they suffice for
         its prompts. A ledger that fails or hangs counts as a miss.
         """
-        model = self._examiner.model
+        model = terms.examiner.model
         if model is None:
             return None
         try:
             async with asyncio.timeout(RECALL_BUDGET_S):
                 recalled = await self._ledger.recall(sha256, model.digest)
         except Exception as error:
-            logger.error(
-                "request %s: the ledger failed to recall the same bytes: %s", request_id, told(error, RECALL_BUDGET_S)
-            )
+            why = told(error, RECALL_BUDGET_S)
+            text = f"the ledger failed to recall the same bytes: {why}"
+            logger.error("recall_failed", text, request_id=request_id, why=why)
             return None
         if recalled is None:
             return None
         recorded = recalled.examination
-        scores = recorded.scores.picked(recalled.labels, self.policy.labels)
+        scores = recorded.scores.picked(recalled.labels, terms.policy.labels)
         if scores is None:
             return None
         examination = replace(
@@ -250,42 +274,23 @@ class Moderator:
             is_recalled=True,
         )
         # Recorded scores are rounded: only the judgement itself is the same one for certain.
-        is_same_policy = recalled.policy_digest == self.policy.digest
+        is_same_policy = recalled.policy_digest == terms.policy.digest
         earlier = recalled.judged if is_same_policy else None
-        return _Scanned(earlier or self._judge(examination, scores), examination, recalled.labels)
+        return _Scanned(earlier or terms.judge(examination, scores), examination, recalled.labels)
 
-    async def _examine_with_room(self, body: Body, call: Call) -> _Scanned:
+    async def _examine_with_room(self, body: Body, call: Call, terms: Terms) -> Examination:
         """Examine ``body`` once there is room: a live picture has had its room since before its body was read."""
         async with until(call.deadline, "scanning"), contextlib.AsyncExitStack() as stack:
             if call.lane is Lane.BACKGROUND:
-                await stack.enter_async_context(self._background.through())
-            if call.lane is Lane.BACKGROUND or self._on_unscanned is OnUnscanned.ACCEPT:
-                self._admission.require_room()
-            stack.enter_context(self._admission.examining())
-            if self._examiner.model is None or self._examiner.model != self._last_heard_of:
-                await self.ready(call.deadline)
-            examination = await self._examiner.examine(body, call)
-            scores = examination.scores.picked(self._labels, self.policy.labels)
-            return _Scanned(self._judge(examination, scores or examination.scores), examination, self._labels)
-
-    def _judge(self, examination: Examination, scores: LabelScores) -> Judged:
-        """The policy's judgement; the columns of ``scores`` are its labels."""
-        self._hear_of(examination.scores.model)
-        judgement = evaluate(self.policy, scores)
-        return Judged(
-            judgement=judgement,
-            place=examination.places[judgement.view],
-            media_type=examination.media_type,
-            views_seen=len(examination.places),
-            frames_seen=examination.frames_seen,
-            frames_total=examination.frames_total,
-            is_truncated=examination.is_truncated,
-        )
-
-    def _keeps_unscanned(self, error: UnscannedError) -> bool:
-        if isinstance(error, UnscannableError | StalledError):
-            return False
-        return self._on_unscanned is OnUnscanned.ACCEPT
+                await stack.enter_async_context(self._background.through(call))
+            if terms.on_unscanned is OnUnscanned.ACCEPT:
+                self._let_in(call)
+            elif call.lane is Lane.BACKGROUND:
+                self._admission.require_room(source=call.source)
+            stack.enter_context(self._admission.examining(call.source))
+            if not terms.is_model_known:
+                await terms.ready(call.deadline)
+            return await terms.examiner.examine(body, call)
 
 
 def _listed(match: Match, seen: Examination | None = None) -> tuple[Outcome, bool]:
@@ -299,8 +304,8 @@ def _judged(scanned: _Scanned) -> tuple[Outcome, bool]:
     return scanned.outcome, scanned.outcome.judgement.verdict.keeps_picture
 
 
-def _holds_in_each_lane(outcome: _Scanned | UnscannableError) -> bool:
+def _holds_in_each_lane(outcome: Examination | UnscannableError) -> bool:
     """Whether callers in either lane may have this outcome: the lanes differ for files without their end."""
     if isinstance(outcome, UnscannableError):
         return not isinstance(outcome, TruncatedError)
-    return not outcome.examination.is_truncated
+    return not outcome.is_truncated

@@ -23,6 +23,7 @@ from serve_app.domain import (
 )
 from serve_app.moderation.shared_call import AbandonedError, SharedCall
 from serve_app.moderation.time_limit import until
+from serve_app.stages import Stage, timed
 
 
 class Pipeline:
@@ -80,10 +81,12 @@ class Pipeline:
         model = self._model or await self.identify(call.deadline)
         clock = call.deadline.clock
         began_s = clock()
-        views = await self._preprocess(body, model.image_size_px, call)
+        with timed(Stage.PREPROCESS, call):
+            views = await self._preprocess(body, model.image_size_px, call)
         preprocessed_s = clock()
         try:
-            scores = await self._scorer.score(views, call, self._load())
+            with timed(Stage.SCORE, call):
+                scores = await self._scorer.score(views, call, self._load())
         except UnavailableError:
             # The next scorer may hold another model.
             self._model = None

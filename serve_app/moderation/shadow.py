@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Decision, Judged, Judgement, ShadowJudgement, in_words
+from serve_app.logs import EventLogger
 from serve_app.policy import Policy, evaluate
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 
 class ShadowPolicy:
@@ -28,11 +28,13 @@ class ShadowPolicy:
         try:
             judgement = self._judge(decision)
         except Exception as error:
+            why = in_words(error)
             logger.error(
-                "request %s: the shadow policy %s failed: %s",
-                decision.request_id,
-                self._policy,
-                in_words(error),
+                "shadow_failed",
+                f"the shadow policy {self._policy} failed: {why}",
+                request_id=decision.request_id,
+                policy=self._policy,
+                why=why,
             )
             return decision
         if judgement is None:
@@ -41,18 +43,21 @@ class ShadowPolicy:
         if judgement.verdict is decision.verdict:
             return decision
         self._differing += 1
+        margin = "unknown" if judgement.margin is None else f"{judgement.margin:+.3f}"
         logger.info(
-            "request %s: the shadow policy %s would %s, rule=%s margin=%s, and not %s, rule=%s; it differs on %d of "
-            "%d pictures since the start",
-            decision.request_id,
-            self._policy,
-            judgement.verdict,
-            judgement.rule,
-            "unknown" if judgement.margin is None else f"{judgement.margin:+.3f}",
-            decision.verdict,
-            decision.rule,
-            self._differing,
-            self._judged,
+            "shadow_differs",
+            f"the shadow policy {self._policy} would {judgement.verdict}, rule={judgement.rule} margin={margin}, and "
+            f"not {decision.verdict}, rule={decision.rule}; it differs on {self._differing} of {self._judged} pictures "
+            "since the start",
+            request_id=decision.request_id,
+            policy=self._policy,
+            verdict=judgement.verdict,
+            rule=judgement.rule,
+            margin=judgement.margin,
+            decided_verdict=decision.verdict,
+            decided_rule=decision.rule,
+            differing=self._differing,
+            judged=self._judged,
         )
         return replace(
             decision,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned, UnscannedReason, in_words
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 RECALL_BUDGET_S = 0.05
 """Seconds that an answer may wait for what a ledger knows of the same bytes."""
@@ -48,22 +49,23 @@ class Sinks:
                 await sink.record(decision)
         except Exception as error:
             self._lost[number] += 1
+            name = "ledger" if number == 0 else "log" if isinstance(sink, LogSink) else "metrics"
+            why, lost = told(error, SINK_BUDGET_S), self._lost[number]
             logger.error(
-                "request %s: %s did not record the decision (%s); it has lost %d since the start",
-                decision.request_id,
-                "the log" if number else "the ledger",
-                told(error, SINK_BUDGET_S),
-                self._lost[number],
+                "decision_not_recorded",
+                f"the {name} did not record the decision ({why}); it has lost {lost} since the start",
+                request_id=decision.request_id,
+                sink=name,
+                why=why,
+                lost=lost,
             )
             return False
         return True
 
 
 def _refused(decision: Decision) -> Decision:
-    logger.error(
-        "request %s: the picture is refused, since no ledger recorded that it must be scanned later",
-        decision.request_id,
-    )
+    text = "the picture is refused, since no ledger recorded that it must be scanned later"
+    logger.error("refused_unrecorded", text, request_id=decision.request_id)
     lost = Unscanned(UnscannedReason.UNAVAILABLE, "the ledger cannot record that the picture must be scanned later")
     return replace(decision, outcome=lost, kept=False)
 
@@ -80,24 +82,43 @@ class LogSink:
         """See the port."""
         judged = decision.outcome if isinstance(decision.outcome, Judged) else None
         logger.info(
-            "request %s: %s rule=%s margin=%s kept=%s sha256=%s bytes=%d type=%s views=%d ms=%.1f source=%s model=%s "
-            "policy=%s%s%s",
-            decision.request_id,
-            _outcome(decision),
-            judged.judgement.rule if judged else None,
-            f"{judged.judgement.margin:+.3f}" if judged and judged.judgement.margin is not None else None,
-            decision.kept,
-            decision.sha256,
-            decision.body_bytes,
-            None if isinstance(decision.outcome, Unscanned) else decision.outcome.media_type,
-            judged.views_seen if judged else 0,
-            decision.elapsed_ms,
-            decision.source,
-            decision.model,
-            decision.policy,
-            " pending" if decision.is_pending else "",
-            f" NOTICE: {decision.model.notice}" if decision.model.notice else "",
+            "decision",
+            partial(_in_words, decision),
+            request_id=decision.request_id,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            rule=decision.rule,
+            margin=judged.judgement.margin if judged else None,
+            bank=decision.outcome.bank if isinstance(decision.outcome, Listed) else None,
+            kept=decision.kept,
+            is_pending=decision.is_pending,
+            sha256=decision.sha256,
+            body_bytes=decision.body_bytes,
+            media_type=_media_type(decision),
+            views=judged.views_seen if judged else 0,
+            elapsed_ms=round(decision.elapsed_ms, 1),
+            source=decision.source,
+            lane=decision.lane,
+            model=decision.model,
+            policy=decision.policy,
+            notice=decision.model.notice,
         )
+
+
+def _in_words(decision: Decision) -> str:
+    judged = decision.outcome if isinstance(decision.outcome, Judged) else None
+    margin = f"{judged.judgement.margin:+.3f}" if judged and judged.judgement.margin is not None else None
+    return (
+        f"{_outcome(decision)} rule={decision.rule} margin={margin} kept={decision.kept} sha256={decision.sha256} "
+        f"bytes={decision.body_bytes} type={_media_type(decision)} views={judged.views_seen if judged else 0} "
+        f"ms={decision.elapsed_ms:.1f} source={decision.source} model={decision.model} policy={decision.policy}"
+        f"{' pending' if decision.is_pending else ''}"
+        f"{f' NOTICE: {decision.model.notice}' if decision.model.notice else ''}"
+    )
+
+
+def _media_type(decision: Decision) -> str | None:
+    return None if isinstance(decision.outcome, Unscanned) else decision.outcome.media_type
 
 
 def _outcome(decision: Decision) -> str:

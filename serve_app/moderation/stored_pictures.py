@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from serve_app.domain import (
+    ADMIN_SOURCE,
     Body,
     Call,
     Deadline,
@@ -28,9 +29,6 @@ from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPictur
 from serve_app.settings import Settings
 
 Moderate = Callable[[Body, Call], Awaitable[Decision]]
-
-_SOURCE = "admin"
-"""Of the decisions that are made here."""
 
 _PENDING_AT_ONCE = 1000
 
@@ -168,7 +166,7 @@ class StoredPictures:
     async def _decide(self, pictrs: PictrsClient, picture: StoredPicture) -> Decision:
         async with self._one_body:
             body = await pictrs.original(picture, self._settings.limits.max_body_bytes)
-            call = Call(uuid.uuid4().hex, Deadline.after(self._settings.deadline_s), Lane.BACKGROUND, _SOURCE)
+            call = Call(uuid.uuid4().hex, Deadline.after(self._settings.deadline_s), Lane.BACKGROUND, ADMIN_SOURCE)
             decision = await self._moderate(await asyncio.to_thread(Body.of, body), call)
         match decision.outcome:
             case Unscanned(reason=reason) if reason in _PASSING:

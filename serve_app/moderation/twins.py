@@ -8,7 +8,7 @@ starts the examination anew in its own lane, and the background callers wait for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -27,28 +27,28 @@ class _Flight(Generic[T]):
 
 
 class Twins(Generic[T]):
-    """Examinations in flight by the sha256 of their bytes. For one event loop."""
+    """Examinations in flight by what is examined, and for what. For one event loop."""
 
     def __init__(self, holds_in_each_lane: Callable[[T | UnscannableError], bool]) -> None:
         """``holds_in_each_lane`` tells whether a caller in the other lane may have an outcome too."""
         self._holds_in_each_lane = holds_in_each_lane
-        self._flights: dict[str, _Flight[T]] = {}
+        self._flights: dict[Hashable, _Flight[T]] = {}
 
     async def examine(
-        self, sha256: str, lane: Lane, deadline: Deadline, examination: Callable[[], Coroutine[Any, Any, T]]
+        self, key: Hashable, lane: Lane, deadline: Deadline, examination: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
-        """The outcome of ``examination``, or of a twin's.
+        """The outcome of ``examination``, or of a twin's: one with the same ``key``.
 
         Raises:
             UnscannedError: as ``examination``; from a twin's examination only errors that lie in the bytes.
             DeadlineExceededError: no time is left to start another examination.
         """
         while True:
-            flight = self._in_flight(sha256, lane)
+            flight = self._in_flight(key, lane)
             is_own = flight is None
             if flight is None:
                 deadline.require("scanning")
-                flight = self._start(sha256, lane, examination)
+                flight = self._start(key, lane, examination)
             outcome: T | UnscannableError
             try:
                 outcome = await flight.call.result()
@@ -65,23 +65,23 @@ class Twins(Generic[T]):
                     raise outcome
                 return outcome
 
-    def _in_flight(self, sha256: str, lane: Lane) -> _Flight[T] | None:
+    def _in_flight(self, key: Hashable, lane: Lane) -> _Flight[T] | None:
         """The examination that a caller in ``lane`` can wait for."""
-        flight = self._flights.get(sha256)
+        flight = self._flights.get(key)
         if flight is None or not flight.call.is_running or (lane is Lane.LIVE and flight.lane is Lane.BACKGROUND):
             return None
         return flight
 
-    def _start(self, sha256: str, lane: Lane, examination: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
+    def _start(self, key: Hashable, lane: Lane, examination: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
         """Start ``examination``; it abandons a twin's in the background."""
 
         def forget() -> None:
-            if self._flights.get(sha256) is flight:
-                del self._flights[sha256]
+            if self._flights.get(key) is flight:
+                del self._flights[key]
 
-        overtaken = self._flights.get(sha256)
+        overtaken = self._flights.get(key)
         flight = _Flight(lane, SharedCall(examination(), forget))
-        self._flights[sha256] = flight
+        self._flights[key] = flight
         if overtaken is not None:
             overtaken.call.abandon()
         return flight

@@ -222,9 +222,9 @@ def labels_of(policy: Policy, shadow: Policy | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(policy.labels + (shadow.labels if shadow is not None else ())))
 
 
-def heads_of(policy: Policy, shadow: Policy | None) -> dict[str, HeadFile]:
-    """The heads among :func:`labels_of`, and their files: of one that both have, the policy's."""
-    return {**(shadow.heads if shadow is not None else {}), **policy.heads}
+def heads_of(*policies: Policy | None) -> dict[str, HeadFile]:
+    """The heads among the labels of policies, and their files: of one that several have, that of the first of them."""
+    return {label: file for each in reversed(policies) if each is not None for label, file in each.heads.items()}
 
 
 def _by_name(concepts: tuple[Concept, ...]) -> list[Concept]:

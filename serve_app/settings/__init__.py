@@ -8,15 +8,29 @@ of pictrs-safety in :mod:`serve_app.settings.pictrs_safety`.
 
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.settings.parsing import parse_settings, wrong_keys
-from serve_app.settings.schema import AuthenticationSettings, EngineName, ModelSettings, PictrsSettings, Settings
+from serve_app.settings.schema import (
+    AuthenticationSettings,
+    EngineName,
+    LogSettings,
+    MetricsSettings,
+    ModelSettings,
+    NoticeSettings,
+    PictrsSettings,
+    Settings,
+    SourceSettings,
+)
 
 __all__ = [
     "MAX_DEADLINE_S",
     "AuthenticationSettings",
     "EngineName",
+    "LogSettings",
+    "MetricsSettings",
     "ModelSettings",
+    "NoticeSettings",
     "PictrsSettings",
     "Settings",
+    "SourceSettings",
     "parse_settings",
     "wrong_keys",
 ]

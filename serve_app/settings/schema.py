@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -18,8 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from serve_app.domain import Lane, OnTruncated, OnUnscanned, RescanMode
+from serve_app.domain import RESERVED_SOURCES, Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.logs.log_format import LogFormat
 from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
@@ -98,6 +100,76 @@ class AdminSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 14052
 
 
+class MetricsSettings(_Section):
+    """Where the metrics are served; nothing is counted without a port."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
+
+
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def _source_name(given: str) -> str:
+    if not _SOURCE_NAME.fullmatch(given):
+        raise ValueError("a name of a source has 1 to 32 characters of a-z, 0-9, _ and -, and begins with a letter")
+    if given in RESERVED_SOURCES:
+        raise ValueError(f"the service uses {', '.join(sorted(RESERVED_SOURCES))} itself: choose another name")
+    return given
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+class NoticeSettings(_Section):
+    """Which notices admins get. Where they are sent to is in the environment: those URLs have secrets in them."""
+
+    urls_env: str = "PICTWARDEN_NOTICE_URLS"
+    kinds: tuple[NoticeKind, ...] = tuple(NoticeKind)
+    at_most_every_s: Annotated[float, Field(ge=60)] = 900.0
+    pictures_at_least: Annotated[int, Field(ge=1)] = 1
+    pending_at_least: Annotated[int, Field(ge=1)] = 100
+    unreachable_after_s: Annotated[float, Field(ge=0)] = 120.0
+
+
+class SourceSettings(_Section):
+    """One of several instances that this service serves. What is None is as for the service."""
+
+    secrets_env: Annotated[str, Field(min_length=1)]
+    preset: str | None = None
+    policy: str | None = None
+    on_unscanned: OnUnscanned | None = None
+    quota_per_minute: Annotated[int, Field(ge=1)] | None = None
+    share: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    lists: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _require_one_choice(self) -> Self:
+        if self.preset is not None and self.policy is not None:
+            raise ValueError(f"{self.preset} stands for a policy: remove policy, or remove preset")
+        return self
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str | None) -> str | None:
+        return None if preset is None else _preset(preset).name
+
+    @property
+    def policy_source(self) -> str | None:
+        """As :attr:`Settings.policy_source`; None for the service's policy."""
+        return PRESETS[self.preset].policy if self.preset is not None else self.policy
+
+
+class LogSettings(_Section):
+    """The form of log lines, and which of Pictwarden's are written."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+
+
 _ON_TRUNCATED: Mapping[Lane, OnTruncated] = {Lane.LIVE: OnTruncated.REFUSE, Lane.BACKGROUND: OnTruncated.SCAN}
 
 
@@ -128,11 +200,15 @@ class Settings(_Section):
     rescan: Annotated[RescanMode, BeforeValidator(_rescan_mode)] = RescanMode.REPORT
     decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
+    log: LogSettings = LogSettings()
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
     admin: AdminSettings = AdminSettings()
+    metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
+    notices: NoticeSettings = NoticeSettings()
+    sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 
     @field_validator("preset")
     @classmethod
@@ -140,8 +216,7 @@ class Settings(_Section):
         """Whoever sets a preset sets neither a policy nor a model: one of them would be ignored."""
         if preset is None:
             return None
-        if preset not in PRESETS:
-            raise ValueError(f"there is no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+        _preset(preset)
         model = info.data.get("model")
         beside = [
             *(["policy"] if info.data.get("policy") is not None else []),

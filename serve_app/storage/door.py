@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from pydantic import ValidationError
 
-from serve_app.domain import Lane, UnauthorisedError, UnavailableError
+from serve_app.domain import UNNAMED_SOURCE, Lane, UnauthorisedError, UnavailableError
 from serve_app.wire import LANE_HEADER, Answer
 
 # The service answers within its own deadline.
@@ -25,8 +25,8 @@ class Door:
         self._url = url
         self._session = session
 
-    async def scan(self, body: bytes) -> Answer:
-        """The service's answer about these bytes.
+    async def scan(self, body: bytes, of_source: str = UNNAMED_SOURCE) -> Answer:
+        """The service's answer about these bytes, as it decides for the secret of this URL, whatever ``of_source`` is.
 
         Raises:
             UnavailableError: nobody answered, or somebody else than Pictwarden.

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     RESCAN_SOURCE,
+    UNNAMED_SOURCE,
     Body,
     Call,
     Deadline,
@@ -25,6 +25,7 @@ from serve_app.domain.archive import SERVICE
 from serve_app.http.answers import answer_for_decision
 from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
+from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
 from serve_app.pictrs import AuditedQuota, open_pictrs
 from serve_app.settings import Settings
@@ -35,7 +36,7 @@ from serve_app.storage.pending import rescan_pending
 from serve_app.storage.rescan import Finding, Rescanner, Result, Scanner
 from serve_app.wire import Answer
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 LOOK_EVERY_S: Final = 60.0
 """Seconds between two looks for pending decisions."""
@@ -69,11 +70,11 @@ class ModeratorScanner:
             return False
         return True
 
-    async def scan(self, body: bytes) -> Answer:
-        """The answer that an HTTP client would have had."""
+    async def scan(self, body: bytes, of_source: str = UNNAMED_SOURCE) -> Answer:
+        """The answer that a client of this source would have had."""
         hashed = await asyncio.to_thread(Body.of, body)
         call = Call(uuid.uuid4().hex, Deadline.after(self._deadline_s), Lane.BACKGROUND, RESCAN_SOURCE)
-        decision = await self._moderator.moderate(hashed, call)
+        decision = await self._moderator.moderate(hashed, call, of_source)
         _, answer = answer_for_decision(decision, decision.elapsed_ms)
         return answer
 
@@ -137,7 +138,8 @@ class ServiceRescans:
                 is_pending = bool((await self._ledger.pending(limit=1)).records)
             if not is_pending:
                 await self._sleep(LOOK_EVERY_S)
-        logger.error("pictures were let through that have to be scanned, and pict-rs cannot be asked: %s", error)
+        text = f"pictures were let through that have to be scanned, and pict-rs cannot be asked: {error}"
+        logger.error("rescan_impossible", text, why=str(error))
 
     async def _keep_looking(self, rescanner: Rescanner) -> None:
         while True:
@@ -149,7 +151,7 @@ class ServiceRescans:
             except Exception as error:
                 problem = in_words(error)
             if problem and problem != self._told:
-                logger.error("rescanning goes on in a minute: %s", problem)
+                logger.error("rescan_postponed", f"rescanning goes on in a minute: {problem}", why=problem)
             self._told = problem
             await self._sleep(LOOK_EVERY_S)
 
@@ -162,23 +164,27 @@ class ServiceRescans:
 
 
 def _tell(finding: Finding) -> None:
-    decision, names = finding.decision.request_id, " ".join(finding.aliases) or finding.decision.sha256
+    names = " ".join(finding.aliases) or finding.decision.sha256
+    request_id, why = finding.decision.request_id, finding.why
     match finding.result:
         case Result.REJECTED:
             logger.error(
-                "request %s: the picture %s was let through, and is rejected now (%s): "
+                "stored_picture_rejected",
+                f"the picture {names} was let through, and is rejected now ({why}): "
                 "`pictwarden rescan --purge` removes it",
-                decision,
-                names,
-                finding.why,
+                request_id=request_id,
+                picture=names,
+                why=why,
             )
         case Result.UNSCANNABLE:
             logger.error(
-                "request %s: the picture %s was let through, and cannot be scanned: look at it (%s). "
+                "stored_picture_unscannable",
+                f"the picture {names} was let through, and cannot be scanned: look at it ({why}). "
                 '`pictwarden decisions --done "rescan: unscannable"` lists all of these',
-                decision,
-                names,
-                finding.why,
+                request_id=request_id,
+                picture=names,
+                why=why,
             )
         case result:
-            logger.info("request %s: rescan of %s: %s (%s)", decision, names, result, finding.why)
+            text = f"rescan of {names}: {result} ({why})"
+            logger.info("rescanned", text, request_id=request_id, picture=names, result=result, why=why)

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import Decision, DecisionFilter, DecisionPage, UnavailableError
 from serve_app.lists.asking import in_thread
 from serve_app.lists.live import LiveLists
 from serve_app.lists.recent import MAX_REMEMBERED, REMEMBERED_S, DecidedPicture, LateMatch
+from serve_app.logs import EventLogger
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 LOOK_EVERY_S: Final = 4.0
 
@@ -65,7 +65,8 @@ async def reopen_late_matches(
             if tries > 1:
                 still.append((late, tries - 1))
             else:
-                logger.error("request %s: its decision is not recorded: purge the picture", late.picture.request_id)
+                text = "its decision is not recorded: purge the picture"
+                logger.error("late_match_unrecorded", text, request_id=late.picture.request_id)
         waiting = still
         await sleep(LOOK_EVERY_S)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from serve_app.domain import (
+    RESERVED_SOURCES,
+    UNNAMED_SOURCE,
     Decision,
     PictrsUnavailableError,
     PictureGoneError,
@@ -64,8 +66,8 @@ class Finding:
 class Scanner(Protocol):
     """The running service; see :class:`~serve_app.storage.Door`."""
 
-    async def scan(self, body: bytes) -> Answer:
-        """The service's answer about these bytes."""
+    async def scan(self, body: bytes, of_source: str = UNNAMED_SOURCE) -> Answer:
+        """The service's answer about these bytes, which it was first asked about by ``of_source``."""
         ...
 
 
@@ -97,15 +99,12 @@ class Rescanner:
             NotScannedError: the service cannot be asked.
             UnauthorisedError: nor with this secret.
         """
-        worst = Finding(decision, Result.GONE, why="pict-rs does not have it")
         severity = list(Result).index
         try:
-            async for picture in pictures_of(self._pictrs, decision):
-                finding = await self._scan(decision, picture)
-                worst = max(worst, finding, key=lambda each: severity(each.result))
+            found = [await self._scan(decision, picture) async for picture in pictures_of(self._pictrs, decision)]
         except PictrsUnavailableError as error:
-            worst = Finding(decision, Result.LATER, why=str(error))
-        return worst
+            return Finding(decision, Result.LATER, why=str(error))
+        return max(found, key=lambda each: severity(each.result), default=_gone(decision))
 
     async def _scan(self, decision: Decision, picture: StoredPicture) -> Finding:
         try:
@@ -116,7 +115,7 @@ class Rescanner:
             return Finding(decision, Result.UNSCANNABLE, picture.aliases, str(error))
         except PictureSpoiltError as error:
             return Finding(decision, Result.LATER, picture.aliases, str(error), is_of_picture=True)
-        answer = await self._scanner.scan(body)
+        answer = await self._scanner.scan(body, decision.source)
         result = _result_of(answer)
         why = answer.message
         if result is Result.REJECTED and self._quota is not None:
@@ -126,6 +125,14 @@ class Rescanner:
             else:
                 why = f"{why} Not purged: today's quota of purges is used up."
         return Finding(decision, result, picture.aliases, why, answer.reason == UnscannedReason.DEADLINE)
+
+
+def _gone(decision: Decision) -> Finding:
+    """Nothing is known of a picture that this pict-rs does not have, where several instances have their own."""
+    if decision.source in RESERVED_SOURCES:
+        return Finding(decision, Result.GONE, why="pict-rs does not have it")
+    why = f"this pict-rs does not have it; that of the source {decision.source} may"
+    return Finding(decision, Result.LATER, why=why, is_of_picture=True)
 
 
 def _result_of(answer: Answer) -> Result:

@@ -84,6 +84,8 @@ async def require_spooled_and_taken_back(
         await ledger.record(made.decision(number))
     await eventually(lambda: ledger.health().problem is not None)
     assert ledger.health().spooled == number_of_decisions
+    assert ledger.health().spool_bytes > 0
+    assert ledger.health().lag_s > 0
     assert ledger.health().dropped == 0
     assert await ledger.recall(made.picture, made.model.digest) is None, "nobody waits for it"
     mend()

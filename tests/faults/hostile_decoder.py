@@ -1,8 +1,10 @@
 """What workers decode with in test_decode_workers.py: a function that does what its body says."""
 
+import logging
 import os
 import signal
 import time
+import warnings
 
 import numpy as np
 
@@ -80,7 +82,16 @@ def _fail(argument, view_size_px, limits):
     raise LookupError(SECRET_TEXT)
 
 
+def _print(argument, view_size_px, limits):
+    warnings.warn(SECRET_TEXT, stacklevel=1)
+    logging.getLogger("a.decoder").error(SECRET_TEXT)
+    print(SECRET_TEXT, flush=True)
+    os.write(2, SECRET_TEXT.encode())
+    return _views(argument, view_size_px, limits)
+
+
 _ACTIONS = {
+    "print": _print,
     "views": _views,
     "hang": _hang,
     "compute": _compute,

@@ -30,6 +30,7 @@ from serve_app.domain import (
 )
 from serve_app.media import MediaLimits
 from serve_app.media.workers import DecodeWorkers
+from tests.unit.logs.json_lines import json_log
 
 FOLDER = Path(__file__).parent
 PATIENT_S = 30.0
@@ -108,7 +109,7 @@ async def test_errors_of_the_domain_cross_unchanged_and_cost_nothing(start, kind
     with pytest.raises(kind) as caught:
         await ask(workers, f"raise {kind.__name__}")
     assert (type(caught.value), str(caught.value)) == (kind, f"a message of {kind.__name__}")
-    assert workers.pids() == before
+    assert (workers.pids(), workers.lost) == (before, 0)
 
 
 async def test_an_unexpected_error_is_unavailable_and_its_text_goes_nowhere(start, decoder, caplog, capfd):
@@ -128,6 +129,7 @@ async def test_a_decode_over_its_time_is_killed_and_its_worker_replaced(start):
     with pytest.raises(UndecodableError, match="took longer than max_decode_s"):
         await ask(workers, "hang")
     await ended(before)
+    assert workers.lost == 1
     assert await answering_pid(workers) not in before
 
 
@@ -233,6 +235,7 @@ async def test_bytes_that_killed_two_workers_are_never_decoded_again(start, way)
     with pytest.raises(UndecodableError, match="these bytes killed"):
         await ask(workers, way)
     await ended(before)
+    assert workers.lost == 2
     after = {await answering_pid(workers)}
     with pytest.raises(UndecodableError, match="these bytes killed"):
         await ask(workers, way)
@@ -361,3 +364,17 @@ async def test_workers_write_no_core_and_know_no_secret(start, monkeypatch):
     worker = psutil.Process(pid)
     assert worker.rlimit(resource.RLIMIT_CORE) == (1, 1)
     assert "a-secret-of-the-tests" not in worker.environ().values()
+
+
+async def test_each_line_of_the_owner_names_the_request_and_the_worker_writes_none(start, capfd):
+    workers = start()
+    with json_log() as lines:
+        with pytest.raises(UnavailableError):
+            await ask(workers, "fail")
+        with pytest.raises(UndecodableError):
+            await ask(workers, "segfault")
+        await ask(workers, "print")
+        told = lines()
+    assert {each["event"] for each in told} == {"decoding_failed", "worker_lost"}
+    assert {each["request_id"] for each in told} == {"r-1"}
+    assert capfd.readouterr() == ("", "")

@@ -1,17 +1,20 @@
-"""The admin API on Ray, with two ingress replicas: who has its listener, and how soon a list change works."""
+"""The admin API and the metrics on Ray, with two ingress replicas: who listens, and how soon a list change works."""
 
 import contextlib
 import signal
 import time
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from .conftest import drawn, environment_of_a_service, free_port, running, wait_for
 
 ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
 REPLICAS = 2
+REPLICAS_OF = {"Ingress": REPLICAS, "Preprocessor": 1, "ClipScorer": 1}
 
 CHANGE_WORKS_IN_S = 2.0
 """What the documentation promises."""
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def config(fake_config):
     application = fake_config["applications"][0]
-    application["args"]["admin"] = {"port": free_port()}
+    application["args"] |= {"admin": {"port": free_port()}, "metrics": {"port": free_port()}}
     (ingress,) = (each for each in application["deployments"] if each["name"] == "Ingress")
     ingress["num_replicas"] = REPLICAS
     return fake_config
@@ -47,6 +50,30 @@ def admin_port(config):
     return config["applications"][0]["args"]["admin"]["port"]
 
 
+def metrics_port(config):
+    return config["applications"][0]["args"]["metrics"]["port"]
+
+
+def page(config):
+    """The metrics by name: labels and values. Nothing while nobody answers."""
+    with contextlib.suppress(httpx.HTTPError):
+        text = httpx.get(f"http://127.0.0.1:{metrics_port(config)}/metrics", timeout=30).text
+        found: dict[str, list[Any]] = {}
+        for family in text_string_to_metric_families(text):
+            for each in family.samples:
+                found.setdefault(each.name, []).append((each.labels, each.value))
+        return found
+    return {}
+
+
+def total(page, name):
+    return sum(value for _, value in page.get(name, []))
+
+
+def replicas_of(page, name):
+    return sorted(labels["replica"].partition("-")[0] for labels, _ in page.get(name, []))
+
+
 def is_answering(admin):
     with contextlib.suppress(httpx.HTTPError):
         return admin.get("/ledger").status_code == 200
@@ -64,6 +91,7 @@ def scan_ports(service, admin_port):
     found = []
     for replica in service.replicas("Ingress"):
         for port in ports(replica):
+            # The page of the metrics has no other one.
             with contextlib.suppress(httpx.HTTPError):
                 if port != admin_port and httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200:
                     found.append(port)
@@ -79,6 +107,37 @@ def test_the_admin_api_answers_on_its_own_listener_and_nowhere_else(service, con
     assert elsewhere.status_code == 404
     listening = [replica for replica in service.replicas("Ingress") if admin_port(config) in ports(replica)]
     assert len(listening) == 1
+
+
+def test_one_page_tells_the_metrics_of_every_replica(service, config):
+    before = total(page(config), "pictwarden_verdicts_total")
+    for number in range(6):
+        assert service.scan(drawn("blue", size=(50 + number, 40))).status_code == 200
+    wait_for(lambda: total(page(config), "pictwarden_verdicts_total") >= before + 6)
+    told = page(config)
+    every = ["ClipScorer", "Ingress", "Ingress", "Preprocessor"]
+    assert replicas_of(told, "pictwarden_snapshot_age_seconds") == every
+    assert replicas_of(told, "pictwarden_build_info") == ["Ingress", "Ingress"]
+    assert replicas_of(told, "pictwarden_decode_workers") == ["Preprocessor"]
+    assert total(told, "pictwarden_pass_views_sum") >= 6
+    stages = {
+        (labels["replica"].partition("-")[0], labels["stage"]) for labels, _ in told["pictwarden_stage_seconds_sum"]
+    }
+    assert stages >= {("Ingress", "record"), ("Preprocessor", "decode"), ("ClipScorer", "batch_wait")}
+    assert httpx.get(f"{service.root}/metrics", timeout=30).status_code == 404, "never on the scan port"
+
+
+def test_another_replica_tells_the_metrics_when_the_one_that_did_has_ended(service, config):
+    wait_for(lambda: page(config))
+    (telling,) = (each for each in service.processes() if metrics_port(config) in ports(each))
+    before = total(page(config), "pictwarden_verdicts_total")
+    assert before > 0
+    telling.send_signal(signal.SIGKILL)
+    psutil.wait_procs([telling], timeout=10)
+    wait_for(lambda: page(config))
+    assert total(page(config), "pictwarden_verdicts_total") >= before, "also those of a replica that has just ended"
+    wait_for(lambda: all(len(service.replicas(each)) == count for each, count in REPLICAS_OF.items()))
+    wait_for(lambda: len(scan_ports(service, admin_port(config))) == REPLICAS)
 
 
 def test_a_list_change_works_on_every_replica_in_time(service, config, admin):

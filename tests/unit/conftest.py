@@ -6,7 +6,7 @@ No Ray, no sockets: pictures go through the real decoder, and the fake engine lo
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from serve_app.domain import (
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
+from serve_app.lists.live import LiveLists
+from serve_app.metrics import FrontMetrics
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import (
     AdmissionControl,
@@ -54,6 +56,11 @@ OTHER_SECRET = "its-successor-at-night"
 MISSKEY_SECRET = "a-secret-of-misskey"
 
 
+def secret_of(source: str) -> str:
+    """The secret of a source, in these tests."""
+    return f"a-secret-of-the-source-{source}"
+
+
 @dataclass
 class WatchedLedger(Port):
     """The ledger in memory, and all that was ever recorded in it."""
@@ -77,8 +84,9 @@ class WatchedLedger(Port):
 class WatchedAdmission(AdmissionControl):
     """The real one, and the arrivals that it was told of."""
 
-    def __init__(self, deadline_s: float) -> None:
-        super().__init__(deadline_s)
+    def __init__(self, settings: Settings) -> None:
+        shares = {name: source.share for name, source in settings.sources.items()}
+        super().__init__(settings.deadline_s, shares=shares)
         self.arrivals: list[tuple[bool, int]] = []
 
     def count_arrival(self, is_authorised: bool, refused_before: int = 0) -> None:
@@ -168,27 +176,48 @@ def make_policy() -> Callable[..., Policy]:
 
 
 @pytest.fixture
-def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
-    """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment."""
+def metrics() -> Iterator[FrontMetrics]:
+    """The metrics of a process, for as long as the test."""
+    made = FrontMetrics()
+    yield made
+    made.close()
 
-    def make(misskey_secrets: str = MISSKEY_SECRET, **args: Any) -> Service:
+
+@pytest.fixture
+def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
+    """A service with these settings (keys as in serve_config.yaml), and ``misskey_secrets`` in the environment.
+
+    The secret of the source ``x`` is :func:`secret_of` it. ``metrics`` count what it does.
+    """
+
+    def make(
+        misskey_secrets: str = MISSKEY_SECRET,
+        of_sources: Mapping[str, Policy] | None = None,
+        lists: LiveLists | None = None,
+        metrics: FrontMetrics | None = None,
+        **args: Any,
+    ) -> Service:
         settings = parse_settings(args)
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
-        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policy, None)}
-        admission = WatchedAdmission(settings.deadline_s)
+        own = dict(of_sources or {})
+        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policy, None, own)}
+        admission = WatchedAdmission(settings)
 
         def examiner_of(labels: tuple[str, ...]) -> Pipeline:
             return Pipeline(preprocessor, scorers[labels], lambda: admission.demand)
 
-        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission)
+        moderator = assemble_moderator(
+            *(settings, policy, examiner_of, ledger, admission), lists=lists, of_sources=own, metrics=metrics
+        )
         environment = {
             settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",
             settings.authentication.misskey_secrets_env: misskey_secrets,
+            **{source.secrets_env: secret_of(name) for name, source in settings.sources.items()},
         }
-        guard = Guard.from_environment(settings.authentication, environment)
+        guard = Guard.from_environment(settings.authentication, environment, settings.sources)
         detector = assemble_detector(settings, examiner_of, admission)
-        app = create_app(moderator, guard, settings, detector=detector)
+        app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
         scorer, *others = scorers.values()
         for_misskey = others[0] if others else scorer
         return Service(policy, settings, preprocessor, scorer, for_misskey, ledger, admission, moderator, guard, app)

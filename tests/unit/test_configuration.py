@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.configuration import read_args
+from serve_app.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelError, PolicyError, SettingsError
 from serve_app.policy import shipped_text
 
@@ -97,3 +97,49 @@ def test_what_is_wrong_is_found_before_anything_starts(
 ) -> None:
     with pytest.raises(error, match=says):
         read_args(args)
+
+
+def of_source(**keys: Any) -> dict[str, Any]:
+    return {"a": {"secrets_env": "SECRETS_A", **keys}, "b": {"secrets_env": "SECRETS_B"}}
+
+
+def test_a_source_has_a_policy_of_its_own_or_the_service_s(files: dict[str, str]) -> None:
+    for keys, name in (({"policy": files["alone"]}, "no-sexual-content"), ({"preset": "nsfw"}, "nsfw")):
+        settings, policy, _ = read_args({"preset": "demo", "sources": of_source(**keys)})
+        assert {source: each.name for source, each in load_source_policies(settings).items()} == {"a": name}
+        assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+
+
+def test_prompts_of_a_source_have_the_model_that_its_policy_names(files: dict[str, str]) -> None:
+    settings, _, _ = read_args({"policy": files["alone"], "sources": of_source(policy=files["beside"])})
+    assert settings.model.source == "embedded:demo-shapes"
+
+
+@pytest.mark.parametrize(
+    ("args", "keys", "error", "says"),
+    [
+        ({}, {"policy": "shipped:nothing"}, PolicyError, r"sources\.a: .*nothing"),
+        ({}, {"preset": "csam"}, PolicyError, r"csam of sources\.a belongs to the model 'ViT-L-14/openai', but"),
+        (
+            {"preset": "csam-fast", "model": {"engine": "openvino-int8"}},
+            {"preset": "csam"},
+            PolicyError,
+            r"one CLIP model for all sources, or a service of its own for a",
+        ),
+    ],
+)
+def test_a_policy_of_a_source_that_cannot_be_served_is_refused(
+    args: dict[str, Any], keys: dict[str, Any], error: type[ConfigurationError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        read_args({**args, "sources": of_source(**keys)})
+
+
+def test_a_quantised_engine_was_compared_under_one_policy(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(shipped_text("csam-fast").replace("policy: csam-fast", "policy: mine"), "utf-8")
+    args = {"preset": "csam-fast", "sources": of_source(policy=str(file))}
+    read_args(args)
+    read_args({**args, "model": {"engine": "openvino-int8"}, "sources": of_source(preset="csam-fast")})
+    with pytest.raises(SettingsError, match=r"sources\.a has another one, mine"):
+        read_args({**args, "model": {"engine": "openvino-int8"}})

@@ -50,6 +50,8 @@ TEXTS = {
     ("authentication", "secrets_env"),
     ("authentication", "misskey_secrets_env"),
     ("admin", "host"),
+    ("metrics", "host"),
+    ("notices", "urls_env"),
 }
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 
@@ -135,6 +137,11 @@ def test_sizes_are_written_with_their_unit(given: str | int, expected: int) -> N
 @pytest.mark.parametrize("deadline_s", [0.05, 8, MAX_DEADLINE_S])
 def test_a_deadline_within_the_wall_is_taken(deadline_s: float) -> None:
     assert parse_settings({"deadline_s": deadline_s}).deadline_s == deadline_s
+
+
+def test_metrics_are_on_for_this_machine_alone_and_can_be_off() -> None:
+    assert (parse_settings({}).metrics.host, parse_settings({}).metrics.port) == ("127.0.0.1", 14053)
+    assert parse_settings({"metrics": {"port": None}}).metrics.port is None
 
 
 def test_a_section_that_is_given_in_part_keeps_its_other_defaults() -> None:
@@ -386,7 +393,7 @@ def test_the_args_of_the_serve_config_are_settings() -> None:
 
 def keys_of(args: dict[str, Any], path: str = "") -> Iterator[str]:
     for name, value in args.items():
-        yield from keys_of(value, f"{path}{name}.") if isinstance(value, dict) else [f"{path}{name}"]
+        yield from keys_of(value, f"{path}{name}.") if isinstance(value, dict) and value else [f"{path}{name}"]
 
 
 def test_the_first_five_keys_are_those_that_everyone_sets() -> None:

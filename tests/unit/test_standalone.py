@@ -26,8 +26,10 @@ from serve_app.models.factory import open_engines
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
+from serve_app.stages import Stage
 from serve_app.standalone import StartingExaminer, watch
 from tests.unit.colour_classifier import ColourClassifier
+from tests.unit.metric_samples import labels, samples
 
 SECRET = "a-secret-of-the-tests"
 ADMIN_SECRET = "a-secret-of-an-admin"
@@ -57,6 +59,8 @@ class Running:
         self._listener = socket.create_server(("127.0.0.1", 0))
         admin = socket.create_server(("127.0.0.1", 0))
         self.admin_port = int(admin.getsockname()[1])
+        metrics = socket.create_server(("127.0.0.1", 0))
+        self.metrics_url = f"http://127.0.0.1:{metrics.getsockname()[1]}/metrics"
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
         guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET}, misskey_secrets=[MISSKEY_SECRET])
@@ -65,7 +69,7 @@ class Running:
                 settings,
                 policy,
                 guard,
-                standalone.Sockets([self._listener], [admin]),
+                standalone.Sockets([self._listener], [admin], [metrics]),
                 self.stop,
                 self.on_ready,
                 self.is_watched.set,
@@ -75,7 +79,7 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def beside(self, *_: object) -> AsyncIterator[None]:
-        assert self.identity is not None, "its own work begins once it is ready"
+        assert self.identity is None, "its own work begins before a model is loaded, which may never be"
         self.working += 1
         yield
         self.working -= 1
@@ -95,6 +99,10 @@ class Running:
         headers = {"Authorization": f"Bearer {MISSKEY_SECRET}"}
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
             return await client.post(f"{self.root}/misskey/v1/detect-images", files=files, headers=headers)
+
+    async def page(self) -> bytes:
+        async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
+            return (await client.get(self.metrics_url)).content
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
@@ -135,6 +143,27 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, thr
 
 async def until(condition: threading.Event) -> None:
     assert await asyncio.to_thread(condition.wait, PATIENT_S)
+
+
+async def test_its_metrics_tell_of_all_its_parts_from_the_start(
+    run: Run, draw: Callable[..., bytes], held: Any
+) -> None:
+    begun, may_go_on = held
+    service = run()
+    async with asyncio.timeout(PATIENT_S):
+        await until(begun)
+        starting = samples(await service.page())
+        assert starting["pictwarden_model_info"] == {labels(name="fake", digest=""): 1}
+        assert "pictwarden_decode_workers" not in starting
+        may_go_on.set()
+        await service.is_ready.wait()
+        assert (await service.scan(draw("white"))).status_code == 200
+        found = samples(await service.page())
+    assert sum(found["pictwarden_verdicts_total"].values()) == 1
+    assert found["pictwarden_decode_workers"] == {labels(): 1}
+    assert found["pictwarden_pass_views_count"] == {labels(): 1}
+    stages = {dict(each)["stage"] for each in found["pictwarden_stage_seconds_count"]}
+    assert stages == set(Stage)
 
 
 async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., bytes]) -> None:

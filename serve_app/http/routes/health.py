@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Response
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import ConfigurationError, LedgerHealth, NotScannedError
+from serve_app.domain.lists import ListsHealth
 from serve_app.http.answers import json_response
 from serve_app.http.arrival import Arrival
+from serve_app.logs import EventLogger, of_request
+from serve_app.metrics import FrontMetrics
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
 from serve_app.wire import HEALTH_PATH, READY_PATH, Answer, bare_answer
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 # Shorter than the second that load balancers commonly give a probe.
 _READY_WAIT_S = 0.8
 
 
-def router(moderator: Moderator, settings: Settings) -> APIRouter:
-    """The paths of the two probes, which need no secret."""
+STALE_AFTER_S = 10.0
+"""What should be a second old at most is told from this age on."""
+
+
+def router(moderator: Moderator, settings: Settings, metrics: FrontMetrics | None = None) -> APIRouter:
+    """The paths of the two probes, which need no secret. ``metrics`` know which replicas have told none recently."""
     routes = APIRouter()
 
     @routes.get(HEALTH_PATH, summary="The process answers")
@@ -29,16 +37,18 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
     @routes.get(READY_PATH, summary="A scorer has warmed up", response_model=Answer, responses={503: {"model": Answer}})
     async def readyz() -> Response:
         arrival = Arrival.now(_READY_WAIT_S)
+        of_request(arrival.request_id)
         try:
             identity = await moderator.ready(arrival.deadline)
         except NotScannedError as error:
             status, answer = 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
         except ConfigurationError:
-            logger.exception("the model does not fit the policy")
+            logger.exception("model_not_of_policy", "the model does not fit the policy")
             message = "the loaded model is not the one of the policy: see the log"
             status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
         else:
-            message = _ready_message(moderator.ledger_health, moderator.lists_problem)
+            silent = metrics.silent_replicas() if metrics is not None else ()
+            message = _ready_message(moderator.ledger_health, moderator.lists_health, silent)
             ready = bare_answer("ready", message, arrival.request_id, arrival.elapsed_ms)
             told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
             status, answer = 200, ready.model_copy(update=told)
@@ -47,16 +57,22 @@ def router(moderator: Moderator, settings: Settings) -> APIRouter:
     return routes
 
 
-def _ready_message(ledger: LedgerHealth, lists_problem: str | None) -> str:
+def _ready_message(ledger: LedgerHealth, lists: ListsHealth, silent: Sequence[str]) -> str:
     """A ledger that cannot be written makes nobody unready: pictures are answered, and their decisions wait.
 
-    Nor do lists that cannot be read: the latest known ones go on.
+    Nor do lists that cannot be read: the latest known ones go on. Nor do replicas that have told no metrics recently.
     """
     message = "a scorer is warm"
     if ledger.problem is not None:
         message += f", but the ledger {ledger.problem}: {ledger.spooled} decisions wait in its spool"
+    if ledger.lag_s > STALE_AFTER_S:
+        message += f"; the spool was last empty {ledger.lag_s:.0f} s ago"
     if ledger.dropped:
         message += f"; {ledger.dropped} decisions were not recorded in time since the start"
-    if lists_problem is not None:
-        message += f"; the lists {lists_problem}"
+    if lists.problem is not None:
+        message += f"; the lists {lists.problem}"
+    if lists.age_s > STALE_AFTER_S:
+        message += f"; the lists were last read {lists.age_s:.0f} s ago"
+    if silent:
+        message += f"; no metrics recently from {', '.join(silent)}"
     return message

@@ -17,7 +17,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from serve_app.answer_log import AnswerLogger
 from serve_app.domain import (
     Body,
     Call,
@@ -41,6 +40,7 @@ from serve_app.domain import (
 from serve_app.http.arrival import Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.parts import Part, PartsIntake
+from serve_app.logs import EventLogger, of_request
 from serve_app.misskey_api import (
     DETECT_PATH,
     DETECTOR_HEALTH_PATH,
@@ -59,9 +59,10 @@ from serve_app.misskey_api import (
 )
 from serve_app.moderation import Detection, Detector
 from serve_app.settings import Settings
+from serve_app.tracing import begin_request
 from serve_app.wire import REQUEST_ID_HEADER
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 # Shorter than the second that load balancers commonly give a probe.
 _READY_WAIT_S = 0.8
@@ -129,26 +130,32 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
     )
     async def detect_images(request: Request) -> Response:
         """As docs/api-detect-images.md of misskey-dev/sensitive-detector says. A response in time, whatever happens."""
-        arrival = Arrival.now(settings.deadline_s)
+        arrival = Arrival.now(settings.deadline_s, begin_request("detect", request.headers))
+        of_request(arrival.request_id)
         told_id = _usable_id(request.headers.get(REQUEST_ID_HEADER))
         response, summary = await answer(request, arrival)
         # Nothing of a picture, nor what was found in it.
+        status, elapsed_ms = response.status_code, round(arrival.elapsed_ms, 1)
+        told = f" {REQUEST_ID_HEADER}={told_id}" if told_id else ""
         logger.info(
-            "request %s: detection answered %d: %s ms=%.1f%s",
-            arrival.request_id,
-            response.status_code,
-            summary,
-            arrival.elapsed_ms,
-            f" {REQUEST_ID_HEADER}={told_id}" if told_id else "",
+            "detection_answered",
+            f"detection answered {status}: {summary} ms={elapsed_ms}{told}",
+            request_id=arrival.request_id,
+            status=status,
+            summary=summary,
+            elapsed_ms=elapsed_ms,
+            caller_request_id=told_id,
         )
+        if status != STATUSES[ErrorCode.AUTHENTICATION_REQUIRED]:
+            arrival.answered(status, "detected" if status == 200 else "not_detected")
         response.headers[REQUEST_ID_HEADER] = told_id or arrival.request_id
-        if response.status_code == 503:
+        if status == 503:
             response.headers["Retry-After"] = str(settings.retry_after_s)
         return response
 
     async def answer(request: Request, arrival: Arrival) -> tuple[Response, str]:
         """The response, and what it says in a few words."""
-        call = Call(arrival.request_id, arrival.deadline)
+        call = Call(arrival.request_id, arrival.deadline, traceparent=arrival.span.traceparent)
         try:
             async with intake.parts(request, call) as parts:
                 try:
@@ -166,7 +173,7 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
         except ClientDisconnect:
             return Response(status_code=_STATUS_SENDER_LEFT), "the sender left before the answer"
         except Exception:
-            logger.exception("request %s: internal fault", arrival.request_id)
+            logger.exception("internal_fault", "internal fault", request_id=arrival.request_id)
             return _failed(ErrorCode.DETECTION_FAILED, "internal fault: see the log"), "an internal fault"
         return _answered(outcomes), _summary(outcomes)
 

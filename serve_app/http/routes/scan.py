@@ -8,17 +8,26 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
-from serve_app.answer_log import AnswerLogger
-from serve_app.domain import FullError, Lane, RequestError, UnscannedError
+from serve_app.domain import (
+    UNNAMED_SOURCE,
+    FullError,
+    Lane,
+    RequestError,
+    SourceFullError,
+    UnauthorisedError,
+    UnscannedError,
+)
 from serve_app.http.answers import answer_for_decision, answer_for_error, json_response
 from serve_app.http.arrival import Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.intake import Intake
+from serve_app.logs import EventLogger, of_request
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
+from serve_app.tracing import begin_request
 from serve_app.wire import FULL_FOR_HEADER, LANE_HEADER, SCAN_PATH, STATUS_TEXTS, Answer
 
-logger = AnswerLogger(__name__)
+logger = EventLogger(__name__)
 
 # Nobody reads this status; nginx logs the same number.
 _STATUS_SENDER_LEFT = 499
@@ -42,6 +51,7 @@ _OPENAPI: dict[str, Any] = {
 def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRouter:
     """The scan path, with the secret in it or in a header."""
     routes = APIRouter()
+    shares = {name: source.share for name, source in settings.sources.items()}
 
     async def scan_by_path(request: Request, secret: str) -> Response:
         return await answer(request, secret)
@@ -52,28 +62,41 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
 
     async def answer(request: Request, secret: str) -> Response:
         """A response in time, whatever happens."""
-        arrival = Arrival.now(settings.deadline_s)
+        arrival, source = Arrival.now(settings.deadline_s, begin_request("scan", request.headers)), None
+        of_request(arrival.request_id)
         try:
-            intake.require_authorised(request, secret, arrival)
-            call = arrival.call(request.headers)
+            source = intake.source_of(request, secret, arrival)
+            call = arrival.call(request.headers, source, shares.get(source, 1.0))
             async with intake.body(request, call) as body:
                 decision = await unless_sender_leaves(request, moderator.moderate(body, call))
         except (RequestError, UnscannedError) as error:
-            return refusal(error, arrival, is_body_held_back="expect" in request.headers)
+            return refusal(error, arrival, source, is_body_held_back="expect" in request.headers)
         except ClientDisconnect:
-            logger.info("request %s: the sender left before the answer", arrival.request_id)
+            text = f"the sender left before the answer, source={source}"
+            logger.info("sender_left", text, request_id=arrival.request_id, source=source)
+            arrival.answered(_STATUS_SENDER_LEFT, "sender_left", source or UNNAMED_SOURCE)
             return Response(status_code=_STATUS_SENDER_LEFT)
         status, answered = answer_for_decision(decision, arrival.elapsed_ms)
+        arrival.answered(status, decision.verdict or decision.reason, decision.source)
         return json_response(status, answered, settings.retry_after_s)
 
-    def refusal(error: RequestError | UnscannedError, arrival: Arrival, *, is_body_held_back: bool) -> Response:
+    def refusal(
+        error: RequestError | UnscannedError, arrival: Arrival, source: str | None, *, is_body_held_back: bool
+    ) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
-        logger.info("request %s answered %d %s", arrival.request_id, status, answered.reason)
-        is_full = isinstance(error, FullError)
-        response = json_response(
-            status, answered, math.ceil(moderator.full_for_s) if is_full else settings.retry_after_s
+        text = f"answered {status} {answered.reason} source={source}"
+        logger.info(
+            "refused", text, request_id=arrival.request_id, status=status, reason=answered.reason, source=source
         )
-        if is_full:
+        if not isinstance(error, UnauthorisedError):
+            arrival.answered(status, answered.reason, source or UNNAMED_SOURCE)
+        is_full = isinstance(error, FullError)
+        # The front end knows no sources: what it refused by itself would be the pictures of all of them.
+        is_full_for_all = is_full and not isinstance(error, SourceFullError)
+        response = json_response(
+            status, answered, math.ceil(moderator.full_for_s) if is_full_for_all else settings.retry_after_s
+        )
+        if is_full_for_all:
             response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
         # Under overload a new connection costs more than the rest of a body, which whoever holds the connection reads,
         # for a bounded time. Any other body may have no end; and one that waits for `100 Continue` may never come.

@@ -6,7 +6,6 @@ Why this is not a pool from a library: docs/adr/0005-decoders-run-in-processes-t
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 import time
 from collections.abc import Coroutine, Mapping
@@ -14,7 +13,6 @@ from typing import Any, Self, TypeVar
 
 from serve_app.domain import (
     Call,
-    Deadline,
     DeadlineExceededError,
     Lane,
     LoadSignals,
@@ -26,14 +24,16 @@ from serve_app.domain import (
     Views,
 )
 from serve_app.limits import DECODE_SHARE, MediaLimits
+from serve_app.logs import EventLogger
 from serve_app.media.faces import Detector
 from serve_app.media.preprocess import preprocess
 from serve_app.media.worker_messages import Decode
 from serve_app.media.workers.hostile import STRIKES, HostileBytes
 from serve_app.media.workers.lane_queue import LaneQueue
 from serve_app.media.workers.worker_process import WorkerLostError, WorkerProcess
+from serve_app.stages import Stage, tell_stage, timed
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -83,6 +83,7 @@ class DecodeWorkers:
         self._asked: set[WorkerProcess] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._failed_starts = 0
+        self._lost = 0
         self._closed = False
         self._count = count
         self._waiting = 0
@@ -124,6 +125,11 @@ class DecodeWorkers:
         """Seconds until a picture that comes now would find an idle worker."""
         return self._waiting * self.picture_s
 
+    @property
+    def lost(self) -> int:
+        """Workers that died, or were killed with a picture, since the start."""
+        return self._lost
+
     def pids(self) -> set[int]:
         """The processes that are there now."""
         return {worker.pid for worker in tuple(self._workers) if worker.is_alive}
@@ -155,7 +161,8 @@ class DecodeWorkers:
         for _ in range(STRIKES):
             if content in self._hostile:
                 break
-            worker = await self._take_idle(deadline, call.lane)
+            with timed(Stage.DECODE_WAIT, call):
+                worker = await self._take_idle(call)
             decode = self._run(self._decode_on(worker, content, view_size_px, with_faces, call))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
@@ -163,21 +170,21 @@ class DecodeWorkers:
             except TimeoutError as error:
                 raise DeadlineExceededError("no time was left for decoding") from error
             except WorkerLostError:
-                logger.warning(
-                    "request %s: a decode worker was lost with a picture of %d bytes", call.request_id, len(content)
-                )
+                text = f"a decode worker was lost with a picture of {len(content)} bytes"
+                logger.warning("worker_lost", text, request_id=call.request_id, body_bytes=len(content))
                 if self._closed:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes killed the processes that decoded them")
 
-    async def _take_idle(self, deadline: Deadline, lane: Lane) -> WorkerProcess:
+    async def _take_idle(self, call: Call) -> WorkerProcess:
         self._waiting += 1
         try:
-            async with asyncio.timeout(deadline.require("decoding")):
-                while (worker := await self._idle.get(lane)) is not None:
+            async with asyncio.timeout(call.deadline.require("decoding")):
+                while (worker := await self._idle.get(call)) is not None:
                     if worker.is_alive:
                         self._asked.add(worker)
                         return worker
+                    self._lost += 1
                     self._run(self._replace(worker))
         except TimeoutError as error:
             raise DeadlineExceededError("no decode worker became free in time") from error
@@ -218,7 +225,9 @@ class DecodeWorkers:
                     raise UndecodableError("took longer than max_decode_s of CPU time") from error
             raise
         finally:
-            self._observe(time.monotonic() - started_s)
+            ended_s = time.monotonic()
+            self._observe(ended_s - started_s)
+            tell_stage(Stage.DECODE, call, started_s, ended_s)
             self._give_back(worker, comes_back)
         self._hostile.clear(content)
         self._stalled.clear(content)
@@ -235,6 +244,7 @@ class DecodeWorkers:
         if comes_back and not self._closed:
             self._idle.put(worker)
         else:
+            self._lost += not self._closed
             worker.kill()
             self._run(self._replace(worker))
 
@@ -247,7 +257,8 @@ class DecodeWorkers:
                 worker = await asyncio.to_thread(self._start)
             except (OSError, UnavailableError) as error:
                 self._failed_starts += 1
-                logger.error("%s; the %d. time in a row", error, self._failed_starts)
+                text = f"{error}; the {self._failed_starts}. time in a row"
+                logger.error("worker_not_started", text, why=str(error), failed_starts=self._failed_starts)
                 await asyncio.sleep(min(self._failed_starts, 10))
             else:
                 self._failed_starts = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import select
 import socket
@@ -14,9 +13,10 @@ import threading
 from pathlib import Path
 
 from serve_app.domain import Call, OnTruncated, UnavailableError, UnscannedError, Views
+from serve_app.logs import EventLogger
 from serve_app.media.worker_messages import OUT_OF_TIME, READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _START_TIMEOUT_S = 60.0
 
@@ -125,7 +125,7 @@ class WorkerProcess:
             raise WorkerLostError from error
         failure, cause = told
         if cause:
-            logger.error("request %s: decoding failed: %s", call.request_id, cause)
+            logger.error("decoding_failed", f"decoding failed: {cause}", request_id=call.request_id, why=cause)
         return failure
 
     async def _send(self, head: bytes, body: bytes) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serve_app.domain import ModelError
+from serve_app.logs import EventLogger
 from serve_app.models.cpu_threads import count_cpu_threads
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -65,7 +65,8 @@ class Runtime:
         except ModelError as error:
             if device == "cuda":
                 raise
-            logger.warning("device auto: %s runs on the CPU: %s", model, error)
+            text = f"device auto: {model} runs on the CPU: {error}"
+            logger.warning("model_on_cpu", text, model=model, why=str(error))
             return replace(self, is_cuda=False)
         return self
 

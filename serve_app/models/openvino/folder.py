@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import ModelError
+from serve_app.logs import EventLogger
 from serve_app.models.agreement import TOP_LABEL, Agreement, Agreements, require_agreement
 from serve_app.models.cache_folder import default_cache_folder
 from serve_app.models.cpu_threads import count_cpu_threads
@@ -24,7 +24,7 @@ from serve_app.models.openvino.tokenizer import PromptTokenizer
 from serve_app.models.registry import EngineSpec
 from serve_app.models.source import ConvertedFolder, parse_source
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 
 def open_folder(spec: EngineSpec) -> OpenVinoEngine:
@@ -44,11 +44,14 @@ def open_folder(spec: EngineSpec) -> OpenVinoEngine:
     converted = read_converted(parsed.folder)
     installed = load_library("openvino").version
     if installed != converted.conversion.openvino:
+        before = converted.conversion.openvino
         logger.warning(
-            "%s was converted with OpenVINO %s, and %s is installed: convert again to be sure of its scores",
-            parsed.folder,
-            converted.conversion.openvino,
-            installed,
+            "openvino_differs",
+            f"{parsed.folder} was converted with OpenVINO {before}, and {installed} is installed: convert again to be "
+            "sure of its scores",
+            folder=parsed.folder,
+            converted_with=before,
+            installed=installed,
         )
     if converted.conversion.precision == "int8":
         spec.refuse_heads()
@@ -70,10 +73,11 @@ def find_agreed(model_digest: str, spec: EngineSpec) -> OpenVinoEngine | None:
         if record.computed_in == engine.computed_in:
             return engine
         logger.info(
-            "engine auto: %s computes in %s here, and was compared in %s",
-            folder,
-            engine.computed_in,
-            record.computed_in,
+            "precision_differs",
+            f"engine auto: {folder} computes in {engine.computed_in} here, and was compared in {record.computed_in}",
+            folder=folder,
+            computes_in=engine.computed_in,
+            compared_in=record.computed_in,
         )
     return None
 
@@ -99,8 +103,15 @@ def open_converted(
 def log_agreement(source: str, record: Agreement) -> None:
     """What a start in int8 tells of its record."""
     if record.shortfall:
-        logger.warning("openvino-int8 of %s starts with --accept-lower: %s", source, record.shortfall)
-    logger.info("openvino-int8 of %s: %.2f %% of %d verdicts agree", source, record.agreement * 100, record.pictures)
+        text = f"openvino-int8 of {source} starts with --accept-lower: {record.shortfall}"
+        logger.warning("agreement_lower", text, source=source, why=record.shortfall)
+    logger.info(
+        "agreement",
+        f"openvino-int8 of {source}: {record.agreement * 100:.2f} % of {record.pictures} verdicts agree",
+        source=source,
+        agreement=record.agreement,
+        pictures=record.pictures,
+    )
 
 
 def _label_features(core: Any, folder: Path, converted: ConvertedModel, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from serve_app.domain import ModelError
+from serve_app.logs import EventLogger
 from serve_app.models.agreement import Agreements, PolicyReference, require_agreement
 from serve_app.models.cache_folder import default_cache_folder, with_unfinished
 from serve_app.models.load import LoadedModel, load_model
@@ -23,7 +23,7 @@ from serve_app.models.openvino.runtime import load_library
 from serve_app.models.registry import EngineSpec
 from serve_app.models.source import ConvertedFolder, parse_source
 
-logger = logging.getLogger(__name__)
+logger = EventLogger(__name__)
 
 _LOGGED_STEP = 0.1
 
@@ -143,4 +143,5 @@ class _LogProgress:
     def __call__(self, stage: str, share: float) -> None:
         if stage != self._last[0] or share >= self._last[1] + _LOGGED_STEP:
             self._last = (stage, share)
-            logger.info("openvino-int8 of %s: %s, %.0f %%", self._source, stage, share * 100)
+            text = f"openvino-int8 of {self._source}: {stage}, {share * 100:.0f} %"
+            logger.info("model_converting", text, source=self._source, step=stage, share=share)

@@ -15,6 +15,7 @@ from serve_app.domain import Examiner, Preprocessor, Scorer
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import Pipeline
+from serve_app.settings import LogSettings
 from serve_app.standalone import Stages, StartingExaminer
 from tests.contract.examining import stages
 from tests.stand_ins import InProcessPreprocessor, InProcessScorer
@@ -37,8 +38,11 @@ def workers() -> Iterator[DecodeWorkers]:
 def preprocessor_replica() -> Iterator[PreprocessorReplica]:
     """With a worker of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deployments.preprocessor.set_up_replica", lambda: None)  # it would take over this process's log
-        replica = PreprocessorReplica(stages.LIMITS, stages.ON_TRUNCATED, stages.DEADLINE_S, stages.LABELS, workers=1)
+        # It would take over this process's log.
+        patch.setattr("deployments.preprocessor.set_up_replica", lambda *_: None)
+        replica = PreprocessorReplica(
+            stages.LIMITS, stages.ON_TRUNCATED, stages.DEADLINE_S, stages.LABELS, LogSettings(), workers=1
+        )
     yield replica
     replica.close()
 
@@ -64,7 +68,7 @@ async def open_scorers(way: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield scorers.of
         await scorers.close()
         return
-    monkeypatch.setattr("deployments.clip_scorer.set_up_replica", lambda: None)
+    monkeypatch.setattr("deployments.clip_scorer.set_up_replica", lambda *_: None)
     replica = stages.scorer_replica()
     handle: Any = stages.LocalHandle(replica)
     yield lambda labels: ScorerHandle(handle, labels)

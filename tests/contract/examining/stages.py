@@ -16,7 +16,7 @@ from serve_app.domain import Call, Deadline, Lane, OnTruncated, PictwardenError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import PolicyReference
 from serve_app.scoring import EngineScorers
-from serve_app.settings import ModelSettings
+from serve_app.settings import LogSettings, ModelSettings
 
 LABELS = ("a red view", "a green view")
 OTHER_LABELS = ("a blue view", "a green view", "a red view")
@@ -79,7 +79,7 @@ def engine_scorers() -> EngineScorers:
 
 
 def scorer_replica() -> ClipScorer:
-    return ClipScorer(ModelSettings(source="fake"), [LABELS, OTHER_LABELS], _POLICY, DEADLINE_S)
+    return ClipScorer(ModelSettings(source="fake"), [LABELS, OTHER_LABELS], _POLICY, DEADLINE_S, LogSettings())
 
 
 def call(remaining_s: float = DEADLINE_S, lane: Lane = Lane.LIVE) -> Call:

@@ -217,7 +217,7 @@ async def test_the_costs_follow_what_passes_really_take(device, clock):
         await device.end_pass(seconds=0.5)
         await task
     assert costs.pass_s(1) == pytest.approx(0.5, rel=0.01)
-    assert batcher.stats.passes == batcher.stats.items == 30
+    assert batcher.stats.passes_by_size == {1: 30}
     await batcher.close()
 
 

@@ -13,7 +13,9 @@ from benchmarks.outcomes import (
     NO_ANSWER,
     Load,
     Outcome,
+    between,
     goodput_per_s,
+    joined,
     latencies_s,
     percentile_ms,
     statuses,
@@ -107,3 +109,13 @@ def test_a_percentile_is_told_when_a_value_lies_beyond_it() -> None:
     hundred = [n / 100 for n in range(1, 101)]
     assert told_percentiles_ms(hundred, 0.99, 0.999, 1) == [pytest.approx(990), None, pytest.approx(1000)]
     assert percentile_ms(hundred, 0.999) == pytest.approx(1000)
+
+
+def test_a_load_in_two_parts_is_one_and_a_part_of_a_load_is_one() -> None:
+    whole = Load([seen(1, 2), seen(4, 5), seen(6, 8)], window_s=10, elapsed_s=11)
+    first, second = between("first", whole, 0, 4), between("second", whole, 4, 10)
+    assert [(each.intended_s, each.ended_s) for each in second.outcomes] == [(0, 1), (2, 4)]
+    assert (first.window_s, second.window_s, second.name) == (4, 6, "second")
+    again = joined("again", first, second)
+    assert (again.outcomes, again.window_s) == (whole.outcomes, 10)
+    assert again.offered_per_s == whole.offered_per_s

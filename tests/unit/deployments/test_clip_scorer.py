@@ -6,7 +6,7 @@ import pytest
 from deployments.clip_scorer import ClipScorer
 from serve_app.domain import NO_FACES, Call, Deadline, Lane, LoadSignals, OverloadedError
 from serve_app.models.agreement import PolicyReference
-from serve_app.settings import ModelSettings
+from serve_app.settings import LogSettings, ModelSettings
 
 RED, GREEN = ("red",), ("green",)
 
@@ -14,7 +14,8 @@ RED, GREEN = ("red",), ("green",)
 @pytest.fixture
 def scorer(monkeypatch):
     monkeypatch.setattr(ModelSettings, "max_queued_views", 4)
-    return ClipScorer(ModelSettings(source="fake"), [RED, GREEN], PolicyReference("red.yaml", "0" * 64), 8.0)
+    policy = PolicyReference("red.yaml", "0" * 64)
+    return ClipScorer(ModelSettings(source="fake"), [RED, GREEN], policy, 8.0, LogSettings())
 
 
 def call(lane=Lane.LIVE):

@@ -139,4 +139,15 @@ def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) 
     (labels,) = ingress[3]._bound_deployment.init_args[1]
     assert labels == labels_of(load_policy("shipped:demo-red-triangle"), load_policy(shadow))
     assert labels[-1] == "an arrow"
-    assert ingress[-1] == load_policy(shadow)
+    assert ingress[-2:] == [load_policy(shadow), {}]
+
+
+def test_the_policies_of_sources_are_read_where_the_application_is_built(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(shipped_text("demo-red-triangle").replace("a heart", "an arrow"), "utf-8")
+    sources = {"a": {"secrets_env": "A", "policy": str(own)}, "b": {"secrets_env": "B"}}
+    ingress = list(build_app({"preset": "demo", "sources": sources})._bound_deployment.init_args)
+    own.unlink()
+    of_service, of_source = ingress[3]._bound_deployment.init_args[1]
+    assert (set(of_service) - set(of_source), set(of_source) - set(of_service)) == ({"a heart"}, {"an arrow"})
+    assert {name: policy.labels for name, policy in ingress[-1].items()} == {"a": of_source}

@@ -15,6 +15,7 @@ from serve_app.domain import (
     UnavailableError,
 )
 from serve_app.media import MediaLimits
+from serve_app.settings import LogSettings
 
 ON_TRUNCATED = dict.fromkeys(Lane, OnTruncated.REFUSE)
 LIMITS = MediaLimits(max_pixels=10_000)
@@ -31,7 +32,7 @@ def drawn(width_px, height_px):
 
 
 async def test_it_tells_the_autoscaler_of_its_work():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, labels=[], workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, labels=[], log=LogSettings(), workers=1)
     assert await preprocessor.record_autoscaling_stats() == {
         "predicted_wait_s": 0.0,
         "offered_work": 0.0,
@@ -48,7 +49,7 @@ async def test_it_tells_the_autoscaler_of_its_work():
 
 
 def test_without_its_workers_it_is_not_healthy():
-    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, labels=[], workers=1)
+    preprocessor = Preprocessor(LIMITS, ON_TRUNCATED, deadline_s=8.0, labels=[], log=LogSettings(), workers=1)
     preprocessor.close()
     with pytest.raises(UnavailableError):
         preprocessor.check_health()

@@ -1,7 +1,6 @@
 """A replica's logging as Serve sets it up, on a full disk."""
 
 import errno
-import gc
 import io
 import logging
 import sys
@@ -11,6 +10,7 @@ import pytest
 from ray.serve._private.logging_utils import StreamToLogger
 
 from deployments.replica_process import set_up_replica
+from serve_app.settings import LogSettings
 
 
 class FullDisk(io.StringIO):
@@ -28,10 +28,7 @@ def disk():
 
 @pytest.fixture
 def serve_logger(monkeypatch, disk):
-    """Serve's logger, as in a replica; all as before at the end."""
-    names = ("ray.serve", "serve_app", "deployments")
-    before = {name: dict(logging.getLogger(name).__dict__) for name in names}
-    thresholds = gc.get_threshold()
+    """Serve's logger, as in a replica."""
     monkeypatch.setattr(logging, "raiseExceptions", True)
     logger = logging.getLogger("ray.serve")
     target = logging.StreamHandler(disk)
@@ -40,16 +37,12 @@ def serve_logger(monkeypatch, disk):
     logger.setLevel(logging.INFO)
     yield logger
     target.close()
-    gc.set_threshold(*thresholds)
-    for name in names:
-        logging.getLogger(name).__dict__.update(before[name])
-        logging.getLogger(name).manager._clear_cache()  # type: ignore[attr-defined]  # private, and not in typeshed
 
 
 @pytest.mark.parametrize("name", ["ray.serve", "serve_app.moderation"])
 def test_a_line_on_a_full_disk_takes_no_answer_with_it(serve_logger, disk, monkeypatch, name):
     monkeypatch.setattr(sys, "stderr", StreamToLogger(serve_logger, logging.INFO, sys.stderr))
-    set_up_replica()
+    set_up_replica("ingress", LogSettings())
     logging.getLogger(name).info("request %s: accept", "0" * 32)
     print("and a line of somebody else's", file=sys.stderr)
     serve_logger.handlers[0].target.flush()
@@ -57,7 +50,7 @@ def test_a_line_on_a_full_disk_takes_no_answer_with_it(serve_logger, disk, monke
 
 
 def test_setting_up_twice_changes_nothing(serve_logger):
-    set_up_replica()
+    set_up_replica("ingress", LogSettings())
     target = serve_logger.handlers[0].target
-    set_up_replica()
+    set_up_replica("ingress", LogSettings())
     assert serve_logger.handlers[0].target is target

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.transfer_gate import TransferGate
-from serve_app.domain import Lane
+from serve_app.domain import Call, Deadline, Lane
 
 
 class Travellers:
@@ -18,7 +18,7 @@ class Travellers:
         self.most_bytes = 0
 
     async def _travel(self, name, size_bytes, lane, end):
-        async with self.gate.through(size_bytes, lane):
+        async with self.gate.through(size_bytes, Call("r", Deadline.after(8.0), lane)):
             self.order.append(name)
             self.travelling[name] = size_bytes
             self.most_bytes = max(self.most_bytes, sum(self.travelling.values()) if len(self.travelling) > 1 else 0)

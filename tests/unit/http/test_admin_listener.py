@@ -82,7 +82,7 @@ class Errors(logging.Handler):
 
 async def test_an_address_that_is_not_this_machines_is_told() -> None:
     errors = Errors()
-    logger = logging.getLogger("serve_app.http.admin_listener")
+    logger = logging.getLogger("serve_app.http.node_listener")
     logger.addHandler(errors)
     try:
         async with admin_listening(app_of("nobody"), "192.0.2.1", 14052), asyncio.timeout(20):

@@ -13,12 +13,15 @@ import pytest
 from serve_app.domain import (
     DeadlineExceededError,
     Lane,
+    LedgerHealth,
     ModelIdentity,
     NotScannedError,
     OverloadedError,
     UnavailableError,
     UnscannedReason,
 )
+from serve_app.domain.lists import ListsHealth
+from serve_app.metrics import FrontMetrics
 from serve_app.models.fake import FAKE_NOTICE, FakeEngine
 from serve_app.wire import LANE_HEADER
 
@@ -372,7 +375,25 @@ async def test_never_ready_with_a_model_that_is_not_the_policys(
     assert "'another'" in caplog.text
 
 
-async def test_a_ledger_that_cannot_be_written_is_told_and_makes_nobody_unready(service: Service) -> None:
-    service.ledger.problem = "cannot be written"
+async def test_what_is_stale_is_told_and_makes_nobody_unready(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = service.answered(await service.request("GET", "/readyz"), 200)
+    assert ready["message"] == "a scorer is warm"
+    ledger = LedgerHealth("cannot be written", spooled=7, dropped=2, spool_bytes=999, lag_s=81.4)
+    lists = ListsHealth(version=3, age_s=83.6, suspended=1, problem="cannot be read, and may be outdated")
+    monkeypatch.setattr(service.ledger, "health", lambda: ledger)
+    monkeypatch.setattr(type(service.moderator), "lists_health", lists)
     answer = service.answered(await service.request("GET", "/readyz"), 200)
-    assert "the ledger cannot be written: 0 decisions wait in its spool" in answer["message"]
+    assert answer["message"] == (
+        "a scorer is warm, but the ledger cannot be written: 7 decisions wait in its spool; the spool was last empty "
+        "81 s ago; 2 decisions were not recorded in time since the start; the lists cannot be read, and may be "
+        "outdated; the lists were last read 84 s ago"
+    )
+
+
+async def test_replicas_that_stand_still_are_told(make_service: Callable[..., Service], metrics: FrontMetrics) -> None:
+    service = make_service(metrics=metrics)
+    metrics.silent_replicas = lambda: ["Preprocessor-a", "ClipScorer-b"]
+    answer = service.answered(await service.request("GET", "/readyz"), 200)
+    assert answer["message"] == "a scorer is warm; no metrics recently from Preprocessor-a, ClipScorer-b"

@@ -37,6 +37,23 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     made.close()
 
 
+def test_its_lag_begins_with_the_first_entry_and_ends_with_the_last(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("serve_app.ledger.spool.time.monotonic", lambda: now_s)
+    assert (spool.lag_s, spool.waiting_bytes) == (0.0, 0)
+    for number in range(3):
+        spool.append([entry(number)])
+        now_s += 10.0
+    assert spool.lag_s == 30.0
+    assert spool.waiting_bytes > 0
+    spool.take(2)
+    assert spool.lag_s == 30.0, "since none waited"
+    spool.take(1)
+    assert (spool.lag_s, spool.waiting_bytes) == (0.0, 0)
+
+
 def test_entries_come_back_in_order_and_whole(spool: Spool) -> None:
     assert spool.append([entry(1), entry(2, Importance.PENDING)]) == [True, True]
     assert spool.append([entry(3)]) == [True]

@@ -13,7 +13,7 @@ import pytest
 
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError
-from serve_app.domain.lists import Bank, FingerprintType
+from serve_app.domain.lists import Bank, FingerprintType, ListsHealth
 from serve_app.lists import Origin, PartitionBuilder, base, live, open_partition, write_partition
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
@@ -198,6 +198,26 @@ def test_a_process_starts_with_the_index_while_the_store_does_not_answer(tmp_pat
     assert asked(lists, 1) is not None
     assert asked(lists, 2) is None
     assert lists.problem is not None
+    assert lists.health().problem == lists.problem
+
+
+def test_the_age_of_the_lists_begins_when_they_were_last_read() -> None:
+    now_s = [100.0]
+    store = Store()
+    lists = LiveLists(store, clock=lambda: now_s[0], wall_clock=lambda: NOW)
+    now_s[0] += 30.0
+    assert lists.health().age_s == 30.0
+    lists.refresh()
+    assert lists.health().age_s == 0.0, "nothing has changed"
+    store.add([draft(1)])
+    now_s[0] += 5.0
+    lists.refresh()
+    now_s[0] += 2.0
+    assert lists.health() == ListsHealth(store.origin().version, age_s=2.0)
+    store.is_down = True
+    with pytest.raises(ConnectionError):
+        lists.refresh()
+    assert lists.health().age_s == 2.0
     store.is_down = False
     store.add([draft(3)])
     lists.refresh()

@@ -259,3 +259,38 @@ def test_the_canary_is_denied_whatever_the_lists_hold() -> None:
         assert (found.entry.bank, found.entry.reason, found.distance_bits) == (CANARY_BANK, CANARY_REASON, 20)
     assert not snapshot().is_nearest_slow
     assert snapshot(mine).is_nearest_slow
+
+
+def test_lists_may_be_restricted_to_banks_and_the_canary() -> None:
+    digest = hashlib.sha256(b"x").digest()
+    exact = Fingerprint(FingerprintType.SHA256, digest)
+    entries = [
+        entry(1, ListKind.DENY, exact, "ours"),
+        entry(2, ListKind.ALLOW, pdq(ORIGIN), "theirs"),
+        entry(3, ListKind.DENY, pdq(ORIGIN), "trial"),
+    ]
+    lists = Snapshot(1, BANKS, partition_of(entries[:2]), partition_of(entries[2:]))
+    frames = [frame(ORIGIN)]
+    for banks, of_bytes, of_frames, shadows in (
+        (None, "ours", "theirs", ["trial"]),
+        ({"ours"}, "ours", None, []),
+        ({"theirs", "trial"}, None, "theirs", ["trial"]),
+        (set(), None, None, []),
+    ):
+        restricted = lists.restricted_to(banks)
+        exactly = restricted.exact({FingerprintType.SHA256: digest}, NOW).deciding
+        nearly = restricted.nearest(frames, NOW)
+        assert (exactly.entry.bank if exactly else None) == of_bytes
+        assert (nearly.deciding.entry.bank if nearly.deciding else None) == of_frames
+        assert [match.entry.bank for match in nearly.shadow] == shadows
+        canary = restricted.nearest([frame(CANARY_PDQ)], NOW).deciding
+        assert canary is not None
+        assert canary.entry.bank == CANARY_BANK
+        assert restricted.banks == lists.banks
+
+
+@given(st.sets(st.sampled_from(["ours", "theirs", "trial"])), st.lists(_entries, max_size=12))
+def test_restricted_lists_are_lists_without_the_other_banks(banks: set[str], entries: list[ListEntry]) -> None:
+    numbered = [replace(each, id=number) for number, each in enumerate(entries, start=1)]
+    restricted = snapshot(*numbered).restricted_to(banks).nearest([frame(ORIGIN)], NOW)
+    assert restricted == snapshot(*(each for each in numbered if each.bank in banks)).nearest([frame(ORIGIN)], NOW)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.domain import OverloadedError
+from serve_app.domain import FullError, OverloadedError, SourceFullError
 from serve_app.moderation import AdmissionControl
 
 DEADLINE_S = 8.0
@@ -231,3 +231,79 @@ def test_all_pictures_of_a_refused_request_count_as_demand(service, clock):
     clock.now_s += 5
     service.admission.require_room(0)
     assert service.admission.demand == 11, "eleven came for the one that was let in"
+
+
+# Several sources
+
+
+class Rooms:
+    """An admission control with the shares of sources, and the pictures of each that are inside."""
+
+    def __init__(self, shares):
+        self.admission = AdmissionControl(DEADLINE_S, Clock(), shares)
+        self.inside: dict[str, list[contextlib.ExitStack]] = {source: [] for source in shares}
+
+    def arrive(self, source, pictures=1):
+        """How many are let in."""
+        return sum(self._is_let_in(source) for _ in range(pictures))
+
+    def _is_let_in(self, source):
+        try:
+            self.admission.require_room(source=source)
+        except SourceFullError:
+            return False
+        visit = contextlib.ExitStack()
+        visit.enter_context(self.admission.examining(source))
+        self.inside[source].append(visit)
+        return True
+
+    def leave(self, source):
+        if self.inside[source]:
+            self.inside[source].pop().close()
+
+
+def test_a_source_that_is_alone_has_all_the_room():
+    rooms = Rooms({"a": 1.0, "b": 1.0})
+    assert rooms.arrive("a", 100) == 64
+
+
+def test_a_source_that_comes_to_a_full_service_has_its_share():
+    rooms = Rooms({"a": 1.0, "b": 3.0})
+    assert rooms.arrive("a", 100) == 64
+    assert rooms.arrive("b", 100) == 48
+    for _ in range(48):
+        assert rooms.arrive("a") == 0, "it waits until the service is full of what it may have"
+        rooms.leave("a")
+    assert rooms.arrive("a", 100) == 0
+    rooms.leave("b")
+    assert rooms.arrive("a") == 1, "what the other does not use"
+
+
+def test_a_refusal_of_one_of_several_sources_says_so(clock):
+    with pytest.raises(FullError) as of_all:
+        AdmissionControl(DEADLINE_S, clock).require_room(65)
+    assert not isinstance(of_all.value, SourceFullError)
+    with pytest.raises(SourceFullError, match="full for a"):
+        AdmissionControl(DEADLINE_S, clock, {"a": 1.0}).require_room(65, "a")
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.floats(0.1, 10), min_size=2),
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(-40, 90)), max_size=60),
+)
+@settings(deadline=None)
+def test_every_source_gets_its_share_of_a_full_service_and_the_room_is_bounded(shares, steps):
+    rooms = Rooms(shares)
+    limit = rooms.admission.limit
+    for source, change in steps:
+        if source not in shares:
+            continue
+        for _ in range(-change):
+            rooms.leave(source)
+        rooms.arrive(source, change)
+        inside = {each: len(visits) for each, visits in rooms.inside.items()}
+        assert sum(inside.values()) <= 2 * limit
+        if change > 0 and sum(inside.values()) < 2 * limit:
+            there = [each for each in shares if inside[each] or each == source]
+            share = shares[source] / sum(shares[each] for each in there)
+            assert inside[source] >= min(change, int(max(1, limit * share))), "no other one keeps it out"

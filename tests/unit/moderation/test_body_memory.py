@@ -94,6 +94,17 @@ def test_a_background_body_takes_nothing_from_a_live_one() -> None:
         assert not live.is_refused
 
 
+def test_the_source_that_has_most_gives_way() -> None:
+    memory = BodyMemory(10 * MB)
+    with contextlib.ExitStack() as stack:
+        older, younger = (stack.enter_context(memory.reserve(4 * MB, source="many")) for _ in range(2))
+        other = stack.enter_context(memory.reserve(5 * MB, source="few"))
+        assert (older.is_refused, younger.is_refused, other.is_refused) == (False, True, False)
+        with pytest.raises(OverloadedError), memory.reserve(5 * MB, source="few"):
+            raise AssertionError("it had most")
+        assert not older.is_refused
+
+
 class Bodies(RuleBasedStateMachine):
     """Any order of arrivals, growth, ends and departures."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
-from serve_app.domain import Decision, ModelIdentity, Unscanned, UnscannedReason, Verdict
+from serve_app.domain import UNNAMED_SOURCE, Decision, ModelIdentity, Unscanned, UnscannedReason, Verdict
 from serve_app.storage import Finding, PurgeQuota, Rescanner
 from serve_app.wire import Answer
 from tests.contract.pictrs.conftest import open_at
@@ -24,13 +24,15 @@ class Scanner:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.sources: list[str] = []
         self.is_warm = True
 
     async def is_ready(self) -> bool:
         return self.is_warm
 
-    async def scan(self, body: bytes) -> Answer:
+    async def scan(self, body: bytes, of_source: str = UNNAMED_SOURCE) -> Answer:
         self.bodies.append(body)
+        self.sources.append(of_source)
         word = body.split()[0].decode()
         verdict = Verdict(word) if word in list(Verdict) else None
         reason = "policy" if verdict else word
@@ -59,9 +61,11 @@ class Bench:
         async with open_at(self.pictrs.url, key) as client:
             yield Rescanner(client, self.scanner, MAX_BODY_BYTES, quota)
 
-    async def rescan(self, body: bytes, quota: PurgeQuota | None = None, key: str = API_KEY) -> Finding:
+    async def rescan(
+        self, body: bytes, quota: PurgeQuota | None = None, key: str = API_KEY, source: str = UNNAMED_SOURCE
+    ) -> Finding:
         async with self.rescanner(quota, key) as rescanner:
-            return await rescanner.rescan(let_through(body))
+            return await rescanner.rescan(replace(let_through(body), source=source))
 
 
 @pytest.fixture

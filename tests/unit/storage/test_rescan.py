@@ -48,6 +48,15 @@ async def test_a_picture_that_is_gone_is_done(bench: Bench) -> None:
     assert bench.scanner.bodies == []
 
 
+async def test_a_picture_of_a_named_source_that_is_not_here_may_be_in_another_pict_rs(bench: Bench) -> None:
+    finding = await bench.rescan(b"reject this", source="lemmy-a")
+    assert (finding.result, finding.is_of_picture) == (Result.LATER, True)
+    assert "that of the source lemmy-a may" in finding.why
+    bench.pictrs.store(b"reject this")
+    assert (await bench.rescan(b"reject this", source="lemmy-a")).result is Result.REJECTED
+    assert bench.scanner.sources == ["lemmy-a"], "it is judged by the terms of its source"
+
+
 async def test_the_whole_of_a_picture_is_scanned_of_which_only_a_part_was_sent(bench: Bench) -> None:
     bench.pictrs.store(b"reject this, all of it")
     finding = await bench.rescan(b"reject this")

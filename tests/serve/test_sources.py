@@ -1,0 +1,48 @@
+"""Several instances on one service, in both ways of running: each by its own policy and quota."""
+
+import httpx
+import pytest
+
+from .conftest import FAKE_POLICY, ONE_PROCESS, RAY, environment_of_a_service, running, wait_for
+
+# As ``python -m deployments.run`` starts it: one ingress replica, which has the whole quota.
+QUOTA = 5
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module", params=[RAY, ONE_PROCESS])
+def service(request, fake_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "green.yaml").write_text(FAKE_POLICY.replace("red", "green"), "utf-8")
+    fake_config["applications"][0]["args"]["sources"] = {
+        "of-green": {"secrets_env": "SECRETS_GREEN", "policy": str(folder / "green.yaml"), "share": 2},
+        "limited": {"secrets_env": "SECRETS_LIMITED", "quota_per_minute": QUOTA},
+    }
+    secrets = {"SECRETS_GREEN": "a-secret-of-those-of-green", "SECRETS_LIMITED": "a-secret-of-the-limited"}
+    environment = environment_of_a_service(**secrets)
+    with running(fake_config, folder, request.param, env=environment) as started:
+        yield started
+
+
+def scan(service, secret, body):
+    return httpx.post(f"{service.root}/api/v1/scan/{secret}", content=body, timeout=30)
+
+
+def test_the_same_picture_is_judged_by_the_policy_of_its_source_and_its_decision_names_it(service, picture):
+    red, green = picture("red"), picture((0, 255, 0))
+    statuses = [scan(service, "a-secret-of-those-of-green", body).status_code for body in (red, green)]
+    assert [*statuses, *(service.scan(body).status_code for body in (red, green))] == [200, 406, 406, 200]
+    wait_for(lambda: "reject rule=green" in service.log_text())
+    (line,) = (each for each in service.log_text().splitlines() if "reject rule=green" in each)
+    assert "source=of-green" in line
+
+
+def test_twice_the_quota_is_sent_and_the_quota_is_scanned(service, picture):
+    bodies = [picture("blue", size=(64, 60 + number)) for number in range(2 * QUOTA)]
+    answers = [scan(service, "a-secret-of-the-limited", body) for body in bodies]
+    assert [each.status_code for each in answers] == [200] * QUOTA + [503] * QUOTA
+    assert answers[-1].json()["reason"] == "overloaded"
+    assert answers[-1].headers["retry-after"] == "30"
+    assert service.scan(picture("blue", size=(64, 59))).status_code == 200, "nobody else is refused"
+    wait_for(lambda: "source limited is over its quota" in service.log_text())

@@ -1,0 +1,90 @@
+"""The Dockerfile: hadolint finds nothing, and every image runs as a user without rights."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from serve_app.state_folder import STATE_ENV
+from tests.unit.compose.documents import DOCKERFILE, ROOT, environment_of_images, stage, stages
+
+IMAGES = ("cpu", "cpu-torch", "cuda", "ray")
+HADOLINT = shutil.which("hadolint", path=Path(sys.executable).parent) or shutil.which("hadolint")
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed here")
+def test_hadolint_finds_nothing() -> None:
+    done = subprocess.run([HADOLINT or "", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_images_are_those_that_the_first_lines_name() -> None:
+    assert {name for name, base in stages().items() if base == "runtime"} == set(IMAGES)
+    assert re.findall(r"(?m)^#   (\S+)  ", DOCKERFILE) == list(IMAGES)
+    last = list(stages())[-1]
+    assert stages()[last] == "cpu", "what is built without --target holds no CUDA"
+
+
+def test_every_image_runs_as_a_user_without_rights() -> None:
+    assert re.findall(r"(?m)^USER (.*)$", stage("runtime")) == ["10001:10001"]
+    assert not any("USER" in stage(name) for name in IMAGES)
+
+
+def test_an_image_has_the_libraries_of_its_own_and_the_application() -> None:
+    for name in IMAGES:
+        assert re.findall(r"--from=(\S+) ", stage(name)) == [f"libraries-{name}", "application"]
+
+
+def test_what_it_writes_is_in_the_folders_of_its_user() -> None:
+    variables = environment_of_images()
+    folders = re.search(r"install --directory --mode 0700 --owner 10001 --group 10001 (.*) \\", stage("runtime"))
+    assert folders is not None
+    private = folders[1].split()
+    assert private == [variables[STATE_ENV], variables["XDG_CACHE_HOME"]]
+    written = ("HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR")
+    assert all(variables[name].startswith(private[1]) for name in written)
+
+
+def test_its_health_check_is_a_module() -> None:
+    found = re.search(r"HEALTHCHECK .* CMD (\[.*\])", stage("runtime"))
+    assert found is not None
+    *python, module = json.loads(found[1])
+    assert python == ["python", "-m"]
+    assert importlib.util.find_spec(module) is not None
+
+
+def test_it_gets_the_signal_at_which_the_service_answers_what_is_inside() -> None:
+    assert "\nSTOPSIGNAL SIGTERM\n" in stage("runtime")
+    forms = [command for name in IMAGES for command in re.findall(r"(?m)^(?:ENTRYPOINT|CMD) (.*)$", stage(name))]
+    assert len(forms) == 7
+    assert all(command.startswith("[") for command in forms), "a shell in between would keep the signal"
+
+
+def test_every_file_that_is_copied_is_sent_to_the_engine() -> None:
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    allowed = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    assert lines[1] == "*"
+    copied = [source for line in re.findall(r"(?m)^COPY (?!--from)(.*)$", DOCKERFILE) for source in line.split()[:-1]]
+    assert copied
+    for source in copied:
+        assert (ROOT / source).exists()
+        assert any(fnmatch(source.rstrip("/"), pattern) or source.startswith(f"{pattern}/") for pattern in allowed)
+    assert all((ROOT / pattern).exists() for pattern in allowed)
+    assert not any("pictwarden" in pattern or "env" in pattern for pattern in allowed), "state and secrets stay"
+
+
+def test_every_package_has_a_hash() -> None:
+    """The one exception is Pictwarden itself."""
+    assert "UV_REQUIRE_HASHES=1" in stage("build")
+    unhashed = [line for line in DOCKERFILE.splitlines() if "UV_REQUIRE_HASHES=0" in line]
+    assert len(unhashed) == 1
+    assert "--no-deps --no-build-isolation ." in unhashed[0]
+    assert "--require-hashes" in stage("build")

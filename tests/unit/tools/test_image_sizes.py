@@ -1,0 +1,81 @@
+"""``make image-sizes``: it reads from the Dockerfile what the images hold, and leaves out what they leave out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.image.sizes import ROOT, compressed_bytes, libraries_of, size_bytes, without_cuda
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+SERVE_LOCK = (ROOT / "requirements" / "serve.lock").read_text("utf-8")
+
+
+def names(lock: str) -> list[str]:
+    return re.findall(r"(?m)^([\w.-]+)==", lock)
+
+
+def test_the_libraries_are_those_of_the_dockerfile() -> None:
+    cpu, ray = libraries_of("cpu", DOCKERFILE), libraries_of("ray", DOCKERFILE)
+    assert (cpu.extras, cpu.lock) == (("nsfw", "otel", "postgres"), "requirements/serve-converted.lock")
+    assert (ray.extras, ray.lock) == (("clip", "nsfw", "otel", "postgres", "ray"), "requirements/run.lock")
+    assert not {"torch", "triton"} & set(names((ROOT / cpu.lock).read_text("utf-8")))
+
+
+def test_a_stage_that_is_not_there_is_told() -> None:
+    with pytest.raises(ValueError, match="no stage libraries-none"):
+        libraries_of("none", DOCKERFILE)
+
+
+def test_without_cuda_the_lock_is_whole() -> None:
+    left = without_cuda(SERVE_LOCK)
+    gone = [name for name in names(SERVE_LOCK) if name not in names(left)]
+    assert gone
+    assert all(name.startswith(("nvidia-", "cuda-")) or name == "triton" for name in gone)
+    assert all(re.match(r"[\w.-]+==|    --hash=", line) for line in left.splitlines())
+
+
+def test_the_dockerfile_leaves_the_same_out_and_torch_too(tmp_path: Path) -> None:
+    """Its line for sed, run by sed."""
+    script = re.search(r"sed -E '([^']+)' requirements/serve\.lock", DOCKERFILE)
+    assert script is not None
+    done = subprocess.run(["sed", "-E", script[1]], input=SERVE_LOCK, capture_output=True, text=True, check=True)
+    assert names(done.stdout) == [
+        name for name in names(without_cuda(SERVE_LOCK)) if name not in ("torch", "torchvision")
+    ]
+    assert all(line in SERVE_LOCK.splitlines() for line in done.stdout.splitlines())
+
+
+def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "zeros").write_bytes(bytes(100_000))
+    (tmp_path / "a file").write_bytes(b"1")
+    assert size_bytes(tmp_path) == 100_001
+    assert 0 < compressed_bytes(tmp_path) < 1000
+
+
+@pytest.mark.skipif(shutil.which("strip") is None, reason="strip is not installed here")
+def test_slimming_leaves_what_is_imported(tmp_path: Path) -> None:
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    kept = ["one/__init__.py", "one/testing/__init__.py", "one/include/a.py", "torch/lib/libtorch.so"]
+    gone = [
+        "one/tests/test_a.py",
+        "one/a.pyi",
+        "one/liba.a",
+        "torch/include/a.h",
+        "onnxruntime/capi/libonnxruntime.so.1",
+    ]
+    for name in (*kept, *gone):
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text("# nothing", "ascii")
+    library = next(Path(yaml.__path__[0]).glob("_yaml*.so"))
+    (packages / library.name).write_bytes(library.read_bytes())
+    subprocess.run(["sh", ROOT / "tools" / "image" / "slim.sh", tmp_path], check=True)
+    assert all((packages / name).exists() for name in kept)
+    assert not any((packages / name).exists() for name in gone)
+    assert 0 < (packages / library.name).stat().st_size < library.stat().st_size
