@@ -25,9 +25,10 @@ test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
 
 # The tests with a real pict-rs, which cargo builds once, outside the repository: 3 minutes. Without cargo they are skipped.
+# `make test` has those in dummy mode and in one process alone; here they also run on Ray Serve, and in full mode.
 e2e: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.pictrs.installation
-	$(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
+	PICTWARDEN_E2E=all $(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
@@ -92,9 +93,9 @@ $(AUDIT)/installed: pyproject.toml | $(UV)
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --extra clip --extra notices --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra notices --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra notices --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
 	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 

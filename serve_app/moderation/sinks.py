@@ -88,7 +88,7 @@ class LogSink:
             verdict=decision.verdict,
             reason=decision.reason,
             rule=decision.rule,
-            margin=judged.judgement.margin if judged else None,
+            margin=_margin(decision),
             bank=decision.outcome.bank if isinstance(decision.outcome, Listed) else None,
             kept=decision.kept,
             is_pending=decision.is_pending,
@@ -115,6 +115,11 @@ def _in_words(decision: Decision) -> str:
         f"{' pending' if decision.is_pending else ''}"
         f"{f' NOTICE: {decision.model.notice}' if decision.model.notice else ''}"
     )
+
+
+def _margin(decision: Decision) -> float | None:
+    margin = decision.outcome.judgement.margin if isinstance(decision.outcome, Judged) else None
+    return None if margin is None else round(margin, 4)
 
 
 def _media_type(decision: Decision) -> str | None:

@@ -74,7 +74,7 @@ def lines_of(secret: str, wanted: LogFormat, error: Exception) -> str:
     """What is written about ``error`` in every way in which lines come about."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter_for(wanted, logging.Formatter("%(levelname)s %(message)s")))
+    handler.setFormatter(formatter_for(wanted, logging.Formatter("%(levelname)s %(message)s"), "serve"))
     logger = logging.getLogger("tests.redaction")
     logger.addHandler(handler)
     logger.propagate = False

@@ -62,7 +62,13 @@ def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("strip") is None, reason="strip is not installed here")
 def test_slimming_leaves_what_is_imported(tmp_path: Path) -> None:
     packages = tmp_path / "lib" / "python3.11" / "site-packages"
-    kept = ["one/__init__.py", "one/testing/__init__.py", "one/include/a.py", "torch/lib/libtorch.so"]
+    kept = [
+        "one/__init__.py",
+        "one/testing/__init__.py",
+        "one/include/a.py",
+        "torch/lib/libtorch.so",
+        "torch/__pycache__/a.pyc",
+    ]
     gone = [
         "one/tests/test_a.py",
         "one/a.pyi",
