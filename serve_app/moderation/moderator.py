@@ -88,8 +88,9 @@ class Moderator:
     ) -> None:
         """``sinks`` receive each decision, beside the ledger, and ``count`` is told of it.
 
-        ``shadow`` is a policy on trial, which decides nothing. The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
-        policy alone decides. ``of_sources`` are the terms of sources that have their own, by name.
+        ``shadow`` is a policy on trial, which decides nothing. The examiner scores the labels of both policies
+        (:func:`serve_app.policy.labels_of`). Without ``lists``, the policy alone decides. ``of_sources`` are the terms
+        of sources that have their own, by name.
         """
         self.policy = policy
         self._service = Terms(policy, examiner, on_unscanned, shadow=shadow)
