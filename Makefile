@@ -93,9 +93,9 @@ $(AUDIT)/installed: pyproject.toml | $(UV)
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --extra clip --extra notices --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra notices --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra notices --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
 	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 

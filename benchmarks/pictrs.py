@@ -7,7 +7,7 @@ of Pictwarden in one process, then on Ray Serve, each with a ledger and lists. `
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -23,7 +23,7 @@ from benchmarks.load import Target
 from benchmarks.outcomes import Load, latencies_s, told_percentiles_ms
 from benchmarks.pictrs_process import BINARY, MISSING, VERSION, PictrsFailedError, running_process
 from benchmarks.processes import cpu_s
-from benchmarks.record import Cell, at_least, at_most, table
+from benchmarks.record import Cell, Check, at_least, at_most, table
 from benchmarks.servers import NotServedError, Way, ours, running
 
 UPLOADERS = 8
@@ -91,14 +91,18 @@ def bench(
         "core-ms: of each upload."
     )
     rows = [_row(name, each, without.per_s) for name, each in loads.items()]
-    checks = [
+    checks = [*shares(without, asked), *validity([each.uploads for each in loads.values()])]
+    run.finish("In front of a real pict-rs", [table("Uploads to pict-rs", _COLUMNS, rows, note)], checks)
+
+
+def shares(without: Measured, asked: Mapping[Way, Measured]) -> list[Check]:
+    """What is left of the rate of uploads ``without`` validation, and whether nearly all of them were stored."""
+    left = [
         at_least(f"{way}: of the rate without validation", each.per_s / without.per_s, _LEAST_SHARE[way], digits=2)
         for way, each in asked.items()
     ]
-    not_stored = max(each.refused / len(each.uploads.outcomes) for each in loads.values())
-    checks.append(at_most("uploads that were not stored, at worst", 100 * not_stored, _MOST_REFUSED_PERCENT, "%", 2))
-    checks += validity([each.uploads for each in loads.values()])
-    run.finish("In front of a real pict-rs", [table("Uploads to pict-rs", _COLUMNS, rows, note)], checks)
+    not_stored = max(each.refused / len(each.uploads.outcomes) for each in (without, *asked.values()))
+    return [*left, at_most("uploads that were not stored, at worst", 100 * not_stored, _MOST_REFUSED_PERCENT, "%", 2)]
 
 
 def _measured(make_body: Callable[[], bytes], duration_s: float, way: Way | None) -> Measured:

@@ -6,7 +6,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from serve_app.domain import (
     AuditEntry,
@@ -15,15 +14,20 @@ from serve_app.domain import (
     DecisionPage,
     Erased,
     ForgetScope,
+    Lane,
     LedgerHealth,
     PendingDecisions,
     Recollection,
     RecordedDecision,
     Retention,
     Tally,
+    Verdict,
 )
 from serve_app.ledger.cursors import Cursor, midnight_before
 from serve_app.ledger.recent_examinations import RecentExaminations
+
+_Alike = tuple[str, Lane, str, Verdict | None, str | None, bool]
+"""The fields of a tally, without its number and its time."""
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
 _KEPT_AUDIT_ENTRIES = 10_000
@@ -113,8 +117,8 @@ class MemoryLedger:
     async def tally(self, since: datetime, until: datetime) -> Sequence[Tally]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         wanted = DecisionFilter(since=since, until=until)
-        first_at: dict[tuple[Any, ...], datetime] = {}
-        counts: Counter[tuple[Any, ...]] = Counter()
+        first_at: dict[_Alike, datetime] = {}
+        counts: Counter[_Alike] = Counter()
         for each in filter(wanted.includes, self._records.values()):
             decision = each.decision
             alike = (decision.source, decision.lane, decision.reason, decision.verdict, decision.rule, decision.kept)

@@ -54,6 +54,10 @@ class Hours:
         enough = self._settings.pictures_at_least
         return shown if max(shown.rejected_count, shown.unscanned_count) >= enough else None
 
+    def note_failure(self, until: datetime) -> None:
+        """It could not be counted: it is part of the next hour's count."""
+        self._looked_to = until
+
     def note_told(self, counted: Counted) -> None:
         """It is told now, and not again."""
         self._told_to = counted.until

@@ -129,11 +129,10 @@ class Reporter:
 
     async def run(self) -> None:
         """Tell until this is cancelled."""
-        lease = self._lease
         try:
             while True:
                 try:
-                    await self._look(lease)
+                    await self._look()
                     self._fault = ""
                 except Exception as error:
                     self._note_fault(error)
@@ -173,10 +172,10 @@ class Reporter:
             logger.error("notices_failed", text, why=words)
         self._fault = words
 
-    async def _look(self, lease: WorkLease) -> None:
+    async def _look(self) -> None:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
-                holds = await lease.hold()
+                holds = await self._lease.hold()
         except Exception:
             await self._look_without_database()
             return
@@ -248,7 +247,17 @@ class Reporter:
 
     async def _counted(self, hours: Hours, now: datetime) -> Counted | None:
         wanted = hours.wanted(now)
-        return None if wanted is None else hours.due(await self._records.tally(*wanted), *wanted)
+        if wanted is None:
+            return None
+        try:
+            tallies = await self._records.tally(*wanted)
+        except Exception as error:
+            # A count that takes too long would take too long again: other notices do not wait for it.
+            words = in_words(error)
+            logger.error("hour_not_counted", f"the decisions of the last hour could not be counted: {words}", why=words)
+            hours.note_failure(wanted[1])
+            return None
+        return hours.due(tallies, *wanted)
 
     def _compose(self, holding: _Holding, facts: Facts, counted: Counted | None, tellings: Sequence[Telling]) -> None:
         """Hand over what is due, in one message."""

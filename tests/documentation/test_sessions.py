@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
-import requests
 import yaml
 from PIL import Image
 
@@ -138,7 +138,7 @@ def pictured(colour: str, shape: str, background: str) -> np.ndarray[Any, Any]:
 
 def upload(terminal: Terminal, file: Path) -> None:
     headers = {"Content-Type": "image/png"}
-    answer = requests.post(terminal.environment[URL_ENV], file.read_bytes(), headers=headers, timeout=30)
+    answer = httpx.post(terminal.environment[URL_ENV], content=file.read_bytes(), headers=headers, timeout=30)
     assert answer.json()["verdict"] in {"accept", "reject"}, answer.text
 
 

@@ -31,7 +31,7 @@ SENT_WITHIN_S = 120
 @contextlib.contextmanager
 def webhook():
     """A webhook: its URL for Apprise, and the messages that it got."""
-    messages = queue.Queue()
+    messages: queue.Queue[dict[str, str]] = queue.Queue()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):

@@ -6,7 +6,9 @@ checkout shares it. The build takes three minutes on two idle cores, 1.5 GB of m
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +18,6 @@ from benchmarks.pictrs_process import BINARY, FOLDER, VERSION
 FULL_MODE_PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "exiftool": "libimage-exiftool-perl"}
 """What pict-rs runs in full mode, and Debian's packages of it."""
 
-MAGICK = "magick"
-"""ImageMagick 7, which pict-rs runs in full mode for a few types. Debian's imagemagick is 7 since Debian 13."""
-
 _CARGO_MISSING = f"cargo is not installed: the tests with a real pict-rs {VERSION} are skipped"
 
 
@@ -26,6 +25,17 @@ def missing_for_full_mode() -> str | None:
     """What is not installed of what the full mode needs, and how to install it; None where all is there."""
     missing = sorted({package for program, package in FULL_MODE_PROGRAMS.items() if shutil.which(program) is None})
     return f"pict-rs's full mode needs `apt-get install {' '.join(missing)}`" if missing else None
+
+
+@functools.cache
+def magick_formats() -> frozenset[str]:
+    """The formats that an installed ImageMagick 7 reads; none without one."""
+    program = shutil.which("magick")
+    if program is None:
+        return frozenset()
+    listed = subprocess.run([program, "-list", "format"], capture_output=True, text=True, check=True).stdout
+    # A star behind a format says that it has more than one bit depth: WEBP* WEBP rw+.
+    return frozenset(re.findall(r"^ *(\S+?)\*? +\S+ +r", listed, re.MULTILINE))
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ _SIZE_PX = (320, 240)
 _FRAMES = 3
 _FRAMES_PER_S = 10
 
-_STILL = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF", "jxl": "JXL"}
+_STILL = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF"}
 _ANIMATED = {"apng": "PNG", "gif": "GIF", "animated webp": "WEBP", "animated avif": "AVIF"}
 _VIDEO = {"mp4": "libx264", "webm": "libvpx-vp9"}
 
@@ -37,15 +37,20 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 """As Pictwarden sees them."""
 
-NEED_MAGICK = ("avif", "jxl", "animated webp", "animated avif")
-"""Of which pict-rs in full mode asks ImageMagick 7 what they are."""
+NEED_MAGICK: Mapping[str, str] = {"avif": "AVIF", "jxl": "JXL", "animated webp": "WEBP"}
+"""Types of which pict-rs in full mode asks ImageMagick, and ImageMagick's names of them."""
+
+AS_FFMPEG_SEES_IT: Mapping[str, str] = {"animated avif": "video/mp4"}
+"""Types as which pict-rs in full mode may store others: by ffmpeg 5, an animated AVIF is a video."""
 
 
 def media(kind: str, number: int, *, is_rejected: bool) -> bytes:
     """A file of the type ``kind``; another ``number`` makes other bytes. Of several frames the second one decides."""
     frames = [_frame(number, step, is_rejected=is_rejected and step in (0, 1)) for step in range(_FRAMES)]
     written = io.BytesIO()
-    if kind in _STILL:
+    if kind == "jxl":  # exiftool takes no bare codestream
+        frames[0].save(written, "JXL", use_container=True)
+    elif kind in _STILL:
         frames[0].save(written, _STILL[kind], quality=90)
     elif kind in _ANIMATED:
         _, *deciding = frames

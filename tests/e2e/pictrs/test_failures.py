@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.pictrs.conftest import fake_config
 from tests.e2e.pictrs.media import media
 from tests.e2e.pictrs.server import PictRs, Upload, running_pictrs
-from tests.e2e.pictrs.validating import FOLDER_GONE, NOT_ANSWERED, REFUSED, Validation, scanning
+from tests.e2e.pictrs.validating import FOLDER_GONE, NOT_ANSWERED, REFUSED, Validation, scanning, sha256_of
 from tests.serve.conftest import RAY, SECRET, drawn, free_port, wait_for
 
 SLOW_MS = 3000
@@ -26,7 +26,9 @@ pytestmark = pytest.mark.timeout(300)
 
 def test_without_a_service_nothing_is_stored(mode, number):
     with running_pictrs(f"http://127.0.0.1:{free_port()}/api/v1/scan/a-secret", mode) as pictrs:
-        assert pictrs.upload(media("png", number, is_rejected=False)) == NOT_ANSWERED
+        body = media("png", number, is_rejected=False)
+        assert pictrs.upload(body) == NOT_ANSWERED
+        assert pictrs.upload_in_background(body) == Upload(422, NOT_ANSWERED.code, ())
         assert pictrs.hashes() == []
         wait_for(lambda: pictrs.files() == [])
 
@@ -48,7 +50,7 @@ def test_what_is_scanned_too_late_is_refused_and_recorded(slow, races, mode, pos
         # Of a later picture it is known beforehand.
         assert decision.reason in ("deadline", "overloaded")
         assert (decision.verdict, decision.kept) == (None, False)
-        validation.require_nothing_stored(body)
+        validation.require_nothing_stored(decision.sha256)
 
 
 def test_while_the_service_hangs_nothing_is_stored(scanner, way, races, mode, posted, number):
@@ -64,7 +66,7 @@ def test_while_the_service_hangs_nothing_is_stored(scanner, way, races, mode, po
             finally:
                 victim.resume()
             assert upload == seen
-            Validation(pictrs, scanner, races, posted).require_nothing_stored(body)
+            Validation(pictrs, scanner, races).require_nothing_stored(sha256_of(posted(body)))
             until_stored(pictrs, media("png", number + 2 * place + 1, is_rejected=False))
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.upgrade import Version, other_code, other_policy
+from benchmarks.outcomes import Load
+from benchmarks.recovery import Struck
+from benchmarks.upgrade import Version, came_up, other_code, other_policy
 from deployments.environment_check import read_args_for_ray
 from serve_app.policy import load_policy
 
@@ -42,3 +44,9 @@ def test_the_other_code_is_before_all_others_on_the_path(tmp_path: Path, commit:
     assert (folder / "deployments" / "graph.py").is_file()
     (application,) = Version(code=folder).configuration(7003, LEDGER)["applications"]
     assert application["runtime_env"] == {"env_vars": {"PYTHONPATH": str(folder)}}
+
+
+@pytest.mark.parametrize(("whole_after_s", "holds"), [(60.0, True), (85.0, False), (None, False)])
+def test_a_change_has_to_be_carried_out_while_the_load_lasts(whole_after_s: float | None, holds: bool) -> None:
+    check = came_up(Struck(Load(name="other code"), 8.0, whole_after_s))
+    assert (check.claim, check.holds) == ("other code: all of it runs after", holds)

@@ -179,7 +179,7 @@ def test_another_process_goes_on_where_one_has_ended() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["nothing", "scanner", "ledger", "both"]), st.integers(1, 90)), max_size=30))
 def test_whatever_happens_nothing_is_told_too_often(course: list[tuple[str, int]]) -> None:
     seen = Seen()
-    facts = {
+    facts: dict[str, dict[str, Any]] = {
         "nothing": {},
         "scanner": {"scanner_problem": SILENT},
         "ledger": {"ledger": LedgerHealth("is lost")},

@@ -20,6 +20,7 @@ from serve_app.domain import (
     LedgerHealth,
     ModelIdentity,
     NoticeKind,
+    Tally,
     Verdict,
     ViewPlace,
 )
@@ -65,6 +66,7 @@ class SharedLedger(MemoryLedger):
     """A ledger that several processes have, whose health a test sets. ``audit_fault`` keeps it from being written."""
 
     said = LedgerHealth()
+    tally_fault: Exception | None = None
     audit_fault: Exception | None = None
 
     def lease(self, name: str) -> WorkLease:  # type: ignore[override]
@@ -73,6 +75,11 @@ class SharedLedger(MemoryLedger):
 
     def health(self) -> LedgerHealth:
         return self.said
+
+    async def tally(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        if self.tally_fault is not None:
+            raise self.tally_fault
+        return await super().tally(since, until)
 
     async def audit(self, entry: Any) -> None:
         if self.audit_fault is not None:
@@ -321,6 +328,23 @@ async def test_a_fault_is_logged_once_and_nothing_ends(shared: Shared, caplog: p
     (line,) = [each.message for each in caplog.records if "notices" in each.message]
     assert line.startswith("notices could not be told, and are tried again: a fault of this program at ")
     assert "hush" not in caplog.text
+
+
+async def test_an_hour_that_cannot_be_counted_is_counted_with_the_next_and_holds_nothing_up(
+    shared: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shared.reject(2)
+    shared.ledger.tally_fault = TimeoutError("slow")
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=70)
+        slow = [each for each in caplog.records if "could not be counted: no answer in time" in each.message]
+        assert len(slow) == 3, "the hours to 11, 12 and 13"
+        shared.watched.purged = 100
+        await shared.wait(minutes=1)
+        assert process.sender.titles() == ["the day's quota of purges is reached"]
+        shared.ledger.tally_fault = None
+        await shared.wait(minutes=60)
+        assert process.sender.titles()[1:] == ["2 pictures were rejected"]
 
 
 async def test_only_the_kinds_that_are_wanted_are_told(shared: Shared) -> None:

@@ -34,6 +34,11 @@ def test_the_service_is_who_acts() -> None:
 
 
 def test_what_another_version_has_written_is_left_out() -> None:
-    detail = {"moon": "over", "stars": "since 2026-11-26T13:05:00+00:00", "scanner": 3, "ledger": "since noon"}
+    detail: dict[str, str | int] = {
+        "moon": "over",
+        "stars": "since 2026-11-26T13:05:00+00:00",
+        "scanner": 3,
+        "ledger": "since noon",
+    }
     entry = AuditEntry(NOW, "service", NOTICE, {**detail, "counted to": "2026-11-26T13:05:00"})
     assert told_in([entry]) == [Told(NOW)]
