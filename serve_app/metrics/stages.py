@@ -93,7 +93,7 @@ class _PassSizes(Collector):
         """See Prometheus' library."""
         by_size = self._scorers.stats.passes_by_size
         bounds = [
-            (floatToGoString(bound), float(sum(passes for size, passes in by_size.items() if size <= bound)))
+            (floatToGoString(bound), float(sum(passes for size, passes in by_size.items() if size <= bound)))  # type: ignore[no-untyped-call]
             for bound in (*buckets.VIEWS, float("inf"))
         ]
         views = float(sum(size * passes for size, passes in by_size.items()))
