@@ -102,6 +102,15 @@ def _parts(value: str) -> Iterator[str]:
         yield part.partition(":")[2]  # an admin's
         yield part.rpartition(":")[2]  # the last column of PostgreSQL's password file
         yield unquote(part.partition("=")[2])  # a header of OpenTelemetry's
+        yield from _tokens_of_url(part.partition("://")[2])
+
+
+def _tokens_of_url(url: str) -> Iterator[str]:
+    """What may be a token in the address of a service for notices, wherever it has it: no host and no word."""
+    for piece in re.split("[/:@?&=#]", url):
+        if "." not in piece and not re.fullmatch("[a-z_-]*", piece):
+            yield piece
+            yield unquote(piece)
 
 
 def _content(file: Path) -> str:
