@@ -34,8 +34,8 @@ _SEPARATORS = re.compile(r"[,\s]+")
 _PLACES = (
     # The password in a URL; the user stays.
     (("://",), re.compile(r"(://[^\s/?#:@\"'\\]*:)[^\s/@\"'\\]+(?=@)")),
-    # The last segment of the scan path.
-    (("/api/v1/scan/",), re.compile(r"(/api/v1/scan/)(?!IPADDR\b)[^\s/?#\"'\\]+", re.I)),
+    # The last segment of the scan path, but the words that are none: our own messages say SECRET where one is to stand.
+    (("/api/v1/scan/",), re.compile(r"(/api/v1/scan/)(?!(?:IPADDR|SECRET)(?:[\s/?#\"'\\]|$))[^\s/?#\"'\\]+", re.I)),
     # Headers, as a request or a mapping of them shows them.
     (
         ("authorization", "x-api-token", "key"),

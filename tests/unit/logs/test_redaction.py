@@ -125,6 +125,8 @@ def test_no_line_about_a_failure_has_the_secret(secret: str) -> None:
     [
         ("POST http://h:14051/api/v1/scan/never-told failed", f"POST http://h:14051/api/v1/scan/{MASK} failed"),
         ("POST http://h:14051/api/v1/scan/IPADDR failed", "POST http://h:14051/api/v1/scan/IPADDR failed"),
+        ("set http://h:14051/api/v1/scan/SECRET for it", "set http://h:14051/api/v1/scan/SECRET for it"),
+        ("POST http://h:14051/api/v1/scan/SECRET-of-ours failed", f"POST http://h:14051/api/v1/scan/{MASK} failed"),
         ("postgresql://me:never-told@db/ledger", f"postgresql://me:{MASK}@db/ledger"),
         ("postgresql://me@db/ledger", "postgresql://me@db/ledger"),
         ("Authorization: Bearer never-told, more", f"Authorization: Bearer {MASK}, more"),
