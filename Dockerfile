@@ -31,35 +31,7 @@ RUN uv venv --python python3 "$VIRTUAL_ENV"
 COPY tools/image/slim.sh tools/image/
 COPY pyproject.toml ./
 
-# The libraries of each image. They change with the locks alone, and Pictwarden is a small layer above them. -----------
-FROM build AS libraries-cpu
-COPY requirements/serve-converted.lock requirements/
-RUN uv pip install -r pyproject.toml --extra nsfw --extra postgres --constraint requirements/serve-converted.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
-
-FROM build AS libraries-cpu-torch
-# The index of torch's CPU builds: on amd64 the default index has builds with 3 GB of CUDA.
-ARG TORCH_CPU_INDEX=
-COPY requirements/ requirements/
-# Each requirement of a lock ends with the line that no backslash continues.
-RUN test -n "$TORCH_CPU_INDEX" && test -f requirements/torch-cpu.lock \
-    || { echo "run \`make pin-images\` first: torch's CPU builds come from an index of their own" >&2; exit 1; }; \
-    sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/,/[^\\]$/d' requirements/serve.lock > rest.lock \
-    && uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -r requirements/torch-cpu.lock \
-    && uv pip install --no-deps -r rest.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
-
-FROM build AS libraries-cuda
-COPY requirements/serve.lock requirements/
-RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra postgres --constraint requirements/serve.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
-
-FROM build AS libraries-ray
-COPY requirements/run.lock requirements/
-RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra postgres --extra ray \
-        --constraint requirements/run.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
-
+# Pictwarden itself: a small layer above libraries that change with the locks alone.
 FROM build AS application
 COPY requirements/serve-converted.lock requirements/
 RUN uv pip install --group build --constraint requirements/serve-converted.lock
@@ -95,14 +67,48 @@ EXPOSE 14051
 # The service answers the pictures inside and ends: one process within 20 s, Ray Serve within 55 s.
 STOPSIGNAL SIGTERM
 # The first start may download a model.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=15m CMD ["python", "-m", "serve_app.cli.health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=15m CMD ["python", "-m", "serve_app.cli.health"]
 
-# The images. ----------------------------------------------------------------------------------------------------------
+# The images, each after its libraries. --------------------------------------------------------------------------------
+FROM build AS libraries-cpu
+COPY requirements/serve-converted.lock requirements/
+RUN uv pip install -r pyproject.toml --extra notices --extra nsfw --extra otel --extra postgres \
+        --constraint requirements/serve-converted.lock \
+    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+
+FROM runtime AS cpu
+COPY --from=libraries-cpu /opt/pictwarden /opt/pictwarden
+COPY --from=application /application /opt/pictwarden
+ENTRYPOINT ["pictwarden"]
+# The other targets have every preset's models, and begin with the default one.
+CMD ["serve", "--host", "0.0.0.0", "--preset", "nsfw"]
+
+FROM build AS libraries-cpu-torch
+# The index of torch's CPU builds: on amd64 the default index has builds with 3 GB of CUDA.
+ARG TORCH_CPU_INDEX=
+COPY requirements/ requirements/
+# Both locks have one version of torch. Each requirement of a lock ends with the line that no backslash continues.
+RUN torch="$(grep -oE '^torch==[0-9.]+' requirements/serve.lock)"; \
+    if ! { test -n "$TORCH_CPU_INDEX" && grep -qF "$torch+cpu " requirements/torch-cpu.lock; }; then \
+        echo "run \`make pin-images\` first: $torch for CPUs comes from an index of its own" >&2; exit 1; \
+    fi; \
+    sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/,/[^\\]$/d' requirements/serve.lock \
+        > rest.lock \
+    && uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -r requirements/torch-cpu.lock \
+    && uv pip install --no-deps -r rest.lock \
+    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+
 FROM runtime AS cpu-torch
 COPY --from=libraries-cpu-torch /opt/pictwarden /opt/pictwarden
 COPY --from=application /application /opt/pictwarden
 ENTRYPOINT ["pictwarden"]
 CMD ["serve", "--host", "0.0.0.0"]
+
+FROM build AS libraries-cuda
+COPY requirements/serve.lock requirements/
+RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
+        --constraint requirements/serve.lock \
+    && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
 FROM runtime AS cuda
 # Of the driver's libraries, those that compute.
@@ -113,6 +119,12 @@ COPY --from=application /application /opt/pictwarden
 ENTRYPOINT ["pictwarden"]
 CMD ["serve", "--host", "0.0.0.0"]
 
+FROM build AS libraries-ray
+COPY requirements/run.lock requirements/
+RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
+        --extra ray --constraint requirements/run.lock \
+    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+
 FROM runtime AS ray
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
@@ -121,10 +133,5 @@ COPY --from=application /application /opt/pictwarden
 # A cluster runs `ray start` in its place.
 CMD ["python", "-m", "deployments.run", "--host", "0.0.0.0"]
 
-# The last one is what `docker build` without --target makes.
-FROM runtime AS cpu
-COPY --from=libraries-cpu /opt/pictwarden /opt/pictwarden
-COPY --from=application /application /opt/pictwarden
-ENTRYPOINT ["pictwarden"]
-# The other targets have every preset's models, and begin with the default one.
-CMD ["serve", "--host", "0.0.0.0", "--preset", "nsfw"]
+# Without --target, `docker build` makes the smallest one.
+FROM cpu AS default

@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 PARITY := .venv-parity
+AUDIT := .venv-audit
+LOCKS := $(wildcard requirements/*.lock)
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --group build pyproject.toml
 
-.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs pin-images image-sizes image-test lock clean
+.PHONY: run serve openvino test e2e lint bench parity parity-nsfwjs pin-images image-sizes image-test audit sbom lock clean
 
 run: $(VENV)/run.installed
 	@exec $(BIN)/python -m deployments.run $(ARGS)
@@ -23,9 +25,10 @@ test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
 
 # The tests with a real pict-rs, which cargo builds once, outside the repository: 3 minutes. Without cargo they are skipped.
+# `make test` has those in dummy mode and in one process alone; here they also run on Ray Serve, and in full mode.
 e2e: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.pictrs.installation
-	$(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
+	PICTWARDEN_E2E=all $(BIN)/python -m pytest tests/e2e/pictrs $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
@@ -63,24 +66,41 @@ pin-images: $(VENV)/dev.installed
 image-sizes: $(VENV)/dev.installed
 	$(BIN)/python -m tools.image.sizes $(ARGS)
 
-# Builds the image without torch, and runs it as a user without rights in a read-only tree: with Debian's buildah,
-# debootstrap and podman, as root. Otherwise skipped.
+# Builds the image without torch, and runs it as compose.yaml says: with Debian's buildah, debootstrap and podman, as root.
+# Otherwise skipped.
 image-test: $(VENV)/dev.installed
 	$(BIN)/python -m tests.e2e.image.installation
-	$(BIN)/python -m pytest tests/e2e/image $(ARGS)
+	PICTWARDEN_IMAGE_TEST=1 $(BIN)/python -m pytest tests/e2e/image $(ARGS)
+
+# Known vulnerabilities of all that is locked. No answer is a failure: it needs a network. Not a part of CI, since its result
+# changes without a commit.
+audit: $(AUDIT)/installed
+	@for lock in $(LOCKS); do echo "$$lock:" && $(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes \
+		--progress-spinner off --requirement "$$lock" || exit 1; done
+
+# The software bill of materials of each lock, as CycloneDX: every package, its version and its hashes.
+sbom: $(AUDIT)/installed
+	@mkdir -p reports/sbom
+	@for lock in $(LOCKS); do $(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file "reports/sbom/$$(basename "$$lock" .lock).cdx.json" "$$lock" || exit 1; done
+
+$(AUDIT)/installed: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	$(UV) pip install --quiet --python $(AUDIT)/bin/python --group audit
+	@touch $@
 
 # Writes the locks anew, with the newest versions that pyproject.toml allows. The extra's first: it is the one that wants
 # older versions of what all have, and all are to have the same.
 lock: $(UV)
 	$(COMPILE) --extra ray --extra openvino-int8 --output-file requirements/openvino.lock
-	$(COMPILE) --extra clip --extra nsfw --extra ray --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
-	$(COMPILE) --extra clip --extra nsfw --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
-	$(COMPILE) --extra nsfw --extra openvino --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
+	$(COMPILE) --extra clip --extra notices --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
+	$(COMPILE) --extra clip --extra notices --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
+	$(COMPILE) --extra notices --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
 	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:
-	rm -rf $(VENV) $(PARITY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PARITY) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(UV): requirements/uv.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Pictwarden needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -7,7 +7,7 @@ import csv
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,12 @@ class Service:
 
     def __init__(self, nodes: Nodes, folder: Path, source: str, largest_batch: int) -> None:
         """Nothing is deployed yet. ``folder``: for the policy; for the others see :func:`configuration`."""
-        (self._port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self._port}{SCAN_PATH}/{_SECRET}"
+        (self.port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}{SCAN_PATH}/{_SECRET}"
         """Where pictures are sent."""
         self._nodes = nodes
         self._configured = (folder, source, largest_batch)
-        self._replicas = Replicas(0)
+        self._wanted: Mapping[str, int] = {}
 
     def deploy(self, replicas: Replicas) -> None:
         """Bring up, or change, and wait until all of it runs.
@@ -100,14 +100,35 @@ class Service:
         Raises:
             DeployFailedError: it does not come up.
         """
-        from deployments.local_ray import DeployFailedError, deploy
-
-        self._replicas = replicas
         folder, source, largest_batch = self._configured
-        deploy(configuration(self._port, folder, replicas, source, largest_batch))
+        self.apply(
+            configuration(self.port, folder, replicas, source, largest_batch), dict.fromkeys(DEPLOYMENTS, replicas.each)
+        )
+        self.require_whole()
+
+    def apply(self, config: Mapping[str, Any], wanted: Mapping[str, int]) -> None:
+        """Give Serve a configuration, and return before it is carried out.
+
+        Args:
+            config: of the form of ``serve_config.yaml``, with this service's port.
+            wanted: the replicas of each deployment once all of it runs.
+        """
+        from deployments.local_ray import deploy
+
+        self._wanted = wanted
+        deploy(config)
+
+    def require_whole(self) -> None:
+        """Wait until all that is wanted runs, behind one HAProxy.
+
+        Raises:
+            DeployFailedError: it does not come up.
+        """
+        from deployments.local_ray import DeployFailedError
+
         # A HAProxy that was replaced a moment ago takes requests still, and knows the ingress replicas of its time.
         if not wait_until(lambda: self.is_whole() and len(self._nodes.front_ends()) == 1, _DEPLOY_TIMEOUT_S):
-            raise DeployFailedError(f"not all of {replicas} run after {_DEPLOY_TIMEOUT_S:.0f} s")
+            raise DeployFailedError(f"not all of {self._wanted} run after {_DEPLOY_TIMEOUT_S:.0f} s")
 
     def is_whole(self) -> bool:
         """Whether as many replicas run as are wanted, as far as Serve and its front end know of those that died."""
@@ -116,20 +137,24 @@ class Service:
         application = serve.status().applications.get("pictwarden")
         if application is None or application.status != "RUNNING":
             return False
-        running = [each.replica_states for each in application.deployments.values()]
+        running = {name: each.replica_states for name, each in application.deployments.items()}
         stats_port = os.environ.get("RAY_SERVE_HAPROXY_STATS_PORT", "8404")
         _, servers = fetched(f"http://127.0.0.1:{stats_port}/stats;csv")
         sent_to = ingress_replicas_up(servers)
-        return running == [{"RUNNING": self._replicas.each}] * len(DEPLOYMENTS) and sent_to == self._replicas.each
+        wanted = {name: {"RUNNING": count} for name, count in self._wanted.items()}
+        return running == wanted and sent_to == self._wanted["Ingress"]
 
 
 @contextlib.contextmanager
-def served(source: str, largest_batch: int) -> Iterator[tuple[Nodes, Service]]:
+def served(
+    source: str, largest_batch: int, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[Nodes, Service]]:
     """A head node with Serve on it, and a service to be deployed on it; all of it ends with the block.
 
-    Changes this process's environment, for Ray reads its own when it is imported: once in a process.
+    Changes this process's environment, for Ray reads its own when it is imported: once in a process. ``variables``
+    replace those of :func:`benchmarks.nodes.environment`.
     """
-    os.environ.update({**environment(), SECRETS_ENV: _SECRET})
+    os.environ.update({**environment(), **(variables or {}), SECRETS_ENV: _SECRET})
     with contextlib.ExitStack() as ended:
         folder = ended.enter_context(private_folder())
         os.environ[STATE_ENV] = str(folder / "state")  # a ledger that ends with the benchmark

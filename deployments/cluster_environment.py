@@ -21,7 +21,7 @@ from deployments.ray_environment import (
 )
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError
-from serve_app.settings import parse_settings
+from serve_app.settings import Settings, parse_settings
 
 FOLDER_ENV = "PICTWARDEN_FOLDER"
 RAY_FOLDER_ENV = "PICTWARDEN_RAY_FOLDER"
@@ -46,8 +46,7 @@ def lines(config: Path | None) -> list[str]:
     Raises:
         ConfigurationError: the configuration is wrong, or no folder is private.
     """
-    args = read_serve_file(config)["applications"][0]["args"] if config else {}
-    settings = parse_settings(args)
+    settings = settings_of(config)
     given = os.environ.get(FOLDER_ENV)
     folder = require_private(Path(given)) if given else create_private_folder()
     variables = {
@@ -63,6 +62,15 @@ def lines(config: Path | None) -> list[str]:
         *(f"export {name}={shlex.quote(str(value))}" for name, value in {**variables, **folders}.items()),
         "# Remove the folder after `ray stop`: it has control sockets, configuration and logs.",
     ]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """The application's settings in a file like ``serve_config.yaml``; None: the default ones.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is wrong.
+    """
+    return parse_settings(read_serve_file(config)["applications"][0]["args"] if config else {})
 
 
 if __name__ == "__main__":

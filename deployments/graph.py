@@ -5,13 +5,16 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve.deployment import Application
 
 from deployments.clip_scorer import ClipScorer
 from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.ingress import Ingress
+from deployments.labels_before import with_those_before
 from deployments.preprocessor import Preprocessor
+from deployments.ray_table import RayTable
 from serve_app.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
@@ -41,6 +44,8 @@ def build_app(args: dict[str, Any]) -> Application:
     settings, policy, shadow = read_args_for_ray(args)
     of_sources = load_source_policies(settings)
     sets = label_sets(settings, policy, shadow, of_sources)
+    # On a cluster Serve calls this in a process of Ray's.
+    scored = with_those_before(sets, settings.model.source, RayTable()) if ray.is_initialized() else sets
     scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
@@ -61,7 +66,7 @@ def build_app(args: dict[str, Any]) -> Application:
         ),
         scorer.bind(
             settings.model,
-            sets,
+            scored,
             PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values())),
             settings.deadline_s,
             settings.log,

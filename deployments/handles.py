@@ -1,8 +1,9 @@
 """Serve's deployment handles as the domain's ports. Only this module turns Ray's errors into ours.
 
-The only retry is here too. When a replica dies, its callers get `ActorDiedError` on the default transport and
+The only retries are here too. When a replica dies, its callers get `ActorDiedError` on the default transport and
 `ActorUnavailableError` over gRPC. Scanning a picture twice is harmless, so that a lost call is made once more, on
-another replica, if the deadline allows.
+another replica, if the deadline allows. While a new version replaces an old one, scorers of both answer: a call that
+one of the other version refuses is made again, until one of its own answers (docs/adr/0025).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from serve_app.domain import (
     LabelScores,
     LoadSignals,
     ModelIdentity,
+    OtherVersionError,
     OverloadedError,
     PictwardenError,
     UnavailableError,
@@ -33,6 +35,10 @@ logger = EventLogger(__name__)
 
 _ATTEMPTS = 2
 
+# Serve draws the replica that it asks, and knows nothing of versions. With one scorer in ten of the right version, one
+# call in a thousand finds none in this time.
+_OTHER_VERSION_S = 3.0
+_OTHER_VERSION_PAUSE_S = 0.05
 # Lines then name the request on whose behalf the scorer is asked, if there is one.
 _OF_NO_PICTURE = ""
 
@@ -85,11 +91,14 @@ async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
     Raises:
         PictwardenError: no other error; Ray's errors become one of these.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempt = 0
+    give_up_s = call.deadline.clock() + _OTHER_VERSION_S
+    while True:
         remaining_s = call.deadline.require(stage)
         try:
             return await _within(method.remote(*args), remaining_s, stage)
         except RayActorError as error:
+            attempt += 1
             why = "it cannot be reached" if isinstance(error, ActorUnavailableError) else "it died"
             logger.warning(
                 "replica_lost",
@@ -99,18 +108,20 @@ async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:
                 why=why,
                 attempt=attempt,
             )
-            lost = error
+            if attempt == _ATTEMPTS:
+                raise UnavailableError(f"{stage} failed: {_ATTEMPTS} replicas died with this request") from error
         except BackPressureError as error:
             raise OverloadedError(f"the queue for {stage} is full") from error
         except PictwardenError as error:
-            # From a replica it comes as a RayTaskError that is also ours, with the replica's traceback in its text.
-            raise error.cause if isinstance(error, RayTaskError) else error from None
+            if not isinstance(error, OtherVersionError) or call.deadline.clock() > give_up_s:
+                # From a replica it comes as a RayTaskError that is also ours, with the replica's traceback in its text.
+                raise error.cause if isinstance(error, RayTaskError) else error from None
+            await asyncio.sleep(_OTHER_VERSION_PAUSE_S)
         except DeploymentUnavailableError as error:
             raise UnavailableError(f"{stage} is unavailable: it failed to start") from error
         except (RayError, RayServeException, TimeoutError) as error:
             logger.exception("stage_failed", f"{stage} failed", request_id=call.request_id, stage=stage)
             raise UnavailableError(f"{stage} failed") from error
-    raise UnavailableError(f"{stage} failed: {_ATTEMPTS} replicas died with this request") from lost
 
 
 async def _within(response: DeploymentResponse[Any], remaining_s: float, stage: str) -> Any:

@@ -12,12 +12,13 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.ledger_file import RayTable, alive_nodes, require_one_file
+from deployments.ledger_file import alive_nodes, require_one_file
+from deployments.ray_table import RayTable
 from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from serve_app.database.location import Location
-from serve_app.domain import needs_faces
+from serve_app.domain import Deadline, OtherVersionError, Scorer, UnscannedError, needs_faces
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import admin_listening
@@ -26,14 +27,17 @@ from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
 from serve_app.metrics import FrontMetrics
-from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator
+from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator, label_sets
+from serve_app.own_work import own_work
 from serve_app.policy import Policy
 from serve_app.process import return_large_memory
 from serve_app.settings import Settings
-from serve_app.storage.in_service import rescanning
 
 # A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.
 _TRAVELLING_SHARE = 4
+
+# For one question to the scorers at the start; it is asked again while those of another version answer.
+_ASK_SCORERS_S = 5.0
 
 
 class Ingress:
@@ -74,6 +78,7 @@ class Ingress:
             metrics=self._metrics,
         )
         self._detector = assemble_detector(settings, examiner_of, admission)
+        self._scorers = [ScorerHandle(scorer, labels) for labels in label_sets(settings, policy, shadow, of_sources)]
         if self._metrics is not None:
             self._metrics.silent_replicas = publish_metrics(self._metrics.registry, settings.metrics)
 
@@ -92,6 +97,8 @@ class Ingress:
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
+        for scorer in self._scorers:
+            await until_of_this_version(scorer)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._ledger.close)
             stack.callback(self._lists.close)
@@ -103,5 +110,21 @@ class Ingress:
                     self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate
                 )
                 await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
-            await stack.enter_async_context(rescanning(self._settings, self._moderator, self._ledger, self._lists))
+            await stack.enter_async_context(own_work(self._settings, self._moderator, self._ledger, self._lists))
             yield
+
+
+async def until_of_this_version(scorer: Scorer) -> None:
+    """Wait while all scorers that answer are of another version: an ingress replica is ready only when they change.
+
+    Serve stops the replicas of the version before as soon as this one is ready. Where no scorer answers at all, since
+    they start or died, this returns: an ingress replica says so itself.
+    """
+    while True:
+        try:
+            await scorer.identify(Deadline.after(_ASK_SCORERS_S))
+        except OtherVersionError:
+            continue
+        except UnscannedError:
+            return
+        return

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
+from deployments.ray_table import Table
 from serve_app.database.location import Location
 from serve_app.domain import ConfigurationError
 
@@ -37,38 +37,6 @@ class LedgerFile:
     def is_same_file(self, other: LedgerFile) -> bool:
         """Whether both are one file, on one machine."""
         return (self.boot, self.device, self.inode) == (other.boot, other.device, other.inode)
-
-
-class Table(Protocol):
-    """A table that all nodes share."""
-
-    def put_if_absent(self, key: str, value: str) -> str | None:
-        """Put ``value`` where there is none: the value that was there."""
-        ...
-
-    def replace(self, key: str, value: str) -> None:
-        """Put ``value``, whatever there was."""
-        ...
-
-
-class RayTable:
-    """Ray's table for the programs of a cluster, which lives as long as the head node."""
-
-    def put_if_absent(self, key: str, value: str) -> str | None:
-        """See :class:`Table`."""
-        from ray.experimental import internal_kv
-
-        name = f"pictwarden:{key}".encode()
-        if not internal_kv._internal_kv_put(name, value.encode(), overwrite=False):  # noqa: SLF001 - no public one
-            return None
-        known = internal_kv._internal_kv_get(name)  # noqa: SLF001 - Ray has no public name for it
-        return None if known is None else str(known.decode())
-
-    def replace(self, key: str, value: str) -> None:
-        """See :class:`Table`."""
-        from ray.experimental import internal_kv
-
-        internal_kv._internal_kv_put(f"pictwarden:{key}".encode(), value.encode(), overwrite=True)  # noqa: SLF001 - as above
 
 
 def require_one_file(location: Location | None, node: str, table: Table, is_alive: Callable[[str], bool]) -> None:

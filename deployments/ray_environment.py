@@ -71,6 +71,9 @@ FAST_SETTINGS: Mapping[str, str] = {
     "RAY_ROTATION_BACKUP_COUNT": str(_LOG_FILES - 1),
     # Read by the head: a node counts as dead after five of these without an answer, so after 5 s instead of 15.
     "RAY_health_check_period_ms": "1000",
+    # HAProxy is replaced when an ingress replica comes or goes. The old one has idle connections, and knows only the
+    # ingress replicas of its time, which stay for 30 s (Serve's default): it has to end before they do.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "20",
 }
 
 LOCAL_SETTINGS: Mapping[str, str] = {
@@ -88,7 +91,7 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",
     # On a cluster an ingress replica waits at its end until load balancers have noticed; here there are none.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-    # HAProxy restarts when an ingress replica comes or goes; the old process needs up to the deadline for its requests.
+    # So the old HAProxy ends as soon as it can: it needs up to the deadline for its requests.
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
 }
 

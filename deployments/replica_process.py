@@ -20,7 +20,7 @@ def set_up_replica(component: str, log: LogSettings) -> None:
     """Send our log lines and those of libraries where Serve's go, all in one form, and never fail; trace if wanted.
 
     Args:
-        component: what the replica is to traces.
+        component: what the replica is to logs and traces.
         log: as in the configuration.
     """
     # Python reports a failed line on the standard error, of which Serve makes log lines: an endless loop.
@@ -29,9 +29,9 @@ def set_up_replica(component: str, log: LogSettings) -> None:
     serve_logger = logging.getLogger(_SERVE_LOGGER)
     for handler in serve_logger.handlers:
         if not isinstance(handler, MemoryHandler):
-            _set_format(handler, log)
+            _set_format(handler, component, log)
         elif handler.target is not None and not isinstance(handler.target, LogWriter):
-            _set_format(handler.target, log)
+            _set_format(handler.target, component, log)
             handler.setTarget(LogWriter(handler.target))
     root = logging.getLogger()
     root.handlers = list(serve_logger.handlers)
@@ -41,5 +41,5 @@ def set_up_replica(component: str, log: LogSettings) -> None:
     start_tracing(component)
 
 
-def _set_format(handler: logging.Handler, log: LogSettings) -> None:
-    handler.setFormatter(formatter_for(log.format, handler.formatter or logging.Formatter()))
+def _set_format(handler: logging.Handler, component: str, log: LogSettings) -> None:
+    handler.setFormatter(formatter_for(log.format, handler.formatter or logging.Formatter(), component))

@@ -24,6 +24,7 @@ from serve_app.domain import (
     LabelScores,
     LoadSignals,
     ModelIdentity,
+    OtherVersionError,
     UnavailableError,
     Views,
 )
@@ -113,12 +114,12 @@ class EngineScorers:
         """The scorer for one of the sets of labels.
 
         Raises:
-            UnavailableError: it is none of them.
+            OtherVersionError: it is none of them.
         """
         try:
             return self._scorers[labels]
         except KeyError:
-            raise UnavailableError("the scorer has other labels: it is being replaced") from None
+            raise OtherVersionError("the scorer has other labels: it is being replaced") from None
 
     @property
     def predicted_wait_s(self) -> float:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from serve_app.domain import SettingsError
 from serve_app.logs import EventLogger
+from serve_app.logs.redaction import hide_secrets_in
 
 logger = EventLogger(__name__)
 
@@ -38,11 +39,11 @@ def read_secret(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """
     variable = name + FILE_SUFFIX
     given, path = environment.get(name, "").strip(), environment.get(variable, "")
-    if not path:
-        return given
-    if given:
+    if path and given:
         raise SettingsError(f"both {name} and {variable} are set: remove one, so that it is clear which counts")
-    return _content(variable, Path(path))
+    secret = _content(variable, Path(path)) if path else given
+    hide_secrets_in(secret)
+    return secret
 
 
 def read_secrets(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

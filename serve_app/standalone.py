@@ -175,7 +175,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             it raises ends the service.
         on_alive: called about every second while all is well.
         shadow: a policy on trial.
-        beside: work of the service's own, from when it is ready until ``stop``.
+        beside: work of the service's own, until ``stop``. It begins before the model is loaded.
         of_sources: the policies of sources that have their own, by name.
 
     Raises:
@@ -201,7 +201,11 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     )
     detector = assemble_detector(settings, examiner_of, admission)
     app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
-    async with contextlib.AsyncExitStack() as after_the_answers, serving(app, settings.deadline_s, sockets.scan, stop):
+    async with (
+        contextlib.AsyncExitStack() as after_the_answers,
+        serving(app, settings.deadline_s, sockets.scan, stop),
+        contextlib.AsyncExitStack() as until_stop,
+    ):
         after_the_answers.callback(ledger.close)
         lists.start()
         after_the_answers.callback(lists.close)
@@ -211,6 +215,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             await after_the_answers.enter_async_context(listening)
         if metrics is not None:
             await after_the_answers.enter_async_context(_telling(metrics, ledger, sockets.metrics, stop))
+        await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
         stages = await _unless_stopped(
             stop, lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
         )
@@ -224,7 +229,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             watch_scoring(metrics.registry, stages.scorers)
         identity = await moderator.ready(Deadline.after(settings.deadline_s))
         await _unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        async with beside(settings, moderator, ledger, lists), returning_memory():
+        async with returning_memory():
             await watch(stages.require_alive, stop, on_alive)
 
 

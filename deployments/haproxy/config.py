@@ -16,6 +16,8 @@ _ADMIN_SOCKET = re.compile(r"^( *)stats socket \S+ mode 666 level admin( .*)?$")
 _ERROR_FILE = re.compile(r"^ *errorfile \d+ ")
 _NOT_FOUND = re.compile(r"^ *http-request return status 404 ")
 _FALLBACK = re.compile(r"^ *server \S+ \S+ check backup$")
+_SERVER = re.compile(r"^ *server ")
+_OF_AN_APPLICATION = "backend http-"
 _INDENT = "    "
 
 
@@ -87,13 +89,42 @@ def amend(config: str, amendments: Amendments, control_socket: str) -> str:
             amended += _indented(amendments.frontend)
         elif not _FALLBACK.match(line):
             amended.append(line)
-        if section.startswith("backend http-") and line.lstrip().startswith("default-server "):
+        if section.startswith(_OF_AN_APPLICATION) and line.lstrip().startswith("default-server "):
             amended += _indented(amendments.backend)
     if missing := {"admin socket", "error file", "404", "front end"} - seen:
         raise UnknownConfigError(
             f"Ray Serve writes an unknown HAProxy configuration, without {', '.join(sorted(missing))}: use Ray 2.60"
         )
     return "\n".join(amended) + "\n"
+
+
+def with_former_servers(amended: str, former: str) -> str:
+    """An amended configuration with the servers of its predecessor, for an application that has none.
+
+    Serve forgets an application's ingress replicas while it builds a new version of it, though they answer. Where they
+    are gone in fact, HAProxy's own checks find out.
+    """
+    known, of_former = _servers(amended), _servers(former)
+    completed: list[str] = []
+    section = ""
+    for line in [*amended.splitlines(), "#"]:
+        if line and not line[0].isspace():
+            completed += [] if known.get(section) else of_former.get(section, [])
+            section = line
+        completed.append(line)
+    return "\n".join(completed[:-1]) + "\n"
+
+
+def _servers(config: str) -> dict[str, list[str]]:
+    """The lines of the servers of each application, by the first line of their section."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for line in config.splitlines():
+        if line and not line[0].isspace():
+            section = line
+        elif section.startswith(_OF_AN_APPLICATION) and _SERVER.match(line):
+            found.setdefault(section, []).append(line)
+    return found
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments.haproxy.config import Amendments, UnknownConfigError, amend
+from deployments.haproxy.config import Amendments, UnknownConfigError, amend, with_former_servers
 
 AMENDMENTS_ENV = "PICTWARDEN_HAPROXY_AMENDMENTS"
 """The variable that names the file with the amendments."""
@@ -61,9 +61,13 @@ def start_arguments(arguments: Sequence[str], config: Path, admin_socket: Path) 
     started = list(arguments)
     started[started.index("-f") + 1] = str(config)
     if "-x" in started:
-        predecessor = int(started[started.index("-sf") + 1])
-        started[started.index("-x") + 1] = str(control_socket(admin_socket, predecessor))
+        started[started.index("-x") + 1] = str(control_socket(admin_socket, predecessor(arguments)))
     return started
+
+
+def predecessor(arguments: Sequence[str]) -> int:
+    """The process id of the supervisor whose place is taken; 0 where there is none."""
+    return int(arguments[arguments.index("-sf") + 1]) if "-sf" in arguments else 0
 
 
 def restart_arguments(started: Sequence[str]) -> list[str]:
@@ -94,8 +98,11 @@ class Supervisor:
             raise UnknownConfigError("Ray Serve writes an unknown HAProxy configuration: use Ray 2.60")
         self._admin_socket = Path(found[1])
         self._control_socket = control_socket(self._admin_socket, os.getpid())
-        self._config = served.with_name(f"{os.getpid()}.cfg")
-        self._config.write_text(amend(text, amendments, str(self._control_socket)), "utf-8")
+        self._config = _config_of(served, os.getpid())
+        amended = amend(text, amendments, str(self._control_socket))
+        with contextlib.suppress(FileNotFoundError):
+            amended = with_former_servers(amended, _config_of(served, predecessor(arguments)).read_text("utf-8"))
+        self._config.write_text(amended, "utf-8")
         self._binary = binary
         self._arguments = start_arguments(arguments, self._config, self._admin_socket)
         hard_stop = _HARD_STOP.search(text)
@@ -225,6 +232,11 @@ class Supervisor:
         if self._haproxy is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._haproxy.send_signal(number)
+
+
+def _config_of(served: Path, supervisor_pid: int) -> Path:
+    """The amended configuration of a supervisor, beside that of Serve."""
+    return served.with_name(f"{supervisor_pid}.cfg")
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,6 @@
 """``python -m serve_app.cli.health``: whether the service in this container can scan. Exit code 0 if it can, else 1.
 
-It finds the service by the URL that it stored when it was ready. A container's health check runs it twice a minute
+It finds the service by the URL that it stored when it was ready. A container's health check runs it every ten seconds
 beside a service that needs the cores, so that it imports nothing but the standard library.
 """
 

@@ -25,6 +25,7 @@ from serve_app.cli.lists import (
     list_remove,
     list_show,
 )
+from serve_app.cli.notices import notices_test
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
 from serve_app.cli.policy_replay import policy_replay
 from serve_app.cli.presets import presets
@@ -77,6 +78,9 @@ model_app.command("fetch")(model_fetch)
 model_app.command("compare")(model_compare)
 model_app.command("convert")(model_convert)
 app.add_typer(model_app, name="model")
+notices_app = typer.Typer(no_args_is_help=True, help="Notices to admins: try them.")
+notices_app.command("test")(notices_test)
+app.add_typer(notices_app, name="notices")
 settings_app = typer.Typer(no_args_is_help=True, help="Upgrade configuration files.")
 settings_app.command("upgrade")(settings_upgrade)
 app.add_typer(settings_app, name="settings")

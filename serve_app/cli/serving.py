@@ -43,6 +43,9 @@ from serve_app.wire import SCAN_PATH
 STOP_LIMIT_S = 20.0
 """From the signal to the end of the process. The pictures inside are answered within 9.5 s of it."""
 
+# What this process is to logs and traces: all parts of the service.
+_COMPONENT = "serve"
+
 # For the last lines, which nobody may be reading.
 _FLUSH_S = 2.0
 
@@ -79,7 +82,7 @@ def serve(
             secrets_env = settings.authentication.secrets_env
             secret = provide_secret(secrets_env)
             hide_secrets_of()
-            start_tracing("serve")
+            start_tracing(_COMPONENT)
             guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
@@ -106,7 +109,7 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
-    from serve_app.storage.in_service import rescanning
+    from serve_app.own_work import own_work
 
     stop = asyncio.Event()
 
@@ -154,7 +157,7 @@ async def _serve(
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
-            rescanning,
+            own_work,
             load_source_policies(settings),
         )
     ending.cancel()
@@ -211,7 +214,7 @@ def _set_up_log(log: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stdout) if sys.stdout is not None else logging.NullHandler()
     has_journal = "JOURNAL_STREAM" in os.environ  # it has its own time
     text = logging.Formatter("%(levelname)s %(message)s" if has_journal else _TIMED)
-    handler.setFormatter(formatter_for(log.format, text))
+    handler.setFormatter(formatter_for(log.format, text, _COMPONENT))
     logging.basicConfig(level=logging.WARNING, handlers=[LogWriter(handler)], force=True)
     logging.getLogger("serve_app").setLevel(log.level)
     logging.captureWarnings(True)

@@ -16,8 +16,10 @@ from serve_app.domain.archive import (
     Erased,
     ForgetScope,
     LedgerHealth,
+    PendingDecisions,
     RecordedDecision,
     Retention,
+    Tally,
 )
 from serve_app.domain.call import (
     ADMIN_SOURCE,
@@ -53,6 +55,7 @@ from serve_app.domain.errors import (
     MalformedRequestError,
     ModelError,
     NotScannedError,
+    OtherVersionError,
     OverloadedError,
     PictrsError,
     PictrsRefusedError,
@@ -94,6 +97,7 @@ from serve_app.domain.media import (
     Views,
 )
 from serve_app.domain.model_notices import MODEL_NOTICES
+from serve_app.domain.notice_kinds import NoticeKind
 from serve_app.domain.ports import (
     DecisionArchive,
     Examiner,
@@ -162,10 +166,13 @@ __all__ = [
     "ModelError",
     "ModelIdentity",
     "NotScannedError",
+    "NoticeKind",
     "OnTruncated",
     "OnUnscanned",
+    "OtherVersionError",
     "Outcome",
     "OverloadedError",
+    "PendingDecisions",
     "PictrsError",
     "PictrsRefusedError",
     "PictrsUnavailableError",
@@ -185,6 +192,7 @@ __all__ = [
     "Sink",
     "SourceFullError",
     "StalledError",
+    "Tally",
     "TooLargeError",
     "TruncatedError",
     "UnauthorisedError",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
+from serve_app.domain.call import Lane
 from serve_app.domain.decision import Decision
 from serve_app.domain.fingerprints import FrameFingerprint
 from serve_app.domain.verdicts import Verdict
@@ -102,6 +103,31 @@ class DecisionPage:
 
     records: tuple[RecordedDecision, ...]
     cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many decisions are alike in their other fields, which are as in :class:`~serve_app.domain.Decision`.
+
+    ``first_at`` is when the first of them was made.
+    """
+
+    source: str
+    lane: Lane
+    reason: str
+    verdict: Verdict | None
+    rule: str | None
+    kept: bool
+    count: int
+    first_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDecisions:
+    """How many pictures wait to be scanned, and when the oldest of their decisions was made; None where none waits."""
+
+    count: int = 0
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +236,11 @@ class AuditEntry:
     def of_reopening(cls, at: datetime, request_id: str, why: str) -> AuditEntry:
         """Why the service has the picture of a decision scanned again."""
         return cls(at, SERVICE, "reopen", {"decision": request_id, "why": why})
+
+    @classmethod
+    def of_suspending(cls, at: datetime, entry: int, bank: str) -> AuditEntry:
+        """That the flood guard has suspended an entry of a list."""
+        return cls(at, SERVICE, "suspend", {"entry": entry, "bank": bank})
 
     @classmethod
     def of_forgetting(cls, at: datetime, actor: str, scope: ForgetScope, erased: Erased | None = None) -> AuditEntry:

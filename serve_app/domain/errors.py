@@ -16,7 +16,8 @@
     |       |   `-- FullError          the service has no room; no work was spent on the picture
     |       |       `-- SourceFullError  one of several sources has no room now, whatever the others have
     |       `-- UnavailableError
-    |           `-- DeviceMemoryError
+    |           |-- DeviceMemoryError
+    |           `-- OtherVersionError  another replica may be of the caller's version
     |-- RequestError                   the request itself is wrong; there is no picture to scan
     |   |-- EmptyBodyError
     |   |-- MalformedRequestError
@@ -116,6 +117,10 @@ class UnavailableError(NotScannedError):
 
 class DeviceMemoryError(UnavailableError):
     """A pass does not fit into the device's memory; one with fewer views may."""
+
+
+class OtherVersionError(UnavailableError):
+    """The scorer that was asked scores for another version of the service, and does not know these labels."""
 
 
 class RequestError(PictwardenError):

@@ -13,7 +13,9 @@ from serve_app.domain.archive import (
     Erased,
     ForgetScope,
     LedgerHealth,
+    PendingDecisions,
     RecordedDecision,
+    Tally,
 )
 from serve_app.domain.call import Call, Deadline, LoadSignals
 from serve_app.domain.decision import Decision, Recollection
@@ -143,8 +145,12 @@ class DecisionArchive(Protocol):
         """
         ...
 
-    async def pending_count(self) -> int:
-        """How many decisions have a picture that waits to be scanned."""
+    async def pending_count(self) -> PendingDecisions:
+        """How many decisions :meth:`pending` would show, and how old they are."""
+        ...
+
+    async def tally(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        """How many decisions there are since a moment and before another, those alike together; without the canary."""
         ...
 
     async def mark_done(self, request_id: str, how: str) -> bool:
@@ -185,6 +191,10 @@ class DecisionArchive(Protocol):
         A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed. A deed
         that failed is tried again without another unit: entries that share the detail ``once_per`` count once.
         """
+        ...
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        """The entries of one action since a moment, oldest first."""
         ...
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:

@@ -47,7 +47,7 @@ def create_app(
     Misskey's routes exist where there are a ``detector`` and a secret for it. ``metrics`` count the answers.
     """
     for notice in pictrs_safety_notices(settings):
-        logger.warning("drop_in_variable", notice)
+        logger.warning("pictrs_safety_variable", notice)
     app = _bare_app(with_docs=settings.docs, beside=beside)
     _add_error_answers(app)
     if metrics is not None:

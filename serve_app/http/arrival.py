@@ -46,7 +46,7 @@ class Arrival:
             lane = Lane(told.strip().lower()) if told else Lane.LIVE
         except ValueError:
             raise MalformedRequestError(f"unknown lane in {LANE_HEADER}; it must be {' or '.join(Lane)}") from None
-        return Call(self.request_id, self.deadline, lane, source, share, traceparent=self.span.traceparent)
+        return Call(self.request_id, self.deadline, lane, source, share, self.span.traceparent)
 
     def answered(self, status: int, outcome: str, source: str = UNNAMED_SOURCE) -> None:
         """End the span of a request with a right secret: others are not traced, since anybody can send them."""

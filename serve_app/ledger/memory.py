@@ -14,13 +14,20 @@ from serve_app.domain import (
     DecisionPage,
     Erased,
     ForgetScope,
+    Lane,
     LedgerHealth,
+    PendingDecisions,
     Recollection,
     RecordedDecision,
     Retention,
+    Tally,
+    Verdict,
 )
 from serve_app.ledger.cursors import Cursor, midnight_before
 from serve_app.ledger.recent_examinations import RecentExaminations
+
+_Alike = tuple[str, Lane, str, Verdict | None, str | None, bool]
+"""The fields of a tally, without its number and its time."""
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
 _KEPT_AUDIT_ENTRIES = 10_000
@@ -102,9 +109,22 @@ class MemoryLedger:
             found = [each for each in found if Cursor.of(each) > behind]
         return Cursor.page(found, limit)
 
-    async def pending_count(self) -> int:
+    async def pending_count(self) -> PendingDecisions:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return sum(each.is_pending for each in self._records.values())
+        waiting = [each.decision.decided_at for each in self._records.values() if each.is_pending]
+        return PendingDecisions(len(waiting), min(waiting, default=None))
+
+    async def tally(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        wanted = DecisionFilter(since=since, until=until)
+        first_at: dict[_Alike, datetime] = {}
+        counts: Counter[_Alike] = Counter()
+        for each in filter(wanted.includes, self._records.values()):
+            decision = each.decision
+            alike = (decision.source, decision.lane, decision.reason, decision.verdict, decision.rule, decision.kept)
+            counts[alike] += 1
+            first_at[alike] = min(decision.decided_at, first_at.get(alike, decision.decided_at))
+        return [Tally(*alike, count, first_at[alike]) for alike, count in counts.items()]
 
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -153,6 +173,10 @@ class MemoryLedger:
             return False
         await self.audit(entry)
         return True
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return [each for each in reversed(self._audit) if each.action == action and each.at >= since]
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""

@@ -166,9 +166,22 @@ def erase_label_scores(connection: Connection, chosen: Sequence[Any], condition:
     return Erased(label_scores=connection.execute(delete(label_scores).where(is_chosen, condition)).rowcount)
 
 
-def audited(action: str, since_us: int) -> Select[tuple[int, str]]:
-    """The times and the details of an action in the audit."""
-    return select(audit.c.at_us, audit.c.detail).where(audit.c.action == action, audit.c.at_us >= since_us)
+def tally(since: datetime, until: datetime) -> Select[Any]:
+    """How many decisions of a time are alike, without those on the canary."""
+    columns = decisions.c
+    alike = (columns.source, columns.lane, columns.reason, columns.verdict, columns.rule, columns.kept)
+    counted = select(*alike, func.count().label("number"), func.min(columns.decided_at_us).label("first_at_us"))
+    return counted.where(*conditions_of(DecisionFilter(since=since, until=until))).group_by(*alike)
+
+
+PENDING_COUNT = select(func.count().label("number"), func.min(decisions.c.decided_at_us).label("oldest_at_us")).where(
+    decisions.c.is_pending.is_(True)
+)
+
+
+def audited(action: str, since_us: int) -> Select[Any]:
+    """The entries of an action in the audit, oldest first."""
+    return select(audit).where(audit.c.action == action, audit.c.at_us >= since_us).order_by(audit.c.entry)
 
 
 def chosen_reads(connection: Connection, before_us: int) -> Sequence[Any]:

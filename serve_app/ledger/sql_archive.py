@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
+from serve_app.database.auditing import add_to_audit
 from serve_app.database.lease import Lease
 from serve_app.database.tables import audit, decisions, label_scores
 from serve_app.domain import (
@@ -25,9 +26,13 @@ from serve_app.domain import (
     Examination,
     ForgetScope,
     FrameFingerprint,
+    Lane,
+    PendingDecisions,
     RecordedDecision,
     Retention,
+    Tally,
     UnavailableError,
+    Verdict,
 )
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
@@ -107,10 +112,28 @@ class SqlArchive:
             found = found.where(queries.after(Cursor.parse(after)))
         return await self._page(found, limit)
 
-    async def pending_count(self) -> int:
+    async def pending_count(self) -> PendingDecisions:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        counted = select(func.count()).where(decisions.c.is_pending.is_(True))
-        return await self._read(lambda connection: int(connection.execute(counted).scalar_one()))
+        row = await self._read(lambda connection: connection.execute(queries.PENDING_COUNT).one())
+        return PendingDecisions(row.number, None if row.oldest_at_us is None else moment_of(row.oldest_at_us))
+
+    async def tally(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        wanted = queries.tally(since, until)
+        rows = await self._read(lambda connection: connection.execute(wanted).all())
+        return [
+            Tally(
+                row.source,
+                Lane(row.lane or Lane.LIVE),
+                row.reason,
+                Verdict(row.verdict) if row.verdict else None,
+                row.rule,
+                row.kept,
+                row.number,
+                moment_of(row.first_at_us),
+            )
+            for row in rows
+        ]
 
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -128,7 +151,7 @@ class SqlArchive:
             row = connection.execute(select(decisions.c.is_pending).where(one)).first()
             if row is not None and not row.is_pending:
                 connection.execute(update(decisions).where(one).values(pending))
-                _audit(connection, AuditEntry.of_reopening(self._wall_clock(), request_id, why))
+                add_to_audit(connection, AuditEntry.of_reopening(self._wall_clock(), request_id, why))
             return row is not None
 
         return await self._write(write)
@@ -165,7 +188,7 @@ class SqlArchive:
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        await self._write(lambda connection: _audit(connection, entry))
+        await self._write(lambda connection: add_to_audit(connection, entry))
 
     async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -176,15 +199,21 @@ class SqlArchive:
             earlier = [json.loads(row.detail) for row in connection.execute(of_today)]
             is_room = entry.fits(earlier, most_a_day, once_per)
             if is_room:
-                _audit(connection, entry)
+                add_to_audit(connection, entry)
             return is_room
 
         return await self._write(add)
 
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return await self._entries(queries.audited(action, microseconds(since)))
+
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        latest = select(audit).order_by(audit.c.entry.desc()).limit(limit)
-        rows = await self._read(lambda connection: connection.execute(latest).all())
+        return await self._entries(select(audit).order_by(audit.c.entry.desc()).limit(limit))
+
+    async def _entries(self, wanted: Select[Any]) -> Sequence[AuditEntry]:
+        rows = await self._read(lambda connection: connection.execute(wanted).all())
         return [AuditEntry(moment_of(row.at_us), row.actor, row.action, json.loads(row.detail)) for row in rows]
 
     async def _page(self, found: Select[Any], limit: int, *, with_examinations: bool = False) -> DecisionPage:
@@ -227,7 +256,7 @@ class SqlArchive:
         with self._database.writing() as connection:
             # What others have taken back from a spool by now is found below; what they take back later, they leave out.
             self._database.wait_for_others(connection)
-            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope))
+            add_to_audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope))
         erased = Erased()
         for some in self._erase_decisions(condition):
             erased += some
@@ -238,7 +267,7 @@ class SqlArchive:
         with self._database.writing() as connection:
             self._database.wait_for_others(connection)
             erased += queries.erase_decisions(connection, queries.chosen_decisions(connection, late), late)
-            _audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
+            add_to_audit(connection, AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         for _ in range(_LOG_TRIES):
             if self._database.empty_log() or self._is_closed.wait(ERASING_PAUSE_S):
                 break
@@ -325,13 +354,3 @@ def _fingerprints_of(connection: Connection, bodies: Sequence[bytes]) -> dict[by
 def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     for start in range(0, len(bodies), queries.BODIES_AT_ONCE):
         yield bodies[start : start + queries.BODIES_AT_ONCE]
-
-
-def _audit(connection: Connection, entry: AuditEntry) -> None:
-    row = {
-        "at_us": microseconds(entry.at),
-        "actor": entry.actor,
-        "action": entry.action,
-        "detail": json.dumps(dict(entry.detail), ensure_ascii=False),
-    }
-    connection.execute(insert(audit).values(row))

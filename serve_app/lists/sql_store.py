@@ -12,7 +12,9 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, select, upd
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
+from serve_app.database.auditing import add_to_audit
 from serve_app.database.tables import list_banks, list_entries, list_removals, list_version
+from serve_app.domain import AuditEntry
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
 from serve_app.lists.sql_changes import (
@@ -101,9 +103,16 @@ class SqlListStore:
     def suspend(self, ids: Iterable[int]) -> int:
         """See the port."""
         can_be = list_entries.c.is_confirmed.is_(False) & list_entries.c.suspended_at_us.is_(None)
+        count = 0
         with changing(self._database) as (connection, version):
-            new = {"suspended_at_us": self._database.now_us(connection), "changed_in": version}
-            return sum(_update(connection, which & can_be, new) for which in _with_ids(ids))
+            now_us = self._database.now_us(connection)
+            at = EPOCH + now_us * MICROSECOND
+            for which in _with_ids(ids):
+                wanted = select(list_entries.c.entry, list_entries.c.bank).where(which & can_be)
+                for row in connection.execute(wanted).all():
+                    add_to_audit(connection, AuditEntry.of_suspending(at, row.entry, row.bank))
+                count += _update(connection, which & can_be, {"suspended_at_us": now_us, "changed_in": version})
+        return count
 
     def confirm(self, ids: Iterable[int]) -> int:
         """See the port."""

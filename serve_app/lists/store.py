@@ -104,7 +104,10 @@ class ListStore(Protocol):
         ...
 
     def suspend(self, ids: Iterable[int]) -> int:
-        """Suspend entries that no person has confirmed, and say how many that changed."""
+        """Suspend entries that no person has confirmed, and say how many that changed.
+
+        The service does it by itself: in a database, the audit has an entry for each.
+        """
         ...
 
     def confirm(self, ids: Iterable[int]) -> int:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from structlog.processors import JSONRenderer, format_exc_info
@@ -16,15 +17,18 @@ from serve_app.logs.events import OTHER_LINE, Event
 from serve_app.logs.log_format import LogFormat
 from serve_app.logs.redaction import redact
 
-# Serve's names, on the records of a replica.
-_PLACE_FIELDS = ("deployment", "replica")
 
+def formatter_for(wanted: LogFormat, text: logging.Formatter, component: str) -> logging.Formatter:
+    """What formats all lines, those of libraries too.
 
-def formatter_for(wanted: LogFormat, text: logging.Formatter) -> logging.Formatter:
-    """What formats all lines, those of libraries too; ``text`` is how they look where they are text."""
+    Args:
+        wanted: their form.
+        text: how they look where they are text.
+        component: the part of the service that this process is.
+    """
     if wanted is LogFormat.TEXT:
         return _Redacting(text)
-    return ProcessorFormatter(processors=[_as_fields, format_exc_info, _redacted, JSONRenderer()])
+    return ProcessorFormatter(processors=[partial(_as_fields, component), format_exc_info, _redacted, JSONRenderer()])
 
 
 class _Redacting(logging.Formatter):
@@ -38,7 +42,7 @@ class _Redacting(logging.Formatter):
         return redact(self._formatter.format(record))
 
 
-def _as_fields(_: object, __: str, told: EventDict) -> EventDict:
+def _as_fields(component: str, _: object, __: str, told: EventDict) -> EventDict:
     """The fields of a record, in an order that people can read."""
     record: logging.LogRecord = told["_record"]
     event = record.msg if isinstance(record.msg, Event) else Event(OTHER_LINE, told["event"], {})
@@ -53,8 +57,7 @@ def _as_fields(_: object, __: str, told: EventDict) -> EventDict:
     if isinstance(event.text, str):
         fields["message"] = event.text
     fields.update(event.fields)
-    fields.update((name, value) for name in _PLACE_FIELDS if (value := record.__dict__.get(name)) is not None)
-    fields["logger"] = record.name
+    fields.update(component=component, pid=record.process, logger=record.name)
     if "exc_info" in told:
         fields["exc_info"] = told["exc_info"]
     return fields
@@ -70,7 +73,7 @@ def _redacted(_: object, __: str, fields: EventDict) -> EventDict:
 def _plain(value: object) -> object:
     """What JSON has a form for."""
     match value:
-        case None | bool() | int():
+        case str() | None | bool() | int():
             return value
         case float():
             return value if math.isfinite(value) else None

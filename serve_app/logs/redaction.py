@@ -34,8 +34,8 @@ _SEPARATORS = re.compile(r"[,\s]+")
 _PLACES = (
     # The password in a URL; the user stays.
     (("://",), re.compile(r"(://[^\s/?#:@\"'\\]*:)[^\s/@\"'\\]+(?=@)")),
-    # The last segment of the scan path.
-    (("/api/v1/scan/",), re.compile(r"(/api/v1/scan/)(?!IPADDR\b)[^\s/?#\"'\\]+", re.I)),
+    # The last segment of the scan path, but the words that are none: our own messages say SECRET where one is to stand.
+    (("/api/v1/scan/",), re.compile(r"(/api/v1/scan/)(?!(?:IPADDR|SECRET)(?:[\s/?#\"'\\]|$))[^\s/?#\"'\\]+", re.I)),
     # Headers, as a request or a mapping of them shows them.
     (
         ("authorization", "x-api-token", "key"),
@@ -58,18 +58,26 @@ _quoted: tuple[re.Pattern[str], ...] = ()
 def hide_secrets(secrets: Iterable[str]) -> None:
     """From now on no line of this process has one of these."""
     global _hidden, _forms, _quoted  # noqa: PLW0603 - a process has one log
+    before = _hidden
     _hidden |= {secret for secret in secrets if len(secret) >= SHORTEST}
+    if _hidden == before:
+        return
     # The longest first: one secret may be the beginning of another one.
     longest_first = sorted(_hidden, key=len, reverse=True)
     _forms = tuple(sorted({form for secret in _hidden for form in _forms_of(secret)}, key=len, reverse=True))
     _quoted = tuple(_in_urls(secret) for secret in longest_first if _is_quoted_in_urls(secret))
 
 
+def hide_secrets_in(text: str) -> None:
+    """Hide the value of a variable, or the content of a file: one secret, or several."""
+    hide_secrets(_parts(text))
+
+
 def hide_secrets_of(environment: Mapping[str, str] = os.environ) -> None:
     """Hide every value whose variable is named like one of a secret, and the content of every such file."""
     for name, value in environment.items():
         if _SECRET_NAME.search(name):
-            hide_secrets(_parts(_content(Path(value)) if _FILE_NAME.search(name) else value))
+            hide_secrets_in(_content(Path(value)) if _FILE_NAME.search(name) else value)
 
 
 def redact(line: str) -> str:
@@ -94,6 +102,15 @@ def _parts(value: str) -> Iterator[str]:
         yield part.partition(":")[2]  # an admin's
         yield part.rpartition(":")[2]  # the last column of PostgreSQL's password file
         yield unquote(part.partition("=")[2])  # a header of OpenTelemetry's
+        yield from _tokens_of_url(part.partition("://")[2])
+
+
+def _tokens_of_url(url: str) -> Iterator[str]:
+    """What may be a token in the address of a service for notices, wherever it has it: no host and no word."""
+    for piece in re.split("[/:@?&=#]", url):
+        if "." not in piece and not re.fullmatch("[a-z_-]*", piece):
+            yield piece
+            yield unquote(piece)
 
 
 def _content(file: Path) -> str:

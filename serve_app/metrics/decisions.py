@@ -1,4 +1,4 @@
-"""Decisions: a sink that counts them."""
+"""Decisions, counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POLICY, LIST = "policy", "list"
 
 
 class DecisionCounts:
-    """:class:`serve_app.domain.Sink`. The canary, Pictwarden's test picture, counts in no metric of this class."""
+    """Counts decisions. The canary, Pictwarden's test picture, counts in no metric of this class."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._verdicts = Counter(
@@ -39,8 +39,8 @@ class DecisionCounts:
             registry=registry,
         )
 
-    async def record(self, decision: Decision) -> None:
-        """See the port."""
+    def count(self, decision: Decision) -> None:
+        """Count a decision that was answered."""
         if decision.is_canary:
             return
         source, lane = decision.source, decision.lane.value

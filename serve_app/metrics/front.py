@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serve_app.domain import DecisionArchive, LedgerHealth, ModelIdentity, in_words
+from serve_app.domain import DecisionArchive, LedgerHealth, ModelIdentity, PendingDecisions, in_words
 from serve_app.domain.lists import ListsHealth
 from serve_app.logs import EventLogger
 from serve_app.metrics.answers import AnswerTimes
@@ -75,8 +75,7 @@ class FrontMetrics:
         self.decisions = DecisionCounts(registry)
         self.silent_replicas: Callable[[], Sequence[str]] = tuple
         """Names those on this node that have told no metrics recently."""
-        self._pending: int | None = None
-        self._oldest_pending: datetime | None = None
+        self._pending: PendingDecisions | None = None
 
     def watch(
         self,
@@ -115,21 +114,18 @@ class FrontMetrics:
         """Count the pending decisions of ``archive``. While it cannot be asked, nobody knows how many there are."""
         try:
             self._pending = await archive.pending_count()
-            oldest = (await archive.pending(limit=1)).records
-            self._oldest_pending = oldest[0].decision.decided_at if oldest else None
         except Exception as error:
             if self._pending is not None:
                 why = in_words(error)
                 logger.error("pending_uncounted", f"the pending decisions cannot be counted: {why}", why=why)
-            self._pending = self._oldest_pending = None
+            self._pending = None
 
     def _of_pending(self) -> Iterable[Value]:
-        yield Value(
-            "pictwarden_pending_pictures", "Stored pictures that wait to be scanned, in the ledger.", self._pending
-        )
-        oldest_s = None if self._pending is None else 0.0
-        if self._oldest_pending is not None:
-            oldest_s = (datetime.now(UTC) - self._oldest_pending).total_seconds()
+        count = oldest_s = None
+        if self._pending is not None:
+            count, oldest_at = self._pending.count, self._pending.oldest_at
+            oldest_s = (datetime.now(UTC) - oldest_at).total_seconds() if oldest_at else 0.0
+        yield Value("pictwarden_pending_pictures", "Stored pictures that wait to be scanned, in the ledger.", count)
         yield Value(
             "pictwarden_pending_oldest_seconds",
             "For how long the oldest of them has waited; 0 if there is none.",

@@ -8,7 +8,6 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from serve_app.metrics import buckets
 from serve_app.metrics.families import Value, register
@@ -93,9 +92,10 @@ class _PassSizes(Collector):
         """See Prometheus' library."""
         by_size = self._scorers.stats.passes_by_size
         bounds = [
-            (floatToGoString(bound), float(sum(passes for size, passes in by_size.items() if size <= bound)))
-            for bound in (*buckets.VIEWS, float("inf"))
+            (f"{bound:.1f}", float(sum(passes for size, passes in by_size.items() if size <= bound)))
+            for bound in buckets.VIEWS
         ]
+        bounds.append(("+Inf", float(sum(by_size.values()))))
         views = float(sum(size * passes for size, passes in by_size.items()))
         yield HistogramMetricFamily(
             "pictwarden_pass_views", "Views in one pass of the device: the size of a batch.", bounds, views

@@ -84,17 +84,19 @@ class Moderator:
         lists: LiveLists | None = None,
         of_sources: Mapping[str, Terms] | None = None,
         quotas: Quotas | None = None,
+        count: Callable[[Decision], None] | None = None,
     ) -> None:
-        """``sinks`` receive each decision, beside the ledger. ``shadow`` is a policy on trial, which decides nothing.
+        """``sinks`` receive each decision, beside the ledger, and ``count`` is told of it.
 
-        The examiner scores the labels of both policies (:func:`serve_app.policy.labels_of`). Without ``lists``, the
-        policy alone decides. ``of_sources`` are the terms of sources that have their own, by name.
+        ``shadow`` is a policy on trial, which decides nothing. The examiner scores the labels of both policies
+        (:func:`serve_app.policy.labels_of`). Without ``lists``, the policy alone decides. ``of_sources`` are the terms
+        of sources that have their own, by name.
         """
         self.policy = policy
         self._service = Terms(policy, examiner, on_unscanned, shadow=shadow)
         self._of_sources = dict(of_sources or {})
         self._ledger = ledger
-        self._sinks = Sinks(ledger, sinks)
+        self._sinks = Sinks(ledger, sinks, count)
         self._admission = admission
         self._quotas = quotas or Quotas({})
         self._background = BackgroundGate(max_background_pictures)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -24,8 +25,10 @@ that hangs costs a picture a quarter of a second."""
 class Sinks:
     """Records in the ledger and in other sinks, each under a time budget of its own."""
 
-    def __init__(self, ledger: Ledger, others: Sequence[Sink]) -> None:
+    def __init__(self, ledger: Ledger, others: Sequence[Sink], count: Callable[[Decision], None] | None = None) -> None:
+        """``count`` is told of each decision that is answered. It returns at once: a sink takes ten times as long."""
         self._sinks: tuple[Sink, ...] = (ledger, *others)
+        self._count = count
         self._lost = dict.fromkeys(range(len(self._sinks)), 0)
 
     async def record(self, decision: Decision) -> Decision:
@@ -41,6 +44,9 @@ class Sinks:
         else:
             others.insert(0, ledger)
         await asyncio.gather(*(self._tell(*each, decision) for each in others))
+        if self._count is not None:
+            with contextlib.suppress(Exception):  # a count changes no answer
+                self._count(decision)
         return decision
 
     async def _tell(self, number: int, sink: Sink, decision: Decision) -> bool:
@@ -49,7 +55,7 @@ class Sinks:
                 await sink.record(decision)
         except Exception as error:
             self._lost[number] += 1
-            name = "ledger" if number == 0 else "log" if isinstance(sink, LogSink) else "metrics"
+            name = "log" if number else "ledger"
             why, lost = told(error, SINK_BUDGET_S), self._lost[number]
             logger.error(
                 "decision_not_recorded",
@@ -88,7 +94,7 @@ class LogSink:
             verdict=decision.verdict,
             reason=decision.reason,
             rule=decision.rule,
-            margin=judged.judgement.margin if judged else None,
+            margin=_margin(decision),
             bank=decision.outcome.bank if isinstance(decision.outcome, Listed) else None,
             kept=decision.kept,
             is_pending=decision.is_pending,
@@ -115,6 +121,11 @@ def _in_words(decision: Decision) -> str:
         f"{' pending' if decision.is_pending else ''}"
         f"{f' NOTICE: {decision.model.notice}' if decision.model.notice else ''}"
     )
+
+
+def _margin(decision: Decision) -> float | None:
+    margin = decision.outcome.judgement.margin if isinstance(decision.outcome, Judged) else None
+    return None if margin is None else round(margin, 4)
 
 
 def _media_type(decision: Decision) -> str | None:

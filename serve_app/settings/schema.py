@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from serve_app.domain import RESERVED_SOURCES, Lane, OnTruncated, OnUnscanned, RescanMode
+from serve_app.domain import RESERVED_SOURCES, Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.logs.log_format import LogFormat
 from serve_app.presets import DEFAULT, PRESETS, Preset
@@ -124,6 +124,17 @@ def _preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+class NoticeSettings(_Section):
+    """Which notices admins get. Where they are sent to is in the environment: those URLs have secrets in them."""
+
+    urls_env: str = "PICTWARDEN_NOTICE_URLS"
+    kinds: tuple[NoticeKind, ...] = tuple(NoticeKind)
+    at_most_every_s: Annotated[float, Field(ge=60)] = 900.0
+    pictures_at_least: Annotated[int, Field(ge=1)] = 1
+    pending_at_least: Annotated[int, Field(ge=1)] = 100
+    unreachable_after_s: Annotated[float, Field(ge=0)] = 120.0
+
+
 class SourceSettings(_Section):
     """One of several instances that this service serves. What is None is as for the service."""
 
@@ -196,6 +207,7 @@ class Settings(_Section):
     admin: AdminSettings = AdminSettings()
     metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
+    notices: NoticeSettings = NoticeSettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}
 
     @field_validator("preset")

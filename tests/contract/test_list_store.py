@@ -20,6 +20,7 @@ from serve_app.database.location import Location
 from serve_app.database.tables import list_entries
 from serve_app.domain import ListingError
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.ledger.sql_archive import SqlArchive
 from serve_app.lists import sql_import, sql_removals, sql_store
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.removals import KNOWN_FOR
@@ -178,6 +179,20 @@ def test_suspended_entries_are_counted_and_found_without_a_search_of_all(locatio
                 plans.append(str(connection.exec_driver_sql(f"{explain} {statement}", values).all()))
         assert len(plans) == 2
         assert all("list_entries_suspended" in each for each in plans), plans
+
+
+async def test_the_audit_has_each_entry_that_was_suspended(location: Location) -> None:
+    with contextlib.closing(open_database(location)) as database, contextlib.closing(SqlArchive(database)) as archive:
+        store = SqlListStore(database)
+        first, second, confirmed = store.add([draft(1), draft(2), draft(3, is_confirmed=True)]).first_ids
+        store.suspend([first, second, confirmed])
+        store.suspend([first])
+        entries = await archive.audit_trail()
+        suspended = {each.id: each for each in store.page(is_suspended=True)}
+        assert [(each.at, each.actor, each.action, each.detail) for each in entries[::-1]] == [
+            (suspended[number].suspended_at, "service", "suspend", {"entry": number, "bank": suspended[number].bank})
+            for number in (first, second)
+        ]
 
 
 def test_changes_are_those_since_a_version(store: ListStore) -> None:

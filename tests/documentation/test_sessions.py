@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
-import requests
 import yaml
 from PIL import Image
 
@@ -33,6 +33,7 @@ FOLLOWED = ("docs/accuracy.md", "docs/calibration.md", "docs/decisions.md", "doc
 """Pages whose commands are given here."""
 
 ELSEWHERE = {
+    "cp -r examples/kuberay": "tests/unit/kuberay/conftest.py",
     'eval "$(python -m deployments.cluster_environment)"': "tests/serve/test_nodes.py",
     "curl http://127.0.0.1:14051/misskey/": "tests/serve/test_misskey.py",
     "make lint": ".ci/run",
@@ -40,6 +41,7 @@ ELSEWHERE = {
     "make test": ".ci/run",
     "pictwarden model fetch age": "tests/unit/cli/test_model_fetch.py",
     "pictwarden model fetch nsfwjs": "tests/unit/cli/test_model_fetch.py",
+    "pictwarden notices test": "tests/contract/notices/test_command.py",
     "pictwarden rescan": "tests/e2e/pictrs/test_rescan.py",
     "pictwarden serve": "tests/serve/test_one_process.py",
     "horde/bin/pictwarden policy from-horde-safety": "tests/unit/policy/test_horde_safety.py",
@@ -136,7 +138,7 @@ def pictured(colour: str, shape: str, background: str) -> np.ndarray[Any, Any]:
 
 def upload(terminal: Terminal, file: Path) -> None:
     headers = {"Content-Type": "image/png"}
-    answer = requests.post(terminal.environment[URL_ENV], file.read_bytes(), headers=headers, timeout=30)
+    answer = httpx.post(terminal.environment[URL_ENV], content=file.read_bytes(), headers=headers, timeout=30)
     assert answer.json()["verdict"] in {"accept", "reject"}, answer.text
 
 

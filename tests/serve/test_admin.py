@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import time
+from typing import Any
 
 import httpx
 import psutil
@@ -57,7 +58,7 @@ def page(config):
     """The metrics by name: labels and values. Nothing while nobody answers."""
     with contextlib.suppress(httpx.HTTPError):
         text = httpx.get(f"http://127.0.0.1:{metrics_port(config)}/metrics", timeout=30).text
-        found = {}
+        found: dict[str, list[Any]] = {}
         for family in text_string_to_metric_families(text):
             for each in family.samples:
                 found.setdefault(each.name, []).append((each.labels, each.value))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from .conftest import ONE_PROCESS, RAY, SECRET, environment_of_a_service, runnin
 
 pytestmark = pytest.mark.timeout(180)
 
-TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+CALLER = "b7ad6b7169203331"
 STAGES_OF = {
     "ingress": {"body", "known", "recall", "preprocess", "score", "judge", "nearest", "record"},
     "preprocessor": {"decode_wait", "decode"},
@@ -58,20 +59,21 @@ def lines_of(service):
 
 def test_each_line_about_a_picture_is_json_and_names_its_request(service, picture, way):
     accepted = service.scan(picture("white")).json()["request_id"]
-    undecodable = service.scan(b"\xff\xd8\xff\xe0 broken").json()["request_id"]
+    truncated = service.scan(b"\xff\xd8\xff\xe0 broken").json()["request_id"]
     stranger = httpx.post(f"{service.root}/api/v1/scan/{'wrong' * 4}", content=b"x", timeout=30).json()["request_id"]
-    wait_for(lambda: all(each in service.log_text() for each in (accepted, undecodable, stranger)))
+    wait_for(lambda: all(each in service.log_text() for each in (accepted, truncated, stranger)))
     for line in service.log_text().splitlines():
-        if any(each in line for each in (accepted, undecodable, stranger)):
+        if any(each in line for each in (accepted, truncated, stranger)):
             assert json.loads(line)["request_id"] in line
     told = lines_of(service)
     decisions = {each["request_id"]: each for each in told["decision"]}
     assert decisions[accepted]["verdict"] == "accept"
     assert decisions[accepted]["sha256"] == service.scan(picture("white")).json()["sha256"]
-    assert decisions[undecodable]["reason"] == "undecodable"
+    assert decisions[truncated]["reason"] == "truncated"
     assert {"status": 401, "reason": "unauthorised", "request_id": stranger}.items() <= told["refused"][0].items()
     (warm, *_) = told["model_warm"]
-    assert warm.get("deployment") == ("ClipScorer" if way == RAY else None)
+    assert warm["component"] == ("scorer" if way == RAY else "serve")
+    assert {each["component"] for each in told["decision"]} == {"ingress" if way == RAY else "serve"}
 
 
 def test_no_line_has_the_secret_or_a_fingerprint(service):
@@ -81,11 +83,12 @@ def test_no_line_has_the_secret_or_a_fingerprint(service):
 
 
 def test_a_picture_is_one_trace_below_the_callers_through_every_process(service, picture, way, collector):
-    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+    trace = uuid.uuid4().hex
+    headers = {"traceparent": f"00-{trace}-{CALLER}-01"}
     response = service.scan(picture("red"), headers=headers)
     assert response.status_code == 406
     stages = set().union(*STAGES_OF.values())
-    by_name = {span.name: span for span in collector.wait_for({"scan", *stages}, TRACE)}
+    by_name = {span.name: span for span in collector.wait_for({"scan", *stages}, trace)}
     assert by_name.keys() == {"scan", *stages}
     request = by_name.pop("scan")
     assert request.parent_id == CALLER

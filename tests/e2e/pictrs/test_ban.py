@@ -14,8 +14,8 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_banned_picture_is_purged_and_does_not_come_back(both, races):
-    pictrs, service, command = both
-    validation = Validation(pictrs, service, races)
+    pictrs, scanner, command = both
+    validation = Validation(pictrs, scanner, races)
     body = landscape(600_000)
     upload, _ = validation.upload(body)
     (alias,) = upload.aliases
@@ -29,7 +29,7 @@ def test_a_banned_picture_is_purged_and_does_not_come_back(both, races):
     assert pictrs.hashes() == []
 
     for again in (body, landscape(610_000)):
-        wait_for(lambda again=again: service.scan(again).status_code == 406, 10)
+        wait_for(lambda again=again: scanner.service.scan(again).status_code == 406, 10)
         upload, _ = validation.upload(again)
         assert (upload.status, upload.code) == (400, "failed-external-validation")
         told = command("why", hashlib.sha256(again).hexdigest())

@@ -20,7 +20,7 @@ from serve_app.pictrs import API_KEY_ENV, open_pictrs
 from serve_app.settings import PictrsSettings
 from serve_app.storage import Rescanner, Result, open_door
 from tests.e2e.pictrs.server import API_KEY, running_pictrs
-from tests.e2e.pictrs.validating import Validation
+from tests.e2e.pictrs.validating import Validation, scanning
 from tests.serve.conftest import (
     FAKE_POLICY,
     ONE_PROCESS,
@@ -36,7 +36,7 @@ from tests.serve.conftest import (
 RED_TRIANGLE = (ROOT / "serve_app" / "cli" / "samples" / "red-triangle.png").read_bytes()
 MAX_BODY_BYTES = 64_000_000
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.parametrize("way", [ONE_PROCESS], indirect=True)]
 
 
 class Quota:
@@ -100,14 +100,15 @@ def test_what_a_service_let_through_unscanned_is_found_and_purged_by_the_command
     config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
     rejected, accepted = padded(RED_TRIANGLE, 70_000), padded(drawn("blue"), 70_001)
     with contextlib.ExitStack() as stack:
-        overwhelmed = stack.enter_context(running(too_slow(config, folder, tmp_path), tmp_path, ONE_PROCESS))
-        pictrs = stack.enter_context(running_pictrs(overwhelmed.url))
+        overwhelmed = stack.enter_context(scanning(too_slow(config, folder, tmp_path), tmp_path))
+        pictrs = stack.enter_context(running_pictrs(overwhelmed.service.url))
         validation = Validation(pictrs, overwhelmed, races)
         aliases = {}
         for body in (rejected, accepted):
-            upload, said = validation.upload(body)
+            upload, decision = validation.upload(body)
             # The first one is too late; for the second one that is known beforehand.
-            assert said.outcome in ("unscanned (deadline)", "unscanned (overloaded)")
+            assert (decision.verdict, decision.pending) == (None, True)
+            assert decision.reason in ("deadline", "overloaded")
             (aliases[body],) = upload.aliases
 
         config["applications"][0]["args"]["pictrs"] = {"url": pictrs.url}
@@ -141,10 +142,11 @@ def test_what_a_service_let_through_unscanned_is_found_and_purged_by_the_command
 def test_what_a_service_let_through_unscanned_is_purged_by_the_next_one(service, races, tmp_path):
     config = yaml.safe_load((Path(psutil.Process(service.process.pid).cwd()) / "config.yaml").read_text("utf-8"))
     config["http_options"]["port"] = free_port()
+    config["applications"][0]["args"]["admin"] = {"port": free_port()}
     rejected, accepted = padded(RED_TRIANGLE, 80_000), padded(drawn("blue"), 80_001)
     with contextlib.ExitStack() as stack:
-        overwhelmed = stack.enter_context(running(too_slow(config, tmp_path, tmp_path), tmp_path, ONE_PROCESS))
-        pictrs = stack.enter_context(running_pictrs(overwhelmed.url))
+        overwhelmed = stack.enter_context(scanning(too_slow(config, tmp_path, tmp_path), tmp_path))
+        pictrs = stack.enter_context(running_pictrs(overwhelmed.service.url))
         validation = Validation(pictrs, overwhelmed, races)
         aliases = {body: validation.upload(body)[0].aliases for body in (rejected, accepted)}
         settings = {"rescan": "purge", "pictrs": {"url": pictrs.url}, "ledger": str(tmp_path / ".pictwarden/ledger.db")}
@@ -170,6 +172,7 @@ def too_slow(config, folder, tmp_path):
         "preset": None,
         "model": {"source": "fake:9000ms"},
         "policy": str(policy),
+        "admin": {"port": free_port()},
         "deadline_s": 1.0,
         "on_unscanned": "accept",
         "ledger": str(folder / ".pictwarden" / "ledger.db"),

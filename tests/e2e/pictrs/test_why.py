@@ -19,9 +19,9 @@ def urls(alias):
 
 
 def test_a_stored_picture_is_found_by_its_alias_and_by_its_url(both, races):
-    pictrs, service, command = both
+    pictrs, scanner, command = both
     body = landscape(500_000)
-    (alias,) = Validation(pictrs, service, races).upload(body)[0].aliases
+    (alias,) = Validation(pictrs, scanner, races).upload(body)[0].aliases
     for reference in urls(alias):
         told = command("why", reference)
         assert f"sha256 {hashlib.sha256(body).hexdigest()}, 500,000 bytes, image/png" in told
@@ -30,11 +30,11 @@ def test_a_stored_picture_is_found_by_its_alias_and_by_its_url(both, races):
 
 def test_so_is_one_of_which_pict_rs_has_sent_the_first_part_alone(both, races):
     """pict-rs does so by chance: so the test sends the part itself, and has the decision on the whole forgotten."""
-    pictrs, service, command = both
+    pictrs, scanner, command = both
     body = landscape()
-    (alias,) = Validation(pictrs, service, races).upload(body)[0].aliases
+    (alias,) = Validation(pictrs, scanner, races).upload(body)[0].aliases
     part = body[: len(body) // 2]
-    assert service.scan(part).status_code == 200
+    assert scanner.service.scan(part).status_code == 200
     command("forget", hashlib.sha256(body).hexdigest(), "--yes")
     for reference in urls(alias):
         told = command("why", reference)

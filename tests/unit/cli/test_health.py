@@ -78,7 +78,7 @@ def test_nor_is_one_that_does_not_answer(stored: str | None, state: Path, capsys
 
 
 def test_it_imports_the_standard_library_alone() -> None:
-    """It runs twice a minute on a small server: pydantic and numpy would take a third of a second of a core."""
+    """It runs every ten seconds on a small server, where pydantic and numpy would take a third of a second each."""
     program = (
         "import sys; known = set(sys.modules); import serve_app.cli.health;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - known} - sys.stdlib_module_names)"

@@ -15,13 +15,13 @@ from typer.main import get_command
 
 from deployments.run import STOP_LIMIT_S as RAY_STOP_LIMIT_S
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.cli.local_service import SECRETS_ENV
 from serve_app.cli.main import app
 from serve_app.cli.serve_file import HTTP_OPTIONS, read_serve_file
 from serve_app.cli.serving import STOP_LIMIT_S
 from serve_app.configuration import read_args
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.presets import PRESETS
+from serve_app.secret_files import FILE_SUFFIX
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
 from tests.unit.compose.documents import FOLDER, ROOT, compose, environment_of_images, example_environment, stages
@@ -122,7 +122,14 @@ def test_its_image_is_a_target_of_the_dockerfile(service: dict[str, Any]) -> Non
 
 @each_service
 def test_its_variables_are_those_that_the_service_reads(service: dict[str, Any]) -> None:
-    assert set(service["environment"]) <= {ADMIN_SECRETS_ENV, API_KEY_ENV, SECRETS_ENV}
+    names = (ADMIN_SECRETS_ENV, API_KEY_ENV, parse_settings({}).notices.urls_env)
+    assert set(service["environment"]) == {f"{name}{FILE_SUFFIX}" for name in names}
+    assert "./secrets:/run/secrets:ro,z" in service["volumes"]
+
+
+def test_no_secret_is_in_git() -> None:
+    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert {"/examples/compose/.env", "/examples/compose/secrets/"} <= set(ignored)
 
 
 @each_service

@@ -17,6 +17,7 @@ from serve_app.domain import (
     DeadlineExceededError,
     LabelScores,
     LoadSignals,
+    OtherVersionError,
     OverloadedError,
     UnavailableError,
     UndecodableError,
@@ -167,3 +168,27 @@ async def test_every_other_error_becomes_one_of_ours_without_its_text(error, our
     with pytest.raises(ours) as caught:
         await PreprocessorHandle(handle_of(error), GATE).preprocess(b"", 224, within(), LoadSignals())
     assert "secret internals" not in str(caught.value)
+
+
+def of_a_replica(error):
+    """As it arrives: a RayTaskError that is also ours."""
+    return RayTaskError("score", "traceback", error).as_instanceof_cause()
+
+
+async def test_a_call_that_a_scorer_of_another_version_refuses_is_made_again_until_one_of_this_version_answers():
+    handle = handle_of(*(of_a_replica(OtherVersionError("old")) for _ in range(5)), SCORES)
+    assert await ScorerHandle(handle, LABELS).score(VIEWS, within(), LoadSignals()) is SCORES
+
+
+async def test_it_is_unavailable_when_none_of_this_version_answers_for_long(monkeypatch):
+    monkeypatch.setattr("deployments.handles._OTHER_VERSION_S", 0.0)
+    handle = handle_of(*(of_a_replica(OtherVersionError("the scorer has other labels")) for _ in range(3)))
+    with pytest.raises(OtherVersionError, match="other labels"):
+        await ScorerHandle(handle, LABELS).score(VIEWS, within(), LoadSignals())
+
+
+async def test_a_call_is_not_made_again_beyond_its_deadline():
+    handle = handle_of(*(of_a_replica(OtherVersionError("old")) for _ in range(9)))
+    with pytest.raises(DeadlineExceededError):
+        await ScorerHandle(handle, LABELS).score(VIEWS, within(0.01), LoadSignals())
+    assert len(handle.score.calls) == 1

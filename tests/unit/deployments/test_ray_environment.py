@@ -156,3 +156,12 @@ def test_what_only_several_ingress_replicas_need_is_set_for_them_alone(ingress, 
     deployments = [] if ingress is None else [{"name": "Ingress", **ingress}]
     settings = replicated_ingress_settings({"applications": [{"deployments": deployments}]})
     assert settings == ({} if is_one else REPLICATED_INGRESS_SETTINGS)
+
+
+@pytest.mark.slow
+def test_ray_starts_no_node_with_these_settings_and_without_a_token(tmp_path):
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **TOKEN_SETTINGS}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--temp-dir", str(tmp_path)]
+    started = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=50)
+    assert started.returncode != 0
+    assert "no authentication token was found" in started.stderr

@@ -21,7 +21,7 @@ def json_log() -> Iterator[Lines]:
     """Within, gives the lines so far; each must be one JSON object."""
     stream = io.StringIO()
     target = logging.StreamHandler(stream)
-    target.setFormatter(formatter_for(LogFormat.JSON, logging.Formatter()))
+    target.setFormatter(formatter_for(LogFormat.JSON, logging.Formatter(), "serve"))
     writer = LogWriter(target)
     root, ours = logging.getLogger(), logging.getLogger("serve_app")
     level = ours.level

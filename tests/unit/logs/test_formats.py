@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -43,7 +44,7 @@ def log() -> Iterator[Callable[[LogFormat], Written]]:
     def start(wanted: LogFormat) -> Written:
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(formatter_for(wanted, logging.Formatter("%(levelname)s %(message)s")))
+        handler.setFormatter(formatter_for(wanted, logging.Formatter("%(levelname)s %(message)s"), "serve"))
         logger.handlers = [handler]
         return stream.getvalue
 
@@ -81,6 +82,8 @@ def test_an_event_as_json_is_its_name_and_its_fields(told: Callable[[], dict[str
         "message": "scoring: a replica was lost",
         "stage": "scoring",
         "attempt": 2,
+        "component": "serve",
+        "pid": os.getpid(),
         "logger": NAME,
     }
 
@@ -108,7 +111,7 @@ def test_a_line_of_a_library_has_the_same_form(told: Callable[[], dict[str, Any]
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda name: name not in ("request_id", "exc_info")), FIELDS))
 def test_whatever_is_in_a_field_the_line_is_one_json_object(fields: dict[str, object]) -> None:
-    formatter = formatter_for(LogFormat.JSON, logging.Formatter())
+    formatter = formatter_for(LogFormat.JSON, logging.Formatter(), "serve")
     records: list[logging.LogRecord] = []
     logger = logging.getLogger(f"{NAME}.any")
     logger.propagate, logger.level = False, logging.INFO

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serve_app.domain import Call, Deadline, LedgerHealth, Unscanned, UnscannedReason
+from serve_app.domain import Call, Deadline, LedgerHealth, PendingDecisions, Unscanned, UnscannedReason
 from serve_app.ledger import MemoryLedger
 from serve_app.metrics import FrontMetrics, page_text
 from serve_app.stages import Stage, tell_stage
@@ -85,7 +85,7 @@ async def test_pending_pictures_are_counted_with_the_age_of_the_oldest(
     assert found["pictwarden_pending_pictures"] == {ALONE: 3}
     assert found["pictwarden_pending_oldest_seconds"][ALONE] == pytest.approx(7200, abs=60)
 
-    async def fails() -> int:
+    async def fails() -> PendingDecisions:
         raise OSError("away")
 
     monkeypatch.setattr(ledger, "pending_count", fails)

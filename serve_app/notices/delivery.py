@@ -1,0 +1,101 @@
+"""Brings paragraphs to every address: no message too soon after another, and what fails is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from serve_app.logs import EventLogger
+from serve_app.notices.message import MOST_PARAGRAPHS, Paragraph, message_of
+from serve_app.notices.sending import Job, Outcome, Sender
+
+logger = EventLogger(__name__)
+
+FIRST_RETRY: Final = timedelta(minutes=1)
+LONGEST_RETRY: Final = timedelta(hours=1)
+"""Attempts at an address that fails are ever further apart, up to this."""
+
+
+@dataclass(slots=True)
+class _Address:
+    number: int
+    not_before: datetime
+    waiting: list[Paragraph] = field(default_factory=list)
+    left_out: int = 0
+    failures: int = 0
+    problem: str | None = None
+
+    def add(self, paragraphs: Sequence[Paragraph]) -> None:
+        self.waiting += paragraphs
+        too_many = max(0, len(self.waiting) - MOST_PARAGRAPHS)
+        del self.waiting[:too_many]
+        self.left_out += too_many
+
+    def note_sent(self, paragraphs: Sequence[Paragraph], left_out: int) -> None:
+        sent = {id(each) for each in paragraphs}
+        self.waiting = [each for each in self.waiting if id(each) not in sent]
+        self.left_out -= left_out
+        self.failures, self.problem = 0, None
+
+
+class Delivery:
+    """The addresses, and what each of them still has to be told. A message has all that waits for its address.
+
+    What nobody got when this process ends is lost here, and told by the next one.
+    """
+
+    def __init__(
+        self, sender: Sender, addresses: Callable[[], Sequence[str]], apart: timedelta, not_before: datetime
+    ) -> None:
+        """Nothing waits yet.
+
+        Args:
+            sender: sends once.
+            addresses: the URLs, as they are now.
+            apart: between two messages to one address.
+            not_before: no message is sent earlier.
+        """
+        self._sender = sender
+        self._urls = addresses
+        self._apart = apart
+        self._not_before = not_before
+        self._addresses: dict[int, _Address] = {}
+
+    def add(self, paragraphs: Sequence[Paragraph]) -> None:
+        """Have every address told of them."""
+        for number, _ in enumerate(self._urls(), 1):
+            self._addresses.setdefault(number, _Address(number, self._not_before)).add(paragraphs)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether :meth:`send_due` would send now."""
+        return any(each.waiting and now >= each.not_before for each in self._addresses.values())
+
+    async def send_due(self, clock: Callable[[], datetime]) -> bool:
+        """Send to every address that something waits for, and whose time has come: whether one of them got it."""
+        urls, now = dict(enumerate(self._urls(), 1)), clock()
+        for number in self._addresses.keys() - urls.keys():
+            del self._addresses[number]
+        due = [each for each in self._addresses.values() if each.waiting and now >= each.not_before]
+        sent = [(each, tuple(each.waiting), each.left_out) for each in due]
+        jobs = [Job(each.number, urls[each.number], message_of(waiting, left_out)) for each, waiting, left_out in sent]
+        outcomes = await self._sender.send(jobs)
+        for (address, waiting, left_out), outcome in zip(sent, outcomes, strict=True):
+            if outcome.problem is not None:
+                self._note_failure(address, outcome, clock())
+                continue
+            if address.problem is not None:
+                logger.info("notice_sent_again", f"{outcome} again", number=outcome.number, service=outcome.service)
+            address.note_sent(waiting, left_out)
+            address.not_before = clock() + self._apart
+        return any(each.problem is None for each in outcomes)
+
+    @staticmethod
+    def _note_failure(address: _Address, outcome: Outcome, now: datetime) -> None:
+        if outcome.problem != address.problem:
+            text = f"{outcome}: it is tried again, in a minute and then ever less often"
+            logger.error("notice_not_sent", text, number=outcome.number, service=outcome.service, why=outcome.problem)
+        address.problem = outcome.problem
+        address.not_before = now + min(FIRST_RETRY * 2 ** min(address.failures, 10), LONGEST_RETRY)
+        address.failures += 1

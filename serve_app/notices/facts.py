@@ -1,0 +1,59 @@
+"""What notices are made of: the state of the service at a moment, and what was decided in some hours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from serve_app.domain import LedgerHealth, PendingDecisions, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendedEntry:
+    """An entry of a list that the flood guard has suspended."""
+
+    entry: int
+    bank: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is so at the moment ``at``.
+
+    ``scanner_problem`` is why no picture can be scanned; None if one can. The service may have ended for it.
+    ``purged_today`` counts since midnight, UTC. ``over_quota`` counts pictures beyond the quota of their source, by
+    source, since that was told last; ``is_over_quota`` if one of them came since the look before. Both, and the health
+    of the ledger, are of this process alone; the rest is of all replicas.
+    """
+
+    at: datetime
+    scanner_problem: str | None = None
+    has_ended: bool = False
+    pending: PendingDecisions = field(default_factory=PendingDecisions)
+    suspended: Sequence[SuspendedEntry] = ()
+    purged_today: int = 0
+    over_quota: Mapping[str, int] = field(default_factory=dict)
+    is_over_quota: bool = False
+    ledger: LedgerHealth = field(default_factory=LedgerHealth)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was decided about pictures of image servers from ``since`` to before ``until``."""
+
+    since: datetime
+    until: datetime
+    rejected: Sequence[Tally]
+    unscanned: Sequence[Tally]
+
+    @property
+    def rejected_count(self) -> int:
+        """Pictures that the policy or a list has rejected."""
+        return sum(each.count for each in self.rejected)
+
+    @property
+    def unscanned_count(self) -> int:
+        """Pictures that could not be scanned then."""
+        return sum(each.count for each in self.unscanned)

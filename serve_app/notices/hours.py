@@ -1,0 +1,76 @@
+"""Which decisions are counted, and told together: those of whole hours, each in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from serve_app.domain import RESCAN_SOURCE, Lane, NoticeKind, Tally, UnscannedReason, Verdict
+from serve_app.notices.facts import Counted
+from serve_app.notices.told import Told
+from serve_app.settings import NoticeSettings
+
+HOUR: Final = timedelta(hours=1)
+
+LONGEST: Final = timedelta(days=1)
+"""What could not be told within it, or was too little to be told, is not told."""
+
+RECORDED_WITHIN: Final = timedelta(minutes=1)
+"""An hour is counted once its last decisions are recorded."""
+
+_FOR_NOW: Final = (UnscannedReason.DEADLINE, UnscannedReason.OVERLOADED, UnscannedReason.UNAVAILABLE)
+"""Other bytes can never be scanned: they are refused every day, and nobody can do anything about it."""
+
+
+class Hours:
+    """Up to which hour it is told."""
+
+    def __init__(self, settings: NoticeSettings, told: Iterable[Told], at: datetime) -> None:
+        """It goes on from what was ``told``; or it begins with the last whole hour before ``at``."""
+        self._settings = settings
+        known = [each.counted_to for each in told if each.counted_to is not None]
+        self._told_to = max(known, default=_whole_hour(at - RECORDED_WITHIN) - HOUR)
+        self._looked_to = self._told_to
+
+    def wanted(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """The time that is to be counted now; None if no hour is over since the last look."""
+        until = _whole_hour(at - RECORDED_WITHIN)
+        if until <= self._looked_to or not {NoticeKind.REJECTED, NoticeKind.UNSCANNED} & set(self._settings.kinds):
+            return None
+        return max(self._told_to, until - LONGEST), until
+
+    def due(self, tallies: Sequence[Tally], since: datetime, until: datetime) -> Counted | None:
+        """What is to be told of the time that was :meth:`wanted`; None if that is not enough yet."""
+        self._looked_to = until
+        counted = counted_in(tallies, since, until)
+        kinds = self._settings.kinds
+        shown = Counted(
+            counted.since,
+            counted.until,
+            counted.rejected if NoticeKind.REJECTED in kinds else (),
+            counted.unscanned if NoticeKind.UNSCANNED in kinds else (),
+        )
+        enough = self._settings.pictures_at_least
+        return shown if max(shown.rejected_count, shown.unscanned_count) >= enough else None
+
+    def note_failure(self, until: datetime) -> None:
+        """It could not be counted: it is part of the next hour's count."""
+        self._looked_to = until
+
+    def note_told(self, counted: Counted) -> None:
+        """It is told now, and not again."""
+        self._told_to = counted.until
+
+
+def counted_in(tallies: Sequence[Tally], since: datetime, until: datetime) -> Counted:
+    """What is told of ``tallies``: pictures of image servers. It begins with the hour of the first of them."""
+    ours = [each for each in tallies if each.lane is Lane.LIVE or each.source == RESCAN_SOURCE]
+    rejected = [each for each in ours if each.verdict is Verdict.REJECT]
+    unscanned = [each for each in ours if each.reason in _FOR_NOW]
+    first_at = min((each.first_at for each in (*rejected, *unscanned)), default=since)
+    return Counted(max(since, _whole_hour(first_at)), until, rejected, unscanned)
+
+
+def _whole_hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,174 @@
+"""What begins, lasts and ends: when it is told, so that nobody is told too often, nor of nothing."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from serve_app.domain import NoticeKind
+from serve_app.notices.facts import Facts
+from serve_app.notices.told import Told
+from serve_app.settings import NoticeSettings
+
+AGAIN_AFTER: Final = timedelta(days=1)
+"""What lasts is told again after it."""
+
+OVER_AFTER: Final = timedelta(minutes=5)
+"""What is not so for as long is over: what comes and goes is one incident."""
+
+APART: Final = timedelta(hours=1)
+"""Between two notices that something of one kind has begun. What ends before its notice is only counted."""
+
+LEDGER_AFTER: Final = timedelta(minutes=2)
+"""A database that restarts is no news."""
+
+SOURCE_QUOTA_AFTER: Final = timedelta(minutes=1)
+"""A short burst of one source is what its quota is for."""
+
+LONG_PENDING: Final = timedelta(hours=6)
+"""A single picture that waits for so long is told, too: whatever was to scan it does not."""
+
+
+_STANDING: Final = frozenset(NoticeKind) - {NoticeKind.REJECTED, NoticeKind.UNSCANNED}
+
+_ENDS_UNTOLD: Final = frozenset({NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
+"""The first ends at midnight, and the second has no end that would matter."""
+
+
+class Phase(enum.Enum):
+    """Where an incident is when it is told."""
+
+    BEGUN = "begun"
+    LASTS = "lasts"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """An incident to be told. ``missed`` are those of its kind before it that ended untold."""
+
+    kind: NoticeKind
+    phase: Phase
+    since: datetime
+    until: datetime
+    missed: int = 0
+    told_before: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Incident:
+    since: datetime
+    last_so: datetime
+    told_at: datetime | None = None
+
+
+class Incidents:
+    """Those that last now, of all kinds. Nothing in it waits: it is shown facts, and asked what is to be told."""
+
+    def __init__(self, settings: NoticeSettings, max_purges_per_day: int, told: Iterable[Told], at: datetime) -> None:
+        """It goes on from what was ``told``, oldest first, at the moment ``at``."""
+        self._settings = settings
+        self._max_purges_per_day = max_purges_per_day
+        self._delays: Mapping[NoticeKind, timedelta] = {
+            NoticeKind.SCANNER: timedelta(seconds=settings.unreachable_after_s),
+            NoticeKind.LEDGER: LEDGER_AFTER,
+            NoticeKind.SOURCE_QUOTA: SOURCE_QUOTA_AFTER,
+        }
+        self._open: dict[NoticeKind, _Incident] = {}
+        self._begun_told_at: dict[NoticeKind, datetime] = {}
+        self._missed: dict[NoticeKind, int] = {}
+        for each in told:
+            for kind, since in each.lasting.items():
+                self._open[kind] = _Incident(since, at, each.at)
+                self._begun_told_at[kind] = each.at
+            for kind in each.over:
+                self._open.pop(kind, None)
+
+    def see(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None) -> None:
+        """Note which things are so; of ``kinds`` alone, if the facts are of no others."""
+        for kind in self._standing() if kinds is None else kinds:
+            if self._is_so(kind, facts):
+                incident = self._open.setdefault(kind, _Incident(self._since(kind, facts), facts.at))
+                incident.last_so = facts.at
+            elif kind in self._open and self._is_over(self._open[kind], facts.at):
+                self._end(kind, self._open[kind])
+
+    def _end(self, kind: NoticeKind, incident: _Incident) -> None:
+        """Forget it, unless its end is to be told."""
+        if incident.told_at is not None and kind not in _ENDS_UNTOLD:
+            return
+        del self._open[kind]
+        if incident.told_at is None and incident.last_so - incident.since >= self._delays.get(kind, timedelta()):
+            self._missed[kind] = self._missed.get(kind, 0) + 1
+
+    def due(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None, *, at_once: bool = False) -> list[Telling]:
+        """What is to be told now, in the order of the kinds; ``at_once``, even of what may yet pass by itself."""
+        found = []
+        for kind in self._standing() if kinds is None else kinds:
+            incident = self._open.get(kind)
+            phase = None if incident is None else self._phase(kind, incident, facts, at_once=at_once)
+            if incident is not None and phase is not None:
+                told_at, missed = incident.told_at, self._missed.get(kind, 0)
+                found.append(Telling(kind, phase, incident.since, incident.last_so, missed, told_at))
+        return found
+
+    def note_told(self, tellings: Iterable[Telling], at: datetime) -> None:
+        """They are told now, and not again."""
+        for each in tellings:
+            if each.phase is Phase.OVER:
+                del self._open[each.kind]
+                continue
+            self._open[each.kind].told_at = at
+            self._begun_told_at[each.kind] = at
+            self._missed.pop(each.kind, None)
+
+    def _standing(self) -> list[NoticeKind]:
+        return [each for each in NoticeKind if each in self._settings.kinds and each in _STANDING]
+
+    def _phase(self, kind: NoticeKind, incident: _Incident, facts: Facts, *, at_once: bool) -> Phase | None:
+        at, told_at = facts.at, incident.told_at
+        if told_at is not None and self._is_over(incident, at):
+            return Phase.OVER
+        if incident.last_so != at:
+            return None
+        if told_at is not None:
+            has_news = kind is NoticeKind.FLOOD_GUARD and any(each.at > told_at for each in facts.suspended)
+            if has_news and at - told_at >= APART:
+                return Phase.BEGUN
+            return Phase.LASTS if at - told_at >= AGAIN_AFTER else None
+        begun_told_at = self._begun_told_at.get(kind)
+        is_apart = begun_told_at is None or at - begun_told_at >= APART
+        has_lasted = at_once or at - incident.since >= self._delays.get(kind, timedelta())
+        return Phase.BEGUN if is_apart and has_lasted else None
+
+    @staticmethod
+    def _is_over(incident: _Incident, at: datetime) -> bool:
+        return at - incident.last_so >= OVER_AFTER
+
+    def _is_so(self, kind: NoticeKind, facts: Facts) -> bool:
+        match kind:
+            case NoticeKind.SCANNER:
+                return facts.scanner_problem is not None
+            case NoticeKind.PENDING:
+                oldest_at = facts.pending.oldest_at
+                is_long = oldest_at is not None and facts.at - oldest_at >= LONG_PENDING
+                return is_long or facts.pending.count >= self._settings.pending_at_least
+            case NoticeKind.FLOOD_GUARD:
+                return bool(facts.suspended)
+            case NoticeKind.PURGE_QUOTA:
+                return 0 < self._max_purges_per_day <= facts.purged_today
+            case NoticeKind.SOURCE_QUOTA:
+                return facts.is_over_quota
+            case NoticeKind.LEDGER:
+                return facts.ledger.problem is not None or facts.ledger.spooled > 0
+            case _:
+                return False
+
+    @staticmethod
+    def _since(kind: NoticeKind, facts: Facts) -> datetime:
+        if kind is NoticeKind.FLOOD_GUARD:
+            return min(each.at for each in facts.suspended)
+        return facts.at

@@ -1,0 +1,130 @@
+"""What the service does on its own account, beside its answers: rescans, and notices to admins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from serve_app.domain import (
+    ConfigurationError,
+    Deadline,
+    NotScannedError,
+    SettingsError,
+    UnavailableError,
+    UnscannedReason,
+)
+from serve_app.ledger import OpenLedger
+from serve_app.lists.asking import in_thread
+from serve_app.lists.live import LiveLists
+from serve_app.logs import EventLogger
+from serve_app.moderation import Moderator
+from serve_app.notices.addresses import addresses
+from serve_app.notices.facts import SuspendedEntry
+from serve_app.notices.reporter import Reporter
+from serve_app.notices.sending import HOW_TO_INSTALL, AppriseProcess, Sender
+from serve_app.pictrs.purge_quota import PURGE
+from serve_app.settings import Settings
+from serve_app.storage.in_service import rescanning
+
+logger = EventLogger(__name__)
+
+_READY_WITHIN_S: Final = 3.0
+
+_RECENTLY: Final = timedelta(minutes=1)
+
+_MOST_SUSPENDED: Final = 1000
+
+
+@contextlib.asynccontextmanager
+async def own_work(
+    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists
+) -> AsyncIterator[None]:
+    """For as long as the block, do all of it."""
+    async with rescanning(settings, moderator, ledger, lists), noticing(settings, moderator, ledger, lists):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def noticing(
+    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists, sender: Sender | None = None
+) -> AsyncIterator[None]:
+    """For as long as the block, send notices, if the environment says where to."""
+    variable = settings.notices.urls_env
+    try:
+        is_wanted = bool(addresses(variable))
+    except SettingsError as error:
+        logger.error("notices_impossible", f"no notice is sent: {error}", why=str(error))
+        is_wanted = False
+    if not is_wanted:
+        yield
+        return
+    if sender is None and not AppriseProcess.is_possible():
+        # A service that scans is worth more than one that refuses to start.
+        text = f"{variable} is set, but no notice is sent: {HOW_TO_INSTALL}"
+        logger.error("notices_impossible", text, why=HOW_TO_INSTALL)
+        yield
+        return
+    watched = WatchedService(moderator, ledger, lists)
+    reporter = Reporter(settings, ledger, watched, sender or AppriseProcess(), lambda: addresses(variable))
+    running = asyncio.create_task(reporter.run(), name="notices")
+    problem = ""
+    try:
+        yield
+    except (ConfigurationError, UnavailableError) as error:
+        problem = str(error)
+        raise
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        if problem:
+            await reporter.tell_end(problem)
+        await reporter.release()
+
+
+class WatchedService:
+    """:class:`serve_app.notices.reporter.Watched` over the parts of a service."""
+
+    def __init__(
+        self,
+        moderator: Moderator,
+        ledger: OpenLedger,
+        lists: LiveLists,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._moderator = moderator
+        self._ledger = ledger
+        self._lists = lists
+        self._wall_clock = wall_clock
+
+    async def scanner_problem(self) -> str | None:
+        """See the port. Decoders are not asked: what they leave undone is in the ledger, of all replicas."""
+        try:
+            await self._moderator.ready(Deadline.after(_READY_WITHIN_S))
+        except (NotScannedError, ConfigurationError) as error:
+            return str(error)
+        now = self._wall_clock()
+        recent = await self._ledger.tally(now - _RECENTLY, now)
+        unavailable = sum(each.count for each in recent if each.reason == UnscannedReason.UNAVAILABLE)
+        is_scanning = any(each.reason == "policy" for each in recent)
+        if not unavailable or is_scanning:
+            return None
+        return f"a model is warm, but pictures of the last minute were answered as unavailable: {unavailable:,}"
+
+    async def suspended(self) -> Sequence[SuspendedEntry]:
+        """See the port."""
+        store = self._lists.store
+        found = await in_thread(lambda: store.page(is_suspended=True, limit=_MOST_SUSPENDED))
+        return [SuspendedEntry(each.id, each.bank, each.suspended_at) for each in found if each.suspended_at]
+
+    def over_quota(self) -> Mapping[str, int]:
+        """See the port."""
+        return self._moderator.over_quota
+
+    async def purged_since(self, since: datetime) -> int:
+        """See the port. As the quota counts them: a picture once."""
+        entries = await self._ledger.audited(PURGE, since)
+        named = {each.detail["sha256"] for each in entries if "sha256" in each.detail}
+        return len(named) + sum("sha256" not in each.detail for each in entries)
