@@ -72,7 +72,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=15m CMD ["python", "-m", 
 # The images, each after its libraries. --------------------------------------------------------------------------------
 FROM build AS libraries-cpu
 COPY requirements/serve-converted.lock requirements/
-RUN uv pip install -r pyproject.toml --extra nsfw --extra otel --extra postgres \
+RUN uv pip install -r pyproject.toml --extra notices --extra nsfw --extra otel --extra postgres \
         --constraint requirements/serve-converted.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
@@ -92,7 +92,8 @@ RUN torch="$(grep -oE '^torch==[0-9.]+' requirements/serve.lock)"; \
     if ! { test -n "$TORCH_CPU_INDEX" && grep -qF "$torch+cpu " requirements/torch-cpu.lock; }; then \
         echo "run \`make pin-images\` first: $torch for CPUs comes from an index of its own" >&2; exit 1; \
     fi; \
-    sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/,/[^\\]$/d' requirements/serve.lock > rest.lock \
+    sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/,/[^\\]$/d' requirements/serve.lock \
+        > rest.lock \
     && uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -r requirements/torch-cpu.lock \
     && uv pip install --no-deps -r rest.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
@@ -105,7 +106,7 @@ CMD ["serve", "--host", "0.0.0.0"]
 
 FROM build AS libraries-cuda
 COPY requirements/serve.lock requirements/
-RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra otel --extra postgres \
+RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
         --constraint requirements/serve.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
@@ -120,8 +121,8 @@ CMD ["serve", "--host", "0.0.0.0"]
 
 FROM build AS libraries-ray
 COPY requirements/run.lock requirements/
-RUN uv pip install -r pyproject.toml --extra clip --extra nsfw --extra otel --extra postgres --extra ray \
-        --constraint requirements/run.lock \
+RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
+        --extra ray --constraint requirements/run.lock \
     && sh tools/image/slim.sh "$VIRTUAL_ENV"
 
 FROM runtime AS ray

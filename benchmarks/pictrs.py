@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -69,24 +70,28 @@ class Measured:
 
 
 def bench(
+    pictrs: Annotated[
+        Path, typer.Option(help="pict-rs's binary. That of `make e2e` is a debug build, which takes more of the cores.")
+    ] = BINARY,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 12.0,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:
     """Measure; exit code 1 if less of the rate is left than wanted, 2 if pict-rs or a service does not start."""
-    if not BINARY.is_file():
+    if not pictrs.is_file():
         give_up(MISSING)
     run = Run("pictrs", seed, out)
     jpeg = photo_like_jpeg(PICTURE_BYTES, seed)
     try:
-        measure = partial(_measured, lambda: _HEAD + unique(jpeg) + _END, duration_s)
+        measure = partial(_measured, pictrs, lambda: _HEAD + unique(jpeg) + _END, duration_s)
         without = measure(None)
         asked = {way: measure(way) for way in _LEAST_SHARE}
     except (NotServedError, PictrsFailedError) as error:
         give_up(str(error))
     loads = {"nobody": without, **{f"Pictwarden, {way}": each for way, each in asked.items()}}
+    build = " (a debug build)" if pictrs == BINARY else ""
     note = (
-        f"pict-rs {VERSION} (a debug build) in dummy mode; {UPLOADERS} uploaders that never rest, JPEGs of "
+        f"pict-rs {VERSION}{build} in dummy mode; {UPLOADERS} uploaders that never rest, JPEGs of "
         f"{len(jpeg) / 1e3:.0f} KB, none sent twice; preset demo, a SQLite ledger, and the list of the canary. "
         "core-ms: of each upload."
     )
@@ -105,7 +110,7 @@ def shares(without: Measured, asked: Mapping[Way, Measured]) -> list[Check]:
     return [*left, at_most("uploads that were not stored, at worst", 100 * not_stored, _MOST_REFUSED_PERCENT, "%", 2)]
 
 
-def _measured(make_body: Callable[[], bytes], duration_s: float, way: Way | None) -> Measured:
+def _measured(binary: Path, make_body: Callable[[], bytes], duration_s: float, way: Way | None) -> Measured:
     """The uploads to a pict-rs that asks Pictwarden, run in some way, or nobody.
 
     Raises:
@@ -114,7 +119,7 @@ def _measured(make_body: Callable[[], bytes], duration_s: float, way: Way | None
     """
     with contextlib.ExitStack() as ended, console.status(f"uploads, {way or 'without validation'}"):
         service = ended.enter_context(running(ours(way, "--preset", "demo"))) if way else None
-        pictrs = ended.enter_context(running_process(service.url if service else None))
+        pictrs = ended.enter_context(running_process(service.url if service else None, binary=binary))
         content_type = f"multipart/form-data; boundary={_BOUNDARY}"
         target = Target(f"{pictrs.url}/image", make_body, content_type, service.process if service else None)
         load.at_once(target, UPLOADERS, duration_s / 4)

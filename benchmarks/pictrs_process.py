@@ -72,13 +72,14 @@ class Running:
 
 @contextlib.contextmanager
 def running_process(
-    external_validation: str | None = None, mode: Mode = Mode.DUMMY, **settings: str
+    external_validation: str | None = None, mode: Mode = Mode.DUMMY, binary: Path = BINARY, **settings: str
 ) -> Iterator[Running]:
     """A pict-rs from its start to its end.
 
     Args:
         external_validation: the URL that it posts each upload to; None for none.
         mode: of which ``full`` needs programs.
+        binary: of pict-rs.
         settings: more of its environment, without the prefix: ``MEDIA__EXTERNAL_VALIDATION_TIMEOUT="1"``.
 
     Raises:
@@ -90,7 +91,7 @@ def running_process(
     with contextlib.ExitStack() as stack:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                started = stack.enter_context(_started(settings))
+                started = stack.enter_context(_started(binary, settings))
                 break
             except _SpinningError:
                 if attempt == _ATTEMPTS:
@@ -99,14 +100,14 @@ def running_process(
 
 
 @contextlib.contextmanager
-def _started(settings: Mapping[str, str]) -> Iterator[Running]:
+def _started(binary: Path, settings: Mapping[str, str]) -> Iterator[Running]:
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="pictwarden-pict-rs-") as name:
         folder = Path(name)
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [BINARY, "run"],
+                [binary, "run"],
                 cwd=folder,
                 env=_environment(folder, port, settings),
                 stdout=output,

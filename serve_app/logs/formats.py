@@ -73,7 +73,7 @@ def _redacted(_: object, __: str, fields: EventDict) -> EventDict:
 def _plain(value: object) -> object:
     """What JSON has a form for."""
     match value:
-        case None | bool() | int():
+        case str() | None | bool() | int():
             return value
         case float():
             return value if math.isfinite(value) else None

@@ -34,8 +34,8 @@ _SEPARATORS = re.compile(r"[,\s]+")
 _PLACES = (
     # The password in a URL; the user stays.
     (("://",), re.compile(r"(://[^\s/?#:@\"'\\]*:)[^\s/@\"'\\]+(?=@)")),
-    # The last segment of the scan path.
-    (("/api/v1/scan/",), re.compile(r"(/api/v1/scan/)(?!IPADDR\b)[^\s/?#\"'\\]+", re.I)),
+    # The last segment of the scan path, but the words that are none: our own messages say SECRET where one is to stand.
+    (("/api/v1/scan/",), re.compile(r"(/api/v1/scan/)(?!(?:IPADDR|SECRET)(?:[\s/?#\"'\\]|$))[^\s/?#\"'\\]+", re.I)),
     # Headers, as a request or a mapping of them shows them.
     (
         ("authorization", "x-api-token", "key"),
@@ -102,6 +102,15 @@ def _parts(value: str) -> Iterator[str]:
         yield part.partition(":")[2]  # an admin's
         yield part.rpartition(":")[2]  # the last column of PostgreSQL's password file
         yield unquote(part.partition("=")[2])  # a header of OpenTelemetry's
+        yield from _tokens_of_url(part.partition("://")[2])
+
+
+def _tokens_of_url(url: str) -> Iterator[str]:
+    """What may be a token in the address of a service for notices, wherever it has it: no host and no word."""
+    for piece in re.split("[/:@?&=#]", url):
+        if "." not in piece and not re.fullmatch("[a-z_-]*", piece):
+            yield piece
+            yield unquote(piece)
 
 
 def _content(file: Path) -> str:

@@ -45,9 +45,20 @@ def admin_port():
 
 
 @pytest.fixture(scope="module")
-def config(fake_config, admin_port):
+def ports(fake_config, admin_port):
+    """The address and the port by which the page calls each one that is set."""
+    return {
+        fake_config["http_options"]["port"]: ("`http_options.host`", "14051"),
+        admin_port: ("`admin.host`", "14052"),
+        free_port(): ("`metrics.host`", "14053"),
+    }
+
+
+@pytest.fixture(scope="module")
+def config(fake_config, ports):
     application = fake_config["applications"][0]
-    application["args"] |= {"decode_workers": 1, "admin": {"port": admin_port}}
+    _, admin_port, metrics_port = ports
+    application["args"] |= {"decode_workers": 1, "admin": {"port": admin_port}, "metrics": {"port": metrics_port}}
     # Two, since a changed secret has to count in both.
     (ingress,) = (each for each in application["deployments"] if each["name"] == "Ingress")
     ingress |= {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}}
@@ -84,11 +95,11 @@ def processes_of(service):
 
 
 def documented_ports(way):
-    """Program, address and port: each of those that the table has."""
+    """Each program, address and port that the table has, and who is answered there."""
     return {
-        (program, address, port)
-        for program, addresses, ports, _ in rows_of("| way | program | address | port |", way)
-        for address in re.split(r", (?=127|every)", addresses)
+        (program, address, port): answered
+        for program, addresses, ports, answered in rows_of("| way | program | address | port |", way)
+        for address in addresses.split(", ")
         for port in (["drawn, UDP"] if "UDP" in ports else ports.split(", "))
     }
 
@@ -99,68 +110,67 @@ def program_of(process, service, address):
         return "the service"
     if name == "haproxy":
         return "HAProxy"
+    if name.startswith("ray::ServeReplica:pictwarden:") and address == "`metrics.host`":
+        return "one of the replicas"
     if name.startswith("ray::ServeReplica:pictwarden:Ingress") and address != "every":
         return "Ingress replica"
     if name.startswith("ray::ProxyActor") and address != "every":
         return "Serve's proxy"
     if name in ("ray::DashboardAgent", "ray::RuntimeEnvAgent") and address != "every":
         return "Ray's agents"
-    # Its driver, which is `make run` itself, its monitor of the autoscaler, and all that Ray starts.
+    if any(each.endswith("autoscaler/_private/monitor.py") for each in process.cmdline()):
+        return "Ray's monitor"
+    # Its driver, which is `make run` itself, and all that Ray starts.
     return "Ray's processes" if service.way == RAY else name
 
 
-def address_of(host, port, service, admin_port):
+def place_of(listener, process, service, ports):
+    """Program, address and port, as the page has them."""
+    host, port = listener.laddr
     if host in ("::", "0.0.0.0"):
-        return "every"
-    if host == "127.0.0.1":
-        return {service.port: "`http_options.host`", admin_port: "`admin.host`"}.get(port, host)
-    return "the machine's"
-
-
-def port_of(listener, program, service, admin_port):
-    port = listener.laddr.port
-    if port in (service.port, admin_port):
-        return {service.port: "14051", admin_port: "14052"}[port]
+        address = "every"
+    else:
+        address = ports.get(port, (host,))[0] if host == "127.0.0.1" else "the machine's"
+    program = program_of(process, service, address)
+    if port in ports:
+        return program, address, ports[port][1]
     if program == "Ingress replica":
-        return "from 30000" if 30000 <= port < 30100 else str(port)
-    if port == 52365:
-        return "52365"
-    return "drawn" if listener.status == psutil.CONN_LISTEN else "drawn, UDP"
+        return program, address, "from 30000" if 30000 <= port < 30100 else str(port)
+    if port in (44217, 52365):
+        return program, address, str(port)
+    return program, address, "drawn" if listener.status == psutil.CONN_LISTEN else "drawn, UDP"
 
 
-def listening(service, admin_port):
+def listening(service, ports):
     for process in processes_of(service):
         with contextlib.suppress(psutil.NoSuchProcess):
             for each in process.net_connections("inet"):
                 if each.status == psutil.CONN_LISTEN or (each.status == psutil.CONN_NONE and not each.raddr):
-                    address = address_of(each.laddr.ip, each.laddr.port, service, admin_port)
-                    program = program_of(process, service, address)
-                    yield program, address, port_of(each, program, service, admin_port), each
+                    yield place_of(each, process, service, ports), each
 
 
-def test_what_listens_is_what_the_page_says(service, way, admin_port):
-    found = {tuple(each) for *each, _ in listening(service, admin_port)}
+def test_what_listens_is_what_the_page_says(service, way, ports):
+    found = {place for place, _ in listening(service, ports)}
     # The agents' second port is on the machine's address alone, and so is not on each address of the row.
-    assert found <= documented_ports(way)
-    rows = rows_of("| way | program | address | port |", way)
-    for program, addresses, ports, _ in rows:
+    assert found <= documented_ports(way).keys()
+    for program, addresses, of_row, _ in rows_of("| way | program | address | port |", way):
         of_program = {(address, port) for each, address, port in found if each == program}
-        assert any(address in addresses and port in ports for address, port in of_program), (program, addresses, ports)
+        assert any(address in addresses and port in of_row for address, port in of_program), program
 
 
-def test_no_port_but_those_of_the_front_end_tells_a_stranger_more_than_numbers(service, admin_port):
-    told = set()
-    for program, _, port, listener in set(listening(service, admin_port)):
-        if listener.status != psutil.CONN_LISTEN or port == "14051":
+def test_a_stranger_is_told_nothing_but_where_the_page_says_so(service, way, ports):
+    answered, told = documented_ports(way), set()
+    for place, listener in listening(service, ports):
+        if listener.status != psutil.CONN_LISTEN or "anybody who reads" in answered[place]:
             continue
         host = "127.0.0.1" if listener.laddr.ip in ("::", "0.0.0.0") else listener.laddr.ip
         for path in ("/", "/api/v1/admin/decisions", "/logs/", "/api/version", "/-/routes", "/metrics"):
             with contextlib.suppress(httpx.TransportError):  # gRPC, or nothing that it says to a stranger
                 url = f"http://{host}:{listener.laddr.port}{path}"
                 answer = httpx.get(url, timeout=10, trust_env=False)
-                if answer.status_code not in (401, 403, 404, 405):
-                    told.add((program, path, answer.status_code, answer.text[:200]))
-    assert {each for each in told if each[0] != "HAProxy"} == set()
+                if answer.status_code not in (401, 403, 404, 405) and path not in answered[place]:
+                    told.add((place, path, answer.status_code, answer.text[:200]))
+    assert told == set()
 
 
 # Sockets of the file system

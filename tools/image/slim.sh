@@ -1,17 +1,20 @@
 #!/bin/sh
 # Removes from an environment what no service reads: tests of libraries, files for compilers and type checkers, debug
-# information, and onnxruntime's library for programs that are not Python. `sh slim.sh ENVIRONMENT`; STRIP names another
-# strip than this machine's.
+# information, and of onnxruntime its tools and its library for other languages. `sh slim.sh ENVIRONMENT`; STRIP names
+# another strip than this machine's.
 set -eu
 for packages in "$1"/lib/python*/site-packages; do
-    find "$packages" -type d \( -name tests -o -path '*/numpy/_core/include' -o -path '*/torch/include' -o -path '*/torch/bin' \) \
-        -prune -exec rm -rf {} +
-    find "$packages" -type f \( -name '*.a' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' -o -name 'libonnxruntime.so*' \) \
-        -delete
-    # Bytecode of what a service imports little or nothing of: torch's compiler, and what that one is built on.
-    find "$packages" -type d -name __pycache__ \( -path '*/networkx/*' -o -path '*/setuptools/*' -o -path '*/sympy/parsing/*' \
-        -o -path '*/sympy/physics/*' -o -path '*/torch/_inductor/*' -o -path '*/torch/testing/*' \) -prune -exec rm -rf {} +
+    cd "$packages"
+    find . -type d -name tests -prune -exec rm -rf {} +
+    find . -type f \( -name '*.a' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' \) -delete
+    rm -rf numpy/_core/include torch/bin torch/include
+    rm -rf onnxruntime/capi/libonnxruntime.so* onnxruntime/quantization onnxruntime/tools onnxruntime/transformers
+    # Bytecode of what a service imports little or nothing of: torch's compiler, what that one is built on, and Apprise.
+    for unread in apprise networkx setuptools sympy/parsing sympy/physics torch/_inductor torch/testing; do
+        if test -d "$unread"; then
+            find "$unread" -type d -name __pycache__ -prune -exec rm -rf {} +
+        fi
+    done
     # Not the libraries in *.libs and torch/lib: they have no debug information.
-    find "$packages" -type f -name '*.so' -not -path '*.libs/*' -not -path '*/torch/lib/*' \
-        -exec "${STRIP:-strip}" --strip-debug {} +
+    find . -type f -name '*.so' -not -path './*.libs/*' -not -path './torch/lib/*' -exec "${STRIP:-strip}" --strip-debug {} +
 done

@@ -122,7 +122,8 @@ def test_its_image_is_a_target_of_the_dockerfile(service: dict[str, Any]) -> Non
 
 @each_service
 def test_its_variables_are_those_that_the_service_reads(service: dict[str, Any]) -> None:
-    assert set(service["environment"]) == {f"{name}{FILE_SUFFIX}" for name in (ADMIN_SECRETS_ENV, API_KEY_ENV)}
+    names = (ADMIN_SECRETS_ENV, API_KEY_ENV, parse_settings({}).notices.urls_env)
+    assert set(service["environment"]) == {f"{name}{FILE_SUFFIX}" for name in names}
     assert "./secrets:/run/secrets:ro,z" in service["volumes"]
 
 

@@ -23,7 +23,7 @@ from yarl import URL
 from serve_app.logs import EventLogger, redaction
 from serve_app.logs.formats import formatter_for
 from serve_app.logs.log_format import LogFormat
-from serve_app.logs.redaction import MASK, SHORTEST, hide_secrets, hide_secrets_of, redact
+from serve_app.logs.redaction import MASK, SHORTEST, hide_secrets, hide_secrets_in, hide_secrets_of, redact
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=SHORTEST, max_size=40).filter(
     lambda text: len(text.strip()) >= SHORTEST and MASK[0] not in text
@@ -125,6 +125,8 @@ def test_no_line_about_a_failure_has_the_secret(secret: str) -> None:
     [
         ("POST http://h:14051/api/v1/scan/never-told failed", f"POST http://h:14051/api/v1/scan/{MASK} failed"),
         ("POST http://h:14051/api/v1/scan/IPADDR failed", "POST http://h:14051/api/v1/scan/IPADDR failed"),
+        ("set http://h:14051/api/v1/scan/SECRET for it", "set http://h:14051/api/v1/scan/SECRET for it"),
+        ("POST http://h:14051/api/v1/scan/SECRET-of-ours failed", f"POST http://h:14051/api/v1/scan/{MASK} failed"),
         ("postgresql://me:never-told@db/ledger", f"postgresql://me:{MASK}@db/ledger"),
         ("postgresql://me@db/ledger", "postgresql://me@db/ledger"),
         ("Authorization: Bearer never-told, more", f"Authorization: Bearer {MASK}, more"),
@@ -164,6 +166,16 @@ def test_the_secrets_of_the_environment_are_known_by_the_names_of_their_variable
     )
     assert set(redact(told).split()) == {MASK}
     assert redact("alice /usr/bin token-mode") == "alice /usr/bin token-mode"
+
+
+def test_the_tokens_of_an_address_are_secrets_and_its_host_and_words_are_none() -> None:
+    hide_secrets_in("tgram://123456789:ABCdefGHI/-10012345 https://ntfy.example.org/pictwarden?auth=of%2Fthe%2Ftopic")
+    assert redact("POST https://api.telegram.org/bot123456789:ABCdefGHI/x") == (
+        f"POST https://api.telegram.org/bot{MASK}:{MASK}/x"
+    )
+    assert redact("pictwarden sends to ntfy.example.org: of/the/topic") == (
+        f"pictwarden sends to ntfy.example.org: {MASK}"
+    )
 
 
 def test_a_short_word_is_no_secret_to_be_found_everywhere() -> None:

@@ -12,7 +12,7 @@ from serve_app.policy import parse_policy
 
 PAGE = (Path(__file__).parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
 POLICIES = re.findall(r"^```yaml\n(policy: .*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-(ERROR,) = re.findall(r"^```\n(\S+\.yaml:.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+(ERROR,) = re.findall(r"^```text\n(\S+\.yaml:.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_policies_on_the_page_are_policies() -> None:

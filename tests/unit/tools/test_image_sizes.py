@@ -22,8 +22,8 @@ def names(lock: str) -> list[str]:
 
 def test_the_libraries_are_those_of_the_dockerfile() -> None:
     cpu, ray = libraries_of("cpu", DOCKERFILE), libraries_of("ray", DOCKERFILE)
-    assert (cpu.extras, cpu.lock) == (("nsfw", "otel", "postgres"), "requirements/serve-converted.lock")
-    assert (ray.extras, ray.lock) == (("clip", "nsfw", "otel", "postgres", "ray"), "requirements/run.lock")
+    assert (cpu.extras, cpu.lock) == (("notices", "nsfw", "otel", "postgres"), "requirements/serve-converted.lock")
+    assert (ray.extras, ray.lock) == (("clip", "notices", "nsfw", "otel", "postgres", "ray"), "requirements/run.lock")
     assert not {"torch", "triton"} & set(names((ROOT / cpu.lock).read_text("utf-8")))
 
 
