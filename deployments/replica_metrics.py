@@ -112,4 +112,4 @@ def replica_name() -> str:
     from ray import serve
 
     context = serve.get_replica_context()
-    return f"{context.deployment}-{context.replica_id.unique_id}"
+    return f"{context.deployment}-{context.replica_tag}"
