@@ -181,7 +181,8 @@ PENDING_COUNT = select(func.count().label("number"), func.min(decisions.c.decide
 
 def audited(action: str, since_us: int) -> Select[Any]:
     """The entries of an action in the audit, oldest first."""
-    return select(audit).where(audit.c.action == action, audit.c.at_us >= since_us).order_by(audit.c.entry)
+    wanted = select(audit).where(audit.c.action == action, audit.c.at_us >= since_us)
+    return wanted.order_by(audit.c.at_us, audit.c.entry)
 
 
 def chosen_reads(connection: Connection, before_us: int) -> Sequence[Any]:

@@ -89,9 +89,9 @@ def test_no_status_of_an_error_keeps_a_picture() -> None:
     assert 406 not in statuses, "406 is a rejection by the policy, and nothing else"
 
 
-def test_every_unscanned_error_has_a_reason_of_its_own() -> None:
-    reasons = [member.reason for member in concrete(UnscannedError) if issubclass(member, UnscannedError)]
-    assert sorted(reasons) == sorted(UnscannedReason)
+def test_every_unscanned_error_has_a_reason_and_every_reason_an_error() -> None:
+    reasons = {member.reason for member in concrete(UnscannedError) if issubclass(member, UnscannedError)}
+    assert reasons == set(UnscannedReason)
 
 
 def test_what_may_be_sent_again_is_said_to_be_unavailable_and_nothing_else_is() -> None:
