@@ -67,7 +67,7 @@ PLAN = (
     Planned("overload-ray", "overload", 3.5, _VIT_RAY),
     Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
-    Planned("sources", "sources", 2),
+    Planned("sources", "sources --duration-s 60", 3),
     Planned("faults", "faults", 6),
     Planned("upgrade", "upgrade", 10),
     Planned("decisions", "decisions", 10),

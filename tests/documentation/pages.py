@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ PAGES = tuple(
 )
 """Every page that a user or a contributor reads; docs/adr tells what was, and its commands may be gone."""
 
-_FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<body>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
 _MENTION = re.compile(r"(?<!`)`(?P<command>[^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 _COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
 _PROGRAMS = re.compile(r"(\w+=\S+ )*(\S+/bin/)?(pictwarden|make|python -m) ")
@@ -65,7 +66,8 @@ def fences(page: str) -> list[Fence]:
     """Those of a page, in its order."""
     text = (ROOT / page).read_text("utf-8")
     return [
-        Fence(page, text.count("\n", 0, each.start()) + 1, each["kind"], each["body"]) for each in _FENCE.finditer(text)
+        Fence(page, text.count("\n", 0, each.start()) + 1, each["kind"], textwrap.dedent(each["body"]))
+        for each in _FENCE.finditer(text)
     ]
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from benchmarks.pictrs_process import Mode, running_process
+from benchmarks.pictrs_process import BINARY, Mode, running_process
 from tests.serve.conftest import is_free
 
 API_KEY = "a-key-of-the-tests-and-of-nothing-else"
@@ -132,7 +132,7 @@ def running_pictrs(
 ) -> Iterator[PictRs]:
     """As :func:`~benchmarks.pictrs_process.running_process`; asserts that nothing of it is left."""
     with (
-        running_process(external_validation, mode, SERVER__API_KEY=API_KEY, **settings) as running,
+        running_process(external_validation, mode, BINARY, SERVER__API_KEY=API_KEY, **settings) as running,
         httpx.Client(base_url=running.url, timeout=60, trust_env=False) as http,
     ):
         yield PictRs(running.url, http, running.store)
