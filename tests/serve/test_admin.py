@@ -91,7 +91,6 @@ def scan_ports(service, admin_port):
     found = []
     for replica in service.replicas("Ingress"):
         for port in ports(replica):
-            # The page of the metrics has no other one.
             with contextlib.suppress(httpx.HTTPError):
                 if port != admin_port and httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200:
                     found.append(port)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from serve_app.domain import Call, Deadline, LedgerHealth, PendingDecisions, Unscanned, UnscannedReason
 from serve_app.ledger import MemoryLedger
-from serve_app.metrics import FrontMetrics, page_text
+from serve_app.metrics import FrontMetrics, page_app, page_text
 from serve_app.stages import Stage, tell_stage
 from tests.unit.metric_samples import labels, samples
 
@@ -110,3 +111,11 @@ def test_the_page_does_not_tell_when_each_series_was_made(metrics: FrontMetrics)
     metrics.answers.answered("scan", 200, Call("r", Deadline.after(1.0)).lane, 0.1)
     assert b"pictwarden_answers_total{" in page_text(metrics.registry)
     assert b"_created" not in page_text(metrics.registry)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/metrics", 200), ("/readyz", 404), ("/", 404), ("/metrics/x", 404)])
+async def test_the_page_has_one_path(metrics: FrontMetrics, path: str, status: int) -> None:
+    transport = httpx.ASGITransport(page_app(metrics.registry))
+    async with httpx.AsyncClient(transport=transport, base_url="http://metrics", trust_env=False) as client:
+        answer = await client.get(path)
+    assert (answer.status_code, "pictwarden" in answer.text) == (status, status == 200)
