@@ -87,12 +87,14 @@ FROM build AS libraries-cpu-torch
 # The index of torch's CPU builds: on amd64 the default index has builds with 3 GB of CUDA.
 ARG TORCH_CPU_INDEX=
 COPY requirements/ requirements/
-# Both locks have one version of torch. Each requirement of a lock ends with the line that no backslash continues.
+# Both locks have one version of torch. Left out is what CUDA builds alone need, and what builds a wheel. A requirement of a
+# lock ends with the line that no backslash continues.
 RUN torch="$(grep -oE '^torch==[0-9.]+' requirements/serve.lock)"; \
     if ! { test -n "$TORCH_CPU_INDEX" && grep -qF "$torch+cpu " requirements/torch-cpu.lock; }; then \
         echo "run \`make pin-images\` first: $torch for CPUs comes from an index of its own" >&2; exit 1; \
     fi; \
-    sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/,/[^\\]$/d' requirements/serve.lock \
+    sed -E -e '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==/,/[^\\]$/d' \
+        -e '/^(editables|hatchling|pathspec|pluggy|tomlkit|trove-classifiers)==/,/[^\\]$/d' requirements/serve.lock \
         > rest.lock \
     && uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -r requirements/torch-cpu.lock \
     && uv pip install --no-deps -r rest.lock \

@@ -29,7 +29,8 @@ PLATFORMS: Final = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinu
 CPU_TORCH: Final = "cpu-torch"
 
 _PYTHON = "3.11"
-_CUDA = re.compile(r"^(triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==(?:.*\\\n)*.*\n", re.MULTILINE)
+_BUILDS = "editables|hatchling|pathspec|pluggy|tomlkit|trove-classifiers"
+_LEFT_OUT = re.compile(rf"^(triton|nvidia-[a-z0-9-]+|cuda-[a-z]+|{_BUILDS})==(?:.*\\\n)*.*\n", re.MULTILINE)
 _CUDA_LIBRARIES = ("libtorch_cuda*", "libc10_cuda*", "libtorch_nvshmem*", "libcaffe2_nvrtc*", "libcu*", "libnv*")
 
 
@@ -61,8 +62,8 @@ def libraries_of(target: str, dockerfile: str) -> Libraries:
 
 
 def without_cuda(lock: str) -> str:
-    """The lock without the packages that only torch's CUDA builds need."""
-    return _CUDA.sub("", lock)
+    """The lock without the packages that only torch's CUDA builds need, and those that build a wheel."""
+    return _LEFT_OUT.sub("", lock)
 
 
 def install(target: str, architecture: str, environment: Path) -> None:

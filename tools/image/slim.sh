@@ -9,8 +9,10 @@ for packages in "$1"/lib/python*/site-packages; do
     find . -type f \( -name '*.a' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' \) -delete
     rm -rf numpy/_core/include torch/bin torch/include
     rm -rf onnxruntime/capi/libonnxruntime.so* onnxruntime/quantization onnxruntime/tools onnxruntime/transformers
-    # Bytecode of what a service imports little or nothing of: torch's compiler, what that one is built on, and Apprise.
-    for unread in apprise networkx setuptools sympy/parsing sympy/physics torch/_inductor torch/testing; do
+    # Bytecode of what a service imports little or nothing of: torch's compiler and what that one is built on, Apprise,
+    # other databases, and languages that are shown in colours.
+    for unread in apprise networkx pygments/lexers setuptools sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql \
+        sqlalchemy/dialects/oracle sympy/parsing sympy/physics torch/_inductor torch/_vendor torch/testing; do
         if test -d "$unread"; then
             find "$unread" -type d -name __pycache__ -prune -exec rm -rf {} +
         fi
