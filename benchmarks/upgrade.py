@@ -120,6 +120,8 @@ def bench(
             ("a replica less of each", first),
         )
         console.print(f"starting {_NODES} nodes with the service")
+        # Ray puts the working directory of who drives it before everything on its workers' path, other code included.
+        ended.enter_context(contextlib.chdir(folder))
         cluster, service = ended.enter_context(served("", 1, _OF_A_CLUSTER))
         cluster.add(_NODES - 1)
         ledger = database.url("pictwarden")
@@ -160,8 +162,15 @@ class _Step:
         replaced = self._replicas() if self._replaces_all() else []
         self.service.apply(self.version.configuration(self.service.port, self.ledger), self.version.replicas())
         return wait_until(
-            lambda: not any(each.is_running() for each in replaced) and self.service.is_whole(), _WHOLE_TIMEOUT_S
+            lambda: (
+                not any(each.is_running() for each in replaced) and self.service.is_whole() and self._has_imported()
+            ),
+            _WHOLE_TIMEOUT_S,
         )
+
+    def _has_imported(self) -> bool:
+        """Whether the code of this version runs: Python leaves what it has compiled beside it."""
+        return self.version.code is None or any(self.version.code.glob("deployments/__pycache__/ingress.*.pyc"))
 
     def _replaces_all(self) -> bool:
         return (self.version.policy, self.version.code) != (self.before.policy, self.before.code)
@@ -183,7 +192,7 @@ def other_code(folder: Path, commit: str | None) -> Path:
     folder.mkdir()
     if commit is None:
         for name in packages:
-            shutil.copytree(REPOSITORY / name, folder / name)
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         return folder
     archive = subprocess.run(["git", "archive", commit, *packages], cwd=REPOSITORY, check=True, capture_output=True)  # noqa: S607 - from the path
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
