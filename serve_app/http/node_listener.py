@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_app.domain import in_words
 from serve_app.http.server import serve_beside
 from serve_app.logs import EventLogger
 
@@ -68,8 +69,8 @@ async def _listen(app: ASGIApp, wanted: Listener, stop: asyncio.Event) -> None:
             # A sibling has it, and is where to ask; everything else needs a person.
             is_siblings = is_taken and (tries_while_taken != _ASK_AT_TRY or await _is_siblings(wanted))
             if not is_siblings and error.errno != told:
-                why = f"another program has it: stop that, or set another {wanted.name}.port"
-                _tell_not_listening(wanted, why if is_taken else error.strerror)
+                taken = f"another program has it: stop that, or set another {wanted.name}.port"
+                _tell_not_listening(wanted, taken if is_taken else in_words(error))
                 told = error.errno or 0
         else:
             told = tries_while_taken = 0
