@@ -116,10 +116,14 @@ class Moderator:
             NotScannedError: no scorer answered within the deadline.
             PolicyError: the thresholds of a policy belong to another model.
         """
-        identity = await self._service.ready(deadline)
-        for terms in self._of_sources.values():
-            await terms.ready(deadline)
-        return identity
+        every = (self._service, *self._of_sources.values())
+        # Sources share examiners, and each is asked once.
+        examiners = {id(terms.examiner): terms.examiner for terms in every}
+        told = await asyncio.gather(*(examiner.identify(deadline) for examiner in examiners.values()))
+        identities = dict(zip(examiners, told, strict=True))
+        for terms in every:
+            terms.hear_of(identities[id(terms.examiner)])
+        return identities[id(self._service.examiner)]
 
     def _terms_of(self, source: str) -> Terms:
         return self._of_sources.get(source, self._service)
