@@ -167,7 +167,8 @@ class Moderator:
 
     def arriving(self, call: Call) -> contextlib.AbstractContextManager[None]:
         """The body of ``call`` is being read, and takes room, until the block ends."""
-        return self._admission.inside(call.source)
+        is_asked = self._terms_of(call.source).on_unscanned is OnUnscanned.REJECT
+        return self._admission.inside(call.source, is_asked=is_asked)
 
     async def moderate(self, body: Body, call: Call, by_terms_of: str | None = None) -> Decision:
         """Scan ``body`` and decide within the call's deadline; record the decision before returning it.

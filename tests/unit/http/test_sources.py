@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -239,3 +239,21 @@ async def test_one_source_that_has_filled_the_service_leaves_room_for_another(ma
     service.answered(await service.scan(service.unreadable(), path_of("b")), 503)
     service.scorer.release.set()
     assert {each.status_code for each in await asyncio.gather(*many, *few)} == {200}
+
+
+async def test_bodies_of_a_source_that_do_not_end_leave_room_for_another(make_service: Make, draw: Draw) -> None:
+    accept = {"on_unscanned": "accept"}
+    service = make_service(sources=sources(a=accept, b={}, c=accept))
+    may_end, begun = asyncio.Event(), []
+
+    async def slow(body: bytes) -> AsyncIterator[bytes]:
+        begun.append(body)
+        await may_end.wait()
+        yield body
+
+    many = [asyncio.create_task(service.scan(slow(draw((0, 1, shade))), path_of("a"))) for shade in range(150)]
+    await until(lambda: len(begun) == 150)
+    for source in ("b", "c"):
+        assert service.answered(await service.scan(draw((1, 0, 0)), path_of(source)), 200)["verdict"] == "accept"
+    may_end.set()
+    assert {each.status_code for each in await asyncio.gather(*many)} == {200}
