@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from serve_app.domain import (
     ADMIN_SOURCE,
@@ -25,7 +26,7 @@ from serve_app.domain import (
 )
 from serve_app.lists.of_decisions import ListingTerms, Selection
 from serve_app.moderation.list_additions import Lister, Listing
-from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, open_pictrs
+from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, may_store, open_pictrs
 from serve_app.settings import Settings
 
 Moderate = Callable[[Body, Call], Awaitable[Decision]]
@@ -159,7 +160,8 @@ class StoredPictures:
             if not await quota.take(picture.hash.sha256, f"ban: {terms.reason}"):
                 return Ban(picture, selection, listing.notes, listing, is_over_quota=True)
             purged = await pictrs.purge(picture)
-        for request_id in await self._lister.pending_copies(picture.hash.sha256):
+        is_of_this_pictrs = partial(may_store, self._settings.pictrs_source)
+        for request_id in await self._lister.pending_copies(picture.hash.sha256, is_of_this_pictrs):
             await self._archive.mark_done(request_id, "ban: purged")
         return Ban(picture, selection, listing.notes, listing, purged)
 

@@ -110,6 +110,19 @@ def test_a_source_that_is_set_wrongly_is_refused_by_its_key(keys: object, place:
         parse_settings({"sources": {"a": keys}})
 
 
+def test_the_pict_rs_that_is_asked_belongs_to_one_source() -> None:
+    assert parse_settings({}).pictrs_source is None, "all of it is one source's"
+    two = sources(a={}, b={})
+    assert parse_settings({"sources": two}).pictrs_source == "unnamed"
+    assert parse_settings({"sources": two, "pictrs": {"source": "b"}}).pictrs_source == "b"
+
+
+@pytest.mark.parametrize("named", [{}, {"sources": sources(b={})}])
+def test_a_pict_rs_of_no_source_is_refused(named: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"(?m)^  pictrs\.source: sources has no such name"):
+        parse_settings({"pictrs": {"source": "a"}, **named})
+
+
 # What is decided, and what is told of it
 
 
