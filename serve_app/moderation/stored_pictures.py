@@ -29,7 +29,8 @@ from serve_app.moderation.list_additions import Lister, Listing
 from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, may_store, open_pictrs
 from serve_app.settings import Settings
 
-Moderate = Callable[[Body, Call], Awaitable[Decision]]
+Moderate = Callable[[Body, Call, str | None], Awaitable[Decision]]
+"""Decides about a body, as about one of the source that is named; None: by the terms of the service."""
 
 _PENDING_AT_ONCE = 1000
 
@@ -169,7 +170,8 @@ class StoredPictures:
         async with self._one_body:
             body = await pictrs.original(picture, self._settings.limits.max_body_bytes)
             call = Call(uuid.uuid4().hex, Deadline.after(self._settings.deadline_s), Lane.BACKGROUND, ADMIN_SOURCE)
-            decision = await self._moderate(await asyncio.to_thread(Body.of, body), call)
+            hashed = await asyncio.to_thread(Body.of, body)
+            decision = await self._moderate(hashed, call, self._settings.pictrs_source)
         match decision.outcome:
             case Unscanned(reason=reason) if reason in _PASSING:
                 raise UnavailableError(f"the picture cannot be scanned now ({reason}): try again later")
