@@ -43,11 +43,15 @@ class ReplicaMetrics:
         self._page = NodePage(folder)
         self._replica = replica
         self._told = ""
+        self._silent: Sequence[str] = ()
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
     def silent_replicas(self) -> Sequence[str]:
-        """Replicas on this node that have told nothing recently: they ended a moment ago, or stand still."""
-        return [each.replica for each in self._page.snapshots() if each.is_silent]
+        """Replicas on this node that had told nothing recently when this one last told its own metrics.
+
+        It reads no file: an event loop asks, for anybody.
+        """
+        return self._silent
 
     def _run(self) -> None:
         asyncio.run(self._publish())
@@ -62,6 +66,7 @@ class ReplicaMetrics:
         problem = ""
         try:
             self._page.write(self._replica, page_text(self._registry))
+            self._silent = self._page.silent_replicas()
         except Exception as error:
             problem = in_words(error)
         if problem and problem != self._told:

@@ -86,7 +86,8 @@ def _version(file: Path) -> object:
         status = file.stat()
     except OSError as error:
         return error.errno
-    if time.time_ns() - status.st_mtime_ns < _YOUNG_NS:
+    # A time to come, as after a clock was set back, would make the file young for as long.
+    if 0 <= time.time_ns() - status.st_mtime_ns < _YOUNG_NS:
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 

@@ -28,7 +28,7 @@ from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
 from serve_app.http.guard import Guard
 from serve_app.http.metrics_listener import ANSWER_WITHIN_S as METRICS_WITHIN_S
 from serve_app.http.metrics_listener import DRAIN_S as METRICS_DRAIN_S
-from serve_app.http.server import serving
+from serve_app.http.server import serving, serving_beside
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.limits import MediaLimits
 from serve_app.lists.live import LiveLists
@@ -211,7 +211,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         after_the_answers.callback(lists.close)
         if sockets.admin:
             admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
-            listening = serving(admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
+            listening = serving_beside("admin", admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
             await after_the_answers.enter_async_context(listening)
         if metrics is not None:
             await after_the_answers.enter_async_context(_telling(metrics, ledger, sockets.metrics, stop))
@@ -254,7 +254,8 @@ async def _telling(
     """Whoever asks is told the metrics, for as long as the block."""
     with contextlib.closing(metrics):
         page = page_app(metrics.registry)
-        async with metrics.watching(ledger), serving(page, METRICS_WITHIN_S, sockets, stop, METRICS_DRAIN_S):
+        listening = serving_beside("metrics", page, METRICS_WITHIN_S, sockets, stop, METRICS_DRAIN_S)
+        async with metrics.watching(ledger), listening:
             yield
 
 

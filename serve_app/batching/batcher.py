@@ -8,6 +8,7 @@ the device is free:
 * a busy service fills its batches with the items that arrived during the pass, earliest deadline first;
 * a pass computes one thing: it takes the kind of the earliest deadline, and ends before that deadline, so that no kind
   keeps another one waiting for long;
+* of several sources, each has its turns and its part of a full queue, however many items another one has waiting;
 * a job that can never make its deadline is refused on arrival; one that can no longer make it is dropped before a pass;
   one that has become hopeless because passes take longer is refused after the pass that showed it;
 * live jobs come first: a live job waits for at most the background pass that is running when it arrives;
@@ -52,6 +53,9 @@ logger = EventLogger(__name__)
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+# Sources that come to a full queue may fill it with their parts once more, as they may the service (docs/adr/0022).
+_MOST_TIMES_FULL = 2
 
 Staged = Any
 """The result of ``stage``, and the argument of ``run_pass``."""
@@ -235,15 +239,24 @@ class Batcher(Generic[Item, Outcome]):
     def _admit(self, items: int, kind: Kind, call: Call, is_idle: bool) -> None:
         remaining_s = call.deadline.require("scoring")
         queued = self.waiting(call.lane)
-        through = self._queue.ahead_of(call.deadline.at_s, call.lane)
+        through = self._queue.ahead_of(call.deadline.at_s, items, call.source, call.share, call.lane)
         through[kind] += items
         wait_s = self._until_free_s() + self._costs.total_s(through)
         # An idle device is always tried: after a time in which the machine stood still, it must be able to show that
         # its passes are fast again.
         is_hopeless = wait_s > remaining_s and not is_idle
-        if queued + items > self._max_queued_items or is_hopeless:
+        if is_hopeless or not self._has_places(items, call):
             self._refused += 1
             raise OverloadedError(f"{queued} views wait, about {wait_s:.1f} s of work; {remaining_s:.1f} s are left")
+
+    def _has_places(self, items: int, call: Call) -> bool:
+        """Whether ``items`` may wait: a full queue has places for a source that has less than its part of it."""
+        waiting = self.waiting(call.lane) + items
+        if waiting <= self._max_queued_items:
+            return True
+        own = self._queue.waiting_of(call.source, call.lane) + items
+        part = self._max_queued_items * self._queue.part_of(call.source, call.share, call.lane)
+        return own <= max(1.0, part) and waiting <= _MOST_TIMES_FULL * self._max_queued_items
 
     def _until_free_s(self) -> float:
         """Seconds until the device has done the running pass and the batch that is staged for it."""
@@ -313,7 +326,8 @@ class Batcher(Generic[Item, Outcome]):
             return 0.0
         together_s = costs.pass_s(waiting + coming)
         saved_s = costs.pass_s(waiting) + costs.pass_s(coming) - together_s
-        return min(saved_s, head.due_s - self._clock() - together_s)
+        now_s = self._clock()
+        return min(saved_s, self._first_due_s(head, now_s) - now_s - together_s)
 
     async def _next_while(self, running: asyncio.Task[None]) -> _StagedBatch[Item, Outcome] | None:
         """The next batch of live jobs, formed as late as its staging allows; None if the pass ends before."""
@@ -359,6 +373,7 @@ class Batcher(Generic[Item, Outcome]):
             budget_s, costs = head.due_s - starts_s, self._costs[head.kind]
             if costs.total_s(head.left) <= budget_s:
                 waiting = self._queue.waiting(head.lane)[head.kind]
+                budget_s = self._first_due_s(head, starts_s) - starts_s
                 return self._queue.take(costs.batch_size(waiting, budget_s), head.lane, head.kind)
             if head.came_to_idle_device and budget_s > 0:
                 return self._queue.take(1, head.lane, head.kind)
@@ -366,6 +381,13 @@ class Batcher(Generic[Item, Outcome]):
             self._dropped += 1
             head.future.set_exception(DeadlineExceededError(f"{budget_s:.2f} s are left; scoring takes longer"))
         return []
+
+    def _first_due_s(self, head: Job[Item, Outcome], starts_s: float) -> float:
+        """The earliest deadline of a pass with ``head`` that can be made; each source may have items in it."""
+        costs = self._costs[head.kind]
+        firsts = self._queue.firsts(head.lane, head.kind)
+        in_time = [each.due_s for each in firsts if costs.total_s(each.left) <= each.due_s - starts_s]
+        return min([head.due_s, *in_time])
 
     async def _serve(self, current: _StagedBatch[Item, Outcome]) -> None:
         outcomes = await self._run(current)

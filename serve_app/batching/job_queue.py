@@ -8,8 +8,8 @@ items of several jobs of one kind.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
+import math
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -70,12 +70,14 @@ class JobQueue(Generic[Item, Outcome]):
     def __init__(self) -> None:
         self._lanes: dict[Lane, dict[str, list[Job[Item, Outcome]]]] = {lane: {} for lane in Lane}
         self._waiting: dict[Lane, Counter[Kind]] = {lane: Counter() for lane in Lane}
+        self._of_sources: dict[Lane, dict[str, Counter[Kind]]] = {lane: {} for lane in Lane}
         self._turns = {lane: Turns() for lane in Lane}
 
     def put(self, job: Job[Item, Outcome]) -> None:
         """Add ``job``."""
         insort(self._lanes[job.lane].setdefault(job.source, []), job)
-        self._waiting[job.lane][job.kind] += job.left
+        self._of_sources[job.lane].setdefault(job.source, Counter())
+        self._count(job, job.left)
 
     def remove(self, job: Job[Item, Outcome]) -> None:
         """Remove ``job``, if it waits."""
@@ -83,31 +85,69 @@ class JobQueue(Generic[Item, Outcome]):
         at = bisect_left(jobs, job)
         if at < len(jobs) and jobs[at] is job:
             del jobs[at]
-            self._waiting[job.lane][job.kind] -= job.left
+            self._count(job, -job.left)
             if not jobs:
-                del self._lanes[job.lane][job.source]
+                del self._lanes[job.lane][job.source], self._of_sources[job.lane][job.source]
 
     def waiting(self, lane: Lane) -> Mapping[Kind, int]:
         """Items of each kind that wait in ``lane``."""
         return self._waiting[lane]
 
+    def waiting_of(self, source: str, lane: Lane) -> int:
+        """Items of ``source`` that wait in ``lane``."""
+        return self._of_sources[lane].get(source, Counter()).total()
+
+    def part_of(self, source: str, share: float, lane: Lane) -> float:
+        """The part of all turns that a source with the weight ``share`` has beside the others that wait in ``lane``."""
+        return share / (share + sum(jobs[0].share for other, jobs in self._lanes[lane].items() if other != source))
+
     def jobs(self, lane: Lane) -> Sequence[Job[Item, Outcome]]:
-        """The jobs of ``lane`` by their deadlines, as they are now."""
-        return tuple(heapq.merge(*self._lanes[lane].values()))
+        """The jobs of ``lane`` as they are now, in the order in which turns will have taken their last items."""
+        by_turns: list[tuple[float, Job[Item, Outcome]]] = []
+        for jobs in self._lanes[lane].values():
+            items = itertools.accumulate(job.left for job in jobs)
+            by_turns += [(through / job.share, job) for through, job in zip(items, jobs, strict=True)]
+        return [job for _, job in sorted(by_turns)]
+
+    def firsts(self, lane: Lane, kind: Kind) -> Sequence[Job[Item, Outcome]]:
+        """Of each source, the job of ``kind`` in ``lane`` that is due first."""
+        of_kind = (
+            next((job for job in jobs if job.kind == kind and not job.future.done()), None)
+            for jobs in self._lanes[lane].values()
+        )
+        return [job for job in of_kind if job is not None]
 
     def last_due_s(self, lane: Lane) -> float | None:
         """The latest deadline in ``lane``; None if no job waits."""
         return max((jobs[-1].due_s for jobs in self._lanes[lane].values()), default=None)
 
-    def ahead_of(self, due_s: float, lane: Lane) -> Counter[Kind]:
-        """Items of each kind that are due before a new job of ``lane``, or are live where that one is not."""
-        ahead = self._waiting[lane].copy()
-        for jobs in self._lanes[lane].values():
-            # From the end, since most jobs came earlier and are due earlier.
-            for job in reversed(jobs):
-                if job.due_s <= due_s:
+    def ahead_of(self, due_s: float, items: int, source: str, share: float, lane: Lane) -> Counter[Kind]:
+        """Items of each kind that go before the last one of a new job.
+
+        They are the items of its source that are due before it, those for which other sources have turns meanwhile, and
+        live ones where it is not live.
+
+        Args:
+            due_s: the deadline of the new job.
+            items: that it has.
+            source: of the job.
+            share: the weight of its source.
+            lane: that it will wait in.
+        """
+        ahead = self._of_sources[lane].get(source, Counter[Kind]()).copy()
+        # From the end, since most jobs came earlier and are due earlier.
+        for job in reversed(self._lanes[lane].get(source, [])):
+            if job.due_s <= due_s:
+                break
+            ahead[job.kind] -= job.left
+        own = ahead.total() + items
+        for other, jobs in self._lanes[lane].items():
+            turns = math.ceil(own * jobs[0].share / share) if other != source else 0
+            for job in jobs:
+                if turns <= 0:
                     break
-                ahead[job.kind] -= job.left
+                ahead[job.kind] += min(job.left, turns)
+                turns -= job.left
         if lane is Lane.BACKGROUND:
             ahead.update(self._waiting[Lane.LIVE])
         return ahead
@@ -133,7 +173,7 @@ class JobQueue(Generic[Item, Outcome]):
             batch += [(job, item) for item in job.items[job.taken : job.taken + taken]]
             self._turns[lane].take(job.source, job.share / taken)
             job.taken += taken
-            self._waiting[lane][kind] -= taken
+            self._count(job, -taken)
             if not job.left:
                 self.remove(job)
                 waiting[job.source].popleft()
@@ -145,6 +185,10 @@ class JobQueue(Generic[Item, Outcome]):
         """Of the first jobs of several sources, the one whose source has the next turn, or is due first."""
         by_source = {job.source: job for job in sorted(heads)}
         return by_source[self._turns[lane].first(by_source)]
+
+    def _count(self, job: Job[Item, Outcome], by: int) -> None:
+        self._waiting[job.lane][job.kind] += by
+        self._of_sources[job.lane][job.source][job.kind] += by
 
     def _drop_answered(self, lane: Lane, source: str) -> None:
         """Remove the first jobs of a source whose callers have their answers or are gone."""

@@ -52,7 +52,7 @@ def create_app(
     _add_error_answers(app)
     if metrics is not None:
         app.add_middleware(AnswerCounting, answers=metrics.answers)
-    memory = BodyMemory(settings.limits.max_inside_bytes)
+    memory = BodyMemory(settings.limits.max_inside_bytes, has_sources=bool(settings.sources))
     app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
     app.include_router(health.router(moderator, settings, metrics))
     if detector is not None and guard.has_misskey:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +20,9 @@ from serve_app.settings.pictrs_safety import known_ids
 logger = EventLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
+
+# A file may be unreadable for a moment and never change again, as where the process has too many open files.
+_TRY_AGAIN_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class FollowedScopes:
     """What the environment has, and its files have now.
 
     Asked at each request: whoever changes a secret waits for nobody, and restarts nothing. A change that cannot be used
-    changes nothing, since a file that is being written is empty for a moment.
+    changes nothing, since a file that is being written is empty for a moment; the files are read again a second later.
     """
 
     def __init__(
@@ -52,8 +57,9 @@ class FollowedScopes:
         settings: AuthenticationSettings,
         sources: Mapping[str, SourceSettings],
         environment: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read all of them.
+        """Read all of them. ``clock`` gives seconds.
 
         Raises:
             SettingsError: no secret permits scans, or none those of a source; one is unusable; or two scopes share one.
@@ -66,10 +72,12 @@ class FollowedScopes:
         self._files = SecretFiles((*names, *of_sources), environment)
         self._scopes = _read(settings, sources, environment)
         self._told = ""
+        self._clock = clock
+        self._try_again_at_s = math.inf
 
     def __call__(self) -> Scopes:
         """The secrets that count now."""
-        if self._files.have_changed():
+        if self._files.have_changed() or self._clock() >= self._try_again_at_s:
             self._read_again()
         return self._scopes
 
@@ -80,8 +88,10 @@ class FollowedScopes:
             if str(error) != self._told:
                 logger.error("secrets_unusable", f"the secrets stay as they were: {error}", why=str(error))
             self._told = str(error)
+            self._try_again_at_s = self._clock() + _TRY_AGAIN_AFTER_S
             return
         self._told = ""
+        self._try_again_at_s = math.inf
         if scopes != self._scopes:
             logger.info("secrets_changed", "secrets have changed, and count from now on")
         self._scopes = scopes

@@ -14,7 +14,11 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from serve_app.domain import in_words
 from serve_app.http.connection import KEEP_ALIVE_S, Connection, ConnectionLimits, Connections
+from serve_app.logs import EventLogger
+
+logger = EventLogger(__name__)
 
 # pict-rs opens a connection for each upload that runs at once.
 _MOST_CONNECTIONS = 4096
@@ -73,6 +77,60 @@ async def serving(
     finally:
         stop.set()
         await draining
+        await running
+
+
+async def serve_beside(
+    name: str,
+    app: ASGIApp,
+    answer_within_s: float,
+    sockets: Sequence[socket.socket],
+    stop: asyncio.Event,
+    drain_s: float,
+) -> None:
+    """Serve until ``stop``, beside what the process is there for: nothing else ends with this server, whatever ends it.
+
+    Args:
+        name: of the server in the log, which tells if it ended by itself.
+        app: answers.
+        answer_within_s: of the longest request.
+        sockets: that listen.
+        stop: ends it, and is not set here.
+        drain_s: what is inside has this long to be answered at the end.
+    """
+    ended = asyncio.Event()
+    try:
+        async with serving(app, answer_within_s, sockets, ended, drain_s):
+            waiting = [asyncio.create_task(each.wait()) for each in (stop, ended)]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waiting:
+                    each.cancel()
+    except Exception as error:
+        why = in_words(error)
+        logger.exception("listener_ended", f"the {name} server has ended: {why}", listener=name, why=why)
+    else:
+        if not stop.is_set():
+            logger.error("listener_ended", f"the {name} server has ended by itself", listener=name, why="unknown")
+
+
+@contextlib.asynccontextmanager
+async def serving_beside(
+    name: str,
+    app: ASGIApp,
+    answer_within_s: float,
+    sockets: Sequence[socket.socket],
+    stop: asyncio.Event,
+    drain_s: float,
+) -> AsyncIterator[None]:
+    """As :func:`serve_beside`, for as long as the block; ``stop`` is set at its end, and may be set before."""
+    beside = serve_beside(name, app, answer_within_s, sockets, stop, drain_s)
+    running = asyncio.create_task(beside, name=f"{name}-server")
+    try:
+        yield
+    finally:
+        stop.set()
         await running
 
 

@@ -20,7 +20,9 @@ SHORTEST = 8
 """Characters of the shortest secret that is known by its value: the text of a line may well hold a shorter one."""
 
 # Variables of ours, of PostgreSQL, pict-rs, Ray, pictrs-safety and OpenTelemetry.
-_SECRET_NAME = re.compile(r"SECRET|PASSW|PASSFILE|TOKEN|API_?KEY|_AUTH(?:_FILE)?$|HEADERS$|CREDENTIAL|DSN$", re.I)
+_SECRET_NAME = re.compile(
+    r"SECRET|PASSW|PASSFILE|TOKEN|API_?KEY|_AUTH(?:_FILE)?$|HEADERS$|CREDENTIAL|DSN$|^KNOWN_PICTRS_IDS$", re.I
+)
 _FILE_NAME = re.compile(r"(?:_FILE|_PATH|PASSFILE)$", re.I)
 _MOST_FILE_BYTES = 100_000
 
@@ -99,6 +101,7 @@ def _parts(value: str) -> Iterator[str]:
     yield value.strip()
     for part in _SEPARATORS.split(value):
         yield part
+        yield part.strip("[]\"'")  # of a list in JSON
         yield part.partition(":")[2]  # an admin's
         yield part.rpartition(":")[2]  # the last column of PostgreSQL's password file
         yield unquote(part.partition("=")[2])  # a header of OpenTelemetry's

@@ -66,13 +66,23 @@ class NodePage(Collector):
 
     def snapshots(self) -> Iterator[Snapshot]:
         """The latest of each process; those of processes that are long gone are removed."""
-        for file in sorted(self._folder.glob(f"*{_SUFFIX}")):
+        for file, age_s in self._recent():
             with contextlib.suppress(OSError, UnicodeDecodeError):  # removed by another reader
+                yield Snapshot(_replica_of(file), age_s, file.read_text("utf-8"))
+
+    def silent_replicas(self) -> tuple[str, ...]:
+        """Processes that have told nothing recently: they ended a moment ago, or stand still."""
+        return tuple(_replica_of(file) for file, age_s in self._recent() if age_s > SILENT_AFTER_S)
+
+    def _recent(self) -> Iterator[tuple[Path, float]]:
+        """The file of each snapshot, and its age in seconds; those of processes that are long gone are removed."""
+        for file in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            with contextlib.suppress(OSError):  # removed by another reader
                 age_s = max(0.0, self._wall_clock() - file.stat().st_mtime)
                 if age_s > GONE_AFTER_S:
                     file.unlink()
                 else:
-                    yield Snapshot(file.name.removesuffix(_SUFFIX), age_s, file.read_text("utf-8"))
+                    yield file, age_s
 
     def collect(self) -> Iterable[Metric]:
         """See Prometheus' library: the series of all processes, each with the name of its replica."""
@@ -92,3 +102,7 @@ class NodePage(Collector):
                     each._replace(labels={**each.labels, REPLICA: snapshot.replica}) for each in family.samples
                 ]
         return families.values()
+
+
+def _replica_of(file: Path) -> str:
+    return file.name.removesuffix(_SUFFIX)

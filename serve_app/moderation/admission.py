@@ -68,6 +68,7 @@ class AdmissionControl:
         self._clock = clock
         self._shares = dict(shares or {})
         self._inside_by_source: Counter[str] = Counter()
+        self._unasked_by_source: Counter[str] = Counter()
         self._inside = self._examined = 0
         self._refused_by_source: Counter[str] = Counter({UNNAMED_SOURCE: 0})
         self._all_refused_before = 0
@@ -147,10 +148,12 @@ class AdmissionControl:
         if not self._shares:
             self._count_refused(pictures, source)
             raise FullError(f"the service is full: {self._inside} pictures are waiting")
-        own = self._inside_by_source[source]
-        if own + pictures > self._share_of(source, limit) or self._inside + pictures > _MOST_TIMES_FULL * limit:
+        # Bodies for which nobody had to ask may be any number: they are no reason to refuse another source its share.
+        own = self._inside_by_source[source] - self._unasked_by_source[source]
+        let_in = self._inside - self._unasked_by_source.total()
+        if own + pictures > self._share_of(source, limit) or let_in + pictures > _MOST_TIMES_FULL * limit:
             self._count_refused(pictures, source)
-            raise SourceFullError(f"the service is full for {source}: {own} of {self._inside} waiting pictures are its")
+            raise SourceFullError(f"the service is full for {source}: {own} of {let_in} waiting pictures are its")
 
     def _count_refused(self, pictures: int, source: str) -> None:
         self._refused += pictures
@@ -163,15 +166,20 @@ class AdmissionControl:
         return max(1.0, limit * weights[source] / sum(weights.values()))
 
     @contextlib.contextmanager
-    def inside(self, source: str = UNNAMED_SOURCE) -> Iterator[None]:
-        """A picture of ``source`` is inside for as long as the block, whether or not there is room."""
+    def inside(self, source: str = UNNAMED_SOURCE, *, is_asked: bool = True) -> Iterator[None]:
+        """A picture of ``source`` is inside for as long as the block, whether or not there is room.
+
+        ``is_asked`` unless its body is read before :meth:`require_room` is asked for it.
+        """
         self._inside += 1
         self._inside_by_source[source] += 1
+        self._unasked_by_source[source] += not is_asked
         try:
             yield
         finally:
             self._inside -= 1
             self._inside_by_source[source] -= 1
+            self._unasked_by_source[source] -= not is_asked
 
     @contextlib.contextmanager
     def examining(self, source: str = UNNAMED_SOURCE) -> Iterator[None]:

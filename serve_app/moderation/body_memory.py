@@ -4,13 +4,17 @@ A body with a declared length reserves it at once; any other body reserves a ste
 reserved, the youngest body that is still being read is refused, so that older ones can be read to their ends: otherwise
 half-read bodies could fill the memory for ever. Of several sources, the one that has reserved most is asked first.
 Background bodies have a share of their own, and are refused before live ones.
+
+Whole bodies give nothing back, so that no source of several may hold all: each leaves a part of what the others have
+not taken (a dynamic threshold; Choudhury and Hahne 1998), however many sources there are.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from serve_app.domain import UNNAMED_SOURCE, Lane, OverloadedError
 
@@ -18,6 +22,13 @@ _STEP_BYTES = 1_000_000
 
 # For all background bodies together, since they wait at the background gate with all of their bytes.
 _BACKGROUND_SHARE = 0.25
+
+# Of the memory that other sources have not taken: two sources that want all have three sevenths each, and a third one
+# that comes then finds a seventh.
+_SOURCE_SHARE = 0.75
+
+_POOLS: Final = (((Lane.LIVE, Lane.BACKGROUND), 1.0), ((Lane.BACKGROUND,), _BACKGROUND_SHARE))
+"""The lanes that share a part of the memory, and that part."""
 
 
 class Reservation:
@@ -49,16 +60,18 @@ class Reservation:
 class BodyMemory:
     """``max_bytes`` for all bodies of one process. For one event loop."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, has_sources: bool = False) -> None:
+        """``has_sources`` if bodies come from several, of which none may hold all."""
         self._max_bytes = max_bytes
-        self._reserved_bytes = dict.fromkeys(Lane, 0)
+        self._has_sources = has_sources
+        self._reserved_bytes: Counter[tuple[Lane, str]] = Counter()
         self._of_sources_bytes: Counter[str] = Counter()
         self._unfinished: list[Reservation] = []  # the oldest first
 
     @property
     def reserved_bytes(self) -> int:
         """The memory that all bodies together have reserved."""
-        return sum(self._reserved_bytes.values())
+        return self._reserved_bytes.total()
 
     @contextlib.contextmanager
     def reserve(
@@ -66,7 +79,8 @@ class BodyMemory:
     ) -> Iterator[Reservation]:
         """Memory for one body, until the block ends.
 
-        A body that is larger than all the memory is let in if it is the only one.
+        A body that is larger than all the memory is let in if it is the only one, and one that is larger than the part
+        of its source if it is the only one of that.
 
         Args:
             declared_bytes: its length, if the sender declares one.
@@ -91,8 +105,8 @@ class BodyMemory:
         Raises:
             OverloadedError: no other body can give any back.
         """
-        while not reservation.is_refused and not self._has_room(reservation, by_bytes):
-            refused = self._next_to_refuse()
+        while not reservation.is_refused and (rivals := self._rivals(reservation, by_bytes)):
+            refused = self._next_to_refuse(rivals)
             refused.is_refused = True
             self._release(refused)
             if refused is not reservation:
@@ -107,17 +121,40 @@ class BodyMemory:
             self._unfinished.remove(reservation)
             self._add(reservation, body_bytes - reservation.reserved_bytes)
 
-    def _has_room(self, reservation: Reservation, by_bytes: int) -> bool:
-        """Whether the memory of all bodies suffices, and for a background body that of its lane too."""
-        room = [(self.reserved_bytes, float(self._max_bytes))]
-        if reservation.lane is Lane.BACKGROUND:
-            room.append((self._reserved_bytes[Lane.BACKGROUND], self._max_bytes * _BACKGROUND_SHARE))
-        return all(taken == reservation.reserved_bytes or taken + by_bytes <= most for taken, most in room)
+    def _rivals(self, reservation: Reservation, by_bytes: int) -> Sequence[Reservation]:
+        """The unfinished bodies of which one must go for ``by_bytes`` more; none if there is room for them.
 
-    def _next_to_refuse(self) -> Reservation:
-        """The youngest body that is still being read, of the source that has most; background bodies come first."""
-        of_background = [each for each in self._unfinished if each.lane is Lane.BACKGROUND]
-        youngest_first = reversed(of_background or self._unfinished)
+        There is room if the memory of all bodies suffices, for a background body that of its lane too, and of each the
+        part of the source.
+        """
+
+        def fits(taken_bytes: int, most_bytes: float) -> bool:
+            return taken_bytes == reservation.reserved_bytes or taken_bytes + by_bytes <= most_bytes
+
+        for lanes, share in _POOLS:
+            if reservation.lane not in lanes:
+                continue
+            most_bytes, taken_bytes = self._max_bytes * share, self._taken_bytes(lanes)
+            if not fits(taken_bytes, most_bytes):
+                return [each for each in self._unfinished if each.lane in lanes]
+            own_bytes = self._taken_bytes(lanes, reservation.source)
+            left_bytes = most_bytes - (taken_bytes - own_bytes)
+            if self._has_sources and not fits(own_bytes, left_bytes * _SOURCE_SHARE):
+                return [each for each in self._unfinished if each.lane in lanes and each.source == reservation.source]
+        return []
+
+    def _taken_bytes(self, lanes: Sequence[Lane], source: str | None = None) -> int:
+        """The memory of all bodies in ``lanes``, or of those of ``source``."""
+        return sum(
+            taken_bytes
+            for (lane, of_source), taken_bytes in self._reserved_bytes.items()
+            if lane in lanes and source in {None, of_source}
+        )
+
+    def _next_to_refuse(self, rivals: Sequence[Reservation]) -> Reservation:
+        """The youngest of ``rivals``, of the source that has most; background bodies come first."""
+        of_background = [each for each in rivals if each.lane is Lane.BACKGROUND]
+        youngest_first = reversed(of_background or rivals)
         return max(youngest_first, key=lambda each: self._of_sources_bytes[each.source])
 
     def _release(self, reservation: Reservation) -> None:
@@ -127,5 +164,5 @@ class BodyMemory:
 
     def _add(self, reservation: Reservation, by_bytes: int) -> None:
         reservation.reserved_bytes += by_bytes
-        self._reserved_bytes[reservation.lane] += by_bytes
+        self._reserved_bytes[reservation.lane, reservation.source] += by_bytes
         self._of_sources_bytes[reservation.source] += by_bytes

@@ -56,6 +56,9 @@ class KnownPictures:
         """Without ``lists``, no picture is known."""
         self._lists = lists
         self._wall_clock = wall_clock
+        self._latest: Snapshot | None = None
+        # Of the latest lists, by banks: sources name few, and send many pictures.
+        self._restricted: dict[tuple[str, ...], Snapshot] = {}
         # One thread each: two searches at once would only wait for each other, and no digest waits for a search.
         self._digesting = ThreadPoolExecutor(1, thread_name_prefix="digests")
         self._searching = ThreadPoolExecutor(1, thread_name_prefix="searches")
@@ -71,7 +74,16 @@ class KnownPictures:
 
     def snapshot(self, banks: Collection[str] | None = None) -> Snapshot | None:
         """The lists for one decision: of ``banks``, or of all if it is None."""
-        return self._lists.snapshot.restricted_to(banks) if self._lists is not None else None
+        if self._lists is None:
+            return None
+        if (latest := self._lists.snapshot) is not self._latest:
+            self._latest, self._restricted = latest, {}
+        if banks is None:
+            return latest
+        key = tuple(banks)
+        if key not in self._restricted:
+            self._restricted[key] = latest.restricted_to(key)
+        return self._restricted[key]
 
     async def exact(self, lists: Snapshot | None, body: Body, call: Call) -> KnownBytes:
         """What the exact entries say about a body. By its sha256 they answer at once, whatever else waits.

@@ -119,10 +119,14 @@ class Moderator:
             NotScannedError: no scorer answered within the deadline.
             PolicyError: the thresholds of a policy belong to another model.
         """
-        identity = await self._service.ready(deadline)
-        for terms in self._of_sources.values():
-            await terms.ready(deadline)
-        return identity
+        every = (self._service, *self._of_sources.values())
+        # Sources share examiners, and each is asked once.
+        examiners = {id(terms.examiner): terms.examiner for terms in every}
+        told = await asyncio.gather(*(examiner.identify(deadline) for examiner in examiners.values()))
+        identities = dict(zip(examiners, told, strict=True))
+        for terms in every:
+            terms.hear_of(identities[id(terms.examiner)])
+        return identities[id(self._service.examiner)]
 
     def _terms_of(self, source: str) -> Terms:
         return self._of_sources.get(source, self._service)
@@ -152,25 +156,25 @@ class Moderator:
         self._admission.count_arrival(is_authorised, refused_before)
 
     def require_room(self, call: Call) -> None:
-        """Check for room before a body is read, since reading is the larger part of a refusal.
+        """Check the quota and the room before a body is read, since reading is the larger part of a refusal.
 
-        Where ``on_unscanned`` is ``accept`` this does nothing: the decision needs the digest of the body.
+        Where ``on_unscanned`` is ``accept``, the quota alone: a picture without room is stored, and its decision needs
+        the digest of the body. One over its quota is refused even there: with enough pictures, anybody who may upload
+        could have the next one stored unscanned.
 
         Raises:
             FullError: the service has no room.
-            SourceFullError: it has none for the source of ``call``.
+            SourceFullError: it has none for the source of ``call``, or that is over its quota.
         """
-        if self._terms_of(call.source).on_unscanned is OnUnscanned.REJECT:
-            self._let_in(call)
-
-    def _let_in(self, call: Call) -> None:
         self._quotas.require(call.source)  # first: a picture over its quota is no demand for more replicas
-        self._admission.require_room(source=call.source)
+        if self._terms_of(call.source).on_unscanned is OnUnscanned.REJECT:
+            self._admission.require_room(source=call.source)
         self._quotas.count(call.source)
 
     def arriving(self, call: Call) -> contextlib.AbstractContextManager[None]:
         """The body of ``call`` is being read, and takes room, until the block ends."""
-        return self._admission.inside(call.source)
+        is_asked = self._terms_of(call.source).on_unscanned is OnUnscanned.REJECT
+        return self._admission.inside(call.source, is_asked=is_asked)
 
     async def moderate(self, body: Body, call: Call, by_terms_of: str | None = None) -> Decision:
         """Scan ``body`` and decide within the call's deadline; record the decision before returning it.
@@ -273,9 +277,7 @@ class Moderator:
         async with until(call.deadline, "scanning"), contextlib.AsyncExitStack() as stack:
             if call.lane is Lane.BACKGROUND:
                 await stack.enter_async_context(self._background.through(call))
-            if terms.on_unscanned is OnUnscanned.ACCEPT:
-                self._let_in(call)
-            elif call.lane is Lane.BACKGROUND:
+            if terms.on_unscanned is OnUnscanned.ACCEPT or call.lane is Lane.BACKGROUND:
                 self._admission.require_room(source=call.source)
             stack.enter_context(self._admission.examining(call.source))
             if not terms.is_model_known:

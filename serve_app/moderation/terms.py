@@ -68,7 +68,7 @@ class Terms:
             PolicyError: the policy's thresholds belong to another model.
         """
         identity = await self.examiner.identify(deadline)
-        self._hear_of(identity)
+        self.hear_of(identity)
         return identity
 
     def judge(self, examination: Examination, scores: LabelScores) -> Judged:
@@ -77,7 +77,7 @@ class Terms:
         Raises:
             PolicyError: they are of another model than the policy's.
         """
-        self._hear_of(examination.scores.model)
+        self.hear_of(examination.scores.model)
         judgement = evaluate(self.policy, scores)
         return Judged(
             judgement=judgement,
@@ -99,7 +99,12 @@ class Terms:
             return False
         return self.on_unscanned is OnUnscanned.ACCEPT
 
-    def _hear_of(self, identity: ModelIdentity) -> None:
+    def hear_of(self, identity: ModelIdentity) -> None:
+        """Take note that the examiner's model is ``identity``.
+
+        Raises:
+            PolicyError: the policy's thresholds belong to another model.
+        """
         if identity != self._last_heard_of:
             self.policy.require_model(identity)
             self._last_heard_of = identity

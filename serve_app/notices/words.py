@@ -193,7 +193,7 @@ def _source_quota(telling: Telling, facts: Facts, settings: Settings) -> Paragra
         f"{_ago(telling.since, facts.at)}. Too many were:",
         *(_over_quota(source, count, settings) for source, count in by_count[:MOST_LINES]),
         *([f"- and those of {len(by_count) - MOST_LINES:,} more"] if len(by_count) > MOST_LINES else []),
-        "Other replicas of the service count their own. Such pictures are answered 503, or as on_unscanned says.",
+        "Other replicas of the service count their own. Such pictures are answered 503, whatever on_unscanned is.",
         *_missed(telling),
         "If a source may send that much, raise its quota_per_minute in `sources`. If not, find out who uploads there.",
         f"To look further: pictwarden decisions --source {by_count[0][0]}",

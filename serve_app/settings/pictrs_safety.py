@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from serve_app.domain import OnUnscanned
+from serve_app.logs.redaction import hide_secrets
 from serve_app.secret_files import MIN_SECRET_CHARACTERS, why_unusable
 from serve_app.settings.ledger import MEMORY, is_postgresql
 from serve_app.settings.schema import Settings
@@ -32,8 +33,10 @@ _ITS_OWN = (_WORKER_AUTH, _IMAGE_FOLDER, KNOWN_IDS_ENV, _KNOWN_ADDRESSES, *_BYPA
 
 
 def known_ids(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The ids of ``KNOWN_PICTRS_IDS`` that permit scans: those that nobody can guess."""
-    return tuple(each for each in _listed_ids(environment) or () if not why_unusable(each))
+    """The ids of ``KNOWN_PICTRS_IDS`` that permit scans: those that nobody can guess. No log line shows them."""
+    ids = tuple(each for each in _listed_ids(environment) or () if not why_unusable(each))
+    hide_secrets(ids)
+    return ids
 
 
 def notices(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:

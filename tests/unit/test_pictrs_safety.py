@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from serve_app.domain import UnauthorisedError
 from serve_app.http.guard import Guard
+from serve_app.logs import redaction
+from serve_app.logs.redaction import MASK, redact
 from serve_app.settings import AuthenticationSettings, parse_settings
 from serve_app.settings.pictrs_safety import known_ids, notices
 
@@ -31,6 +34,13 @@ COMPOSE_SAMPLE = {
     "POSTGRES_URI": "postgresql://pictrsafety:ThatSecretPGSQLPass@127.0.0.1/pictrsafety",
     "KNOWN_PICTRS_IPS": '["192.168.0.1"]',
 }
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    """No other test finds its texts hidden."""
+    yield
+    redaction._hidden, redaction._forms, redaction._quoted = frozenset(), (), ()
 
 
 def told(environment: Mapping[str, str], **args: Any) -> str:
@@ -101,6 +111,14 @@ def scans(path_secret: str, ids: str) -> bool:
 def test_an_id_that_nobody_guesses_is_a_secret() -> None:
     assert scans(LONG_ID, f'["__WELCOME_IN__", "{LONG_ID}"]')
     assert notices(parse_settings({}), {"KNOWN_PICTRS_IDS": f'["{LONG_ID}"]'}) == []
+
+
+@pytest.mark.parametrize("written", ["an-id-with-%s", "an id, with %s", "an [id] with %s"])
+def test_an_id_that_permits_scans_is_in_no_log_line(written: str) -> None:
+    known = written % "a-place-of-its-own-in-this-test"
+    assert redact(f"POST /scans/{known}") == f"POST /scans/{known}"
+    assert known_ids({"KNOWN_PICTRS_IDS": json.dumps([known])}) == (known,)
+    assert redact(f"POST /scans/{known}") == f"POST /scans/{MASK}"
 
 
 @pytest.mark.parametrize("known", ["__WELCOME_IN__", "IPADDR", "", "an-id-wïth-a-lettér"])

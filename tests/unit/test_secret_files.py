@@ -12,6 +12,7 @@ from serve_app.secret_files import SecretFiles, read_secret, read_secrets
 
 NAME, FILE_NAME = "MY_SECRET", "MY_SECRET_FILE"
 LONG_AGO_S = 1_000_000_000
+NEVER_S = 9_000_000_000
 
 
 @pytest.fixture
@@ -120,6 +121,14 @@ def test_what_was_just_written_may_have_changed_again(file: Path) -> None:
     write(file, "one")
     files = watched(file)
     assert [files.have_changed(), files.have_changed()] == [True, True]
+
+
+def test_a_file_from_the_future_is_not_read_at_each_request(file: Path) -> None:
+    write(file, "one", NEVER_S)
+    files = watched(file)
+    assert not files.have_changed()
+    write(file, "two", NEVER_S + 1)
+    assert [files.have_changed(), files.have_changed()] == [True, False]
 
 
 def test_a_file_that_goes_and_comes_is_a_change(file: Path) -> None:

@@ -62,6 +62,7 @@ class Running:
         metrics = socket.create_server(("127.0.0.1", 0))
         self.metrics_url = f"http://127.0.0.1:{metrics.getsockname()[1]}/metrics"
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._beside = {"admin": admin, "metrics": metrics}
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
         guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET}, misskey_secrets=[MISSKEY_SECRET])
         self.task = asyncio.create_task(
@@ -89,6 +90,9 @@ class Running:
         assert ready_after_s > 0
         self.identity = identity
         self._loop.call_soon_threadsafe(self.is_ready.set)
+
+    def close_listener(self, name: str) -> None:
+        self._beside[name].close()
 
     async def scan(self, body: bytes) -> httpx.Response:
         async with httpx.AsyncClient(timeout=PATIENT_S, trust_env=False) as client:
@@ -181,6 +185,21 @@ async def test_it_starts_watches_answers_and_ends(run: Run, draw: Callable[..., 
     assert service.working == 0
     with pytest.raises(httpx.ConnectError):
         await service.get("/healthz")
+
+
+@pytest.mark.parametrize("name", ["admin", "metrics"])
+async def test_the_end_of_a_server_beside_it_ends_no_scanning(
+    run: Run, draw: Callable[..., bytes], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = run()
+    service.close_listener(name)  # before its server has begun
+    async with asyncio.timeout(PATIENT_S):
+        await service.is_ready.wait()
+        assert (await service.scan(draw("white"))).status_code == 200
+    assert not service.stop.is_set()
+    assert [each for each in caplog.messages if "server has ended" in each] == [
+        f"the {name} server has ended: bad file descriptor"
+    ]
 
 
 NSFW = "nsfw: {score: classifier, model: open-nsfw, output: nsfw}"

@@ -37,7 +37,7 @@ from serve_app.domain import (
     UnscannedError,
     UnsupportedError,
 )
-from serve_app.http.arrival import Arrival
+from serve_app.http.arrival import UNANSWERED, Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.parts import Part, PartsIntake
 from serve_app.logs import EventLogger, of_request
@@ -66,9 +66,6 @@ logger = EventLogger(__name__)
 
 # Shorter than the second that load balancers commonly give a probe.
 _READY_WAIT_S = 0.8
-
-# Nobody reads this status.
-_STATUS_SENDER_LEFT = 499
 
 # A caller's id stands in a header and in log lines.
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -133,7 +130,8 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
         arrival = Arrival.now(settings.deadline_s, begin_request("detect", request.headers))
         of_request(arrival.request_id)
         told_id = _usable_id(request.headers.get(REQUEST_ID_HEADER))
-        response, summary = await answer(request, arrival)
+        with arrival.traced():
+            response, summary = await answer(request, arrival)
         # Nothing of a picture, nor what was found in it.
         status, elapsed_ms = response.status_code, round(arrival.elapsed_ms, 1)
         told = f" {REQUEST_ID_HEADER}={told_id}" if told_id else ""
@@ -171,7 +169,7 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
                 response.headers["Connection"] = "close"
             return response, str(error)
         except ClientDisconnect:
-            return Response(status_code=_STATUS_SENDER_LEFT), "the sender left before the answer"
+            return Response(status_code=UNANSWERED), "the sender left before the answer"
         except Exception:
             logger.exception("internal_fault", "internal fault", request_id=arrival.request_id)
             return _failed(ErrorCode.DETECTION_FAILED, "internal fault: see the log"), "an internal fault"

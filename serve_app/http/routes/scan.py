@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from serve_app.domain import (
-    UNNAMED_SOURCE,
     FullError,
     Lane,
     RequestError,
@@ -18,7 +17,7 @@ from serve_app.domain import (
     UnscannedError,
 )
 from serve_app.http.answers import answer_for_decision, answer_for_error, json_response
-from serve_app.http.arrival import Arrival
+from serve_app.http.arrival import UNANSWERED, Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.intake import Intake
 from serve_app.logs import EventLogger, of_request
@@ -28,9 +27,6 @@ from serve_app.tracing import begin_request
 from serve_app.wire import FULL_FOR_HEADER, LANE_HEADER, SCAN_PATH, STATUS_TEXTS, Answer
 
 logger = EventLogger(__name__)
-
-# Nobody reads this status; nginx logs the same number.
-_STATUS_SENDER_LEFT = 499
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Answer, "description": text} for status, text in STATUS_TEXTS.items()
@@ -62,34 +58,40 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
 
     async def answer(request: Request, secret: str) -> Response:
         """A response in time, whatever happens."""
-        arrival, source = Arrival.now(settings.deadline_s, begin_request("scan", request.headers)), None
+        arrival = Arrival.now(settings.deadline_s, begin_request("scan", request.headers))
         of_request(arrival.request_id)
         try:
             source = intake.source_of(request, secret, arrival)
+        except UnauthorisedError as error:
+            return refusal(request, error, arrival, None)
+        with arrival.traced(source):
+            return await answer_source(request, arrival, source)
+
+    async def answer_source(request: Request, arrival: Arrival, source: str) -> Response:
+        try:
             call = arrival.call(request.headers, source, shares.get(source, 1.0))
             async with intake.body(request, call) as body:
                 decision = await unless_sender_leaves(request, moderator.moderate(body, call))
         except (RequestError, UnscannedError) as error:
-            return refusal(error, arrival, source, is_body_held_back="expect" in request.headers)
+            return refusal(request, error, arrival, source)
         except ClientDisconnect:
             text = f"the sender left before the answer, source={source}"
             logger.info("sender_left", text, request_id=arrival.request_id, source=source)
-            arrival.answered(_STATUS_SENDER_LEFT, "sender_left", source or UNNAMED_SOURCE)
-            return Response(status_code=_STATUS_SENDER_LEFT)
+            arrival.answered(UNANSWERED, "sender_left", source)
+            return Response(status_code=UNANSWERED)
         status, answered = answer_for_decision(decision, arrival.elapsed_ms)
+        response = json_response(status, answered, settings.retry_after_s)
         arrival.answered(status, decision.verdict or decision.reason, decision.source)
-        return json_response(status, answered, settings.retry_after_s)
+        return response
 
     def refusal(
-        error: RequestError | UnscannedError, arrival: Arrival, source: str | None, *, is_body_held_back: bool
+        request: Request, error: RequestError | UnscannedError, arrival: Arrival, source: str | None
     ) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
         text = f"answered {status} {answered.reason} source={source}"
         logger.info(
             "refused", text, request_id=arrival.request_id, status=status, reason=answered.reason, source=source
         )
-        if not isinstance(error, UnauthorisedError):
-            arrival.answered(status, answered.reason, source or UNNAMED_SOURCE)
         is_full = isinstance(error, FullError)
         # The front end knows no sources: what it refused by itself would be the pictures of all of them.
         is_full_for_all = is_full and not isinstance(error, SourceFullError)
@@ -100,8 +102,10 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
             response.headers[FULL_FOR_HEADER] = str(round(moderator.full_for_s * 1e3))
         # Under overload a new connection costs more than the rest of a body, which whoever holds the connection reads,
         # for a bounded time. Any other body may have no end; and one that waits for `100 Continue` may never come.
-        if not is_full or is_body_held_back:
+        if not is_full or "expect" in request.headers:
             response.headers["Connection"] = "close"
+        if source is not None:
+            arrival.answered(status, answered.reason, source)
         return response
 
     for path, endpoint in ((f"{SCAN_PATH}/{{secret}}", scan_by_path), (SCAN_PATH, scan)):

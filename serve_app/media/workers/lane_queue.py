@@ -43,11 +43,11 @@ class LaneQueue(Generic[T]):
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and (thing := waiter.result()) is not None:
+            if waiter.cancelled():
+                self._waiting[call.lane].remove(waiter, call.source)
+            elif (thing := waiter.result()) is not None:
                 self.put(thing)  # handed out in the moment in which the caller went away
             raise
-        finally:
-            self._waiting[call.lane].remove(waiter, call.source)
 
     def close(self) -> None:
         """Hand out nothing any more; callers that wait learn it."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Call, Deadline, Lane
+from serve_app.domain import Call, Deadline, Lane, OverloadedError
 
 SIZES = (1, 2, 4, 8)
 
@@ -86,6 +86,80 @@ async def test_live_pictures_of_any_source_come_before_background_ones(submit, d
         submit("b", number)
     await device.end_pass()
     assert device.passes[1] == list(range(8))
+
+
+async def test_a_full_queue_has_places_for_a_source_that_comes(device, clock):
+    batcher = Batcher[Any, Any](device.run_pass, {None: PassCosts({1: 0.1})}, max_queued_items=4, clock=clock)
+
+    def submit(source, items=1, share=1.0):
+        call = Call("r", Deadline.after(8.0, clock), Lane.LIVE, source, share)
+        return asyncio.create_task(batcher.submit(range(items), call))
+
+    submit("many")
+    await device.settle()
+    accepted = [submit("many") for _ in range(4)] + [submit("few") for _ in range(2)] + [submit("heavy", share=4.0)]
+    await device.settle()
+    refused = [submit("many"), submit("few"), submit("heavy", 3), submit("late", 2)]
+    await device.settle()
+    for job in refused:
+        with pytest.raises(OverloadedError):
+            job.result()
+    accepted.append(submit("late"))
+    await device.settle()
+    assert batcher.waiting(Lane.LIVE) == 8, "twice full"
+    last = submit("last")
+    await device.settle()
+    with pytest.raises(OverloadedError):
+        last.result()
+    assert not any(job.done() for job in accepted)
+    await batcher.close()
+
+
+async def test_the_backlog_of_one_source_is_no_wait_of_another(submit, device):
+    submit("many", "running")
+    await device.settle()
+    backlog = submit("many", *range(72), within_s=1.0)
+    more, few = submit("many", *range(24), within_s=1.05), submit("few", *range(24), within_s=1.05)
+    await device.settle()
+    with pytest.raises(OverloadedError, match="72 views wait"):
+        more.result()
+    while not few.done():
+        await device.end_pass()
+    assert few.result() == [f"seen {number}" for number in range(24)]
+    with pytest.raises(OverloadedError, match="24 views are ahead"):
+        backlog.result()  # with what others have their turns for, its end would be too late
+
+
+async def test_when_passes_take_longer_the_backlog_of_the_other_source_is_refused(submit, device):
+    submit("many", "running")
+    await device.settle()
+    backlog = [submit("many", f"m{number}", within_s=5.0) for number in range(300)]
+    few = [submit("few", f"f{number}", within_s=5.05) for number in range(8)]
+    for _ in range(2):
+        await device.end_pass(0.8)
+    assert any(job.done() and isinstance(job.exception(), OverloadedError) for job in backlog)
+    await device.end_pass(0.8)
+    assert [job.result() for job in few] == [[f"seen f{number}"] for number in range(8)]
+
+
+async def test_a_pass_ends_before_the_earliest_deadline_of_all_sources_in_it(device, clock):
+    costs = PassCosts({1: 0.1, 2: 0.2, 8: 0.5})
+    batcher = Batcher[Any, Any](device.run_pass, {None: costs}, max_queued_items=99, clock=clock)
+
+    def submit(source, item, within_s):
+        call = Call("r", Deadline.after(within_s, clock), Lane.LIVE, source)
+        return asyncio.create_task(batcher.submit([item], call))
+
+    submit("b", "running", 8.0)
+    await device.settle()
+    loose = [submit("a", f"a{number}", 5.0) for number in range(7)]
+    tight = submit("b", "b", 0.45)
+    await device.end_pass(0.1)
+    assert device.passes[1] == ["a0", "b"], "a pass of eight would end too late"
+    await device.end_pass(0.2)
+    assert tight.result() == ["seen b"]
+    assert not all(job.done() for job in loose)
+    await batcher.close()
 
 
 @given(

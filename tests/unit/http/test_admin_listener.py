@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from serve_app.http import admin_listener
+from serve_app.http import admin_listener, node_listener
 from serve_app.http.admin_listener import admin_listening
+from serve_app.http.metrics_listener import metrics_listening
 
 
 def app_of(name: str) -> FastAPI:
@@ -73,20 +76,90 @@ class Errors(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.seen = asyncio.Event()
-        self.count = 0
+        self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.count += 1
+        self.texts.append(record.getMessage())
         self.seen.set()
 
 
-async def test_an_address_that_is_not_this_machines_is_told() -> None:
-    errors = Errors()
-    logger = logging.getLogger("serve_app.http.node_listener")
+@pytest.fixture
+def errors() -> Iterator[Errors]:
+    errors, logger = Errors(), logging.getLogger("serve_app.http")
     logger.addHandler(errors)
-    try:
-        async with admin_listening(app_of("nobody"), "192.0.2.1", 14052), asyncio.timeout(20):
+    yield errors
+    logger.removeHandler(errors)
+
+
+async def test_an_address_that_is_not_this_machines_is_told(errors: Errors) -> None:
+    async with admin_listening(app_of("nobody"), "192.0.2.1", 14052), asyncio.timeout(20):
+        await errors.seen.wait()
+    assert len(errors.texts) == 1
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[bool]:
+    """Tries follow each other at once; what was found when the port was asked whose it is."""
+    answers: asyncio.Queue[bool] = asyncio.Queue()
+    ask = node_listener._is_siblings
+
+    async def is_siblings(*args: Any) -> bool:
+        answers.put_nowait(found := await ask(*args))
+        return found
+
+    monkeypatch.setattr(node_listener, "_is_siblings", is_siblings)
+    monkeypatch.setattr(node_listener, "_TRY_EVERY_S", 0.01)
+    return answers
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n" + await reader.readuntil(b"\r\n\r\n"))
+    writer.close()
+
+
+async def test_a_port_that_another_program_has_is_told(port: int, errors: Errors, asked: asyncio.Queue[bool]) -> None:
+    stranger = await asyncio.start_server(echo, "127.0.0.1", port)
+    async with stranger, asyncio.timeout(20), metrics_listening(app_of("nobody"), "127.0.0.1", port):
+        await errors.seen.wait()
+        assert not await asked.get()
+    (text,) = errors.texts
+    assert text == (
+        f"metrics cannot listen on 127.0.0.1 port {port}: another program has it: stop that, or set another "
+        "metrics.port"
+    )
+
+
+async def test_a_port_that_a_sibling_has_is_as_it_should_be(
+    port: int, errors: Errors, asked: asyncio.Queue[bool]
+) -> None:
+    async with asyncio.timeout(20), admin_listening(app_of("first"), "127.0.0.1", port):
+        assert await who(port) == "first"
+        async with admin_listening(app_of("second"), "127.0.0.1", port):
+            assert await asked.get()
+    assert errors.texts == []
+
+
+async def test_a_port_that_has_two_uses_is_told(port: int, errors: Errors, asked: asyncio.Queue[bool]) -> None:
+    async with asyncio.timeout(20), admin_listening(app_of("first"), "127.0.0.1", port):
+        assert await who(port) == "first"
+        async with metrics_listening(app_of("second"), "127.0.0.1", port):
+            assert not await asked.get()
             await errors.seen.wait()
-    finally:
-        logger.removeHandler(errors)
-    assert errors.count == 1
+
+
+async def test_a_server_that_fails_begins_again(port: int, errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_listener, "_TRY_EVERY_S", 0.01)
+    create, made = socket.create_server, 0
+
+    def first_is_broken(*args: Any, **options: Any) -> socket.socket:
+        nonlocal made
+        made += 1
+        listener = create(*args, **options)
+        if made == 1:
+            listener.close()
+        return listener
+
+    monkeypatch.setattr(socket, "create_server", first_is_broken)
+    async with admin_listening(app_of("again"), "127.0.0.1", port):
+        assert await who(port) == "again"
+    assert errors.texts == ["the admin server has ended: bad file descriptor"]

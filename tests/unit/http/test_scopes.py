@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from serve_app.domain import SettingsError, UnauthorisedError
+from serve_app.domain import UNNAMED_SOURCE, SettingsError, UnauthorisedError
 from serve_app.http.guard import Guard
+from serve_app.http.scopes import FollowedScopes
 from serve_app.settings import AuthenticationSettings
 
 OLD, NEW = "the-old-secret-of-pict-rs", "the-new-secret-of-pict-rs"
@@ -98,6 +102,33 @@ def test_a_file_that_is_caught_between_two_writes_is_read_again(files: Files) ->
     assert files.may_scan(OLD)
     files.of("scans").write_text(NEW, "utf-8")
     assert (files.may_scan(OLD), files.may_scan(NEW)) == (False, True)
+
+
+@contextlib.contextmanager
+def no_file_can_be_opened() -> Iterator[None]:
+    """EMFILE, which passes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_counts_a_second_later(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = 0.0
+    environment = {"PICTWARDEN_SECRETS_FILE": str(files.of("scans"))}
+    scopes = FollowedScopes(AuthenticationSettings(), {}, environment, lambda: now_s)
+    files.write("scans", NEW)
+    with no_file_can_be_opened():
+        assert scopes().scanners == ((UNNAMED_SOURCE, OLD.encode()),)
+    assert "the secrets stay as they were" in caplog.text
+    now_s = 0.9
+    assert scopes().scanners == ((UNNAMED_SOURCE, OLD.encode()),)
+    now_s = 1.0
+    assert scopes().scanners == ((UNNAMED_SOURCE, NEW.encode()),)
 
 
 def test_a_file_that_cannot_be_used_at_the_start_refuses_the_start(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -253,21 +253,19 @@ async def test_twice_the_quota_is_sent_and_the_quota_is_scanned(
     assert sum("over its quota" in each.message for each in caplog.records) == 1
 
 
-async def test_over_the_quota_the_body_is_not_read(make_service: Make, draw: Draw) -> None:
-    service = make_service(sources=sources(a={"quota_per_minute": 1}))
+@pytest.mark.parametrize("on_unscanned", ["reject", "accept"])
+async def test_over_the_quota_the_body_is_not_read(make_service: Make, draw: Draw, on_unscanned: str) -> None:
+    service = make_service(sources=sources(a={"quota_per_minute": 1, "on_unscanned": on_unscanned}))
     service.answered(await service.scan(draw(), path_of("a")), 200)
     service.answered(await service.scan(service.unreadable(), path_of("a")), 503)
     assert service.admission.demand == 1, "no replica more would help"
 
 
-async def test_where_unscanned_pictures_are_accepted_those_over_the_quota_wait_for_a_later_scan(
-    make_service: Make, draw: Draw
-) -> None:
-    service = make_service(sources=sources(a={"quota_per_minute": 1, "on_unscanned": "accept"}))
-    for shade in range(3):
-        service.answered(await service.scan(draw((0, 0, shade)), path_of("a")), 200)
-    assert [each.is_pending for each in service.ledger.recorded] == [False, True, True]
-    assert service.preprocessor.calls == 1
+async def test_nobody_has_a_picture_stored_unscanned_by_using_the_quota_up(make_service: Make, draw: Draw) -> None:
+    service = make_service(sources=sources(a={"quota_per_minute": 2, "on_unscanned": "accept"}))
+    answers = [await service.scan(draw((0, 0, shade)), path_of("a")) for shade in range(5)]
+    assert [each.status_code for each in answers] == [200, 200, 503, 503, 503]
+    assert [each.is_pending for each in service.ledger.recorded] == [False, False]
 
 
 async def test_one_source_that_has_filled_the_service_leaves_room_for_another(make_service: Make, draw: Draw) -> None:
@@ -283,3 +281,21 @@ async def test_one_source_that_has_filled_the_service_leaves_room_for_another(ma
     service.answered(await service.scan(service.unreadable(), path_of("b")), 503)
     service.scorer.release.set()
     assert {each.status_code for each in await asyncio.gather(*many, *few)} == {200}
+
+
+async def test_bodies_of_a_source_that_do_not_end_leave_room_for_another(make_service: Make, draw: Draw) -> None:
+    accept = {"on_unscanned": "accept"}
+    service = make_service(sources=sources(a=accept, b={}, c=accept))
+    may_end, begun = asyncio.Event(), []
+
+    async def slow(body: bytes) -> AsyncIterator[bytes]:
+        begun.append(body)
+        await may_end.wait()
+        yield body
+
+    many = [asyncio.create_task(service.scan(slow(draw((0, 1, shade))), path_of("a"))) for shade in range(150)]
+    await until(lambda: len(begun) == 150)
+    for source in ("b", "c"):
+        assert service.answered(await service.scan(draw((1, 0, 0)), path_of(source)), 200)["verdict"] == "accept"
+    may_end.set()
+    assert {each.status_code for each in await asyncio.gather(*many)} == {200}

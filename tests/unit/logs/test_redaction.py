@@ -152,6 +152,7 @@ def test_the_secrets_of_the_environment_are_known_by_the_names_of_their_variable
             "PGPASSWORD": "of-the-database",
             "RAY_AUTH_TOKEN": "of-the-cluster",
             "FEDIVERSE_SAFETY_WORKER_AUTH": "of-the-workers",
+            "KNOWN_PICTRS_IDS": '["id-of-a-pict-rs", "id-of-another"]',
             "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x,x-key=of-the-collector",
             "PICTWARDEN_MISSKEY_SECRETS_FILE": str(file),
             "PGPASSFILE": str(passwords),
@@ -162,7 +163,7 @@ def test_the_secrets_of_the_environment_are_known_by_the_names_of_their_variable
     )
     told = (
         "first-of-two second-of-two the-one-of-alice key-of-pict-rs of-the-database of-the-cluster of-the-workers "
-        "of-the-collector in-a-file-of-its-own in-a-password-file"
+        "id-of-a-pict-rs id-of-another of-the-collector in-a-file-of-its-own in-a-password-file"
     )
     assert set(redact(told).split()) == {MASK}
     assert redact("alice /usr/bin token-mode") == "alice /usr/bin token-mode"

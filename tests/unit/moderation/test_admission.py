@@ -279,6 +279,16 @@ def test_a_source_that_comes_to_a_full_service_has_its_share():
     assert rooms.arrive("a") == 1, "what the other does not use"
 
 
+def test_bodies_for_which_no_room_was_asked_take_no_share_of_another_source():
+    rooms = Rooms({"a": 1.0, "b": 1.0})
+    with contextlib.ExitStack() as bodies:
+        for _ in range(1000):
+            bodies.enter_context(rooms.admission.inside("a", is_asked=False))
+        assert rooms.arrive("b", 100) == 32, "its share beside the source that is there"
+        assert rooms.arrive("a", 100) == 32, "nor do they take that of their own"
+    assert rooms.admission.pictures_inside == 64
+
+
 def test_a_refusal_of_one_of_several_sources_says_so(clock):
     with pytest.raises(FullError) as of_all:
         AdmissionControl(DEADLINE_S, clock).require_room(65)

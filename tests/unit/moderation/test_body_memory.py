@@ -105,6 +105,34 @@ def test_the_source_that_has_most_gives_way() -> None:
         assert not older.is_refused
 
 
+@pytest.mark.parametrize("lane", Lane)
+def test_whole_bodies_of_one_source_leave_memory_for_the_next_however_many_there_are(lane: Lane) -> None:
+    memory = BodyMemory(4_000 * MB, has_sources=True)
+    with contextlib.ExitStack() as stack:
+        for source in ("a", "b", "c", "d"):
+            with contextlib.suppress(OverloadedError):
+                while True:
+                    stack.enter_context(memory.reserve(2 * MB, lane, source)).finish(2 * MB)
+        held_bytes = memory.reserved_bytes
+        with memory.reserve(1 * MB, lane, "e"):
+            assert memory.reserved_bytes == held_bytes + MB, "a source that comes has room"
+
+
+def test_half_read_bodies_of_a_source_give_way_to_its_older_ones_alone() -> None:
+    memory = BodyMemory(16 * MB, has_sources=True)
+    with contextlib.ExitStack() as stack:
+        older, younger = (stack.enter_context(memory.reserve(5 * MB, source="many")) for _ in range(2))
+        other = stack.enter_context(memory.reserve(MB, source="few"))
+        older.grow(7 * MB)
+        assert (older.is_refused, younger.is_refused, other.is_refused) == (False, True, False)
+
+
+def test_the_only_body_of_a_source_may_have_all_that_is_left() -> None:
+    memory = BodyMemory(10 * MB, has_sources=True)
+    with memory.reserve(4 * MB, source="a"), memory.reserve(6 * MB, source="b"):
+        assert memory.reserved_bytes == 10 * MB
+
+
 class Bodies(RuleBasedStateMachine):
     """Any order of arrivals, growth, ends and departures."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import pickle
@@ -83,6 +84,34 @@ async def test_strangers_and_unsampled_requests_are_not_traced(
     service.answered(await service.scan(draw("white"), headers={"traceparent": UNSAMPLED}), 200)
     stop_tracing()
     assert collector.spans == []
+
+
+async def test_a_request_that_a_fault_or_its_cancellation_ends_is_traced_too(
+    service: Service, draw: Draw, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = asyncio.Event()
+
+    async def hangs(*_: object, **__: object) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(service.moderator, "moderate", hangs)
+    waiting = asyncio.create_task(service.scan(draw("white")))
+    await entered.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    async def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(service.moderator, "moderate", fails)
+    service.answered(await service.scan(draw("white")), 500)
+    stop_tracing()
+    told = [span.attributes for span in collector.spans if span.name == "scan"]
+    assert [each["pictwarden.outcome"] for each in told] == ["cancelled", "internal"]
+    assert [each["http.response.status_code"] for each in told] == [499, 500]
+    assert [each["pictwarden.source"] for each in told] == ["unnamed", "unnamed"]
 
 
 async def test_a_header_that_is_none_begins_a_trace(service: Service, draw: Draw, collector: Collector) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from serve_app.domain import Call, Deadline, Lane
+from serve_app.fair_queue import FairQueue
 from serve_app.media.workers.lane_queue import LaneQueue
 
 
@@ -49,6 +50,18 @@ async def test_a_caller_that_goes_away_is_passed_over(queue):
     await settle()
     queue.put("a")
     assert await stays == "a"
+
+
+async def test_only_a_caller_that_goes_away_is_looked_for_among_those_that_wait(queue, monkeypatch):
+    looked_for = []
+    monkeypatch.setattr(FairQueue, "remove", lambda _, waiter, source: looked_for.append(source))
+    served, gone = await wait_for(queue, Lane.LIVE, "served"), await wait_for(queue, Lane.LIVE, "gone")
+    queue.put("a")
+    assert await served == "a"
+    assert looked_for == []
+    gone.cancel()
+    await settle()
+    assert looked_for == ["gone"]
 
 
 async def test_what_was_lent_to_a_caller_as_it_went_away_is_lent_to_the_next(queue):
