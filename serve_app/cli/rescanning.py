@@ -90,7 +90,13 @@ async def _findings(settings: Settings, scan_url: str, *, purges: bool) -> Async
     async with open_pictrs(settings.pictrs) as pictrs, open_door(scan_url) as door:
         with contextlib.closing(open_archive(location)) as archive:
             quota = AuditedQuota(archive, getpass.getuser(), settings.pictrs.max_purges_per_day, _now)
-            rescanner = Rescanner(pictrs, door, settings.limits.max_body_bytes, quota if purges else None)
+            rescanner = Rescanner(
+                pictrs,
+                door,
+                settings.limits.max_body_bytes,
+                quota if purges else None,
+                of_source=settings.pictrs_source,
+            )
             async for finding in rescan_pending(archive, rescanner, _now()):
                 yield finding
 

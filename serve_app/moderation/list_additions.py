@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from serve_app.domain import DecisionArchive, DecisionFilter, Listed, ListingError, RecordedDecision
+from serve_app.domain import Decision, DecisionArchive, DecisionFilter, Listed, ListingError, RecordedDecision
 from serve_app.domain.canary import CANARY_NOT_ALLOWED
 from serve_app.domain.lists import Bank, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
@@ -61,13 +61,15 @@ class Lister:
                 return fingerprints_of(latest, terms.kind)
         return fingerprints_of(recorded, terms.kind)
 
-    async def pending_copies(self, sha256: str) -> tuple[str, ...]:
-        """The ids of the decisions whose picture has these bytes, and waits to be scanned."""
+    async def pending_copies(
+        self, sha256: str, is_meant: Callable[[Decision], bool] = lambda decision: True
+    ) -> tuple[str, ...]:
+        """The ids of the decisions that are meant, whose picture has these bytes and waits to be scanned."""
         wanted, cursor = DecisionFilter(sha256=sha256, is_pending=True), None
         found: list[str] = []
         while True:
             page = await self._archive.search(wanted, _PENDING_AT_ONCE, cursor)
-            found += [each.decision.request_id for each in page.records]
+            found += [each.decision.request_id for each in page.records if is_meant(each.decision)]
             cursor = page.cursor
             if cursor is None:
                 return tuple(found)

@@ -27,6 +27,7 @@ from serve_app.domain import (
     ModelIdentity,
     OnUnscanned,
     Outcome,
+    Recollection,
     Sink,
     TruncatedError,
     UnavailableError,
@@ -40,6 +41,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
 from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.background_gate import BackgroundGate
+from serve_app.moderation.columns import with_recalled_columns
 from serve_app.moderation.known import NOTHING, KnownBytes, KnownPictures, listed
 from serve_app.moderation.quotas import Quotas
 from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
@@ -56,8 +58,8 @@ logger = EventLogger(__name__)
 class _Scanned:
     """An outcome and the examination behind it, whose model may differ from the latest known one.
 
-    ``labels`` name the columns of the examination's scores: the policy's, and more where a shadow policy is on trial
-    or the examination was recalled. ``known`` is what the lists say about it.
+    ``labels`` name the columns of the examination's scores: the policy's, and more where a shadow policy is on trial,
+    the examination was recalled, or another source has other labels. ``known`` is what the lists say about it.
     """
 
     outcome: Judged
@@ -95,6 +97,7 @@ class Moderator:
         self.policy = policy
         self._service = Terms(policy, examiner, on_unscanned, shadow=shadow)
         self._of_sources = dict(of_sources or {})
+        self._labels = {label for terms in (self._service, *self._of_sources.values()) for label in terms.labels}
         self._ledger = ledger
         self._sinks = Sinks(ledger, sinks, count)
         self._admission = admission
@@ -228,7 +231,8 @@ class Moderator:
         try:
             async with until(call.deadline, "scanning"):
                 with timed(Stage.RECALL, call):
-                    scanned = await self._recall(body.sha256, call.request_id, terms)
+                    recalled = await self._recall(body.sha256, call.request_id, terms)
+                    scanned = _judged_again(recalled, terms) if recalled is not None else None
                 if scanned is None:
                     # Twins share what was seen; each judges by its own policy, and asks the lists of its own moment.
                     examination = await self._twins.examine(
@@ -238,7 +242,8 @@ class Moderator:
                     scores = examination.scores.picked(terms.labels, terms.policy.labels)
                     with timed(Stage.JUDGE, call):
                         outcome = terms.judge(examination, scores or examination.scores)
-                    scanned = _Scanned(outcome, examination, terms.labels)
+                    columns = with_recalled_columns(examination, terms.labels, recalled, self._labels)
+                    scanned = _Scanned(outcome, *columns)
                 with timed(Stage.NEAREST, call):
                     known = await self._known.nearest(lists, scanned.examination, call.request_id)
                 return replace(scanned, known=known)
@@ -249,12 +254,8 @@ class Moderator:
             logger.exception("scanning_failed", "scanning failed", request_id=call.request_id)
             return UnavailableError("internal fault: see the log under this request_id")
 
-    async def _recall(self, sha256: str, request_id: str, terms: Terms) -> _Scanned | None:
-        """The recorded examination of the same bytes by the same model, and its judgement.
-
-        A judgement by the same policy is taken over; another policy judges the recorded scores, if they suffice for
-        its prompts. A ledger that fails or hangs counts as a miss.
-        """
+    async def _recall(self, sha256: str, request_id: str, terms: Terms) -> Recollection | None:
+        """What is recorded of the same bytes and the same model. A ledger that fails or hangs counts as a miss."""
         model = terms.examiner.model
         if model is None:
             return None
@@ -268,21 +269,8 @@ class Moderator:
             return None
         if recalled is None:
             return None
-        recorded = recalled.examination
-        scores = recorded.scores.picked(recalled.labels, terms.policy.labels)
-        if scores is None:
-            return None
-        examination = replace(
-            recorded,
-            scores=replace(recorded.scores, model=model),
-            preprocess_ms=0.0,
-            score_ms=0.0,
-            is_recalled=True,
-        )
-        # Recorded scores are rounded: only the judgement itself is the same one for certain.
-        is_same_policy = recalled.policy_digest == terms.policy.digest
-        earlier = recalled.judged if is_same_policy else None
-        return _Scanned(earlier or terms.judge(examination, scores), examination, recalled.labels)
+        scores = replace(recalled.examination.scores, model=model)
+        return replace(recalled, examination=replace(recalled.examination, scores=scores))
 
     async def _examine_with_room(self, body: Body, call: Call, terms: Terms) -> Examination:
         """Examine ``body`` once there is room: a live picture has had its room since before its body was read."""
@@ -295,6 +283,22 @@ class Moderator:
             if not terms.is_model_known:
                 await terms.ready(call.deadline)
             return await terms.examiner.examine(body, call)
+
+
+def _judged_again(recalled: Recollection, terms: Terms) -> _Scanned | None:
+    """The recorded examination, and its judgement; None if its scores do not suffice for the policy's labels.
+
+    A judgement by the same policy is taken over; another policy judges the recorded scores.
+    """
+    recorded = recalled.examination
+    scores = recorded.scores.picked(recalled.labels, terms.policy.labels)
+    if scores is None:
+        return None
+    examination = replace(recorded, preprocess_ms=0.0, score_ms=0.0, is_recalled=True)
+    # Recorded scores are rounded: only the judgement itself is the same one for certain.
+    is_same_policy = recalled.policy_digest == terms.policy.digest
+    earlier = recalled.judged if is_same_policy else None
+    return _Scanned(earlier or terms.judge(examination, scores), examination, recalled.labels)
 
 
 def _listed(match: Match, seen: Examination | None = None) -> tuple[Outcome, bool]:

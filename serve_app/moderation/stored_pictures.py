@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from serve_app.domain import (
     ADMIN_SOURCE,
@@ -25,10 +26,11 @@ from serve_app.domain import (
 )
 from serve_app.lists.of_decisions import ListingTerms, Selection
 from serve_app.moderation.list_additions import Lister, Listing
-from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, open_pictrs
+from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, may_store, open_pictrs
 from serve_app.settings import Settings
 
-Moderate = Callable[[Body, Call], Awaitable[Decision]]
+Moderate = Callable[[Body, Call, str | None], Awaitable[Decision]]
+"""Decides about a body, as about one of the source that is named; None: by the terms of the service."""
 
 _PENDING_AT_ONCE = 1000
 
@@ -159,7 +161,8 @@ class StoredPictures:
             if not await quota.take(picture.hash.sha256, f"ban: {terms.reason}"):
                 return Ban(picture, selection, listing.notes, listing, is_over_quota=True)
             purged = await pictrs.purge(picture)
-        for request_id in await self._lister.pending_copies(picture.hash.sha256):
+        is_of_this_pictrs = partial(may_store, self._settings.pictrs_source)
+        for request_id in await self._lister.pending_copies(picture.hash.sha256, is_of_this_pictrs):
             await self._archive.mark_done(request_id, "ban: purged")
         return Ban(picture, selection, listing.notes, listing, purged)
 
@@ -167,7 +170,8 @@ class StoredPictures:
         async with self._one_body:
             body = await pictrs.original(picture, self._settings.limits.max_body_bytes)
             call = Call(uuid.uuid4().hex, Deadline.after(self._settings.deadline_s), Lane.BACKGROUND, ADMIN_SOURCE)
-            decision = await self._moderate(await asyncio.to_thread(Body.of, body), call)
+            hashed = await asyncio.to_thread(Body.of, body)
+            decision = await self._moderate(hashed, call, self._settings.pictrs_source)
         match decision.outcome:
             case Unscanned(reason=reason) if reason in _PASSING:
                 raise UnavailableError(f"the picture cannot be scanned now ({reason}): try again later")

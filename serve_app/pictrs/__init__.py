@@ -1,7 +1,7 @@
 """pict-rs, asked by us: which pictures it has stored, their bytes, and to purge them."""
 
 from serve_app.pictrs.client import PictrsClient, open_pictrs
-from serve_app.pictrs.finding import STORED_WITHIN, pictures_of
+from serve_app.pictrs.finding import STORED_WITHIN, may_store, pictures_of
 from serve_app.pictrs.hashes import HashPage, StoredHash, StoredPicture
 from serve_app.pictrs.purge_quota import AuditedQuota
 from serve_app.pictrs.references import Reference, parse_reference
@@ -17,6 +17,7 @@ __all__ = [
     "Reference",
     "StoredHash",
     "StoredPicture",
+    "may_store",
     "newest_first",
     "open_pictrs",
     "parse_reference",

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from serve_app.domain import Decision, Judged, PictureGoneError
+from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, Decision, Judged, PictureGoneError
 from serve_app.pictrs.client import PictrsClient
 from serve_app.pictrs.hashes import StoredPicture
 from serve_app.pictrs.walking import stored_between
 
 STORED_WITHIN = timedelta(seconds=60)
 """Between a decision and the moment at which pict-rs stores its picture, by both clocks."""
+
+
+def may_store(source: str | None, decision: Decision) -> bool:
+    """Whether the pict-rs of ``source`` is that of the decision's picture; None: there is only one pict-rs.
+
+    The same bytes elsewhere are another picture, about which another policy may decide otherwise. Calls of the
+    service's own and of admins are about pictures of the only pict-rs that it asks.
+    """
+    return source is None or decision.source in (source, RESCAN_SOURCE, ADMIN_SOURCE)
 
 
 async def pictures_of(pictrs: PictrsClient, decision: Decision) -> AsyncIterator[StoredPicture]:

@@ -14,12 +14,22 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from serve_app.domain import RESERVED_SOURCES, Lane, NoticeKind, OnTruncated, OnUnscanned, RescanMode
+from serve_app.domain import (
+    RESERVED_SOURCES,
+    UNNAMED_SOURCE,
+    Lane,
+    NoticeKind,
+    OnTruncated,
+    OnUnscanned,
+    RescanMode,
+)
 from serve_app.limits import MAX_DEADLINE_S, Limits
 from serve_app.logs.log_format import LogFormat
 from serve_app.presets import DEFAULT, PRESETS, Preset
@@ -84,6 +94,7 @@ class PictrsSettings(_Section):
 
     url: WebAddress | None = None
     public_endpoint: WebAddress | None = None
+    source: str | None = None
     max_purges_per_day: Annotated[int, Field(ge=0)] = 100
 
 
@@ -227,6 +238,21 @@ class Settings(_Section):
                 f"{preset} stands for a policy and its models: remove {' and '.join(beside)}, or remove preset"
             )
         return preset
+
+    @model_validator(mode="after")
+    def _require_source_of_pictrs(self) -> Self:
+        name = self.pictrs.source
+        if name is not None and name not in self.sources:
+            error = PydanticCustomError("value_error", "sources has no such name")
+            # Else the error would be one of all settings, without a key.
+            details = InitErrorDetails(type=error, loc=("pictrs", "source"), input=name)
+            raise ValidationError.from_exception_data("Settings", [details])
+        return self
+
+    @property
+    def pictrs_source(self) -> str | None:
+        """The source whose pictures the pict-rs at ``pictrs.url`` stores; None where sources are not told apart."""
+        return (self.pictrs.source or UNNAMED_SOURCE) if self.sources else None
 
     @property
     def chosen_preset(self) -> Preset | None:

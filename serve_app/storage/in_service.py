@@ -126,6 +126,7 @@ class ServiceRescans:
                     self._scanner,
                     self._settings.limits.max_body_bytes,
                     quota if self._settings.rescan is RescanMode.PURGE else None,
+                    of_source=self._settings.pictrs_source,
                 )
                 await work_while_held(self._ledger.lease(LEASE), lambda: self._keep_looking(rescanner), self._sleep)
         except SettingsError as error:

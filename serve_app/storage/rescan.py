@@ -21,7 +21,7 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
-from serve_app.pictrs import PictrsClient, StoredPicture, pictures_of
+from serve_app.pictrs import PictrsClient, StoredPicture, may_store, pictures_of
 from serve_app.wire import STATUS_BY_REASON, Answer
 
 _UNSCANNABLE = {reason.value for reason, status in STATUS_BY_REASON.items() if status != 503}
@@ -83,13 +83,23 @@ class Rescanner:
     """Finds, fetches and scans the pictures of pending decisions; purges those that are rejected, if it may."""
 
     def __init__(
-        self, pictrs: PictrsClient, scanner: Scanner, max_body_bytes: int, quota: PurgeQuota | None = None
+        self,
+        pictrs: PictrsClient,
+        scanner: Scanner,
+        max_body_bytes: int,
+        quota: PurgeQuota | None = None,
+        *,
+        of_source: str | None = None,
     ) -> None:
-        """Without a quota nothing is purged. ``max_body_bytes``: the service's limit."""
+        """Without a quota nothing is purged. ``max_body_bytes``: the service's limit.
+
+        ``of_source`` names the source whose pictures this pict-rs stores; None: there is only one pict-rs.
+        """
         self._pictrs = pictrs
         self._scanner = scanner
         self._max_body_bytes = max_body_bytes
         self._quota = quota
+        self._of_source = of_source
 
     async def rescan(self, decision: Decision) -> Finding:
         """Scan the picture that this decision let through.
@@ -99,12 +109,15 @@ class Rescanner:
             NotScannedError: the service cannot be asked.
             UnauthorisedError: nor with this secret.
         """
+        if not may_store(self._of_source, decision):
+            why = f"it is a picture of the source {decision.source}, and pictrs.url is that of {self._of_source}"
+            return Finding(decision, Result.LATER, why=f"{why} (pictrs.source)", is_of_picture=True)
         severity = list(Result).index
         try:
             found = [await self._scan(decision, picture) async for picture in pictures_of(self._pictrs, decision)]
         except PictrsUnavailableError as error:
             return Finding(decision, Result.LATER, why=str(error))
-        return max(found, key=lambda each: severity(each.result), default=_gone(decision))
+        return max(found, key=lambda each: severity(each.result), default=self._gone(decision))
 
     async def _scan(self, decision: Decision, picture: StoredPicture) -> Finding:
         try:
@@ -115,7 +128,7 @@ class Rescanner:
             return Finding(decision, Result.UNSCANNABLE, picture.aliases, str(error))
         except PictureSpoiltError as error:
             return Finding(decision, Result.LATER, picture.aliases, str(error), is_of_picture=True)
-        answer = await self._scanner.scan(body, decision.source)
+        answer = await self._scanner.scan(body, self._of_source or decision.source)
         result = _result_of(answer)
         why = answer.message
         if result is Result.REJECTED and self._quota is not None:
@@ -126,13 +139,12 @@ class Rescanner:
                 why = f"{why} Not purged: today's quota of purges is used up."
         return Finding(decision, result, picture.aliases, why, answer.reason == UnscannedReason.DEADLINE)
 
-
-def _gone(decision: Decision) -> Finding:
-    """Nothing is known of a picture that this pict-rs does not have, where several instances have their own."""
-    if decision.source in RESERVED_SOURCES:
-        return Finding(decision, Result.GONE, why="pict-rs does not have it")
-    why = f"this pict-rs does not have it; that of the source {decision.source} may"
-    return Finding(decision, Result.LATER, why=why, is_of_picture=True)
+    def _gone(self, decision: Decision) -> Finding:
+        """A decision from a time when there were sources may be about a picture of another pict-rs."""
+        if self._of_source is not None or decision.source in RESERVED_SOURCES:
+            return Finding(decision, Result.GONE, why="pict-rs does not have it")
+        why = f"this pict-rs does not have it; that of the source {decision.source} may"
+        return Finding(decision, Result.LATER, why=why, is_of_picture=True)
 
 
 def _result_of(answer: Answer) -> Result:

@@ -28,7 +28,7 @@ _FILLED = {"request_id": "r-1", "sha256": "1" * 64, "entry": "1", "bank": "ours"
 _UNSTORABLE = ("a\0b", "\0", "a\ud800b", "\udfff")
 
 
-async def _scan_nothing(body: Body, call: Call) -> Decision:
+async def _scan_nothing(body: Body, call: Call, by_terms_of: str | None) -> Decision:
     raise AssertionError("nothing is scanned here")
 
 

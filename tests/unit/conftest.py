@@ -24,7 +24,7 @@ from serve_app.domain import (
 )
 from serve_app.http import create_app
 from serve_app.http.guard import Guard
-from serve_app.ledger import MemoryLedger
+from serve_app.ledger import MemoryLedger, OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.metrics import FrontMetrics
 from serve_app.models.fake import FakeEngine
@@ -67,7 +67,7 @@ class WatchedLedger(Port):
 
     recorded: list[Decision] = field(default_factory=list)
     problem: str | None = None
-    kept: MemoryLedger = field(default_factory=lambda: MemoryLedger(1000))
+    kept: OpenLedger = field(default_factory=lambda: MemoryLedger(1000))
 
     async def record(self, decision: Decision) -> None:
         await self.enter()

@@ -61,6 +61,6 @@ def decision(request_id: str, body: bytes, outcome: Outcome = REJECTED, *, kept:
     )
 
 
-async def reject(body: Body, call: Call) -> Decision:
+async def reject(body: Body, call: Call, by_terms_of: str | None) -> Decision:
     """Moderates: everything is rejected."""
     return replace(decision(call.request_id, body.content), source=call.source)

@@ -28,7 +28,7 @@ SECRET = "the-secret-of-alice"
 T = TypeVar("T")
 
 
-async def _scan_nothing(body: Body, call: Call) -> Decision:
+async def _scan_nothing(body: Body, call: Call, by_terms_of: str | None) -> Decision:
     raise AssertionError("nothing is scanned here")
 
 

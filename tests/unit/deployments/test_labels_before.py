@@ -1,13 +1,15 @@
-"""The scorers of a version know the labels of the one before, whose ingress replicas still ask for them."""
+"""The scorers of a version know the labels of those before, whose ingress replicas still ask for them."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 
 from deployments.clip_scorer import ClipScorer
 from deployments.ingress import until_of_this_version
-from deployments.labels_before import with_those_before
+from deployments.labels_before import KEPT_VERSIONS, with_those_before
 from serve_app.domain import (
     NO_FACES,
     Call,
@@ -44,11 +46,33 @@ def test_the_first_version_has_its_own_labels_alone() -> None:
     assert with_those_before((RED, GREEN), "fake", DictTable()) == (RED, GREEN)
 
 
-def test_each_version_has_the_labels_of_the_one_before_and_of_none_earlier() -> None:
+def test_a_version_has_the_labels_of_the_one_that_serves_after_one_that_never_became_ready() -> None:
     table = DictTable()
     with_those_before((RED,), "fake", table)
     assert with_those_before((GREEN,), "fake", table) == (GREEN, RED)
-    assert with_those_before((BLUE,), "fake", table) == (BLUE, GREEN)
+    assert with_those_before((BLUE,), "fake", table) == (BLUE, GREEN, RED)
+
+
+def test_the_same_version_that_fails_again_and_again_displaces_none() -> None:
+    table = DictTable()
+    with_those_before((RED,), "fake", table)
+    for _ in range(KEPT_VERSIONS + 1):
+        with_those_before((GREEN,), "fake", table)
+    assert with_those_before((BLUE,), "fake", table) == (BLUE, GREEN, RED)
+
+
+def test_labels_of_long_ago_are_forgotten() -> None:
+    table = DictTable()
+    versions = [(f"label {number}",) for number in range(KEPT_VERSIONS + 2)]
+    *_, last = [with_those_before((labels,), "fake", table) for labels in versions]
+    assert last == tuple(reversed(versions[1:]))
+
+
+def test_a_version_of_older_code_finds_and_leaves_the_latest_labels_where_it_looks() -> None:
+    table = DictTable()
+    table.values["labels:fake"] = json.dumps([RED])
+    assert with_those_before((GREEN,), "fake", table) == (GREEN, RED)
+    assert json.loads(table.values["labels:fake"]) == [list(GREEN)]
 
 
 def test_the_way_back_has_those_of_the_version_that_it_leaves() -> None:

@@ -45,7 +45,7 @@ def decision(number: int, outcome: Outcome = REJECTED, *, kept: bool = False, sh
     )
 
 
-async def scan_nothing(body: Body, call: Call) -> Decision:
+async def scan_nothing(body: Body, call: Call, by_terms_of: str | None) -> Decision:
     raise AssertionError("nothing is scanned here")
 
 

@@ -83,7 +83,7 @@ async def running_admin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Admin]
         settings = parse_settings({"pictrs": {"url": pictrs.url, "max_purges_per_day": 1}})
         made: list[Admin] = []
 
-        async def moderate(body: Body, call: Call) -> Decision:
+        async def moderate(body: Body, call: Call, by_terms_of: str | None) -> Decision:
             return await made[0].moderate(body, call)
 
         app = create_admin_app(guard, ledger, lists, settings, moderate)

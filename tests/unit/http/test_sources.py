@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serve_app.database.access import open_database
+from serve_app.database.location import Location
 from serve_app.domain import SettingsError, UnauthorisedError
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.http.guard import Guard
+from serve_app.ledger.spool import Spool
+from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.policy import Policy
@@ -110,6 +116,19 @@ def test_a_source_that_is_set_wrongly_is_refused_by_its_key(keys: object, place:
         parse_settings({"sources": {"a": keys}})
 
 
+def test_the_pict_rs_that_is_asked_belongs_to_one_source() -> None:
+    assert parse_settings({}).pictrs_source is None, "all of it is one source's"
+    two = sources(a={}, b={})
+    assert parse_settings({"sources": two}).pictrs_source == "unnamed"
+    assert parse_settings({"sources": two, "pictrs": {"source": "b"}}).pictrs_source == "b"
+
+
+@pytest.mark.parametrize("named", [{}, {"sources": sources(b={})}])
+def test_a_pict_rs_of_no_source_is_refused(named: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"(?m)^  pictrs\.source: sources has no such name"):
+        parse_settings({"pictrs": {"source": "a"}, **named})
+
+
 # What is decided, and what is told of it
 
 
@@ -166,6 +185,31 @@ async def test_a_source_may_have_other_labels_than_the_service(
     service.answered(await service.scan(red, path_of("a")), 200)
     service.answered(await service.scan(blue), 200)
     assert service.answered(await service.scan(red), 406)["rule"] == "no-red"
+
+
+@pytest.mark.parametrize("is_sql", [False, True])
+async def test_sources_with_other_labels_that_get_a_picture_in_turn_have_it_scanned_once_each(
+    make_service: Make,
+    make_policy: Callable[..., Policy],
+    draw: Draw,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_sql: bool,
+) -> None:
+    monkeypatch.setattr("serve_app.moderation.moderator.RECALL_BUDGET_S", 8.0)  # a machine that is busy is no miss
+    of_blue = make_policy(**{"policy: colours": "policy: of-blue", "a red view": "a blue view", "no-red": "no-blue"})
+    service = make_service(sources=sources(a={"policy": "of-blue.yaml"}, b={}), of_sources={"a": of_blue})
+    body = draw((0, 0, 255))
+    with contextlib.ExitStack() as stack:
+        if is_sql:
+            location = Location(tmp_path, tmp_path / "ledger.db")
+            spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
+            in_time = SqlLedger(open_database(location), spool, commit_wait_s=30.0)
+            service.ledger.kept = stack.enter_context(contextlib.closing(in_time))
+        for _ in range(3):
+            service.answered(await service.scan(body, path_of("b")), 200)
+            assert service.answered(await service.scan(body, path_of("a")), 406)["rule"] == "no-blue"
+    assert service.scorer.calls == 2
 
 
 async def test_each_source_says_what_becomes_of_a_picture_that_was_not_scanned(make_service: Make, draw: Draw) -> None:

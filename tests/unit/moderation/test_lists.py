@@ -271,6 +271,47 @@ async def test_a_ban_leaves_no_decision_that_waits_for_a_scan(listing: Listing, 
     assert listing.lists.take_late_matches() == []
 
 
+@pytest.mark.parametrize(
+    ("sources", "source", "terms"),
+    [((), None, None), (("lemmy-a",), None, UNNAMED_SOURCE), (("lemmy-a",), "lemmy-a", "lemmy-a")],
+)
+async def test_a_stored_picture_is_scanned_by_the_terms_of_the_source_whose_pict_rs_has_it(
+    listing: Listing, draw: Callable[..., bytes], sources: tuple[str, ...], source: str | None, terms: str | None
+) -> None:
+    asked: list[str | None] = []
+
+    async def moderate(body: Body, call: Call, by_terms_of: str | None) -> Decision:
+        asked.append(by_terms_of)
+        return await listing.moderator.moderate(body, call, by_terms_of)
+
+    async with standing_in() as pictrs:
+        named = {each: {"secrets_env": each.upper()} for each in sources}
+        settings = parse_settings({"pictrs": {"url": pictrs.url, "source": source}, "sources": named})
+        lister = Lister(listing.ledger, listing.store)
+        pictures = StoredPictures(settings, listing.ledger, lister, moderate, {API_KEY_ENV: API_KEY})
+        denied = ListingTerms(kind=ListKind.DENY, bank="banned", reason="spam", author="alice")
+        await pictures.add(Reference("alias", pictrs.store(draw())), denied)
+    assert asked == [terms]
+
+
+async def test_a_ban_leaves_the_decisions_on_copies_in_another_pict_rs(
+    listing: Listing, draw: Callable[..., bytes]
+) -> None:
+    decided = await listing.decide(draw())
+    unscanned = replace(decided, outcome=Unscanned(UnscannedReason.DEADLINE, "late"), kept=True, examination=None)
+    for source in ("lemmy-a", "lemmy-b"):
+        await listing.ledger.record(replace(unscanned, request_id=f"r-{source}", source=source))
+    async with standing_in() as pictrs:
+        named = {each: {"secrets_env": each.upper()} for each in ("lemmy-a", "lemmy-b")}
+        settings = parse_settings({"pictrs": {"url": pictrs.url, "source": "lemmy-a"}, "sources": named})
+        lister = Lister(listing.ledger, listing.store)
+        pictures = StoredPictures(settings, listing.ledger, lister, listing.moderator.moderate, {API_KEY_ENV: API_KEY})
+        terms = ListingTerms(kind=ListKind.DENY, bank="banned", reason="spam", author="alice")
+        assert (await pictures.ban(Reference("alias", pictrs.store(draw())), terms, is_for_real=True)).purged
+    waiting = (await listing.ledger.pending()).records
+    assert [each.decision.request_id for each in waiting] == ["r-lemmy-b"]
+
+
 @pytest.mark.parametrize("size_bytes", [0, 100_000])
 async def test_it_is_found_by_its_md5_where_the_lists_had_one_when_it_was_decided(
     listing: Listing, draw: Callable[..., bytes], size_bytes: int

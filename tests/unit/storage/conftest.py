@@ -57,14 +57,21 @@ class Bench:
     scanner: Scanner
 
     @contextlib.asynccontextmanager
-    async def rescanner(self, quota: PurgeQuota | None = None, key: str = API_KEY) -> AsyncIterator[Rescanner]:
+    async def rescanner(
+        self, quota: PurgeQuota | None = None, key: str = API_KEY, of_source: str | None = None
+    ) -> AsyncIterator[Rescanner]:
         async with open_at(self.pictrs.url, key) as client:
-            yield Rescanner(client, self.scanner, MAX_BODY_BYTES, quota)
+            yield Rescanner(client, self.scanner, MAX_BODY_BYTES, quota, of_source=of_source)
 
     async def rescan(
-        self, body: bytes, quota: PurgeQuota | None = None, key: str = API_KEY, source: str = UNNAMED_SOURCE
+        self,
+        body: bytes,
+        quota: PurgeQuota | None = None,
+        key: str = API_KEY,
+        source: str = UNNAMED_SOURCE,
+        of_source: str | None = None,
     ) -> Finding:
-        async with self.rescanner(quota, key) as rescanner:
+        async with self.rescanner(quota, key, of_source) as rescanner:
             return await rescanner.rescan(replace(let_through(body), source=source))
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from serve_app.domain import RESCAN_SOURCE, UnavailableError, Verdict
+from serve_app.domain import RESCAN_SOURCE, UNNAMED_SOURCE, UnavailableError, Verdict
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
@@ -52,8 +53,12 @@ class Waiting:
         return [record.decision.request_id for record in (await self.ledger.pending()).records]
 
     @contextlib.asynccontextmanager
-    async def rescans(self, mode: str = "report", **pictrs: Any) -> AsyncIterator[asyncio.Task[None]]:
-        settings = parse_settings({"rescan": mode, "pictrs": {"url": self.bench.pictrs.url} | pictrs})
+    async def rescans(
+        self, mode: str = "report", sources: Mapping[str, Any] | None = None, **pictrs: Any
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        settings = parse_settings(
+            {"rescan": mode, "sources": sources or {}, "pictrs": {"url": self.bench.pictrs.url} | pictrs}
+        )
         rescans = ServiceRescans(settings, self.bench.scanner, self.ledger, self.clock, self.clock.sleep)
         running = asyncio.create_task(rescans.run())
         try:
@@ -102,6 +107,20 @@ async def test_it_purges_what_is_rejected_within_the_quota_of_each_day(waiting: 
         assert waiting.bench.pictrs.stored == []
     entries = await waiting.ledger.audit_trail()
     assert [(each.actor, each.action) for each in entries] == [("service", "purge")] * 3
+
+
+async def test_it_leaves_the_pictures_of_other_sources(waiting: Waiting) -> None:
+    await waiting.add("reject", "reject")
+    ours = (await waiting.ledger.pending()).records[0].decision
+    body = b"reject number 9"
+    waiting.bench.pictrs.store(body)
+    theirs = let_through(body, "w-theirs", waiting.clock.now - timedelta(hours=1))
+    await waiting.ledger.record(replace(theirs, source="lemmy-a"))
+    async with waiting.rescans("purge", sources={"lemmy-a": {"secrets_env": "A"}}):
+        await waiting.look()
+    assert ours.source == UNNAMED_SOURCE
+    assert await waiting.left() == ["w-theirs"]
+    assert len(waiting.bench.pictrs.stored) == 1
 
 
 async def test_what_cannot_be_scanned_is_tried_ever_less_often(waiting: Waiting) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
-from serve_app.domain import PictrsRefusedError
+from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, PictrsRefusedError
 from serve_app.ledger import MemoryLedger
 from serve_app.pictrs import AuditedQuota
 from serve_app.storage import Result
@@ -55,6 +55,26 @@ async def test_a_picture_of_a_named_source_that_is_not_here_may_be_in_another_pi
     bench.pictrs.store(b"reject this")
     assert (await bench.rescan(b"reject this", source="lemmy-a")).result is Result.REJECTED
     assert bench.scanner.sources == ["lemmy-a"], "it is judged by the terms of its source"
+
+
+@pytest.mark.parametrize("of_source", [UNNAMED_SOURCE, "lemmy-b"])
+async def test_the_picture_of_another_source_is_neither_scanned_nor_purged(bench: Bench, of_source: str) -> None:
+    bench.pictrs.store(b"reject this")
+    finding = await bench.rescan(b"reject this", Quota(9), source="lemmy-a", of_source=of_source)
+    assert (finding.result, finding.is_of_picture) == (Result.LATER, True)
+    assert finding.why == (
+        f"it is a picture of the source lemmy-a, and pictrs.url is that of {of_source} (pictrs.source)"
+    )
+    assert (len(bench.pictrs.stored), bench.scanner.bodies) == (1, [])
+
+
+@pytest.mark.parametrize("source", ["lemmy-a", RESCAN_SOURCE, ADMIN_SOURCE])
+async def test_a_picture_in_the_pict_rs_of_its_source_is_scanned_by_its_terms(bench: Bench, source: str) -> None:
+    gone = await bench.rescan(b"reject this", source=source, of_source="lemmy-a")
+    assert gone.result is Result.GONE, "no other pict-rs can have it"
+    bench.pictrs.store(b"reject this")
+    finding = await bench.rescan(b"reject this", Quota(9), source=source, of_source="lemmy-a")
+    assert (finding.result, bench.scanner.sources) == (Result.PURGED, ["lemmy-a"])
 
 
 async def test_the_whole_of_a_picture_is_scanned_of_which_only_a_part_was_sent(bench: Bench) -> None:
