@@ -98,13 +98,18 @@ async def test_an_address_that_is_not_this_machines_is_told(errors: Errors) -> N
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[bool]:
-    """Tries follow each other at once; what was found when the port was asked whose it is."""
+def asked(port: int, monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[bool]:
+    """Tries follow each other at once; what was found when the port was asked whose it is.
+
+    Threads of other tests may listen for as long as this process lives: they are left out.
+    """
     answers: asyncio.Queue[bool] = asyncio.Queue()
     ask = node_listener._is_siblings
 
-    async def is_siblings(*args: Any) -> bool:
-        answers.put_nowait(found := await ask(*args))
+    async def is_siblings(wanted: node_listener.Listener) -> bool:
+        found = await ask(wanted)
+        if wanted.port == port:
+            answers.put_nowait(found)
         return found
 
     monkeypatch.setattr(node_listener, "_is_siblings", is_siblings)
@@ -151,12 +156,13 @@ async def test_a_server_that_fails_begins_again(port: int, errors: Errors, monke
     monkeypatch.setattr(node_listener, "_TRY_EVERY_S", 0.01)
     create, made = socket.create_server, 0
 
-    def first_is_broken(*args: Any, **options: Any) -> socket.socket:
+    def first_is_broken(address: tuple[str, int], **options: Any) -> socket.socket:
         nonlocal made
-        made += 1
-        listener = create(*args, **options)
-        if made == 1:
-            listener.close()
+        listener = create(address, **options)
+        if address[1] == port:  # a thread of another test may listen elsewhere
+            made += 1
+            if made == 1:
+                listener.close()
         return listener
 
     monkeypatch.setattr(socket, "create_server", first_is_broken)
