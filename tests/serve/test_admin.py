@@ -113,12 +113,13 @@ def test_one_page_tells_the_metrics_of_every_replica(service, config):
     for number in range(6):
         assert service.scan(drawn("blue", size=(50 + number, 40))).status_code == 200
     wait_for(lambda: total(page(config), "pictwarden_verdicts_total") >= before + 6)
+    # Each replica tells its own every two seconds.
+    wait_for(lambda: total(page(config), "pictwarden_pass_views_sum") >= 6)
     told = page(config)
     every = ["ClipScorer", "Ingress", "Ingress", "Preprocessor"]
     assert replicas_of(told, "pictwarden_snapshot_age_seconds") == every
     assert replicas_of(told, "pictwarden_build_info") == ["Ingress", "Ingress"]
     assert replicas_of(told, "pictwarden_decode_workers") == ["Preprocessor"]
-    assert total(told, "pictwarden_pass_views_sum") >= 6
     stages = {
         (labels["replica"].partition("-")[0], labels["stage"]) for labels, _ in told["pictwarden_stage_seconds_sum"]
     }

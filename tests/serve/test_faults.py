@@ -61,7 +61,7 @@ def test_a_full_service_is_refused_for_by_haproxy(service, unique_picture):
         scorer.resume()
     assert refused.headers["retry-after"] == "1", "it is full for 0.4 s"
     wait_for(lambda: service.scan(unique_picture()).status_code == 200)
-    assert re.search(r"\d+ requests before \w{32} were refused by the front end", service.log_text())
+    assert re.search(r"request \w{32}: \d+ requests before it were refused by the front end", service.log_text())
 
 
 def test_a_scorer_that_hangs_makes_a_picture_unscanned_in_time(service, unique_picture):
