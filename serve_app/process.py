@@ -18,6 +18,8 @@ from serve_app.core_dumps import write_no_core
 # collector runs several times for each; with these, one picture in forty more goes through two cores.
 _GC_THRESHOLDS = (20_000, 50, 100)
 
+_STANDARD_ERROR = 2
+
 # mallopt(3), malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -38,15 +40,23 @@ def set_up_process() -> None:
     """Set what holds for all of a process that serves.
 
     The garbage collector runs rarely; a log line that fails is lost without a word on the standard error; no crash
-    writes pictures to a disk; and threads of torch that wait for each other or for the next pass sleep. Call it before
-    torch is imported, which reads this once.
+    writes pictures to a disk; and threads of torch that wait for each other or for the next pass sleep. Call it first
+    of all: torch reads this once, when it is imported, and files that were opened before may be standard streams.
     """
+    _occupy_standard_streams()
     # By default they spin for milliseconds, which takes the cores from decoding: 1.0 core-ms a picture and not 0.3 in
     # the thread of the passes, and 193 pictures/s instead of 243 (demo model, 16 connections, two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.set_threshold(*_GC_THRESHOLDS)
     logging.raiseExceptions = False
     write_no_core()
+
+
+def _occupy_standard_streams() -> None:
+    """Open what was closed of the standard streams: the next file or socket would be one, and libraries print there."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(opened)
 
 
 def allow_open_files() -> None:

@@ -97,8 +97,8 @@ def _be_silent() -> None:
     to the owner, whose log says both.
     """
     with Path(os.devnull).open("w") as nowhere:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere.fileno(), stream.fileno())
+        for standard_stream in (1, 2):
+            os.dup2(nowhere.fileno(), standard_stream)
 
 
 def _end_with_owner() -> None:

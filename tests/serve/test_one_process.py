@@ -185,7 +185,8 @@ def test_what_cannot_start_says_so_in_one_line(tmp_path, options, said):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert said in line
-    assert done.stdout == ""
+    # Another service of this machine may have the port of the metrics.
+    assert [each for each in done.stdout.splitlines() if "no metrics are served" not in each] == []
     assert not listens(port)
 
 
