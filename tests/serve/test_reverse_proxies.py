@@ -184,7 +184,8 @@ def test_as_much_passes_as_the_service_takes(proxy, picture):
     with proxy.client() as client:
         largest = padded(picture("blue"), 64 * MB)
         assert client.post(f"{SCAN}/{SECRET}", content=pieces(largest)).status_code == 200
-        assert client.post(f"{SCAN}/{SECRET}", content=largest + b"x").status_code == 413
+        # Caddy says 502 if the service has refused the body before it was sent.
+        assert client.post(f"{SCAN}/{SECRET}", content=largest + b"x").status_code in {413, 502}
 
 
 def test_a_body_arrives_when_it_comes_and_not_when_it_has_ended(which, certificate, tmp_path):

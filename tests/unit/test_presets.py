@@ -84,7 +84,7 @@ def test_they_are_listed_for_machines() -> None:
 
 
 def test_the_page_says_of_each_what_it_says_of_itself() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| (.+?) \| (.+?) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| (.+?) \| (`[\w:-]+`) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     assert rows == [(each.name, each.protects, each.needs, f"`{each.policy}`") for each in PRESETS.values()]
 
 
