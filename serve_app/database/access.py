@@ -23,8 +23,9 @@ from serve_app.domain import ConfigurationError, UnavailableError, in_words
 from serve_app.secret_files import read_secret
 from serve_app.state_folder import make_private_file, make_private_folder
 
-# For a lock that another process holds, and for a server that does not answer. An answer waits for none of them.
-_LOCK_WAIT_S = 2.0
+# For a lock that another writer holds while a slow disk keeps it waiting, and for a server that does not answer. An
+# answer waits for none of them.
+_LOCK_WAIT_S = 10.0
 _CONNECT_S = 3
 _STATEMENT_MS = 10_000
 _UNACKNOWLEDGED_MS = 5_000

@@ -62,7 +62,7 @@ class Scanner:
         cursor: dict[str, str] = {}
         while True:
             answer = self.admin.get("/decisions", params={"limit": MOST_AT_ONCE, **wanted, **cursor})
-            answer.raise_for_status()
+            assert answer.status_code == 200, f"{answer.text}\n{self.service.log_text()[-4000:]}"
             page = Decisions.model_validate_json(answer.text)
             yield from page.decisions
             if page.cursor is None:
