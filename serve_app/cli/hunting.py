@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HUNT = "hunt"
 """The action in the audit of a hunt that has left nothing in pict-rs: the next one begins behind its lists."""
 
+_NOTHING_NEW = "no entry has been added since the last hunt: `--all` looks for all of them"
+
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -114,7 +116,7 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool) -> None:
         sought = await asyncio.to_thread(sought_entries, lists, bank, since)
         run.entries = sought.own_entries
         if not run.entries:
-            typer.echo("no entry has been added since the last hunt: `--all` looks for all of them")
+            typer.echo(_NOTHING_NEW if since else "there are no entries to look for")
             return
         async for caught in _caught(run, archive, lists.snapshot, sought, pictrs):
             run.counts[caught.result] += 1

@@ -45,7 +45,8 @@ def count_bodies(database: Database) -> int:
 
 def all_fingerprints(database: Database) -> Iterator[BodyFingerprints]:
     """Those of all bodies, in any order. What is recorded meanwhile may be left out. For a thread."""
-    with database.reading() as connection:
+    # A cursor of PostgreSQL's needs a transaction.
+    with database.reading_one_moment() as connection:
         some_at_a_time = connection.execution_options(yield_per=BODIES_AT_ONCE)
         for rows in some_at_a_time.execute(select(fingerprints.c.sha256, fingerprints.c.frames)).partitions():
             yield _arrays([row.sha256 for row in rows], [row.frames for row in rows])
