@@ -71,6 +71,7 @@ PLAN = (
     Planned("faults", "faults", 6),
     Planned("upgrade", "upgrade", 10),
     Planned("decisions", "decisions", 10),
+    Planned("hunt", "hunt", 4),
     Planned("metrics-one-process", "metrics", 1.5),
     Planned("metrics-ray", "metrics --way ray", 2),
     Planned("pictrs", "pictrs", 1.5),
