@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from serve_app.domain import SettingsError
 from serve_app.logs import EventLogger
 from serve_app.notices.message import MOST_PARAGRAPHS, Paragraph, message_of
 from serve_app.notices.sending import Job, Outcome, Sender
@@ -64,20 +65,33 @@ class Delivery:
         self._addresses: dict[int, _Address] = {}
 
     def add(self, paragraphs: Sequence[Paragraph]) -> None:
-        """Have every address told of them."""
+        """Have every address told of them.
+
+        Raises:
+            SettingsError: the addresses cannot be read: nothing is added.
+        """
         for number, _ in enumerate(self._urls(), 1):
             self._addresses.setdefault(number, _Address(number, self._not_before)).add(paragraphs)
 
     def is_due(self, now: datetime) -> bool:
         """Whether :meth:`send_due` would send now."""
-        return any(each.waiting and now >= each.not_before for each in self._addresses.values())
+        return bool(self._due(now))
+
+    def _due(self, now: datetime) -> list[_Address]:
+        return [each for each in self._addresses.values() if each.waiting and now >= each.not_before]
 
     async def send_due(self, clock: Callable[[], datetime]) -> bool:
         """Send to every address that something waits for, and whose time has come: whether one of them got it."""
-        urls, now = dict(enumerate(self._urls(), 1)), clock()
+        now = clock()
+        try:
+            urls = dict(enumerate(self._urls(), 1))
+        except SettingsError as error:
+            for each in self._due(now):
+                self._note_failure(each, Outcome(each.number, "", str(error)), now)
+            return False
         for number in self._addresses.keys() - urls.keys():
             del self._addresses[number]
-        due = [each for each in self._addresses.values() if each.waiting and now >= each.not_before]
+        due = self._due(now)
         sent = [(each, tuple(each.waiting), each.left_out) for each in due]
         jobs = [Job(each.number, urls[each.number], message_of(waiting, left_out)) for each, waiting, left_out in sent]
         outcomes = await self._sender.send(jobs)

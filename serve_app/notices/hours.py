@@ -42,7 +42,6 @@ class Hours:
 
     def due(self, tallies: Sequence[Tally], since: datetime, until: datetime) -> Counted | None:
         """What is to be told of the time that was :meth:`wanted`; None if that is not enough yet."""
-        self._looked_to = until
         counted = counted_in(tallies, since, until)
         kinds = self._settings.kinds
         shown = Counted(
@@ -52,7 +51,10 @@ class Hours:
             counted.unscanned if NoticeKind.UNSCANNED in kinds else (),
         )
         enough = self._settings.pictures_at_least
-        return shown if max(shown.rejected_count, shown.unscanned_count) >= enough else None
+        if max(shown.rejected_count, shown.unscanned_count) >= enough:
+            return shown
+        self._looked_to = until
+        return None
 
     def note_failure(self, until: datetime) -> None:
         """It could not be counted: it is part of the next hour's count."""
@@ -60,7 +62,7 @@ class Hours:
 
     def note_told(self, counted: Counted) -> None:
         """It is told now, and not again."""
-        self._told_to = counted.until
+        self._told_to = self._looked_to = counted.until
 
 
 def counted_in(tallies: Sequence[Tally], since: datetime, until: datetime) -> Counted:

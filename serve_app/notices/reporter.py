@@ -264,13 +264,14 @@ class Reporter:
         paragraphs: list[Paragraph] = [paragraph_of(each, facts, self._settings) for each in tellings]
         if counted is not None:
             paragraphs += counted_paragraphs(counted)
-            holding.hours.note_told(counted)
         if not paragraphs:
             return
+        holding.delivery.add(paragraphs)  # first: where it fails, nothing counts as told
+        if counted is not None:
+            holding.hours.note_told(counted)
         holding.incidents.note_told(tellings, facts.at)
         if any(each.kind is NoticeKind.SOURCE_QUOTA for each in tellings):
             self._over_quota_told = self._over_quota
-        holding.delivery.add(paragraphs)
         holding.compose_at = facts.at + timedelta(seconds=self._settings.notices.at_most_every_s)
         holding.handed_over.append(
             Told(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.domain import NoticeKind
+from serve_app.domain import NoticeKind, SettingsError
 from serve_app.notices.delivery import Delivery
 from serve_app.notices.message import MOST_PARAGRAPHS, Paragraph, Weight, message_of
 from tests.unit.notices.conftest import WatchedSender
@@ -33,7 +33,13 @@ class Sent:
         self.clock = VirtualClock()
         self.sender = WatchedSender(self.clock)
         self.urls = [SECRET] * addresses
-        self.delivery = Delivery(self.sender, lambda: self.urls, APART, self.clock.now)
+        self.urls_fault: SettingsError | None = None
+        self.delivery = Delivery(self.sender, self.addresses, APART, self.clock.now)
+
+    def addresses(self) -> list[str]:
+        if self.urls_fault is not None:
+            raise self.urls_fault
+        return self.urls
 
     async def wait(self, minutes: int) -> None:
         for _ in range(minutes):
@@ -75,6 +81,23 @@ async def test_an_address_that_fails_is_tried_ever_less_often_and_the_others_are
         "notice URL 2 (Test): connection refused: it is tried again, in a minute and then ever less often",
         "notice URL 2 (Test): delivered again",
     ]
+
+
+async def test_addresses_that_cannot_be_read_are_attempts_that_fail(caplog: pytest.LogCaptureFixture) -> None:
+    sent = Sent(addresses=2)
+    sent.delivery.add([paragraph(1)])
+    sent.urls_fault = SettingsError("the file cannot be read")
+    await sent.wait(5)
+    assert [each.message for each in caplog.records] == [
+        f"notice URL {number}: the file cannot be read: it is tried again, in a minute and then ever less often"
+        for number in (1, 2)
+    ]
+    assert not sent.delivery.is_due(sent.clock.now), "after 0, 1 and 3 minutes, the next attempt is after 7"
+    with pytest.raises(SettingsError):
+        sent.delivery.add([paragraph(2)])
+    sent.urls_fault = None
+    await sent.wait(3)
+    assert sent.sender.titles(1) == sent.sender.titles(2) == ["number 1"]
 
 
 async def test_what_waits_for_long_is_bounded_and_the_rest_is_counted() -> None:

@@ -20,6 +20,7 @@ from serve_app.domain import (
     LedgerHealth,
     ModelIdentity,
     NoticeKind,
+    SettingsError,
     Tally,
     Verdict,
     ViewPlace,
@@ -122,7 +123,7 @@ class Process:
             shared.ledger,
             shared.watched,
             self.sender,
-            lambda: [SECRET] * shared.addresses,
+            shared.urls,
             shared.clock,
             shared.clock.sleep,
         )
@@ -147,6 +148,12 @@ class Shared:
         self.watched = Watched()
         self.settings: dict[str, Any] = {}
         self.addresses = 1
+        self.addresses_fault: SettingsError | None = None
+
+    def urls(self) -> list[str]:
+        if self.addresses_fault is not None:
+            raise self.addresses_fault
+        return [SECRET] * self.addresses
 
     async def wait(self, processes: int = 1, **duration: float) -> None:
         """Some looks, and what each of them has begun."""
@@ -345,6 +352,26 @@ async def test_an_hour_that_cannot_be_counted_is_counted_with_the_next_and_holds
         shared.ledger.tally_fault = None
         await shared.wait(minutes=60)
         assert process.sender.titles()[1:] == ["2 pictures were rejected"]
+
+
+async def test_addresses_that_cannot_be_read_for_a_while_lose_no_notice(
+    shared: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shared.reject(5)
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        shared.addresses_fault = SettingsError("the file cannot be read")
+        await shared.wait(minutes=70)
+        (line,) = [each.message for each in caplog.records]
+        assert line == "notices could not be told, and are tried again: the file cannot be read"
+        shared.watched.beyond["kbin"] = 7
+        await shared.wait(minutes=1)
+        shared.addresses_fault = None
+        await shared.wait(minutes=1)
+        assert process.sender.titles() == ["no picture can be scanned, and 1 more"]
+    assert await shared.audit() == [
+        {"counted to": "2026-11-26T13:00:00+00:00", "scanner": "since 2026-11-26T12:00:05+00:00"}
+    ]
 
 
 async def test_only_the_kinds_that_are_wanted_are_told(shared: Shared) -> None:
