@@ -13,8 +13,8 @@ from serve_app.domain import (
     Deadline,
     NotScannedError,
     SettingsError,
-    UnavailableError,
     UnscannedReason,
+    in_words,
 )
 from serve_app.ledger import OpenLedger
 from serve_app.lists.asking import in_thread
@@ -73,8 +73,8 @@ async def noticing(
     problem = ""
     try:
         yield
-    except (ConfigurationError, UnavailableError) as error:
-        problem = str(error)
+    except Exception as error:
+        problem = in_words(error)
         raise
     finally:
         running.cancel()

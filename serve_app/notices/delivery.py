@@ -77,21 +77,26 @@ class Delivery:
         """Whether :meth:`send_due` would send now."""
         return bool(self._due(now))
 
-    def _due(self, now: datetime) -> list[_Address]:
-        return [each for each in self._addresses.values() if each.waiting and now >= each.not_before]
+    def _due(self, now: datetime, *, at_once: bool = False) -> list[_Address]:
+        return [each for each in self._addresses.values() if each.waiting and (at_once or now >= each.not_before)]
 
-    async def send_due(self, clock: Callable[[], datetime]) -> bool:
-        """Send to every address that something waits for, and whose time has come: whether one of them got it."""
+    async def send_due(self, clock: Callable[[], datetime], *, at_once: bool = False) -> bool:
+        """Send to every address that something waits for, and whose time has come: whether one of them got it.
+
+        ``at_once`` it has come for all of them.
+        """
         now = clock()
         try:
             urls = dict(enumerate(self._urls(), 1))
         except SettingsError as error:
-            for each in self._due(now):
+            for each in self._due(now, at_once=at_once):
                 self._note_failure(each, Outcome(each.number, "", str(error)), now)
             return False
         for number in self._addresses.keys() - urls.keys():
             del self._addresses[number]
-        due = self._due(now)
+        due = self._due(now, at_once=at_once)
+        if not due:
+            return False
         sent = [(each, tuple(each.waiting), each.left_out) for each in due]
         jobs = [Job(each.number, urls[each.number], message_of(waiting, left_out)) for each, waiting, left_out in sent]
         outcomes = await self._sender.send(jobs)

@@ -105,7 +105,10 @@ class Incidents:
             self._missed[kind] = self._missed.get(kind, 0) + 1
 
     def due(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None, *, at_once: bool = False) -> list[Telling]:
-        """What is to be told now, in the order of the kinds; ``at_once``, even of what may yet pass by itself."""
+        """What is to be told now, in the order of the kinds.
+
+        ``at_once`` also what has just begun, however soon it is after another of its kind.
+        """
         found = []
         for kind in self._standing() if kinds is None else kinds:
             incident = self._open.get(kind)
@@ -141,8 +144,8 @@ class Incidents:
             return Phase.LASTS if at - told_at >= AGAIN_AFTER else None
         begun_told_at = self._begun_told_at.get(kind)
         is_apart = begun_told_at is None or at - begun_told_at >= APART
-        has_lasted = at_once or at - incident.since >= self._delays.get(kind, timedelta())
-        return Phase.BEGUN if is_apart and has_lasted else None
+        has_lasted = at - incident.since >= self._delays.get(kind, timedelta())
+        return Phase.BEGUN if at_once or (is_apart and has_lasted) else None
 
     @staticmethod
     def _is_over(incident: _Incident, at: datetime) -> bool:

@@ -141,7 +141,10 @@ class Reporter:
             await self._end_sending()
 
     async def tell_end(self, why: str) -> None:
-        """The service ends by itself, after :meth:`run`: tell that nothing is scanned, unless that is told already."""
+        """The service ends by itself, after :meth:`run`: tell that nothing is scanned, unless that is told already.
+
+        However soon it is after another message: there is no later one.
+        """
         if NoticeKind.SCANNER not in self._settings.notices.kinds:
             return
         with contextlib.suppress(Exception):  # whoever ends it says why, too
@@ -154,10 +157,8 @@ class Reporter:
     async def _tell_end(self, holding: _Holding, why: str) -> None:
         facts = Facts(self._wall_clock(), scanner_problem=f"the service has ended: {why}", has_ended=True)
         holding.incidents.see(facts, [NoticeKind.SCANNER])
-        if facts.at >= holding.compose_at:
-            self._compose(holding, facts, None, holding.incidents.due(facts, [NoticeKind.SCANNER], at_once=True))
-        if holding.delivery.is_due(facts.at):
-            await self._deliver(holding)
+        self._compose(holding, facts, None, holding.incidents.due(facts, [NoticeKind.SCANNER], at_once=True))
+        await self._deliver(holding, at_once=True)
 
     async def release(self) -> None:
         """Have another process tell from now on."""
@@ -290,10 +291,10 @@ class Reporter:
     def _is_sending(self) -> bool:
         return self._sending is not None and not self._sending.done()
 
-    async def _deliver(self, holding: _Holding) -> None:
+    async def _deliver(self, holding: _Holding, *, at_once: bool = False) -> None:
         handed_over = list(holding.handed_over)
         try:
-            if not await holding.delivery.send_due(self._wall_clock):
+            if not await holding.delivery.send_due(self._wall_clock, at_once=at_once):
                 return
         except Exception as error:
             self._note_fault(error)

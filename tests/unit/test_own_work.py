@@ -137,14 +137,25 @@ async def test_notices_go_out_while_the_environment_says_where_to(
     assert not any(each.get_name() == "notices" for each in asyncio.all_tasks())
 
 
-async def test_an_end_by_itself_is_told_in_its_own_words(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (UnavailableError("batching has ended"), "the service has ended: batching has ended."),
+        (PolicyError("no such rule"), "the service has ended: no such rule."),
+        (KeyError("hush-hush-hush"), "the service has ended: a fault of this program at own_work.py:"),
+    ],
+)
+async def test_an_end_by_itself_is_told_in_its_own_words(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: str
+) -> None:
     monkeypatch.setenv("PICTWARDEN_NOTICE_URLS", URL)
     sender = WatchedSender(VirtualClock())
-    with pytest.raises(UnavailableError, match="batching"):
+    with pytest.raises(type(fault)):
         async with noticing(parse_settings({}), cast(Moderator, parts.moderator), parts.ledger, parts.lists, sender):
-            raise UnavailableError("batching has ended")
+            raise fault
     ((_, job),) = sender.taken
-    assert "the service has ended: batching has ended." in job.message.body
+    assert told in job.message.body
+    assert "hush" not in job.message.body
 
 
 async def test_without_an_address_nothing_is_asked(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -402,6 +402,23 @@ async def test_that_the_service_ends_by_itself_is_told_and_that_it_scans_again(s
         assert last.sender.titles() == ["pictures are scanned again"]
 
 
+async def test_an_end_is_told_however_soon_after_other_messages(shared: Shared) -> None:
+    shared.addresses = 2
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        process.sender.problems = {2: "connection refused"}
+        await shared.wait(minutes=3)
+        shared.watched.problem = None
+        await shared.wait(minutes=25)
+        shared.watched.purged = 100
+        await shared.wait(minutes=1)
+        assert process.sender.titles(1) == ["no picture can be scanned", "pictures are scanned again"]
+        process.sender.problems = {}
+    await process.reporter.tell_end("batching has ended")
+    assert process.sender.titles(1)[2:] == ["no picture can be scanned"]
+    assert process.sender.titles(2) == ["no picture can be scanned, and 2 more"]
+
+
 async def test_an_end_that_cannot_be_told_holds_nobody_up(shared: Shared) -> None:
     process = Process(shared)
     process.sender.problems = {1: "connection refused"}
