@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -87,9 +87,9 @@ class Incidents:
             for kind in each.over:
                 self._open.pop(kind, None)
 
-    def see(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None) -> None:
-        """Note which things are so; of ``kinds`` alone, if the facts are of no others."""
-        for kind in self._standing() if kinds is None else kinds:
+    def see(self, facts: Facts, kinds: Collection[NoticeKind] = _STANDING) -> None:
+        """Note which things are so; of ``kinds`` alone, if of no others anything is known."""
+        for kind in self._standing(kinds):
             if self._is_so(kind, facts):
                 incident = self._open.setdefault(kind, _Incident(self._since(kind, facts), facts.at))
                 incident.last_so = facts.at
@@ -104,13 +104,13 @@ class Incidents:
         if incident.told_at is None and incident.last_so - incident.since >= self._delays.get(kind, timedelta()):
             self._missed[kind] = self._missed.get(kind, 0) + 1
 
-    def due(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None, *, at_once: bool = False) -> list[Telling]:
-        """What is to be told now, in the order of the kinds.
+    def due(self, facts: Facts, kinds: Collection[NoticeKind] = _STANDING, *, at_once: bool = False) -> list[Telling]:
+        """What is to be told now of ``kinds``, in their order.
 
         ``at_once`` also what has just begun, however soon it is after another of its kind.
         """
         found = []
-        for kind in self._standing() if kinds is None else kinds:
+        for kind in self._standing(kinds):
             incident = self._open.get(kind)
             phase = None if incident is None else self._phase(kind, incident, facts, at_once=at_once)
             if incident is not None and phase is not None:
@@ -128,8 +128,8 @@ class Incidents:
             self._begun_told_at[each.kind] = at
             self._missed.pop(each.kind, None)
 
-    def _standing(self) -> list[NoticeKind]:
-        return [each for each in NoticeKind if each in self._settings.kinds and each in _STANDING]
+    def _standing(self, kinds: Collection[NoticeKind]) -> list[NoticeKind]:
+        return [each for each in NoticeKind if each in kinds and each in self._settings.kinds and each in _STANDING]
 
     def _phase(self, kind: NoticeKind, incident: _Incident, facts: Facts, *, at_once: bool) -> Phase | None:
         at, told_at = facts.at, incident.told_at

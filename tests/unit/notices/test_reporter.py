@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from serve_app.domain import (
+    AuditEntry,
     Decision,
     Judged,
     Judgement,
     LedgerHealth,
     ModelIdentity,
     NoticeKind,
+    PendingDecisions,
     SettingsError,
     Tally,
     Verdict,
@@ -27,6 +29,7 @@ from serve_app.domain import (
 )
 from serve_app.domain.ports import WorkLease
 from serve_app.ledger import MemoryLedger
+from serve_app.notices import questions
 from serve_app.notices.facts import SuspendedEntry
 from serve_app.notices.reporter import LOOK_EVERY_S, Reporter
 from serve_app.notices.told import NOTICE
@@ -68,6 +71,8 @@ class SharedLedger(MemoryLedger):
 
     said = LedgerHealth()
     tally_fault: Exception | None = None
+    pending_fault: Exception | None = None
+    audited_fault: Exception | None = None
     audit_fault: Exception | None = None
 
     def lease(self, name: str) -> WorkLease:  # type: ignore[override]
@@ -82,6 +87,16 @@ class SharedLedger(MemoryLedger):
             raise self.tally_fault
         return await super().tally(since, until)
 
+    async def pending_count(self) -> PendingDecisions:
+        if self.pending_fault is not None:
+            raise self.pending_fault.with_traceback(None)
+        return await super().pending_count()
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        if self.audited_fault is not None:
+            raise self.audited_fault
+        return await super().audited(action, since)
+
     async def audit(self, entry: Any) -> None:
         if self.audit_fault is not None:
             raise self.audit_fault
@@ -95,21 +110,29 @@ class Watched:
     purged: int = 0
     beyond: dict[str, int] = field(default_factory=dict)
     fault: Exception | None = None
+    silent: frozenset[str] = frozenset()
     asked_since: list[datetime] = field(default_factory=list)
 
     async def scanner_problem(self) -> str | None:
+        await self.answer("scanner")
         if self.fault is not None:
-            raise self.fault
+            raise self.fault.with_traceback(None)
         return self.problem
 
     async def suspended(self) -> Sequence[SuspendedEntry]:
+        await self.answer("suspended")
         return self.entries
+
+    async def answer(self, question: str) -> None:
+        if question in self.silent:
+            await asyncio.Event().wait()
 
     def over_quota(self) -> dict[str, int]:
         return dict(self.beyond)
 
     async def purged_since(self, since: datetime) -> int:
         self.asked_since.append(since)
+        await self.answer("purged")
         return self.purged
 
 
@@ -332,9 +355,74 @@ async def test_a_fault_is_logged_once_and_nothing_ends(shared: Shared, caplog: p
         shared.watched.fault, shared.watched.problem = None, SILENT
         await shared.wait(minutes=5)
         assert process.sender.titles() == ["no picture can be scanned"]
-    (line,) = [each.message for each in caplog.records if "notices" in each.message]
-    assert line.startswith("notices could not be told, and are tried again: a fault of this program at ")
+    (line,) = [each.message for each in caplog.records]
+    assert line.startswith(
+        "the question of the notice scanner was not answered, and is asked again: a fault of this program at "
+    )
     assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("silent", "titles"),
+    [
+        ("scanner", {"1 list entry is suspended, and 1 more"}),
+        ("suspended", {"the day's quota of purges is reached", "no picture can be scanned"}),
+        ("purged", {"1 list entry is suspended", "no picture can be scanned"}),
+    ],
+)
+async def test_a_question_that_is_not_answered_silences_its_own_notice_alone(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, silent: str, titles: set[str]
+) -> None:
+    monkeypatch.setattr(questions, "ANSWER_WITHIN_S", 0.0)
+    shared.watched = Watched(SILENT, [SuspendedEntry(17, "community", shared.clock.now)], 100)
+    shared.watched.silent = frozenset({silent})
+    shared.ledger.pending_fault = ConnectionError("gone")
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=20)
+        assert set(process.sender.titles()) == titles
+    lines = [each.message for each in caplog.records]
+    assert len(lines) == 2, "a line for each question"
+    assert all("was not answered, and is asked again: " in each for each in lines)
+
+
+async def test_an_incident_is_not_over_because_nobody_knows(shared: Shared) -> None:
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        shared.watched.fault = ConnectionError("gone")
+        await shared.wait(hours=2)
+        assert process.sender.titles() == ["no picture can be scanned"]
+        shared.watched.fault, shared.watched.problem = None, None
+        await shared.wait(minutes=10)
+        assert process.sender.titles()[1:] == ["pictures are scanned again"]
+
+
+async def test_an_audit_that_cannot_be_written_holds_no_notice_up(
+    shared: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared.ledger.audit_fault = ConnectionError("gone")
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        shared.watched.problem = None
+        await shared.wait(minutes=20)
+        assert process.sender.titles() == ["no picture can be scanned", "pictures are scanned again"]
+        shared.ledger.audit_fault = None
+        await shared.wait(minutes=1)
+    assert [each["scanner"].partition(" ")[0] for each in await shared.audit()] == ["since", "over"]
+    (line,) = [each.message for each in caplog.records]
+    assert line.startswith("what was told could not be recorded in the audit, and is tried again: ")
+
+
+async def test_an_audit_that_cannot_be_read_is_told_as_a_database_that_does_not_answer(shared: Shared) -> None:
+    shared.ledger.audited_fault = ConnectionError("gone")
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        assert process.sender.titles() == ["decisions are not recorded"]
+        shared.ledger.audited_fault = None
+        await shared.wait(minutes=20)
+        assert process.sender.titles()[1:] == ["no picture can be scanned, and 1 more"]
 
 
 async def test_an_hour_that_cannot_be_counted_is_counted_with_the_next_and_holds_nothing_up(
