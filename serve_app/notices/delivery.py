@@ -64,6 +64,13 @@ class Delivery:
         self._not_before = not_before
         self._addresses: dict[int, _Address] = {}
 
+    def forget_after(self, at: datetime) -> None:
+        """The clock was set back to ``at``: no message or attempt was later, after which an address would wait."""
+        latest = at + max(self._apart, LONGEST_RETRY)
+        self._not_before = min(self._not_before, latest)
+        for each in self._addresses.values():
+            each.not_before = min(each.not_before, latest)
+
     def add(self, paragraphs: Sequence[Paragraph]) -> None:
         """Have every address told of them.
 

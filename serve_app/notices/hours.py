@@ -33,6 +33,11 @@ class Hours:
         self._told_to = max(known, default=_whole_hour(at - RECORDED_WITHIN) - HOUR)
         self._looked_to = self._told_to
 
+    def forget_after(self, at: datetime) -> None:
+        """The clock was set back to ``at``: no hour that is to come was told."""
+        latest = _whole_hour(at)
+        self._told_to, self._looked_to = min(self._told_to, latest), min(self._looked_to, latest)
+
     def wanted(self, at: datetime) -> tuple[datetime, datetime] | None:
         """The time that is to be counted now; None if no hour is over since the last look."""
         until = _whole_hour(at - RECORDED_WITHIN)

@@ -87,6 +87,13 @@ class Incidents:
             for kind in each.over:
                 self._open.pop(kind, None)
 
+    def forget_after(self, at: datetime) -> None:
+        """The clock was set back to ``at``: nothing began or was told later."""
+        for each in self._open.values():
+            each.since, each.last_so = min(each.since, at), min(each.last_so, at)
+            each.told_at = None if each.told_at is None else min(each.told_at, at)
+        self._begun_told_at = {kind: min(told_at, at) for kind, told_at in self._begun_told_at.items()}
+
     def see(self, facts: Facts, kinds: Collection[NoticeKind] = _STANDING) -> None:
         """Note which things are so; of ``kinds`` alone, if of no others anything is known."""
         for kind in self._standing(kinds):

@@ -52,7 +52,7 @@ class Notifier:
         self._wall_clock = wall_clock
         self._faults = faults
         self._apart = timedelta(seconds=settings.notices.at_most_every_s)
-        self._compose_at = max((each.at + self._apart for each in told), default=now)
+        self._compose_at = max((min(each.at, now) + self._apart for each in told), default=now)
         self._incidents = Incidents(settings.notices, settings.pictrs.max_purges_per_day, told, now)
         self.hours = Hours(settings.notices, told, now)
         self._delivery = Delivery(sender, addresses, self._apart, self._compose_at)
@@ -68,6 +68,11 @@ class Notifier:
 
     def see(self, facts: Facts, kinds: Collection[NoticeKind]) -> None:
         """Note which things are so; the facts are of ``kinds``."""
+        # Where a clock was ahead, here or in another process, the admins would be told nothing until that time.
+        self._compose_at = min(self._compose_at, facts.at + self._apart)
+        self._incidents.forget_after(facts.at)
+        self.hours.forget_after(facts.at)
+        self._delivery.forget_after(facts.at)
         self._incidents.see(facts, kinds)
 
     def may_compose(self, at: datetime) -> bool:

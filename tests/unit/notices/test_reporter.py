@@ -32,7 +32,7 @@ from serve_app.ledger import MemoryLedger
 from serve_app.notices import questions
 from serve_app.notices.facts import SuspendedEntry
 from serve_app.notices.reporter import LOOK_EVERY_S, Reporter
-from serve_app.notices.told import NOTICE
+from serve_app.notices.told import NOTICE, Told
 from serve_app.settings import parse_settings
 from tests.unit.notices.conftest import WatchedSender
 from tests.virtual_clock import VirtualClock
@@ -488,6 +488,38 @@ async def test_that_the_service_ends_by_itself_is_told_and_that_it_scans_again(s
     async with Process(shared).running() as last:
         await shared.wait(minutes=30)
         assert last.sender.titles() == ["pictures are scanned again"]
+
+
+async def test_a_clock_that_was_ahead_silences_nobody_after_a_restart(shared: Shared) -> None:
+    future = shared.clock.now + timedelta(days=30)
+    await shared.ledger.audit(Told(future, future, {NoticeKind.SCANNER: future}).entry())
+    shared.watched.purged = 100
+    await shared.reject(3)
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=16)
+        assert process.sender.titles() == ["the day's quota of purges is reached, and 1 more"]
+        assert "Pictures are scanned again" in process.sender.taken[0][1].message.body
+        await shared.wait(minutes=60)
+        assert process.sender.titles()[1:] == ["3 pictures were rejected"]
+
+
+async def test_a_clock_that_is_set_back_silences_nobody(shared: Shared) -> None:
+    shared.addresses = 2
+    now = shared.clock.now
+    shared.clock.now += timedelta(days=30)
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        process.sender.problems = {2: "connection refused"}
+        await shared.wait(minutes=10)
+        assert process.sender.titles() == ["no picture can be scanned"]
+        shared.clock.set_back(now)
+        process.sender.problems = {}
+        await shared.reject(3)
+        await shared.wait(minutes=80)
+        assert process.sender.titles()[1:] == ["3 pictures were rejected"]
+        assert process.sender.titles(2) == ["no picture can be scanned", "3 pictures were rejected"]
+        await shared.wait(days=1)
+        assert process.sender.titles()[2:] == ["still no picture can be scanned"]
 
 
 async def test_an_end_is_told_however_soon_after_other_messages(shared: Shared) -> None:
