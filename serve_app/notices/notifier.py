@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -20,7 +21,9 @@ from serve_app.notices.told import Told
 from serve_app.notices.words import counted_paragraphs, paragraph_of
 from serve_app.settings import Settings
 
-NOT_TOLD: Final = "notices could not be told, and are tried again"
+_RECORDED_WITHIN_S: Final = 2.0
+"""The service ends, and waits for no longer."""
+
 _NOT_AUDITED: Final = "what was told could not be recorded in the audit, and is tried again"
 
 
@@ -125,14 +128,13 @@ class Notifier:
     async def deliver(self, *, at_once: bool = False) -> None:
         """Send what is due; ``at_once`` everything."""
         handed_over = list(self._handed_over)
-        try:
-            if not await self._delivery.send_due(self._wall_clock, at_once=at_once):
-                return
-        except Exception as error:
-            self._faults.note(NOT_TOLD, error)
-            return
-        self._to_audit += handed_over
-        del self._handed_over[: len(handed_over)]
+
+        def note_taken() -> None:
+            self._to_audit += handed_over
+            del self._handed_over[: len(handed_over)]
+            handed_over.clear()  # one address suffices
+
+        await self._delivery.send_due(self._wall_clock, note_taken, at_once=at_once)
         await self._record_told()
 
     async def record_again(self) -> None:
@@ -153,8 +155,11 @@ class Notifier:
             self._faults.end(_NOT_AUDITED)
 
     async def end_sending(self) -> None:
-        """What is being sent is not sent any further."""
+        """What is being sent is not sent any further; what an address has taken is recorded, if that is soon done."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
             self._sending = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RECORDED_WITHIN_S):
+                await self._record_told()

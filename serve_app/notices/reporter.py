@@ -14,7 +14,7 @@ from serve_app.logs import EventLogger
 from serve_app.notices.facts import Counted, Facts
 from serve_app.notices.faults import Faults
 from serve_app.notices.hours import Hours
-from serve_app.notices.notifier import NOT_TOLD, Audit, Notifier
+from serve_app.notices.notifier import Audit, Notifier
 from serve_app.notices.questions import ANSWER_WITHIN_S, Health, Questions, Watched
 from serve_app.notices.sending import Sender
 from serve_app.notices.told import NOTICE, REMEMBERED, Told, told_in
@@ -30,6 +30,7 @@ _TOLD_WITHIN_S: Final = 10.0
 """The service ends, and waits for no longer."""
 
 _LEASE: Final = "notices"
+_NOT_TOLD: Final = "notices could not be told, and are tried again"
 
 
 class Records(Audit, Health, Protocol):
@@ -81,9 +82,9 @@ class Reporter:
             while True:
                 try:
                     await self._look()
-                    self._faults.end(NOT_TOLD)
+                    self._faults.end(_NOT_TOLD)
                 except Exception as error:
-                    self._faults.note(NOT_TOLD, error)
+                    self._faults.note(_NOT_TOLD, error)
                 await self._sleep(LOOK_EVERY_S)
         finally:
             if self._notifier is not None:
@@ -132,7 +133,7 @@ class Reporter:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
                     self._notifier = await self._take_over()
             except Exception as error:
-                self._faults.note(NOT_TOLD, error)
+                self._faults.note(_NOT_TOLD, error)
                 self._look_without_database()
                 return
             self._is_blind = False

@@ -34,6 +34,7 @@ class Sent:
         self.sender = WatchedSender(self.clock)
         self.urls = [SECRET] * addresses
         self.urls_fault: SettingsError | None = None
+        self.times_taken = 0
         self.delivery = Delivery(self.sender, self.addresses, APART, self.clock.now)
 
     def addresses(self) -> list[str]:
@@ -41,10 +42,13 @@ class Sent:
             raise self.urls_fault
         return self.urls
 
+    def note_taken(self) -> None:
+        self.times_taken += 1
+
     async def wait(self, minutes: int) -> None:
         for _ in range(minutes):
             if self.delivery.is_due(self.clock.now):
-                await self.delivery.send_due(self.clock)
+                await self.delivery.send_due(self.clock, self.note_taken)
             self.clock.now += MINUTE
 
 
@@ -120,15 +124,42 @@ async def test_what_waits_for_long_is_bounded_and_the_rest_is_counted() -> None:
 async def test_what_comes_while_something_is_being_sent_is_not_lost() -> None:
     sent = Sent()
     sent.delivery.add([paragraph(number) for number in range(MOST_PARAGRAPHS)])
-    sent.sender.hangs = True
-    sending = asyncio.create_task(sent.delivery.send_due(sent.clock))
+    sent.sender.silent = {1}
+    sending = asyncio.create_task(sent.delivery.send_due(sent.clock, sent.note_taken))
     await asyncio.sleep(0)
     sent.delivery.add([paragraph(100), paragraph(101)])
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
-    sent.sender.hangs = False
+    sent.sender.silent = set()
     await sent.wait(1)
     assert sent.sender.titles() == [f"number 2, and {MOST_PARAGRAPHS + 1} more"]
+
+
+async def test_an_address_that_took_its_message_before_the_sending_ended_is_told_once() -> None:
+    sent = Sent(addresses=2)
+    sent.delivery.add([paragraph(1)])
+    sent.sender.silent = {1}
+    sending = asyncio.create_task(sent.delivery.send_due(sent.clock, sent.note_taken))
+    await sent.sender.has_taken.wait()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    assert sent.times_taken == 1
+    sent.sender.silent = set()
+    await sent.wait(60)
+    assert sent.sender.titles(1) == sent.sender.titles(2) == ["number 1"]
+
+
+async def test_a_fault_of_the_sender_is_an_attempt_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    sent = Sent()
+    sent.delivery.add([paragraph(1)])
+    sent.sender.fault = ValueError(SECRET)
+    await sent.wait(6)
+    assert sent.sender.attempts == 3, "after 0, 1 and 3 minutes"
+    assert "notice URL 1: a fault of this program at " in caplog.text
+    assert "hush" not in caplog.text
+    sent.sender.fault = None
+    await sent.wait(2)
+    assert sent.sender.titles() == ["number 1"]
 
 
 async def test_an_address_may_be_removed_and_another_one_added() -> None:

@@ -295,10 +295,24 @@ async def test_one_address_that_takes_it_suffices_to_have_told(shared: Shared) -
 async def test_a_sender_that_hangs_holds_no_look_up_and_ends_with_the_process(shared: Shared) -> None:
     await shared.reject(5)
     async with Process(shared).running() as process:
-        process.sender.hangs = True
+        process.sender.silent = {1}
         await shared.wait(hours=2)
         assert process.sender.attempts == 1
         assert len(shared.watched.asked_since) > 600
+
+
+async def test_a_process_that_ends_while_it_sends_records_what_an_address_has_taken(shared: Shared) -> None:
+    shared.addresses = 2
+    await shared.reject(5)
+    async with Process(shared).running() as first:
+        first.sender.silent = {1}
+        await shared.wait(minutes=70)
+        assert first.sender.titles(2) == ["5 pictures were rejected"]
+        assert await shared.audit() == [], "it is sent to the other one still"
+    assert await shared.audit() == [{"counted to": "2026-11-26T13:00:00+00:00"}]
+    async with Process(shared).running() as second:
+        await shared.wait(minutes=70)
+    assert second.sender.taken == []
 
 
 async def test_without_a_database_it_is_told_that_decisions_are_not_recorded(shared: Shared) -> None:
