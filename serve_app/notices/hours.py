@@ -19,6 +19,9 @@ LONGEST: Final = timedelta(days=1)
 RECORDED_WITHIN: Final = timedelta(minutes=1)
 """An hour is counted once its last decisions are recorded."""
 
+POSTPONED_FOR: Final = timedelta(minutes=15)
+"""While decisions wait outside of the database, an hour is counted so long after its end, with those that are in it."""
+
 _FOR_NOW: Final = (UnscannedReason.DEADLINE, UnscannedReason.OVERLOADED, UnscannedReason.UNAVAILABLE)
 """Other bytes can never be scanned: they are refused every day, and nobody can do anything about it."""
 
@@ -38,9 +41,9 @@ class Hours:
         latest = _whole_hour(at)
         self._told_to, self._looked_to = min(self._told_to, latest), min(self._looked_to, latest)
 
-    def wanted(self, at: datetime) -> tuple[datetime, datetime] | None:
-        """The time that is to be counted now; None if no hour is over since the last look."""
-        until = _whole_hour(at - RECORDED_WITHIN)
+    def wanted(self, at: datetime, *, has_unrecorded: bool = False) -> tuple[datetime, datetime] | None:
+        """The time that is to be counted now; None if no hour is over since the last look, or its decisions wait."""
+        until = _whole_hour(at - (POSTPONED_FOR if has_unrecorded else RECORDED_WITHIN))
         if until <= self._looked_to or not {NoticeKind.REJECTED, NoticeKind.UNSCANNED} & set(self._settings.kinds):
             return None
         return max(self._told_to, until - LONGEST), until

@@ -173,7 +173,7 @@ class Incidents:
             case NoticeKind.SOURCE_QUOTA:
                 return facts.is_over_quota
             case NoticeKind.LEDGER:
-                return facts.ledger.problem is not None or facts.ledger.spooled > 0
+                return facts.has_unrecorded
             case _:
                 return False
 

@@ -143,7 +143,7 @@ class Reporter:
         (facts, kinds), _ = await asyncio.gather(self._questions.ask(self._wall_clock()), notifier.record_again())
         notifier.see(facts, kinds)
         if notifier.may_compose(facts.at):
-            counted = await self._counted(notifier.hours, facts.at)
+            counted = await self._counted(notifier.hours, facts)
             if NoticeKind.SOURCE_QUOTA in notifier.compose(facts, kinds, counted):
                 self._questions.note_over_quota_told()
         notifier.send()
@@ -172,8 +172,8 @@ class Reporter:
             self._settings, self._records, self._sender, self._addresses, self._wall_clock, self._faults, told
         )
 
-    async def _counted(self, hours: Hours, now: datetime) -> Counted | None:
-        wanted = hours.wanted(now)
+    async def _counted(self, hours: Hours, facts: Facts) -> Counted | None:
+        wanted = hours.wanted(facts.at, has_unrecorded=facts.has_unrecorded)
         if wanted is None:
             return None
         try:

@@ -476,6 +476,25 @@ async def test_addresses_that_cannot_be_read_for_a_while_lose_no_notice(
     ]
 
 
+@pytest.mark.parametrize(("taken_back_after", "told_at"), [(3, "13:03:15"), (None, "13:15:05")])
+async def test_an_hour_is_counted_once_its_decisions_are_taken_back_from_the_spool(
+    shared: Shared, taken_back_after: int | None, told_at: str
+) -> None:
+    shared.settings = {"kinds": [NoticeKind.REJECTED.value]}
+    await shared.reject(2)
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=58)
+        shared.ledger.said = LedgerHealth(None, 3)
+        await shared.wait(minutes=2)
+        if taken_back_after is not None:
+            await shared.wait(minutes=taken_back_after)
+            shared.ledger.said = LedgerHealth()
+        await shared.wait(minutes=30)
+        ((at, job),) = process.sender.taken
+        assert f"{at:%H:%M:%S}" == told_at
+        assert job.message.title == "Pictwarden: 2 pictures were rejected"
+
+
 async def test_only_the_kinds_that_are_wanted_are_told(shared: Shared) -> None:
     shared.settings = {"kinds": [NoticeKind.PURGE_QUOTA.value]}
     shared.watched.problem, shared.watched.purged = SILENT, 100
