@@ -11,8 +11,6 @@ from serve_app.notices.facts import Counted
 from serve_app.notices.told import Told
 from serve_app.settings import NoticeSettings
 
-HOUR: Final = timedelta(hours=1)
-
 LONGEST: Final = timedelta(days=1)
 """What could not be told within it, or was too little to be told, is not told."""
 
@@ -30,10 +28,10 @@ class Hours:
     """Up to which hour it is told."""
 
     def __init__(self, settings: NoticeSettings, told: Iterable[Told], at: datetime) -> None:
-        """It goes on from what was ``told``; or it begins with the last whole hour before ``at``."""
+        """It goes on from what was ``told``; if no hour was, it begins a day before ``at``."""
         self._settings = settings
         known = [each.counted_to for each in told if each.counted_to is not None]
-        self._told_to = max(known, default=_whole_hour(at - RECORDED_WITHIN) - HOUR)
+        self._told_to = max(known, default=_whole_hour(at - RECORDED_WITHIN) - LONGEST)
         self._looked_to = self._told_to
 
     def forget_after(self, at: datetime) -> None:
