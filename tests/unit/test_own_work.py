@@ -142,6 +142,7 @@ async def test_notices_go_out_while_the_environment_says_where_to(
     [
         (UnavailableError("batching has ended"), "the service has ended: batching has ended."),
         (PolicyError("no such rule"), "the service has ended: no such rule."),
+        (UnavailableError("no https://host/a?sig=hush-hush\nno more hush"), "ended: no https://host/a. It began"),
         (KeyError("hush-hush-hush"), "the service has ended: a fault of this program at own_work.py:"),
     ],
 )

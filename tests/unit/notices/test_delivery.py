@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.domain import NoticeKind, SettingsError
+from serve_app.logs.redaction import hide_secrets
 from serve_app.notices.delivery import Delivery
 from serve_app.notices.message import MOST_PARAGRAPHS, Paragraph, Weight, message_of
 from tests.unit.notices.conftest import WatchedSender
@@ -202,6 +203,13 @@ async def test_whatever_fails_no_address_gets_two_messages_too_soon_and_each_get
         assert len(told) + left_out == len(added)
         assert len(set(told)) == len(told)
         assert told[-1:] == [each.text for each in added[-1:]]
+
+
+def test_no_secret_of_this_process_is_in_a_message() -> None:
+    secret = "tell-nobody-of-this"
+    hide_secrets([secret])
+    message = message_of([Paragraph(NoticeKind.REJECTED, Weight.NEWS, f"of {secret}", f"It is of {secret}.")])
+    assert (message.title, message.body) == ("Pictwarden: of ***", "It is of ***.")
 
 
 @given(st.lists(st.sampled_from(Weight), min_size=1, max_size=MOST_PARAGRAPHS), st.integers(0, 9))
