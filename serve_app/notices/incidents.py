@@ -34,6 +34,9 @@ LONG_PENDING: Final = timedelta(hours=6)
 
 _STANDING: Final = frozenset(NoticeKind) - {NoticeKind.REJECTED, NoticeKind.UNSCANNED}
 
+_UNBROKEN: Final = frozenset({NoticeKind.SCANNER, NoticeKind.LEDGER})
+"""Is told only after it was so at every look for a while; the quota of a source is exceeded at single moments."""
+
 _ENDS_UNTOLD: Final = frozenset({NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
 """The first ends at midnight, and the second has no end that would matter."""
 
@@ -100,7 +103,9 @@ class Incidents:
             if self._is_so(kind, facts):
                 incident = self._open.setdefault(kind, _Incident(self._since(kind, facts), facts.at))
                 incident.last_so = facts.at
-            elif kind in self._open and self._is_over(self._open[kind], facts.at):
+            elif kind in self._open and (
+                self._is_over(self._open[kind], facts.at) or self._was_brief(kind, self._open[kind])
+            ):
                 self._end(kind, self._open[kind])
 
     def _end(self, kind: NoticeKind, incident: _Incident) -> None:
@@ -108,8 +113,14 @@ class Incidents:
         if incident.told_at is not None and kind not in _ENDS_UNTOLD:
             return
         del self._open[kind]
-        if incident.told_at is None and incident.last_so - incident.since >= self._delays.get(kind, timedelta()):
+        if incident.told_at is None and self._has_lasted(kind, incident):
             self._missed[kind] = self._missed.get(kind, 0) + 1
+
+    def _was_brief(self, kind: NoticeKind, incident: _Incident) -> bool:
+        return kind in _UNBROKEN and incident.told_at is None and not self._has_lasted(kind, incident)
+
+    def _has_lasted(self, kind: NoticeKind, incident: _Incident) -> bool:
+        return incident.last_so - incident.since >= self._delays.get(kind, timedelta())
 
     def due(self, facts: Facts, kinds: Collection[NoticeKind] = _STANDING, *, at_once: bool = False) -> list[Telling]:
         """What is to be told now of ``kinds``, in their order.
@@ -151,8 +162,7 @@ class Incidents:
             return Phase.LASTS if at - told_at >= AGAIN_AFTER else None
         begun_told_at = self._begun_told_at.get(kind)
         is_apart = begun_told_at is None or at - begun_told_at >= APART
-        has_lasted = at - incident.since >= self._delays.get(kind, timedelta())
-        return Phase.BEGUN if at_once or (is_apart and has_lasted) else None
+        return Phase.BEGUN if at_once or (is_apart and self._has_lasted(kind, incident)) else None
 
     @staticmethod
     def _is_over(incident: _Incident, at: datetime) -> bool:
