@@ -58,9 +58,12 @@ class Parts:
         self.lists = LiveLists(MemoryListStore())
         self.watched = WatchedService(cast(Moderator, self.moderator), self.ledger, self.lists, lambda: NOON)
 
-    async def record(self, seconds_ago: float, reason: UnscannedReason | None) -> None:
+    async def record(self, seconds_ago: float, reason: UnscannedReason | None, *, is_recalled: bool = False) -> None:
         outcome = Unscanned(reason, "why") if reason else None
         decision = Made().decision(0, outcome, kept=reason is None)
+        if is_recalled and decision.examination is not None:
+            seen = dataclasses.replace(decision.examination, is_recalled=True, preprocess_ms=0.0, score_ms=0.0)
+            decision = dataclasses.replace(decision, examination=seen)
         at = NOON - timedelta(seconds=seconds_ago)
         await self.ledger.record(dataclasses.replace(decision, request_id=uuid.uuid4().hex, decided_at=at))
 
@@ -86,6 +89,8 @@ async def test_decoders_that_cannot_be_reached_are_seen_in_the_ledger(parts: Par
     await parts.record(20, UnscannedReason.UNAVAILABLE)
     problem = await parts.watched.scanner_problem()
     assert problem == "a model is warm, but pictures of the last minute were answered as unavailable: 1"
+    await parts.record(15, None, is_recalled=True)
+    assert await parts.watched.scanner_problem() == problem, "nothing was scanned for it"
     await parts.record(10, None)
     assert await parts.watched.scanner_problem() is None, "some of them are scanned"
 
