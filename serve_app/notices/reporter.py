@@ -128,16 +128,27 @@ class Reporter:
                 await self._notifier.end_sending()
                 self._notifier = None
             return
-        if self._notifier is None or (self._is_blind and self._notifier.is_settled):
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    self._notifier = await self._take_over()
-            except Exception as error:
-                self._faults.note(_NOT_TOLD, error)
+        notifier = self._notifier
+        if notifier is None or self._is_blind:
+            notifier = await self._with_what_was_told(notifier)
+            if notifier is None:
                 self._look_without_database()
                 return
-            self._is_blind = False
-        await self._look_with(self._notifier)
+            self._notifier, self._is_blind = notifier, False
+        await self._look_with(notifier)
+
+    async def _with_what_was_told(self, blind: Notifier | None) -> Notifier | None:
+        """One that knows what the audit says; None while that cannot be read, or lacks what the ``blind`` one told."""
+        if blind is not None:
+            await blind.record_again()
+            if not blind.is_settled:
+                return None
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._take_over()
+        except Exception as error:
+            self._faults.note(_NOT_TOLD, error)
+            return None
 
     async def _look_with(self, notifier: Notifier) -> None:
         (facts, kinds), _ = await asyncio.gather(self._questions.ask(self._wall_clock()), notifier.record_again())

@@ -343,6 +343,20 @@ async def test_whoever_never_reached_the_database_tells_it_too_and_then_what_it_
         assert process.sender.titles()[1:] == ["decisions are recorded again", "2 pictures were rejected"]
 
 
+async def test_what_was_told_without_the_database_is_recorded_before_the_audit_is_read(shared: Shared) -> None:
+    await shared.ledger.audit(Told(shared.clock.now, None, {NoticeKind.PURGE_QUOTA: shared.clock.now}).entry())
+    shared.watched.purged = 100
+    Leased.fault = shared.ledger.audit_fault = ConnectionError("gone")
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        Leased.fault = None
+        await shared.wait(minutes=60)
+        assert process.sender.titles() == ["decisions are not recorded"]
+        shared.ledger.audit_fault = None
+        await shared.wait(minutes=20)
+        assert process.sender.titles()[1:] == ["decisions are recorded again"]
+
+
 async def test_pictures_beyond_a_quota_are_counted_since_they_were_told_last(shared: Shared) -> None:
     shared.watched.beyond = {"kbin": 1000}
     async with Process(shared).running() as process:
