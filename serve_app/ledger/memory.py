@@ -27,7 +27,7 @@ from serve_app.ledger.cursors import Cursor, midnight_before
 from serve_app.ledger.recent_examinations import RecentExaminations
 
 _Alike = tuple[str, Lane, str, Verdict | None, str | None, bool]
-"""The fields of a tally, without its number and its time."""
+"""The fields of a tally, without its numbers and its time."""
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
 _KEPT_AUDIT_ENTRIES = 10_000
@@ -61,6 +61,7 @@ class MemoryLedger:
         self._wall_clock = wall_clock
         self._records: OrderedDict[str, RecordedDecision] = OrderedDict()
         self._decisions_on: Counter[str] = Counter()
+        self._examined: set[str] = set()
         self._examinations = RecentExaminations(kept_examination_bytes)
         self._audit: deque[AuditEntry] = deque(maxlen=_KEPT_AUDIT_ENTRIES)
 
@@ -71,6 +72,8 @@ class MemoryLedger:
         self._examinations.add(decision)
         self._records[decision.request_id] = RecordedDecision(replace(decision, examination=None))
         self._decisions_on[decision.sha256] += 1
+        if decision.examination is not None and not decision.examination.is_recalled:
+            self._examined.add(decision.request_id)
         if len(self._records) > self._kept_decisions:
             self._erase([next(iter(self._records))])
 
@@ -119,12 +122,14 @@ class MemoryLedger:
         wanted = DecisionFilter(since=since, until=until)
         first_at: dict[_Alike, datetime] = {}
         counts: Counter[_Alike] = Counter()
+        examined: Counter[_Alike] = Counter()
         for each in filter(wanted.includes, self._records.values()):
             decision = each.decision
             alike = (decision.source, decision.lane, decision.reason, decision.verdict, decision.rule, decision.kept)
             counts[alike] += 1
+            examined[alike] += decision.request_id in self._examined
             first_at[alike] = min(decision.decided_at, first_at.get(alike, decision.decided_at))
-        return [Tally(*alike, count, first_at[alike]) for alike, count in counts.items()]
+        return [Tally(*alike, count, first_at[alike], examined[alike]) for alike, count in counts.items()]
 
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -200,6 +205,7 @@ class MemoryLedger:
     def _erase(self, request_ids: Iterable[str]) -> Erased:
         erased = [self._records.pop(request_id).decision for request_id in request_ids]
         self._decisions_on.subtract(each.sha256 for each in erased)
+        self._examined.difference_update(each.request_id for each in erased)
         gone = {(each.sha256, each.model.digest) for each in erased if not self._decisions_on[each.sha256]}
         for sha256, _ in gone:
             self._decisions_on.pop(sha256, None)

@@ -132,6 +132,7 @@ class SqlArchive:
                 row.kept,
                 row.number,
                 moment_of(row.first_at_us),
+                row.examined,
             )
             for row in rows
         ]

@@ -11,6 +11,7 @@ from serve_app.domain import UNNAMED_SOURCE, NoticeKind, OnUnscanned, Tally
 from serve_app.notices.facts import Counted, Facts, SuspendedEntry
 from serve_app.notices.incidents import Phase, Telling
 from serve_app.notices.message import Paragraph, Weight
+from serve_app.notices.reasons import fit_to_send
 from serve_app.settings import Settings
 from serve_app.wire import READY_PATH
 
@@ -116,7 +117,7 @@ def _scanner(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
     )
     still = "Still no picture can be" if telling.phase is Phase.LASTS else "No picture can be"
     lines = [
-        f"{still} scanned: {facts.scanner_problem}. It began {_ago(telling.since, facts.at)}.",
+        f"{still} scanned: {fit_to_send(facts.scanner_problem or '')}. It began {_ago(telling.since, facts.at)}.",
         meanwhile,
         *_missed(telling),
         "The log of the service says more: look for lines with ERROR. If it does not recover by itself, restart it.",
@@ -214,7 +215,7 @@ def _ledger(telling: Telling, facts: Facts) -> Paragraph:
         return Paragraph(telling.kind, Weight.OVER, "decisions are recorded again", text)
     health = facts.ledger
     still = "still " if telling.phase is Phase.LASTS else ""
-    why = f"the ledger {health.problem}" if health.problem else "what waited is being recorded"
+    why = f"the ledger {fit_to_send(health.problem)}" if health.problem else "what waited is being recorded"
     lines = [
         f"Decisions {still}wait outside the database: {why}. It began {_ago(telling.since, facts.at)}.",
         f"{health.spooled:,} wait in the spool of the service's process that tells this.",
