@@ -41,10 +41,13 @@ def create_app(
     beside: Beside | None = None,
     detector: Detector | None = None,
     metrics: FrontMetrics | None = None,
+    *,
+    has_front_end: bool = False,
 ) -> FastAPI:
     """The application: every protocol's routes over one moderator.
 
     Misskey's routes exist where there are a ``detector`` and a secret for it. ``metrics`` count the answers.
+    ``has_front_end``: as for :class:`~serve_app.http.intake.Intake`.
     """
     for notice in pictrs_safety_notices(settings):
         logger.warning("pictrs_safety_variable", notice)
@@ -53,7 +56,8 @@ def create_app(
     if metrics is not None:
         app.add_middleware(AnswerCounting, answers=metrics.answers)
     memory = BodyMemory(settings.limits.max_inside_bytes, has_sources=bool(settings.sources))
-    app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
+    intake = Intake(moderator, guard, settings.limits, memory, has_front_end=has_front_end)
+    app.include_router(scan.router(moderator, intake, settings))
     app.include_router(health.router(moderator, settings, metrics))
     if detector is not None and guard.has_misskey:
         app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
