@@ -17,6 +17,7 @@ from serve_app.http.guard import Guard
 from serve_app.http.intake import Intake
 from serve_app.http.parts import PartsIntake
 from serve_app.http.routes import health, misskey, scan
+from serve_app.http.strangers import Strangers
 from serve_app.logs import EventLogger, current_request_id
 from serve_app.metrics import FrontMetrics
 from serve_app.moderation import BodyMemory, Detector, Moderator
@@ -57,10 +58,11 @@ def create_app(
         app.add_middleware(AnswerCounting, answers=metrics.answers)
     memory = BodyMemory(settings.limits.max_inside_bytes, has_sources=bool(settings.sources))
     intake = Intake(moderator, guard, settings.limits, memory, has_front_end=has_front_end)
-    app.include_router(scan.router(moderator, intake, settings))
+    strangers = Strangers()
+    app.include_router(scan.router(moderator, intake, settings, strangers))
     app.include_router(health.router(moderator, settings, metrics))
     if detector is not None and guard.has_misskey:
-        app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
+        app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings, strangers))
     elif detector is not None:
         name = settings.authentication.misskey_secrets_env
         text = (
