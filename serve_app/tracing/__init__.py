@@ -59,7 +59,7 @@ def start_tracing(component: str) -> None:
         )
         logger.warning("tracing_not_installed", text, library=error.name)
     except Exception as error:  # the SDK and its plugins say by any exception that a variable is wrong
-        why = f"{type(error).__name__}: {error}"
+        why = str(error) or "for no reason that it tells"
         text = f"there are no traces, because OpenTelemetry does not start; see the variables OTEL_…: {why}"
         logger.warning("tracing_impossible", text, why=why)
 
