@@ -13,6 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.ledger_file import alive_nodes, require_one_file
+from deployments.ray_environment import is_behind_haproxy
 from deployments.ray_table import RayTable
 from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
@@ -93,7 +94,10 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics)
+        return create_app(
+            *(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics),
+            has_front_end=is_behind_haproxy(),
+        )
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:
