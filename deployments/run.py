@@ -46,7 +46,7 @@ _DEFAULT_CONFIG = Path(__file__).with_name("local.yaml")
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _HUNG_AFTER_S = 60.0
 
-# From the signal to the end of the process. The pictures inside are answered within 9 s of it, and Serve gives its
+# From the signal to the end of the process. The pictures inside are answered within 11 s of it, and Serve gives its
 # controller 30 s.
 STOP_LIMIT_S = 55.0
 
