@@ -54,7 +54,7 @@ def create_app(
         app.add_middleware(AnswerCounting, answers=metrics.answers)
     memory = BodyMemory(settings.limits.max_inside_bytes, has_sources=bool(settings.sources))
     app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
-    app.include_router(health.router(moderator, settings, metrics))
+    app.include_router(health.router(moderator, guard, settings, metrics))
     if detector is not None and guard.has_misskey:
         app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
     elif detector is not None:
