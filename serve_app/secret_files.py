@@ -111,7 +111,7 @@ def _content(variable: str, file: Path) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(
             f"{variable} names {file}, which cannot be read ({why}): write the secret into that file and let the "
-            "service's user read it (chown, chmod 400), or correct the path"
+            "service's user read it (chown and chmod 400, or chgrp and chmod 440), or correct the path"
         ) from error
     if not content:
         raise SettingsError(f"{variable} names {file}, which is empty: write the secret into it")
@@ -124,8 +124,8 @@ def _content(variable: str, file: Path) -> str:
 def _warn_of_open_file(variable: str, file: Path) -> None:
     logger.warning(
         "secret_file_open",
-        f"{variable} names {file}, which every user of this machine can read: chmod 400 the file; for a secret in "
-        "Kubernetes set defaultMode: 0440, and the group with fsGroup",
+        f"{variable} names {file}, which every user of this machine can read: chmod 400 the file, or chgrp and "
+        "chmod 440; for a secret in Kubernetes set defaultMode: 0440, and the group with fsGroup",
         variable=variable,
         file=str(file),
     )

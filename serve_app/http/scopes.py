@@ -191,12 +191,12 @@ def _why_not_shared(shared: tuple[_Variable, _Variable]) -> str:
 
 
 def _admins(environment: Mapping[str, str]) -> tuple[Named, ...]:
-    """The secrets of admins; one without a name is that of ``admin``.
+    """The secrets of admins; one without a name is that of ``admin``. An admin may have several, to replace one.
 
     Raises:
-        SettingsError: one is unusable, or two have one name.
+        SettingsError: one is unusable.
     """
-    named: dict[str, str] = {}
+    named: list[Named] = []
     for given in read_secrets(ADMIN_SECRETS_ENV, environment):
         name, separator, secret = given.partition(":")
         if not separator:
@@ -205,13 +205,9 @@ def _admins(environment: Mapping[str, str]) -> tuple[Named, ...]:
             raise SettingsError(
                 f"a name in {ADMIN_SECRETS_ENV} must have 1 to 32 characters of a-z, 0-9, _ and -, as in alice:SECRET"
             )
-        if name in named:
-            raise SettingsError(
-                f"two secrets in {ADMIN_SECRETS_ENV} are called {name!r}: name each one, as in alice:SECRET"
-            )
-        named[name] = secret
-    _require_usable(ADMIN_SECRETS_ENV, named.values())
-    return tuple(named.items())
+        named.append((name, secret))
+    _require_usable(ADMIN_SECRETS_ENV, (secret for _, secret in named))
+    return tuple(named)
 
 
 def _usable(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -81,6 +81,16 @@ def test_old_and_new_are_accepted_together_and_then_the_new_one_alone(files: Fil
     assert (files.may_scan(OLD), files.may_scan(NEW)) == (False, True)
 
 
+def test_an_admin_has_the_old_and_the_new_secret_for_a_while(files: Files) -> None:
+    old, new = "Bearer the-secret-of-alice", "Bearer the-next-secret-of-alice"
+    files.write("admins", "alice:the-secret-of-alice\nalice:the-next-secret-of-alice\n")
+    assert (files.guard.require_admin(old), files.guard.require_admin(new)) == ("alice", "alice")
+    files.write("admins", "alice:the-next-secret-of-alice\n")
+    assert files.guard.require_admin(new) == "alice"
+    with pytest.raises(UnauthorisedError):
+        files.guard.require_admin(old)
+
+
 def test_admins_and_misskey_change_too(files: Files) -> None:
     assert files.guard.require_admin("Bearer the-secret-of-alice") == "alice"
     files.write("admins", "bob:the-secret-of-bob-too")
