@@ -27,7 +27,7 @@ from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
-from serve_app.pictrs import AuditedQuota, PictrsClient, open_pictrs
+from serve_app.pictrs import PictrsClient, Purger, open_pictrs
 from serve_app.settings import Settings
 from serve_app.storage.attempts import Attempts
 from serve_app.storage.late_matches import reopen_late_matches
@@ -165,12 +165,12 @@ class ServiceRescans:
 
     def _rescanner(self, pictrs: PictrsClient) -> Rescanner:
         settings = self._settings
-        quota = AuditedQuota(self._ledger, SERVICE, settings.pictrs.max_purges_per_day, self._wall_clock)
+        purger = Purger(pictrs, self._ledger, SERVICE, settings.pictrs.max_purges_per_day, self._wall_clock)
         return Rescanner(
             pictrs,
             self._scanner,
             settings.limits.max_body_bytes,
-            quota if settings.rescan is RescanMode.PURGE else None,
+            purger if settings.rescan is RescanMode.PURGE else None,
             of_source=settings.pictrs_source,
         )
 
