@@ -12,7 +12,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.ledger_file import alive_nodes, require_one_file
+from deployments.ledger_file import alive_nodes, require_one_file, require_shared
 from deployments.ray_environment import is_behind_haproxy
 from deployments.ray_table import RayTable
 from deployments.replica_metrics import publish_metrics
@@ -85,6 +85,7 @@ class Ingress:
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
+        require_shared(location, serve.get_replica_context().world_size)
         ledger = open_ledger(location, limits)
         alive = alive_nodes()
         require_one_file(

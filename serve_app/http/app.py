@@ -60,7 +60,7 @@ def create_app(
     intake = Intake(moderator, guard, settings.limits, memory, has_front_end=has_front_end)
     strangers = Strangers()
     app.include_router(scan.router(moderator, intake, settings, strangers))
-    app.include_router(health.router(moderator, settings, metrics))
+    app.include_router(health.router(moderator, guard, settings, metrics))
     if detector is not None and guard.has_misskey:
         app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings, strangers))
     elif detector is not None:

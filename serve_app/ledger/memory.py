@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,14 +23,14 @@ from serve_app.domain import (
     Tally,
     Verdict,
 )
-from serve_app.ledger.cursors import Cursor, midnight_before
+from serve_app.ledger.cursors import Cursor
+from serve_app.ledger.memory_audit import MemoryAudit
 from serve_app.ledger.recent_examinations import RecentExaminations
 
 _Alike = tuple[str, Lane, str, Verdict | None, str | None, bool]
 """The fields of a tally, without its numbers and its time."""
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
-_KEPT_AUDIT_ENTRIES = 10_000
 
 
 class OwnLease:
@@ -63,7 +63,7 @@ class MemoryLedger:
         self._decisions_on: Counter[str] = Counter()
         self._examined: set[str] = set()
         self._examinations = RecentExaminations(kept_examination_bytes)
-        self._audit: deque[AuditEntry] = deque(maxlen=_KEPT_AUDIT_ENTRIES)
+        self._audit = MemoryAudit()
 
     async def record(self, decision: Decision) -> None:
         """See :class:`~serve_app.domain.Sink`."""
@@ -162,30 +162,24 @@ class MemoryLedger:
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        recent = [each for each in self._audit if not each.is_read or each.at >= now - self._retention.reads]
-        self._audit = deque(recent, self._audit.maxlen)
+        self._audit.forget_reads(now - self._retention.reads)
         return self._erase([key for key, each in self._records.items() if self._retention.is_over(each, now)])
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        self._audit.appendleft(entry)
+        self._audit.add(entry)
 
     async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        midnight = midnight_before(entry.at)
-        earlier = [each.detail for each in self._audit if each.action == entry.action and each.at >= midnight]
-        if not entry.fits(earlier, most_a_day, once_per):
-            return False
-        await self.audit(entry)
-        return True
+        return self._audit.add_within(entry, most_a_day, once_per)
 
     async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return [each for each in reversed(self._audit) if each.action == action and each.at >= since]
+        return [each for each in self._audit if each.action == action and each.at >= since]
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return list(self._audit)[:limit]
+        return list(self._audit)[: -limit - 1 : -1]
 
     def lease(self, name: str) -> OwnLease:
         """See :class:`serve_app.ledger.OpenLedger`: nobody shares this ledger."""
