@@ -23,7 +23,9 @@ logger = EventLogger(__name__)
 TRUST_MY_ADDRESS = "IPADDR"
 """The path segment that asks for it."""
 
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-real-ip")
+_OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+_OF_PROXIES_PREFIX = "x-forwarded-"
+"""What proxies add on their way, unless they are told not to; one that adds nothing is taken for its caller."""
 
 _INSTEAD = "Give pict-rs a secret instead: PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET"
 
@@ -89,7 +91,7 @@ def own_address(request: Request) -> str | None:
     Serve's uvicorn replaces a loopback address by the one in ``X-Forwarded-For``, so that anybody behind a proxy on
     this machine could choose an address. pict-rs sends none of these headers.
     """
-    if any(header in request.headers for header in _OF_PROXIES):
+    if any(name in _OF_PROXIES or name.startswith(_OF_PROXIES_PREFIX) for name in request.headers):
         return None
     return request.client.host if request.client else None
 

@@ -201,7 +201,13 @@ def test_an_address_helps_only_who_asks_for_it(make_neighbours: MakeNeighbours) 
     assert not asked(neighbours, "", "Bearer IPADDR")
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("x-forwarded-for", "X-Forwarded-Host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server"),
+        *("forwarded", "Via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"),
+    ],
+)
 async def test_what_a_client_says_of_its_address_is_not_believed(
     make_service: Callable[..., Service], draw: Callable[..., bytes], header: str
 ) -> None:
