@@ -126,8 +126,11 @@ def test_a_network_that_an_admin_has_listed_is_let_in_and_its_gateway_is_not(fak
     with drop_in(fake_config, tmp_path, authentication={"trusted_networks": ["198.51.100.0/30"]}) as service:
         url = f"http://{HERE}:{service.port}/api/v1/scan/IPADDR"
         assert outside.ask(url, picture("blue"))[0] == 200
+        # As whatever passes connections on inside of this machine would make it of everybody.
+        assert httpx.post(url, content=picture("blue"), trust_env=False).status_code == 401
         # As Docker's proxy would make it of everybody, were the neighbour a gateway of this machine.
         gateway = ["ip", "route", "add", "203.0.113.0/24", "via", OUTSIDE]
         subprocess.run(gateway, check=True, capture_output=True, timeout=30)
         assert outside.ask(url, picture("blue"))[0] == 401
-    assert "is a gateway of this machine, which strangers come through" in service.text
+    for what in ("the first host of its network", "a gateway of this machine"):
+        assert f"is {what}, which strangers may come with" in service.text
