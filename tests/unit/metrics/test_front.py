@@ -134,7 +134,7 @@ def test_the_page_does_not_tell_when_each_series_was_made(metrics: FrontMetrics)
 
 @pytest.mark.parametrize(("path", "status"), [("/metrics", 200), ("/readyz", 404), ("/", 404), ("/metrics/x", 404)])
 async def test_the_page_has_one_path(metrics: FrontMetrics, path: str, status: int) -> None:
-    transport = httpx.ASGITransport(page_app(metrics.registry))
+    transport = httpx.ASGITransport(page_app(lambda: page_text(metrics.registry)))
     async with httpx.AsyncClient(transport=transport, base_url="http://metrics", trust_env=False) as client:
         answer = await client.get(path)
     assert (answer.status_code, "pictwarden" in answer.text) == (status, status == 200)
