@@ -33,9 +33,9 @@ def dead_links(page: str, text: str) -> Iterator[str]:
             continue
         path, _, anchor = target.partition("#")
         file = (ROOT / page).parent / path
-        if path and not file.exists():
-            yield target
-        elif anchor and anchor not in anchors(file.read_text("utf-8") if path else text):
+        if (path and not file.exists()) or (
+            anchor and anchor not in anchors(file.read_text("utf-8") if path else text)
+        ):
             yield target
 
 
