@@ -29,6 +29,7 @@ from serve_app.cli.notices import notices_test
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
 from serve_app.cli.policy_replay import policy_replay
 from serve_app.cli.presets import presets
+from serve_app.cli.purges import purges
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.training import train
@@ -52,6 +53,7 @@ app.command()(why)
 app.command()(allow)
 app.command()(deny)
 app.command()(ban)
+app.command()(purges)
 app.command()(forget)
 app.command()(backup)
 app.command()(calibrate)

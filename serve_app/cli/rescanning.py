@@ -19,7 +19,7 @@ from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError
 from serve_app.ledger import open_archive
-from serve_app.pictrs import AuditedQuota, open_pictrs
+from serve_app.pictrs import Purger, open_pictrs
 from serve_app.settings import Settings, parse_settings
 from serve_app.storage import Finding, Rescanner, Result, open_door, rescan_pending
 
@@ -89,12 +89,12 @@ async def _findings(settings: Settings, scan_url: str, *, purges: bool) -> Async
         raise SettingsError("`ledger: memory` lies in the service alone: name a database to find its decisions here")
     async with open_pictrs(settings.pictrs) as pictrs, open_door(scan_url) as door:
         with contextlib.closing(open_archive(location)) as archive:
-            quota = AuditedQuota(archive, getpass.getuser(), settings.pictrs.max_purges_per_day, _now)
+            purger = Purger(pictrs, archive, getpass.getuser(), settings.pictrs.max_purges_per_day, _now)
             rescanner = Rescanner(
                 pictrs,
                 door,
                 settings.limits.max_body_bytes,
-                quota if purges else None,
+                purger if purges else None,
                 of_source=settings.pictrs_source,
             )
             async for finding in rescan_pending(archive, rescanner, _now()):

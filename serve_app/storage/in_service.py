@@ -27,7 +27,7 @@ from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
-from serve_app.pictrs import AuditedQuota, open_pictrs
+from serve_app.pictrs import Purger, open_pictrs
 from serve_app.settings import Settings
 from serve_app.storage.attempts import Attempts
 from serve_app.storage.late_matches import reopen_late_matches
@@ -120,12 +120,13 @@ class ServiceRescans:
         try:
             async with open_pictrs(self._settings.pictrs) as pictrs:
                 pictrs_settings = self._settings.pictrs
-                quota = AuditedQuota(self._ledger, SERVICE, pictrs_settings.max_purges_per_day, self._wall_clock)
+                most_a_day = pictrs_settings.max_purges_per_day
+                purger = Purger(pictrs, self._ledger, SERVICE, most_a_day, self._wall_clock)
                 rescanner = Rescanner(
                     pictrs,
                     self._scanner,
                     self._settings.limits.max_body_bytes,
-                    quota if self._settings.rescan is RescanMode.PURGE else None,
+                    purger if self._settings.rescan is RescanMode.PURGE else None,
                     of_source=self._settings.pictrs_source,
                 )
                 await work_while_held(self._ledger.lease(LEASE), lambda: self._keep_looking(rescanner), self._sleep)

@@ -28,7 +28,7 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.moderation import Moderator
 from serve_app.notices.sending import AppriseProcess
 from serve_app.own_work import WatchedService, noticing
-from serve_app.pictrs.purge_quota import AuditedQuota
+from serve_app.pictrs import PURGE
 from serve_app.settings import parse_settings
 from tests.contract.conftest import Made
 from tests.unit.notices.conftest import WatchedSender
@@ -104,9 +104,8 @@ async def test_suspended_entries_come_with_their_banks_and_times(parts: Parts) -
 
 
 async def test_purges_are_counted_as_the_quota_does(parts: Parts) -> None:
-    quota = AuditedQuota(parts.ledger, "service", 10, lambda: NOON)
     for sha256 in ("1" * 64, "2" * 64, "1" * 64):
-        await quota.take(sha256, "why")
+        await parts.ledger.audit(AuditEntry(NOON, "service", PURGE, {"sha256": sha256}))
     await parts.ledger.audit(AuditEntry(NOON, "alice", "forget"))
     assert await parts.watched.purged_since(NOON) == 2
     assert await parts.watched.purged_since(NOON + timedelta(seconds=1)) == 0

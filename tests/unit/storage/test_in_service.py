@@ -106,7 +106,7 @@ async def test_it_purges_what_is_rejected_within_the_quota_of_each_day(waiting: 
         await waiting.clock.advance(86_400, BOTH)
         assert waiting.bench.pictrs.stored == []
     entries = await waiting.ledger.audit_trail()
-    assert [(each.actor, each.action) for each in entries] == [("service", "purge")] * 3
+    assert [(each.actor, each.action) for each in entries] == [("service", "purged"), ("service", "purge")] * 3
 
 
 async def test_it_leaves_the_pictures_of_other_sources(waiting: Waiting) -> None:
