@@ -68,6 +68,7 @@ PLAN = (
     Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
     Planned("sources", "sources --duration-s 60", 3),
+    Planned("sources-ray", "sources --way ray --duration-s 60", 3.5),
     Planned("faults", "faults", 6),
     Planned("upgrade", "upgrade", 10),
     Planned("decisions", "decisions", 10),

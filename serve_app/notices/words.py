@@ -65,9 +65,9 @@ def paragraph_of_test() -> Paragraph:
 def _rejected(counted: Counted) -> Paragraph:
     total = counted.rejected_count
     by = Counter[str]()
-    has_one_source = len({each.source for each in counted.rejected}) == 1
+    has_one_source = _is_one(counted.rejected)
     for each in counted.rejected:
-        what = f"the rule {_name(each.rule)}" if each.rule else "the lists"
+        what = f"by the rule {_name(each.rule)}" if each.rule else "by the lists"
         by[what if has_one_source else f"{what}, {_source(each)}"] += each.count
     lines = [
         f"{_pictures(total)} rejected {_span(counted.since, counted.until)}{_of_one_source(counted.rejected)}:",
@@ -79,20 +79,23 @@ def _rejected(counted: Counted) -> Paragraph:
 
 def _unscanned(counted: Counted) -> Paragraph:
     total = counted.unscanned_count
-    by = Counter[str]()
+    by, by_reason = Counter[str](), Counter[str]()
+    has_one_source = _is_one(counted.unscanned)
     for each in counted.unscanned:
-        by[each.reason] += each.count
+        what = f"because {_WHY_UNSCANNED.get(each.reason, each.reason)}"
+        by[what if has_one_source else f"{what}, {_source(each)}"] += each.count
+        by_reason[each.reason] += each.count
     kept = sum(each.count for each in counted.unscanned if each.kept)
     lines = [
         f"{_pictures(total)} not scanned {_span(counted.since, counted.until)}{_of_one_source(counted.unscanned)}:",
-        *(f"- {count:,} because {_WHY_UNSCANNED.get(reason, reason)}" for reason, count in by.most_common()),
+        *_most(by, "other reasons and sources"),
     ]
     if refused := total - kept:
         lines.append(f"{_some_of(refused, total)} refused: the uploads can be tried again.")
     if kept:
         lines.append(f"{_some_of(kept, total)} stored all the same (on_unscanned), to be scanned later.")
     lines.append(
-        f"To look further: pictwarden decisions --reason {by.most_common(1)[0][0]} "
+        f"To look further: pictwarden decisions --reason {by_reason.most_common(1)[0][0]} "
         f"{_command_span(counted.since, counted.until)}"
     )
     return Paragraph(NoticeKind.UNSCANNED, Weight.WARNING, f"{_pictures(total)} not scanned", "\n".join(lines))
@@ -237,7 +240,7 @@ def _missed(telling: Telling) -> list[str]:
 
 
 def _most(by: Counter[str], others: str) -> list[str]:
-    lines = [f"- {count:,} by {what}" for what, count in by.most_common(MOST_LINES)]
+    lines = [f"- {count:,} {what}" for what, count in by.most_common(MOST_LINES)]
     if rest := by.most_common()[MOST_LINES:]:
         lines.append(f"- and {sum(count for _, count in rest):,} more by {len(rest):,} {others}")
     return lines

@@ -16,8 +16,9 @@ from typer.main import get_command
 from serve_app.cli.main import app
 from serve_app.cli.serving import STOP_LIMIT_S
 
-UNIT = Path(__file__).parents[2] / "examples" / "systemd" / "pictwarden.service"
-SECURITY_PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "examples" / "systemd" / "pictwarden.service"
+SECURITY_PAGE = ROOT / "docs" / "security.md"
 
 # After STOP_LIMIT_S the process kills its children, and gives itself this much more.
 GRACE_S = 5.0
@@ -91,3 +92,13 @@ def test_files_with_secrets_have_the_group_that_the_page_names() -> None:
 
 def test_code_that_is_made_while_it_runs_may_run(service: configparser.SectionProxy) -> None:
     assert "MemoryDenyWriteExecute" not in service
+
+
+def test_the_steps_of_an_upgrade_are_about_its_files(service: configparser.SectionProxy) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    steps = page.partition("**systemd**, as root")[2].partition("**To go back**")[0]
+    program, _, _, config = shlex.split(service["ExecStart"])
+    assert f"in `{Path(program).parents[2]}`:" in steps
+    assert steps.count(f"STATE_DIRECTORY=/var/lib/{service['StateDirectory']} ") == 2
+    assert f"settings upgrade {config}`" in steps
+    assert steps.index("systemctl stop") < steps.index("git pull") < steps.index("systemctl start")
