@@ -15,8 +15,12 @@ NOW = datetime.now(UTC)
 
 def record(admin: AdminService, number: int, at: datetime, **end: str) -> None:
     name = {"purge": f"p-{number}", "sha256": f"{number}" * 64}
-    begun = {**name, "body_bytes": 9, "aliases": json.dumps([f"{number}.png"]), "why": "rescan: triangle"}
-    admin.run(admin.ledger.audit(AuditEntry(at, "service", PURGE, begun)))
+    of_picture: dict[str, str | int] = {
+        "body_bytes": 9,
+        "aliases": json.dumps([f"{number}.png"]),
+        "why": "rescan: triangle",
+    }
+    admin.run(admin.ledger.audit(AuditEntry(at, "service", PURGE, of_picture | name)))
     if end:
         admin.run(admin.ledger.audit(AuditEntry(at, "service", PURGED, {**name, **end})))
 

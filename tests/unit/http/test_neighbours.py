@@ -164,10 +164,10 @@ def test_a_system_without_routes_is_refused_at_the_start(make_neighbours: MakeNe
 
 
 NETWORKS = [
-    st.tuples(st.ip_addresses(v=version), st.integers(1, longest)).map(
+    st.tuples(addresses, st.integers(1, longest)).map(
         lambda drawn: ipaddress.ip_network(f"{drawn[0]}/{drawn[1]}", strict=False)
     )
-    for version, longest in ((4, 30), (6, 126))
+    for addresses, longest in ((st.ip_addresses(v=4), 30), (st.ip_addresses(v=6), 126))
 ]
 
 
@@ -186,7 +186,8 @@ def test_every_such_address_is_read_from_the_kernels_tables(
     last = ipv4_network.broadcast_address - 1, ipv6_network.broadcast_address
     (folder / "fib_trie").write_text(ipv4_address(str(last[0])), "ascii")
     (folder / "if_inet6").write_text(ipv6_address(str(last[1])), "ascii")
-    shared = {ipv4, ipv6, ipv4_network.network_address + 1, ipv6_network.network_address + 1, *last}
+    firsts = ipv4_network.network_address + 1, ipv6_network.network_address + 1
+    shared: set[ipaddress.IPv4Address | ipaddress.IPv6Address] = {ipv4, ipv6, *firsts, *last}
     assert set(shared_addresses(folder)) == {each for each in shared if not (each.is_unspecified or each.is_loopback)}
 
 
