@@ -74,7 +74,8 @@ FROM build AS libraries-cpu
 COPY requirements/serve-converted.lock requirements/
 RUN uv pip install -r pyproject.toml --extra notices --extra nsfw --extra otel --extra postgres \
         --constraint requirements/serve-converted.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime"
 
 FROM runtime AS cpu
 COPY --from=libraries-cpu /opt/pictwarden /opt/pictwarden
@@ -98,7 +99,8 @@ RUN torch="$(grep -oE '^torch==[0-9.]+' requirements/serve.lock)"; \
         > rest.lock \
     && uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -r requirements/torch-cpu.lock \
     && uv pip install --no-deps -r rest.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime, open_clip"
 
 FROM runtime AS cpu-torch
 COPY --from=libraries-cpu-torch /opt/pictwarden /opt/pictwarden
@@ -110,7 +112,8 @@ FROM build AS libraries-cuda
 COPY requirements/serve.lock requirements/
 RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
         --constraint requirements/serve.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime, open_clip"
 
 FROM runtime AS cuda
 # Of the driver's libraries, those that compute.
@@ -125,7 +128,8 @@ FROM build AS libraries-ray
 COPY requirements/run.lock requirements/
 RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
         --extra ray --constraint requirements/run.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime, open_clip, ray.serve"
 
 FROM runtime AS ray
 ENV NVIDIA_VISIBLE_DEVICES=all \

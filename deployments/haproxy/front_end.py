@@ -108,6 +108,15 @@ def _status(root_url: str, path: str) -> int:
         return connection.getresponse().status
 
 
+def drain_limit_s(deadline_s: float) -> float:
+    """How long the last answer of a front end may take: our deadline begins once HAProxy has the body.
+
+    Args:
+        deadline_s: of a picture.
+    """
+    return MAX_UPLOAD_S + deadline_s + _DRAIN_MARGIN_S
+
+
 def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading.Event) -> None:
     """Close the front end's port, then wait for its last answers or until ``is_hurried`` is set.
 
@@ -117,7 +126,7 @@ def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading
         is_hurried: ends the wait.
     """
     drain(folder)
-    give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+    give_up_s = time.monotonic() + drain_limit_s(deadline_s)
     while not is_drained(folder) and time.monotonic() < give_up_s:
         if is_hurried.wait(_POLL_S):
             return

@@ -16,6 +16,7 @@ from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.evaluating import evaluate
 from serve_app.cli.explaining import policy_explain
 from serve_app.cli.fetching import model_fetch
+from serve_app.cli.hunting import hunt
 from serve_app.cli.lists import (
     list_add,
     list_banks,
@@ -53,6 +54,7 @@ app.command()(why)
 app.command()(allow)
 app.command()(deny)
 app.command()(ban)
+app.command()(hunt)
 app.command()(purges)
 app.command()(forget)
 app.command()(backup)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from serve_app.cli.checking import ExitCode
-from serve_app.cli.local_service import URL_ENV, known_url
+from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError
@@ -33,12 +33,7 @@ def rescan(
     purges: Annotated[
         bool, typer.Option("--purge", help="Purge the rejected pictures from pict-rs. Without it they are only shown.")
     ] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."
-        ),
-    ] = None,
+    url: ScanUrl = None,
 ) -> None:
     """Scan the pictures that were stored unscanned: find each in pict-rs, and have the running service scan it.
 
@@ -76,7 +71,7 @@ def _read(config: Path) -> Settings:
 
 async def _rescan(settings: Settings, scan_url: str | None, counts: Counter[Result], *, purges: bool) -> None:
     if scan_url is None:
-        raise SettingsError("no service is known here: start one, or give its scan URL with --url")
+        raise SettingsError(NO_SERVICE)
     async for finding in _findings(settings, scan_url, purges=purges):
         counts[finding.result] += 1
         if finding.result in _SHOWN:

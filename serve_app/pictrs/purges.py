@@ -59,8 +59,12 @@ class Purger:
             PictrsError: see :meth:`~serve_app.pictrs.PictrsClient.purge`.
         """
         name = {"purge": uuid.uuid4().hex, "sha256": picture.hash.sha256}
-        begun = {**name, "body_bytes": picture.hash.length_bytes, "aliases": json.dumps(picture.aliases), "why": why}
-        entry = AuditEntry(self._wall_clock(), self._actor, PURGE, begun)
+        of_picture: dict[str, str | int] = {
+            "body_bytes": picture.hash.length_bytes,
+            "aliases": json.dumps(picture.aliases),
+            "why": why,
+        }
+        entry = AuditEntry(self._wall_clock(), self._actor, PURGE, of_picture | name)
         if not await self._audit.audit_within(entry, self._most_a_day, once_per="sha256"):
             return None
         try:

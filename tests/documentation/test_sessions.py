@@ -40,6 +40,7 @@ ELSEWHERE = {
     "make run": "tests/serve/test_start_and_end.py",
     "make test": ".ci/run",
     "make pin-images": "tests/unit/tools/test_pins.py",
+    "curl -s http://127.0.0.1:14053/metrics | awk": "tests/documentation/test_tuning.py",
     "pictwarden model compare": "tests/unit/cli/test_model_compare.py",
     "pictwarden model convert": "tests/unit/cli/test_model_convert.py",
     "pictwarden model fetch age": "tests/unit/cli/test_model_fetch.py",

@@ -88,3 +88,15 @@ def test_every_package_has_a_hash() -> None:
     assert len(unhashed) == 1
     assert "--no-deps --no-build-isolation ." in unhashed[0]
     assert "--require-hashes" in stage("build")
+
+
+def test_a_build_fails_if_a_library_is_not_imported_after_slimming() -> None:
+    """The big ones; ``-B`` adds no bytecode to the layer."""
+    imports = {"nsfw": "onnxruntime", "clip": "open_clip", "ray": "ray.serve"}
+    for name in IMAGES:
+        text = stage(f"libraries-{name}")
+        # The stage cpu-torch installs a lock, which has the libraries of the one for GPUs.
+        extras = re.findall(r"--extra (\S+)", text) or ["nsfw", "clip"]
+        found = re.search(r'slim\.sh "\$VIRTUAL_ENV" \\\n    && "\$VIRTUAL_ENV/bin/python" -B -c "import (.*)"\n', text)
+        assert found is not None, name
+        assert set(found[1].split(", ")) == {imports[extra] for extra in extras if extra in imports}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -41,6 +42,15 @@ def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     return found
 
 
+def by_name(application: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The deployments of an application."""
+    return {each["name"]: each for each in application["deployments"]}
+
+
+def deployments() -> dict[str, dict[str, Any]]:
+    return by_name(read_serve_file(CONFIG)["applications"][0])
+
+
 def test_the_application_is_that_of_serve_config_but_for_the_documented_differences() -> None:
     ours, reference = read_serve_file(CONFIG), read_serve_file(ROOT / "serve_config.yaml")
     assert ours["http_options"].pop("host") == "0.0.0.0"
@@ -52,6 +62,11 @@ def test_the_application_is_that_of_serve_config_but_for_the_documented_differen
     assert settings.ledger.startswith("postgresql://")
     assert (settings.metrics.host, settings.metrics.port) == ("0.0.0.0", 14053)
     assert settings.model_copy(update={"ledger": None, "metrics": defaults.metrics}) == defaults
+    scorers = [by_name(each)["ClipScorer"]["ray_actor_options"] for each in (application, documented)]
+    assert [each.pop("num_cpus") for each in scorers] == [0, 1]
+    ingresses = [by_name(each)["Ingress"] for each in (application, documented)]
+    assert [each.pop("max_surge_percent") for each in ingresses] == [50, 100]
+    assert ingresses[0].pop("max_replicas_per_node") == 1
     assert application == documented
 
 
@@ -193,17 +208,54 @@ def test_ray_is_closed_and_its_version_is_the_one_that_is_installed(rayservice: 
 
 
 def test_the_replicas_fit_into_the_pods(rayservice: Manifest) -> None:
-    deployments = {each["name"]: each for each in read_serve_file(CONFIG)["applications"][0]["deployments"]}
-    scaled = {name: each["autoscaling_config"] for name, each in deployments.items() if "autoscaling_config" in each}
+    of_each = deployments()
+    scaled = {name: each["autoscaling_config"] for name, each in of_each.items() if "autoscaling_config" in each}
     of = groups(rayservice)
-    ingress = deployments["Ingress"]["num_replicas"]
+    ingress = of_each["Ingress"]["num_replicas"]
+    # A new version has as many again beside the old ones, but of the ingress replicas.
+    surge = math.ceil(ingress * of_each["Ingress"]["max_surge_percent"] / 100)
+    preprocessors = scaled["Preprocessor"]
     cpus = {name: int(group["rayStartParams"]["num-cpus"]) for name, group in of.items()}
     assert cpus["head"] == 0
-    assert cpus["cpu"] * of["cpu"]["minReplicas"] >= ingress + scaled["Preprocessor"]["min_replicas"]
-    # A new version has as many again beside the old ones.
-    assert cpus["cpu"] * of["cpu"]["maxReplicas"] >= 2 * ingress + scaled["Preprocessor"]["max_replicas"]
+    assert cpus["cpu"] * of["cpu"]["minReplicas"] >= ingress + surge + 2 * preprocessors["min_replicas"]
+    assert cpus["cpu"] * of["cpu"]["maxReplicas"] >= ingress + surge + preprocessors["max_replicas"]
     assert of["gpu"]["minReplicas"] >= scaled["ClipScorer"]["min_replicas"]
     assert of["gpu"]["maxReplicas"] > scaled["ClipScorer"]["max_replicas"]
+
+
+def test_a_replica_fits_into_the_pods_of_one_group_alone(rayservice: Manifest) -> None:
+    """Serve spreads replicas over all nodes that have room: one that takes a scorer's place would keep it out."""
+    room = {
+        name: {kind: int(group["rayStartParams"].get(f"num-{kind}", 0)) for kind in ("cpus", "gpus")}
+        for name, group in groups(rayservice).items()
+    }
+    fits = {
+        name: [
+            group
+            for group, has in room.items()
+            if all(has[kind] >= each["ray_actor_options"].get(f"num_{kind}", 0) for kind in has)
+        ]
+        for name, each in deployments().items()
+    }
+    assert fits == {"Ingress": ["cpu"], "Preprocessor": ["cpu"], "ClipScorer": ["gpu"]}
+    asked = deployments()["ClipScorer"]["ray_actor_options"]["num_gpus"]
+    assert room["gpu"]["gpus"] < 2 * asked, "one scorer for each pod"
+
+
+def test_no_pod_has_all_ingress_replicas_and_no_drain_ends_the_last_one(
+    rayservice: Manifest, plain_files: list[Manifest]
+) -> None:
+    ingress = deployments()["Ingress"]
+    assert ingress["max_replicas_per_node"] == 1
+    assert ingress["num_replicas"] >= 2
+    pods = groups(rayservice)["cpu"]["minReplicas"]
+    surge = math.ceil(ingress["num_replicas"] * ingress["max_surge_percent"] / 100)
+    assert surge > 0, "an old one would stop first"
+    assert pods >= ingress["num_replicas"] + surge, "a new version would wait for a pod"
+    left = one(plain_files, "PodDisruptionBudget", "cpu")["spec"]["minAvailable"]
+    # Of the pods that are evicted at once, some ingress replica is in none.
+    assert pods - left < ingress["num_replicas"]
+    assert left < pods, "no node could be drained"
 
 
 @pytest.mark.parametrize("group", ["cpu", "gpu"])

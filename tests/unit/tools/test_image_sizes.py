@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,33 @@ def test_slimming_leaves_what_is_imported(tmp_path: Path) -> None:
     assert all((packages / name).exists() for name in kept)
     assert not any((packages / name).exists() for name in gone)
     assert 0 < (packages / library.name).stat().st_size < library.stat().st_size
+
+
+SLIM = ROOT / "tools" / "image" / "slim.sh"
+
+
+@pytest.mark.slow
+def test_what_the_images_import_is_imported_after_slimming(tmp_path: Path) -> None:
+    """In folders of the test's own with links to the files that are installed here: the script removes links alone."""
+    for name in ("onnxruntime", "torch"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is not installed here")
+    installed, packages = Path(yaml.__path__[0]).parent, tmp_path / "lib" / "python3.11" / "site-packages"
+    # torch also looks for its files where its metadata are.
+    for pattern in ("numpy", "numpy.libs", "onnxruntime", "torch", "torch-*.dist-info"):
+        (folder,) = installed.glob(pattern)
+        shutil.copytree(
+            folder, packages / folder.name, copy_function=os.symlink, ignore=shutil.ignore_patterns("include", "*.pyi")
+        )
+    subprocess.run(["sh", SLIM, tmp_path], check=True, env={**os.environ, "STRIP": "true"})
+    program = "import numpy, onnxruntime, torch; print(torch.__file__, torch.ones(2).sum().item())"
+    done = subprocess.run(
+        [sys.executable, "-B", "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(packages)},
+    )
+    assert (done.stdout, done.returncode) == (f"{packages}/torch/__init__.py 2.0\n", 0), done.stderr
