@@ -101,7 +101,9 @@ class LogWriter(logging.Handler):
 
 
 def _in_words(record: logging.LogRecord) -> logging.LogRecord:
-    """A copy that keeps nothing of its caller alive: a frame of a traceback may hold a body, whose memory is over."""
+    """One that keeps nothing of its caller alive: a frame of a traceback may hold a body, whose memory is over."""
+    if isinstance(record.msg, Event) and not record.exc_info:
+        return record  # a decision's, for which a copy would cost more than all the rest here
     told = copy.copy(record)
     name_request(told)  # in its thread and task
     if told.args:
