@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.drain import MOVE_LIMIT_S
+from deployments.haproxy.front_end import drain_limit_s
 from deployments.private_folder import private_folder
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.settings import parse_settings
@@ -265,7 +267,7 @@ def test_a_pod_has_the_time_to_answer_what_it_has(rayservice: Manifest, group: s
     assert shell == ["/bin/sh", "-ec"]
     assert script == "sleep 5; python -m deployments.drain /etc/pictwarden/serve_config.yaml"
     deadline_s = parse_settings(read_serve_file(CONFIG)["applications"][0]["args"]).deadline_s
-    assert spec["terminationGracePeriodSeconds"] > 2 * deadline_s + PRE_STOP_MARGIN_S
+    assert spec["terminationGracePeriodSeconds"] > drain_limit_s(deadline_s) + MOVE_LIMIT_S + PRE_STOP_MARGIN_S
 
 
 def test_the_drain_of_a_node_without_a_front_end_ends_at_once(tmp_path: Path) -> None:
