@@ -290,6 +290,23 @@ def test_the_documented_url_has_the_path_of_the_service() -> None:
     assert f":14051{SCAN_PATH}/" in text
 
 
+def test_a_new_policy_is_in_the_pods_before_serve_is_told(rayservice: Manifest) -> None:
+    """Serve reads the file once, and Kubernetes takes its time; a mount with subPath would never get it."""
+    for group in groups(rayservice).values():
+        (mount,) = [each for each in container(group)["volumeMounts"] if each["name"] == "configuration"]
+        assert "subPath" not in mount
+        assert group["template"]["metadata"]["labels"]["app"] == "pictwarden"
+    text = (ROOT / "docs" / "kuberay.md").read_text("utf-8")
+    steps = (
+        "under a new name to `configMapGenerator`",
+        "-l app=pictwarden",
+        "exec POD -- ls",
+        "`policy: /etc/pictwarden/",
+    )
+    places = [text.index(each) for each in steps]
+    assert places == sorted(places)
+
+
 def test_the_image_has_no_second_name(rayservice: Manifest) -> None:
     (image,) = yaml.safe_load((EXAMPLE / "kustomization.yaml").read_text("utf-8"))["images"]
     assert {container(group)["image"] for group in groups(rayservice).values()} == {image["name"]}
