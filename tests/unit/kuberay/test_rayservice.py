@@ -156,6 +156,24 @@ def test_pictures_go_to_one_port_everywhere(rayservice: Manifest, plain_files: l
     assert [[each["port"] for each in rule["ports"]] for rule in others] == [[port], [8265, port], [14053]]
 
 
+# Labels of the operator's pods, by KubeRay's chart for Helm and by its ray-operator/config/manager.
+OPERATORS = (
+    {"app.kubernetes.io/name": "kuberay-operator", "app.kubernetes.io/component": "kuberay-operator"},
+    {"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/component": "kuberay-operator"},
+)
+
+
+@pytest.mark.parametrize("labels", OPERATORS, ids=["helm", "kustomize"])
+def test_the_operator_is_let_in_however_it_was_installed(plain_files: list[Manifest], labels: dict[str, str]) -> None:
+    (selected,) = [
+        each["podSelector"]["matchLabels"]
+        for rule in one(plain_files, "NetworkPolicy", "ray")["spec"]["ingress"]
+        for each in rule["from"]
+        if "kuberay-operator" in str(each)
+    ]
+    assert selected.items() <= labels.items()
+
+
 def test_the_admin_api_is_reached_through_no_network() -> None:
     settings = parse_settings(read_serve_file(CONFIG)["applications"][0]["args"])
     assert settings.admin.host == "127.0.0.1"
