@@ -18,13 +18,15 @@ from deployments.drain import MOVE_LIMIT_S
 from deployments.haproxy.front_end import drain_limit_s
 from deployments.private_folder import private_folder
 from serve_app.cli.serve_file import read_serve_file
+from serve_app.secret_files import read_secret, read_secrets
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
 
 from .conftest import EXAMPLE, ROOT, Manifest
 
 CONFIG = EXAMPLE / "serve_config.yaml"
-START = ("command", "args", "env", "envFrom", "volumeMounts", "securityContext")
+SECRETS = "/run/secrets/pictwarden"
+START = ("command", "args", "env", "volumeMounts", "securityContext")
 # The sleep, and the starts of Python.
 PRE_STOP_MARGIN_S = 15.0
 
@@ -107,7 +109,11 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
     only = container(groups(rayservice)["head"])
     assert only["command"] == ["/bin/sh", "-ec"]
     (script,) = only["args"]
-    script = script.replace("/etc/pictwarden/serve_config.yaml", str(CONFIG))
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("PICTWARDEN_SECRETS", "PGPASSWORD"):
+        (secrets / name).write_text("a-secret-of-the-tests", "ascii")
+    script = script.replace("/etc/pictwarden/serve_config.yaml", str(CONFIG)).replace(SECRETS, str(secrets))
     variables = {each["name"]: each["value"] for each in only["env"]}
     with private_folder() as parent:
         folder = parent / "f"
@@ -120,6 +126,8 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
         assert started["PICTWARDEN_ARGUMENTS"] == (
             f'start --block --redis-password=of-redis --resources={{"a":1}} --temp-dir={folder}/ray'
         )
+        assert read_secrets("PICTWARDEN_SECRETS", started) == ("a-secret-of-the-tests",)
+        assert read_secret("PGPASSWORD", started) == "a-secret-of-the-tests"
         documented = f'eval "$(python -m deployments.cluster_environment {CONFIG})"; env -0'
         wanted = exported(documented, tmp_path, given)
     assert {name: started[name] for name in wanted if name != "_"} == {
@@ -205,8 +213,10 @@ def test_every_secret_that_is_named_is_made(manifests: list[Manifest]) -> None:
     def named(value: Any) -> Iterator[tuple[str, str | None]]:
         if isinstance(value, dict):
             for name, each in value.items():
-                if name in ("secretRef", "secretKeyRef"):
-                    yield each["name"], each.get("key")
+                if name == "secretKeyRef":
+                    yield each["name"], each["key"]
+                elif name == "secret":
+                    yield each["secretName"], None
                 elif name == "authOptions":
                     yield each["secretName"], "auth_token"
                 else:
@@ -219,6 +229,18 @@ def test_every_secret_that_is_named_is_made(manifests: list[Manifest]) -> None:
     found = {pair for manifest in manifests for pair in named(manifest)}
     assert {name for name, _ in found} == made.keys()
     assert all(key is None or key in made[name] for name, key in found)
+
+
+def test_a_secret_is_changed_without_a_second_cluster(rayservice: Manifest) -> None:
+    """It is a file, which Kubernetes changes in running pods, and nobody but the service's group reads it."""
+    for group in groups(rayservice).values():
+        spec = group["template"]["spec"]
+        (volume,) = [each for each in spec["volumes"] if "secret" in each]
+        (mount,) = [each for each in container(group)["volumeMounts"] if each["name"] == volume["name"]]
+        assert mount == {"name": volume["name"], "mountPath": SECRETS, "readOnly": True}
+        assert volume["secret"]["defaultMode"] == 0o440
+        assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+        assert "envFrom" not in container(group)
 
 
 def test_ray_is_closed_and_its_version_is_the_one_that_is_installed(rayservice: Manifest) -> None:
