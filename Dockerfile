@@ -12,6 +12,11 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # What builds, and is in no image: uv, and what builds the wheel of Pictwarden. ----------------------------------------
 FROM ${PYTHON_IMAGE} AS build
+ARG PYTHON_IMAGE
+RUN case "$PYTHON_IMAGE" in \
+        *@sha256:*) ;; \
+        *) echo "WARNING: $PYTHON_IMAGE may be another image tomorrow: \`make pin-images\` pins it" >&2 ;; \
+    esac
 # strip. Debian's mirrors have one version at a time, so that a pinned one would soon be gone.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -43,7 +48,9 @@ RUN UV_REQUIRE_HASHES=0 uv pip install --prefix /application --no-deps --no-buil
 
 # What every image has. ------------------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS runtime
+ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title=Pictwarden \
+      org.opencontainers.image.base.name=$PYTHON_IMAGE \
       org.opencontainers.image.description="Scans every picture before a Fediverse instance stores it" \
       org.opencontainers.image.licenses=Apache-2.0
 # A volume that is mounted there for the first time takes over owner and mode: nobody else reads ledger and secret.

@@ -90,6 +90,17 @@ def test_every_package_has_a_hash() -> None:
     assert "--require-hashes" in stage("build")
 
 
+@pytest.mark.parametrize(("image", "is_pinned"), [("python:3.11", False), (f"python:3.11@sha256:{'0' * 64}", True)])
+def test_a_build_with_an_unpinned_base_warns_and_the_image_tells_its_base(image: str, is_pinned: bool) -> None:
+    (script,) = re.findall(r"ARG PYTHON_IMAGE\nRUN ((?:.*\\\n)*.*\n)", stage("build"))
+    command, environment = ["/bin/sh", "-c", script], {"PYTHON_IMAGE": image}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert (done.stderr == "") == is_pinned
+    assert is_pinned or f"WARNING: {image} may be another image tomorrow: `make pin-images`" in done.stderr
+    assert "ARG PYTHON_IMAGE\n" in stage("runtime")
+    assert "org.opencontainers.image.base.name=$PYTHON_IMAGE " in stage("runtime")
+
+
 def test_a_build_fails_if_a_library_is_not_imported_after_slimming() -> None:
     """The big ones; ``-B`` adds no bytecode to the layer."""
     imports = {"nsfw": "onnxruntime", "clip": "open_clip", "ray": "ray.serve"}
