@@ -53,6 +53,13 @@ def test_what_it_writes_is_in_the_folders_of_its_user() -> None:
     assert all(variables[name].startswith(private[1]) for name in written)
 
 
+def test_the_image_for_clusters_has_a_first_process_that_reaps() -> None:
+    """Static, because it comes from another stage. Compose gives every container an init of Docker's."""
+    assert re.search(r"apt-get install .* tini ", stage("build"))
+    assert '&& install /usr/bin/tini-static "$VIRTUAL_ENV/bin/tini"\n' in stage("libraries-ray")
+    assert "PATH=/opt/pictwarden/bin:" in stage("runtime")
+
+
 def test_its_health_check_is_a_module() -> None:
     found = re.search(r"HEALTHCHECK .* CMD (\[.*\])", stage("runtime"))
     assert found is not None
@@ -108,6 +115,6 @@ def test_a_build_fails_if_a_library_is_not_imported_after_slimming() -> None:
         text = stage(f"libraries-{name}")
         # The stage cpu-torch installs a lock, which has the libraries of the one for GPUs.
         extras = re.findall(r"--extra (\S+)", text) or ["nsfw", "clip"]
-        found = re.search(r'slim\.sh "\$VIRTUAL_ENV" \\\n    && "\$VIRTUAL_ENV/bin/python" -B -c "import (.*)"\n', text)
+        found = re.search(r'slim\.sh "\$VIRTUAL_ENV" \\\n    && "\$VIRTUAL_ENV/bin/python" -B -c "import (.*)"', text)
         assert found is not None, name
         assert set(found[1].split(", ")) == {imports[extra] for extra in extras if extra in imports}

@@ -107,7 +107,7 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
     rayservice: Manifest, path: str, tmp_path: Path
 ) -> None:
     only = container(groups(rayservice)["head"])
-    assert only["command"] == ["/bin/sh", "-ec"]
+    assert only["command"] == ["tini", "--", "/bin/sh", "-ec"]
     (script,) = only["args"]
     secrets = tmp_path / "secrets"
     secrets.mkdir()
