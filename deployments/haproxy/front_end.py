@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from deployments.haproxy.rules import amendments
 from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
+from deployments.own_processes import own_processes
 from deployments.private_folder import METRICS_FOLDER_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
 from serve_app.domain import SettingsError
@@ -147,14 +148,9 @@ def is_drained(folder: Path) -> bool:
 def _supervisors(folder: Path) -> Iterator[int]:
     """The processes of this user that the folder's launcher started."""
     configuration = f"{folder / _HAPROXY_FOLDER}/".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if entry.stat().st_uid != os.geteuid():
-                    continue  # another user's, whatever its arguments pretend
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"-I" in arguments and any(each.startswith(configuration) for each in arguments):
-                    yield int(entry.name)
+    for process in own_processes():
+        if b"-I" in process.arguments and any(each.startswith(configuration) for each in process.arguments):
+            yield process.pid
 
 
 def _haproxy() -> str:

@@ -14,15 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.drain import MOVE_LIMIT_S
+from deployments.haproxy.front_end import drain_limit_s
 from deployments.private_folder import private_folder
 from serve_app.cli.serve_file import read_serve_file
+from serve_app.secret_files import read_secret, read_secrets
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
 
 from .conftest import EXAMPLE, ROOT, Manifest
 
 CONFIG = EXAMPLE / "serve_config.yaml"
-START = ("command", "args", "env", "envFrom", "volumeMounts", "securityContext")
+SECRETS = "/run/secrets/pictwarden"
+START = ("command", "args", "env", "volumeMounts", "securityContext")
 # The sleep, and the starts of Python.
 PRE_STOP_MARGIN_S = 15.0
 
@@ -103,9 +107,13 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
     rayservice: Manifest, path: str, tmp_path: Path
 ) -> None:
     only = container(groups(rayservice)["head"])
-    assert only["command"] == ["/bin/sh", "-ec"]
+    assert only["command"] == ["tini", "--", "/bin/sh", "-ec"]
     (script,) = only["args"]
-    script = script.replace("/etc/pictwarden/serve_config.yaml", str(CONFIG))
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("PICTWARDEN_SECRETS", "PGPASSWORD"):
+        (secrets / name).write_text("a-secret-of-the-tests", "ascii")
+    script = script.replace("/etc/pictwarden/serve_config.yaml", str(CONFIG)).replace(SECRETS, str(secrets))
     variables = {each["name"]: each["value"] for each in only["env"]}
     with private_folder() as parent:
         folder = parent / "f"
@@ -118,6 +126,8 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
         assert started["PICTWARDEN_ARGUMENTS"] == (
             f'start --block --redis-password=of-redis --resources={{"a":1}} --temp-dir={folder}/ray'
         )
+        assert read_secrets("PICTWARDEN_SECRETS", started) == ("a-secret-of-the-tests",)
+        assert read_secret("PGPASSWORD", started) == "a-secret-of-the-tests"
         documented = f'eval "$(python -m deployments.cluster_environment {CONFIG})"; env -0'
         wanted = exported(documented, tmp_path, given)
     assert {name: started[name] for name in wanted if name != "_"} == {
@@ -154,6 +164,24 @@ def test_pictures_go_to_one_port_everywhere(rayservice: Manifest, plain_files: l
     assert [[each["port"] for each in rule["ports"]] for rule in others] == [[port], [8265, port], [14053]]
 
 
+# Labels of the operator's pods, by KubeRay's chart for Helm and by its ray-operator/config/manager.
+OPERATORS = (
+    {"app.kubernetes.io/name": "kuberay-operator", "app.kubernetes.io/component": "kuberay-operator"},
+    {"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/component": "kuberay-operator"},
+)
+
+
+@pytest.mark.parametrize("labels", OPERATORS, ids=["helm", "kustomize"])
+def test_the_operator_is_let_in_however_it_was_installed(plain_files: list[Manifest], labels: dict[str, str]) -> None:
+    (selected,) = [
+        each["podSelector"]["matchLabels"]
+        for rule in one(plain_files, "NetworkPolicy", "ray")["spec"]["ingress"]
+        for each in rule["from"]
+        if "kuberay-operator" in str(each)
+    ]
+    assert selected.items() <= labels.items()
+
+
 def test_the_admin_api_is_reached_through_no_network() -> None:
     settings = parse_settings(read_serve_file(CONFIG)["applications"][0]["args"])
     assert settings.admin.host == "127.0.0.1"
@@ -185,8 +213,10 @@ def test_every_secret_that_is_named_is_made(manifests: list[Manifest]) -> None:
     def named(value: Any) -> Iterator[tuple[str, str | None]]:
         if isinstance(value, dict):
             for name, each in value.items():
-                if name in ("secretRef", "secretKeyRef"):
-                    yield each["name"], each.get("key")
+                if name == "secretKeyRef":
+                    yield each["name"], each["key"]
+                elif name == "secret":
+                    yield each["secretName"], None
                 elif name == "authOptions":
                     yield each["secretName"], "auth_token"
                 else:
@@ -199,6 +229,18 @@ def test_every_secret_that_is_named_is_made(manifests: list[Manifest]) -> None:
     found = {pair for manifest in manifests for pair in named(manifest)}
     assert {name for name, _ in found} == made.keys()
     assert all(key is None or key in made[name] for name, key in found)
+
+
+def test_a_secret_is_changed_without_a_second_cluster(rayservice: Manifest) -> None:
+    """It is a file, which Kubernetes changes in running pods, and nobody but the service's group reads it."""
+    for group in groups(rayservice).values():
+        spec = group["template"]["spec"]
+        (volume,) = [each for each in spec["volumes"] if "secret" in each]
+        (mount,) = [each for each in container(group)["volumeMounts"] if each["name"] == volume["name"]]
+        assert mount == {"name": volume["name"], "mountPath": SECRETS, "readOnly": True}
+        assert volume["secret"]["defaultMode"] == 0o440
+        assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+        assert "envFrom" not in container(group)
 
 
 def test_ray_is_closed_and_its_version_is_the_one_that_is_installed(rayservice: Manifest) -> None:
@@ -265,7 +307,7 @@ def test_a_pod_has_the_time_to_answer_what_it_has(rayservice: Manifest, group: s
     assert shell == ["/bin/sh", "-ec"]
     assert script == "sleep 5; python -m deployments.drain /etc/pictwarden/serve_config.yaml"
     deadline_s = parse_settings(read_serve_file(CONFIG)["applications"][0]["args"]).deadline_s
-    assert spec["terminationGracePeriodSeconds"] > 2 * deadline_s + PRE_STOP_MARGIN_S
+    assert spec["terminationGracePeriodSeconds"] > drain_limit_s(deadline_s) + MOVE_LIMIT_S + PRE_STOP_MARGIN_S
 
 
 def test_the_drain_of_a_node_without_a_front_end_ends_at_once(tmp_path: Path) -> None:
@@ -286,6 +328,23 @@ def test_the_drain_of_a_node_without_a_front_end_ends_at_once(tmp_path: Path) ->
 def test_the_documented_url_has_the_path_of_the_service() -> None:
     text = (ROOT / "docs" / "kuberay.md").read_text("utf-8")
     assert f":14051{SCAN_PATH}/" in text
+
+
+def test_a_new_policy_is_in_the_pods_before_serve_is_told(rayservice: Manifest) -> None:
+    """Serve reads the file once, and Kubernetes takes its time; a mount with subPath would never get it."""
+    for group in groups(rayservice).values():
+        (mount,) = [each for each in container(group)["volumeMounts"] if each["name"] == "configuration"]
+        assert "subPath" not in mount
+        assert group["template"]["metadata"]["labels"]["app"] == "pictwarden"
+    text = (ROOT / "docs" / "kuberay.md").read_text("utf-8")
+    steps = (
+        "under a new name to `configMapGenerator`",
+        "-l app=pictwarden",
+        "exec POD -- ls",
+        "`policy: /etc/pictwarden/",
+    )
+    places = [text.index(each) for each in steps]
+    assert places == sorted(places)
 
 
 def test_the_image_has_no_second_name(rayservice: Manifest) -> None:
