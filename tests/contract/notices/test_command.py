@@ -68,5 +68,5 @@ def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(AppriseProcess, "is_possible", staticmethod(lambda: False))
     result = CliRunner().invoke(app, ["notices", "test"])
     assert result.exit_code == 2
-    assert "pictwarden[notices]" in result.output
+    assert "'.[notices]'" in result.output
     assert "hush" not in result.output
