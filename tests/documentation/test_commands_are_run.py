@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.documentation.pages import PAGES, ROOT, commands_of
+from tests.documentation.pages import PAGES, ROOT, commands_of, fences
 
 FOLLOWED = {
     "docs/accuracy.md": "tests/documentation/test_sessions.py",
     "docs/calibration.md": "tests/documentation/test_sessions.py",
     "docs/decisions.md": "tests/documentation/test_sessions.py",
-    "docs/kuberay.md": "tests/unit/kuberay/conftest.py",
     "docs/misskey.md": "tests/serve/test_misskey.py",
     "docs/notices.md": "tests/contract/notices/test_command.py",
     "docs/training.md": "tests/documentation/test_sessions.py",
@@ -47,6 +46,13 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("cp .env.example .env", "mkdir --parents secrets", 'echo "alice:', "chown -R 10001 secrets"),
         Run("tests/documentation/test_compose_files.py", 'commands_of("docs/install-compose.md")'),
+    ),
+    **dict.fromkeys(
+        (
+            *("cp -r examples/kuberay", "mkdir -m 700 secrets", "kubectl kustomize"),
+            *("printf 'PICTWARDEN_SECRETS", "printf 'auth_token", "printf 'password"),
+        ),
+        Run("tests/unit/kuberay/conftest.py", 'commands_of("docs/kuberay.md")'),
     ),
     'grep "request $ID" service.log': Run("tests/documentation/test_sessions.py", "in_text"),
     **dict.fromkeys(
@@ -80,6 +86,7 @@ UNRUN = {
         "tests/serve/test_nodes.py starts nodes by `ray start`, with other options and without these lines",
     ),
     "docker compose": DOCKER,
+    **dict.fromkeys(("kubectl apply", "kubectl -n pictwarden get"), "needs a Kubernetes cluster"),
     "git pull": "needs a newer commit at the place of the clone",
     "pip install --require-hashes": f"{NETWORK}; `make test` installs another lock in the same way",
     "pip install --no-deps": "replaces the installation that the tests run in; the Dockerfile does the same",
@@ -106,6 +113,17 @@ OTHERS = [
     for fence in commands_of(page)
     for line in fence.lines()
 ]
+
+
+def test_no_fence_of_another_kind_hides_a_command() -> None:
+    programs = {plain(line).split()[0] for _, line in OTHERS}
+    hidden = [
+        str(fence)
+        for page in PAGES
+        for fence in fences(page)
+        if fence.kind == "text" and programs & {line.split(" ")[0] for line in fence.body.splitlines()}
+    ]
+    assert hidden == []
 
 
 def test_every_line_is_run_or_stands_in_the_table_of_those_that_are_not() -> None:

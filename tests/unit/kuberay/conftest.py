@@ -32,7 +32,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
             pytest.skip(f"{program} is not installed here")
     folder = tmp_path_factory.mktemp("kustomize")
     shutil.copytree(EXAMPLE, folder / "examples" / "kuberay", ignore=shutil.ignore_patterns("secrets"))
-    (documented,) = commands_of("docs/kuberay.md")
+    (documented,) = [each for each in commands_of("docs/kuberay.md") if "kubectl kustomize" in each.body]
     command = ["bash", "-ec", documented.body]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True, cwd=folder)
     return list(yaml.safe_load_all(done.stdout))
