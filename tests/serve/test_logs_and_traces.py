@@ -82,7 +82,7 @@ def test_each_line_about_a_picture_is_json_and_names_its_request(service, pictur
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed here")
 def test_the_documented_commands_find_the_lines_of_a_request(service, picture, way, tmp_path):
     request_id = service.scan(picture("white")).json()["request_id"]
-    wait_for(lambda: request_id in service.log_text())
+    wait_for(lambda: request_id in service.log_text() and (way == ONE_PROCESS or "\nLogs: " in service.text))
     (tmp_path / "service.log").write_text(service.text, "utf-8")
     (fence,) = [each for each in commands_of("docs/logging.md") if "jq" in each.body]
     _, of_one_process, of_ray = fence.lines()
