@@ -16,6 +16,7 @@ from serve_app.calibration.margins import FloatArray
 from serve_app.calibration.pictures import ScoredPicture
 from serve_app.calibration.plot import Curve, save_plot
 from serve_app.cli.report import print_notices, printable
+from serve_app.extras import how_to_install
 from serve_app.policy import PolicyText
 
 _NEAREST = 10
@@ -87,7 +88,7 @@ def save_curves(
     try:
         save_plot(file, curves, planned.budget, planned.confidence)
     except ModuleNotFoundError:
-        said = "no plot: it needs matplotlib, which the extra pictwarden[calibrate] has"
+        said = f"no plot: it needs matplotlib, which is not installed: {how_to_install('calibrate')}"
     else:
         said = f"plot: {file}"
     errors.print(said, highlight=False, markup=False, soft_wrap=True)

@@ -25,6 +25,7 @@ from serve_app.cli.policy_engine import CacheFolder
 from serve_app.cli.report import print_notices
 from serve_app.cli.scorers import HereScorer
 from serve_app.domain import SettingsError
+from serve_app.extras import how_to_install
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_embedding
 from serve_app.models.heads import SUFFIX, Head, embedding_labels, write_head
@@ -125,7 +126,7 @@ def _fitting() -> ModuleType:
         from serve_app.calibration import head_fitting
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"training needs {error.name}, which is not installed: install the extras pictwarden[clip,train]"
+            f"training needs {error.name}, which is not installed: {how_to_install('clip', 'train')}"
         ) from error
     return head_fitting
 

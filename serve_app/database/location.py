@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from serve_app.domain import SettingsError
+from serve_app.extras import how_to_install
 from serve_app.settings.ledger import MEMORY, is_postgresql
 from serve_app.state_folder import state_folder
 
@@ -53,6 +54,6 @@ def locate(setting: str | None) -> Location | None:
         return Location(file.parent, file)
     if importlib.util.find_spec("psycopg") is None:
         raise SettingsError(
-            "`ledger` names a PostgreSQL database, whose driver is not installed: pip install 'pictwarden[postgres]'"
+            f"`ledger` names a PostgreSQL database, whose driver is not installed: {how_to_install('postgres')}"
         )
     return Location(state_folder().absolute(), url=setting)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import FACE_SIZE_PX, ModelError
+from serve_app.extras import how_to_install
 from serve_app.media.views import Box
 
 MAX_FACES = 16
@@ -113,8 +114,8 @@ class DlibDetector:
             import dlib
         except ImportError as error:
             raise ModelError(
-                "faces are found by dlib, which is not installed: pip install 'pictwarden[age]', on every node that "
-                "decodes pictures"
+                f"faces are found by dlib, which is not installed: {how_to_install('age')}, on every node that decodes "
+                "pictures"
             ) from error
         self._dlib = dlib
         self._landmarks = landmarks

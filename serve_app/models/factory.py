@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from serve_app.domain import ModelError, is_head, is_prompt, needs_faces, output_label, output_of
+from serve_app.extras import how_to_install
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part
@@ -184,8 +185,8 @@ def _open_clip(spec: EngineSpec, engine: str) -> Engine:
         if library not in _OF_EXTRA_CLIP:
             raise
         raise ModelError(
-            f"model {spec.source!r} needs {library}, which is not installed: install the extra pictwarden[clip], or "
-            "choose a model that `pictwarden model convert` made, with the extra pictwarden[openvino]"
+            f"model {spec.source!r} needs {library}, which is not installed: {how_to_install('clip')}, or choose a "
+            "model that `pictwarden model convert` made, with the extra openvino"
         ) from error
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import HEAD_DIGEST_CHARS, HeadFile, ModelError, ModelIdentity
+from serve_app.extras import how_to_install
 
 SUFFIX = ".safetensors"
 
@@ -169,7 +170,5 @@ def _safetensors() -> ModuleType:
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
-        raise ModelError(
-            "heads need safetensors, which is not installed: install the extra pictwarden[clip]"
-        ) from error
+        raise ModelError(f"heads need safetensors, which is not installed: {how_to_install('clip')}") from error
     return safetensors.numpy

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from serve_app.domain import in_words
+from serve_app.extras import how_to_install
 from serve_app.notices.message import Message
 
 SENT_WITHIN_S: Final = 30.0
@@ -33,7 +34,7 @@ _INHERITED: Final = (
 )
 """The other secrets of the service are none of its business."""
 
-HOW_TO_INSTALL: Final = "notices need Apprise, which is not installed: install pictwarden[notices]"
+HOW_TO_INSTALL: Final = f"notices need Apprise, which is not installed: {how_to_install('notices')}"
 
 
 @dataclass(frozen=True, slots=True)

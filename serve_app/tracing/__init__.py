@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from serve_app.extras import how_to_install
 from serve_app.logs import EventLogger
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def start_tracing(component: str) -> None:
     except ImportError as error:
         text = (
             f"OTEL_EXPORTER_OTLP_ENDPOINT is set, and there are no traces, because {error.name} is not installed: "
-            "pip install 'pictwarden[otel]'"
+            f"{how_to_install('otel')}"
         )
         logger.warning("tracing_not_installed", text, library=error.name)
     except Exception as error:  # the SDK and its plugins say by any exception that a variable is wrong

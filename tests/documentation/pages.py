@@ -61,6 +61,15 @@ class Fence:
             command, _, output = part.partition("\n")
             yield command, tuple(output.splitlines())
 
+    def lines(self) -> list[str]:
+        """The commands without their comments, one a line; what a backslash continues is one."""
+        return [
+            " ".join(line.split())
+            for command, _ in self.steps()
+            for line in _COMMENT.sub("", command.replace("\\\n", " ")).splitlines()
+            if line.strip()
+        ]
+
 
 def fences(page: str) -> list[Fence]:
     """Those of a page, in its order."""
@@ -71,16 +80,15 @@ def fences(page: str) -> list[Fence]:
     ]
 
 
+def commands_of(page: str) -> list[Fence]:
+    """The fences of a page with commands, in its order."""
+    return [each for each in fences(page) if each.is_of_commands]
+
+
 def words_of_commands(page: str) -> list[list[str]]:
     """The words of each command of our programs on a page, in fences and in the text, without its comments."""
     text = (ROOT / page).read_text("utf-8")
-    lines = [
-        line
-        for fence in fences(page)
-        if fence.is_of_commands
-        for step, _ in fence.steps()
-        for line in _COMMENT.sub("", step.replace("\\\n", " ")).splitlines()
-    ]
+    lines = [line for fence in commands_of(page) for line in fence.lines()]
     mentions = [each["command"].replace("\n", " ") for each in _MENTION.finditer(_FENCE.sub("", text))]
     parts = [part.strip() for line in [*lines, *mentions] for part in re.split(r" && | \| ", line)]
     return [_without_redirection(shlex.split(part)) for part in parts if _PROGRAMS.match(f"{part} ")]

@@ -21,58 +21,13 @@ from serve_app.cli.local_service import URL_ENV
 from serve_app.models.demo.draw import draw
 from serve_app.pictrs import API_KEY_ENV
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
-from tests.documentation.pages import PAGES, ROOT, Fence, fences
+from tests.documentation.pages import ROOT, commands_of
 from tests.documentation.terminal import Terminal
-from tests.serve.conftest import ONE_PROCESS, environment_of_a_service, free_port, running
+from tests.serve.conftest import ONE_PROCESS, environment_of_a_service, free_port, running, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
-
-FOLLOWED = ("docs/accuracy.md", "docs/calibration.md", "docs/decisions.md", "docs/training.md")
-"""Pages whose commands are given here."""
-
-ELSEWHERE = {
-    "cp -r examples/kuberay": "tests/unit/kuberay/conftest.py",
-    'eval "$(python -m deployments.cluster_environment)"': "tests/serve/test_nodes.py",
-    "curl http://127.0.0.1:14051/misskey/": "tests/serve/test_misskey.py",
-    "make lint": ".ci/run",
-    "make run": "tests/serve/test_start_and_end.py",
-    "make test": ".ci/run",
-    "make pin-images": "tests/unit/tools/test_pins.py",
-    "curl -s http://127.0.0.1:14053/metrics | awk": "tests/documentation/test_tuning.py",
-    "pictwarden model compare": "tests/unit/cli/test_model_compare.py",
-    "pictwarden model convert": "tests/unit/cli/test_model_convert.py",
-    "pictwarden model fetch age": "tests/unit/cli/test_model_fetch.py",
-    "pictwarden model fetch nsfwjs": "tests/unit/cli/test_model_fetch.py",
-    "pictwarden notices test": "tests/contract/notices/test_command.py",
-    "pictwarden rescan": "tests/e2e/pictrs/test_rescan.py",
-    "pictwarden serve": "tests/serve/test_one_process.py",
-    "horde/bin/pictwarden policy from-horde-safety": "tests/unit/policy/test_horde_safety.py",
-    "pip install --require-hashes": "tests/unit/test_what_is_installed.py",
-    "--group peers": "tests/unit/benchmarks/test_commands.py",
-}
-"""What a fence of another page has, and where it is run."""
-
-OF_OTHERS = {
-    "docker compose": "needs Docker: tests/e2e/image runs what it runs in the container",
-    "cp .env.example .env": "tests/unit/compose reads that file",
-    "openssl rand": "as in tests/e2e/image",
-    '"$ID"': "searches a log, whose lines tests/unit/logs describes",
-}
-"""What a fence of commands has that are not ours, and what stands for a run of them."""
-
-
-def commands_of(page: str) -> list[Fence]:
-    return [each for each in fences(page) if each.is_of_commands]
-
-
-def test_every_command_of_the_documentation_is_run_by_a_test() -> None:
-    others = [fence for page in PAGES if page not in FOLLOWED for fence in commands_of(page)]
-    known = (*ELSEWHERE, *OF_OTHERS)
-    assert [str(each) for each in others if not any(part in each.body for part in known)] == []
-    assert [part for part in known if not any(part in each.body for each in others)] == []
-    assert [file for file in ELSEWHERE.values() if not (ROOT / file).is_file()] == []
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +52,7 @@ def pictrs() -> Iterator[StandIn]:
 
 @pytest.fixture(scope="module")
 def service(folder: Path, pictrs: StandIn) -> Iterator[Any]:
-    """In one process, with the demo model, an admin called alice, and the stand-in for pict-rs."""
+    """`make serve`, with the demo model, an admin called alice, and the stand-in for pict-rs."""
     config = yaml.safe_load((ROOT / "deployments" / "local.yaml").read_text("utf-8"))
     config["http_options"]["port"] = free_port()
     config["applications"][0]["args"] |= {
@@ -107,7 +62,7 @@ def service(folder: Path, pictrs: StandIn) -> Iterator[Any]:
         "rescan": "off",
     }
     secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", API_KEY_ENV: API_KEY}
-    with running(config, folder, ONE_PROCESS, env=environment_of_a_service(**secrets)) as started:
+    with running(config, folder, ONE_PROCESS, target="serve", env=environment_of_a_service(**secrets)) as started:
         started.admin_url = f"http://127.0.0.1:{config['applications'][0]['args']['admin']['port']}"
         yield started
 
@@ -142,6 +97,15 @@ def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn) -> None:
     (folder / "theirs.csv").write_text("\n".join(["type,hash", *rows, ""]), "ascii")
     (folder / "bad.csv").write_text("type,hash\npdq,abc\n", "ascii")
     terminal.follow(commands_of("docs/decisions.md"))
+
+
+def test_logging(terminal: Terminal, folder: Path, service: Any) -> None:
+    request_id = service.scan(b"no picture").json()["request_id"]
+    wait_for(lambda: request_id in service.text)
+    (folder / "service.log").write_text(service.text, "utf-8")
+    in_text, *_ = next(each for each in commands_of("docs/logging.md") if "service.log" in each.body).lines()
+    (line,) = terminal.give(f"ID={request_id}; {in_text}")
+    assert request_id in line
 
 
 def pictured(colour: str, shape: str, background: str) -> np.ndarray[Any, Any]:

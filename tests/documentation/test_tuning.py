@@ -14,13 +14,13 @@ from serve_app.limits import Limits
 from serve_app.metrics import FrontMetrics, NodePage, page_text
 from serve_app.settings import Settings
 from serve_app.stages import Stage, tell_stage
-from tests.documentation.pages import ROOT, fences
+from tests.documentation.pages import ROOT, commands_of
 
 PAGE = (ROOT / "docs" / "tuning.md").read_text("utf-8")
 
 
 def test_the_mean_of_each_stage_is_printed(tmp_path: Path) -> None:
-    (fence,) = fences("docs/tuning.md")
+    (fence,) = commands_of("docs/tuning.md")
     metrics, node = FrontMetrics(), NodePage(tmp_path / "metrics")
     for seconds, lane in ((0.1, Lane.LIVE), (0.3, Lane.LIVE), (9.0, Lane.BACKGROUND)):
         tell_stage(Stage.DECODE_WAIT, Call("r-1", Deadline.after(8.0), lane), 5.0, 5.0 + seconds)

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import io
 import os
+import shlex
 import signal
 import socket
 import struct
@@ -133,6 +134,15 @@ def command_of(way, *options):
     return [sys.executable, "-m", *MODULES[way], *options]
 
 
+def make_command(target, *options):
+    """``make run`` or ``make serve``, which take the environment of the tests for an installation that is complete."""
+    return [
+        *("make", f"--file={ROOT / 'Makefile'}", f"VENV={sys.prefix}"),
+        f"--assume-old={sys.prefix}/{target}.installed",
+        *(target, f"ARGS={shlex.join(options)}"),
+    ]
+
+
 def environment_of_a_service(**more):
     secret = {"PICTWARDEN_SECRETS": SECRET, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **HOSTILE_ENVIRONMENT, **secret, **more}
@@ -158,13 +168,14 @@ def ended(way, folder, *options, timeout_s=60, **more):
 
 
 @contextlib.contextmanager
-def running(config, folder, way=RAY, **options):
+def running(config, folder, way=RAY, target=None, **options):
     """The service with ``config``, from its start to its end; asserts that nothing of it is left.
 
-    ``options`` are those of :class:`subprocess.Popen`.
+    ``target`` is of the Makefile, which then starts the service. ``options`` are those of :class:`subprocess.Popen`.
     """
+    arguments = ("--config", written(config, folder))
     process = subprocess.Popen(
-        command_of(way, "--config", written(config, folder)),
+        make_command(target, *arguments) if target else command_of(way, *arguments),
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -181,7 +192,8 @@ def running(config, folder, way=RAY, **options):
     finally:
         descendants = service.processes()
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            # After a signal of its own, make fails whatever its child does.
+            (psutil.Process(process.pid).children()[0] if target else process).send_signal(signal.SIGTERM)
         try:
             process.wait(STOP_TIMEOUT_S)
         finally:

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 import uuid
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.documentation.pages import commands_of
+from tests.documentation.terminal import Terminal
 from tests.unit.tracing.collector import collecting
 
 from .conftest import ONE_PROCESS, RAY, SECRET, environment_of_a_service, running, wait_for
@@ -74,6 +77,20 @@ def test_each_line_about_a_picture_is_json_and_names_its_request(service, pictur
     (warm, *_) = told["model_warm"]
     assert warm["component"] == ("scorer" if way == RAY else "serve")
     assert {each["component"] for each in told["decision"]} == {"ingress" if way == RAY else "serve"}
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed here")
+def test_the_documented_commands_find_the_lines_of_a_request(service, picture, way, tmp_path):
+    request_id = service.scan(picture("white")).json()["request_id"]
+    wait_for(lambda: request_id in service.log_text() and (way == ONE_PROCESS or "\nLogs: " in service.text))
+    (tmp_path / "service.log").write_text(service.text, "utf-8")
+    (fence,) = [each for each in commands_of("docs/logging.md") if "jq" in each.body]
+    _, of_one_process, of_ray = fence.lines()
+    folder = re.search(r"^Logs: (.+)$", service.text, re.MULTILINE)
+    terminal = Terminal(tmp_path, {"ID": request_id, "LOGS": folder[1] if folder else ""})
+    found = [json.loads(line) for line in terminal.give(of_ray if way == RAY else of_one_process)]
+    assert found
+    assert {each["request_id"] for each in found} == {request_id}
 
 
 def test_no_line_has_the_secret_or_a_fingerprint(service):

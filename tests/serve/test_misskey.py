@@ -1,5 +1,6 @@
 """Misskey's detector API in both ways of running, with the real classifier."""
 
+import json
 import re
 
 import httpx
@@ -7,6 +8,8 @@ import pytest
 
 from serve_app.domain import ModelError
 from serve_app.models.onnx.opening import KNOWN
+from tests.documentation.pages import commands_of
+from tests.documentation.terminal import Terminal
 
 from .conftest import ONE_PROCESS, RAY, ROOT, environment_of_a_service, running, wait_for
 
@@ -53,6 +56,18 @@ def test_a_request_of_misskeys_client_is_answered(service):
     line = re.compile(r"detection answered 200: 3 of 3 parts ms=.* X-Request-ID=misskey-1")
     wait_for(lambda: line.search(service.log_text()))
     assert MISSKEY_SECRET not in service.log_text()
+
+
+def test_the_documented_command_is_answered(service, picture, tmp_path):
+    (tmp_path / "first.png").write_bytes(picture("red"))
+    (tmp_path / "second.jpg").write_bytes(b"no picture")
+    (fence,) = commands_of("docs/misskey.md")
+    terminal = Terminal(tmp_path, {"SECRET": MISSKEY_SECRET}, {"http://127.0.0.1:14051": service.root})
+    # Its progress would stand in the answer.
+    answer = json.loads(terminal.give(f"{fence.body.rstrip()} --silent")[-1])
+    first, second = answer["result"]["results"]
+    assert {each["className"] for each in first["predictions"]} == CLASSES
+    assert second["success"] is False
 
 
 def test_an_id_that_is_unfit_for_a_log_is_not_repeated(service):

@@ -1,10 +1,12 @@
-"""serve_config.yaml deploys: on a local Ray, with nothing but resources and the preset overridden."""
+"""serve_config.yaml deploys by `make run`: on a local Ray, with nothing but resources and the preset overridden."""
 
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+
+from .conftest import running
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +21,12 @@ def config(local_config):
     for deployment in application["deployments"]:
         deployment["ray_actor_options"] = {"num_cpus": 0.1}
     return config
+
+
+@pytest.fixture(scope="module")
+def service(config, tmp_path_factory):
+    with running(config, tmp_path_factory.mktemp("service"), target="run") as started:
+        yield started
 
 
 def test_the_cluster_configuration_gives_a_verdict(service):

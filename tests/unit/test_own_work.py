@@ -180,5 +180,5 @@ async def test_without_apprise_the_log_says_what_to_install(
         pass
     (line,) = [each.message for each in caplog.records]
     assert "no notice is sent" in line
-    assert "pictwarden[notices]" in line
+    assert "'.[notices]'" in line
     assert "hush" not in caplog.text

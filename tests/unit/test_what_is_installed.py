@@ -71,7 +71,7 @@ def test_a_model_whose_extra_is_missing_says_which_one() -> None:
         check=False,
     )
     assert "ModelError: model 'random:ViT-B-32' needs torch, which is not installed" in opened.stderr
-    assert "pictwarden[clip]" in opened.stderr
+    assert "'.[clip]'" in opened.stderr
 
 
 SCORES_WITH_A_CLASSIFIER = """

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from serve_app.domain import ModelError
+from serve_app.extras import how_to_install
 from serve_app.models.classifier_files import MODEL_FILE, ClassifierFiles, FetchedClassifier
 from serve_app.models.nsfwjs.archive import PACKAGE, Archive
 from serve_app.models.nsfwjs.javascript import exported_bytes, exported_json
@@ -39,7 +40,7 @@ def fetch_nsfwjs(cache_folder: Path | None, given: Path | None, on_progress: OnP
     if missing:
         if importlib.util.find_spec("onnx") is None:
             raise ModelError(
-                f"{PACKAGE} is made into ONNX files by a library that is missing: pip install 'pictwarden[nsfwjs]'"
+                f"{PACKAGE} is made into ONNX files by a library that is missing: {how_to_install('nsfwjs')}"
             )
         archive = Archive(read_package(PACKAGE, given, on_progress))
     for done, variant in enumerate(missing):

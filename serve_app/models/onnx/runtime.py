@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serve_app.domain import ModelError
+from serve_app.extras import how_to_install
 from serve_app.logs import EventLogger
 from serve_app.models.cpu_threads import count_cpu_threads
 
@@ -39,7 +40,7 @@ class Runtime:
         except ImportError as error:
             raise ModelError(
                 f"the classifier {model} needs the extra 'nsfw', and {error.name} cannot be imported: "
-                "pip install 'pictwarden[nsfw]', on every node that holds a scorer"
+                f"{how_to_install('nsfw')}, on every node that holds a scorer"
             ) from error
         onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
         has_cuda = _CUDA in onnxruntime.get_available_providers()

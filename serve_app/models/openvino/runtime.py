@@ -15,6 +15,7 @@ from importlib import import_module, metadata
 from typing import Any, Literal
 
 from serve_app.domain import ModelError
+from serve_app.extras import how_to_install
 
 _TELEMETRY = "openvino_telemetry"
 
@@ -41,7 +42,7 @@ def load_library(name: Literal["openvino", "nncf", "tokenizers", "ftfy"]) -> Lib
         extra = "openvino-int8" if name == "nncf" else "openvino"
         raise ModelError(
             f"OpenVINO needs the extra {extra!r}, and {error.name} cannot be imported: "
-            f"`make openvino` in a clone, or pip install 'pictwarden[{extra}]', on every node that holds a scorer"
+            f"{how_to_install(extra)}, on every node that holds a scorer"
         ) from error
     return Library(module, metadata.version(name))
 

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from serve_app.cli.main import app
 from serve_app.notices.sending import AppriseProcess
 from tests.contract.notices.stand_ins import HOOK, TOKEN, TOPIC, HttpStandIn, http_stand_in
+from tests.documentation.pages import commands_of
+from tests.documentation.terminal import Terminal
 
 ROOT = Path(__file__).parents[3]
 SECRET = "ntfys://hush-hush-hush@host/topic"
@@ -38,13 +40,11 @@ async def run(urls: str, *options: str) -> tuple[int | None, str]:
 
 
 @pytest.mark.slow
-async def test_it_says_of_each_address_what_became_of_the_message(http: HttpStandIn) -> None:
+async def test_it_says_of_each_address_what_became_of_the_message(http: HttpStandIn, tmp_path: Path) -> None:
     pytest.importorskip("apprise", reason="the extra notices is not installed")
     ntfy, webhook = f"ntfy://{TOKEN}@{http.address}/{TOPIC}", f"json://{http.address}/{HOOK}"
-    assert await run(f"{ntfy} {webhook}") == (
-        0,
-        "notice URL 1 (ntfy): delivered\nnotice URL 2 (JSON): delivered\n",
-    )
+    terminal = Terminal(tmp_path, {"PICTWARDEN_NOTICE_URLS": f"{ntfy} {webhook}"})
+    await asyncio.to_thread(terminal.follow, commands_of("docs/notices.md"))
     assert [each.title for each in http.ntfy] == ["Pictwarden: a test"]
     code, output = await run(f"{webhook},{ntfy.replace(TOPIC, 'another-topic')}")
     assert (code, output) == (
@@ -68,5 +68,5 @@ def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(AppriseProcess, "is_possible", staticmethod(lambda: False))
     result = CliRunner().invoke(app, ["notices", "test"])
     assert result.exit_code == 2
-    assert "pictwarden[notices]" in result.output
+    assert "'.[notices]'" in result.output
     assert "hush" not in result.output

@@ -244,10 +244,9 @@ def test_nobody_to_ask_is_told(calibrate: Calibrate, monkeypatch: pytest.MonkeyP
 
 def test_the_plot_says_what_it_needs(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    assert (
-        "no plot: it needs matplotlib, which the extra pictwarden[calibrate] has"
-        in calibrate("--here", "--budget", "5%").stderr
-    )
+    told = calibrate("--here", "--budget", "5%").stderr
+    assert "no plot: it needs matplotlib, which is not installed: run " in told
+    assert "pip install -e '.[calibrate]'" in told
     assert not Path("p.calibrated.svg").exists()
 
 

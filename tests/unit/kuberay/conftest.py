@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.documentation.pages import fences
+from tests.documentation.pages import commands_of
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "kuberay"
@@ -32,8 +32,8 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
             pytest.skip(f"{program} is not installed here")
     folder = tmp_path_factory.mktemp("kustomize")
     shutil.copytree(EXAMPLE, folder / "examples" / "kuberay", ignore=shutil.ignore_patterns("secrets"))
-    (documented,) = [each.body for each in fences("docs/kuberay.md") if each.is_of_commands]
-    command = ["bash", "-ec", documented]
+    (documented,) = [each for each in commands_of("docs/kuberay.md") if "kubectl kustomize" in each.body]
+    command = ["bash", "-ec", documented.body]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True, cwd=folder)
     return list(yaml.safe_load_all(done.stdout))
 

@@ -181,5 +181,5 @@ def test_another_file_is_an_error(landmarks: Path, tmp_path: Path, body: bytes) 
 
 def test_without_dlib_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(ModelError, match=r"pip install 'pictwarden\[age\]'"):
+    with pytest.raises(ModelError, match=r"pip install -e '\.\[age\]'"):
         DlibDetector(Path("landmarks.dat"))

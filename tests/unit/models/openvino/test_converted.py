@@ -156,7 +156,7 @@ def test_openvino_runs_what_is_converted_only_and_names_the_command(source: str)
 @pytest.mark.parametrize("missing", ["openvino", "tokenizers", "ftfy"])
 def test_the_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ModelError, match=rf"{missing} cannot be imported: .*pictwarden\[openvino\]"):
+    with pytest.raises(ModelError, match=rf"{missing} cannot be imported: .*'\.\[openvino\]'"):
         open_engine(str(folder), LABELS)
 
 
