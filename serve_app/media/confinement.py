@@ -34,7 +34,7 @@ _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 _SCOPE_VERSION = 6
 
 # Of the system: what the linker and libraries read on their way, and nothing that is anybody's own.
-_SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/sys/devices/system/cpu")
+_SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/nix/store", "/gnu/store", "/sys/devices/system/cpu")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/proc/cpuinfo")
 
 
@@ -83,7 +83,7 @@ def _confine(version: int, reachable: Iterable[str]) -> None:
     )
     ruleset = _checked(_system_call(_CREATE_RULESET, ctypes.byref(wanted), ctypes.sizeof(wanted), 0))
     try:
-        for folder in {*_SYSTEM_FOLDERS, sys.prefix, sys.base_prefix, *_folders_of_packages()}:
+        for folder in {*_SYSTEM_FOLDERS, sys.prefix, sys.base_prefix, *_folders_of_packages(), *_folders_of_linker()}:
             _allow(ruleset, folder, _READ_FILE | _READ_FOLDER)
         for file in _SYSTEM_FILES:
             _allow(ruleset, file, _READ_FILE)
@@ -100,6 +100,11 @@ def _folders_of_packages() -> set[str]:
     loaded = [module for name, module in tuple(sys.modules.items()) if "." not in name]
     folders = {folder for module in loaded for folder in getattr(module, "__path__", ())}
     return folders | {str(Path(PIL.__file__).parent.parent)}
+
+
+def _folders_of_linker() -> set[str]:
+    """Named in the environment; an empty name, the working directory, is none: the service may keep its files there."""
+    return {folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder}
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

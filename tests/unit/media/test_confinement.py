@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from serve_app.media.confinement import confine
 assert confine([sys.argv[1]])
 open(os.path.join(sys.argv[1], "written"), "w").close()
 import xml.dom.minidom  # which was not loaded before
+open(os.path.join(sys.argv[3], "library.so")).close()
 
 def is_denied(attempt, *arguments):
     try:
@@ -45,8 +48,14 @@ print([number for number, attempt in enumerate(attempts) if not is_denied(*attem
 def test_it_reaches_its_libraries_and_the_named_folder_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
     reachable, elsewhere = tmp_path_factory.mktemp("reachable"), tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "secret").write_text("a secret", "ascii")
-    command = [sys.executable, "-c", CONFINED, str(reachable), str(elsewhere)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    libraries = tmp_path_factory.mktemp("libraries")
+    (libraries / "library.so").touch()
+    command = [sys.executable, "-c", CONFINED, str(reachable), str(elsewhere), str(libraries)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "LD_LIBRARY_PATH": f":{libraries}"}
+    # In the folder that the linker would also search.
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=elsewhere
+    )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
     assert [each.name for each in reachable.iterdir()] == ["written"]
 
