@@ -7,6 +7,8 @@ run elsewhere with others, test_commands_exist.py says.
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -70,7 +72,7 @@ ELSEWHERE = {
     "pictwarden serve": Run("tests/serve/conftest.py", '"serve_app.cli", "serve"'),
     "pictwarden policy from-horde-safety": Run("tests/unit/cli/test_policies.py", 'policy("from-horde-safety")'),
 }
-"""The beginning of a line without paths, and where it is run."""
+"""The beginning of a line without paths, and where it runs: maybe with other options, or a stand-in for a registry."""
 
 DOCKER = "needs a Docker engine: tests/e2e/image gives the container the same commands, started as compose.yaml says"
 NETWORK = "downloads from a package index, some of them gigabytes"
@@ -141,6 +143,16 @@ def test_a_row_of_a_table_is_of_a_line_that_there_is(beginning: str) -> None:
 def test_the_file_that_is_named_has_the_words_of_the_command(beginning: str) -> None:
     run = ELSEWHERE[beginning]
     assert run.words in (ROOT / run.file).read_text("utf-8")
+
+
+@pytest.mark.parametrize("line", sorted({line for _, line in OTHERS if line.startswith("make ")}))
+def test_make_would_run_the_line_with_its_arguments(line: str) -> None:
+    command, *words = shlex.split(line)
+    done = subprocess.run(
+        [command, "--dry-run", f"--directory={ROOT}", *words], capture_output=True, text=True, timeout=30, check=True
+    )
+    (arguments,) = [each.removeprefix("ARGS=") for each in words if each.startswith("ARGS=")] or [""]
+    assert arguments in done.stdout
 
 
 @pytest.mark.parametrize("page", FOLLOWED)
