@@ -12,10 +12,15 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # What builds, and is in no image: uv, and what builds the wheel of Pictwarden. ----------------------------------------
 FROM ${PYTHON_IMAGE} AS build
-# strip. Debian's mirrors have one version at a time, so that a pinned one would soon be gone.
+ARG PYTHON_IMAGE
+RUN case "$PYTHON_IMAGE" in \
+        *@sha256:*) ;; \
+        *) echo "WARNING: $PYTHON_IMAGE may be another image tomorrow: \`make pin-images\` pins it" >&2 ;; \
+    esac
+# strip, and tini for the target ray. Debian's mirrors have one version at a time, so that a pinned one would soon be gone.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends binutils \
+    && apt-get install --yes --no-install-recommends binutils tini \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY requirements/uv.lock requirements/
@@ -43,7 +48,9 @@ RUN UV_REQUIRE_HASHES=0 uv pip install --prefix /application --no-deps --no-buil
 
 # What every image has. ------------------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS runtime
+ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title=Pictwarden \
+      org.opencontainers.image.base.name=$PYTHON_IMAGE \
       org.opencontainers.image.description="Scans every picture before a Fediverse instance stores it" \
       org.opencontainers.image.licenses=Apache-2.0
 # A volume that is mounted there for the first time takes over owner and mode: nobody else reads ledger and secret.
@@ -74,7 +81,8 @@ FROM build AS libraries-cpu
 COPY requirements/serve-converted.lock requirements/
 RUN uv pip install -r pyproject.toml --extra notices --extra nsfw --extra otel --extra postgres \
         --constraint requirements/serve-converted.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime"
 
 FROM runtime AS cpu
 COPY --from=libraries-cpu /opt/pictwarden /opt/pictwarden
@@ -98,7 +106,8 @@ RUN torch="$(grep -oE '^torch==[0-9.]+' requirements/serve.lock)"; \
         > rest.lock \
     && uv pip install --no-deps --default-index "$TORCH_CPU_INDEX" -r requirements/torch-cpu.lock \
     && uv pip install --no-deps -r rest.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime, open_clip"
 
 FROM runtime AS cpu-torch
 COPY --from=libraries-cpu-torch /opt/pictwarden /opt/pictwarden
@@ -110,7 +119,8 @@ FROM build AS libraries-cuda
 COPY requirements/serve.lock requirements/
 RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
         --constraint requirements/serve.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime, open_clip"
 
 FROM runtime AS cuda
 # Of the driver's libraries, those that compute.
@@ -125,14 +135,17 @@ FROM build AS libraries-ray
 COPY requirements/run.lock requirements/
 RUN uv pip install -r pyproject.toml --extra clip --extra notices --extra nsfw --extra otel --extra postgres \
         --extra ray --constraint requirements/run.lock \
-    && sh tools/image/slim.sh "$VIRTUAL_ENV"
+    && sh tools/image/slim.sh "$VIRTUAL_ENV" \
+    && "$VIRTUAL_ENV/bin/python" -B -c "import onnxruntime, open_clip, ray.serve" \
+    && install /usr/bin/tini-static "$VIRTUAL_ENV/bin/tini"
 
 FROM runtime AS ray
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=libraries-ray /opt/pictwarden /opt/pictwarden
 COPY --from=application /application /opt/pictwarden
-# A cluster runs `ray start` in its place.
+# A cluster runs `tini -- ray start` in its place: the decode workers of a replica that was killed become children of the
+# container's first process, and `ray start` does not reap them.
 CMD ["python", "-m", "deployments.run", "--host", "0.0.0.0"]
 
 # Without --target, `docker build` makes the smallest one.

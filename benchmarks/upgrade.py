@@ -79,7 +79,9 @@ class Version:
         chosen = {"policy": str(self.policy)} if self.policy else {"preset": "demo"}
         application["args"] = {**chosen, "model": of_model, "ledger": ledger}
         if self.code is not None:
-            application["runtime_env"] = {"env_vars": {"PYTHONPATH": str(self.code)}}
+            # Set to nothing is not set: by what Python leaves beside the code is known that it runs.
+            in_it = {"PYTHONPATH": str(self.code), "PYTHONDONTWRITEBYTECODE": ""}
+            application["runtime_env"] = {"env_vars": in_it}
         for deployment in application["deployments"]:
             deployment["ray_actor_options"] = {"num_cpus": 0.1}
             count = self.replicas()[deployment["name"]]

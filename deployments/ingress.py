@@ -12,7 +12,8 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.ledger_file import alive_nodes, require_one_file
+from deployments.ledger_file import alive_nodes, require_one_file, require_shared
+from deployments.ray_environment import is_behind_haproxy
 from deployments.ray_table import RayTable
 from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
@@ -84,6 +85,7 @@ class Ingress:
 
     @staticmethod
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
+        require_shared(location, serve.get_replica_context().world_size)
         ledger = open_ledger(location, limits)
         alive = alive_nodes()
         require_one_file(
@@ -93,7 +95,10 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics)
+        return create_app(
+            *(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics),
+            has_front_end=is_behind_haproxy(),
+        )
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""One ledger for all ingress replicas: a SQLite file serves those of one machine, and of no other.
+"""One ledger for all ingress replicas: memory serves one, a SQLite file those of one machine, and of no other.
 
 A replica cannot see whether the file on another node is the same one. So the first replica writes into Ray's own table
 which file it has, and every later one compares.
@@ -37,6 +37,19 @@ class LedgerFile:
     def is_same_file(self, other: LedgerFile) -> bool:
         """Whether both are one file, on one machine."""
         return (self.boot, self.device, self.inode) == (other.boot, other.device, other.inode)
+
+
+def require_shared(location: Location | None, replicas: int) -> None:
+    """Return if ``replicas`` ingress replicas can share the ledger at ``location``, which is in memory if that is None.
+
+    Raises:
+        ConfigurationError: each would have a ledger of its own, of which ``forget`` erases one, and a quota of its own.
+    """
+    if location is None and replicas > 1:
+        raise ConfigurationError(
+            f"`ledger: memory` serves one ingress replica, and there are {replicas}: set `ledger` to a database, or "
+            "`num_replicas: 1` of Ingress"
+        )
 
 
 def require_one_file(location: Location | None, node: str, table: Table, is_alive: Callable[[str], bool]) -> None:

@@ -57,7 +57,7 @@ class ReplicaMetrics:
         asyncio.run(self._publish())
 
     async def _publish(self) -> None:
-        async with metrics_listening(page_app(self._page), *self._address):
+        async with metrics_listening(page_app(self._page.text), *self._address):
             while True:
                 self._write()
                 await asyncio.sleep(SNAPSHOT_EVERY_S)

@@ -46,7 +46,7 @@ _DEFAULT_CONFIG = Path(__file__).with_name("local.yaml")
 _READY_TIMEOUT_S = 600.0  # a real model may have to be downloaded first
 _HUNG_AFTER_S = 60.0
 
-# From the signal to the end of the process. The pictures inside are answered within 9 s of it, and Serve gives its
+# From the signal to the end of the process. The pictures inside are answered within 11 s of it, and Serve gives its
 # controller 30 s.
 STOP_LIMIT_S = 55.0
 
@@ -130,10 +130,11 @@ def _serve(
         status.stop()
         if not stop.is_set():
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            announce(url, time.monotonic() - started_s, console, application.chosen_preset)
+            file = store_url(url)
+            announce(url, time.monotonic() - started_s, console, application.chosen_preset, file)
             console.print(f"Logs: {logs}", soft_wrap=True)
             console.print("`make serve` runs the same in one process, for a small server.", soft_wrap=True)
-            if not store_url(url):
+            if file is None:
                 console.print("\nNOTE: this folder is not writable, so that `pictwarden check` needs --url")
             stay(stop, functools.partial(console.print, soft_wrap=True))
         console.print("stopping")

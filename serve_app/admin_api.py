@@ -378,6 +378,27 @@ class BanAnswer(BaseModel):
     over_quota: bool = Field(description="denied, and still stored: today's quota of purges is used up")
 
 
+class PurgeRecord(BaseModel):
+    """A picture that was purged, or was to be."""
+
+    id: str
+    begun_at: datetime
+    actor: str = Field(description="whose secret permitted it, or who gave the command; `service`: rescans")
+    why: str
+    sha256: str
+    body_bytes: int | None
+    aliases: list[str] = Field(description="that led to the picture when it began")
+    ended_at: datetime | None = Field(description="null while it goes on, or if the program ended meanwhile")
+    purged: list[str] = Field(description="the aliases that lead to it no more")
+    problem: str | None = Field(description="why it failed")
+
+
+class Purges(BaseModel):
+    """Purges, newest first."""
+
+    purges: list[PurgeRecord]
+
+
 class ImportAnswer(BaseModel):
     """What an import did. A file with a wrong line is not imported at all: the problem names the lines."""
 

@@ -13,8 +13,8 @@ from serve_app.domain import (
     Deadline,
     NotScannedError,
     SettingsError,
-    UnavailableError,
     UnscannedReason,
+    in_words,
 )
 from serve_app.ledger import OpenLedger
 from serve_app.lists.asking import in_thread
@@ -25,7 +25,7 @@ from serve_app.notices.addresses import addresses
 from serve_app.notices.facts import SuspendedEntry
 from serve_app.notices.reporter import Reporter
 from serve_app.notices.sending import HOW_TO_INSTALL, AppriseProcess, Sender
-from serve_app.pictrs.purge_quota import PURGE
+from serve_app.pictrs import PURGE
 from serve_app.settings import Settings
 from serve_app.storage.in_service import rescanning
 
@@ -73,8 +73,8 @@ async def noticing(
     problem = ""
     try:
         yield
-    except (ConfigurationError, UnavailableError) as error:
-        problem = str(error)
+    except Exception as error:
+        problem = in_words(error)
         raise
     finally:
         running.cancel()
@@ -108,7 +108,7 @@ class WatchedService:
         now = self._wall_clock()
         recent = await self._ledger.tally(now - _RECENTLY, now)
         unavailable = sum(each.count for each in recent if each.reason == UnscannedReason.UNAVAILABLE)
-        is_scanning = any(each.reason == "policy" for each in recent)
+        is_scanning = any(each.examined for each in recent)
         if not unavailable or is_scanning:
             return None
         return f"a model is warm, but pictures of the last minute were answered as unavailable: {unavailable:,}"

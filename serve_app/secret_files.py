@@ -69,27 +69,36 @@ class SecretFiles:
 
     def __init__(self, names: Iterable[str], environment: Mapping[str, str] = os.environ) -> None:
         """``names`` are those of variables, without the suffix; those that have no file are left out."""
-        paths = {Path(path) for name in names if (path := environment.get(name + FILE_SUFFIX))}
-        self._seen = {path: _version(path) for path in paths}
+        self._paths = {name: Path(path) for name in names if (path := environment.get(name + FILE_SUFFIX))}
+        self._seen = {path: _certain_version(path) for path in self._paths.values()}
 
     def have_changed(self) -> bool:
         """Whether any of them is not what it was when this was asked before, or may not be."""
-        now = {path: _version(path) for path in self._seen}
+        now = {path: _certain_version(path) for path in self._seen}
         has_changed = any(version is None or version != self._seen[path] for path, version in now.items())
         self._seen = now
         return has_changed
 
+    def version(self, name: str) -> object:
+        """What nearly always differs between two contents of the file of ``name``; None without a file."""
+        path = self._paths.get(name)
+        return None if path is None else _version(path)
 
-def _version(file: Path) -> object:
-    """What differs between two contents of a file; None if it cannot be told. A link counts as what it leads to."""
+
+def _version(file: Path) -> tuple[int, ...]:
+    """What differs between two contents of a file, unless they are young. A link counts as what it leads to."""
     try:
         status = file.stat()
     except OSError as error:
-        return error.errno
+        return (error.errno or 0,)
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino, status.st_size)
+
+
+def _certain_version(file: Path) -> tuple[int, ...] | None:
+    """None while the file is young."""
+    version = _version(file)
     # A time to come, as after a clock was set back, would make the file young for as long.
-    if 0 <= time.time_ns() - status.st_mtime_ns < _YOUNG_NS:
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return None if len(version) > 1 and 0 <= time.time_ns() - version[0] < _YOUNG_NS else version
 
 
 def _content(variable: str, file: Path) -> str:
@@ -102,7 +111,7 @@ def _content(variable: str, file: Path) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(
             f"{variable} names {file}, which cannot be read ({why}): write the secret into that file and let the "
-            "service's user read it (chown, chmod 400), or correct the path"
+            "service's user read it (chown and chmod 400, or chgrp and chmod 440), or correct the path"
         ) from error
     if not content:
         raise SettingsError(f"{variable} names {file}, which is empty: write the secret into it")
@@ -115,8 +124,8 @@ def _content(variable: str, file: Path) -> str:
 def _warn_of_open_file(variable: str, file: Path) -> None:
     logger.warning(
         "secret_file_open",
-        f"{variable} names {file}, which every user of this machine can read: chmod 400 the file; for a secret in "
-        "Kubernetes set defaultMode: 0440, and the group with fsGroup",
+        f"{variable} names {file}, which every user of this machine can read: chmod 400 the file, or chgrp and "
+        "chmod 440; for a secret in Kubernetes set defaultMode: 0440, and the group with fsGroup",
         variable=variable,
         file=str(file),
     )

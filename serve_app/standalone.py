@@ -35,7 +35,7 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
-from serve_app.metrics import FrontMetrics, page_app, watch_decoding, watch_scoring
+from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding, watch_scoring
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import (
     Moderator,
@@ -253,7 +253,7 @@ async def _telling(
 ) -> AsyncIterator[None]:
     """Whoever asks is told the metrics, for as long as the block."""
     with contextlib.closing(metrics):
-        page = page_app(metrics.registry)
+        page = page_app(lambda: page_text(metrics.registry))
         listening = serving_beside("metrics", page, METRICS_WITHIN_S, sockets, stop, METRICS_DRAIN_S)
         async with metrics.watching(ledger), listening:
             yield

@@ -25,8 +25,13 @@ class VirtualClock:
         try:
             await sleeper[1]
         finally:
-            self._sleepers.remove(sleeper)
+            self._sleepers = [each for each in self._sleepers if each[1] is not sleeper[1]]
             self._has_changed.set()
+
+    def set_back(self, now: datetime) -> None:
+        """Somebody sets the clock: whoever sleeps does so for as long as before."""
+        earlier, self.now = self.now, now
+        self._sleepers = [(due - (earlier - now), future) for due, future in self._sleepers]
 
     def wake(self) -> None:
         """Wake those whose time has come."""

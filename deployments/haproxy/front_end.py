@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from deployments.haproxy.rules import amendments
 from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
+from deployments.own_processes import own_processes
 from deployments.private_folder import METRICS_FOLDER_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
 from serve_app.domain import SettingsError
@@ -108,6 +109,15 @@ def _status(root_url: str, path: str) -> int:
         return connection.getresponse().status
 
 
+def drain_limit_s(deadline_s: float) -> float:
+    """How long the last answer of a front end may take: our deadline begins once HAProxy has the body.
+
+    Args:
+        deadline_s: of a picture.
+    """
+    return MAX_UPLOAD_S + deadline_s + _DRAIN_MARGIN_S
+
+
 def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading.Event) -> None:
     """Close the front end's port, then wait for its last answers or until ``is_hurried`` is set.
 
@@ -117,7 +127,7 @@ def answer_what_is_inside(folder: Path, deadline_s: float, is_hurried: threading
         is_hurried: ends the wait.
     """
     drain(folder)
-    give_up_s = time.monotonic() + deadline_s + _DRAIN_MARGIN_S
+    give_up_s = time.monotonic() + drain_limit_s(deadline_s)
     while not is_drained(folder) and time.monotonic() < give_up_s:
         if is_hurried.wait(_POLL_S):
             return
@@ -138,14 +148,9 @@ def is_drained(folder: Path) -> bool:
 def _supervisors(folder: Path) -> Iterator[int]:
     """The processes of this user that the folder's launcher started."""
     configuration = f"{folder / _HAPROXY_FOLDER}/".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if entry.stat().st_uid != os.geteuid():
-                    continue  # another user's, whatever its arguments pretend
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"-I" in arguments and any(each.startswith(configuration) for each in arguments):
-                    yield int(entry.name)
+    for process in own_processes():
+        if b"-I" in process.arguments and any(each.startswith(configuration) for each in process.arguments):
+            yield process.pid
 
 
 def _haproxy() -> str:

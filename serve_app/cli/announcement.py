@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -14,8 +15,17 @@ from serve_app.domain import UnavailableError
 from serve_app.presets import Preset
 
 
-def announce(url: str, ready_after_s: float, console: Console, preset: Preset | None) -> None:
+def announce(url: str, ready_after_s: float, console: Console, preset: Preset | None, file: Path | None) -> None:
     """Send the four sample pictures to ``url`` and show the answers and the preset, then the line to paste.
+
+    The line holds the secret, and is shown at a terminal alone: any other output is a log, which others read too.
+
+    Args:
+        url: for scans, with the secret.
+        ready_after_s: the seconds that the start took.
+        console: prints all but the line.
+        preset: if one was chosen.
+        file: where ``url`` is stored, if it is.
 
     Raises:
         UnavailableError: a sample was not scanned, twice, for a reason that lies with the service.
@@ -38,9 +48,19 @@ def announce(url: str, ready_after_s: float, console: Console, preset: Preset | 
     if notices:
         console.print()
     print_notices(notices, console)
-    console.print("\nSet this in the environment of pict-rs, or POST a picture to the URL; Ctrl-C stops the service:\n")
-    # Not the console, which would break the line at the terminal's width.
-    print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)
+    if shows_secrets():
+        console.print(
+            "\nSet this in the environment of pict-rs, or POST a picture to the URL; Ctrl-C stops the service:\n"
+        )
+        # Not the console, which would break the line at the terminal's width.
+        print(f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}", flush=True)
+    elif file is not None:
+        console.print(f"\nthe URL for pict-rs, with its secret, is in {file}", markup=False, soft_wrap=True)
+
+
+def shows_secrets() -> bool:
+    """Whether what is printed is shown at a terminal, and stored nowhere."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def scan_samples(url: str) -> list[Scan]:

@@ -15,7 +15,8 @@ from serve_app.calibration.fitting import Plan, fit, holding, plan
 from serve_app.calibration.margins import rule_margins
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.cli.calibration_report import print_calibration, print_missing, save_curves
-from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, Url, errors_told
+from serve_app.cli.local_service import ScanUrl
+from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, errors_told
 from serve_app.domain import ModelIdentity, PolicyError, SettingsError
 from serve_app.policy import (
     CalibratedModel,
@@ -57,7 +58,7 @@ def calibrate(
     here: Here = False,
     model: Model = None,
     cache_folder: CacheFolder = None,
-    url: Url = None,
+    url: ScanUrl = None,
     scores: Scores = None,
 ) -> None:
     """Raise the thresholds of each rule until its rate of false positives lies under the budget, with 95 % confidence.

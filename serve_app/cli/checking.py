@@ -15,7 +15,7 @@ from rich.console import Console
 from serve_app.cli.canary import canary_fault, send_canary
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.journal import Journal
-from serve_app.cli.local_service import URL_ENV, known_url
+from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.patience import Patience
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.progress import progress
@@ -42,12 +42,7 @@ def check(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Pictures, or folders of pictures.", show_default=False)
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."
-        ),
-    ] = None,
+    url: ScanUrl = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line as each answer arrives.")
     ] = False,
@@ -130,7 +125,7 @@ class _NothingToAskError(Exception):
 def _scan_url(given: str | None) -> str:
     url = given or known_url()
     if url is None:
-        raise _NothingToAskError("no service is known here: start one with `make run`, or give its scan URL with --url")
+        raise _NothingToAskError(NO_SERVICE)
     return url
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from serve_app.domain import SettingsError
 from serve_app.secret_files import read_secrets
@@ -17,6 +20,18 @@ from serve_app.state_folder import make_private_file, state_folder
 
 SECRETS_ENV = "PICTWARDEN_SECRETS"
 URL_ENV = "PICTWARDEN_URL"
+
+NO_SERVICE = f"no service is known here: start one with `make run`, or set {URL_ENV} to its scan URL"
+
+ScanUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar=URL_ENV,
+        help="Scan URL with its secret, which other users of this machine can see here but not in the variable; by "
+        "default, that of the last service in this folder.",
+    ),
+]
 
 _SECRET_FILE = "secret"  # noqa: S105 - a name
 _URL_FILE = "url"

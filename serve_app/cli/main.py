@@ -16,6 +16,7 @@ from serve_app.cli.decisions import decisions, forget, why
 from serve_app.cli.evaluating import evaluate
 from serve_app.cli.explaining import policy_explain
 from serve_app.cli.fetching import model_fetch
+from serve_app.cli.hunting import hunt
 from serve_app.cli.lists import (
     list_add,
     list_banks,
@@ -29,6 +30,7 @@ from serve_app.cli.notices import notices_test
 from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
 from serve_app.cli.policy_replay import policy_replay
 from serve_app.cli.presets import presets
+from serve_app.cli.purges import purges
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
 from serve_app.cli.training import train
@@ -52,6 +54,8 @@ app.command()(why)
 app.command()(allow)
 app.command()(deny)
 app.command()(ban)
+app.command()(hunt)
+app.command()(purges)
 app.command()(forget)
 app.command()(backup)
 app.command()(calibrate)

@@ -14,7 +14,7 @@ from rich.console import Console
 from serve_app.cli.admin_connection import AdminConnection, AdminError
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.interrupt import interruptible
-from serve_app.cli.local_service import URL_ENV, known_url
+from serve_app.cli.local_service import NO_SERVICE, known_url
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import engine_of
 from serve_app.cli.progress import progress_of
@@ -34,10 +34,6 @@ Model = Annotated[
 CacheFolder = Annotated[
     Path | None,
     typer.Option(help="With --here: as model.cache_folder in the configuration.", show_default=False),
-]
-Url = Annotated[
-    str | None,
-    typer.Option(envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."),
 ]
 Scores = Annotated[
     Path | None,
@@ -83,9 +79,7 @@ class Measuring:
                 raise SettingsError(f"{option} is for a model of --here: the running service has its own")
         url = self.url or known_url()
         if url is None:
-            raise SettingsError(
-                "no service is known here: start one, give its scan URL with --url, or score here with --here"
-            )
+            raise SettingsError(f"{NO_SERVICE}; or score here with --here")
         return ServiceScorer(policy, url, AdminConnection())
 
 

@@ -50,4 +50,6 @@ async def _send(config: Path | None) -> list[Outcome]:
     if not AppriseProcess.is_possible():
         raise ConfigurationError(HOW_TO_INSTALL)
     message = message_of([paragraph_of_test()])
-    return list(await AppriseProcess().send([Job(number, url, message) for number, url in enumerate(urls, 1)]))
+    outcomes: list[Outcome] = []
+    await AppriseProcess().send([Job(number, url, message) for number, url in enumerate(urls, 1)], outcomes.append)
+    return sorted(outcomes, key=lambda each: each.number)

@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 
 from serve_app.cli.checking import ExitCode
-from serve_app.cli.local_service import URL_ENV, known_url
+from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError
 from serve_app.ledger import open_archive
-from serve_app.pictrs import AuditedQuota, open_pictrs
+from serve_app.pictrs import Purger, open_pictrs
 from serve_app.settings import Settings, parse_settings
 from serve_app.storage import Finding, Rescanner, Result, open_door, rescan_pending
 
@@ -33,12 +33,7 @@ def rescan(
     purges: Annotated[
         bool, typer.Option("--purge", help="Purge the rejected pictures from pict-rs. Without it they are only shown.")
     ] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar=URL_ENV, help="Scan URL with its secret; by default, that of the last service in this folder."
-        ),
-    ] = None,
+    url: ScanUrl = None,
 ) -> None:
     """Scan the pictures that were stored unscanned: find each in pict-rs, and have the running service scan it.
 
@@ -76,7 +71,7 @@ def _read(config: Path) -> Settings:
 
 async def _rescan(settings: Settings, scan_url: str | None, counts: Counter[Result], *, purges: bool) -> None:
     if scan_url is None:
-        raise SettingsError("no service is known here: start one, or give its scan URL with --url")
+        raise SettingsError(NO_SERVICE)
     async for finding in _findings(settings, scan_url, purges=purges):
         counts[finding.result] += 1
         if finding.result in _SHOWN:
@@ -89,12 +84,12 @@ async def _findings(settings: Settings, scan_url: str, *, purges: bool) -> Async
         raise SettingsError("`ledger: memory` lies in the service alone: name a database to find its decisions here")
     async with open_pictrs(settings.pictrs) as pictrs, open_door(scan_url) as door:
         with contextlib.closing(open_archive(location)) as archive:
-            quota = AuditedQuota(archive, getpass.getuser(), settings.pictrs.max_purges_per_day, _now)
+            purger = Purger(pictrs, archive, getpass.getuser(), settings.pictrs.max_purges_per_day, _now)
             rescanner = Rescanner(
                 pictrs,
                 door,
                 settings.limits.max_body_bytes,
-                quota if purges else None,
+                purger if purges else None,
                 of_source=settings.pictrs_source,
             )
             async for finding in rescan_pending(archive, rescanner, _now()):

@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from serve_app.cli import systemd
-from serve_app.cli.announcement import announce
+from serve_app.cli.announcement import announce, shows_secrets
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, store_url
@@ -124,8 +124,8 @@ async def _serve(
         release_start_memory()
         file = store_url(url)
         preset = settings.chosen_preset
-        if sys.stdout is not None and sys.stdout.isatty():
-            announce(url, ready_after_s, console, preset)
+        if shows_secrets():
+            announce(url, ready_after_s, console, preset, file)
         elif preset is not None:
             for line in (str(preset), *preset.kinds):
                 logger.info("preset", line)

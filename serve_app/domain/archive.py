@@ -109,7 +109,8 @@ class DecisionPage:
 class Tally:
     """How many decisions are alike in their other fields, which are as in :class:`~serve_app.domain.Decision`.
 
-    ``first_at`` is when the first of them was made.
+    ``first_at`` is when the first of them was made. For ``examined`` of them the picture was examined; for the others
+    that was recalled, or nothing was seen.
     """
 
     source: str
@@ -120,6 +121,7 @@ class Tally:
     kept: bool
     count: int
     first_at: datetime
+    examined: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from serve_app.domain import (
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.app import NO_TELEMETRY
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, scores
+from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, purges, scores
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
 from serve_app.logs import EventLogger
@@ -86,6 +86,7 @@ def create_admin_app(
         scores.router(ledger),
         lists.router(store, lister, ledger),
         list_files.router(store),
+        purges.router(ledger),
         pictures.router(store, StoredPictures(settings, ledger, lister, moderate)),
     ):
         app.include_router(routes, prefix=ADMIN_PATH)

@@ -17,6 +17,7 @@ from serve_app.http.guard import Guard
 from serve_app.http.intake import Intake
 from serve_app.http.parts import PartsIntake
 from serve_app.http.routes import health, misskey, scan
+from serve_app.http.strangers import Strangers
 from serve_app.logs import EventLogger, current_request_id
 from serve_app.metrics import FrontMetrics
 from serve_app.moderation import BodyMemory, Detector, Moderator
@@ -41,10 +42,13 @@ def create_app(
     beside: Beside | None = None,
     detector: Detector | None = None,
     metrics: FrontMetrics | None = None,
+    *,
+    has_front_end: bool = False,
 ) -> FastAPI:
     """The application: every protocol's routes over one moderator.
 
     Misskey's routes exist where there are a ``detector`` and a secret for it. ``metrics`` count the answers.
+    ``has_front_end``: as for :class:`~serve_app.http.intake.Intake`.
     """
     for notice in pictrs_safety_notices(settings):
         logger.warning("pictrs_safety_variable", notice)
@@ -53,10 +57,12 @@ def create_app(
     if metrics is not None:
         app.add_middleware(AnswerCounting, answers=metrics.answers)
     memory = BodyMemory(settings.limits.max_inside_bytes, has_sources=bool(settings.sources))
-    app.include_router(scan.router(moderator, Intake(moderator, guard, settings.limits, memory), settings))
-    app.include_router(health.router(moderator, settings, metrics))
+    intake = Intake(moderator, guard, settings.limits, memory, has_front_end=has_front_end)
+    strangers = Strangers()
+    app.include_router(scan.router(moderator, intake, settings, strangers))
+    app.include_router(health.router(moderator, guard, settings, metrics))
     if detector is not None and guard.has_misskey:
-        app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings))
+        app.include_router(misskey.router(detector, PartsIntake(detector, guard, memory), settings, strangers))
     elif detector is not None:
         name = settings.authentication.misskey_secrets_env
         text = (

@@ -16,8 +16,8 @@ from serve_app.wire import LANE_HEADER, REFUSED_HEADER
 UNANSWERED = 499
 """The status of a request that got no answer. Nobody reads it; nginx logs the same number."""
 
-# A front end never counts to a longer number between two requests.
-_MAX_DIGITS = 9
+# More than a front end refuses in the part of a second for which it asks nobody.
+_MOST_REFUSED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Arrival:
 
 
 def refused_before(headers: Mapping[str, str]) -> int:
-    """How many pictures the front end refused before this request; 0 without its header."""
+    """How many pictures the front end refused before this request; 0 without its header, or one that it cannot send."""
     told = headers.get(REFUSED_HEADER, "")
-    return int(told) if told.isascii() and told.isdecimal() and len(told) <= _MAX_DIGITS else 0
+    is_number = told.isascii() and told.isdecimal() and len(told) <= len(str(_MOST_REFUSED))
+    return min(int(told), _MOST_REFUSED) if is_number else 0

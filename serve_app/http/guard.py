@@ -45,8 +45,11 @@ class Guard:
             misskey_secrets: that permit to use the detector API of Misskey.
             source_secrets: that permit scans, by the name of their source.
         """
-        given = Scopes.of({UNNAMED_SOURCE: secrets, **(source_secrets or {})}, admin_secrets or {}, misskey_secrets)
-        self._scopes: Callable[[], Scopes] = lambda: given
+        by_source = {UNNAMED_SOURCE: secrets, **(source_secrets or {})}
+        scanners = [(source, secret) for source, given in by_source.items() for secret in given]
+        scopes = Scopes.of(scanners, (admin_secrets or {}).items(), misskey_secrets)
+        self._scopes: Callable[[], Scopes] = lambda: scopes
+        self._unusable: Callable[[], Sequence[str]] = tuple
         self._neighbours = neighbours or Neighbours()
 
     @classmethod
@@ -63,7 +66,8 @@ class Guard:
                 or addresses cannot be trusted here.
         """
         guard = cls((), Neighbours(settings.trusted_networks))
-        guard._scopes = FollowedScopes(settings, sources or {}, environment)
+        guard._scopes = followed = FollowedScopes(settings, sources or {}, environment)
+        guard._unusable = followed.unusable
         return guard
 
     @property
@@ -75,6 +79,11 @@ class Guard:
     def has_misskey(self) -> bool:
         """Whether any secret permits to use the detector API of Misskey."""
         return bool(self._scopes().misskey)
+
+    @property
+    def unusable(self) -> Sequence[str]:
+        """The variables whose file of secrets cannot be used now: their former secrets count."""
+        return self._unusable()
 
     def require_scanner(self, path_secret: str, authorization: str | None, client_host: str | None) -> str:
         """The source of a caller that may have pictures scanned.
@@ -109,7 +118,7 @@ class Guard:
         Raises:
             UnauthorisedError: no secret, or a wrong one.
         """
-        names = _matching(self._scopes().admins.items(), _tokens_in(authorization))
+        names = _matching(self._scopes().admins, _tokens_in(authorization))
         if not names:
             raise UnauthorisedError("an admin's secret is needed, as a Bearer token")
         return names[0]

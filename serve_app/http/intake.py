@@ -23,12 +23,18 @@ logger = EventLogger(__name__)
 class Intake:
     """Takes pictures in."""
 
-    def __init__(self, moderator: Moderator, guard: Guard, limits: Limits, memory: BodyMemory) -> None:
-        """``memory`` is that of all bodies in the process, whichever route they come by."""
+    def __init__(
+        self, moderator: Moderator, guard: Guard, limits: Limits, memory: BodyMemory, *, has_front_end: bool = False
+    ) -> None:
+        """``memory`` is that of all bodies in the process, whichever route they come by.
+
+        ``has_front_end`` if only one of ours sends requests, which tells what it has refused: of others, anybody could.
+        """
         self._moderator = moderator
         self._guard = guard
         self._max_body_bytes = limits.max_body_bytes
         self._memory = memory
+        self._has_front_end = has_front_end
 
     def source_of(self, request: Request, path_secret: str, arrival: Arrival) -> str:
         """The source of ``request``, if its sender may have pictures scanned; either is counted.
@@ -41,7 +47,7 @@ class Intake:
         Raises:
             UnauthorisedError: no secret, or a wrong one.
         """
-        refused = refused_before(request.headers)
+        refused = refused_before(request.headers) if self._has_front_end else 0
         if refused:
             text = f"{refused} requests before it were refused by the front end"
             logger.info("refused_by_front_end", text, request_id=arrival.request_id, requests=refused)

@@ -12,6 +12,9 @@ from serve_app.domain import MalformedRequestError
 
 _FILE_PART = b"file"
 
+# A form has a few fields beside its file, and a part of no bytes costs as much time as thousands of bytes.
+_MOST_PARTS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
@@ -117,13 +120,13 @@ class FilePartReader:
         self._reader = PartReader(content_type, self._begin, self._take)
         self._on_content = on_content
         self._is_file = False
-        self._files = 0
+        self._files = self._parts = 0
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes of the body.
 
         Raises:
-            MalformedRequestError: the bytes are unreadable, or begin a second file.
+            MalformedRequestError: the bytes are unreadable, or begin a second file or one part too many.
         """
         self._reader.write(chunk)
 
@@ -138,6 +141,9 @@ class FilePartReader:
             raise MalformedRequestError("the multipart body has no part named 'file'")
 
     def _begin(self, head: PartHead) -> None:
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise MalformedRequestError(f"the multipart body has more than {_MOST_PARTS} parts")
         self._is_file = head.name == _FILE_PART and head.is_file
         self._files += self._is_file
         if self._files > 1:

@@ -2,7 +2,7 @@
 
 lemmy-ansible deploys pict-rs with the path ``/api/v1/scan/IPADDR``: "trust my address". An address is a weak secret,
 since every caller behind a proxy has the proxy's. So nobody is trusted by default, only the address of the connection
-counts, and neither a gateway nor a request with a proxy's headers is ever let in.
+counts, and neither an address that strangers come with nor a request with a proxy's headers is ever let in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from fastapi import Request
 
 from serve_app.domain import SettingsError
-from serve_app.http.gateways import PROC_NET, Address, UnknownRoutesError, gateways
+from serve_app.http.shared_addresses import PROC_NET, Address, UnknownRoutesError, shared_addresses
 from serve_app.logs import EventLogger
 from serve_app.settings.networks import Network
 
@@ -23,13 +23,15 @@ logger = EventLogger(__name__)
 TRUST_MY_ADDRESS = "IPADDR"
 """The path segment that asks for it."""
 
-_OF_PROXIES = ("forwarded", "x-forwarded-for", "x-real-ip")
+_OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+_OF_PROXIES_PREFIX = "x-forwarded-"
+"""What proxies add on their way, unless they are told not to; one that adds nothing is taken for its caller."""
 
 _INSTEAD = "Give pict-rs a secret instead: PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET"
 
 
 class Neighbours:
-    """Trusted networks, less the gateways of this machine."""
+    """Trusted networks, less the addresses that strangers come with."""
 
     def __init__(self, networks: Sequence[Network] = (), proc_net: Path = PROC_NET) -> None:
         """Log a warning if any network is trusted.
@@ -39,13 +41,13 @@ class Neighbours:
             proc_net: the folder with the kernel's routes.
 
         Raises:
-            SettingsError: networks are listed, and this system's gateways are unknown.
+            SettingsError: networks are listed, and this system's routes are unknown.
         """
         self._networks = tuple(networks)
         self._proc_net = proc_net
         self._told: set[str] = set()
         if networks:
-            self._require_known_gateways()
+            self._require_known_routes()
             listed = ", ".join(map(str, networks))
             text = f"callers in {listed} need no secret (authentication.trusted_networks). {_INSTEAD}"
             logger.warning("networks_trusted", text, networks=listed)
@@ -67,18 +69,18 @@ class Neighbours:
             return "is in none of authentication.trusted_networks"
         try:
             # Read at each request, since a container can join a network while it runs.
-            if address in gateways(self._proc_net):
-                return "is a gateway of this machine, which strangers come through"
+            if what := shared_addresses(self._proc_net).get(address):
+                return f"is {what}, which strangers may come with"
         except UnknownRoutesError as error:
             return f"cannot be told from a gateway: {error}"
         return ""
 
-    def _require_known_gateways(self) -> None:
+    def _require_known_routes(self) -> None:
         try:
-            gateways(self._proc_net)
+            shared_addresses(self._proc_net)
         except UnknownRoutesError as error:
             raise SettingsError(
-                f"authentication.trusted_networks works on Linux only, where gateways are known: {error}. Remove the "
+                f"authentication.trusted_networks works on Linux only, where routes are known: {error}. Remove the "
                 f"setting. {_INSTEAD}"
             ) from error
 
@@ -89,7 +91,7 @@ def own_address(request: Request) -> str | None:
     Serve's uvicorn replaces a loopback address by the one in ``X-Forwarded-For``, so that anybody behind a proxy on
     this machine could choose an address. pict-rs sends none of these headers.
     """
-    if any(header in request.headers for header in _OF_PROXIES):
+    if any(name in _OF_PROXIES or name.startswith(_OF_PROXIES_PREFIX) for name in request.headers):
         return None
     return request.client.host if request.client else None
 

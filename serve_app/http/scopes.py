@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -19,6 +20,9 @@ from serve_app.settings.pictrs_safety import known_ids
 
 logger = EventLogger(__name__)
 
+Named = tuple[str, str]
+"""A secret, after the name of who uses it."""
+
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 # A file may be unreadable for a moment and never change again, as where the process has too many open files.
@@ -31,25 +35,36 @@ class Scopes:
 
     scanners: tuple[tuple[str, bytes], ...]
     """Each with the source that it names."""
-    admins: Mapping[str, bytes]
-    """By the name of the admin."""
+    admins: tuple[tuple[str, bytes], ...]
+    """Each with the name of the admin."""
     misskey: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, scanners: Mapping[str, Sequence[str]], admins: Mapping[str, str], misskey: Sequence[str]) -> Self:
-        """Of texts; those for scans by their source."""
+    def of(cls, scanners: Iterable[Named], admins: Iterable[Named], misskey: Iterable[str]) -> Self:
+        """Of texts; those for scans with their source."""
         return cls(
-            tuple((source, secret.encode()) for source, secrets in scanners.items() for secret in secrets),
-            {name: secret.encode() for name, secret in admins.items()},
+            tuple((source, secret.encode()) for source, secret in scanners),
+            tuple((name, secret.encode()) for name, secret in admins),
             tuple(map(str.encode, misskey)),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Variable:
+    """One variable with secrets, which are replaced independently of those of other variables."""
+
+    name: str
+    read: Callable[[], tuple[Named, ...]]
+    label: str
+    """Its name in errors."""
 
 
 class FollowedScopes:
     """What the environment has, and its files have now.
 
-    Asked at each request: whoever changes a secret waits for nobody, and restarts nothing. A change that cannot be used
-    changes nothing, since a file that is being written is empty for a moment; the files are read again a second later.
+    Asked at each request: whoever changes a secret waits for nobody, and restarts nothing. A file that cannot be used
+    leaves its own secrets as they were, since one that is being written is empty for a moment, and delays no change of
+    another file. The files are read again a second later.
     """
 
     def __init__(
@@ -64,14 +79,13 @@ class FollowedScopes:
         Raises:
             SettingsError: no secret permits scans, or none those of a source; one is unusable; or two scopes share one.
         """
-        self._settings = settings
-        self._sources = sources
-        self._environment = environment
-        names = (settings.secrets_env, ADMIN_SECRETS_ENV, settings.misskey_secrets_env)
-        of_sources = (source.secrets_env for source in sources.values())
-        self._files = SecretFiles((*names, *of_sources), environment)
-        self._scopes = _read(settings, sources, environment)
-        self._told = ""
+        self._variables = _variables(settings, sources, environment)
+        self._files = SecretFiles((each.name for each in self._variables), environment)
+        self._secrets = {each: each.read() for each in self._variables}
+        if shared := _shared(self._secrets):
+            raise SettingsError(_why_not_shared(shared))
+        self._scopes = self._sorted()
+        self._problems: dict[_Variable, tuple[str, object]] = {}
         self._clock = clock
         self._try_again_at_s = math.inf
 
@@ -81,70 +95,108 @@ class FollowedScopes:
             self._read_again()
         return self._scopes
 
+    def unusable(self) -> tuple[str, ...]:
+        """The variables whose file cannot be used now, so that their former secrets count."""
+        self()
+        return tuple(each.name + FILE_SUFFIX for each in self._problems)
+
     def _read_again(self) -> None:
-        try:
-            scopes = _read(self._settings, self._sources, self._environment)
-        except SettingsError as error:
-            if str(error) != self._told:
-                logger.error("secrets_unusable", f"the secrets stay as they were: {error}", why=str(error))
-            self._told = str(error)
-            self._try_again_at_s = self._clock() + _TRY_AGAIN_AFTER_S
-            return
-        self._told = ""
-        self._try_again_at_s = math.inf
-        if scopes != self._scopes:
+        secrets, problems = dict(self._secrets), dict[_Variable, str]()
+        for variable in self._variables:
+            try:
+                secrets[variable] = variable.read()
+            except SettingsError as error:
+                problems[variable] = str(error)
+        # The former secrets have no conflict, so that each turn takes one change back at least.
+        while shared := _shared(secrets):
+            for variable in shared:
+                if secrets[variable] != self._secrets[variable]:
+                    secrets[variable], problems[variable] = self._secrets[variable], _why_not_shared(shared)
+        self._tell(problems)
+        self._try_again_at_s = self._clock() + _TRY_AGAIN_AFTER_S if problems else math.inf
+        if secrets != self._secrets:
             logger.info("secrets_changed", "secrets have changed, and count from now on")
-        self._scopes = scopes
+            self._secrets = secrets
+            self._scopes = self._sorted()
+
+    def _tell(self, problems: Mapping[_Variable, str]) -> None:
+        """Once for each change of a file that leaves it unusable, or makes it so for another reason."""
+        told, self._problems = self._problems, {}
+        for variable, why in problems.items():
+            problem = why, self._files.version(variable.name)
+            if told.get(variable) != problem:
+                text = f"the secrets of {variable.name} stay as they were: {why}"
+                logger.error("secrets_unusable", text, variable=variable.name + FILE_SUFFIX, why=why)
+            self._problems[variable] = problem
+
+    def _sorted(self) -> Scopes:
+        *scanners, admins, misskey = self._secrets.values()
+        return Scopes.of(itertools.chain.from_iterable(scanners), admins, (secret for _, secret in misskey))
 
 
-def _read(
+def _variables(
     settings: AuthenticationSettings, sources: Mapping[str, SourceSettings], environment: Mapping[str, str]
-) -> Scopes:
-    unnamed = (*_usable(settings.secrets_env, environment), *known_ids(environment))
-    of_sources = {name: _of_source(name, source, environment) for name, source in sources.items()}
-    if not unnamed and not of_sources:
-        raise SettingsError(
-            f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to the "
-            'output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`, or '
-            f"{settings.secrets_env}{FILE_SUFFIX} to a file that has it"
-        )
-    admins = _admins(environment)
-    owners = {settings.secrets_env: unnamed}
-    owners |= {f"{source.secrets_env} (sources.{name})": of_sources[name] for name, source in sources.items()}
-    misskey = _usable(settings.misskey_secrets_env, environment)
-    owners |= {ADMIN_SECRETS_ENV: tuple(admins.values()), settings.misskey_secrets_env: misskey}
-    _require_different(owners)
-    return Scopes.of({UNNAMED_SOURCE: unnamed, **of_sources}, admins, misskey)
+) -> tuple[_Variable, ...]:
+    """Those for scans first, then that of admins and that of Misskey."""
+
+    def unnamed() -> tuple[Named, ...]:
+        secrets = (*_usable(settings.secrets_env, environment), *known_ids(environment))
+        if not secrets and not sources:
+            raise SettingsError(
+                f"no secret: set {settings.secrets_env} in the environment of the service's processes, for example to "
+                'the output of `python -c "import secrets; print(secrets.token_urlsafe(32))"`, or '
+                f"{settings.secrets_env}{FILE_SUFFIX} to a file that has it"
+            )
+        return tuple((UNNAMED_SOURCE, secret) for secret in secrets)
+
+    def of_source(name: str, variable: str) -> _Variable:
+        return _Variable(variable, lambda: _of_source(name, variable, environment), f"{variable} (sources.{name})")
+
+    def of_misskey() -> tuple[Named, ...]:
+        return tuple(("misskey", secret) for secret in _usable(settings.misskey_secrets_env, environment))
+
+    return (
+        _Variable(settings.secrets_env, unnamed, settings.secrets_env),
+        *(of_source(name, source.secrets_env) for name, source in sources.items()),
+        _Variable(ADMIN_SECRETS_ENV, lambda: _admins(environment), ADMIN_SECRETS_ENV),
+        _Variable(settings.misskey_secrets_env, of_misskey, settings.misskey_secrets_env),
+    )
 
 
-def _of_source(name: str, source: SourceSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
-    secrets = _usable(source.secrets_env, environment)
+def _of_source(name: str, variable: str, environment: Mapping[str, str]) -> tuple[Named, ...]:
+    secrets = _usable(variable, environment)
     if not secrets:
         raise SettingsError(
-            f"sources.{name} has no secret: set {source.secrets_env} in the environment of the service's processes, or "
-            f"{source.secrets_env}{FILE_SUFFIX} to a file that has it"
+            f"sources.{name} has no secret: set {variable} in the environment of the service's processes, or "
+            f"{variable}{FILE_SUFFIX} to a file that has it"
         )
-    return secrets
+    return tuple((name, secret) for secret in secrets)
 
 
-def _require_different(secrets_by_owner: Mapping[str, Sequence[str]]) -> None:
-    owners: dict[str, str] = {}
-    for owner, secrets in secrets_by_owner.items():
-        for secret in secrets:
-            if owners.setdefault(secret, owner) != owner:
-                raise SettingsError(
-                    f"a secret in {owner} is also in {owners[secret]}: give each its own, since it says who asks and "
-                    "what is permitted, and pict-rs logs URLs with their secrets"
-                )
+def _shared(secrets: Mapping[_Variable, Sequence[Named]]) -> tuple[_Variable, _Variable] | None:
+    """Two variables that have one secret, the later one first; None if no two have."""
+    owners: dict[str, _Variable] = {}
+    for owner, named in secrets.items():
+        for _, secret in named:
+            if owners.setdefault(secret, owner) is not owner:
+                return owner, owners[secret]
+    return None
 
 
-def _admins(environment: Mapping[str, str]) -> dict[str, str]:
-    """The secrets of admins by name; one without a name is called ``admin``.
+def _why_not_shared(shared: tuple[_Variable, _Variable]) -> str:
+    return (
+        f"a secret in {shared[0].label} is also in {shared[1].label}: give each its own, since it says who asks and "
+        "what is permitted, and pict-rs logs URLs with their secrets"
+    )
+
+
+def _admins(environment: Mapping[str, str]) -> tuple[Named, ...]:
+    """The secrets of admins; one without a name is that of ``admin``. An admin may have several, to replace one.
 
     Raises:
-        SettingsError: one is unusable, or two have one name.
+        SettingsError: one is unusable.
     """
-    named: dict[str, str] = {}
+    named: list[Named] = []
     for given in read_secrets(ADMIN_SECRETS_ENV, environment):
         name, separator, secret = given.partition(":")
         if not separator:
@@ -153,13 +205,9 @@ def _admins(environment: Mapping[str, str]) -> dict[str, str]:
             raise SettingsError(
                 f"a name in {ADMIN_SECRETS_ENV} must have 1 to 32 characters of a-z, 0-9, _ and -, as in alice:SECRET"
             )
-        if name in named:
-            raise SettingsError(
-                f"two secrets in {ADMIN_SECRETS_ENV} are called {name!r}: name each one, as in alice:SECRET"
-            )
-        named[name] = secret
-    _require_usable(ADMIN_SECRETS_ENV, named.values())
-    return named
+        named.append((name, secret))
+    _require_usable(ADMIN_SECRETS_ENV, (secret for _, secret in named))
+    return tuple(named)
 
 
 def _usable(variable: str, environment: Mapping[str, str]) -> tuple[str, ...]:

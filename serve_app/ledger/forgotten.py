@@ -16,16 +16,22 @@ from serve_app.ledger.entries import Entry
 from serve_app.ledger.queries import audited
 from serve_app.ledger.rows import Row
 
+# The clock of the machine that decided may be ahead of that of the one that forgot. A decision on a picture that came
+# again within this time is lost instead, if it waited in a spool: a promise to forget counts for more.
+_CLOCKS_APART_US = 60_000_000
+
 
 def without_forgotten(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
-    """Those entries whose decision nobody has forgotten, or begun to forget, after it was made."""
+    """Those entries whose decision nobody has forgotten, or begun to forget, after it was made or a minute before."""
     rows = [entry.rows[decisions.name] for entry in entries]
-    earliest_us = min(row["decided_at_us"] for row in rows)
+    earliest_us = min(row["decided_at_us"] for row in rows) - _CLOCKS_APART_US
     scopes = [(found.at_us, json.loads(found.detail)) for found in connection.execute(audited(FORGET, earliest_us))]
     return [
         entry
         for entry, row in zip(entries, rows, strict=True)
-        if not any(row["decided_at_us"] <= at_us and _includes(scope, row) for at_us, scope in scopes)
+        if not any(
+            row["decided_at_us"] <= at_us + _CLOCKS_APART_US and _includes(scope, row) for at_us, scope in scopes
+        )
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,14 +23,14 @@ from serve_app.domain import (
     Tally,
     Verdict,
 )
-from serve_app.ledger.cursors import Cursor, midnight_before
+from serve_app.ledger.cursors import Cursor
+from serve_app.ledger.memory_audit import MemoryAudit
 from serve_app.ledger.recent_examinations import RecentExaminations
 
 _Alike = tuple[str, Lane, str, Verdict | None, str | None, bool]
-"""The fields of a tally, without its number and its time."""
+"""The fields of a tally, without its numbers and its time."""
 
 _KEPT_EXAMINATION_BYTES = 64_000_000
-_KEPT_AUDIT_ENTRIES = 10_000
 
 
 class OwnLease:
@@ -61,8 +61,9 @@ class MemoryLedger:
         self._wall_clock = wall_clock
         self._records: OrderedDict[str, RecordedDecision] = OrderedDict()
         self._decisions_on: Counter[str] = Counter()
+        self._examined: set[str] = set()
         self._examinations = RecentExaminations(kept_examination_bytes)
-        self._audit: deque[AuditEntry] = deque(maxlen=_KEPT_AUDIT_ENTRIES)
+        self._audit = MemoryAudit()
 
     async def record(self, decision: Decision) -> None:
         """See :class:`~serve_app.domain.Sink`."""
@@ -71,6 +72,8 @@ class MemoryLedger:
         self._examinations.add(decision)
         self._records[decision.request_id] = RecordedDecision(replace(decision, examination=None))
         self._decisions_on[decision.sha256] += 1
+        if decision.examination is not None and not decision.examination.is_recalled:
+            self._examined.add(decision.request_id)
         if len(self._records) > self._kept_decisions:
             self._erase([next(iter(self._records))])
 
@@ -119,12 +122,14 @@ class MemoryLedger:
         wanted = DecisionFilter(since=since, until=until)
         first_at: dict[_Alike, datetime] = {}
         counts: Counter[_Alike] = Counter()
+        examined: Counter[_Alike] = Counter()
         for each in filter(wanted.includes, self._records.values()):
             decision = each.decision
             alike = (decision.source, decision.lane, decision.reason, decision.verdict, decision.rule, decision.kept)
             counts[alike] += 1
+            examined[alike] += decision.request_id in self._examined
             first_at[alike] = min(decision.decided_at, first_at.get(alike, decision.decided_at))
-        return [Tally(*alike, count, first_at[alike]) for alike, count in counts.items()]
+        return [Tally(*alike, count, first_at[alike], examined[alike]) for alike, count in counts.items()]
 
     async def mark_done(self, request_id: str, how: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -157,30 +162,24 @@ class MemoryLedger:
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        recent = [each for each in self._audit if not each.is_read or each.at >= now - self._retention.reads]
-        self._audit = deque(recent, self._audit.maxlen)
+        self._audit.forget_reads(now - self._retention.reads)
         return self._erase([key for key, each in self._records.items() if self._retention.is_over(each, now)])
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        self._audit.appendleft(entry)
+        self._audit.add(entry)
 
     async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        midnight = midnight_before(entry.at)
-        earlier = [each.detail for each in self._audit if each.action == entry.action and each.at >= midnight]
-        if not entry.fits(earlier, most_a_day, once_per):
-            return False
-        await self.audit(entry)
-        return True
+        return self._audit.add_within(entry, most_a_day, once_per)
 
     async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return [each for each in reversed(self._audit) if each.action == action and each.at >= since]
+        return [each for each in self._audit if each.action == action and each.at >= since]
 
     async def audit_trail(self, limit: int = 100) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return list(self._audit)[:limit]
+        return list(self._audit)[: -limit - 1 : -1]
 
     def lease(self, name: str) -> OwnLease:
         """See :class:`serve_app.ledger.OpenLedger`: nobody shares this ledger."""
@@ -200,6 +199,7 @@ class MemoryLedger:
     def _erase(self, request_ids: Iterable[str]) -> Erased:
         erased = [self._records.pop(request_id).decision for request_id in request_ids]
         self._decisions_on.subtract(each.sha256 for each in erased)
+        self._examined.difference_update(each.request_id for each in erased)
         gone = {(each.sha256, each.model.digest) for each in erased if not self._decisions_on[each.sha256]}
         for sha256, _ in gone:
             self._decisions_on.pop(sha256, None)

@@ -170,7 +170,12 @@ def tally(since: datetime, until: datetime) -> Select[Any]:
     """How many decisions of a time are alike, without those on the canary."""
     columns = decisions.c
     alike = (columns.source, columns.lane, columns.reason, columns.verdict, columns.rule, columns.kept)
-    counted = select(*alike, func.count().label("number"), func.min(columns.decided_at_us).label("first_at_us"))
+    counted = select(
+        *alike,
+        func.count().label("number"),
+        func.min(columns.decided_at_us).label("first_at_us"),
+        func.count(case((columns.preprocess_ms > 0, 1))).label("examined"),  # a recalled one took no time
+    )
     return counted.where(*conditions_of(DecisionFilter(since=since, until=until))).group_by(*alike)
 
 

@@ -37,6 +37,7 @@ from serve_app.domain import (
 from serve_app.ledger import queries
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
 from serve_app.ledger.encoding import unpack_fingerprints
+from serve_app.ledger.fingerprint_scan import BodyFingerprints, all_fingerprints, count_bodies
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
@@ -131,6 +132,7 @@ class SqlArchive:
                 row.kept,
                 row.number,
                 moment_of(row.first_at_us),
+                row.examined,
             )
             for row in rows
         ]
@@ -185,6 +187,16 @@ class SqlArchive:
             if self._is_closed.wait(ERASING_PAUSE_S) or not goes_on():
                 break
         return erased
+
+    def count_bodies(self) -> int:
+        """How many bodies have fingerprints. For a thread."""
+        self._database.prepare()
+        return count_bodies(self._database)
+
+    def all_fingerprints(self) -> Iterator[BodyFingerprints]:
+        """Those of all bodies, many at a time. For a thread."""
+        self._database.prepare()
+        return all_fingerprints(self._database)
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""

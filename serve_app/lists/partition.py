@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 
 from serve_app.domain.lists import EXACT_TYPES, FingerprintType, KnownEntry, ListEntry, ListKind
 from serve_app.lists import bands
-from serve_app.lists.perceptual import BandedSearch, LinearSearch, Near, Search, sort_into_bands
+from serve_app.lists.perceptual import BandedSearch, LinearSearch, Near, Search, banded, sort_into_bands
 
 _NEVER: Final = 0xFFFF_FFFF
 """The expiry, in seconds since 1970, of an entry without one. It is in the year 2106."""
 
 _MAX_LINEAR_HASHES: Final = 8192
 """Up to here a scan is as fast as the bands, which take 44 MB however few hashes they order."""
+
+_MAX_COMPARED_WITH_ALL: Final = 64
+"""Up to here it costs less to compare entries with many hashes than to sort these into bands."""
 
 Arrays = Mapping[str, NDArray[Any]]
 Allocate = Callable[[str, tuple[int, ...], str], NDArray[Any]]
@@ -107,6 +110,19 @@ class Partition:
         rows = np.array(found, dtype=np.intp) + self._first_rows[type_]
         return self._rows(np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows), dtype=np.uint16), rows)
 
+    def holding(self, type_: FingerprintType, digests: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Which of many digests, ``(n, bytes)``, have entries of that exact type: their indices, in order.
+
+        One in 2**64 others may be among them, of which the first eight bytes alone are known here.
+        """
+        prefixes: NDArray[np.uint64] = self._arrays[f"{type_}.prefixes"]
+        if not len(prefixes):
+            return np.empty(0, dtype=np.intp)
+        wanted = _prefixes(digests)
+        places = np.minimum(prefixes.searchsorted(wanted), len(prefixes) - 1)
+        is_known: NDArray[np.bool_] = prefixes[places] == wanted
+        return is_known.nonzero()[0]
+
     def near(self, queries: NDArray[np.uint64]) -> Rows:
         """The entries within the deny radius of each query, ``(n, 4)``. Milliseconds of CPU: not for an event loop."""
         near: Near = self._search.near(queries)
@@ -121,6 +137,13 @@ class Partition:
             np.repeat(near.distances_bits, counts),
             rows + self._first_rows[FingerprintType.PDQ],
         )
+
+    def near_any(self, hashes: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """Which of many hashes, ``(n, 4)``, have entries within the deny radius: their indices, in order."""
+        own: NDArray[np.uint64] = self._arrays["pdq.hashes"]
+        if _MAX_COMPARED_WITH_ALL < len(own) < len(hashes):
+            return np.unique(banded(hashes).near(own).hashes)
+        return np.unique(self._search.near(hashes).queries)
 
     def entry(self, row: int) -> KnownEntry:
         """The entry in ``row``."""

@@ -90,6 +90,28 @@ class Snapshot:
         """
         return self._is_nearest_slow
 
+    @property
+    def own_entries(self) -> int:
+        """How many entries there are that can match, but the built-in ones; some may have been removed since."""
+        return sum(len(part) for part, _ in self._parts[:-1])
+
+    def suspects(
+        self, sha256: NDArray[np.uint8], hashes: NDArray[np.uint64], bodies: NDArray[np.intp]
+    ) -> NDArray[np.intp]:
+        """Of many bodies those about which entries may say something: ask :meth:`exact` and :meth:`nearest` about them.
+
+        Args:
+            sha256: of the bodies, ``(bodies, 32)``.
+            hashes: PDQ hashes of their frames, ``(hashes, 4)``.
+            bodies: of which body each hash is, ``(hashes,)``.
+
+        Returns:
+            Indices of bodies, each once, in order.
+        """
+        found = [part.holding(FingerprintType.SHA256, sha256) for part, _ in self._parts]
+        found += [bodies[part.near_any(hashes)] for part, _ in self._parts if len(hashes)]
+        return np.unique(np.concatenate(found))
+
     def exact(self, digests: Digests, at: datetime) -> Matches:
         """What the exact entries say about a body; deny goes before allow. It takes microseconds.
 

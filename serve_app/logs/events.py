@@ -12,6 +12,8 @@ from serve_app.logs.context import current_request_id
 # From the caller of a method to the standard library: the method, and the one that they share.
 _OWN_FRAMES = 3
 
+_TRACEBACKS = logging.Formatter()
+
 OTHER_LINE = "line"
 """The name of what a library has logged: a text without fields."""
 
@@ -38,6 +40,13 @@ def name_request(record: logging.LogRecord) -> None:
     if not isinstance(record.msg, Event) and (request_id := current_request_id()) is not None:
         with contextlib.suppress(Exception):  # a record that cannot be formatted is a lost line, later
             record.msg, record.args = Event(OTHER_LINE, record.getMessage(), {}, request_id), None
+
+
+def traceback_of(record: logging.LogRecord) -> str | None:
+    """The traceback of a record as text, if it has one."""
+    if record.exc_text or not record.exc_info:
+        return record.exc_text
+    return _TRACEBACKS.formatException(record.exc_info)
 
 
 class EventLogger:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from structlog.processors import JSONRenderer, format_exc_info
+from structlog.processors import JSONRenderer
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict
 
-from serve_app.logs.events import OTHER_LINE, Event
+from serve_app.logs.events import OTHER_LINE, Event, traceback_of
 from serve_app.logs.log_format import LogFormat
 from serve_app.logs.redaction import redact
 
@@ -28,7 +28,9 @@ def formatter_for(wanted: LogFormat, text: logging.Formatter, component: str) ->
     """
     if wanted is LogFormat.TEXT:
         return _Redacting(text)
-    return ProcessorFormatter(processors=[partial(_as_fields, component), format_exc_info, _redacted, JSONRenderer()])
+    # Processors come too late for the fields: they no longer see a traceback that is a text already.
+    fields = partial(_as_fields, component)
+    return ProcessorFormatter(foreign_pre_chain=[fields], processors=[_redacted, JSONRenderer()])
 
 
 class _Redacting(logging.Formatter):
@@ -58,8 +60,8 @@ def _as_fields(component: str, _: object, __: str, told: EventDict) -> EventDict
         fields["message"] = event.text
     fields.update(event.fields)
     fields.update(component=component, pid=record.process, logger=record.name)
-    if "exc_info" in told:
-        fields["exc_info"] = told["exc_info"]
+    if (traceback := traceback_of(record)) is not None:
+        fields["exception"] = traceback
     return fields
 
 

@@ -30,6 +30,8 @@ _MOST_FILE_BYTES = 100_000
 _ODD_BYTES = "surrogateescape"
 
 _SEPARATORS = re.compile(r"[,\s]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(.*)")
+_HOST_OR_WORD = re.compile(r"[a-z_-]*|[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 
 # Where secrets stand: parts of a text, in lower case, without which there is no such place, and the place. Nearly every
 # line is cleared by its parts, which is far quicker than to look for places.
@@ -101,17 +103,20 @@ def _parts(value: str) -> Iterator[str]:
     yield value.strip()
     for part in _SEPARATORS.split(value):
         yield part
-        yield part.strip("[]\"'")  # of a list in JSON
+        bare = part.strip("[]\"'")  # of a list in JSON
+        yield bare
+        if url := _URL.match(bare):
+            yield from _tokens_of_url(url[1])
+            continue
         yield part.partition(":")[2]  # an admin's
         yield part.rpartition(":")[2]  # the last column of PostgreSQL's password file
         yield unquote(part.partition("=")[2])  # a header of OpenTelemetry's
-        yield from _tokens_of_url(part.partition("://")[2])
 
 
 def _tokens_of_url(url: str) -> Iterator[str]:
     """What may be a token in the address of a service for notices, wherever it has it: no host and no word."""
     for piece in re.split("[/:@?&=#]", url):
-        if "." not in piece and not re.fullmatch("[a-z_-]*", piece):
+        if not _HOST_OR_WORD.fullmatch(piece):
             yield piece
             yield unquote(piece)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import queue
 import threading
 
-from serve_app.logs.events import Event, name_request
+from serve_app.logs.events import Event, name_request, traceback_of
 
 # More than a replica logs in ten seconds under full load: with more waiting, the disk hangs.
 _MOST_WAITING = 10_000
@@ -42,11 +43,13 @@ class LogWriter(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a record for the thread, or count it as lost if too many wait."""
-        name_request(record)  # in its thread and task
-        if self._waiting.qsize() < self._most_waiting:
-            self._waiting.put(record)
-        else:
+        """Take a record for the thread, or count it as lost if too many wait or it cannot be formatted."""
+        if self._waiting.qsize() >= self._most_waiting:
+            self._not_taken += 1
+            return
+        try:
+            self._waiting.put(_in_words(record))
+        except Exception:  # its arguments do not fit its text, or one of them cannot be shown
             self._not_taken += 1
 
     def flush(self) -> None:
@@ -95,3 +98,15 @@ class LogWriter(logging.Handler):
             stream, self._target.stream = self._target.stream, None
             with contextlib.suppress(OSError, ValueError):
                 stream.close()
+
+
+def _in_words(record: logging.LogRecord) -> logging.LogRecord:
+    """One that keeps nothing of its caller alive: a frame of a traceback may hold a body, whose memory is over."""
+    if isinstance(record.msg, Event) and not record.exc_info:
+        return record  # a decision's, for which a copy would cost more than all the rest here
+    told = copy.copy(record)
+    name_request(told)  # in its thread and task
+    if told.args:
+        told.msg, told.args = told.getMessage(), None
+    told.exc_text, told.exc_info = traceback_of(told), None
+    return told

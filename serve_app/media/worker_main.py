@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import pickle
 import resource
@@ -21,7 +22,11 @@ from pathlib import Path
 from serve_app.core_dumps import write_no_core
 from serve_app.domain import Deadline, OnTruncated, UnscannedError, Views, in_words
 from serve_app.limits import MediaLimits
-from serve_app.media.worker_messages import OUT_OF_TIME, READY, REQUEST, SETUP, pack_error, pack_views
+from serve_app.media.confinement import confine
+from serve_app.media.worker_messages import CONFINED, OUT_OF_TIME, READY, REQUEST, SETUP, pack_error, pack_views
+
+# More than seven numbers can have.
+_STATM_BYTES = 256
 
 
 def main(channel_fd: int) -> None:
@@ -30,9 +35,11 @@ def main(channel_fd: int) -> None:
     write_no_core()
     with socket.socket(fileno=channel_fd) as channel:
         (setup_bytes,) = SETUP.unpack(_receive(channel, SETUP.size))
-        decode, limits, detector = pickle.loads(_receive(channel, setup_bytes))  # noqa: S301 - from the parent
+        decode, limits, detector, reachable = pickle.loads(_receive(channel, setup_bytes))  # noqa: S301 - from the parent
         _be_silent()
-        channel.sendall(READY)
+        with contextlib.suppress(FileNotFoundError):
+            _opened_statm()  # while it can be opened
+        channel.sendall(CONFINED if confine(reachable) else READY)
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 request = REQUEST.unpack(_receive(channel, REQUEST.size))
@@ -149,5 +156,11 @@ def _bounded_memory(growth_bytes: int) -> Iterator[None]:
 
 
 def _data_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_bytes().split()[5])
+    pages = int(os.pread(_opened_statm(), _STATM_BYTES, 0).split()[5])
     return pages * resource.getpagesize()
+
+
+@functools.cache
+def _opened_statm() -> int:
+    """Where the kernel tells the sizes of this process."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)

@@ -40,12 +40,16 @@ Decode = Callable[[bytes, int, MediaLimits, Deadline, OnTruncated, Detector | No
 """As :func:`serve_app.media.preprocess`; any function that a worker can import by its name."""
 
 SETUP = struct.Struct("!I")
-"""Bytes of the pickled ``(Decode, MediaLimits, Detector | None)`` that follow: the first thing a worker is sent."""
+"""Bytes of the pickled setup that follows: the first thing a worker is sent.
+
+``(Decode, MediaLimits, Detector | None, folders)``; the last ones stay within reach of the decoder.
+"""
 REQUEST = struct.Struct("!QId??")
 """Bytes of the body that follows, size of a view in pixels, seconds left, whether to scan a cut file, and for faces."""
 REPLY = struct.Struct("!IQ")
 """Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
-READY = b"."
+READY, CONFINED = b".", b"c"
+"""What a worker says once: that it can be asked, and whether it is confined (:mod:`serve_app.media.confinement`)."""
 OUT_OF_TIME = signal.SIGPROF
 """What ends a worker that has computed for longer than it may."""
 

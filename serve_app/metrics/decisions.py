@@ -29,13 +29,13 @@ class DecisionCounts:
         self._examined = Counter(
             "pictwarden_examined",
             "Pictures whose views were scored. how: scanned, or recalled (the ledger knew the same bytes).",
-            ["how"],
+            ["how", "source"],
             registry=registry,
         )
         self._matches = Counter(
             "pictwarden_list_matches",
             "Pictures that a list knows, by the kind of the entry and how it matched. mode: deciding, or shadow.",
-            ["kind", "match", "mode"],
+            ["kind", "match", "mode", "source"],
             registry=registry,
         )
 
@@ -49,15 +49,16 @@ class DecisionCounts:
                 self._verdicts.labels(judgement.verdict.value, POLICY, judgement.rule or "", source, lane).inc()
             case Listed(verdict=verdict):
                 self._verdicts.labels(verdict.value, LIST, "", source, lane).inc()
-                self._count_match(decision.outcome, "deciding")
+                self._count_match(decision.outcome, "deciding", source)
             case Unscanned(reason=reason):
                 stored = "yes" if decision.kept else "no"
                 self._unscanned.labels(reason.value, stored, source, lane).inc()
         if decision.examination is not None:
-            self._examined.labels("recalled" if decision.examination.is_recalled else "scanned").inc()
+            how = "recalled" if decision.examination.is_recalled else "scanned"
+            self._examined.labels(how, source).inc()
         for each in decision.shadow_matches:
-            self._count_match(each, "shadow")
+            self._count_match(each, "shadow", source)
 
-    def _count_match(self, listed: Listed, mode: str) -> None:
+    def _count_match(self, listed: Listed, mode: str, source: str) -> None:
         kind = ListKind.DENY if listed.verdict is Verdict.REJECT else ListKind.ALLOW
-        self._matches.labels(kind.value, listed.match.value, mode).inc()
+        self._matches.labels(kind.value, listed.match.value, mode, source).inc()

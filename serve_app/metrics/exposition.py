@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest, make_asgi_app
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -17,7 +17,7 @@ PageApp = Callable[
 """An ASGI application."""
 
 
-class Plain(Collector):
+class _Plain(Collector):
     """The metrics of a registry, without the moments at which each was created: they double the page."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -32,28 +32,23 @@ class Plain(Collector):
 
 def page_text(registry: CollectorRegistry) -> bytes:
     """The metrics in ``registry``, in Prometheus' text format."""
-    return generate_latest(_registry_of(Plain(registry)))
+    plain = CollectorRegistry()
+    plain.register(_Plain(registry))
+    return generate_latest(plain)
 
 
-def page_app(metrics: CollectorRegistry | Collector) -> PageApp:
-    """An application with the page at :data:`PAGE_PATH`, and nothing elsewhere: no probe takes it for the service."""
-    shown = Plain(metrics) if isinstance(metrics, CollectorRegistry) else metrics
-    page = cast("PageApp", make_asgi_app(_registry_of(shown)))
+def page_app(text: Callable[[], bytes]) -> PageApp:
+    """An application that tells ``text`` at :data:`PAGE_PATH`; nothing elsewhere: no probe takes it for the service."""
 
     async def app(
         scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
         if scope["path"] == PAGE_PATH:
-            await page(scope, receive, send)
-            return
-        headers = [(b"content-type", b"text/plain")]
-        await send({"type": "http.response.start", "status": 404, "headers": headers})
-        await send({"type": "http.response.body", "body": f"the metrics are at {PAGE_PATH}\n".encode()})
+            status, content_type, body = 200, CONTENT_TYPE_LATEST, text()
+        else:
+            status, content_type, body = 404, "text/plain", f"the metrics are at {PAGE_PATH}\n".encode()
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     return app
-
-
-def _registry_of(collector: Collector) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return registry

@@ -79,7 +79,7 @@ class FrontMetrics:
 
     def watch(
         self,
-        policy: Named,
+        policies: Mapping[str, Named],
         admission: Admission,
         *,
         model: Callable[[], ModelIdentity],
@@ -87,8 +87,11 @@ class FrontMetrics:
         lists_health: Callable[[], ListsHealth],
         over_quota: Callable[[], Mapping[str, int]],
     ) -> None:
-        """Have the page tell of the parts of the process. Each is asked whenever somebody asks for the page."""
-        self.registry.register(_Identities(policy, model))
+        """Have the page tell of the parts of the process. Each is asked whenever somebody asks for the page.
+
+        ``policies`` are those that decide, by the source of the picture.
+        """
+        self.registry.register(_Identities(policies, model))
         register(self.registry, lambda: _of_admission(admission, over_quota()))
         register(self.registry, lambda: _of_ledger(ledger_health()))
         register(self.registry, lambda: _of_lists(lists_health()))
@@ -172,8 +175,8 @@ def _of_lists(health: ListsHealth) -> Iterable[Value]:
 class _Identities(Collector):
     """Labels of the value 1, by which other metrics are told apart."""
 
-    def __init__(self, policy: Named, model: Callable[[], ModelIdentity]) -> None:
-        self._policy = policy
+    def __init__(self, policies: Mapping[str, Named], model: Callable[[], ModelIdentity]) -> None:
+        self._policies = policies
         self._model = model
         self._version = _version()
 
@@ -181,7 +184,10 @@ class _Identities(Collector):
         """See Prometheus' library."""
         yield InfoMetricFamily("pictwarden_build", "Of the software.", {"version": self._version})
         yield InfoMetricFamily("pictwarden_model", "The model; no digest before it is loaded.", _info(self._model()))
-        yield InfoMetricFamily("pictwarden_policy", "The policy that decides.", _info(self._policy))
+        family = InfoMetricFamily("pictwarden_policy", "The policy that decides, by source.", labels=["source"])
+        for source, policy in self._policies.items():
+            family.add_metric([source], _info(policy))
+        yield family
 
 
 def _info(named: Named) -> dict[str, str]:

@@ -7,16 +7,17 @@ replaced, and Prometheus takes a counter that goes back for one that has begun a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Gauge
+
+from serve_app.metrics.exposition import page_text
 
 SNAPSHOT_EVERY_S: Final = 2.0
 
@@ -30,10 +31,13 @@ REPLICA: Final = "replica"
 
 _SUFFIX = ".prom"
 
+# What a metric begins with. In a label's value there is no line break.
+_BEGINS = "\n# HELP "
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The metrics of one process, as it last wrote them: Prometheus' text."""
+    """The metrics of one process, as it last wrote them: Prometheus' text, in which each series names the process."""
 
     replica: str
     age_s: float
@@ -45,7 +49,7 @@ class Snapshot:
         return self.age_s > SILENT_AFTER_S
 
 
-class NodePage(Collector):
+class NodePage:
     """The snapshots in one folder, which belongs to the service alone."""
 
     def __init__(self, folder: Path, wall_clock: Callable[[], float] = time.time) -> None:
@@ -55,20 +59,21 @@ class NodePage(Collector):
         self._wall_clock = wall_clock
 
     def write(self, replica: str, text: bytes) -> None:
-        """Replace the snapshot of ``replica``.
+        """Replace the snapshot of ``replica`` by the text of its metrics.
 
         Raises:
             OSError: the folder cannot be written.
         """
         written = self._folder / f"{replica}.{os.getpid()}.new"
-        written.write_bytes(text)
+        lines = (_named(line, replica) for line in text.decode().split("\n"))
+        written.write_bytes("\n".join(lines).encode())
         written.replace(self._folder / f"{replica}{_SUFFIX}")
 
     def snapshots(self) -> Iterator[Snapshot]:
         """The latest of each process; those of processes that are long gone are removed."""
         for file, age_s in self._recent():
             with contextlib.suppress(OSError, UnicodeDecodeError):  # removed by another reader
-                yield Snapshot(_replica_of(file), age_s, file.read_text("utf-8"))
+                yield Snapshot(_replica_of(file), age_s, file.read_bytes().decode())
 
     def silent_replicas(self) -> tuple[str, ...]:
         """Processes that have told nothing recently: they ended a moment ago, or stand still."""
@@ -84,24 +89,40 @@ class NodePage(Collector):
                 else:
                     yield file, age_s
 
-    def collect(self) -> Iterable[Metric]:
-        """See Prometheus' library: the series of all processes, each with the name of its replica."""
-        ages = GaugeMetricFamily(
+    def text(self) -> bytes:
+        """The series of all processes, in Prometheus' text.
+
+        Those of one metric have to stand together. They are moved and not parsed: thirty replicas tell 6,000 lines.
+        """
+        registry = CollectorRegistry()
+        ages = Gauge(
             "pictwarden_snapshot_age_seconds",
             "Since a replica of this node last told its metrics; they are 60 s old at most.",
-            labels=[REPLICA],
+            [REPLICA],
+            registry=registry,
         )
-        families: dict[str, Metric] = {ages.name: ages}
+        families: dict[str, list[str]] = {}
         for snapshot in self.snapshots():
-            ages.add_metric([snapshot.replica], snapshot.age_s)
-            for family in text_string_to_metric_families(snapshot.text):
-                if snapshot.is_silent and family.type == "gauge":
+            ages.labels(snapshot.replica).set(snapshot.age_s)
+            for family in f"\n{snapshot.text}".split(_BEGINS)[1:]:
+                help_text, type_text, *series = family.strip("\n").split("\n")
+                if snapshot.is_silent and type_text.endswith(" gauge"):
                     continue
-                known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-                known.samples += [
-                    each._replace(labels={**each.labels, REPLICA: snapshot.replica}) for each in family.samples
-                ]
-        return families.values()
+                name = help_text.partition(" ")[0]
+                families.setdefault(name, [f"# HELP {help_text}", type_text]).extend(series)
+        lines = itertools.chain.from_iterable(families.values())
+        return page_text(registry) + "".join(f"{line}\n" for line in lines).encode()
+
+
+def _named(line: str, replica: str) -> str:
+    """A line of a page; if it is a series, with the label of the process."""
+    if not line or line.startswith("#"):
+        return line
+    name, brace, rest = line.partition("{")
+    if brace:
+        return f'{name}{{{REPLICA}="{replica}",{rest}'
+    name, _, value = line.partition(" ")
+    return f'{name}{{{REPLICA}="{replica}"}} {value}'
 
 
 def _replica_of(file: Path) -> str:

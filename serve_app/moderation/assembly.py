@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from serve_app.domain import Examiner, Ledger, output_label
+from serve_app.domain import UNNAMED_SOURCE, Examiner, Ledger, output_label
 from serve_app.lists.live import LiveLists
 from serve_app.metrics import FrontMetrics
 from serve_app.misskey_api import OUTPUT_BY_CLASS, SEXUAL_CLASSES
@@ -89,7 +89,7 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     )
     if metrics is not None:
         metrics.watch(
-            policy,
+            {UNNAMED_SOURCE: policy, **{name: of_sources.get(name, policy) for name in settings.sources}},
             admission,
             model=lambda: moderator.model,
             ledger_health=lambda: moderator.ledger_health,

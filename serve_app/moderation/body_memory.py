@@ -1,9 +1,12 @@
 """Memory for bodies, reserved before they are read.
 
-A body with a declared length reserves it at once; any other body reserves a step at a time. When all memory is
-reserved, the youngest body that is still being read is refused, so that older ones can be read to their ends: otherwise
-half-read bodies could fill the memory for ever. Of several sources, the one that has reserved most is asked first.
-Background bodies have a share of their own, and are refused before live ones.
+Every body reserves a step at a time, as its bytes arrive. A declared length only shortens the last step, and is refused
+unread where its first step has no room. If it were reserved at once, a few senders of a head alone could hold all the
+memory for bodies that never come, and honest ones would be refused.
+
+When all memory is reserved, the youngest body that is still being read is refused, so that older ones can be read to
+their ends: otherwise half-read bodies could fill the memory for ever. Of several sources, the one that has reserved
+most is asked first. Background bodies have a share of their own, and are refused before live ones.
 
 Whole bodies give nothing back, so that no source of several may hold all: each leaves a part of what the others have
 not taken (a dynamic threshold; Choudhury and Hahne 1998), however many sources there are.
@@ -34,8 +37,9 @@ _POOLS: Final = (((Lane.LIVE, Lane.BACKGROUND), 1.0), ((Lane.BACKGROUND,), _BACK
 class Reservation:
     """The memory of one body."""
 
-    def __init__(self, memory: BodyMemory, lane: Lane, source: str) -> None:
+    def __init__(self, memory: BodyMemory, declared_bytes: int | None, lane: Lane, source: str) -> None:
         self._memory = memory
+        self._declared_bytes = declared_bytes
         self.lane = lane
         self.source = source
         self.reserved_bytes = 0
@@ -50,7 +54,10 @@ class Reservation:
             OverloadedError: all memory is reserved, and no other body can give any back.
         """
         if received_bytes > self.reserved_bytes:
-            self._memory.extend(self, max(received_bytes - self.reserved_bytes, _STEP_BYTES))
+            step_bytes = _STEP_BYTES
+            if self._declared_bytes is not None:
+                step_bytes = min(step_bytes, self._declared_bytes - self.reserved_bytes)
+            self._memory.extend(self, max(received_bytes - self.reserved_bytes, step_bytes))
 
     def finish(self, body_bytes: int) -> None:
         """The body is whole: it cannot be refused any more, and memory that it does not need is given back."""
@@ -88,13 +95,13 @@ class BodyMemory:
             source: that sends it.
 
         Raises:
-            OverloadedError: all memory is reserved.
+            OverloadedError: there is no room for the first step of a declared length.
         """
-        reservation = Reservation(self, lane, source)
+        reservation = Reservation(self, declared_bytes, lane, source)
         self._unfinished.append(reservation)
         try:
-            if declared_bytes is not None:
-                self.extend(reservation, declared_bytes)
+            if declared_bytes:
+                reservation.grow(1)
             yield reservation
         finally:
             self._release(reservation)

@@ -26,7 +26,7 @@ from serve_app.domain import (
 )
 from serve_app.lists.of_decisions import ListingTerms, Selection
 from serve_app.moderation.list_additions import Lister, Listing
-from serve_app.pictrs import AuditedQuota, PictrsClient, Reference, StoredPicture, may_store, open_pictrs
+from serve_app.pictrs import PictrsClient, Purger, Reference, StoredPicture, may_store, open_pictrs
 from serve_app.settings import Settings
 
 Moderate = Callable[[Body, Call, str | None], Awaitable[Decision]]
@@ -157,10 +157,12 @@ class StoredPictures:
             if not is_for_real:
                 return Ban(picture, selection, await self._lister.check(selection, terms))
             listing = await self._lister.add(selection, terms)
-            quota = AuditedQuota(self._archive, terms.author, self._settings.pictrs.max_purges_per_day, _now)
-            if not await quota.take(picture.hash.sha256, f"ban: {terms.reason}"):
-                return Ban(picture, selection, listing.notes, listing, is_over_quota=True)
-            purged = await pictrs.purge(picture)
+            most_a_day = self._settings.pictrs.max_purges_per_day
+            purged = await Purger(pictrs, self._archive, terms.author, most_a_day, _now).purge(
+                picture, f"ban: {terms.reason}"
+            )
+        if purged is None:
+            return Ban(picture, selection, listing.notes, listing, is_over_quota=True)
         is_of_this_pictrs = partial(may_store, self._settings.pictrs_source)
         for request_id in await self._lister.pending_copies(picture.hash.sha256, is_of_this_pictrs):
             await self._archive.mark_done(request_id, "ban: purged")

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from serve_app.domain import SettingsError
 from serve_app.secret_files import read_secret
 
 # In front of the scheme of the next one: a URL may have commas, as in ntfys://host/topic,another
@@ -16,7 +17,10 @@ def addresses(variable: str, environment: Mapping[str, str] = os.environ) -> tup
     """The URLs in the environment's ``variable``, or in the file that it names, in their order; none if it is not set.
 
     Raises:
-        SettingsError: see :func:`serve_app.secret_files.read_secret`.
+        SettingsError: there is no URL in it; or see :func:`serve_app.secret_files.read_secret`.
     """
-    given = read_secret(variable, environment).strip(" \t\r\n,")
-    return tuple(_BETWEEN.split(given)) if given else ()
+    given = read_secret(variable, environment)
+    urls = given.strip(" \t\r\n,")
+    if given and not urls:
+        raise SettingsError(f"{variable} has no URL in it: write the URLs of docs/notices.md, or leave it unset")
+    return tuple(_BETWEEN.split(urls)) if urls else ()

@@ -67,6 +67,10 @@ class Said(logging.Handler):
         super().__init__(logging.DEBUG)
         self._lines: dict[int | None, list[str]] = {}
 
+    def begin(self) -> None:
+        """Forget this thread's lines, which may be those of one that has ended: the system gives its number again."""
+        self._lines.pop(threading.get_ident(), None)
+
     def emit(self, record: logging.LogRecord) -> None:
         """See :class:`logging.Handler`."""
         self._lines.setdefault(record.thread, []).append(record.getMessage())
@@ -83,6 +87,7 @@ class Said(logging.Handler):
 
 def send(url: str, message: Mapping[str, Any], said: Said) -> tuple[str, str | None]:
     """Send to one address: what Apprise calls its kind, and the problem, None if the message was taken."""
+    said.begin()
     asset = AppriseAsset(
         app_id="Pictwarden",
         app_desc="Pictwarden",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from serve_app.domain import in_words
 from serve_app.logs import EventLogger
 from serve_app.notices.message import MOST_PARAGRAPHS, Paragraph, message_of
 from serve_app.notices.sending import Job, Outcome, Sender
@@ -43,7 +44,7 @@ class _Address:
 class Delivery:
     """The addresses, and what each of them still has to be told. A message has all that waits for its address.
 
-    What nobody got when this process ends is lost here, and told by the next one.
+    What waits is lost when this process ends: the next one tells again what no address got.
     """
 
     def __init__(
@@ -63,33 +64,65 @@ class Delivery:
         self._not_before = not_before
         self._addresses: dict[int, _Address] = {}
 
+    def forget_after(self, at: datetime) -> None:
+        """The clock was set back to ``at``: no message or attempt was later, after which an address would wait."""
+        latest = at + max(self._apart, LONGEST_RETRY)
+        self._not_before = min(self._not_before, latest)
+        for each in self._addresses.values():
+            each.not_before = min(each.not_before, latest)
+
     def add(self, paragraphs: Sequence[Paragraph]) -> None:
-        """Have every address told of them."""
+        """Have every address told of them.
+
+        Raises:
+            SettingsError: the addresses cannot be read: nothing is added.
+        """
         for number, _ in enumerate(self._urls(), 1):
             self._addresses.setdefault(number, _Address(number, self._not_before)).add(paragraphs)
 
     def is_due(self, now: datetime) -> bool:
         """Whether :meth:`send_due` would send now."""
-        return any(each.waiting and now >= each.not_before for each in self._addresses.values())
+        return bool(self._due(now))
 
-    async def send_due(self, clock: Callable[[], datetime]) -> bool:
-        """Send to every address that something waits for, and whose time has come: whether one of them got it."""
-        urls, now = dict(enumerate(self._urls(), 1)), clock()
-        for number in self._addresses.keys() - urls.keys():
-            del self._addresses[number]
-        due = [each for each in self._addresses.values() if each.waiting and now >= each.not_before]
-        sent = [(each, tuple(each.waiting), each.left_out) for each in due]
-        jobs = [Job(each.number, urls[each.number], message_of(waiting, left_out)) for each, waiting, left_out in sent]
-        outcomes = await self._sender.send(jobs)
-        for (address, waiting, left_out), outcome in zip(sent, outcomes, strict=True):
+    def _due(self, now: datetime, *, at_once: bool = False) -> list[_Address]:
+        return [each for each in self._addresses.values() if each.waiting and (at_once or now >= each.not_before)]
+
+    async def send_due(
+        self, clock: Callable[[], datetime], note_taken: Callable[[], None], *, at_once: bool = False
+    ) -> None:
+        """Send to every address that something waits for, and whose time has come.
+
+        If it is cancelled, addresses that have taken their message until then are told.
+
+        Args:
+            clock: the time, UTC.
+            note_taken: called as soon as an address has taken its message.
+            at_once: the time has come for all addresses.
+        """
+        sent = {each.number: (each, tuple(each.waiting), each.left_out) for each in self._due(clock(), at_once=at_once)}
+
+        def note(outcome: Outcome) -> None:
+            address, waiting, left_out = sent.pop(outcome.number)
             if outcome.problem is not None:
                 self._note_failure(address, outcome, clock())
-                continue
+                return
             if address.problem is not None:
                 logger.info("notice_sent_again", f"{outcome} again", number=outcome.number, service=outcome.service)
             address.note_sent(waiting, left_out)
             address.not_before = clock() + self._apart
-        return any(each.problem is None for each in outcomes)
+            note_taken()
+
+        try:
+            urls = dict(enumerate(self._urls(), 1))
+            for number in self._addresses.keys() - urls.keys():
+                del self._addresses[number]
+                sent.pop(number, None)
+            jobs = [Job(each, urls[each], message_of(waiting, left)) for each, (_, waiting, left) in sent.items()]
+            if jobs:
+                await self._sender.send(jobs, note)
+        except Exception as error:
+            for number in list(sent):
+                note(Outcome(number, "", in_words(error)))
 
     @staticmethod
     def _note_failure(address: _Address, outcome: Outcome, now: datetime) -> None:

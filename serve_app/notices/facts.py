@@ -38,6 +38,11 @@ class Facts:
     is_over_quota: bool = False
     ledger: LedgerHealth = field(default_factory=LedgerHealth)
 
+    @property
+    def has_unrecorded(self) -> bool:
+        """Whether decisions of this process wait outside of the database."""
+        return self.ledger.problem is not None or self.ledger.spooled > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:

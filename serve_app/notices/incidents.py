@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,6 +33,9 @@ LONG_PENDING: Final = timedelta(hours=6)
 
 
 _STANDING: Final = frozenset(NoticeKind) - {NoticeKind.REJECTED, NoticeKind.UNSCANNED}
+
+_UNBROKEN: Final = frozenset({NoticeKind.SCANNER, NoticeKind.LEDGER})
+"""Is told only after it was so at every look for a while; the quota of a source is exceeded at single moments."""
 
 _ENDS_UNTOLD: Final = frozenset({NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
 """The first ends at midnight, and the second has no end that would matter."""
@@ -87,13 +90,22 @@ class Incidents:
             for kind in each.over:
                 self._open.pop(kind, None)
 
-    def see(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None) -> None:
-        """Note which things are so; of ``kinds`` alone, if the facts are of no others."""
-        for kind in self._standing() if kinds is None else kinds:
+    def forget_after(self, at: datetime) -> None:
+        """The clock was set back to ``at``: nothing began or was told later."""
+        for each in self._open.values():
+            each.since, each.last_so = min(each.since, at), min(each.last_so, at)
+            each.told_at = None if each.told_at is None else min(each.told_at, at)
+        self._begun_told_at = {kind: min(told_at, at) for kind, told_at in self._begun_told_at.items()}
+
+    def see(self, facts: Facts, kinds: Collection[NoticeKind] = _STANDING) -> None:
+        """Note which things are so; of ``kinds`` alone, if of no others anything is known."""
+        for kind in self._standing(kinds):
             if self._is_so(kind, facts):
                 incident = self._open.setdefault(kind, _Incident(self._since(kind, facts), facts.at))
                 incident.last_so = facts.at
-            elif kind in self._open and self._is_over(self._open[kind], facts.at):
+            elif kind in self._open and (
+                self._is_over(self._open[kind], facts.at) or self._was_brief(kind, self._open[kind])
+            ):
                 self._end(kind, self._open[kind])
 
     def _end(self, kind: NoticeKind, incident: _Incident) -> None:
@@ -101,13 +113,22 @@ class Incidents:
         if incident.told_at is not None and kind not in _ENDS_UNTOLD:
             return
         del self._open[kind]
-        if incident.told_at is None and incident.last_so - incident.since >= self._delays.get(kind, timedelta()):
+        if incident.told_at is None and self._has_lasted(kind, incident):
             self._missed[kind] = self._missed.get(kind, 0) + 1
 
-    def due(self, facts: Facts, kinds: Iterable[NoticeKind] | None = None, *, at_once: bool = False) -> list[Telling]:
-        """What is to be told now, in the order of the kinds; ``at_once``, even of what may yet pass by itself."""
+    def _was_brief(self, kind: NoticeKind, incident: _Incident) -> bool:
+        return kind in _UNBROKEN and incident.told_at is None and not self._has_lasted(kind, incident)
+
+    def _has_lasted(self, kind: NoticeKind, incident: _Incident) -> bool:
+        return incident.last_so - incident.since >= self._delays.get(kind, timedelta())
+
+    def due(self, facts: Facts, kinds: Collection[NoticeKind] = _STANDING, *, at_once: bool = False) -> list[Telling]:
+        """What is to be told now of ``kinds``, in their order.
+
+        ``at_once`` also what has just begun, however soon it is after another of its kind.
+        """
         found = []
-        for kind in self._standing() if kinds is None else kinds:
+        for kind in self._standing(kinds):
             incident = self._open.get(kind)
             phase = None if incident is None else self._phase(kind, incident, facts, at_once=at_once)
             if incident is not None and phase is not None:
@@ -125,8 +146,8 @@ class Incidents:
             self._begun_told_at[each.kind] = at
             self._missed.pop(each.kind, None)
 
-    def _standing(self) -> list[NoticeKind]:
-        return [each for each in NoticeKind if each in self._settings.kinds and each in _STANDING]
+    def _standing(self, kinds: Collection[NoticeKind]) -> list[NoticeKind]:
+        return [each for each in NoticeKind if each in kinds and each in self._settings.kinds and each in _STANDING]
 
     def _phase(self, kind: NoticeKind, incident: _Incident, facts: Facts, *, at_once: bool) -> Phase | None:
         at, told_at = facts.at, incident.told_at
@@ -141,8 +162,7 @@ class Incidents:
             return Phase.LASTS if at - told_at >= AGAIN_AFTER else None
         begun_told_at = self._begun_told_at.get(kind)
         is_apart = begun_told_at is None or at - begun_told_at >= APART
-        has_lasted = at_once or at - incident.since >= self._delays.get(kind, timedelta())
-        return Phase.BEGUN if is_apart and has_lasted else None
+        return Phase.BEGUN if at_once or (is_apart and self._has_lasted(kind, incident)) else None
 
     @staticmethod
     def _is_over(incident: _Incident, at: datetime) -> bool:
@@ -163,7 +183,7 @@ class Incidents:
             case NoticeKind.SOURCE_QUOTA:
                 return facts.is_over_quota
             case NoticeKind.LEDGER:
-                return facts.ledger.problem is not None or facts.ledger.spooled > 0
+                return facts.has_unrecorded
             case _:
                 return False
 

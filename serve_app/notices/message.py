@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from serve_app.domain import NoticeKind
+from serve_app.logs.redaction import redact
 
 MOST_PARAGRAPHS: Final = 20
 """In one message, so that one that waited for long can still be read."""
@@ -42,7 +43,7 @@ class Message:
 
 
 def message_of(paragraphs: Sequence[Paragraph], left_out: int = 0) -> Message:
-    """One message of all ``paragraphs``, which are in the order of their time.
+    """One message of all ``paragraphs``, which are in the order of their time. No secret of this process is in it.
 
     Args:
         paragraphs: at least one.
@@ -56,4 +57,4 @@ def message_of(paragraphs: Sequence[Paragraph], left_out: int = 0) -> Message:
     texts = [each.text for each in paragraphs]
     if left_out:
         texts.insert(0, f"Earlier notices that could not be sent are left out: {left_out}.")
-    return Message(title, "\n\n".join(texts), heaviest.weight)
+    return Message(redact(title), redact("\n\n".join(texts)), heaviest.weight)

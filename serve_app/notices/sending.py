@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -65,8 +65,11 @@ class Outcome:
 class Sender(Protocol):
     """Sends messages to addresses, once."""
 
-    async def send(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """One outcome for each job, in their order. It takes at most about 90 s, and raises nothing."""
+    async def send(self, jobs: Sequence[Job], note: Callable[[Outcome], None]) -> None:
+        """Have ``note`` told one outcome for each job, as soon as it is known.
+
+        It takes at most about 90 s, and raises nothing. If it is cancelled, jobs without an outcome may be sent or not.
+        """
         ...
 
 
@@ -81,21 +84,28 @@ class AppriseProcess:
         """Whether Apprise is installed."""
         return importlib.util.find_spec("apprise") is not None
 
-    async def send(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+    async def send(self, jobs: Sequence[Job], note: Callable[[Outcome], None]) -> None:
         """See the port."""
         problem = "the process that sends has ended before it was sent"
-        lines: list[bytes] = []
+        waiting = {job.number for job in jobs}
+
+        def hear(line: bytes) -> None:
+            outcome = _outcome(line)
+            if outcome is not None and outcome.number in waiting:
+                waiting.remove(outcome.number)
+                note(outcome)
+
         try:
-            await self._exchange(json.dumps([asdict(job) for job in jobs]).encode(), lines)
+            await self._exchange(json.dumps([asdict(job) for job in jobs]).encode(), hear)
         except TimeoutError:
             problem = f"no answer within {self._within_s:g} s"
         except OSError as error:
             problem = f"the process that sends cannot be used ({in_words(error)})"
-        said = {outcome.number: outcome for line in lines if (outcome := _outcome(line)) is not None}
-        return [said.get(job.number, Outcome(job.number, "", problem)) for job in jobs]
+        for number in sorted(waiting):
+            note(Outcome(number, "", problem))
 
-    async def _exchange(self, jobs: bytes, lines: list[bytes]) -> None:
-        """Give ``jobs`` to a new process, and collect what it says, which holds however that ends."""
+    async def _exchange(self, jobs: bytes, hear: Callable[[bytes], None]) -> None:
+        """Give ``jobs`` to a new process, and have each line heard that it says."""
         start = "from serve_app.notices.apprise_main import main; main()"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-c", start),
@@ -113,7 +123,7 @@ class AppriseProcess:
             process.stdin.write(jobs + b"\n")  # it stays open: its end tells the process that this one is gone
             async with asyncio.timeout(self._within_s):
                 async for line in process.stdout:
-                    lines.append(line)  # noqa: PERF401 - those that came before the time was over count
+                    hear(line)
                 await process.wait()
         finally:
             if process.returncode is None:

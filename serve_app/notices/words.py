@@ -11,6 +11,7 @@ from serve_app.domain import UNNAMED_SOURCE, NoticeKind, OnUnscanned, Tally
 from serve_app.notices.facts import Counted, Facts, SuspendedEntry
 from serve_app.notices.incidents import Phase, Telling
 from serve_app.notices.message import Paragraph, Weight
+from serve_app.notices.reasons import fit_to_send
 from serve_app.settings import Settings
 from serve_app.wire import READY_PATH
 
@@ -64,9 +65,9 @@ def paragraph_of_test() -> Paragraph:
 def _rejected(counted: Counted) -> Paragraph:
     total = counted.rejected_count
     by = Counter[str]()
-    has_one_source = len({each.source for each in counted.rejected}) == 1
+    has_one_source = _is_one(counted.rejected)
     for each in counted.rejected:
-        what = f"the rule {_name(each.rule)}" if each.rule else "the lists"
+        what = f"by the rule {_name(each.rule)}" if each.rule else "by the lists"
         by[what if has_one_source else f"{what}, {_source(each)}"] += each.count
     lines = [
         f"{_pictures(total)} rejected {_span(counted.since, counted.until)}{_of_one_source(counted.rejected)}:",
@@ -78,20 +79,23 @@ def _rejected(counted: Counted) -> Paragraph:
 
 def _unscanned(counted: Counted) -> Paragraph:
     total = counted.unscanned_count
-    by = Counter[str]()
+    by, by_reason = Counter[str](), Counter[str]()
+    has_one_source = _is_one(counted.unscanned)
     for each in counted.unscanned:
-        by[each.reason] += each.count
+        what = f"because {_WHY_UNSCANNED.get(each.reason, each.reason)}"
+        by[what if has_one_source else f"{what}, {_source(each)}"] += each.count
+        by_reason[each.reason] += each.count
     kept = sum(each.count for each in counted.unscanned if each.kept)
     lines = [
         f"{_pictures(total)} not scanned {_span(counted.since, counted.until)}{_of_one_source(counted.unscanned)}:",
-        *(f"- {count:,} because {_WHY_UNSCANNED.get(reason, reason)}" for reason, count in by.most_common()),
+        *_most(by, "other reasons and sources"),
     ]
     if refused := total - kept:
         lines.append(f"{_some_of(refused, total)} refused: the uploads can be tried again.")
     if kept:
         lines.append(f"{_some_of(kept, total)} stored all the same (on_unscanned), to be scanned later.")
     lines.append(
-        f"To look further: pictwarden decisions --reason {by.most_common(1)[0][0]} "
+        f"To look further: pictwarden decisions --reason {by_reason.most_common(1)[0][0]} "
         f"{_command_span(counted.since, counted.until)}"
     )
     return Paragraph(NoticeKind.UNSCANNED, Weight.WARNING, f"{_pictures(total)} not scanned", "\n".join(lines))
@@ -116,7 +120,7 @@ def _scanner(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
     )
     still = "Still no picture can be" if telling.phase is Phase.LASTS else "No picture can be"
     lines = [
-        f"{still} scanned: {facts.scanner_problem}. It began {_ago(telling.since, facts.at)}.",
+        f"{still} scanned: {fit_to_send(facts.scanner_problem or '')}. It began {_ago(telling.since, facts.at)}.",
         meanwhile,
         *_missed(telling),
         "The log of the service says more: look for lines with ERROR. If it does not recover by itself, restart it.",
@@ -214,7 +218,7 @@ def _ledger(telling: Telling, facts: Facts) -> Paragraph:
         return Paragraph(telling.kind, Weight.OVER, "decisions are recorded again", text)
     health = facts.ledger
     still = "still " if telling.phase is Phase.LASTS else ""
-    why = f"the ledger {health.problem}" if health.problem else "what waited is being recorded"
+    why = f"the ledger {fit_to_send(health.problem)}" if health.problem else "what waited is being recorded"
     lines = [
         f"Decisions {still}wait outside the database: {why}. It began {_ago(telling.since, facts.at)}.",
         f"{health.spooled:,} wait in the spool of the service's process that tells this.",
@@ -236,7 +240,7 @@ def _missed(telling: Telling) -> list[str]:
 
 
 def _most(by: Counter[str], others: str) -> list[str]:
-    lines = [f"- {count:,} by {what}" for what, count in by.most_common(MOST_LINES)]
+    lines = [f"- {count:,} {what}" for what, count in by.most_common(MOST_LINES)]
     if rest := by.most_common()[MOST_LINES:]:
         lines.append(f"- and {sum(count for _, count in rest):,} more by {len(rest):,} {others}")
     return lines

@@ -26,7 +26,7 @@ _IMAGE_FOLDER = "FEDIVERSE_SAFETY_IMGDIR"
 _KNOWN_ADDRESSES = "KNOWN_PICTRS_IPS"
 _SESSION_KEY = "secret_key"
 _USE_SQLITE = "USE_SQLITE"
-_POSTGRES = "POSTGRES_"
+_DATABASES = ("POSTGRES_", "SQLALCHEMY_DATABASE_URI")
 
 # pictrs-safety starts with none of the others alone; their names are too common to speak of.
 _ITS_OWN = (_WORKER_AUTH, _IMAGE_FOLDER, KNOWN_IDS_ENV, _KNOWN_ADDRESSES, *_BYPASSES)
@@ -103,7 +103,7 @@ def _about_workers(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _about_database(settings: Settings, given: Mapping[str, str]) -> Iterator[str]:
-    names = sorted(name for name in given if name.startswith(_POSTGRES))
+    names = sorted(name for name in given if name.startswith(_DATABASES))
     if given.get(_USE_SQLITE, "1").strip() != "1":
         names.insert(0, _USE_SQLITE)
     ledger = settings.ledger

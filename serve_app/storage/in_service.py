@@ -27,7 +27,7 @@ from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
-from serve_app.pictrs import AuditedQuota, open_pictrs
+from serve_app.pictrs import PictrsClient, Purger, open_pictrs
 from serve_app.settings import Settings
 from serve_app.storage.attempts import Attempts
 from serve_app.storage.late_matches import reopen_late_matches
@@ -116,39 +116,37 @@ class ServiceRescans:
         self._told = ""
 
     async def run(self) -> None:
-        """Rescan until this is cancelled; without a pict-rs that can be asked, say so once there is need."""
-        try:
-            async with open_pictrs(self._settings.pictrs) as pictrs:
-                pictrs_settings = self._settings.pictrs
-                quota = AuditedQuota(self._ledger, SERVICE, pictrs_settings.max_purges_per_day, self._wall_clock)
-                rescanner = Rescanner(
-                    pictrs,
-                    self._scanner,
-                    self._settings.limits.max_body_bytes,
-                    quota if self._settings.rescan is RescanMode.PURGE else None,
-                    of_source=self._settings.pictrs_source,
-                )
-                await work_while_held(self._ledger.lease(LEASE), lambda: self._keep_looking(rescanner), self._sleep)
-        except SettingsError as error:
-            await self._tell_once_pending(error)
+        """Rescan until this is cancelled; while pict-rs cannot be asked, say so once there is need."""
+        await self._until_pictrs_can_be_asked()
+        await work_while_held(self._ledger.lease(LEASE), self._keep_looking, self._sleep)
 
-    async def _tell_once_pending(self, error: SettingsError) -> None:
-        is_pending = False
-        while not is_pending:
-            with contextlib.suppress(Exception):  # the ledger says what is wrong with the database
-                is_pending = bool((await self._ledger.pending(limit=1)).records)
-            if not is_pending:
-                await self._sleep(LOOK_EVERY_S)
-        text = f"pictures were let through that have to be scanned, and pict-rs cannot be asked: {error}"
-        logger.error("rescan_impossible", text, why=str(error))
+    async def _until_pictrs_can_be_asked(self) -> None:
+        """Without the lease, which another process that can ask may hold."""
+        told = ""
+        while True:
+            try:
+                async with open_pictrs(self._settings.pictrs):
+                    return
+            except SettingsError as error:
+                why = str(error)
+            if why != told and await self._is_any_pending():
+                text = f"pictures were let through that have to be scanned, and pict-rs cannot be asked: {why}"
+                logger.error("rescan_impossible", text, why=why)
+                told = why
+            await self._sleep(LOOK_EVERY_S)
 
-    async def _keep_looking(self, rescanner: Rescanner) -> None:
+    async def _is_any_pending(self) -> bool:
+        with contextlib.suppress(Exception):  # the ledger says what is wrong with the database
+            return bool((await self._ledger.pending(limit=1)).records)
+        return False
+
+    async def _keep_looking(self) -> None:
         while True:
             problem = ""
             try:
                 while not await self._scanner.is_ready():
                     await self._sleep(READY_EVERY_S)
-                await self._look(rescanner)
+                await self._look()
             except Exception as error:
                 problem = in_words(error)
             if problem and problem != self._told:
@@ -156,12 +154,25 @@ class ServiceRescans:
             self._told = problem
             await self._sleep(LOOK_EVERY_S)
 
-    async def _look(self, rescanner: Rescanner) -> None:
-        findings = rescan_pending(self._ledger, rescanner, self._wall_clock(), self._attempts.is_due)
-        async with contextlib.aclosing(findings):
-            async for finding in findings:
-                self._attempts.note(finding)
-                _tell(finding)
+    async def _look(self) -> None:
+        # At each look anew: the key of pict-rs may have been replaced.
+        async with open_pictrs(self._settings.pictrs) as pictrs:
+            findings = rescan_pending(self._ledger, self._rescanner(pictrs), self._wall_clock(), self._attempts.is_due)
+            async with contextlib.aclosing(findings):
+                async for finding in findings:
+                    self._attempts.note(finding)
+                    _tell(finding)
+
+    def _rescanner(self, pictrs: PictrsClient) -> Rescanner:
+        settings = self._settings
+        purger = Purger(pictrs, self._ledger, SERVICE, settings.pictrs.max_purges_per_day, self._wall_clock)
+        return Rescanner(
+            pictrs,
+            self._scanner,
+            settings.limits.max_body_bytes,
+            purger if settings.rescan is RescanMode.PURGE else None,
+            of_source=settings.pictrs_source,
+        )
 
 
 def _tell(finding: Finding) -> None:

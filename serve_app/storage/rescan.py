@@ -21,7 +21,7 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
-from serve_app.pictrs import PictrsClient, StoredPicture, may_store, pictures_of
+from serve_app.pictrs import PictrsClient, Purger, StoredPicture, may_store, pictures_of
 from serve_app.wire import STATUS_BY_REASON, Answer
 
 _UNSCANNABLE = {reason.value for reason, status in STATUS_BY_REASON.items() if status != 503}
@@ -71,14 +71,6 @@ class Scanner(Protocol):
         ...
 
 
-class PurgeQuota(Protocol):
-    """How many pictures may be purged in a day, whatever way they are purged."""
-
-    async def take(self, sha256: str, why: str) -> bool:
-        """Count one more, of the picture with these bytes; False if that would be too many."""
-        ...
-
-
 class Rescanner:
     """Finds, fetches and scans the pictures of pending decisions; purges those that are rejected, if it may."""
 
@@ -87,18 +79,18 @@ class Rescanner:
         pictrs: PictrsClient,
         scanner: Scanner,
         max_body_bytes: int,
-        quota: PurgeQuota | None = None,
+        purger: Purger | None = None,
         *,
         of_source: str | None = None,
     ) -> None:
-        """Without a quota nothing is purged. ``max_body_bytes``: the service's limit.
+        """Without ``purger`` nothing is purged. ``max_body_bytes``: the service's limit.
 
         ``of_source`` names the source whose pictures this pict-rs stores; None: there is only one pict-rs.
         """
         self._pictrs = pictrs
         self._scanner = scanner
         self._max_body_bytes = max_body_bytes
-        self._quota = quota
+        self._purger = purger
         self._of_source = of_source
 
     async def rescan(self, decision: Decision) -> Finding:
@@ -131,12 +123,11 @@ class Rescanner:
         answer = await self._scanner.scan(body, self._of_source or decision.source)
         result = _result_of(answer)
         why = answer.message
-        if result is Result.REJECTED and self._quota is not None:
-            if await self._quota.take(picture.hash.sha256, answer.rule or answer.reason):
-                await self._pictrs.purge(picture)
-                result = Result.PURGED
-            else:
+        if result is Result.REJECTED and self._purger is not None:
+            if await self._purger.purge(picture, f"rescan: {answer.rule or answer.reason}") is None:
                 why = f"{why} Not purged: today's quota of purges is used up."
+            else:
+                result = Result.PURGED
         return Finding(decision, result, picture.aliases, why, answer.reason == UnscannedReason.DEADLINE)
 
     def _gone(self, decision: Decision) -> Finding:

@@ -40,7 +40,10 @@ _tracing: Tracing | None = None
 
 
 def start_tracing(component: str) -> None:
-    """Trace what this process does from now on, as ``component`` of the service, if there is an endpoint for it."""
+    """Trace what this process does from now on, as ``component`` of the service, if there is an endpoint for it.
+
+    A wrong variable or a missing library costs the traces, which a line tells, and nothing else.
+    """
     global _tracing  # noqa: PLW0603 - a process has one exporter
     if _tracing is not None or not any(map(os.environ.get, _ENDPOINTS)):
         return
@@ -48,14 +51,18 @@ def start_tracing(component: str) -> None:
         return
     try:
         from serve_app.tracing.open_telemetry import Tracing
+
+        _tracing = Tracing(component)
     except ImportError as error:
         text = (
             f"OTEL_EXPORTER_OTLP_ENDPOINT is set, and there are no traces, because {error.name} is not installed: "
             f"{how_to_install('otel')}"
         )
         logger.warning("tracing_not_installed", text, library=error.name)
-        return
-    _tracing = Tracing(component)
+    except Exception as error:  # the SDK and its plugins say by any exception that a variable is wrong
+        why = str(error) or "for no reason that it tells"
+        text = f"there are no traces, because OpenTelemetry does not start; see the variables OTEL_…: {why}"
+        logger.warning("tracing_impossible", text, why=why)
 
 
 def stop_tracing() -> None:

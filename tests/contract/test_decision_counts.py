@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,11 @@ OVERLOADED = Unscanned(UnscannedReason.OVERLOADED, "too many wait")
 
 async def test_decisions_that_are_alike_are_counted_together(ledger: FullLedger, made: Made) -> None:
     rejected = made.judged(Verdict.REJECT)
+    recalled = replace(made.examination(), is_recalled=True, preprocess_ms=0.0, score_ms=0.0)
     for decision in (
         made.decision(0),
         made.decision(1, rejected, kept=False),
-        made.decision(2, rejected, kept=False, sha256=made.other_picture),
+        made.decision(2, rejected, kept=False, sha256=made.other_picture, examination=recalled),
         made.decision(3, rejected, kept=False, source="kbin"),
         made.decision(4, rejected, kept=False, lane=Lane.BACKGROUND),
         made.decision(5, Listed(Verdict.REJECT, CANARY_BANK, "1", CANARY_REASON), kept=False),
@@ -45,9 +47,9 @@ async def test_decisions_that_are_alike_are_counted_together(ledger: FullLedger,
     tallies = await ledger.tally(made.noon + at(1), made.noon + at(8))
     source = made.decision(0).source
     assert sorted(tallies, key=lambda each: each.first_at) == [
-        Tally(source, Lane.LIVE, "policy", Verdict.REJECT, "rule-reject", False, 2, made.noon + at(1)),
-        Tally("kbin", Lane.LIVE, "policy", Verdict.REJECT, "rule-reject", False, 1, made.noon + at(3)),
-        Tally(source, Lane.BACKGROUND, "policy", Verdict.REJECT, "rule-reject", False, 1, made.noon + at(4)),
+        Tally(source, Lane.LIVE, "policy", Verdict.REJECT, "rule-reject", False, 2, made.noon + at(1), 1),
+        Tally("kbin", Lane.LIVE, "policy", Verdict.REJECT, "rule-reject", False, 1, made.noon + at(3), 1),
+        Tally(source, Lane.BACKGROUND, "policy", Verdict.REJECT, "rule-reject", False, 1, made.noon + at(4), 1),
         Tally(source, Lane.LIVE, "listed", Verdict.REJECT, None, False, 1, made.noon + at(6)),
         Tally(source, Lane.LIVE, "overloaded", None, None, True, 1, made.noon + at(7)),
     ]

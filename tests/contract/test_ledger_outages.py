@@ -259,12 +259,16 @@ async def test_a_spool_entry_that_cannot_be_recorded_is_told_and_hides_no_other_
         assert ledger.health() == LedgerHealth(dropped=1)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=1, seconds=59)], ids=["right", "ahead"])
 @pytest.mark.parametrize("scope", ["sha256", "source", "before"])
-async def test_what_waits_in_a_spool_is_forgotten_as_well(location: Location, made: Made, scope: str) -> None:
+async def test_what_waits_in_a_spool_is_forgotten_as_well(
+    location: Location, made: Made, scope: str, ahead: timedelta
+) -> None:
+    """Also if the machine that decided had a clock almost a minute ahead of the one that forgets, an hour past noon."""
     scopes = {
         "sha256": ForgetScope(sha256=made.other_picture),
         "source": ForgetScope(source="other"),
-        "before": ForgetScope(before=made.noon + timedelta(seconds=2)),
+        "before": ForgetScope(before=made.noon + ahead + timedelta(seconds=2)),
     }
     hour = timedelta(hours=1)
 
@@ -274,8 +278,8 @@ async def test_what_waits_in_a_spool_is_forgotten_as_well(location: Location, ma
 
     # The first line of a spool has what others share.
     late = [
-        made.decision(1, sha256=made.other_picture, source="other"),
-        made.decision(2),
+        made.decision(1, decided_at=made.noon + ahead, sha256=made.other_picture, source="other"),
+        made.decision(2, decided_at=made.noon + ahead + timedelta(seconds=2)),
         made.decision(3, decided_at=made.noon + 2 * hour, sha256=made.other_picture, source="other"),
     ]
     with contextlib.closing(open_at(made.noon + hour)) as ledger:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import time
 import warnings
 
@@ -74,6 +75,32 @@ def _allocate_in_a_decoder(argument, view_size_px, limits):
         return _allocate(argument, view_size_px, limits)
 
 
+def _reach(argument, view_size_px, limits):
+    """Open a file, as code in a decoder would that looks for secrets."""
+    try:
+        os.close(os.open(argument, os.O_RDONLY))
+    except PermissionError:
+        raise domain.UnsupportedError("denied") from None
+    return _views(argument, view_size_px, limits)
+
+
+def _kill(argument, view_size_px, limits):
+    try:
+        os.kill(int(argument), 0)
+    except PermissionError:
+        raise domain.UnsupportedError("denied") from None
+    return _views(argument, view_size_px, limits)
+
+
+def _connect(argument, view_size_px, limits):
+    with socket.socket() as connection:
+        try:
+            connection.connect(("127.0.0.1", int(argument)))
+        except PermissionError:
+            raise domain.UnsupportedError("denied") from None
+    return _views(argument, view_size_px, limits)
+
+
 def _raise(argument, view_size_px, limits):
     raise getattr(domain, argument)(f"a message of {argument}")
 
@@ -101,6 +128,9 @@ _ACTIONS = {
     "allocate-in-a-decoder": _allocate_in_a_decoder,
     "raise": _raise,
     "fail": _fail,
+    "reach": _reach,
+    "kill": _kill,
+    "connect": _connect,
     "segfault": lambda *_: os.kill(os.getpid(), signal.SIGSEGV),
     "exit": lambda *_: os._exit(0),
 }

@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,13 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.media import MediaLimits
+from serve_app.media.confinement import landlock_version
 from serve_app.media.workers import DecodeWorkers
+from serve_app.media.workers.worker_process import WorkerProcess
 from tests.unit.logs.json_lines import json_log
 
 FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
 PATIENT_S = 30.0
 
 
@@ -44,12 +48,12 @@ def decoder(monkeypatch):
 
 
 @pytest.fixture
-def start(decoder):
-    """Start workers; asserts that nothing of them is left."""
+def start(decoder, tmp_path):
+    """Start workers, whose decoder speaks to the test in ``tmp_path``; asserts that nothing of them is left."""
     started = []
 
     def start(count=1, **limits):
-        workers = DecodeWorkers(MediaLimits(**limits), count, decoder.decode)
+        workers = DecodeWorkers(MediaLimits(**limits), count, decoder.decode, reachable=[tmp_path])
         started.append(workers)
         return workers
 
@@ -324,7 +328,7 @@ from serve_app.media.workers import DecodeWorkers
 
 async def main():
     signal.signal(signal.SIGHUP, lambda *_: None)
-    workers = DecodeWorkers(MediaLimits(), 2, hostile_decoder.decode)
+    workers = DecodeWorkers(MediaLimits(), 2, hostile_decoder.decode, reachable=[{reachable!r}])
     print(*workers.pids(), flush=True)
     await workers.preprocess(b"hang {fifo}", 32, Call("r-1", Deadline.after(60)), LoadSignals())
 
@@ -333,7 +337,7 @@ asyncio.run(main())
 
 
 def test_workers_end_with_an_owner_that_was_killed_also_in_the_middle_of_a_decode(fifo):
-    code = OWNER.format(folder=str(FOLDER), fifo=fifo)
+    code = OWNER.format(folder=str(FOLDER), fifo=fifo, reachable=str(fifo.parent))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         idle_and_busy = [int(pid) for pid in owner.stdout.readline().split()]
@@ -344,7 +348,7 @@ def test_workers_end_with_an_owner_that_was_killed_also_in_the_middle_of_a_decod
 
 
 def test_a_hang_up_of_the_terminal_ends_no_worker(fifo):
-    code = OWNER.format(folder=str(FOLDER), fifo=fifo)
+    code = OWNER.format(folder=str(FOLDER), fifo=fifo, reachable=str(fifo.parent))
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as owner:
@@ -364,6 +368,40 @@ async def test_workers_write_no_core_and_know_no_secret(start, monkeypatch):
     worker = psutil.Process(pid)
     assert worker.rlimit(resource.RLIMIT_CORE) == (1, 1)
     assert "a-secret-of-the-tests" not in worker.environ().values()
+
+
+@pytest.fixture
+def confined():
+    if landlock_version() < 6:
+        pytest.skip("this kernel has no Landlock that covers files, connections and signals (Linux 6.12)")
+
+
+async def test_a_decoder_reaches_nothing_of_the_service(confined, start, tmp_path_factory, decoder):
+    secret = tmp_path_factory.mktemp("state") / "secret"
+    secret.write_text("a-secret-of-the-tests")
+    (workers, own) = (start(), os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        for attempt in (
+            *(f"reach {path}" for path in (secret, secret.parent, "/etc/passwd", ROOT / "pyproject.toml")),
+            *(f"reach /proc/{own}/{file}" for file in ("environ", "mem", "maps", "cmdline")),
+            *(f"reach {path}" for path in ("/proc", "/proc/self/environ", "/dev/shm", "/tmp")),
+            f"connect {listening.getsockname()[1]}",
+            f"kill {own}",
+        ):
+            with pytest.raises(UnsupportedError, match="denied"):
+                await ask(workers, attempt)
+    for library in (sys.executable, np.__file__, decoder.domain.__file__):
+        await ask(workers, f"reach {library}")
+    assert workers.lost == 0
+
+
+async def test_where_the_kernel_cannot_confine_decoders_the_log_says_so(start, monkeypatch, caplog):
+    start()
+    assert "Landlock" not in caplog.text or landlock_version() == 0
+    wait_ready = WorkerProcess.wait_ready
+    monkeypatch.setattr(WorkerProcess, "wait_ready", lambda worker: wait_ready(worker) and False)
+    assert (await ask(start(), "views")).frames_seen == 3
+    assert "this kernel has no Landlock" in caplog.text
 
 
 async def test_each_line_of_the_owner_names_the_request_and_the_worker_writes_none(start, capfd):

@@ -36,8 +36,8 @@ def rejected(count: int, rule: str | None, source: str = UNNAMED_SOURCE, hours: 
     return Tally(source, Lane.LIVE, reason, Verdict.REJECT, rule, False, count, NOW - timedelta(hours=hours))
 
 
-def unscanned(count: int, reason: str, *, kept: bool = False) -> Tally:
-    return Tally(UNNAMED_SOURCE, Lane.LIVE, reason, None, None, kept, count, NOW - HOUR)
+def unscanned(count: int, reason: str, source: str = UNNAMED_SOURCE, *, kept: bool = False) -> Tally:
+    return Tally(source, Lane.LIVE, reason, None, None, kept, count, NOW - HOUR)
 
 
 def counted(*tallies: Tally, hours: int = 1) -> list[Paragraph]:
@@ -81,6 +81,13 @@ MESSAGES: Mapping[str, Sequence[Paragraph]] = {
         hours=24,
     ),
     "unscanned-refused": counted(unscanned(30, "overloaded"), unscanned(7, "deadline")),
+    "unscanned-of-one-source": counted(unscanned(30, "overloaded", "lemmy"), unscanned(7, "deadline", "lemmy")),
+    "unscanned-of-sources": counted(
+        unscanned(30, "overloaded", "lemmy"),
+        unscanned(7, "deadline", "kbin", kept=True),
+        unscanned(2, "overloaded"),
+        *(unscanned(1, "deadline", f"source-{number}") for number in range(1, 6)),
+    ),
     "unscanned-stored": counted(unscanned(1, "unavailable", kept=True)),
     "scanner-begun": [incident(SCANNER, Phase.BEGUN, hours=0.05, scanner_problem=SILENT)],
     "scanner-begun-accepting": [

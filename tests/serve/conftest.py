@@ -43,8 +43,8 @@ HOSTILE_ENVIRONMENT = {
 RAY, ONE_PROCESS = "Ray", "one process"
 MODULES = {RAY: ["deployments.run"], ONE_PROCESS: ["serve_app.cli", "serve"]}
 
-# What a service says last of its start. The one process shows the URL, which holds the secret, at a terminal alone.
-STARTED = {RAY: LINE, ONE_PROCESS: "the URL for pict-rs, with its secret, is in "}
+# What a service says of its start: it shows the URL itself, which holds the secret, at a terminal alone.
+STARTED = "the URL for pict-rs, with its secret, is in "
 
 FAKE_POLICY = """\
 policy: fake-red
@@ -212,7 +212,7 @@ def running(config, folder, way=RAY, target=None, **options):
 def _read(service):
     for line in service.process.stdout:
         service.output.append(line)
-        if STARTED[service.way] in line:
+        if STARTED in line:
             service.announced.set()
     service.announced.set()
 

@@ -76,7 +76,9 @@ def replicas_of(page, name):
 
 def stages_of(page):
     """The stages that a page tells times of, each with the deployment that it is a stage of."""
-    return {(labels["replica"].partition("-")[0], labels["stage"]) for labels, _ in page["pictwarden_stage_seconds_sum"]}
+    return {
+        (labels["replica"].partition("-")[0], labels["stage"]) for labels, _ in page["pictwarden_stage_seconds_sum"]
+    }
 
 
 def is_answering(admin):

@@ -28,7 +28,7 @@ pytestmark = [
 # Of TEST-NET-2, which nobody has.
 HERE, OUTSIDE = "198.51.100.1", "198.51.100.2"
 
-# As the role pictrs_safety of lemmy-ansible 0.19 sets them, and nothing of ours.
+# As the role pictrs_safety of lemmy-ansible 0.19 sets them.
 LEMMY_ANSIBLE = {
     "FEDIVERSE_SAFETY_WORKER_AUTH": "Wz0nGx3kQv7bTt2",
     "FEDIVERSE_SAFETY_IMGDIR": "/tmp/images",
@@ -37,12 +37,24 @@ LEMMY_ANSIBLE = {
     "SCAN_BYPASS_THRESHOLD": "10",
     "MISSING_WORKER_THRESHOLD": "5",
 }
+# As pictrs-safety's own compose sample and the template of its .env set them, with PostgreSQL, ids and an address.
+SHORT_ID, KNOWN_ID = "__WELCOME_IN__", secrets.token_hex(12)
+COMPOSE_SAMPLE = {
+    "FEDIVERSE_SAFETY_WORKER_AUTH": "Wz0nGx3kQv7bTt2",
+    "FEDIVERSE_SAFETY_IMGDIR": "/tmp/images",
+    "USE_SQLITE": "0",
+    "POSTGRES_URI": "postgresql://pictrsafety:ThatSecretPGSQLPass@127.0.0.1/pictrsafety",
+    "POSTGRES_PASSWORD": "ThatSecretPGSQLPass",
+    "SQLALCHEMY_DATABASE_URI": "sqlite:///fedi_safety_api.db",
+    "KNOWN_PICTRS_IDS": json.dumps([SHORT_ID, KNOWN_ID]),
+    "KNOWN_PICTRS_IPS": json.dumps([OUTSIDE]),
+    "SCAN_BYPASS_THRESHOLD": "10",
+}
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("PICTWARDEN_")},
     **HOSTILE_ENVIRONMENT,
     "PYTHONPATH": str(ROOT),
     "PYTHONUNBUFFERED": "1",
-    **LEMMY_ANSIBLE,
 }
 
 ASK = """
@@ -93,22 +105,29 @@ def outside():
 
 
 @contextlib.contextmanager
-def drop_in(config, folder, **args):
-    """The service as a container has it: on every address, with pictrs-safety's environment."""
+def drop_in(config, folder, theirs, **args):
+    """The service as a container has it: on every address, with exactly pictrs-safety's environment ``theirs``."""
     config = copy.deepcopy(config)
     config["http_options"] |= {"host": "0.0.0.0", "port": free_port()}
     config["applications"][0]["args"] |= {"decode_workers": 1, **args}
-    with running(config, folder, ONE_PROCESS, env=ENVIRONMENT) as service:
+    with running(config, folder, ONE_PROCESS, env={**ENVIRONMENT, **theirs}) as service:
         yield service
 
 
-def test_an_address_outside_is_refused_and_the_log_has_the_way_out(fake_config, picture, outside, tmp_path):
-    with drop_in(fake_config, tmp_path) as service:
+@pytest.mark.parametrize("theirs", [LEMMY_ANSIBLE, COMPOSE_SAMPLE], ids=["lemmy-ansible", "compose sample"])
+def test_an_address_outside_is_refused_and_the_log_has_the_way_out(fake_config, picture, outside, tmp_path, theirs):
+    with drop_in(fake_config, tmp_path, theirs) as service:
         url = f"http://{HERE}:{service.port}/api/v1/scan"
         status, answer = outside.ask(f"{url}/IPADDR", picture("blue"))
         assert (status, answer["reason"]) == (401, "unauthorised")
         # No other address is trusted either: Docker's proxy would give strangers its own.
         assert httpx.post(f"{service.root}/api/v1/scan/IPADDR", content=picture("blue")).status_code == 401
+        # An id is a secret, if nobody can guess it.
+        known = "KNOWN_PICTRS_IDS" in theirs
+        assert [outside.ask(f"{url}/{each}", picture("blue"))[0] for each in (SHORT_ID, KNOWN_ID)] == [
+            401,
+            200 if known else 401,
+        ]
         # The secret of the URL that the log names is the way in, from everywhere.
         known_url = (tmp_path / ".pictwarden" / "url").read_text("ascii").strip()
         secret = known_url.rpartition("/")[2]
@@ -116,18 +135,25 @@ def test_an_address_outside_is_refused_and_the_log_has_the_way_out(fake_config, 
     log = service.text
     assert "PICTRS__MEDIA__EXTERNAL_VALIDATION=http://HOST:14051/api/v1/scan/SECRET" in log
     assert str(Path(".pictwarden") / "url") in log
-    for name, value in LEMMY_ANSIBLE.items():
-        assert name == "USE_SQLITE" or name in log
+    for name, value in theirs.items():
+        assert (name, value) == ("USE_SQLITE", "1") or name in log
         assert len(value) < 10 or value not in log
-    assert secret not in log
+    assert not any(each in log for each in (secret, SHORT_ID, KNOWN_ID))
+    # Whatever the variables say of databases, decisions are recorded where ours are by default.
+    assert (tmp_path / ".pictwarden" / "ledger.db").exists()
 
 
 def test_a_network_that_an_admin_has_listed_is_let_in_and_its_gateway_is_not(fake_config, picture, outside, tmp_path):
-    with drop_in(fake_config, tmp_path, authentication={"trusted_networks": ["198.51.100.0/30"]}) as service:
+    with drop_in(
+        fake_config, tmp_path, LEMMY_ANSIBLE, authentication={"trusted_networks": ["198.51.100.0/30"]}
+    ) as service:
         url = f"http://{HERE}:{service.port}/api/v1/scan/IPADDR"
         assert outside.ask(url, picture("blue"))[0] == 200
+        # As whatever passes connections on inside of this machine would make it of everybody.
+        assert httpx.post(url, content=picture("blue"), trust_env=False).status_code == 401
         # As Docker's proxy would make it of everybody, were the neighbour a gateway of this machine.
         gateway = ["ip", "route", "add", "203.0.113.0/24", "via", OUTSIDE]
         subprocess.run(gateway, check=True, capture_output=True, timeout=30)
         assert outside.ask(url, picture("blue"))[0] == 401
-    assert "is a gateway of this machine, which strangers come through" in service.text
+    for what in ("the first host of its network", "a gateway of this machine"):
+        assert f"is {what}, which strangers may come with" in service.text

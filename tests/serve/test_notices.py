@@ -54,13 +54,13 @@ def where_to(url):
     return {URLS_ENV: url, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
 
 
-async def let_through_yesterday(file):
+async def let_through_long_ago(file):
     """A ledger with a picture that was stored unscanned."""
     location = Location(file.parent, file)
     spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)
     unscanned = Unscanned(UnscannedReason.DEADLINE, "no time was left")
     with contextlib.closing(SqlLedger(open_database(location), spool, commit_wait_s=30.0)) as ledger:
-        await ledger.record(Made().decision(1, unscanned, decided_at=datetime.now(UTC) - timedelta(days=1)))
+        await ledger.record(Made().decision(1, unscanned, decided_at=datetime.now(UTC) - timedelta(days=3)))
 
 
 @pytest.mark.parametrize("way", [ONE_PROCESS, RAY])
@@ -69,7 +69,7 @@ async def test_one_of_the_service_s_processes_tells_what_needs_a_person(way, fak
     args = config["applications"][0]["args"]
     args["ledger"] = str(tmp_path / "ledger.db")
     args["rescan"] = "off"
-    await let_through_yesterday(tmp_path / "ledger.db")
+    await let_through_long_ago(tmp_path / "ledger.db")
     with webhook() as (url, messages):
         with running(config, tmp_path, way, env=environment_of_a_service(**where_to(url))) as service:
             message = messages.get(timeout=SENT_WITHIN_S)

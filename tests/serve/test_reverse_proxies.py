@@ -66,7 +66,9 @@ def way():
 
 @pytest.fixture(scope="module")
 def config(fake_config):
-    fake_config["applications"][0]["args"]["decode_workers"] = 1
+    args = fake_config["applications"][0]["args"]
+    args["decode_workers"] = 1
+    args["authentication"] = {"trusted_networks": ["127.0.0.1"]}  # where the proxies are too
     return fake_config
 
 
@@ -178,6 +180,17 @@ def test_who_has_no_secret_is_told_so_by_the_service(proxy, picture):
     with proxy.client() as client:
         answered = client.post(SCAN, content=picture("blue"), auth=("pictwarden", "wrong"))
     assert (answered.status_code, answered.json()["reason"]) == (401, "unauthorised")
+
+
+def test_nobody_is_let_in_by_the_address_of_the_proxy(proxy, service, picture):
+    with httpx.Client(trust_env=False, timeout=30) as beside_it:
+        address = f"http://127.0.0.1:{service.port}{SCAN}/IPADDR"
+        assert beside_it.post(address, content=picture("blue")).status_code == 200
+    with proxy.client() as client:
+        answered = client.post(f"{SCAN}/IPADDR", content=picture("blue"))
+        # nginx adds this one only since the example says so: a client cannot take it away.
+        said = client.post(f"{SCAN}/IPADDR", content=picture("blue"), headers={"X-Forwarded-For": ""})
+    assert [(each.status_code, each.json()["reason"]) for each in (answered, said)] == [(401, "unauthorised")] * 2
 
 
 def test_as_much_passes_as_the_service_takes(proxy, picture):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import LINE, ONE_PROCESS, RAY, SECRET, ended, free_port, is_free, running, written
+from .conftest import ONE_PROCESS, RAY, SECRET, STARTED, ended, free_port, is_free, running, written
 from .pictrs_client import PictrsClient
 
 LONGEST_S = 8.5
@@ -90,7 +90,7 @@ def test_a_start_whose_samples_are_not_scanned_is_no_success(fake_config, tmp_pa
     done = ended(RAY, tmp_path, "--config", written(config, tmp_path), timeout_s=150)
     assert done.returncode == 1, done.stdout
     assert "4 of 4 sample pictures were not scanned (deadline: " in done.stdout
-    assert LINE not in done.stdout
+    assert STARTED not in done.stdout
     assert is_free(port)
 
 

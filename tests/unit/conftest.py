@@ -195,6 +195,8 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         of_sources: Mapping[str, Policy] | None = None,
         lists: LiveLists | None = None,
         metrics: FrontMetrics | None = None,
+        *,
+        has_front_end: bool = False,
         **args: Any,
     ) -> Service:
         settings = parse_settings(args)
@@ -217,7 +219,7 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         }
         guard = Guard.from_environment(settings.authentication, environment, settings.sources)
         detector = assemble_detector(settings, examiner_of, admission)
-        app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
+        app = create_app(moderator, guard, settings, detector=detector, metrics=metrics, has_front_end=has_front_end)
         scorer, *others = scorers.values()
         for_misskey = others[0] if others else scorer
         return Service(policy, settings, preprocessor, scorer, for_misskey, ledger, admission, moderator, guard, app)

@@ -28,7 +28,7 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.moderation import Moderator
 from serve_app.notices.sending import AppriseProcess
 from serve_app.own_work import WatchedService, noticing
-from serve_app.pictrs.purge_quota import AuditedQuota
+from serve_app.pictrs import PURGE
 from serve_app.settings import parse_settings
 from tests.contract.conftest import Made
 from tests.unit.notices.conftest import WatchedSender
@@ -58,9 +58,12 @@ class Parts:
         self.lists = LiveLists(MemoryListStore())
         self.watched = WatchedService(cast(Moderator, self.moderator), self.ledger, self.lists, lambda: NOON)
 
-    async def record(self, seconds_ago: float, reason: UnscannedReason | None) -> None:
+    async def record(self, seconds_ago: float, reason: UnscannedReason | None, *, is_recalled: bool = False) -> None:
         outcome = Unscanned(reason, "why") if reason else None
         decision = Made().decision(0, outcome, kept=reason is None)
+        if is_recalled and decision.examination is not None:
+            seen = dataclasses.replace(decision.examination, is_recalled=True, preprocess_ms=0.0, score_ms=0.0)
+            decision = dataclasses.replace(decision, examination=seen)
         at = NOON - timedelta(seconds=seconds_ago)
         await self.ledger.record(dataclasses.replace(decision, request_id=uuid.uuid4().hex, decided_at=at))
 
@@ -86,6 +89,8 @@ async def test_decoders_that_cannot_be_reached_are_seen_in_the_ledger(parts: Par
     await parts.record(20, UnscannedReason.UNAVAILABLE)
     problem = await parts.watched.scanner_problem()
     assert problem == "a model is warm, but pictures of the last minute were answered as unavailable: 1"
+    await parts.record(15, None, is_recalled=True)
+    assert await parts.watched.scanner_problem() == problem, "nothing was scanned for it"
     await parts.record(10, None)
     assert await parts.watched.scanner_problem() is None, "some of them are scanned"
 
@@ -104,9 +109,8 @@ async def test_suspended_entries_come_with_their_banks_and_times(parts: Parts) -
 
 
 async def test_purges_are_counted_as_the_quota_does(parts: Parts) -> None:
-    quota = AuditedQuota(parts.ledger, "service", 10, lambda: NOON)
     for sha256 in ("1" * 64, "2" * 64, "1" * 64):
-        await quota.take(sha256, "why")
+        await parts.ledger.audit(AuditEntry(NOON, "service", PURGE, {"sha256": sha256}))
     await parts.ledger.audit(AuditEntry(NOON, "alice", "forget"))
     assert await parts.watched.purged_since(NOON) == 2
     assert await parts.watched.purged_since(NOON + timedelta(seconds=1)) == 0
@@ -137,14 +141,26 @@ async def test_notices_go_out_while_the_environment_says_where_to(
     assert not any(each.get_name() == "notices" for each in asyncio.all_tasks())
 
 
-async def test_an_end_by_itself_is_told_in_its_own_words(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (UnavailableError("batching has ended"), "the service has ended: batching has ended."),
+        (PolicyError("no such rule"), "the service has ended: no such rule."),
+        (UnavailableError("no https://host/a?sig=hush-hush\nno more hush"), "ended: no https://host/a. It began"),
+        (KeyError("hush-hush-hush"), "the service has ended: a fault of this program at own_work.py:"),
+    ],
+)
+async def test_an_end_by_itself_is_told_in_its_own_words(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: str
+) -> None:
     monkeypatch.setenv("PICTWARDEN_NOTICE_URLS", URL)
     sender = WatchedSender(VirtualClock())
-    with pytest.raises(UnavailableError, match="batching"):
+    with pytest.raises(type(fault)):
         async with noticing(parse_settings({}), cast(Moderator, parts.moderator), parts.ledger, parts.lists, sender):
-            raise UnavailableError("batching has ended")
+            raise fault
     ((_, job),) = sender.taken
-    assert "the service has ended: batching has ended." in job.message.body
+    assert told in job.message.body
+    assert "hush" not in job.message.body
 
 
 async def test_without_an_address_nothing_is_asked(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ COMPOSE_SAMPLE = {
     "FEDIVERSE_SAFETY_WORKER_AUTH": "abcdfeg123456",
     "FEDIVERSE_SAFETY_IMGDIR": "/tmp/images",
     "POSTGRES_URI": "postgresql://pictrsafety:ThatSecretPGSQLPass@127.0.0.1/pictrsafety",
+    "SQLALCHEMY_DATABASE_URI": "sqlite:///fedi_safety_api.db",
     "KNOWN_PICTRS_IPS": '["192.168.0.1"]',
 }
 
@@ -76,7 +77,7 @@ def test_letting_pictures_through_unscanned_is_a_setting(
 @pytest.mark.parametrize("ledger", [None, "memory", "/var/lib/pictwarden/ledger.db", "postgresql://anna@db/x"])
 def test_a_database_is_a_setting(ledger: str | None) -> None:
     text = told(COMPOSE_SAMPLE, ledger=ledger)
-    is_named = "USE_SQLITE, POSTGRES_URI are not read" in text
+    is_named = "USE_SQLITE, POSTGRES_URI, SQLALCHEMY_DATABASE_URI are not read" in text
     assert is_named != (ledger is not None and ledger.startswith("postgresql"))
 
 

@@ -82,6 +82,8 @@ def test_two_places_for_one_secret_are_refused_and_neither_is_shown(file: Path) 
 def test_a_file_that_all_users_can_read_is_warned_of_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(file, "xyzzy")
     read_secret(NAME, {FILE_NAME: str(file)})
+    file.chmod(0o440)
+    read_secret(NAME, {FILE_NAME: str(file)})
     assert caplog.messages == []
     file.chmod(0o644)
     for _ in range(3):

@@ -16,7 +16,9 @@ from typer.main import get_command
 from serve_app.cli.main import app
 from serve_app.cli.serving import STOP_LIMIT_S
 
-UNIT = Path(__file__).parents[2] / "examples" / "systemd" / "pictwarden.service"
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "examples" / "systemd" / "pictwarden.service"
+SECURITY_PAGE = ROOT / "docs" / "security.md"
 
 # After STOP_LIMIT_S the process kills its children, and gives itself this much more.
 GRACE_S = 5.0
@@ -38,9 +40,11 @@ def seconds(span: str) -> float:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
-def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_optional", ["#", ""], ids=["as it is", "with every optional line"])
+def test_systemd_finds_nothing_wrong(tmp_path: Path, of_optional: str) -> None:
     # It also asks whether the command is there, which it is in an installation.
     installed = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text("utf-8"))
+    installed = re.sub(r"(?m)^#(?=[A-Z][A-Za-z]+=)", of_optional, installed)
     copy = tmp_path / UNIT.name
     copy.write_text(installed, "utf-8")
     done = subprocess.run(
@@ -81,5 +85,20 @@ def test_what_it_writes_has_a_place(service: configparser.SectionProxy) -> None:
     assert "XDG_CACHE_HOME=" in service["Environment"], "serve_app/models/openvino/cache.py asks for it"
 
 
+def test_files_with_secrets_have_the_group_that_the_page_names() -> None:
+    (group,) = re.findall(r"(?m)^#SupplementaryGroups=(.+)$", UNIT.read_text("utf-8"))
+    assert f"groupadd --system {group}" in SECURITY_PAGE.read_text("utf-8")
+
+
 def test_code_that_is_made_while_it_runs_may_run(service: configparser.SectionProxy) -> None:
     assert "MemoryDenyWriteExecute" not in service
+
+
+def test_the_steps_of_an_upgrade_are_about_its_files(service: configparser.SectionProxy) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    steps = page.partition("**systemd**, as root")[2].partition("**To go back**")[0]
+    program, _, _, config = shlex.split(service["ExecStart"])
+    assert f"in `{Path(program).parents[2]}`:" in steps
+    assert steps.count(f"STATE_DIRECTORY=/var/lib/{service['StateDirectory']} ") == 2
+    assert f"settings upgrade {config}`" in steps
+    assert steps.index("systemctl stop") < steps.index("git pull") < steps.index("systemctl start")

@@ -1,7 +1,7 @@
 """``make pin-images``: fills in what the images take from a network, which no commit from here could know.
 
-* ``--registry URL`` asks an image registry (OCI Distribution Specification) for the digest of the base image, for every
-  architecture at once, and writes it into the Dockerfile;
+* ``--registry URL`` asks an image registry (OCI Distribution Specification) for the digests of the base image and of
+  Redis, for every architecture at once, and writes them into the Dockerfile and the example for KubeRay;
 * ``--torch-index URL`` writes torch's index of CPU builds into the Dockerfile, and the hashes of the builds that are as
   new as those of ``requirements/serve.lock`` into ``requirements/torch-cpu.lock``.
 """
@@ -21,6 +21,9 @@ from uv import find_uv_bin
 
 ARCHITECTURES: Final = frozenset({"amd64", "arm64"})
 """Of the images."""
+
+REDIS: Final = Path("examples/kuberay/redis.yaml")
+"""Names an image that is not built here."""
 
 _INDEX_TYPES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
 _TORCH = ("torch", "torchvision")
@@ -117,22 +120,31 @@ def with_argument(name: str, value: str, dockerfile: str) -> str:
     return dockerfile.replace(f"ARG {name}={argument(name, dockerfile)}\n", f"ARG {name}={value}\n")
 
 
+def _image_of(manifest: str) -> str:
+    found = re.search(r"^ *image: (\S+)$", manifest, re.MULTILINE)
+    if found is None:
+        raise PinError(f"{REDIS} has no line image:")
+    return found[1]
+
+
 def pin(
     registry: Annotated[str | None, typer.Option(help="Address of the API of the base image's registry.")] = None,
     torch_index: Annotated[str | None, typer.Option(help="Index of torch's CPU builds.")] = None,
     folder: Annotated[Path, typer.Option(help="The clone.")] = Path(),
 ) -> None:
-    """Write the digest of the base image and the index of torch's CPU builds into the Dockerfile."""
-    file = folder / "Dockerfile"
-    dockerfile = file.read_text("utf-8")
+    """Write the digests of images and the index of torch's CPU builds into the files that name them."""
+    file, redis = folder / "Dockerfile", folder / REDIS
+    dockerfile, manifest = file.read_text("utf-8"), redis.read_text("utf-8")
     if registry is None and torch_index is None:
         raise typer.BadParameter("nothing to pin: give --registry or --torch-index")
     try:
         if registry is not None:
             with httpx.Client(follow_redirects=True) as client:
                 image = pinned_image(client, registry, argument("PYTHON_IMAGE", dockerfile))
+                redis_image = pinned_image(client, registry, _image_of(manifest))
             dockerfile = with_argument("PYTHON_IMAGE", image, dockerfile)
-            typer.echo(f"base image: {image}")
+            manifest = manifest.replace(f"image: {_image_of(manifest)}\n", f"image: {redis_image}\n")
+            typer.echo(f"base image: {image}\nRedis: {redis_image}")
         if torch_index is not None:
             lock = torch_cpu_lock(torch_index, (folder / "requirements" / "serve.lock").read_text("utf-8"))
             (folder / "requirements" / "torch-cpu.lock").write_text(lock, "utf-8")
@@ -142,6 +154,7 @@ def pin(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     file.write_text(dockerfile, "utf-8")
+    redis.write_text(manifest, "utf-8")
 
 
 def main() -> None:

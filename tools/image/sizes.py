@@ -28,6 +28,12 @@ PLATFORMS: Final = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinu
 
 CPU_TORCH: Final = "cpu-torch"
 
+MAX_COMPRESSED_BYTES: Final = {"cpu": 350_000_000, CPU_TORCH: 1_200_000_000}
+"""The limits of images, as a registry stores and sends them. CUDA decides how large the others are."""
+
+BASE_COMPRESSED_BYTES: Final = 60_000_000
+"""What an image has beside its libraries: the base image and Pictwarden, rounded up."""
+
 _PYTHON = "3.11"
 _BUILDS = "editables|hatchling|pathspec|pluggy|tomlkit|trove-classifiers"
 _LEFT_OUT = re.compile(rf"^(triton|nvidia-[a-z0-9-]+|cuda-[a-z]+|{_BUILDS})==(?:.*\\\n)*.*\n", re.MULTILINE)
@@ -119,12 +125,19 @@ def sizes(
     ] = None,
     architecture: Annotated[str, typer.Option(help="amd64 or arm64.")] = "amd64",
 ) -> None:
-    """Print the size of each target's libraries in a row of a table."""
+    """Print the size of each target's libraries in a row of a table; fail if an image is larger than its limit."""
+    too_large = []
     for target in targets or ["cpu", CPU_TORCH]:
         with TemporaryDirectory(prefix="image-sizes-", ignore_cleanup_errors=True) as folder:
             install(target, architecture, Path(folder))
-            megabytes = [round(count(Path(folder)) / 1e6) for count in (size_bytes, compressed_bytes)]
-        typer.echo(f"| {target} | {architecture} | {megabytes[0]} MB | {megabytes[1]} MB |")
+            unpacked, compressed = size_bytes(Path(folder)), compressed_bytes(Path(folder))
+        typer.echo(f"| {target} | {architecture} | {unpacked / 1e6:.0f} MB | {compressed / 1e6:.0f} MB |")
+        limit = MAX_COMPRESSED_BYTES.get(target)
+        if limit is not None and compressed + BASE_COMPRESSED_BYTES > limit:
+            too_large.append(f"{target} with its base is larger than {limit / 1e6:.0f} MB, compressed")
+    if too_large:
+        typer.echo("\n".join(too_large), err=True)
+        raise typer.Exit(1)
 
 
 def main() -> None:

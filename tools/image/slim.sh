@@ -7,7 +7,8 @@ for packages in "$1"/lib/python*/site-packages; do
     cd "$packages"
     find . -type d -name tests -prune -exec rm -rf {} +
     find . -type f \( -name '*.a' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.pyx' \) -delete
-    rm -rf numpy/_core/include torch/bin torch/include
+    # Not all of torch/bin: `import torch` fails without its torch_shm_manager.
+    rm -rf numpy/_core/include torch/bin/protoc* torch/include
     rm -rf onnxruntime/capi/libonnxruntime.so* onnxruntime/quantization onnxruntime/tools onnxruntime/transformers
     # Bytecode of what a service imports little or nothing of: torch's compiler and what that one is built on, Apprise,
     # other databases, and languages that are shown in colours.

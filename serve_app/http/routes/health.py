@@ -10,6 +10,7 @@ from serve_app.domain import ConfigurationError, LedgerHealth, NotScannedError
 from serve_app.domain.lists import ListsHealth
 from serve_app.http.answers import json_response
 from serve_app.http.arrival import Arrival
+from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger, of_request
 from serve_app.metrics import FrontMetrics
 from serve_app.moderation import Moderator
@@ -26,8 +27,11 @@ STALE_AFTER_S = 10.0
 """What should be a second old at most is told from this age on."""
 
 
-def router(moderator: Moderator, settings: Settings, metrics: FrontMetrics | None = None) -> APIRouter:
-    """The paths of the two probes, which need no secret. ``metrics`` know which replicas have told none recently."""
+def router(moderator: Moderator, guard: Guard, settings: Settings, metrics: FrontMetrics | None = None) -> APIRouter:
+    """The paths of the two probes, which need no secret.
+
+    ``guard`` knows which files of secrets cannot be used; ``metrics`` know which replicas have told none recently.
+    """
     routes = APIRouter()
 
     @routes.get(HEALTH_PATH, summary="The process answers")
@@ -48,7 +52,7 @@ def router(moderator: Moderator, settings: Settings, metrics: FrontMetrics | Non
             status, answer = 503, bare_answer("unavailable", message, arrival.request_id, arrival.elapsed_ms)
         else:
             silent = metrics.silent_replicas() if metrics is not None else ()
-            message = _ready_message(moderator.ledger_health, moderator.lists_health, silent)
+            message = _ready_message(moderator.ledger_health, moderator.lists_health, guard.unusable, silent)
             ready = bare_answer("ready", message, arrival.request_id, arrival.elapsed_ms)
             told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
             status, answer = 200, ready.model_copy(update=told)
@@ -57,10 +61,13 @@ def router(moderator: Moderator, settings: Settings, metrics: FrontMetrics | Non
     return routes
 
 
-def _ready_message(ledger: LedgerHealth, lists: ListsHealth, silent: Sequence[str]) -> str:
+def _ready_message(
+    ledger: LedgerHealth, lists: ListsHealth, unusable_secrets: Sequence[str], silent: Sequence[str]
+) -> str:
     """A ledger that cannot be written makes nobody unready: pictures are answered, and their decisions wait.
 
-    Nor do lists that cannot be read: the latest known ones go on. Nor do replicas that have told no metrics recently.
+    Nor do lists or secrets that cannot be read: the latest known ones go on. Nor do replicas that have told no metrics
+    recently.
     """
     message = "a scorer is warm"
     if ledger.problem is not None:
@@ -73,6 +80,8 @@ def _ready_message(ledger: LedgerHealth, lists: ListsHealth, silent: Sequence[st
         message += f"; the lists {lists.problem}"
     if lists.age_s > STALE_AFTER_S:
         message += f"; the lists were last read {lists.age_s:.0f} s ago"
+    if unusable_secrets:
+        message += f"; the former secrets count, since {', '.join(unusable_secrets)} cannot be used: see the log"
     if silent:
         message += f"; no metrics recently from {', '.join(silent)}"
     return message

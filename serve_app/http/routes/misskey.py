@@ -40,6 +40,7 @@ from serve_app.domain import (
 from serve_app.http.arrival import UNANSWERED, Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.parts import Part, PartsIntake
+from serve_app.http.strangers import Strangers
 from serve_app.logs import EventLogger, of_request
 from serve_app.misskey_api import (
     DETECT_PATH,
@@ -114,7 +115,7 @@ _OPENAPI: dict[str, Any] = {
 }
 
 
-def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRouter:
+def router(detector: Detector, intake: PartsIntake, settings: Settings, strangers: Strangers) -> APIRouter:
     """The two paths of the API."""
     routes = APIRouter()
 
@@ -132,19 +133,21 @@ def router(detector: Detector, intake: PartsIntake, settings: Settings) -> APIRo
         told_id = _usable_id(request.headers.get(REQUEST_ID_HEADER))
         with arrival.traced():
             response, summary = await answer(request, arrival)
-        # Nothing of a picture, nor what was found in it.
         status, elapsed_ms = response.status_code, round(arrival.elapsed_ms, 1)
-        told = f" {REQUEST_ID_HEADER}={told_id}" if told_id else ""
-        logger.info(
-            "detection_answered",
-            f"detection answered {status}: {summary} ms={elapsed_ms}{told}",
-            request_id=arrival.request_id,
-            status=status,
-            summary=summary,
-            elapsed_ms=elapsed_ms,
-            caller_request_id=told_id,
-        )
-        if status != STATUSES[ErrorCode.AUTHENTICATION_REQUIRED]:
+        is_strangers = status == STATUSES[ErrorCode.AUTHENTICATION_REQUIRED]
+        if not is_strangers or strangers.has_line():
+            # Nothing of a picture, nor what was found in it.
+            told = f" {REQUEST_ID_HEADER}={told_id}" if told_id else ""
+            logger.info(
+                "detection_answered",
+                f"detection answered {status}: {summary} ms={elapsed_ms}{told}",
+                request_id=arrival.request_id,
+                status=status,
+                summary=summary,
+                elapsed_ms=elapsed_ms,
+                caller_request_id=told_id,
+            )
+        if not is_strangers:
             arrival.answered(status, "detected" if status == 200 else "not_detected")
         response.headers[REQUEST_ID_HEADER] = told_id or arrival.request_id
         if status == 503:

@@ -20,6 +20,7 @@ from serve_app.http.answers import answer_for_decision, answer_for_error, json_r
 from serve_app.http.arrival import UNANSWERED, Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.intake import Intake
+from serve_app.http.strangers import Strangers
 from serve_app.logs import EventLogger, of_request
 from serve_app.moderation import Moderator
 from serve_app.settings import Settings
@@ -44,7 +45,7 @@ _OPENAPI: dict[str, Any] = {
 }
 
 
-def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRouter:
+def router(moderator: Moderator, intake: Intake, settings: Settings, strangers: Strangers) -> APIRouter:
     """The scan path, with the secret in it or in a header."""
     routes = APIRouter()
     shares = {name: source.share for name, source in settings.sources.items()}
@@ -88,10 +89,11 @@ def router(moderator: Moderator, intake: Intake, settings: Settings) -> APIRoute
         request: Request, error: RequestError | UnscannedError, arrival: Arrival, source: str | None
     ) -> Response:
         status, answered = answer_for_error(error, arrival.request_id, arrival.elapsed_ms)
-        text = f"answered {status} {answered.reason} source={source}"
-        logger.info(
-            "refused", text, request_id=arrival.request_id, status=status, reason=answered.reason, source=source
-        )
+        if source is not None or strangers.has_line():
+            text = f"answered {status} {answered.reason} source={source}"
+            logger.info(
+                "refused", text, request_id=arrival.request_id, status=status, reason=answered.reason, source=source
+            )
         is_full = isinstance(error, FullError)
         # The front end knows no sources: what it refused by itself would be the pictures of all of them.
         is_full_for_all = is_full and not isinstance(error, SourceFullError)

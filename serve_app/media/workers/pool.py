@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from serve_app.domain import (
@@ -64,6 +65,7 @@ class DecodeWorkers:
         decode: Decode = preprocess,
         on_truncated: Mapping[Lane, OnTruncated] = _REFUSE_TRUNCATED,
         detector: Detector | None = None,
+        reachable: Sequence[Path] = (),
     ) -> None:
         """Start the workers.
 
@@ -73,10 +75,11 @@ class DecodeWorkers:
             decode: what the workers run.
             on_truncated: the treatment of a picture whose end is missing.
             detector: finds faces where they are wanted; None if they never are.
+            reachable: folders that ``decode`` may use; what ships needs none (:mod:`serve_app.media.confinement`).
         """
         self._on_truncated = on_truncated
         self._limits = limits
-        self._setup = pickle.dumps((decode, limits, detector))
+        self._setup = pickle.dumps((decode, limits, detector, [str(each) for each in reachable]))
         self._hostile = HostileBytes()
         self._stalled = HostileBytes(forgotten_after_s=_STALLED_FOR_S)
         self._idle: LaneQueue[WorkerProcess] = LaneQueue()
@@ -90,12 +93,18 @@ class DecodeWorkers:
         self._decode_s: float | None = None
         self._workers = {WorkerProcess(self._setup) for _ in range(count)}
         try:
+            are_confined = [worker.wait_ready() for worker in self._workers]
             for worker in self._workers:
-                worker.wait_ready()
                 self._idle.put(worker)
         except BaseException:
             self.close()
             raise
+        if not all(are_confined):
+            logger.warning(
+                "decoders_unconfined",
+                "a decoder that is taken over by a picture can read the files of this user, secrets and ledger among "
+                "them: this kernel has no Landlock (Linux 5.13), or a container's filter of system calls withholds it",
+            )
 
     def __enter__(self) -> Self:
         return self

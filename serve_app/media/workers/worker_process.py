@@ -14,7 +14,16 @@ from pathlib import Path
 
 from serve_app.domain import Call, OnTruncated, UnavailableError, UnscannedError, Views
 from serve_app.logs import EventLogger
-from serve_app.media.worker_messages import OUT_OF_TIME, READY, REPLY, REQUEST, SETUP, unpack_error, unpack_views
+from serve_app.media.worker_messages import (
+    CONFINED,
+    OUT_OF_TIME,
+    READY,
+    REPLY,
+    REQUEST,
+    SETUP,
+    unpack_error,
+    unpack_views,
+)
 
 logger = EventLogger(__name__)
 
@@ -78,8 +87,11 @@ class WorkerProcess:
         hang_up.register(self._channel, 0)  # which is told of without being asked for
         return not hang_up.poll(0)
 
-    def wait_ready(self) -> None:
+    def wait_ready(self) -> bool:
         """Block until all is imported.
+
+        Returns:
+            Whether the process is confined (:mod:`serve_app.media.confinement`).
 
         Raises:
             UnavailableError: it ended instead, or takes more than a minute.
@@ -87,15 +99,16 @@ class WorkerProcess:
         try:
             self._channel.settimeout(_START_TIMEOUT_S)
             self._channel.sendall(SETUP.pack(len(self._setup)) + self._setup)
-            is_ready = self._channel.recv(len(READY)) == READY
+            said = self._channel.recv(len(READY))
         except OSError:
-            is_ready = False
-        if not is_ready:
+            said = b""
+        if said not in (READY, CONFINED):
             self.kill()
             self.wait()
             self.close_channel()
             raise UnavailableError(f"a decode worker did not start; it ended with {self._process.returncode}")
         self._channel.setblocking(False)
+        return said == CONFINED
 
     async def ask(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -62,8 +63,9 @@ def urls_of(http: HttpStandIn, mail: MailStandIn, password: str = PASSWORD, toke
 
 
 async def send(urls: Sequence[str], within_s: float = 30.0, message: Message = MESSAGE) -> list[Outcome]:
-    jobs = [Job(number, url, message) for number, url in enumerate(urls, 1)]
-    return list(await AppriseProcess(within_s).send(jobs))
+    jobs, outcomes = [Job(number, url, message) for number, url in enumerate(urls, 1)], list[Outcome]()
+    await AppriseProcess(within_s).send(jobs, outcomes.append)
+    return sorted(outcomes, key=lambda each: each.number)
 
 
 def problems(outcomes: Sequence[Outcome]) -> list[str | None]:
@@ -117,6 +119,18 @@ async def test_one_that_hangs_or_is_not_there_costs_the_others_nothing(http: Htt
     unknown = "it is not a URL that Apprise knows: see docs/notices.md for how it is written"
     assert problems(outcomes) == [None, "no answer within 5 s", "connection refused", unknown, unknown]
     assert len(mail.mails) == 1
+
+
+async def test_an_end_while_it_sends_leaves_the_outcomes_that_are_known(http: HttpStandIn, mail: MailStandIn) -> None:
+    _, _, webhook, mailto = urls_of(http, mail)
+    http.fault = "hang"
+    outcomes = asyncio.Queue[Outcome]()
+    jobs = [Job(number, url, MESSAGE) for number, url in enumerate((f"{webhook}?rto=60", mailto), 1)]
+    sending = asyncio.create_task(AppriseProcess().send(jobs, outcomes.put_nowait))
+    assert await outcomes.get() == Outcome(2, "E-Mail", None)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    assert outcomes.empty()
 
 
 async def test_a_server_that_is_slower_than_apprise_waits_is_told(http: HttpStandIn, mail: MailStandIn) -> None:

@@ -48,6 +48,7 @@ class StandIn:
     """What it has stored, and how it misbehaves."""
 
     url: str = ""
+    api_key: str = API_KEY
     stored: list[Stored] = field(default_factory=list)
     not_found: Stored | None = None
     """The picture that it serves where there is none."""
@@ -169,7 +170,7 @@ async def standing_in() -> AsyncIterator[StandIn]:
         stand_in.go_on()
         if answer := stand_in.answers.get(request.path):
             return answer()
-        if request.path.startswith("/internal/") and request.headers.get("X-Api-Token") != API_KEY:
+        if request.path.startswith("/internal/") and request.headers.get("X-Api-Token") != stand_in.api_key:
             return web.json_response({"msg": "Invalid API Key", "code": "invalid-api-token"}, status=401)
         response: web.StreamResponse = await handler(request)
         return response

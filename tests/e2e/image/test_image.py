@@ -19,11 +19,11 @@ from serve_app.admin_api import ADMIN_SECRETS_ENV
 from serve_app.secret_files import FILE_SUFFIX
 from tests.e2e.image.installation import IMAGE, missing, sizes_bytes
 from tests.unit.compose.documents import FOLDER, compose, environment_of_images, example_environment
+from tools.image.sizes import MAX_COMPRESSED_BYTES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SERVICE = compose(example_environment())["services"]["pictwarden"]
-MAX_BYTES = 350_000_000
 
 STARTED = "the URL for pict-rs, with its secret, is in "
 STOPS_S = float(SERVICE["stop_grace_period"].removesuffix("s"))
@@ -204,4 +204,4 @@ def test_the_secret_stays_over_a_restart(start: Callable[[], Container]) -> None
 
 def test_it_is_small(start: Callable[[], Container]) -> None:
     _, compressed = sizes_bytes(IMAGE)
-    assert compressed < MAX_BYTES
+    assert compressed < MAX_COMPRESSED_BYTES["cpu"]

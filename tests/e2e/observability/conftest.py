@@ -14,7 +14,17 @@ import pytest
 import yaml
 
 from serve_app.admin_api import ADMIN_PATH, ADMIN_SECRETS_ENV
-from tests.serve.conftest import ONE_PROCESS, ROOT, SECRET, environment_of_a_service, free_port, running, wait_for
+from tests.serve.conftest import (
+    ONE_PROCESS,
+    RAY,
+    ROOT,
+    SECRET,
+    Service,
+    environment_of_a_service,
+    free_port,
+    running,
+    wait_for,
+)
 
 EXAMPLES = ROOT / "examples" / "observability"
 ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
@@ -63,9 +73,11 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def service(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`pictwarden serve --preset demo`: the URL for pictures, of which each kind was sent."""
+@pytest.fixture(scope="module", params=[ONE_PROCESS, RAY])
+def service(
+    request: pytest.FixtureRequest, examples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """With the preset demo, in both ways of running; a picture of each kind was sent."""
     program("prometheus")
     scraped = yaml.safe_load((examples / "prometheus.yml").read_text("utf-8"))["scrape_configs"][0]
     metrics_port = int(scraped["static_configs"][0]["targets"][0].rpartition(":")[2])
@@ -78,9 +90,9 @@ def service(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     config["applications"][0]["args"] |= {"preset": "demo", **ports, **sources}
     secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", "SECRET_OF_OTHER": OTHER_SECRET}
     env = environment_of_a_service(**secrets)
-    with running(config, tmp_path_factory.mktemp("service"), ONE_PROCESS, env=env) as started:
+    with running(config, tmp_path_factory.mktemp("service"), request.param, env=env) as started:
         send_every_kind(started.url, f"http://127.0.0.1:{admin_port}{ADMIN_PATH}")
-        yield started.url
+        yield started
 
 
 def send_every_kind(url: str, admin: str) -> None:
@@ -106,11 +118,11 @@ def send_every_kind(url: str, admin: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(examples: Path, service: str) -> Iterator[Prometheus]:
+def prometheus(examples: Path, service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A real one, which has read the service."""
     port = free_port()
     command = [program("prometheus"), f"--config.file={examples / 'prometheus.yml'}"]
-    command += [f"--storage.tsdb.path={examples / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
+    command += [f"--storage.tsdb.path={tmp_path_factory.mktemp('data')}", f"--web.listen-address=127.0.0.1:{port}"]
     process = subprocess.Popen(command, cwd=examples, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         asked = Prometheus(port)

@@ -15,12 +15,11 @@ import pytest
 import yaml
 
 from tests.e2e.observability.conftest import EXAMPLES, Prometheus, program
-from tests.serve.conftest import wait_for
+from tests.serve.conftest import ONE_PROCESS, Service, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 ON_RAY_ALONE = {"pictwarden_snapshot_age_seconds"}
-"""tests/serve/test_admin.py reads it there."""
 
 DASHBOARD = json.loads((EXAMPLES / "grafana" / "dashboards" / "pictwarden.json").read_text("utf-8"))
 RULES = [
@@ -55,10 +54,12 @@ def _expected(tests: Any) -> Iterator[Any]:
         yield from test["alert_rule_test"]
 
 
-def test_every_metric_of_a_panel_or_an_alert_is_one_that_prometheus_has(prometheus: Prometheus) -> None:
+def test_every_metric_of_a_panel_or_an_alert_is_one_that_prometheus_has(
+    prometheus: Prometheus, service: Service
+) -> None:
     named = {name for each in EXPRESSIONS for name in re.findall(r"pictwarden_\w+", each)}
     assert len(named) > 20
-    wanted = named - ON_RAY_ALONE
+    wanted = named - ON_RAY_ALONE if service.way == ONE_PROCESS else named
     wait_for(lambda: wanted <= prometheus.names())
 
 
@@ -95,6 +96,5 @@ def test_panels_lie_beside_each_other() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
 
 
-def test_the_scan_port_tells_no_metrics(service: str) -> None:
-    root, _, _ = service.partition("/api/")
-    assert httpx.get(f"{root}/metrics", timeout=30, trust_env=False).status_code == 404
+def test_the_scan_port_tells_no_metrics(service: Service) -> None:
+    assert httpx.get(f"{service.root}/metrics", timeout=30, trust_env=False).status_code == 404

@@ -111,7 +111,10 @@ def another_server():
 
 @pytest.fixture(scope="module")
 def both(_binary, tmp_path_factory):
-    """A pict-rs and a Pictwarden that ask each other, and an admin's commands: ``command("why", alias)``."""
+    """A pict-rs and a Pictwarden that ask each other, and an admin's commands: ``command("why", alias)``.
+
+    They run in the folder of the service's ``config.yaml``.
+    """
     config = local_config()
     port, admin_port = config["http_options"]["port"], free_port()
     folder = tmp_path_factory.mktemp("service")
@@ -125,11 +128,11 @@ def both(_binary, tmp_path_factory):
         # The key of pict-rs is the service's alone.
         admins = {ADMIN_SECRETS_ENV: ADMIN_SECRET, ADMIN_URL_ENV: f"http://127.0.0.1:{admin_port}"}
 
-        def command(*arguments):
+        def command(*arguments, **environment):
             result = subprocess.run(
                 [sys.executable, "-m", "serve_app.cli", *arguments],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **admins},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **admins, **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

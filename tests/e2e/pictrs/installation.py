@@ -12,11 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 
 from benchmarks.pictrs_process import BINARY, FOLDER, VERSION
 
 FULL_MODE_PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "exiftool": "libimage-exiftool-perl"}
 """What pict-rs runs in full mode, and Debian's packages of it."""
+
+NEED_MAGICK: Mapping[str, str] = {"avif": "AVIF", "jxl": "JXL", "animated webp": "WEBP"}
+"""Types of which pict-rs in full mode asks ImageMagick 7, and ImageMagick's names of them."""
 
 _CARGO_MISSING = f"cargo is not installed: the tests with a real pict-rs {VERSION} are skipped"
 
@@ -38,8 +42,21 @@ def magick_formats() -> frozenset[str]:
     return frozenset(re.findall(r"^ *(\S+?)\*? +\S+ +r", listed, re.MULTILINE))
 
 
+def skipped_in_full_mode() -> Iterator[str]:
+    """Lines that say which tests in full mode are skipped here, and what they need."""
+    if missing := missing_for_full_mode():
+        yield f"{missing}: the tests in full mode are skipped"
+    if unread := sorted(set(NEED_MAGICK.values()) - magick_formats()):
+        yield (
+            f"pict-rs's full mode needs ImageMagick 7 (a program called `magick`) that reads {', '.join(unread)}: the "
+            "tests of these types in full mode are skipped"
+        )
+
+
 def main() -> int:
-    """Build what is missing. The exit code is cargo's; 0 where there is nothing to do, or no cargo."""
+    """Build what is missing, and name what else is. The exit code is cargo's; 0 without cargo or anything to do."""
+    for line in skipped_in_full_mode():
+        print(line, flush=True)
     if BINARY.is_file():
         return 0
     cargo = shutil.which("cargo")

@@ -37,9 +37,6 @@ MEDIA_TYPES: Mapping[str, str] = {
 }
 """As Pictwarden sees them."""
 
-NEED_MAGICK: Mapping[str, str] = {"avif": "AVIF", "jxl": "JXL", "animated webp": "WEBP"}
-"""Types of which pict-rs in full mode asks ImageMagick, and ImageMagick's names of them."""
-
 AS_FFMPEG_SEES_IT: Mapping[str, str] = {"animated avif": "video/mp4"}
 """Types as which pict-rs in full mode may store others: by ffmpeg 5, an animated AVIF is a video."""
 
@@ -58,6 +55,14 @@ def media(kind: str, number: int, *, is_rejected: bool) -> bytes:
         calm.save(written, _ANIMATED[kind], save_all=True, append_images=deciding, duration=1000 // _FRAMES_PER_S)
     else:
         _write_video(written, kind, frames)
+    return written.getvalue()
+
+
+def noise(side_px: int, number: int) -> bytes:
+    """A PNG that no program makes shorter: three bytes for each of its pixels."""
+    pixels = np.random.default_rng(number).integers(0, 256, (side_px, side_px, 3), np.uint8)
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "PNG", compress_level=0)
     return written.getvalue()
 
 

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from serve_app.domain import Decision, ModelIdentity, Unscanned, UnscannedReason
-from serve_app.pictrs import API_KEY_ENV, open_pictrs
+from serve_app.ledger import MemoryLedger
+from serve_app.pictrs import API_KEY_ENV, Purger, open_pictrs
 from serve_app.settings import PictrsSettings
 from serve_app.storage import Rescanner, Result, open_door
 from tests.e2e.pictrs.server import API_KEY, running_pictrs
@@ -39,11 +40,6 @@ MAX_BODY_BYTES = 64_000_000
 pytestmark = [pytest.mark.timeout(180), pytest.mark.parametrize("way", [ONE_PROCESS], indirect=True)]
 
 
-class Quota:
-    async def take(self, sha256: str, why: str) -> bool:
-        return True
-
-
 @pytest.fixture(scope="module")
 def unguarded(_binary):
     """A pict-rs that asks nobody."""
@@ -52,10 +48,11 @@ def unguarded(_binary):
 
 
 @contextlib.asynccontextmanager
-async def rescanner(unguarded, service, quota: Quota | None = None) -> AsyncIterator[Rescanner]:
+async def rescanner(unguarded, service, *, is_purging: bool = False) -> AsyncIterator[Rescanner]:
     settings = PictrsSettings(url=unguarded.url)
     async with open_pictrs(settings, {API_KEY_ENV: API_KEY}) as pictrs, open_door(service.url) as door:
-        yield Rescanner(pictrs, door, MAX_BODY_BYTES, quota)
+        purger = Purger(pictrs, MemoryLedger(), "the tests", 9, lambda: datetime.now(UTC)) if is_purging else None
+        yield Rescanner(pictrs, door, MAX_BODY_BYTES, purger)
 
 
 def let_through(body: bytes) -> Decision:
@@ -87,7 +84,7 @@ async def test_what_passed_is_scanned_and_only_told(unguarded, service):
 async def test_what_is_rejected_is_purged_though_only_a_part_of_it_was_sent(unguarded, service, sent_bytes):
     body = padded(RED_TRIANGLE, 60_000 + sent_bytes % 7)
     (alias,), (other,) = unguarded.upload(body).aliases, unguarded.upload(padded(drawn("blue"), 40_000)).aliases
-    async with rescanner(unguarded, service, Quota()) as bench:
+    async with rescanner(unguarded, service, is_purging=True) as bench:
         finding = await bench.rescan(let_through(body[:sent_bytes]))
         assert (finding.result, finding.aliases) == (Result.PURGED, (alias,))
         assert (await bench.rescan(let_through(body[:sent_bytes]))).result is Result.GONE

@@ -14,8 +14,8 @@ import pytest
 from benchmarks.pictrs_process import Mode
 from serve_app.media.canary import draw_canary
 from tests.e2e.pictrs.conftest import new_picture
-from tests.e2e.pictrs.installation import magick_formats
-from tests.e2e.pictrs.media import AS_FFMPEG_SEES_IT, MEDIA_TYPES, NEED_MAGICK, media
+from tests.e2e.pictrs.installation import NEED_MAGICK, magick_formats
+from tests.e2e.pictrs.media import AS_FFMPEG_SEES_IT, MEDIA_TYPES, media, noise
 from tests.e2e.pictrs.recorder import recording
 from tests.e2e.pictrs.server import Upload, running_pictrs
 from tests.e2e.pictrs.validating import FOLDER_GONE, NOT_ANSWERED, REFUSED, Validation, sha256_of
@@ -82,10 +82,20 @@ def test_a_whole_installation_is_proved_with_the_canary(service):
 
 
 @in_dummy_mode
-@pytest.mark.parametrize("length_bytes", [8191, 8192, 8193, 3_000_000, PICTRS_LIMIT_BYTES])
+@pytest.mark.parametrize("length_bytes", [8191, 8192, 8193, PICTRS_LIMIT_BYTES])
 def test_a_body_of_any_number_of_chunks_is_read_to_its_end(validation, length_bytes):
     upload, decision = validation.upload(new_picture(length_bytes))
     assert (decision.verdict, decision.body_bytes, upload.status) == ("accept", length_bytes, 201)
+
+
+@pytest.mark.parametrize(("side_px", "in_pieces"), [(1_000, False), (1_000, True), (3_500, True)])
+def test_a_large_picture_is_read_to_its_end(pictrs, validation, side_px, in_pieces, number):
+    """In full mode pict-rs writes it anew before it asks."""
+    body = noise(side_px, number)
+    upload, decision = validation.upload(body, pictrs.upload_in_pieces if in_pieces else None)
+    posted = validation.posted(body)
+    assert len(posted) > 3 * side_px**2
+    assert (decision.verdict, decision.body_bytes, upload.status) == ("accept", len(posted), 201)
 
 
 def test_pict_rs_asks_nobody_about_a_file_that_is_too_large_for_it(pictrs, validation, mode):

@@ -12,6 +12,7 @@ from benchmarks.command import Run
 from benchmarks.hardware import matrix_isa
 from benchmarks.record import Record, at_least, at_most, table
 from benchmarks.report import PAGE, PLAN, RESULTS, block, records, render, shown
+from benchmarks.servers import REPOSITORY
 
 RECORD = Record(
     title="Latency & wall",
@@ -92,6 +93,15 @@ def test_every_planned_record_has_a_place_and_every_record_a_plan() -> None:
     assert [name for name in names if f"<!-- record {name} -->" not in page] == []
     assert set(records(RESULTS)) <= set(names)
     assert page.count("<!-- record ") == page.count("<!-- end -->") == len(names)
+
+
+def test_a_benchmark_that_takes_a_way_to_run_is_planned_in_both() -> None:
+    files = (REPOSITORY / "benchmarks").glob("*.py")
+    with_a_way = [file.stem for file in files if "    way: Annotated[Way," in file.read_text("utf-8")]
+    assert {"sources", "metrics", "footprint"} <= set(with_a_way)
+    for name in with_a_way:
+        ways = {"--way ray" in each.command for each in PLAN if each.command.split()[0] == name}
+        assert ways == {True, False}, name
 
 
 def test_a_plan_is_told_as_a_person_would_type_it() -> None:

@@ -43,7 +43,7 @@ def test_the_other_code_is_before_all_others_on_the_path(tmp_path: Path, commit:
     assert (folder / "serve_app" / "wire.py").is_file()
     assert (folder / "deployments" / "graph.py").is_file()
     (application,) = Version(code=folder).configuration(7003, LEDGER)["applications"]
-    assert application["runtime_env"] == {"env_vars": {"PYTHONPATH": str(folder)}}
+    assert application["runtime_env"]["env_vars"]["PYTHONPATH"] == str(folder)
 
 
 @pytest.mark.parametrize(("whole_after_s", "holds"), [(60.0, True), (85.0, False), (None, False)])

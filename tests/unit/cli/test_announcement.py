@@ -1,10 +1,12 @@
 """The announcement: a service whose samples were not scanned is not announced."""
 
 import json
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -46,9 +48,11 @@ def answering(*answers):
         thread.join()
 
 
-def announced(url, preset=None):
+def announced(url, preset=None, *, at_a_terminal=True):
     printed = StringIO()
-    announce(url, 3.0, Console(file=printed, width=100), preset)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: at_a_terminal)
+        announce(url, 3.0, Console(file=printed, width=100), preset, Path("/state/url"))
     return printed.getvalue()
 
 
@@ -58,6 +62,13 @@ def test_a_service_that_scans_is_announced_with_its_line(capsys):
     assert "ready after 3 s" in said
     assert "NOTE: a demo [only]" in said
     assert capsys.readouterr().out == f"PICTRS__MEDIA__EXTERNAL_VALIDATION={url}\n"
+
+
+def test_a_log_has_no_secret_but_the_file_that_has_it(capsys):
+    with answering(ACCEPTED) as url:
+        said = announced(url, at_a_terminal=False)
+    assert said.endswith("the URL for pict-rs, with its secret, is in /state/url\n")
+    assert url not in said + capsys.readouterr().out
 
 
 def test_a_preset_says_of_itself_what_it_is(capsys):

@@ -134,7 +134,8 @@ def test_without_a_service_the_way_out_is_shown(folder: Path) -> None:
     result = check(write(folder / "a.png", "accept"))
     assert result.exit_code == 2
     assert "make run" in result.stderr
-    assert "--url" in result.stderr
+    assert "PICTWARDEN_URL" in result.stderr
+    assert "--url" not in result.stderr, "every user of the machine would see the secret"
 
 
 def test_the_service_that_was_started_here_is_found(folder: Path, service: StandIn) -> None:

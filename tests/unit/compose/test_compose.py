@@ -58,6 +58,26 @@ def test_each_profile_is_one_service_and_the_example_chooses_one() -> None:
     assert EXAMPLE["COMPOSE_PROFILES"] == "cpu"
 
 
+def test_the_guide_ends_a_profile_before_another_one_takes_its_address() -> None:
+    """Compose leaves the container of a profile that .env does not name any more, and all have one address."""
+    assert len({service["networks"]["pictwarden"]["ipv4_address"] for service in SERVICES.values()}) == 1
+    guide = (ROOT / "docs" / "install-compose.md").read_text("utf-8")
+    section = guide.partition("## Another preset, a GPU, Ray Serve")[2]
+    assert "```sh\ndocker compose down\n```" in section.partition("| `COMPOSE_PROFILES` |")[0]
+    (comment,) = re.findall(r"((?:#.*\n)+)COMPOSE_PROFILES=", (FOLDER / ".env.example").read_text("utf-8"))
+    assert "`docker compose down` before" in comment
+
+
+def test_the_guide_has_the_memory_of_each_profile_that_needs_more_than_the_default() -> None:
+    (comment,) = re.findall(r"((?:#.*\n)+)PICTWARDEN_MEMORY=", (FOLDER / ".env.example").read_text("utf-8"))
+    guide = (ROOT / "docs" / "install-compose.md").read_text("utf-8")
+    for profile in ("gpu", "ray"):
+        (row,) = re.findall(rf"(?m)^\| `{profile}` \| `.*PICTWARDEN_MEMORY=.*$", guide)
+        (needed,) = re.findall(r"PICTWARDEN_MEMORY=(\d+g)", row)
+        assert f"{profile}: {needed}." in comment
+        assert int(needed[:-1]) > int(EXAMPLE["PICTWARDEN_MEMORY"][:-1])
+
+
 @each_service
 def test_nothing_is_published(service: dict[str, Any]) -> None:
     assert {"ports", "expose", "network_mode", "privileged", "cap_add", "devices", "pid", "ipc"}.isdisjoint(service)

@@ -53,6 +53,13 @@ def test_what_it_writes_is_in_the_folders_of_its_user() -> None:
     assert all(variables[name].startswith(private[1]) for name in written)
 
 
+def test_the_image_for_clusters_has_a_first_process_that_reaps() -> None:
+    """Static, because it comes from another stage. Compose gives every container an init of Docker's."""
+    assert re.search(r"apt-get install .* tini ", stage("build"))
+    assert '&& install /usr/bin/tini-static "$VIRTUAL_ENV/bin/tini"\n' in stage("libraries-ray")
+    assert "PATH=/opt/pictwarden/bin:" in stage("runtime")
+
+
 def test_its_health_check_is_a_module() -> None:
     found = re.search(r"HEALTHCHECK .* CMD (\[.*\])", stage("runtime"))
     assert found is not None
@@ -88,3 +95,26 @@ def test_every_package_has_a_hash() -> None:
     assert len(unhashed) == 1
     assert "--no-deps --no-build-isolation ." in unhashed[0]
     assert "--require-hashes" in stage("build")
+
+
+@pytest.mark.parametrize(("image", "is_pinned"), [("python:3.11", False), (f"python:3.11@sha256:{'0' * 64}", True)])
+def test_a_build_with_an_unpinned_base_warns_and_the_image_tells_its_base(image: str, is_pinned: bool) -> None:
+    (script,) = re.findall(r"ARG PYTHON_IMAGE\nRUN ((?:.*\\\n)*.*\n)", stage("build"))
+    command, environment = ["/bin/sh", "-c", script], {"PYTHON_IMAGE": image}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert (done.stderr == "") == is_pinned
+    assert is_pinned or f"WARNING: {image} may be another image tomorrow: `make pin-images`" in done.stderr
+    assert "ARG PYTHON_IMAGE\n" in stage("runtime")
+    assert "org.opencontainers.image.base.name=$PYTHON_IMAGE " in stage("runtime")
+
+
+def test_a_build_fails_if_a_library_is_not_imported_after_slimming() -> None:
+    """The big ones; ``-B`` adds no bytecode to the layer."""
+    imports = {"nsfw": "onnxruntime", "clip": "open_clip", "ray": "ray.serve"}
+    for name in IMAGES:
+        text = stage(f"libraries-{name}")
+        # The stage cpu-torch installs a lock, which has the libraries of the one for GPUs.
+        extras = re.findall(r"--extra (\S+)", text) or ["nsfw", "clip"]
+        found = re.search(r'slim\.sh "\$VIRTUAL_ENV" \\\n    && "\$VIRTUAL_ENV/bin/python" -B -c "import (.*)"', text)
+        assert found is not None, name
+        assert set(found[1].split(", ")) == {imports[extra] for extra in extras if extra in imports}

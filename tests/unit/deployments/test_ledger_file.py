@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.ledger_file import LedgerFile, require_one_file
+from deployments.ledger_file import LedgerFile, require_one_file, require_shared
 from serve_app.database.location import Location
 from serve_app.domain import ConfigurationError
 
@@ -69,6 +69,17 @@ def test_a_file_that_was_removed_and_made_again_is_no_second_one(location: Locat
     location.file.rename(tmp_path / "moved")
     location.file.touch()
     require_one_file(location, "one", table, lambda _: True)
+
+
+def test_a_ledger_in_memory_serves_one_ingress_replica() -> None:
+    require_shared(None, 1)
+    with pytest.raises(ConfigurationError, match="there are 2: set `ledger` to a database, or `num_replicas: 1`"):
+        require_shared(None, 2)
+
+
+def test_a_database_serves_several_ingress_replicas(location: Location) -> None:
+    for shared in (location, Location(Path("/nowhere"), url="postgresql://db/pictwarden")):
+        require_shared(shared, 2)
 
 
 def test_a_database_that_is_no_file_is_one_for_all() -> None:

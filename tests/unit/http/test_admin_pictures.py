@@ -62,6 +62,11 @@ async def test_a_ban_is_shown_first_and_then_denies_and_purges(admin: Admin) -> 
     assert [each.aliases for each in admin.pictrs.stored] == [[other]]
     assert ("alice", "purge") in [(each.actor, each.action) for each in await admin.ledger.audit_trail()]
     assert (await admin.ask("/decisions/r-1"))["done_how"] == "ban: purged"
+    (purge,) = (await admin.ask("/purges"))["purges"]
+    assert (purge["actor"], purge["why"], purge["sha256"]) == ("alice", "ban: spam", SHA256)
+    assert (purge["aliases"], purge["purged"], purge["problem"]) == ([alias], [alias], None)
+    assert purge["begun_at"] <= purge["ended_at"]
+    assert (await admin.ask("/purges", params={"since": "2999-01-01T00:00:00Z"}))["purges"] == []
 
 
 async def test_over_the_quota_a_picture_is_denied_and_stays(admin: Admin) -> None:

@@ -33,6 +33,15 @@ async def test_the_file_part_is_looked_at(service: Service, draw: Callable[..., 
     service.answered(await service.scan(service.chunked(content[:70], content[70:]), headers=headers), 200)
 
 
+async def test_a_form_has_at_most_ten_parts_and_no_more_are_read(service: Service, draw: Callable[..., bytes]) -> None:
+    field = b'--edge\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+    content, headers = multipart(draw(RED))
+    assert service.answered(await service.scan(field * 9 + content, headers=headers), 406)["rule"] == "no-red"
+    too_many = service.unreadable(*[field] * 11)
+    answer = service.answered(await service.scan(too_many, headers=headers), 400)
+    assert answer["message"] == "the multipart body has more than 10 parts"
+
+
 async def test_a_file_part_over_the_limit_is_too_large(
     make_service: Callable[..., Service], draw: Callable[..., bytes]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Who is let in by an address: callers in a network that an admin has listed, and never a gateway."""
+"""Who is let in by an address: callers in a network that an admin has listed, and never one that strangers share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from serve_app.domain import SettingsError, UnauthorisedError
-from serve_app.http.gateways import gateways
 from serve_app.http.guard import Guard
 from serve_app.http.neighbours import Neighbours
+from serve_app.http.shared_addresses import Address, shared_addresses
 from serve_app.settings import parse_settings
 
 if TYPE_CHECKING:
@@ -34,23 +34,42 @@ NOWHERE = "0" * 32
 MakeNeighbours = Callable[..., Neighbours]
 
 
-def ipv4_route(gateway: str, destination: str = "0.0.0.0") -> str:
+def ipv4_route(gateway: str, network: str = "0.0.0.0/0") -> str:
     """A line of /proc/net/route: numbers in the machine's own order of bytes."""
-    there, via = (f"{struct.unpack('=L', socket.inet_aton(each))[0]:08X}" for each in (destination, gateway))
-    return f"eth0\t{there}\t{via}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+    there = ipaddress.IPv4Network(network)
+    of = (str(there.network_address), gateway, str(there.netmask))
+    destination, via, mask = (f"{struct.unpack('=L', socket.inet_aton(each))[0]:08X}" for each in of)
+    return f"eth0\t{destination}\t{via}\t0003\t0\t0\t0\t{mask}\t0\t0\t0\n"
 
 
-def ipv6_route(gateway: str) -> str:
+def ipv6_route(gateway: str, network: str = "::/0") -> str:
     """A line of /proc/net/ipv6_route."""
-    via = ipaddress.IPv6Address(gateway).packed.hex()
-    return f"{NOWHERE} 00 {NOWHERE} 00 {via} 00000400 00000003 00000000 00000003     eth0\n"
+    there, via = ipaddress.IPv6Network(network), ipaddress.IPv6Address(gateway).packed.hex()
+    destination = f"{there.network_address.packed.hex()} {there.prefixlen:02x}"
+    return f"{destination} {NOWHERE} 00 {via} 00000400 00000003 00000000 00000003     eth0\n"
+
+
+def ipv4_address(address: str) -> str:
+    """Of /proc/net/fib_trie, an address of this machine."""
+    return f"           |-- {address}\n              /32 host LOCAL\n"
+
+
+def ipv6_address(address: str) -> str:
+    """A line of /proc/net/if_inet6."""
+    return f"{ipaddress.IPv6Address(address).packed.hex()} 02 40 00 80     eth0\n"
 
 
 @pytest.fixture
 def proc_net(tmp_path: Path) -> Path:
-    """The routes of a container in Docker's network 172.18.0.0/16."""
-    (tmp_path / "route").write_text(HEADINGS + ipv4_route("172.18.0.1") + ipv4_route("0.0.0.0", "172.18.0.0"), "ascii")
-    (tmp_path / "ipv6_route").write_text(ipv6_route("fd00::1") + ipv6_route("fe80::1") + ipv6_route("::"), "ascii")
+    """What the kernel tells of a container in Docker's network 172.18.0.0/16 and in an internal one, 172.20.0.0/28."""
+    connected = ipv4_route("0.0.0.0", "172.18.0.0/16") + ipv4_route("0.0.0.0", "172.20.0.0/28")
+    (tmp_path / "route").write_text(HEADINGS + ipv4_route("172.18.0.1") + connected, "ascii")
+    own = ipv4_address("127.0.0.1") + ipv4_address("172.18.0.9") + ipv4_address("172.20.0.9")
+    network = "           |-- 172.18.0.0\n              /16 link UNICAST\n"
+    (tmp_path / "fib_trie").write_text(f"Main:\n{network}{own}Local:\n{own}", "ascii")
+    connected = ipv6_route("::", "fd00::/64") + ipv6_route("::", "fd01::/64") + ipv6_route("::")
+    (tmp_path / "ipv6_route").write_text(ipv6_route("fd00::fe") + ipv6_route("fe80::1") + connected, "ascii")
+    (tmp_path / "if_inet6").write_text(ipv6_address("::1") + ipv6_address("fd00::9"), "ascii")
     return tmp_path
 
 
@@ -72,7 +91,9 @@ def make_neighbours(proc_net: Path) -> MakeNeighbours:
         ("172.18.0.0/16", "172.18.255.255"),
         ("172.18.0.0/16", "::ffff:172.18.0.2"),
         ("172.18.0.7", "172.18.0.7"),
+        ("172.18.0.0/16", "172.18.1.1"),
         ("127.0.0.1", "127.0.0.1"),
+        ("::1", "::1"),
         ("203.0.113.7/32", "203.0.113.7"),
         ("fd00::/64", "fd00::5"),
         ("fe80::/10", "fe80::5%eth0"),
@@ -96,10 +117,19 @@ def test_another_caller_is_not(make_neighbours: MakeNeighbours, address: str | N
     assert not make_neighbours("172.18.0.0/16").include(address)
 
 
-@pytest.mark.parametrize("address", ["172.18.0.1", "::ffff:172.18.0.1", "fd00::1", "fe80::1", "fe80::1%eth0"])
-def test_a_gateway_never_is(make_neighbours: MakeNeighbours, address: str) -> None:
-    # Docker's proxy gives its address to everybody who comes through a published port.
-    neighbours = make_neighbours("172.18.0.0/16", "fd00::/64", "fe80::/10", "172.18.0.1/32")
+@pytest.mark.parametrize(
+    "address",
+    [
+        # Docker's proxy gives the bridge's address to everybody who comes through a published port.
+        *("172.18.0.1", "::ffff:172.18.0.1", "fd00::fe", "fe80::1", "fe80::1%eth0"),
+        # It does so in an internal network too, which no route leads out of.
+        *("172.20.0.1", "fd00::1", "fd01::1"),
+        # A rootless container's ports give its own address.
+        *("172.18.0.9", "172.20.0.9", "fd00::9"),
+    ],
+)
+def test_an_address_that_strangers_come_with_never_is(make_neighbours: MakeNeighbours, address: str) -> None:
+    neighbours = make_neighbours("172.16.0.0/12", "fd00::/63", "fd01::/64", "fe80::/10", "172.18.0.1/32")
     assert not neighbours.include(address)
 
 
@@ -118,7 +148,7 @@ def test_where_ipv6_is_switched_off_its_routes_are_not_asked_for(
     assert make_neighbours("172.18.0.0/16").include("172.18.0.2")
 
 
-def test_nobody_is_let_in_while_gateways_cannot_be_told(make_neighbours: MakeNeighbours, proc_net: Path) -> None:
+def test_nobody_is_let_in_while_the_tables_cannot_be_read(make_neighbours: MakeNeighbours, proc_net: Path) -> None:
     neighbours = make_neighbours("172.18.0.0/16")
     (proc_net / "route").unlink()
     assert not neighbours.include("172.18.0.2")
@@ -133,19 +163,38 @@ def test_a_system_without_routes_is_refused_at_the_start(make_neighbours: MakeNe
         make_neighbours("172.18.0.0/16")
 
 
-@given(st.ip_addresses(v=4), st.ip_addresses(v=6))
-def test_every_gateway_is_read_from_the_routes(
-    tmp_path_factory: pytest.TempPathFactory, ipv4: ipaddress.IPv4Address, ipv6: ipaddress.IPv6Address
+IPV4_NETWORKS = st.tuples(st.ip_addresses(v=4), st.integers(1, 30)).map(lambda of: ipaddress.IPv4Network(of, False))
+IPV6_NETWORKS = st.tuples(st.ip_addresses(v=6), st.integers(1, 126)).map(lambda of: ipaddress.IPv6Network(of, False))
+
+
+@given(st.ip_addresses(v=4), st.ip_addresses(v=6), IPV4_NETWORKS, IPV6_NETWORKS)
+def test_every_such_address_is_read_from_the_kernels_tables(
+    tmp_path_factory: pytest.TempPathFactory,
+    ipv4: ipaddress.IPv4Address,
+    ipv6: ipaddress.IPv6Address,
+    ipv4_network: ipaddress.IPv4Network,
+    ipv6_network: ipaddress.IPv6Network,
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
-    (folder / "route").write_text(HEADINGS + ipv4_route(str(ipv4)), "ascii")
-    (folder / "ipv6_route").write_text(ipv6_route(str(ipv6)), "ascii")
-    assert gateways(folder) == {each for each in (ipv4, ipv6) if not each.is_unspecified}
+    routes = ipv4_route(str(ipv4)) + ipv4_route("0.0.0.0", str(ipv4_network))
+    (folder / "route").write_text(HEADINGS + routes, "ascii")
+    (folder / "ipv6_route").write_text(ipv6_route(str(ipv6)) + ipv6_route("::", str(ipv6_network)), "ascii")
+    last = ipv4_network.broadcast_address - 1, ipv6_network.broadcast_address
+    (folder / "fib_trie").write_text(ipv4_address(str(last[0])), "ascii")
+    (folder / "if_inet6").write_text(ipv6_address(str(last[1])), "ascii")
+    shared: set[Address] = {ipv4, ipv6, ipv4_network.network_address + 1, ipv6_network.network_address + 1, *last}
+    assert set(shared_addresses(folder)) == {each for each in shared if not (each.is_unspecified or each.is_loopback)}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="routes are read from Linux's /proc")
-def test_the_routes_of_this_machine_are_understood() -> None:
-    assert all(not each.is_unspecified for each in gateways())
+def test_the_tables_of_this_machine_are_understood() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no route to anywhere")
+        own = ipaddress.ip_address(asked.getsockname()[0])
+    assert own.is_loopback or own in shared_addresses()
 
 
 # What the log says
@@ -201,7 +250,13 @@ def test_an_address_helps_only_who_asks_for_it(make_neighbours: MakeNeighbours) 
     assert not asked(neighbours, "", "Bearer IPADDR")
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("x-forwarded-for", "X-Forwarded-Host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server"),
+        *("forwarded", "Via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"),
+    ],
+)
 async def test_what_a_client_says_of_its_address_is_not_believed(
     make_service: Callable[..., Service], draw: Callable[..., bytes], header: str
 ) -> None:

@@ -82,19 +82,38 @@ async def test_a_stage_that_refuses_says_nothing_of_the_next_picture(
     assert FULL_FOR_HEADER not in response.headers
 
 
-@pytest.mark.parametrize(("told", "counted"), [("20", 20), ("0", 0), ("-1", 0), ("many", 0), ("", 0), ("9" * 30, 0)])
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [("20", 20), ("0", 0), ("-1", 0), ("many", 0), ("", 0), ("999999", 100_000), ("9" * 30, 0), ("²", 0)],
+)
 async def test_what_the_front_end_refused_counts_as_demand(
-    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture, told: str, counted: int
+    make_service: Callable[..., Service],
+    draw: Callable[..., bytes],
+    caplog: pytest.LogCaptureFixture,
+    told: str,
+    counted: int,
 ) -> None:
+    service = make_service(has_front_end=True)
     caplog.set_level("INFO", "serve_app.http.intake")
-    service.answered(await service.scan(draw("white"), headers={REFUSED_HEADER: told}), 200)
+    service.answered(await service.scan(draw("white"), headers={REFUSED_HEADER.encode(): told.encode()}), 200)
     assert service.admission.arrivals == [(True, counted)]
     assert ("refused by the front end" in caplog.text) == (counted > 0)
 
 
-async def test_what_was_refused_before_a_stranger_is_counted_as_a_strangers(
-    service: Service, draw: Callable[..., bytes]
+async def test_without_a_front_end_nobody_is_believed_to_be_one(
+    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "serve_app.http.intake")
+    for path, status in ((f"/api/v1/scan/{service.secret}", 200), ("/api/v1/scan/wrong", 401)):
+        service.answered(await service.scan(draw("white"), path, headers={REFUSED_HEADER: "20"}), status)
+    assert service.admission.arrivals == [(True, 0), (False, 0)]
+    assert "refused by the front end" not in caplog.text
+
+
+async def test_what_was_refused_before_a_stranger_is_counted_as_a_strangers(
+    make_service: Callable[..., Service], draw: Callable[..., bytes]
+) -> None:
+    service = make_service(has_front_end=True)
     wrong = "/api/v1/scan/wrong"
     service.answered(await service.scan(draw("white"), wrong, headers={REFUSED_HEADER: "20"}), 401)
     assert service.admission.arrivals == [(False, 20)]

@@ -384,11 +384,13 @@ async def test_what_is_stale_is_told_and_makes_nobody_unready(
     lists = ListsHealth(version=3, age_s=83.6, suspended=1, problem="cannot be read, and may be outdated")
     monkeypatch.setattr(service.ledger, "health", lambda: ledger)
     monkeypatch.setattr(type(service.moderator), "lists_health", lists)
+    monkeypatch.setattr(type(service.guard), "unusable", ("PICTWARDEN_SECRETS_FILE", "B_FILE"))
     answer = service.answered(await service.request("GET", "/readyz"), 200)
     assert answer["message"] == (
         "a scorer is warm, but the ledger cannot be written: 7 decisions wait in its spool; the spool was last empty "
         "81 s ago; 2 decisions were not recorded in time since the start; the lists cannot be read, and may be "
-        "outdated; the lists were last read 84 s ago"
+        "outdated; the lists were last read 84 s ago; the former secrets count, since PICTWARDEN_SECRETS_FILE, B_FILE "
+        "cannot be used: see the log"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -13,15 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.drain import MOVE_LIMIT_S
+from deployments.haproxy.front_end import drain_limit_s
 from deployments.private_folder import private_folder
 from serve_app.cli.serve_file import read_serve_file
+from serve_app.secret_files import read_secret, read_secrets
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH
 
 from .conftest import EXAMPLE, ROOT, Manifest
 
 CONFIG = EXAMPLE / "serve_config.yaml"
-START = ("command", "args", "env", "envFrom", "volumeMounts", "securityContext")
+SECRETS = "/run/secrets/pictwarden"
+START = ("command", "args", "env", "volumeMounts", "securityContext")
 # The sleep, and the starts of Python.
 PRE_STOP_MARGIN_S = 15.0
 
@@ -41,6 +46,15 @@ def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     return found
 
 
+def by_name(application: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The deployments of an application."""
+    return {each["name"]: each for each in application["deployments"]}
+
+
+def deployments() -> dict[str, dict[str, Any]]:
+    return by_name(read_serve_file(CONFIG)["applications"][0])
+
+
 def test_the_application_is_that_of_serve_config_but_for_the_documented_differences() -> None:
     ours, reference = read_serve_file(CONFIG), read_serve_file(ROOT / "serve_config.yaml")
     assert ours["http_options"].pop("host") == "0.0.0.0"
@@ -52,6 +66,11 @@ def test_the_application_is_that_of_serve_config_but_for_the_documented_differen
     assert settings.ledger.startswith("postgresql://")
     assert (settings.metrics.host, settings.metrics.port) == ("0.0.0.0", 14053)
     assert settings.model_copy(update={"ledger": None, "metrics": defaults.metrics}) == defaults
+    scorers = [by_name(each)["ClipScorer"]["ray_actor_options"] for each in (application, documented)]
+    assert [each.pop("num_cpus") for each in scorers] == [0, 1]
+    ingresses = [by_name(each)["Ingress"] for each in (application, documented)]
+    assert [each.pop("max_surge_percent") for each in ingresses] == [50, 100]
+    assert ingresses[0].pop("max_replicas_per_node") == 1
     assert application == documented
 
 
@@ -88,9 +107,13 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
     rayservice: Manifest, path: str, tmp_path: Path
 ) -> None:
     only = container(groups(rayservice)["head"])
-    assert only["command"] == ["/bin/sh", "-ec"]
+    assert only["command"] == ["tini", "--", "/bin/sh", "-ec"]
     (script,) = only["args"]
-    script = script.replace("/etc/pictwarden/serve_config.yaml", str(CONFIG))
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("PICTWARDEN_SECRETS", "PGPASSWORD"):
+        (secrets / name).write_text("a-secret-of-the-tests", "ascii")
+    script = script.replace("/etc/pictwarden/serve_config.yaml", str(CONFIG)).replace(SECRETS, str(secrets))
     variables = {each["name"]: each["value"] for each in only["env"]}
     with private_folder() as parent:
         folder = parent / "f"
@@ -103,6 +126,8 @@ def test_every_ray_process_has_the_environment_that_the_documented_command_print
         assert started["PICTWARDEN_ARGUMENTS"] == (
             f'start --block --redis-password=of-redis --resources={{"a":1}} --temp-dir={folder}/ray'
         )
+        assert read_secrets("PICTWARDEN_SECRETS", started) == ("a-secret-of-the-tests",)
+        assert read_secret("PGPASSWORD", started) == "a-secret-of-the-tests"
         documented = f'eval "$(python -m deployments.cluster_environment {CONFIG})"; env -0'
         wanted = exported(documented, tmp_path, given)
     assert {name: started[name] for name in wanted if name != "_"} == {
@@ -139,6 +164,24 @@ def test_pictures_go_to_one_port_everywhere(rayservice: Manifest, plain_files: l
     assert [[each["port"] for each in rule["ports"]] for rule in others] == [[port], [8265, port], [14053]]
 
 
+# Labels of the operator's pods, by KubeRay's chart for Helm and by its ray-operator/config/manager.
+OPERATORS = (
+    {"app.kubernetes.io/name": "kuberay-operator", "app.kubernetes.io/component": "kuberay-operator"},
+    {"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/component": "kuberay-operator"},
+)
+
+
+@pytest.mark.parametrize("labels", OPERATORS, ids=["helm", "kustomize"])
+def test_the_operator_is_let_in_however_it_was_installed(plain_files: list[Manifest], labels: dict[str, str]) -> None:
+    (selected,) = [
+        each["podSelector"]["matchLabels"]
+        for rule in one(plain_files, "NetworkPolicy", "ray")["spec"]["ingress"]
+        for each in rule["from"]
+        if "kuberay-operator" in str(each)
+    ]
+    assert selected.items() <= labels.items()
+
+
 def test_the_admin_api_is_reached_through_no_network() -> None:
     settings = parse_settings(read_serve_file(CONFIG)["applications"][0]["args"])
     assert settings.admin.host == "127.0.0.1"
@@ -170,8 +213,10 @@ def test_every_secret_that_is_named_is_made(manifests: list[Manifest]) -> None:
     def named(value: Any) -> Iterator[tuple[str, str | None]]:
         if isinstance(value, dict):
             for name, each in value.items():
-                if name in ("secretRef", "secretKeyRef"):
-                    yield each["name"], each.get("key")
+                if name == "secretKeyRef":
+                    yield each["name"], each["key"]
+                elif name == "secret":
+                    yield each["secretName"], None
                 elif name == "authOptions":
                     yield each["secretName"], "auth_token"
                 else:
@@ -186,6 +231,18 @@ def test_every_secret_that_is_named_is_made(manifests: list[Manifest]) -> None:
     assert all(key is None or key in made[name] for name, key in found)
 
 
+def test_a_secret_is_changed_without_a_second_cluster(rayservice: Manifest) -> None:
+    """It is a file, which Kubernetes changes in running pods, and nobody but the service's group reads it."""
+    for group in groups(rayservice).values():
+        spec = group["template"]["spec"]
+        (volume,) = [each for each in spec["volumes"] if "secret" in each]
+        (mount,) = [each for each in container(group)["volumeMounts"] if each["name"] == volume["name"]]
+        assert mount == {"name": volume["name"], "mountPath": SECRETS, "readOnly": True}
+        assert volume["secret"]["defaultMode"] == 0o440
+        assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+        assert "envFrom" not in container(group)
+
+
 def test_ray_is_closed_and_its_version_is_the_one_that_is_installed(rayservice: Manifest) -> None:
     cluster = rayservice["spec"]["rayClusterConfig"]
     assert cluster["authOptions"]["mode"] == "token"
@@ -193,17 +250,54 @@ def test_ray_is_closed_and_its_version_is_the_one_that_is_installed(rayservice: 
 
 
 def test_the_replicas_fit_into_the_pods(rayservice: Manifest) -> None:
-    deployments = {each["name"]: each for each in read_serve_file(CONFIG)["applications"][0]["deployments"]}
-    scaled = {name: each["autoscaling_config"] for name, each in deployments.items() if "autoscaling_config" in each}
+    of_each = deployments()
+    scaled = {name: each["autoscaling_config"] for name, each in of_each.items() if "autoscaling_config" in each}
     of = groups(rayservice)
-    ingress = deployments["Ingress"]["num_replicas"]
+    ingress = of_each["Ingress"]["num_replicas"]
+    # A new version has as many again beside the old ones, but of the ingress replicas.
+    surge = math.ceil(ingress * of_each["Ingress"]["max_surge_percent"] / 100)
+    preprocessors = scaled["Preprocessor"]
     cpus = {name: int(group["rayStartParams"]["num-cpus"]) for name, group in of.items()}
     assert cpus["head"] == 0
-    assert cpus["cpu"] * of["cpu"]["minReplicas"] >= ingress + scaled["Preprocessor"]["min_replicas"]
-    # A new version has as many again beside the old ones.
-    assert cpus["cpu"] * of["cpu"]["maxReplicas"] >= 2 * ingress + scaled["Preprocessor"]["max_replicas"]
+    assert cpus["cpu"] * of["cpu"]["minReplicas"] >= ingress + surge + 2 * preprocessors["min_replicas"]
+    assert cpus["cpu"] * of["cpu"]["maxReplicas"] >= ingress + surge + preprocessors["max_replicas"]
     assert of["gpu"]["minReplicas"] >= scaled["ClipScorer"]["min_replicas"]
     assert of["gpu"]["maxReplicas"] > scaled["ClipScorer"]["max_replicas"]
+
+
+def test_a_replica_fits_into_the_pods_of_one_group_alone(rayservice: Manifest) -> None:
+    """Serve spreads replicas over all nodes that have room: one that takes a scorer's place would keep it out."""
+    room = {
+        name: {kind: int(group["rayStartParams"].get(f"num-{kind}", 0)) for kind in ("cpus", "gpus")}
+        for name, group in groups(rayservice).items()
+    }
+    fits = {
+        name: [
+            group
+            for group, has in room.items()
+            if all(has[kind] >= each["ray_actor_options"].get(f"num_{kind}", 0) for kind in has)
+        ]
+        for name, each in deployments().items()
+    }
+    assert fits == {"Ingress": ["cpu"], "Preprocessor": ["cpu"], "ClipScorer": ["gpu"]}
+    asked = deployments()["ClipScorer"]["ray_actor_options"]["num_gpus"]
+    assert room["gpu"]["gpus"] < 2 * asked, "one scorer for each pod"
+
+
+def test_no_pod_has_all_ingress_replicas_and_no_drain_ends_the_last_one(
+    rayservice: Manifest, plain_files: list[Manifest]
+) -> None:
+    ingress = deployments()["Ingress"]
+    assert ingress["max_replicas_per_node"] == 1
+    assert ingress["num_replicas"] >= 2
+    pods = groups(rayservice)["cpu"]["minReplicas"]
+    surge = math.ceil(ingress["num_replicas"] * ingress["max_surge_percent"] / 100)
+    assert surge > 0, "an old one would stop first"
+    assert pods >= ingress["num_replicas"] + surge, "a new version would wait for a pod"
+    left = one(plain_files, "PodDisruptionBudget", "cpu")["spec"]["minAvailable"]
+    # Of the pods that are evicted at once, some ingress replica is in none.
+    assert pods - left < ingress["num_replicas"]
+    assert left < pods, "no node could be drained"
 
 
 @pytest.mark.parametrize("group", ["cpu", "gpu"])
@@ -213,7 +307,7 @@ def test_a_pod_has_the_time_to_answer_what_it_has(rayservice: Manifest, group: s
     assert shell == ["/bin/sh", "-ec"]
     assert script == "sleep 5; python -m deployments.drain /etc/pictwarden/serve_config.yaml"
     deadline_s = parse_settings(read_serve_file(CONFIG)["applications"][0]["args"]).deadline_s
-    assert spec["terminationGracePeriodSeconds"] > 2 * deadline_s + PRE_STOP_MARGIN_S
+    assert spec["terminationGracePeriodSeconds"] > drain_limit_s(deadline_s) + MOVE_LIMIT_S + PRE_STOP_MARGIN_S
 
 
 def test_the_drain_of_a_node_without_a_front_end_ends_at_once(tmp_path: Path) -> None:
@@ -234,6 +328,23 @@ def test_the_drain_of_a_node_without_a_front_end_ends_at_once(tmp_path: Path) ->
 def test_the_documented_url_has_the_path_of_the_service() -> None:
     text = (ROOT / "docs" / "kuberay.md").read_text("utf-8")
     assert f":14051{SCAN_PATH}/" in text
+
+
+def test_a_new_policy_is_in_the_pods_before_serve_is_told(rayservice: Manifest) -> None:
+    """Serve reads the file once, and Kubernetes takes its time; a mount with subPath would never get it."""
+    for group in groups(rayservice).values():
+        (mount,) = [each for each in container(group)["volumeMounts"] if each["name"] == "configuration"]
+        assert "subPath" not in mount
+        assert group["template"]["metadata"]["labels"]["app"] == "pictwarden"
+    text = (ROOT / "docs" / "kuberay.md").read_text("utf-8")
+    steps = (
+        "under a new name to `configMapGenerator`",
+        "-l app=pictwarden",
+        "exec POD -- ls",
+        "`policy: /etc/pictwarden/",
+    )
+    places = [text.index(each) for each in steps]
+    assert places == sorted(places)
 
 
 def test_the_image_has_no_second_name(rayservice: Manifest) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from serve_app.domain import (
+    AuditEntry,
     Decision,
     DecisionFilter,
     Examination,
@@ -68,6 +69,29 @@ async def test_forgetting_an_earlier_decision_leaves_a_later_one_on_the_same_bod
 def test_a_ledger_that_keeps_nothing_is_refused(kept_decisions: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         MemoryLedger(kept_decisions)
+
+
+@pytest.mark.parametrize("action", ["GET /api/v1/admin/lists", "POST /api/v1/admin/lists/entries"])
+async def test_no_number_of_requests_makes_room_in_a_quota(action: str) -> None:
+    ledger = MemoryLedger()
+    purges = [AuditEntry(NOON, "alice", "purge", {"sha256": str(number)}) for number in range(4)]
+    granted = []
+    for purge in purges:
+        granted.append(await ledger.audit_within(purge, 2, "sha256"))
+        for _ in range(10_001):
+            await ledger.audit(AuditEntry(NOON, "alice", action))
+    assert granted == [True, True, False, False]
+    assert len(await ledger.audit_trail(1_000_000)) == 10_002
+
+
+async def test_requests_that_read_push_no_change_out_of_the_audit() -> None:
+    ledger = MemoryLedger()
+    await ledger.audit(AuditEntry(NOON, "alice", "POST /api/v1/admin/lists/entries"))
+    for _ in range(10_001):
+        await ledger.audit(AuditEntry(NOON, "mallory", "GET /api/v1/admin/lists"))
+    trail = await ledger.audit_trail(1_000_000)
+    assert len(trail) == 10_001
+    assert trail[-1].actor == "alice"
 
 
 def test_examinations_are_bounded_by_their_size_and_the_unused_leave_first() -> None:

@@ -50,7 +50,10 @@ async def test_a_picture_that_is_decided_on(service: Service, draw: Draw, lines:
     assert decision["model"] == answer["model"]
 
 
-async def test_a_request_that_is_refused_before_its_body_is_read(service: Service, lines: Lines) -> None:
+async def test_a_request_that_is_refused_before_its_body_is_read(
+    make_service: Callable[..., Service], lines: Lines
+) -> None:
+    service = make_service(has_front_end=True)
     headers = {REFUSED_HEADER: "20"}
     answer = service.answered(await service.scan(b"", "/api/v1/scan/a-wrong-secret-of-somebody", headers=headers), 401)
     told = of_one_request(lines, answer["request_id"])

@@ -25,6 +25,8 @@ from serve_app.logs.formats import formatter_for
 from serve_app.logs.log_format import LogFormat
 from serve_app.logs.redaction import MASK, SHORTEST, hide_secrets, hide_secrets_in, hide_secrets_of, redact
 
+ROOT = Path(__file__).parents[3]
+
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=SHORTEST, max_size=40).filter(
     lambda text: len(text.strip()) >= SHORTEST and MASK[0] not in text
 )
@@ -177,6 +179,27 @@ def test_the_tokens_of_an_address_are_secrets_and_its_host_and_words_are_none() 
     assert redact("pictwarden sends to ntfy.example.org: of/the/topic") == (
         f"pictwarden sends to ntfy.example.org: {MASK}"
     )
+
+
+def documented_addresses() -> Iterator[str]:
+    """The URLs for notices of ``docs/notices.md``."""
+    for scheme in ("matrixs", "ntfys", "ntfy", "mailtos", "jsons", "json"):
+        yield from re.findall(rf"`({scheme}://[^`]+)`", (ROOT / "docs" / "notices.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("address", sorted(set(documented_addresses())))
+def test_a_documented_address_hides_its_token_and_no_host(address: str) -> None:
+    hosts = re.findall(r"[a-z]+\.example\.org|example\.org", address)
+    for placeholder in ("ACCESS_TOKEN", "TOKEN", "PASSWORD"):
+        address = re.sub(rf"\b{placeholder}\b", "syt_bWU.QWxsIG9mIGl0", address)
+    hide_secrets_in(address)
+    assert redact(" ".join(["example.org", *hosts])) == " ".join(["example.org", *hosts])
+    assert redact("of syt_bWU.QWxsIG9mIGl0") == ("of " + MASK if "syt_" in address else "of syt_bWU.QWxsIG9mIGl0")
+
+
+def test_an_admins_secret_may_look_like_an_address() -> None:
+    hide_secrets_in("alice:never://told, bob:never-told")
+    assert redact("never://told never-told") == f"{MASK} {MASK}"
 
 
 def test_a_short_word_is_no_secret_to_be_found_everywhere() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +98,38 @@ def test_a_record_that_cannot_be_formatted_is_a_lost_line(disk: Disk, logger: lo
     logger.info("next")
     writer.flush()
     assert disk.getvalue().splitlines() == ["next", "1 log lines were lost: they could not be written"]
+
+
+class Body(bytearray):
+    """Bytes of a picture, which can be seen to be freed."""
+
+
+def test_a_line_that_waits_keeps_no_body_alive(disk: Disk, logger: logging.Logger) -> None:
+    writer = LogWriter(logging.StreamHandler(disk))
+    logger.addHandler(writer)
+    disk.is_moving.clear()
+    logger.info("being written")
+    assert disk.is_entered.wait(30)
+
+    def examine(body: Body) -> None:
+        raise LookupError(f"of {len(body)} bytes")
+
+    def log() -> weakref.ref[Body]:
+        body = Body(3)
+        try:
+            examine(body)
+        except LookupError as error:
+            logger.exception("failed")
+            logger.warning("because of %s", error)
+        return weakref.ref(body)
+
+    body = log()
+    gc.collect()
+    assert body() is None
+    disk.is_moving.set()
+    writer.flush()
+    _, failed, *traceback, because = disk.getvalue().splitlines()
+    assert (failed, traceback[-1], because) == ("failed", "LookupError: of 3 bytes", "because of of 3 bytes")
 
 
 def test_a_file_on_a_full_disk_is_opened_anew_and_holds_no_lost_line(logger: logging.Logger, tmp_path: Path) -> None:

@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serve_app.domain import Body, Call, Deadline, Lane, Listed, ListMatch, OverloadedError, Verdict
+from serve_app.domain import (
+    Body,
+    Call,
+    Deadline,
+    Lane,
+    Listed,
+    ListMatch,
+    OverloadedError,
+    Unscanned,
+    UnscannedReason,
+    Verdict,
+)
 from serve_app.metrics import FrontMetrics
+from tests.unit.conftest import secret_of
 from tests.unit.metric_samples import labels, samples
 
 if TYPE_CHECKING:
@@ -38,7 +50,10 @@ async def test_verdicts_are_counted_by_their_rule(
         live(verdict="reject", by="policy", rule="no-red"): 2,
         live(verdict="flag", by="policy", rule="look-at-green"): 1,
     }
-    assert found["pictwarden_examined_total"] == {labels(how="scanned"): 3, labels(how="recalled"): 1}
+    assert found["pictwarden_examined_total"] == {
+        labels(how="scanned", source="unnamed"): 3,
+        labels(how="recalled", source="unnamed"): 1,
+    }
     assert found["pictwarden_answers_total"] == {
         labels(route="scan", status="200"): 2,
         labels(route="scan", status="406"): 2,
@@ -69,9 +84,24 @@ async def test_a_picture_on_a_list_is_counted_as_a_verdict_and_as_a_match(
     found = samples(metrics.registry)
     assert found["pictwarden_verdicts_total"][live(verdict="reject", by="list", rule="")] == 1
     assert found["pictwarden_list_matches_total"] == {
-        labels(kind="deny", match="exact", mode="deciding"): 1,
-        labels(kind="allow", match="perceptual", mode="shadow"): 1,
+        labels(kind="deny", match="exact", mode="deciding", source="unnamed"): 1,
+        labels(kind="allow", match="perceptual", mode="shadow", source="unnamed"): 1,
     }
+
+
+async def test_each_count_of_decisions_names_the_source(
+    make_service: Callable[..., Service], metrics: FrontMetrics, draw: Callable[..., bytes]
+) -> None:
+    service = make_service(metrics=metrics, sources={"lemmy-a": {"secrets_env": "SECRETS_A"}})
+    await service.scan(draw("white"), f"/api/v1/scan/{secret_of('lemmy-a')}")
+    (decision,) = service.ledger.recorded
+    metrics.decisions.count(dataclasses.replace(decision, outcome=Listed(Verdict.REJECT, "spam", "1", "known")))
+    metrics.decisions.count(
+        dataclasses.replace(decision, outcome=Unscanned(UnscannedReason.OVERLOADED, "later"), examination=None)
+    )
+    found = samples(metrics.registry)
+    for name in ("verdicts", "unscanned", "examined", "list_matches"):
+        assert {dict(each)["source"] for each in found[f"pictwarden_{name}_total"]} == {"lemmy-a"}, name
 
 
 async def test_the_canary_counts_in_no_statistic(

@@ -13,6 +13,7 @@ import pytest
 from serve_app.domain import Call, Deadline, LedgerHealth, PendingDecisions, Unscanned, UnscannedReason
 from serve_app.ledger import MemoryLedger
 from serve_app.metrics import FrontMetrics, page_app, page_text
+from serve_app.policy import Policy
 from serve_app.stages import Stage, tell_stage
 from tests.unit.metric_samples import labels, samples
 
@@ -39,7 +40,8 @@ async def test_the_page_tells_of_the_parts_as_they_are(
     with service.admission.inside():
         found = samples(metrics.registry)
     assert found["pictwarden_model_info"] == {labels(name="fake", digest=service.moderator.model.digest[:12]): 1}
-    assert found["pictwarden_policy_info"] == {labels(name="colours", digest=service.policy.digest[:12]): 1}
+    of_the_policy = labels(source="unnamed", name="colours", digest=service.policy.digest[:12])
+    assert found["pictwarden_policy_info"] == {of_the_policy: 1}
     assert found["pictwarden_pictures_inside"] == {ALONE: 1}
     assert found["pictwarden_refused_total"] == {labels(source="unnamed"): 0}
     assert found["pictwarden_refused_by_front_end_total"] == {ALONE: 7}
@@ -51,6 +53,23 @@ async def test_the_page_tells_of_the_parts_as_they_are(
     assert found["pictwarden_ledger_lag_seconds"] == {ALONE: 4.5}
     assert found["pictwarden_ledger_lost_total"] == {ALONE: 2}
     assert found["pictwarden_lists_suspended_entries"] == {ALONE: 0}
+
+
+async def test_the_page_names_the_policy_of_each_source(
+    make_service: Callable[..., Service], make_policy: Callable[..., Policy], metrics: FrontMetrics
+) -> None:
+    own = make_policy(colours="own-colours")
+    keys = {"secrets_env": "SECRETS", "policy": "own-colours.yaml"}
+    service = make_service(
+        metrics=metrics, of_sources={"own": own}, sources={"own": keys, "as-the-service": {"secrets_env": "OTHERS"}}
+    )
+    assert own.digest != service.policy.digest
+    of_service = {"name": "colours", "digest": service.policy.digest[:12]}
+    assert samples(metrics.registry)["pictwarden_policy_info"] == {
+        labels(source="unnamed", **of_service): 1,
+        labels(source="as-the-service", **of_service): 1,
+        labels(source="own", name="own-colours", digest=own.digest[:12]): 1,
+    }
 
 
 async def test_a_full_service_is_told(make_service: Callable[..., Service], metrics: FrontMetrics) -> None:
@@ -115,7 +134,7 @@ def test_the_page_does_not_tell_when_each_series_was_made(metrics: FrontMetrics)
 
 @pytest.mark.parametrize(("path", "status"), [("/metrics", 200), ("/readyz", 404), ("/", 404), ("/metrics/x", 404)])
 async def test_the_page_has_one_path(metrics: FrontMetrics, path: str, status: int) -> None:
-    transport = httpx.ASGITransport(page_app(metrics.registry))
+    transport = httpx.ASGITransport(page_app(lambda: page_text(metrics.registry)))
     async with httpx.AsyncClient(transport=transport, base_url="http://metrics", trust_env=False) as client:
         answer = await client.get(path)
     assert (answer.status_code, "pictwarden" in answer.text) == (status, status == 200)

@@ -29,12 +29,6 @@ class Process:
         page.write(name, page_text(self.registry))
 
 
-def told(page: NodePage) -> bytes:
-    registry = CollectorRegistry()
-    registry.register(page)
-    return page_text(registry)
-
-
 @pytest.fixture
 def now() -> list[float]:
     return [0.0]
@@ -57,7 +51,7 @@ def test_the_series_of_each_process_stay_its_own(tmp_path: Path, page: NodePage)
         process.gauge.set(count)
         process.write(page, name)
         aged(tmp_path, name, 0.0)
-    text = told(page)
+    text = page.text()
     found = samples(text)
     what = 'a "quoted" \\ name'
     assert found["seen_total"] == {labels(what=what, replica="Ingress-a"): 2, labels(what=what, replica="Ingress-b"): 3}
@@ -65,6 +59,18 @@ def test_the_series_of_each_process_stay_its_own(tmp_path: Path, page: NodePage)
     assert found["took_seconds_bucket"][labels(le="8.0", replica="Ingress-b")] == 0
     assert found["took_seconds_bucket"][labels(le="+Inf", replica="Ingress-b")] == 1
     assert text.count(b"# TYPE seen_total counter") == text.count(b"# TYPE took_seconds histogram") == 1
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=12), st.integers(1, 9), max_size=4))
+def test_any_value_of_a_label_comes_through(tmp_path_factory: pytest.TempPathFactory, counts: dict[str, int]) -> None:
+    page = NodePage(tmp_path_factory.mktemp("node") / "metrics")
+    process = Process()
+    for what, count in counts.items():
+        process.counter.labels(what).inc(count)
+    for name in ("Ingress-a", "Ingress-b"):
+        process.write(page, name)
+    expected = {labels(what=what, replica=name): n for what, n in counts.items() for name in ("Ingress-a", "Ingress-b")}
+    assert samples(page.text()).get("seen_total", {}) == expected
 
 
 def test_the_last_counts_of_a_process_that_ended_are_told_for_a_while(
@@ -77,13 +83,13 @@ def test_the_last_counts_of_a_process_that_ended_are_told_for_a_while(
     aged(tmp_path, "Preprocessor-a", 0.0)
     replica = labels(replica="Preprocessor-a")
     now[0] = SILENT_AFTER_S + 1
-    found = samples(told(page))
+    found = samples(page.text())
     assert found["seen_total"] == {labels(what="x", replica="Preprocessor-a"): 1}
     assert "inside" not in found, "what it said of that moment no longer holds"
     assert found["pictwarden_snapshot_age_seconds"] == {replica: SILENT_AFTER_S + 1}
     assert [each.is_silent for each in page.snapshots()] == [True]
     now[0] = GONE_AFTER_S + 1
-    assert samples(told(page)) == {}
+    assert samples(page.text()) == {}
     assert list((tmp_path / "metrics").iterdir()) == []
 
 
@@ -94,7 +100,7 @@ def test_a_process_that_goes_on_is_told_again(tmp_path: Path, page: NodePage, no
         process.counter.labels("x").inc()
         process.write(page, "ClipScorer-a")
         aged(tmp_path, "ClipScorer-a", now[0])
-        assert samples(told(page))["seen_total"] == {labels(what="x", replica="ClipScorer-a"): counted}
+        assert samples(page.text())["seen_total"] == {labels(what="x", replica="ClipScorer-a"): counted}
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 100)), max_size=30))
@@ -112,7 +118,7 @@ def test_no_series_ever_falls_whichever_processes_are_replaced(
         name, process = processes[number]
         process.counter.labels("x").inc(count)
         process.write(page, name)
-        found = samples(told(page))["seen_total"]
+        found = samples(page.text())["seen_total"]
         assert all(found[series] >= value for series, value in before.items())
         before = found
 
@@ -125,4 +131,4 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_writer(tmp_path: Pat
     (tmp_path / "metrics").rmdir()
     with pytest.raises(FileNotFoundError):
         Process().write(page, "Ingress-a")
-    assert samples(told(page)) == {}
+    assert samples(page.text()) == {}

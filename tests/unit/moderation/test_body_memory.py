@@ -14,14 +14,42 @@ from serve_app.moderation import BodyMemory, Reservation
 MB = 1_000_000
 
 
-def test_a_declared_length_is_reserved_before_the_first_byte() -> None:
+def read(
+    memory: BodyMemory, stack: contextlib.ExitStack, body_bytes: int, lane: Lane = Lane.LIVE, source: str = "unnamed"
+) -> Reservation:
+    """A body of which as many bytes have arrived."""
+    reservation = stack.enter_context(memory.reserve(None, lane, source))
+    reservation.grow(body_bytes)
+    return reservation
+
+
+def test_a_declared_length_is_refused_unread_if_its_first_step_has_no_room() -> None:
     memory = BodyMemory(10 * MB)
-    with memory.reserve(6 * MB):
-        assert memory.reserved_bytes == 6 * MB
-        with pytest.raises(OverloadedError, match="6000000 bytes"), memory.reserve(5 * MB):
-            pass
-        with memory.reserve(4 * MB):
-            assert memory.reserved_bytes == 10 * MB
+    with contextlib.ExitStack() as stack:
+        read(memory, stack, 9 * MB)
+        for declared_bytes in (MB + 1, 40 * MB):
+            with memory.reserve(declared_bytes) as large:
+                assert memory.reserved_bytes == 10 * MB
+                with pytest.raises(OverloadedError, match="10000000 bytes"), memory.reserve(1):
+                    raise AssertionError("it is not read")
+                with pytest.raises(OverloadedError):
+                    large.grow(MB + 1)
+        with memory.reserve(10) as small:
+            small.grow(10)
+            assert memory.reserved_bytes == 9 * MB + 10, "no more than it declares"
+    assert memory.reserved_bytes == 0
+
+
+def test_lengths_that_are_only_declared_leave_the_memory_to_bodies_that_arrive() -> None:
+    memory = BodyMemory(512 * MB)
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(memory.reserve(64 * MB)) for _ in range(8)]
+        assert memory.reserved_bytes == 8 * MB
+        honest = stack.enter_context(memory.reserve(40 * MB))
+        for received_bytes in range(0, 40 * MB + 1, MB // 2):
+            honest.grow(received_bytes)
+        honest.finish(40 * MB)
+        assert not any(each.is_refused for each in idle)
     assert memory.reserved_bytes == 0
 
 
@@ -39,10 +67,11 @@ def test_an_unknown_length_is_reserved_in_steps_and_what_is_not_needed_is_given_
 
 def test_a_body_larger_than_all_memory_is_read_when_it_is_alone() -> None:
     memory = BodyMemory(MB)
-    with memory.reserve(3 * MB), pytest.raises(OverloadedError), memory.reserve(1):
-        pass
-    with memory.reserve(None) as reservation:
-        reservation.grow(3 * MB)
+    for declared_bytes in (3 * MB, None):
+        with memory.reserve(declared_bytes) as reservation:
+            reservation.grow(3 * MB)
+            with pytest.raises(OverloadedError), memory.reserve(1):
+                raise AssertionError("it is not read")
 
 
 def test_the_youngest_unfinished_body_is_refused_for_an_older_one() -> None:
@@ -68,15 +97,13 @@ def test_the_youngest_unfinished_body_is_refused_for_an_older_one() -> None:
 def test_background_bodies_have_a_quarter_and_are_refused_before_older_live_ones() -> None:
     memory = BodyMemory(8 * MB)
     with contextlib.ExitStack() as stack:
-        waiting = stack.enter_context(memory.reserve(2 * MB, Lane.BACKGROUND))
-        waiting.finish(2 * MB)
+        read(memory, stack, 2 * MB, Lane.BACKGROUND).finish(2 * MB)
         with pytest.raises(OverloadedError), memory.reserve(1, Lane.BACKGROUND):
-            pass
-        live = [stack.enter_context(memory.reserve(3 * MB)) for _ in range(2)]
+            raise AssertionError("it is not read")
+        live = [read(memory, stack, 3 * MB) for _ in range(2)]
         assert memory.reserved_bytes == 8 * MB
     with contextlib.ExitStack() as stack:
-        background = stack.enter_context(memory.reserve(None, Lane.BACKGROUND))
-        background.grow(MB)
+        background = read(memory, stack, MB, Lane.BACKGROUND)
         live = [stack.enter_context(memory.reserve(None)) for _ in range(2)]
         live[0].grow(7 * MB)
         live[1].grow(MB)
@@ -88,7 +115,7 @@ def test_a_background_body_takes_nothing_from_a_live_one() -> None:
     memory = BodyMemory(8 * MB)
     with contextlib.ExitStack() as stack:
         background = stack.enter_context(memory.reserve(None, Lane.BACKGROUND))
-        live = stack.enter_context(memory.reserve(8 * MB))
+        live = read(memory, stack, 8 * MB)
         with pytest.raises(OverloadedError):
             background.grow(1)
         assert not live.is_refused
@@ -97,11 +124,11 @@ def test_a_background_body_takes_nothing_from_a_live_one() -> None:
 def test_the_source_that_has_most_gives_way() -> None:
     memory = BodyMemory(10 * MB)
     with contextlib.ExitStack() as stack:
-        older, younger = (stack.enter_context(memory.reserve(4 * MB, source="many")) for _ in range(2))
-        other = stack.enter_context(memory.reserve(5 * MB, source="few"))
+        older, younger = (read(memory, stack, 4 * MB, source="many") for _ in range(2))
+        other = read(memory, stack, 5 * MB, source="few")
         assert (older.is_refused, younger.is_refused, other.is_refused) == (False, True, False)
-        with pytest.raises(OverloadedError), memory.reserve(5 * MB, source="few"):
-            raise AssertionError("it had most")
+        with pytest.raises(OverloadedError):
+            read(memory, stack, 5 * MB, source="few")  # it had most
         assert not older.is_refused
 
 
@@ -112,7 +139,7 @@ def test_whole_bodies_of_one_source_leave_memory_for_the_next_however_many_there
         for source in ("a", "b", "c", "d"):
             with contextlib.suppress(OverloadedError):
                 while True:
-                    stack.enter_context(memory.reserve(2 * MB, lane, source)).finish(2 * MB)
+                    read(memory, stack, 2 * MB, lane, source).finish(2 * MB)
         held_bytes = memory.reserved_bytes
         with memory.reserve(1 * MB, lane, "e"):
             assert memory.reserved_bytes == held_bytes + MB, "a source that comes has room"
@@ -121,15 +148,17 @@ def test_whole_bodies_of_one_source_leave_memory_for_the_next_however_many_there
 def test_half_read_bodies_of_a_source_give_way_to_its_older_ones_alone() -> None:
     memory = BodyMemory(16 * MB, has_sources=True)
     with contextlib.ExitStack() as stack:
-        older, younger = (stack.enter_context(memory.reserve(5 * MB, source="many")) for _ in range(2))
-        other = stack.enter_context(memory.reserve(MB, source="few"))
+        older, younger = (read(memory, stack, 5 * MB, source="many") for _ in range(2))
+        other = read(memory, stack, MB, source="few")
         older.grow(7 * MB)
         assert (older.is_refused, younger.is_refused, other.is_refused) == (False, True, False)
 
 
 def test_the_only_body_of_a_source_may_have_all_that_is_left() -> None:
     memory = BodyMemory(10 * MB, has_sources=True)
-    with memory.reserve(4 * MB, source="a"), memory.reserve(6 * MB, source="b"):
+    with contextlib.ExitStack() as stack:
+        for source, body_bytes in (("a", 4 * MB), ("b", 6 * MB)):
+            read(memory, stack, body_bytes, source=source)
         assert memory.reserved_bytes == 10 * MB
 
 

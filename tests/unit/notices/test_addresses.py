@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.domain import SettingsError
 from serve_app.notices.addresses import addresses
 
 
@@ -26,6 +27,12 @@ def test_white_space_or_a_comma_separates_them(given: str, expected: tuple[str, 
 
 def test_without_the_variable_there_are_none() -> None:
     assert addresses("URLS", {}) == ()
+
+
+@pytest.mark.parametrize("given", [",", " ,\n, "])
+def test_separators_alone_are_a_mistake(given: str) -> None:
+    with pytest.raises(SettingsError, match="URLS has no URL in it"):
+        addresses("URLS", {"URLS": given})
 
 
 def test_they_may_be_in_a_file(tmp_path: Path) -> None:

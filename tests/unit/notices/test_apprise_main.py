@@ -58,6 +58,13 @@ def test_the_lines_of_another_address_say_nothing_about_this_one() -> None:
     assert said.problem() == UNKNOWN
 
 
+def test_the_lines_of_a_thread_that_has_ended_say_nothing_about_one_with_its_number() -> None:
+    said = Said()
+    said.handle(logging.LogRecord("apprise", logging.DEBUG, "a.py", 1, "error=500.", None, None))
+    said.begin()
+    assert said.problem() == UNKNOWN
+
+
 @given(st.lists(st.tuples(st.text(), st.text()).map(SECRET.join)))
 def test_whatever_apprise_logs_nothing_of_it_is_repeated(lines: list[str]) -> None:
     assert SECRET not in told(*lines)

@@ -87,6 +87,15 @@ def test_another_process_goes_on_with_the_hour_after_the_last_one_that_was_told(
     ], "the hour that ends now is counted in a minute"
 
 
+def test_a_pause_of_some_hours_loses_nothing_though_nothing_was_told_before() -> None:
+    tallies = [tally(3, at=NOON - 5 * HOUR), tally(9, at=NOON - 30 * HOUR)]
+    for told in ([], [Told(NOON - 8 * HOUR, None, {NoticeKind.PENDING: NOON - 8 * HOUR})]):
+        run = Run(tallies, told)
+        run.look(NOON + minutes(1))
+        ((_, counted),) = run.told
+        assert (counted.since, counted.rejected_count) == (NOON - 5 * HOUR, 3)
+
+
 def test_after_a_long_time_a_day_is_told_at_most() -> None:
     run = Run([tally(each, at=NOON - each * HOUR) for each in (30, 20)], [Told(NOON - 40 * HOUR, NOON - 40 * HOUR)])
     run.look(NOON + minutes(1))

@@ -70,6 +70,22 @@ def test_a_restart_of_a_scorer_is_no_news() -> None:
     assert seen.last[0].missed == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [("scanner", {"scanner_problem": SILENT}), ("ledger", {"ledger": LedgerHealth("cannot be written")})],
+)
+def test_single_probes_that_fail_are_no_incident(kind: str, facts: dict[str, Any]) -> None:
+    seen = Seen()
+    for _ in range(10):
+        seen.see(2, **facts)
+        seen.see(1)
+    assert seen.told == []
+    seen.see(3, **facts)
+    assert seen.told == [(32, kind, Phase.BEGUN)]
+    assert seen.last[0].since == NOON + minutes(30)
+    assert seen.last[0].missed == 0
+
+
 def test_what_comes_and_goes_is_one_incident() -> None:
     seen = Seen()
     for _ in range(20):

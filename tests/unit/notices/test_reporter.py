@@ -14,21 +14,25 @@ from typing import Any
 import pytest
 
 from serve_app.domain import (
+    AuditEntry,
     Decision,
     Judged,
     Judgement,
     LedgerHealth,
     ModelIdentity,
     NoticeKind,
+    PendingDecisions,
+    SettingsError,
     Tally,
     Verdict,
     ViewPlace,
 )
 from serve_app.domain.ports import WorkLease
 from serve_app.ledger import MemoryLedger
+from serve_app.notices import questions
 from serve_app.notices.facts import SuspendedEntry
 from serve_app.notices.reporter import LOOK_EVERY_S, Reporter
-from serve_app.notices.told import NOTICE
+from serve_app.notices.told import NOTICE, Told
 from serve_app.settings import parse_settings
 from tests.unit.notices.conftest import WatchedSender
 from tests.virtual_clock import VirtualClock
@@ -67,6 +71,8 @@ class SharedLedger(MemoryLedger):
 
     said = LedgerHealth()
     tally_fault: Exception | None = None
+    pending_fault: Exception | None = None
+    audited_fault: Exception | None = None
     audit_fault: Exception | None = None
 
     def lease(self, name: str) -> WorkLease:  # type: ignore[override]
@@ -81,6 +87,16 @@ class SharedLedger(MemoryLedger):
             raise self.tally_fault
         return await super().tally(since, until)
 
+    async def pending_count(self) -> PendingDecisions:
+        if self.pending_fault is not None:
+            raise self.pending_fault.with_traceback(None)
+        return await super().pending_count()
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        if self.audited_fault is not None:
+            raise self.audited_fault
+        return await super().audited(action, since)
+
     async def audit(self, entry: Any) -> None:
         if self.audit_fault is not None:
             raise self.audit_fault
@@ -94,21 +110,29 @@ class Watched:
     purged: int = 0
     beyond: dict[str, int] = field(default_factory=dict)
     fault: Exception | None = None
+    silent: frozenset[str] = frozenset()
     asked_since: list[datetime] = field(default_factory=list)
 
     async def scanner_problem(self) -> str | None:
+        await self.answer("scanner")
         if self.fault is not None:
-            raise self.fault
+            raise self.fault.with_traceback(None)
         return self.problem
 
     async def suspended(self) -> Sequence[SuspendedEntry]:
+        await self.answer("suspended")
         return self.entries
+
+    async def answer(self, question: str) -> None:
+        if question in self.silent:
+            await asyncio.Event().wait()
 
     def over_quota(self) -> dict[str, int]:
         return dict(self.beyond)
 
     async def purged_since(self, since: datetime) -> int:
         self.asked_since.append(since)
+        await self.answer("purged")
         return self.purged
 
 
@@ -122,7 +146,7 @@ class Process:
             shared.ledger,
             shared.watched,
             self.sender,
-            lambda: [SECRET] * shared.addresses,
+            shared.urls,
             shared.clock,
             shared.clock.sleep,
         )
@@ -147,6 +171,12 @@ class Shared:
         self.watched = Watched()
         self.settings: dict[str, Any] = {}
         self.addresses = 1
+        self.addresses_fault: SettingsError | None = None
+
+    def urls(self) -> list[str]:
+        if self.addresses_fault is not None:
+            raise self.addresses_fault
+        return [SECRET] * self.addresses
 
     async def wait(self, processes: int = 1, **duration: float) -> None:
         """Some looks, and what each of them has begun."""
@@ -265,10 +295,24 @@ async def test_one_address_that_takes_it_suffices_to_have_told(shared: Shared) -
 async def test_a_sender_that_hangs_holds_no_look_up_and_ends_with_the_process(shared: Shared) -> None:
     await shared.reject(5)
     async with Process(shared).running() as process:
-        process.sender.hangs = True
+        process.sender.silent = {1}
         await shared.wait(hours=2)
         assert process.sender.attempts == 1
         assert len(shared.watched.asked_since) > 600
+
+
+async def test_a_process_that_ends_while_it_sends_records_what_an_address_has_taken(shared: Shared) -> None:
+    shared.addresses = 2
+    await shared.reject(5)
+    async with Process(shared).running() as first:
+        first.sender.silent = {1}
+        await shared.wait(minutes=70)
+        assert first.sender.titles(2) == ["5 pictures were rejected"]
+        assert await shared.audit() == [], "it is sent to the other one still"
+    assert await shared.audit() == [{"counted to": "2026-11-26T13:00:00+00:00"}]
+    async with Process(shared).running() as second:
+        await shared.wait(minutes=70)
+    assert second.sender.taken == []
 
 
 async def test_without_a_database_it_is_told_that_decisions_are_not_recorded(shared: Shared) -> None:
@@ -299,6 +343,20 @@ async def test_whoever_never_reached_the_database_tells_it_too_and_then_what_it_
         assert process.sender.titles()[1:] == ["decisions are recorded again", "2 pictures were rejected"]
 
 
+async def test_what_was_told_without_the_database_is_recorded_before_the_audit_is_read(shared: Shared) -> None:
+    await shared.ledger.audit(Told(shared.clock.now, None, {NoticeKind.PURGE_QUOTA: shared.clock.now}).entry())
+    shared.watched.purged = 100
+    Leased.fault = shared.ledger.audit_fault = ConnectionError("gone")
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        Leased.fault = None
+        await shared.wait(minutes=60)
+        assert process.sender.titles() == ["decisions are not recorded"]
+        shared.ledger.audit_fault = None
+        await shared.wait(minutes=20)
+        assert process.sender.titles()[1:] == ["decisions are recorded again"]
+
+
 async def test_pictures_beyond_a_quota_are_counted_since_they_were_told_last(shared: Shared) -> None:
     shared.watched.beyond = {"kbin": 1000}
     async with Process(shared).running() as process:
@@ -325,9 +383,74 @@ async def test_a_fault_is_logged_once_and_nothing_ends(shared: Shared, caplog: p
         shared.watched.fault, shared.watched.problem = None, SILENT
         await shared.wait(minutes=5)
         assert process.sender.titles() == ["no picture can be scanned"]
-    (line,) = [each.message for each in caplog.records if "notices" in each.message]
-    assert line.startswith("notices could not be told, and are tried again: a fault of this program at ")
+    (line,) = [each.message for each in caplog.records]
+    assert line.startswith(
+        "the question of the notice scanner was not answered, and is asked again: a fault of this program at "
+    )
     assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("silent", "titles"),
+    [
+        ("scanner", {"1 list entry is suspended, and 1 more"}),
+        ("suspended", {"the day's quota of purges is reached", "no picture can be scanned"}),
+        ("purged", {"1 list entry is suspended", "no picture can be scanned"}),
+    ],
+)
+async def test_a_question_that_is_not_answered_silences_its_own_notice_alone(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, silent: str, titles: set[str]
+) -> None:
+    monkeypatch.setattr(questions, "ANSWER_WITHIN_S", 0.0)
+    shared.watched = Watched(SILENT, [SuspendedEntry(17, "community", shared.clock.now)], 100)
+    shared.watched.silent = frozenset({silent})
+    shared.ledger.pending_fault = ConnectionError("gone")
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=20)
+        assert set(process.sender.titles()) == titles
+    lines = [each.message for each in caplog.records]
+    assert len(lines) == 2, "a line for each question"
+    assert all("was not answered, and is asked again: " in each for each in lines)
+
+
+async def test_an_incident_is_not_over_because_nobody_knows(shared: Shared) -> None:
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        shared.watched.fault = ConnectionError("gone")
+        await shared.wait(hours=2)
+        assert process.sender.titles() == ["no picture can be scanned"]
+        shared.watched.fault, shared.watched.problem = None, None
+        await shared.wait(minutes=10)
+        assert process.sender.titles()[1:] == ["pictures are scanned again"]
+
+
+async def test_an_audit_that_cannot_be_written_holds_no_notice_up(
+    shared: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared.ledger.audit_fault = ConnectionError("gone")
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        shared.watched.problem = None
+        await shared.wait(minutes=20)
+        assert process.sender.titles() == ["no picture can be scanned", "pictures are scanned again"]
+        shared.ledger.audit_fault = None
+        await shared.wait(minutes=1)
+    assert [each["scanner"].partition(" ")[0] for each in await shared.audit()] == ["since", "over"]
+    (line,) = [each.message for each in caplog.records]
+    assert line.startswith("what was told could not be recorded in the audit, and is tried again: ")
+
+
+async def test_an_audit_that_cannot_be_read_is_told_as_a_database_that_does_not_answer(shared: Shared) -> None:
+    shared.ledger.audited_fault = ConnectionError("gone")
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=5)
+        assert process.sender.titles() == ["decisions are not recorded"]
+        shared.ledger.audited_fault = None
+        await shared.wait(minutes=20)
+        assert process.sender.titles()[1:] == ["no picture can be scanned, and 1 more"]
 
 
 async def test_an_hour_that_cannot_be_counted_is_counted_with_the_next_and_holds_nothing_up(
@@ -345,6 +468,45 @@ async def test_an_hour_that_cannot_be_counted_is_counted_with_the_next_and_holds
         shared.ledger.tally_fault = None
         await shared.wait(minutes=60)
         assert process.sender.titles()[1:] == ["2 pictures were rejected"]
+
+
+async def test_addresses_that_cannot_be_read_for_a_while_lose_no_notice(
+    shared: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shared.reject(5)
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        shared.addresses_fault = SettingsError("the file cannot be read")
+        await shared.wait(minutes=70)
+        (line,) = [each.message for each in caplog.records]
+        assert line == "notices could not be told, and are tried again: the file cannot be read"
+        shared.watched.beyond["kbin"] = 7
+        await shared.wait(minutes=1)
+        shared.addresses_fault = None
+        await shared.wait(minutes=1)
+        assert process.sender.titles() == ["no picture can be scanned, and 1 more"]
+    assert await shared.audit() == [
+        {"counted to": "2026-11-26T13:00:00+00:00", "scanner": "since 2026-11-26T12:00:05+00:00"}
+    ]
+
+
+@pytest.mark.parametrize(("taken_back_after", "told_at"), [(3, "13:03:15"), (None, "13:15:05")])
+async def test_an_hour_is_counted_once_its_decisions_are_taken_back_from_the_spool(
+    shared: Shared, taken_back_after: int | None, told_at: str
+) -> None:
+    shared.settings = {"kinds": [NoticeKind.REJECTED.value]}
+    await shared.reject(2)
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=58)
+        shared.ledger.said = LedgerHealth(None, 3)
+        await shared.wait(minutes=2)
+        if taken_back_after is not None:
+            await shared.wait(minutes=taken_back_after)
+            shared.ledger.said = LedgerHealth()
+        await shared.wait(minutes=30)
+        ((at, job),) = process.sender.taken
+        assert f"{at:%H:%M:%S}" == told_at
+        assert job.message.title == "Pictwarden: 2 pictures were rejected"
 
 
 async def test_only_the_kinds_that_are_wanted_are_told(shared: Shared) -> None:
@@ -373,6 +535,55 @@ async def test_that_the_service_ends_by_itself_is_told_and_that_it_scans_again(s
     async with Process(shared).running() as last:
         await shared.wait(minutes=30)
         assert last.sender.titles() == ["pictures are scanned again"]
+
+
+async def test_a_clock_that_was_ahead_silences_nobody_after_a_restart(shared: Shared) -> None:
+    future = shared.clock.now + timedelta(days=30)
+    await shared.ledger.audit(Told(future, future, {NoticeKind.SCANNER: future}).entry())
+    shared.watched.purged = 100
+    await shared.reject(3)
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=16)
+        assert process.sender.titles() == ["the day's quota of purges is reached, and 1 more"]
+        assert "Pictures are scanned again" in process.sender.taken[0][1].message.body
+        await shared.wait(minutes=60)
+        assert process.sender.titles()[1:] == ["3 pictures were rejected"]
+
+
+async def test_a_clock_that_is_set_back_silences_nobody(shared: Shared) -> None:
+    shared.addresses = 2
+    now = shared.clock.now
+    shared.clock.now += timedelta(days=30)
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        process.sender.problems = {2: "connection refused"}
+        await shared.wait(minutes=10)
+        assert process.sender.titles() == ["no picture can be scanned"]
+        shared.clock.set_back(now)
+        process.sender.problems = {}
+        await shared.reject(3)
+        await shared.wait(minutes=80)
+        assert process.sender.titles()[1:] == ["3 pictures were rejected"]
+        assert process.sender.titles(2) == ["no picture can be scanned", "3 pictures were rejected"]
+        await shared.wait(days=1)
+        assert process.sender.titles()[2:] == ["still no picture can be scanned"]
+
+
+async def test_an_end_is_told_however_soon_after_other_messages(shared: Shared) -> None:
+    shared.addresses = 2
+    shared.watched.problem = SILENT
+    async with Process(shared).running() as process:
+        process.sender.problems = {2: "connection refused"}
+        await shared.wait(minutes=3)
+        shared.watched.problem = None
+        await shared.wait(minutes=25)
+        shared.watched.purged = 100
+        await shared.wait(minutes=1)
+        assert process.sender.titles(1) == ["no picture can be scanned", "pictures are scanned again"]
+        process.sender.problems = {}
+    await process.reporter.tell_end("batching has ended")
+    assert process.sender.titles(1)[2:] == ["no picture can be scanned"]
+    assert process.sender.titles(2) == ["no picture can be scanned, and 2 more"]
 
 
 async def test_an_end_that_cannot_be_told_holds_nobody_up(shared: Shared) -> None:

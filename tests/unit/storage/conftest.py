@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
 from serve_app.domain import UNNAMED_SOURCE, Decision, ModelIdentity, Unscanned, UnscannedReason, Verdict
-from serve_app.storage import Finding, PurgeQuota, Rescanner
+from serve_app.ledger import MemoryLedger
+from serve_app.pictrs import PictrsClient, Purger
+from serve_app.storage import Finding, Rescanner
 from serve_app.wire import Answer
 from tests.contract.pictrs.conftest import open_at
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 
 MAX_BODY_BYTES = 10_000
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 class Scanner:
@@ -41,14 +45,15 @@ class Scanner:
 
 @dataclass
 class Quota:
-    left: int
-    taken: list[str] = field(default_factory=list)
+    """Purges of a day, as ``audit`` counts them."""
 
-    async def take(self, sha256: str, why: str) -> bool:
-        if len(self.taken) >= self.left:
-            return False
-        self.taken.append(sha256)
-        return True
+    most_a_day: int
+    audit: MemoryLedger = field(default_factory=MemoryLedger)
+    actor: str = "service"
+    wall_clock: Callable[[], datetime] = lambda: NOON
+
+    def purger(self, pictrs: PictrsClient) -> Purger:
+        return Purger(pictrs, self.audit, self.actor, self.most_a_day, self.wall_clock)
 
 
 @dataclass
@@ -58,15 +63,16 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def rescanner(
-        self, quota: PurgeQuota | None = None, key: str = API_KEY, of_source: str | None = None
+        self, quota: Quota | None = None, key: str = API_KEY, of_source: str | None = None
     ) -> AsyncIterator[Rescanner]:
         async with open_at(self.pictrs.url, key) as client:
-            yield Rescanner(client, self.scanner, MAX_BODY_BYTES, quota, of_source=of_source)
+            purger = quota.purger(client) if quota else None
+            yield Rescanner(client, self.scanner, MAX_BODY_BYTES, purger, of_source=of_source)
 
     async def rescan(
         self,
         body: bytes,
-        quota: PurgeQuota | None = None,
+        quota: Quota | None = None,
         key: str = API_KEY,
         source: str = UNNAMED_SOURCE,
         of_source: str | None = None,

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ async def test_it_purges_what_is_rejected_within_the_quota_of_each_day(waiting: 
         await waiting.clock.advance(86_400, BOTH)
         assert waiting.bench.pictrs.stored == []
     entries = await waiting.ledger.audit_trail()
-    assert [(each.actor, each.action) for each in entries] == [("service", "purge")] * 3
+    assert [(each.actor, each.action) for each in entries] == [("service", "purged"), ("service", "purge")] * 3
 
 
 async def test_it_leaves_the_pictures_of_other_sources(waiting: Waiting) -> None:
@@ -177,17 +178,65 @@ async def test_what_it_lacks_is_said_once_something_is_pending(
     missing: str,
 ) -> None:
     monkeypatch.setenv(API_KEY_ENV, key)
-    async with waiting.rescans(url=waiting.bench.pictrs.url if url is not None else None) as running:
+    async with waiting.rescans(url=waiting.bench.pictrs.url if url is not None else None):
         await waiting.clock.advance(3 * LOOK_EVERY_S, 1)
         assert not caplog.records
         await waiting.add("reject")
-        waiting.clock.now += timedelta(minutes=1)
-        waiting.clock.wake()
-        await running
+        await waiting.clock.advance(3 * LOOK_EVERY_S, 1)
         (line,) = caplog.records
     assert "pictures were let through that have to be scanned" in line.message
     assert missing in line.message
     assert waiting.bench.scanner.bodies == []
+
+
+@pytest.fixture
+def write_key(waiting: Waiting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
+    """Writes pict-rs's key into its file, which takes the place of the variable."""
+    file = tmp_path / "key"
+    file.touch(0o600)
+    monkeypatch.delenv(API_KEY_ENV)
+    monkeypatch.setenv(f"{API_KEY_ENV}_FILE", str(file))
+    return lambda key: file.write_text(key, "utf-8")
+
+
+async def test_a_replaced_key_of_pict_rs_counts_from_the_next_look_on(
+    waiting: Waiting, write_key: Callable[[str], object]
+) -> None:
+    write_key(API_KEY)
+    await waiting.add("reject")
+    async with waiting.rescans():
+        await waiting.look()
+        assert len(waiting.bench.scanner.bodies) == 1
+        waiting.bench.pictrs.api_key = "another-key-of-the-tests"
+        await waiting.add("accept")
+        await waiting.look()
+        assert await waiting.left() == ["w-reject-0", "w-accept-1"]
+        write_key("another-key-of-the-tests")
+        await waiting.look()
+        assert await waiting.left() == ["w-reject-0"]
+
+
+async def test_a_key_that_cannot_be_read_at_the_start_or_later_is_tried_again(
+    waiting: Waiting, write_key: Callable[[str], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_key("")
+    await waiting.add("reject")
+    async with waiting.rescans():
+        await waiting.clock.advance(2 * LOOK_EVERY_S, 1)
+        assert [each.levelno for each in caplog.records] == [logging.ERROR]
+        write_key(API_KEY)
+        waiting.clock.now += timedelta(seconds=LOOK_EVERY_S)
+        waiting.clock.wake()
+        await waiting.look()
+        assert len(waiting.bench.scanner.bodies) == 1
+        write_key("")
+        await waiting.add("accept")
+        await waiting.look()
+        assert "rescanning goes on in a minute" in caplog.records[-1].message
+        assert await waiting.left() == ["w-reject-0", "w-accept-1"]
+        write_key(API_KEY)
+        await waiting.look()
+        assert await waiting.left() == ["w-reject-0"]
 
 
 async def test_the_moderator_scans_in_the_background(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
 from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, PictrsRefusedError
-from serve_app.ledger import MemoryLedger
-from serve_app.pictrs import AuditedQuota
+from serve_app.pictrs import purges_since
 from serve_app.storage import Result
-from tests.unit.storage.conftest import MAX_BODY_BYTES, Bench, Quota
+from tests.unit.storage.conftest import MAX_BODY_BYTES, NOON, Bench, Quota
 
 
 @pytest.mark.parametrize(
@@ -99,7 +97,9 @@ async def test_a_rejected_picture_is_purged_where_a_quota_allows_it(bench: Bench
     assert (finding.result, finding.result.is_done, finding.aliases) == (Result.PURGED, True, (alias,))
     assert (await bench.rescan(b"accept this", quota)).result is Result.ACCEPTED
     assert [each.aliases for each in bench.pictrs.stored] == [[other]]
-    assert quota.taken == [hashlib.sha256(b"reject this").hexdigest()]
+    (purge,) = await purges_since(quota.audit, NOON)
+    assert (purge.sha256, purge.aliases) == (hashlib.sha256(b"reject this").hexdigest(), (alias,))
+    assert (purge.actor, purge.why, purge.purged, purge.problem) == ("service", "rescan: policy", (alias,), None)
 
 
 async def test_beyond_the_quota_pictures_wait(bench: Bench) -> None:
@@ -139,7 +139,7 @@ async def test_purges_that_fail_all_afternoon_use_one_unit_of_the_quota(bench: B
     bench.pictrs.store(b"reject this")
     bench.pictrs.store(b"reject that")
     bench.pictrs.answers["/internal/purge"] = lambda: web.Response(status=500)
-    quota = AuditedQuota(MemoryLedger(), "service", 2, lambda: datetime(2026, 11, 25, 12, tzinfo=UTC))
+    quota = Quota(2)
     for _ in range(5):
         assert (await bench.rescan(b"reject this", quota)).result is Result.LATER
     del bench.pictrs.answers["/internal/purge"]

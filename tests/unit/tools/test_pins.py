@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tools.image.pins import PinError, argument, pin, torch_cpu_lock, with_argument
+from tools.image.pins import REDIS, PinError, argument, pin, torch_cpu_lock, with_argument
 
 ROOT = Path(__file__).parents[3]
 
 TOKEN = "a-token-for-everybody"
 MANIFEST = "/v2/library/python/manifests/3.11-slim-bookworm"
+REDIS_MANIFEST = "/v2/library/redis/manifests/7.4"
 LOCK = """\
 timm==1.0.31 \\
     --hash=sha256:00
@@ -43,7 +45,10 @@ class StandIn(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
-        self.answers = {MANIFEST: manifests("386", "amd64", "arm64")}
+        self.answers = {
+            MANIFEST: manifests("386", "amd64", "arm64"),
+            REDIS_MANIFEST: manifests("amd64", "arm64", "riscv64"),
+        }
         self.accepted: list[str] = []
 
     @property
@@ -95,6 +100,8 @@ def clone(tmp_path: Path) -> Path:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "serve.lock").write_text(LOCK, "utf-8")
     (tmp_path / "Dockerfile").write_text(DOCKERFILE, "utf-8")
+    (tmp_path / REDIS).parent.mkdir(parents=True)
+    shutil.copy(ROOT / REDIS, tmp_path / REDIS)
     return tmp_path
 
 
@@ -137,7 +144,10 @@ def test_the_base_image_gets_the_digest_of_every_architecture(
     code, said = command("--registry", stand_in.url)
     digest = hashlib.sha256(stand_in.answers[MANIFEST]).hexdigest()
     pinned = f"python:3.11-slim-bookworm@sha256:{digest}"
-    assert (code, said) == (0, f"base image: {pinned}\n")
+    redis = f"redis:7.4@sha256:{hashlib.sha256(stand_in.answers[REDIS_MANIFEST]).hexdigest()}"
+    assert (code, said) == (0, f"base image: {pinned}\nRedis: {redis}\n")
+    unpinned = (ROOT / REDIS).read_text("utf-8")
+    assert (clone / REDIS).read_text("utf-8") == unpinned.replace("image: redis:7.4\n", f"image: {redis}\n") != unpinned
     assert (clone / "Dockerfile").read_text("utf-8") == DOCKERFILE.replace("python:3.11-slim-bookworm", pinned)
     assert "vnd.oci.image.index" in stand_in.accepted[0], "otherwise a registry answers with one architecture"
 
@@ -149,6 +159,7 @@ def test_a_pin_is_renewed(stand_in: StandIn, clone: Path, command: Callable[...,
     digest = hashlib.sha256(stand_in.answers[MANIFEST]).hexdigest()
     image = argument("PYTHON_IMAGE", (clone / "Dockerfile").read_text("utf-8"))
     assert image == f"python:3.11-slim-bookworm@sha256:{digest}"
+    assert (clone / REDIS).read_text("utf-8").count("@sha256:") == 1
 
 
 def test_an_image_for_one_architecture_is_refused(

@@ -169,3 +169,23 @@ def test_a_library_that_is_missing_is_told_and_nothing_is_traced(
     start_tracing("serve")
     assert begin_request("scan", {}).traceparent is None
     assert "pip install -e '.[otel]'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("OTEL_BSP_MAX_QUEUE_SIZE", "256"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096")]
+)
+async def test_a_wrong_variable_costs_the_traces_and_no_picture(
+    service: Service,
+    draw: Draw,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    variable: str,
+    value: str,
+) -> None:
+    """By default the queue has 2,048 spans and a batch of the exporter 512."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv(variable, value)
+    start_tracing("serve")
+    assert begin_request("scan", {}).traceparent is None
+    assert "max_export_batch_size must be less than or equal to max_queue_size" in caplog.text
+    service.answered(await service.scan(draw("white")), 200)

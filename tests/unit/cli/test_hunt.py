@@ -1,0 +1,144 @@
+"""``pictwarden hunt`` beside a stand-in for pict-rs. What it finds: tests/contract/test_hunting.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from serve_app.cli.main import app
+from serve_app.database.location import Location
+from serve_app.domain import AuditEntry
+from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.ledger import open_ledger
+from serve_app.lists.opening import open_list_store
+from serve_app.pictrs import API_KEY_ENV, purges_since
+from tests.contract.conftest import NOON, Made
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
+
+BODIES = [f"picture {number}".encode() for number in range(3)]
+
+
+@dataclass
+class Bench:
+    """A ledger with an accepted decision on each of :data:`BODIES`, and pict-rs, which has stored them."""
+
+    location: Location
+    pictrs: StandIn
+    aliases: list[str]
+
+    def deny(self, number: int, bank: str = "banned") -> None:
+        digest = hashlib.sha256(BODIES[number]).digest()
+        draft = EntryDraft(
+            kind=ListKind.DENY,
+            fingerprint=Fingerprint(FingerprintType.SHA256, digest),
+            bank=bank,
+            reason="advertising",
+        )
+        with contextlib.closing(open_list_store(self.location)) as store:
+            store.add([draft])
+
+    async def hunt(self, *options: str, **pictrs: Any) -> tuple[int, list[str]]:
+        """Its exit code, and what it said."""
+        file = self.location.spool_folder / "config.yaml"
+        args = {"pictrs": {"url": self.pictrs.url, **pictrs}, "ledger": str(self.location.file)}
+        document = {"applications": [{"import_path": "deployments.graph:build_app", "args": args}]}
+        file.write_text(yaml.safe_dump(document), "utf-8")
+        environment = {API_KEY_ENV: API_KEY, "STATE_DIRECTORY": str(file.parent)}
+        arguments = ["hunt", "--config", str(file), *options]
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
+        return done.exit_code, done.output.splitlines()
+
+    async def audit(self) -> list[AuditEntry]:
+        with contextlib.closing(open_ledger(self.location)) as ledger:
+            return list(await ledger.audit_trail())
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    location = Location(tmp_path, tmp_path / "ledger.db")
+    made = Made()
+    with contextlib.closing(open_ledger(location)) as ledger:
+        for number, body in enumerate(BODIES):
+            sha256 = hashlib.sha256(body).hexdigest()
+            await ledger.record(made.decision(number, sha256=sha256, body_bytes=len(body)))
+    async with standing_in() as pictrs:
+        yield Bench(location, pictrs, [pictrs.store(body) for body in BODIES])
+
+
+async def test_what_is_denied_is_shown_and_stays_until_it_is_to_be_purged(bench: Bench) -> None:
+    bench.deny(1)
+    code, (found, summary, way_out) = await bench.hunt()
+    assert code == 1
+    assert (
+        found.split()
+        == f"rejected {bench.aliases[1]} decision r-1: entry 1 in bank banned (sha256): advertising".split()
+    )
+    assert summary == "3 pictures compared with 1 entries: 1 rejected"
+    assert "--purge" in way_out
+    assert len(bench.pictrs.stored) == 3
+    code, (purged, _) = await bench.hunt("--purge")
+    assert (code, purged.split()[:2]) == (0, ["purged", bench.aliases[1]])
+    assert [each.aliases for each in bench.pictrs.stored] == [[bench.aliases[0]], [bench.aliases[2]]]
+    with contextlib.closing(open_ledger(bench.location)) as ledger:
+        (purge,) = await purges_since(ledger, NOON)
+    assert (purge.why, purge.purged) == ("hunt: entry 1 in bank banned", (bench.aliases[1],))
+
+
+async def test_the_next_hunt_looks_for_what_is_new_once_nothing_is_left(bench: Bench) -> None:
+    assert await bench.hunt() == (0, ["there are no entries to look for"])
+    bench.deny(0)
+    for _ in range(2):
+        assert (await bench.hunt())[1][-2] == "3 pictures compared with 1 entries: 1 rejected"
+    assert (await bench.hunt("--purge"))[1][-1] == "3 pictures compared with 1 entries: 1 purged"
+    assert await bench.hunt() == (0, ["no entry has been added since the last hunt: `--all` looks for all of them"])
+    bench.deny(2, "community")
+    assert (await bench.hunt("--purge"))[1][-1] == "3 pictures compared with 1 entries: 1 purged"
+    assert (await bench.hunt("--all"))[0] == 0
+    assert (await bench.hunt("--all"))[1][-1] == "3 pictures compared with 2 entries: 2 gone"
+    assert (await bench.hunt("--bank", "community"))[1][-1] == "3 pictures compared with 1 entries: 1 gone"
+    assert {each.action for each in await bench.audit()} >= {"hunt", "purge", "purged"}
+
+
+async def test_beyond_the_quota_the_rest_is_left_for_tomorrow(bench: Bench) -> None:
+    for number in range(3):
+        bench.deny(number)
+    code, lines = await bench.hunt("--purge", max_purges_per_day=2)
+    assert (code, lines[-1]) == (1, "3 pictures compared with 3 entries: 2 purged, 1 rejected")
+    assert any("today's quota of purges is used up" in line for line in lines)
+    assert len(bench.pictrs.stored) == 1
+    code, lines = await bench.hunt("--purge", max_purges_per_day=3)
+    assert (code, lines[-1]) == (0, "3 pictures compared with 3 entries: 2 gone, 1 purged")
+
+
+async def test_a_pict_rs_that_does_not_answer_leaves_all_for_later(bench: Bench) -> None:
+    bench.deny(1)
+    code, lines = await bench.hunt("--purge", url="http://127.0.0.1:9")
+    assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
+    assert (await bench.hunt("--purge"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "pictrs", "code", "said"),
+    [
+        (["--purge"], {"url": None}, 2, "pictrs.url is not set"),
+        ([], {"url": None}, 1, "set pictrs.url to find and purge it"),
+        (["--bank", "nothing"], {}, 2, "there is no bank nothing"),
+        (["--bank", "banned", "--all"], {}, 2, "name one of --bank and --all"),
+    ],
+)
+async def test_what_is_missing_is_said(
+    bench: Bench, options: list[str], pictrs: dict[str, Any], code: int, said: str
+) -> None:
+    bench.deny(1)
+    exit_code, lines = await bench.hunt(*options, **pictrs)
+    assert exit_code == code
+    assert said in " ".join(lines)
