@@ -157,4 +157,4 @@ def test_make_would_run_the_line_with_its_arguments(line: str) -> None:
 
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_the_file_that_is_named_reads_the_commands_of_the_page(page: str) -> None:
-    assert re.search(rf'(commands_of)\("{re.escape(page)}"\)', (ROOT / FOLLOWED[page]).read_text("utf-8"))
+    assert re.search(rf'(commands_of|fences)\("{re.escape(page)}"\)', (ROOT / FOLLOWED[page]).read_text("utf-8"))
