@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.servers import Home, Running, Way, ours, running
+import yaml
+
+from benchmarks.servers import REPOSITORY, Home, Running, Way, ours, running
 from serve_app.database.location import Location
 from serve_app.domain import DecisionFilter
 from serve_app.ledger.opening import open_archive
@@ -35,12 +37,18 @@ def serving(home: Home, args: Mapping[str, Any], way: Way = Way.ONE_PROCESS) -> 
         NotServedError: it did not start.
     """
     config = home.folder / "serve.yaml"
-    chosen = args if "policy" in args else {"preset": "demo", **args}
-    application = {"import_path": "deployments.graph:build_app", "args": dict(chosen)}
-    config.write_text(json.dumps({"applications": [application]}), "utf-8")  # which is YAML too
+    config.write_text(json.dumps(configuration(args)), "utf-8")  # which is YAML too
     server = ours(way, "--config", str(config))
     with running(server, home=home) as started:
         yield started
+
+
+def configuration(args: Mapping[str, Any]) -> dict[str, Any]:
+    """A file like ``serve_config.yaml`` with ``args``, and replicas that fit on a machine of two cores."""
+    config: dict[str, Any] = yaml.safe_load((REPOSITORY / "deployments" / "local.yaml").read_text("utf-8"))
+    (application,) = config["applications"]
+    application["args"] = dict(args) if "policy" in args else {"preset": "demo", **args}
+    return config
 
 
 def recorded_ids(location: Location) -> set[str]:

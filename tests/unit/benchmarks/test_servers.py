@@ -16,6 +16,7 @@ from benchmarks import bare_pass, footprint, peers, report
 from benchmarks import servers as servers_of_ours
 from benchmarks.bare_pass import Rate
 from benchmarks.bodies import photo_like_image
+from benchmarks.decision_parts.services import configuration
 from benchmarks.record import Record
 from benchmarks.report import Planned
 from benchmarks.servers import Home, Server, Way, ours, running
@@ -140,3 +141,11 @@ def test_a_planned_record_is_measured_on_the_service_that_it_names(
 def test_a_planned_record_of_a_service_that_does_not_start_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(servers_of_ours.STARTS, Way.ONE_PROCESS, ("-c", "raise SystemExit('no model')"))
     assert not report.measured(Planned("quick-x", "quick", 0.1, (Way.ONE_PROCESS, "")))
+
+
+def test_services_with_settings_of_a_benchmark_have_replicas_that_fit_on_two_cores() -> None:
+    (application,) = configuration({"ledger": "memory"})["applications"]
+    assert application["args"] == {"preset": "demo", "ledger": "memory"}
+    replicas = application["deployments"]
+    assert {each["name"] for each in replicas} == {"Ingress", "Preprocessor", "ClipScorer"}
+    assert sum(each["num_replicas"] * each["ray_actor_options"]["num_cpus"] for each in replicas) < 2
