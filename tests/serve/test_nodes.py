@@ -1,4 +1,4 @@
-"""Two real Ray nodes on this machine: an ingress replica dies and nobody notices; their end leaves nothing behind.
+"""Real Ray nodes on this machine: an ingress replica dies, or a node is to end, and nobody notices.
 
 In a process of its own: Ray reads its environment when it is imported, once per process.
 """
@@ -56,3 +56,48 @@ def test_two_nodes_serve_outlive_an_ingress_and_leave_nothing_behind():
     assert not [pid for pid in seen["pids"] if psutil.pid_exists(pid)]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", seen["port"])) != 0
+
+
+THREE_NODES = """
+import json
+import threading
+import httpx
+from benchmarks.bodies import photo_like_jpeg, unique
+from benchmarks.served import Replicas, served
+from deployments.ray_node import move_replicas, worker_node
+
+def send():
+    with httpx.Client(timeout=30) as client:
+        while not is_moved.is_set():
+            seen["statuses"].append(client.post(service.url, content=unique(picture)).status_code)
+
+with served("fake:20ms", 5) as (nodes, service):
+    nodes.add(2)
+    service.deploy(Replicas(2))
+    leaving = nodes.busiest_worker()
+    seen = {"before": len(leaving.replicas("")), "statuses": []}
+    picture, is_moved = photo_like_jpeg(50_000, seed=1), threading.Event()
+    clients = [threading.Thread(target=send) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        number = leaving.output.stem.removeprefix("node-")
+        move_replicas(worker_node(leaving.output.parent / number), 60.0)
+    finally:
+        is_moved.set()
+        for client in clients:
+            client.join()
+    seen["after"] = len(leaving.replicas(""))
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.timeout(180)
+def test_a_node_that_is_to_end_has_its_replicas_moved_and_no_picture_notices():
+    command = [sys.executable, "-c", THREE_NODES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["before"] > 0
+    assert seen["after"] == 0
+    assert set(seen["statuses"]) == {200}
