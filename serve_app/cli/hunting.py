@@ -20,6 +20,7 @@ from serve_app.cli.progress import progress_of
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import AuditEntry, PictwardenError, SettingsError
+from serve_app.domain.lists import FingerprintType
 from serve_app.ledger import open_archive
 from serve_app.lists.opening import open_lists
 from serve_app.lists.snapshot import Snapshot
@@ -171,7 +172,7 @@ async def _hunted_to(archive: SqlArchive) -> int:
 def _line(caught: Caught) -> str:
     recorded, match = caught.suspect.recorded, caught.suspect.match
     names = " ".join(caught.aliases) or recorded.decision.sha256
-    how = match.type if match.distance_bits == 0 else f"{match.type}, {match.distance_bits} bits"
+    how = f"pdq, {match.distance_bits} bits" if match.type is FingerprintType.PDQ else match.type
     entry = f"entry {match.entry.id} in bank {match.entry.bank} ({how}): {match.entry.reason}"
     why = f"; {caught.why}" if caught.why else ""
     return f"{caught.result:<12} {names}  decision {recorded.decision.request_id}: {entry}{why}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,7 @@ def terminal(folder: Path, service: Any) -> Terminal:
         ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}",
         ADMIN_URL_ENV: service.admin_url,
         URL_ENV: service.url,
+        API_KEY_ENV: API_KEY,
     }
     return Terminal(
         folder, environment, {"http://127.0.0.1:14052": service.admin_url, "Bearer SECRET": f"Bearer {ADMIN_SECRET}"}
@@ -96,7 +98,15 @@ def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn) -> None:
     rows = [f"pdq,{hashlib.sha256(str(number).encode()).hexdigest()}" for number in range(1000)]
     (folder / "theirs.csv").write_text("\n".join(["type,hash", *rows, ""]), "ascii")
     (folder / "bad.csv").write_text("type,hash\npdq,abc\n", "ascii")
-    terminal.follow(commands_of("docs/decisions.md"))
+    fences = commands_of("docs/decisions.md")
+    denied_first = next(number for number, fence in enumerate(fences) if "pictwarden deny" in fence.body)
+    terminal.follow(fences[:denied_first])
+    # A copy that somebody has uploaded as well.
+    Image.fromarray(pictures["advertisement"]).save(folder / "copy.png", compress_level=0)
+    upload(terminal, folder / "copy.png")
+    pictrs.store((folder / "copy.png").read_bytes())
+    shutil.copy(folder / "config.yaml", folder / "serve_config.yaml")
+    terminal.follow(fences[denied_first:])
 
 
 def test_logging(terminal: Terminal, folder: Path, service: Any) -> None:
