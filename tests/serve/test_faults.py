@@ -14,7 +14,7 @@ import pytest
 
 from deployments.haproxy.rules import REFUSED_BY_HAPROXY
 
-from .conftest import wait_for
+from .conftest import STARTED, wait_for
 
 DEADLINE_S = 3.0
 
@@ -118,7 +118,7 @@ def test_a_replica_that_died_is_replaced_and_its_pictures_are_answered(service, 
     wait_for(lambda: service.replicas(deployment) and victim.pid not in [p.pid for p in service.replicas(deployment)])
     wait_for(lambda: service.scan(unique_picture()).status_code == 200)
     wait_for(lambda: f"{deployment}: all replicas run again" in service.text)
-    said = service.text.partition("PICTRS__")[2].splitlines()[1:]
+    said = service.text.partition(STARTED)[2].splitlines()[1:]
     of_it = [line for line in said if line.startswith(f"{deployment}: ")]
     assert of_it[0] == f"{deployment}: a replica died or does not answer; another one is starting"
     assert "worker died" not in service.text, "a line of ours, and not Ray's paragraphs"
