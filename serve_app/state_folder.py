@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -29,10 +30,19 @@ def make_private_folder(folder: Path) -> None:
 def make_private_file(file: Path) -> None:
     """Make an empty file that no other user can read, if it is not there; an existing one becomes private.
 
+    An existing one is not opened: whoever closes a file ends all locks that its process has on it (fcntl(2)), those of
+    SQLite's connections too, and the next program to close the database would remove the log that they still write.
+
     Raises:
-        OSError: it cannot be made, or it belongs to another user.
+        OSError: it cannot be made or written, is none, or belongs to another user.
     """
     make_private_folder(file.parent)
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+    try:
+        os.close(os.open(os.path.realpath(file), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file)) from None
+        if not os.access(file, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file)) from None
     if file.stat().st_mode & 0o077:
         file.chmod(0o600)

@@ -323,3 +323,33 @@ def test_an_error_does_not_repeat_what_was_to_be_written(location: Location) -> 
             connection.execute(statement, {"fingerprint": "a blurred sketch"})
     assert "nowhere" in str(raised.value)
     assert "sketch" not in str(raised.value)
+
+
+ANOTHER_PROGRAM = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print([row for row, in connection.execute("SELECT name FROM leases ORDER BY name")])
+connection.close()
+"""
+
+
+def test_another_program_that_closes_the_database_leaves_the_log_of_the_first_one(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    """Ledger and lists open the same file in one process: what opens it second must not end the first one's locks."""
+    file = tmp_path / "ledger.db"
+    shutil.copy(migrated_file, file)
+    location = Location(tmp_path, file)
+
+    def seen_by_another_program() -> str:
+        command = [sys.executable, "-c", ANOTHER_PROGRAM, str(file)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    with contextlib.closing(open_database(location)) as first:
+        for number in range(3):
+            with first.writing() as connection:
+                connection.execute(leases.insert().values(name=f"{number}", holder="a", expires_at_us=1))
+            with contextlib.closing(open_database(location)):
+                assert seen_by_another_program() == str([f"{each}" for each in range(number + 1)])
+            with contextlib.closing(open_database(location)) as again, again.writing() as connection:
+                connection.execute(sa.text("SELECT 1"))
