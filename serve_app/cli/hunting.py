@@ -160,7 +160,7 @@ async def _became(suspect: Suspect, settings: Settings, pictrs: PictrsClient | N
     if not may_store(settings.pictrs_source, suspect.recorded.decision):
         source = suspect.recorded.decision.source
         return Caught(suspect, Result.REJECTED, why=f"it is a picture of the source {source}: see pictrs.source")
-    return await catch(suspect, pictrs, purger)
+    return await catch(suspect, pictrs, purger, _now())
 
 
 async def _hunted_to(archive: SqlArchive) -> int:

@@ -11,37 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from serve_app.domain import DecisionFilter, DecisionPage, PictrsUnavailableError, RecordedDecision, SettingsError
+from serve_app.domain import DecisionArchive, DecisionFilter, PictrsUnavailableError, RecordedDecision, SettingsError
 from serve_app.domain.lists import FingerprintType, ListEntry, ListKind, Match
 from serve_app.lists.live import LiveLists
 from serve_app.lists.partition import partition_of
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
-from serve_app.pictrs import PictrsClient, Purger
+from serve_app.pictrs import STORED_WITHIN, PictrsClient, Purger
 from serve_app.storage.rescan import Result
 
 if TYPE_CHECKING:
     from serve_app.ledger.fingerprint_scan import BodyFingerprints
 
-_DECISIONS_ON_A_BODY = 100
 
-
-class Archive(Protocol):
-    """Of the ledger what is needed here; see :class:`~serve_app.ledger.sql_archive.SqlArchive`."""
+class Archive(DecisionArchive, Protocol):
+    """A ledger in a database: :class:`~serve_app.ledger.sql_archive.SqlArchive`."""
 
     def all_fingerprints(self) -> Iterator[BodyFingerprints]:
         """Those of all bodies, many at a time. For a thread."""
-        ...
-
-    async def search(
-        self,
-        wanted: DecisionFilter,
-        limit: int = 100,
-        cursor: str | None = None,
-        *,
-        with_examinations: bool = False,
-    ) -> DecisionPage:
-        """The newest decisions that ``wanted`` includes."""
         ...
 
 
@@ -117,8 +104,7 @@ async def suspects(
 async def _denied(
     archive: Archive, sha256: str, sought: Snapshot, lists_of: Callable[[str], Snapshot], now: datetime
 ) -> Suspect | None:
-    page = await archive.search(DecisionFilter(sha256=sha256), _DECISIONS_ON_A_BODY, with_examinations=True)
-    for recorded in page.records:
+    async for recorded in _decisions_on(archive, sha256):
         if not (recorded.decision.kept and recorded.decision.is_of_image_server):
             continue
         is_sought = await asyncio.to_thread(_denial, sought, recorded, now)
@@ -128,6 +114,18 @@ async def _denied(
     return None
 
 
+async def _decisions_on(archive: Archive, sha256: str) -> AsyncIterator[RecordedDecision]:
+    """All of them, newest first: a picture that is refused a thousand times a day may have been accepted before."""
+    cursor = None
+    while True:
+        page = await archive.search(DecisionFilter(sha256=sha256), cursor=cursor, with_examinations=True)
+        for recorded in page.records:
+            yield recorded
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
 def _denial(lists: Snapshot, recorded: RecordedDecision, now: datetime) -> Match | None:
     """The entry that denies the picture, as a decision would find it."""
     exact = lists.exact({FingerprintType.SHA256: bytes.fromhex(recorded.decision.sha256)}, now).deciding
@@ -135,7 +133,7 @@ def _denial(lists: Snapshot, recorded: RecordedDecision, now: datetime) -> Match
     return match if match is not None and match.entry.kind is ListKind.DENY else None
 
 
-async def catch(suspect: Suspect, pictrs: PictrsClient, purger: Purger | None) -> Caught:
+async def catch(suspect: Suspect, pictrs: PictrsClient, purger: Purger | None, now: datetime) -> Caught:
     """Find the picture in pict-rs, and purge it with all aliases. Without ``purger`` it stays.
 
     Raises:
@@ -145,6 +143,9 @@ async def catch(suspect: Suspect, pictrs: PictrsClient, purger: Purger | None) -
     try:
         picture = await pictrs.find(decision.sha256, decision.body_bytes)
         if picture is None:
+            if decision.decided_at > now - STORED_WITHIN:
+                # pict-rs stores a picture after it has our answer.
+                return Caught(suspect, Result.LATER, why="pict-rs may not have stored it yet")
             return Caught(suspect, Result.GONE, why="pict-rs does not have it")
         if purger is None:
             return Caught(suspect, Result.REJECTED, picture.aliases)

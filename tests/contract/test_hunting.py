@@ -119,6 +119,15 @@ async def test_of_each_body_the_newest_decision_that_let_it_through_is_told(benc
     assert await bench.hunted() == ["r-2"]
 
 
+async def test_what_was_refused_often_since_is_found_all_the_same(bench: Bench, made: Made) -> None:
+    first = await bench.record(1)
+    for number in range(2, 110):
+        again = made.decision(number)
+        await bench.ledger.record(replace(first, request_id=again.request_id, decided_at=again.decided_at, kept=False))
+    bench.deny()
+    assert await bench.hunted() == ["r-1"]
+
+
 async def test_an_entry_that_allows_a_picture_protects_it(bench: Bench) -> None:
     for number, bits in ((1, 8), (2, 20)):
         await bench.record(number, flipped(bits))

@@ -44,12 +44,17 @@ print(json.dumps(seen))
 """
 
 
+def seen_by(program, timeout_s):
+    """What a program that starts nodes prints at its end."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.timeout(120)
 def test_two_nodes_serve_outlive_an_ingress_and_leave_nothing_behind():
-    command = [sys.executable, "-c", TWO_NODES]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen = seen_by(TWO_NODES, timeout_s=110)
     assert seen["replicas"] == [[1, 1, 1], [1, 1, 1]]
     # By default HAProxy answers 500, or nothing, to whatever the ingress replica had in flight.
     assert seen["statuses"] == [200] * 24
@@ -94,10 +99,7 @@ print(json.dumps(seen))
 
 @pytest.mark.timeout(180)
 def test_a_node_that_is_to_end_has_its_replicas_moved_and_no_picture_notices():
-    command = [sys.executable, "-c", THREE_NODES]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
+    seen = seen_by(THREE_NODES, timeout_s=170)
     assert seen["before"] > 0
     assert seen["after"] == 0
     assert set(seen["statuses"]) == {200}

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ async def test_a_pict_rs_that_does_not_answer_leaves_all_for_later(bench: Bench)
     code, lines = await bench.hunt("--purge", url="http://127.0.0.1:9")
     assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
     assert (await bench.hunt("--purge"))[0] == 0
+
+
+async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench) -> None:
+    bench.deny(1)
+    bench.pictrs.forget(bench.aliases[1])
+    decision = Made().decision(9, sha256=hashlib.sha256(BODIES[1]).hexdigest(), body_bytes=len(BODIES[1]))
+    with contextlib.closing(open_ledger(bench.location)) as ledger:
+        await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
+    code, lines = await bench.hunt("--purge")
+    assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
 
 
 @pytest.mark.parametrize(
