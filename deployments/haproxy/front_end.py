@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from deployments.haproxy.rules import amendments
 from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
-from deployments.own_processes import own_processes
 from deployments.private_folder import METRICS_FOLDER_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
 from serve_app.domain import SettingsError
+from serve_app.own_processes import own_processes
 from serve_app.settings import Settings
 
 _HAPROXY_FOLDER = "h"
