@@ -25,7 +25,7 @@ from serve_app.notices.addresses import addresses
 from serve_app.notices.facts import SuspendedEntry
 from serve_app.notices.reporter import Reporter
 from serve_app.notices.sending import HOW_TO_INSTALL, AppriseProcess, Sender
-from serve_app.pictrs import PURGE
+from serve_app.purges import PURGE
 from serve_app.settings import Settings
 from serve_app.storage.in_service import rescanning
 

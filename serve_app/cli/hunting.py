@@ -151,16 +151,18 @@ async def _caught(
             show(bodies)
 
         async for suspect in suspects(archive, sought, lists_of, _now(), note):
-            yield await _became(suspect, run.settings, pictrs, purger)
+            yield await _became(suspect, run.settings, pictrs, archive, purger)
 
 
-async def _became(suspect: Suspect, settings: Settings, pictrs: PictrsClient | None, purger: Purger | None) -> Caught:
+async def _became(
+    suspect: Suspect, settings: Settings, pictrs: PictrsClient | None, archive: SqlArchive, purger: Purger | None
+) -> Caught:
     if pictrs is None:
         return Caught(suspect, Result.REJECTED, why="set pictrs.url to find and purge it")
     if not may_store(settings.pictrs_source, suspect.recorded.decision):
         source = suspect.recorded.decision.source
         return Caught(suspect, Result.REJECTED, why=f"it is a picture of the source {source}: see pictrs.source")
-    return await catch(suspect, pictrs, purger, _now())
+    return await catch(suspect, pictrs, archive, purger, _now())
 
 
 async def _hunted_to(archive: SqlArchive) -> int:

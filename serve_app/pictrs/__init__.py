@@ -3,18 +3,16 @@
 from serve_app.pictrs.client import PictrsClient, open_pictrs
 from serve_app.pictrs.finding import STORED_WITHIN, may_store, pictures_of
 from serve_app.pictrs.hashes import HashPage, StoredHash, StoredPicture
-from serve_app.pictrs.purges import PURGE, Purge, Purger, purges_since
+from serve_app.pictrs.purging import Purger
 from serve_app.pictrs.references import Reference, parse_reference
 from serve_app.pictrs.transport import API_KEY_ENV
 from serve_app.pictrs.walking import newest_first, stored_between
 
 __all__ = [
     "API_KEY_ENV",
-    "PURGE",
     "STORED_WITHIN",
     "HashPage",
     "PictrsClient",
-    "Purge",
     "Purger",
     "Reference",
     "StoredHash",
@@ -24,6 +22,5 @@ __all__ = [
     "open_pictrs",
     "parse_reference",
     "pictures_of",
-    "purges_since",
     "stored_between",
 ]

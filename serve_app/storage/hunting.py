@@ -18,6 +18,7 @@ from serve_app.lists.partition import partition_of
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
 from serve_app.pictrs import STORED_WITHIN, PictrsClient, Purger
+from serve_app.purges import Audit, purges_since
 from serve_app.storage.rescan import Result
 
 if TYPE_CHECKING:
@@ -133,8 +134,15 @@ def _denial(lists: Snapshot, recorded: RecordedDecision, now: datetime) -> Match
     return match if match is not None and match.entry.kind is ListKind.DENY else None
 
 
-async def catch(suspect: Suspect, pictrs: PictrsClient, purger: Purger | None, now: datetime) -> Caught:
+async def catch(suspect: Suspect, pictrs: PictrsClient, audit: Audit, purger: Purger | None, now: datetime) -> Caught:
     """Find the picture in pict-rs, and purge it with all aliases. Without ``purger`` it stays.
+
+    Args:
+        suspect: whose picture.
+        pictrs: where it may be.
+        audit: knows what was purged.
+        purger: of that pict-rs.
+        now: pict-rs may not have stored yet what was decided a moment ago.
 
     Raises:
         PictrsRefusedError: the settings have to be changed first.
@@ -143,10 +151,7 @@ async def catch(suspect: Suspect, pictrs: PictrsClient, purger: Purger | None, n
     try:
         picture = await pictrs.find(decision.sha256, decision.body_bytes)
         if picture is None:
-            if decision.decided_at > now - STORED_WITHIN:
-                # pict-rs stores a picture after it has our answer.
-                return Caught(suspect, Result.LATER, why="pict-rs may not have stored it yet")
-            return Caught(suspect, Result.GONE, why="pict-rs does not have it")
+            return await _missing(suspect, audit, now)
         if purger is None:
             return Caught(suspect, Result.REJECTED, picture.aliases)
         if await purger.purge(picture, f"hunt: entry {entry.id} in bank {entry.bank}") is None:
@@ -154,3 +159,14 @@ async def catch(suspect: Suspect, pictrs: PictrsClient, purger: Purger | None, n
     except PictrsUnavailableError as error:
         return Caught(suspect, Result.LATER, why=str(error))
     return Caught(suspect, Result.PURGED, picture.aliases)
+
+
+async def _missing(suspect: Suspect, audit: Audit, now: datetime) -> Caught:
+    decision = suspect.recorded.decision
+    for purge in await purges_since(audit, decision.decided_at):
+        if purge.sha256 == decision.sha256 and purge.purged:
+            return Caught(suspect, Result.GONE, why=f"it was purged ({purge.why})")
+    if decision.decided_at > now - STORED_WITHIN:
+        # pict-rs stores a picture after it has our answer.
+        return Caught(suspect, Result.LATER, why="pict-rs may not have stored it yet")
+    return Caught(suspect, Result.GONE, why="pict-rs does not have it")

@@ -28,7 +28,7 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.moderation import Moderator
 from serve_app.notices.sending import AppriseProcess
 from serve_app.own_work import WatchedService, noticing
-from serve_app.pictrs import PURGE
+from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from tests.contract.conftest import Made
 from tests.unit.notices.conftest import WatchedSender

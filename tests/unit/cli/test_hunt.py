@@ -21,7 +21,8 @@ from serve_app.domain import AuditEntry
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import open_ledger
 from serve_app.lists.opening import open_list_store
-from serve_app.pictrs import API_KEY_ENV, purges_since
+from serve_app.pictrs import API_KEY_ENV
+from serve_app.purges import purges_since
 from tests.contract.conftest import NOON, Made
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 
@@ -135,6 +136,17 @@ async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench
         await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
     code, lines = await bench.hunt("--purge")
     assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
+
+
+async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
+    bench.deny(1)
+    decision = Made().decision(9, sha256=hashlib.sha256(BODIES[1]).hexdigest(), body_bytes=len(BODIES[1]))
+    with contextlib.closing(open_ledger(bench.location)) as ledger:
+        await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
+    assert (await bench.hunt("--purge"))[1][-1] == "3 pictures compared with 1 entries: 1 purged"
+    code, (gone, summary) = await bench.hunt("--all")
+    assert (code, summary) == (0, "3 pictures compared with 1 entries: 1 gone")
+    assert "it was purged (hunt: entry 1 in bank banned)" in gone
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from serve_app.domain import AuditEntry
-from serve_app.pictrs import PURGE
-from serve_app.pictrs.purges import PURGED
+from serve_app.purges import PURGE, PURGED
 from tests.unit.cli.admin_service import AdminService, Run
 
 NOW = datetime.now(UTC)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.ledger import MemoryLedger
-from serve_app.pictrs import PURGE
+from serve_app.purges import PURGE
 from serve_app.storage import Result, rescan_pending
 from serve_app.storage.pending import MAX_LATER_IN_A_ROW
 from tests.unit.storage.conftest import Bench, Quota, let_through

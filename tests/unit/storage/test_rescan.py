@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, PictrsRefusedError
-from serve_app.pictrs import purges_since
+from serve_app.purges import purges_since
 from serve_app.storage import Result
 from tests.unit.storage.conftest import MAX_BODY_BYTES, NOON, Bench, Quota
 

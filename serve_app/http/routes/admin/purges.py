@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 
 from serve_app.admin_api import PurgeRecord, Purges
 from serve_app.domain import DecisionArchive
-from serve_app.pictrs import purges_since
+from serve_app.purges import purges_since
 
 LATELY = timedelta(days=30)
 """Before a request that names no moment."""

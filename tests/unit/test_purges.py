@@ -10,8 +10,8 @@ from aiohttp import web
 
 from serve_app.domain import AuditEntry, PictrsUnavailableError
 from serve_app.ledger import MemoryLedger
-from serve_app.pictrs import PURGE, Purger, purges_since
-from serve_app.pictrs.purges import PURGED
+from serve_app.pictrs import Purger
+from serve_app.purges import PURGE, PURGED, purges_since
 from tests.contract.pictrs.conftest import open_at
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from serve_app.domain import AuditEntry, PictrsError, in_words
+from serve_app.domain import AuditEntry, PictwardenError, in_words
 from serve_app.logs import EventLogger
-from serve_app.pictrs.client import PictrsClient
-from serve_app.pictrs.hashes import StoredPicture
 
 logger = EventLogger(__name__)
 
@@ -39,41 +37,54 @@ class Audit(Protocol):
         ...
 
 
-class Purger:
-    """Purges pictures of one pict-rs within the quota of the day, a picture counting once a day."""
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Stored bytes that are to be purged: their sha256, how many they are, and the names that lead to them.
 
-    def __init__(
-        self, pictrs: PictrsClient, audit: Audit, actor: str, most_a_day: int, wall_clock: Callable[[], datetime]
-    ) -> None:
-        """``actor`` is who wants it, for the audit."""
-        self._pictrs = pictrs
+    ``store`` says where they are; None: in pict-rs, whose names are its aliases.
+    """
+
+    sha256: str
+    body_bytes: int
+    names: tuple[str, ...]
+    store: str | None = None
+
+
+class QuotaOfPurges:
+    """The one quota of the day, for purges of whatever store; the same bytes count once a day."""
+
+    def __init__(self, audit: Audit, actor: str, most_a_day: int, wall_clock: Callable[[], datetime]) -> None:
+        """``actor`` is who wants the purges, for the audit."""
         self._audit = audit
         self._actor = actor
         self._most_a_day = most_a_day
         self._wall_clock = wall_clock
 
-    async def purge(self, picture: StoredPicture, why: str) -> tuple[str, ...] | None:
-        """Purge a picture; the aliases that led to it and do no more, or None where the quota of today is used up.
+    async def purge(
+        self, doomed: Doomed, why: str, remove: Callable[[], Awaitable[tuple[str, ...]]]
+    ) -> tuple[str, ...] | None:
+        """Have ``remove`` purge them; the names that it removed, or None where the quota of today is used up.
 
         Raises:
-            PictrsError: see :meth:`~serve_app.pictrs.PictrsClient.purge`.
+            PictwardenError: what ``remove`` raised.
         """
-        name = {"purge": uuid.uuid4().hex, "sha256": picture.hash.sha256}
+        name = {"purge": uuid.uuid4().hex, "sha256": doomed.sha256}
         of_picture: dict[str, str | int] = {
-            "body_bytes": picture.hash.length_bytes,
-            "aliases": json.dumps(picture.aliases),
+            "body_bytes": doomed.body_bytes,
+            "aliases": json.dumps(doomed.names),
             "why": why,
+            **({} if doomed.store is None else {"store": doomed.store}),
         }
         entry = AuditEntry(self._wall_clock(), self._actor, PURGE, of_picture | name)
         if not await self._audit.audit_within(entry, self._most_a_day, once_per="sha256"):
             return None
         try:
-            purged = await self._pictrs.purge(picture)
-        except PictrsError as error:
+            removed = await remove()
+        except PictwardenError as error:
             await self._end({**name, "problem": in_words(error)})
             raise
-        await self._end({**name, "aliases": json.dumps(purged)})
-        return purged
+        await self._end({**name, "aliases": json.dumps(removed)})
+        return removed
 
     async def _end(self, detail: dict[str, str]) -> None:
         """Record the end. Where that fails the purge is over all the same, and nobody undoes it."""
@@ -89,8 +100,9 @@ class Purger:
 class Purge:
     """A purge, as the audit has it.
 
-    ``aliases`` led to the picture when it began, ``purged`` did so and do no more. ``ended_at`` is None where nothing
-    says that it is over: it goes on, or the program ended meanwhile. ``problem`` says why it failed.
+    ``aliases`` led to the picture when it began, ``purged`` did so and do no more. ``store`` is where it was; None for
+    pict-rs. ``ended_at`` is None where nothing says that it is over: it goes on, or the program ended meanwhile.
+    ``problem`` says why it failed.
     """
 
     id: str
@@ -100,6 +112,7 @@ class Purge:
     sha256: str
     body_bytes: int | None = None
     aliases: tuple[str, ...] = ()
+    store: str | None = None
     ended_at: datetime | None = None
     purged: tuple[str, ...] = ()
     problem: str | None = None
@@ -132,6 +145,7 @@ def _begun(entry: AuditEntry) -> Purge:
         sha256=sha256,
         body_bytes=body_bytes if isinstance(body_bytes, int) else None,
         aliases=_names(detail.get("aliases")),
+        store=None if "store" not in detail else str(detail["store"]),
     )
 
 
