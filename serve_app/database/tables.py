@@ -211,3 +211,29 @@ list_version_times = Table(
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("at_us", BigInteger, nullable=False),
 )
+
+# The stores that `pictwarden storage scan` has looked into. The key is the first 64 bits of a digest of the URL.
+storage_sources = Table(
+    "storage_sources",
+    metadata,
+    Column("source", BigInteger, primary_key=True, autoincrement=False),
+    Column("url", Text, nullable=False),
+)
+
+# What became of each of their files. A name may be longer than an index takes, and need not be text: hence its digest.
+storage_files = Table(
+    "storage_files",
+    metadata,
+    Column("source", BigInteger, primary_key=True, autoincrement=False),  # of storage_sources
+    Column("name_key", LargeBinary, primary_key=True),
+    Column("name", LargeBinary, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("sha256", LargeBinary),
+    Column("request_id", Text),
+    Column("aliases", Text),  # a JSON list
+    Column("scanned_at_us", BigInteger, nullable=False),
+)
+Index("storage_files_by_outcome", storage_files.c.source, storage_files.c.outcome, storage_files.c.name_key)

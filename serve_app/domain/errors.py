@@ -163,6 +163,30 @@ class PictureGoneError(PictrsError):
     """pict-rs does not have this picture, or has purged it."""
 
 
+class StorageError(PictwardenError):
+    """A store did not do what it was asked. The message says why, and what to do."""
+
+
+class StorageUnavailableError(StorageError):
+    """The store did not answer, or failed through a fault of its own; the same call may be made again."""
+
+
+class StorageRefusedError(StorageError):
+    """The store, or this service, is set up so that the call can never succeed."""
+
+
+class FileGoneError(StorageError):
+    """The file is not there any more."""
+
+
+class FileChangedError(StorageError):
+    """Other bytes lie there now."""
+
+
+class FileUnreadableError(StorageError):
+    """This file cannot be read; others may be."""
+
+
 class ConfigurationError(PictwardenError):
     """The service cannot run as configured. The message says what is wrong, and what to do."""
 
