@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -11,9 +12,12 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
-from serve_app.database.access import Database
+from serve_app.database.access import Database, open_database
+from serve_app.database.location import Location
 from serve_app.database.tables import storage_files, storage_sources
+from serve_app.domain import ConfigurationError, UnavailableError, in_words
 from serve_app.domain.storable_text import escaped
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.source import StoredFile
@@ -30,7 +34,8 @@ _MICROSECOND = timedelta(microseconds=1)
 class ScanJournal:
     """The journal of one store. For threads, and never for an event loop; :meth:`close` it after use.
 
-    What was added is on the disk when :meth:`add` returns: a run that is killed has done that much.
+    What was added is on the disk when :meth:`add` returns: a run that is killed has done that much. Every call raises
+    ``UnavailableError`` where the database cannot be read or written.
     """
 
     def __init__(self, database: Database, url: str) -> None:
@@ -42,27 +47,25 @@ class ScanJournal:
         keys = list(storage_files.primary_key.columns)
         others = {column.name: put.excluded[column.name] for column in storage_files.columns if column not in keys}
         self._put = put.on_conflict_do_update(index_elements=keys, set_=others)
-        with database.writing() as connection:
+        with _words(), database.writing() as connection:
             named = insert(storage_sources).values(source=self._source, url=url)
             connection.execute(named.on_conflict_do_nothing())
 
-    def known(self, files: Sequence[StoredFile]) -> Mapping[str, FileRecord]:
-        """What is known of those that have not changed since, by their names."""
+    def known(self, files: Sequence[StoredFile]) -> Mapping[str, FileOutcome]:
+        """What became of those that have not changed since, by their names."""
         by_key = {_name_key(each.name): each for each in files}
-        wanted = (
-            select(storage_files)
-            .where(storage_files.c.source == self._source)
-            .where(storage_files.c.name_key.in_(list(by_key)))
+        wanted = select(storage_files.c.name_key, storage_files.c.version, storage_files.c.outcome).where(
+            storage_files.c.source == self._source, storage_files.c.name_key.in_(list(by_key))
         )
-        with self._database.reading() as connection:
+        with _words(), self._database.reading() as connection:
             rows = connection.execute(wanted).all()
-        of_this_version = (row for row in rows if by_key[row.name_key].version == row.version)
-        return {record.file.name: record for record in map(_record, of_this_version)}
+        found = ((by_key[key], version, outcome) for key, version, outcome in rows)
+        return {file.name: FileOutcome(outcome) for file, version, outcome in found if file.version == version}
 
     def add(self, records: Sequence[FileRecord]) -> None:
         """Record what became of files, each of which is named once; what was known of them is replaced."""
         if records:
-            with self._database.writing() as connection:
+            with _words(), self._database.writing() as connection:
                 connection.execute(self._put, [_row(self._source, each) for each in records])
 
     def counts(self) -> Counter[FileOutcome]:
@@ -72,7 +75,7 @@ class ScanJournal:
             .where(storage_files.c.source == self._source)
             .group_by(storage_files.c.outcome)
         )
-        with self._database.reading() as connection:
+        with _words(), self._database.reading() as connection:
             return Counter({FileOutcome(outcome): count for outcome, count in connection.execute(counted)})
 
     def records(self, outcome: FileOutcome) -> Iterator[FileRecord]:
@@ -85,7 +88,7 @@ class ScanJournal:
         )
         after = b""
         while True:
-            with self._database.reading() as connection:
+            with _words(), self._database.reading() as connection:
                 rows = connection.execute(wanted.where(storage_files.c.name_key > after)).all()
             yield from map(_record, rows)
             if len(rows) < _READ_AT_ONCE:
@@ -98,7 +101,7 @@ class ScanJournal:
         of_source = storage_files.c.source == self._source
         some = select(storage_files.c.name_key).where(of_source).limit(_ERASED_AT_ONCE)
         while True:
-            with self._database.writing() as connection:
+            with _words(), self._database.writing() as connection:
                 done = connection.execute(
                     delete(storage_files).where(of_source, storage_files.c.name_key.in_(some.scalar_subquery()))
                 ).rowcount
@@ -112,10 +115,41 @@ class ScanJournal:
         self._database.close()
 
 
-def journal_urls(database: Database) -> list[str]:
-    """The stores that the journal knows."""
-    with database.reading() as connection:
-        return list(connection.execute(select(storage_sources.c.url).order_by(storage_sources.c.url)).scalars())
+def open_journal(location: Location, url: str) -> ScanJournal:
+    """The journal of a store, in the database at ``location``.
+
+    Raises:
+        ConfigurationError: the database cannot be used.
+    """
+    database = open_database(location)
+    try:
+        with _words():
+            database.prepare()
+        return ScanJournal(database, url)
+    except UnavailableError as error:
+        database.close()
+        raise ConfigurationError(str(error)) from error
+
+
+def journal_urls(location: Location) -> list[str]:
+    """The stores that the journal in the database at ``location`` knows.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    with contextlib.closing(open_database(location)) as database, _words():
+        database.prepare()
+        with database.reading() as connection:
+            return list(connection.execute(select(storage_sources.c.url).order_by(storage_sources.c.url)).scalars())
+
+
+@contextlib.contextmanager
+def _words() -> Iterator[None]:
+    """Errors of the database, in ours."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise UnavailableError(f"the journal of scans cannot be read or written: {in_words(error)}") from error
 
 
 def _source_key(url: str) -> int:

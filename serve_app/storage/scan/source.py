@@ -72,6 +72,10 @@ class Source(Protocol):
         """
         ...
 
+    async def count(self, wanted: Wanted) -> int | None:
+        """How many files :meth:`files` has; None where that would cost as much as to scan them."""
+        ...
+
     async def read(self, file: StoredFile, max_bytes: int) -> bytes:
         """Its bytes.
 

@@ -1,0 +1,79 @@
+"""What is done with a picture that is rejected: nothing, unless it is asked for, and never more than the quota."""
+
+from __future__ import annotations
+
+import enum
+from functools import partial
+from typing import Protocol
+
+from serve_app.domain import FileChangedError, FileGoneError
+from serve_app.purges import Doomed, QuotaOfPurges
+from serve_app.storage.scan.outcome import FileOutcome
+from serve_app.storage.scan.source import Source, StoredFile
+
+
+class OnReject(enum.StrEnum):
+    """What is done with rejected pictures."""
+
+    REPORT = "report"
+    QUARANTINE = "quarantine"
+    PURGE = "purge"
+
+
+class QuotaUsedUpError(Exception):
+    """Today no more may be purged."""
+
+
+class Disposal(Protocol):
+    """What is done with a rejected picture."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether rejected pictures stay, as before: a file that was rejected need not be looked at again."""
+        ...
+
+    async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
+        """Do it; what became of the file, and what else people should know.
+
+        Raises:
+            QuotaUsedUpError: not today.
+            StorageError: see :class:`~serve_app.storage.scan.source.Source`.
+        """
+        ...
+
+
+class Report:
+    """Rejected pictures stay where they are."""
+
+    is_final = True
+
+    async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
+        """See the port."""
+        del file, sha256, why
+        return FileOutcome.REJECTED, ""
+
+
+class Removal:
+    """Rejected pictures are purged or quarantined within the quota of the day, if they still are what was scanned."""
+
+    is_final = False
+
+    def __init__(self, source: Source, quota: QuotaOfPurges, how: OnReject) -> None:
+        self._source = source
+        self._quota = quota
+        self._is_quarantine = how is OnReject.QUARANTINE
+
+    async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
+        """See the port."""
+        doomed = Doomed(sha256, file.size_bytes, file.aliases or (file.name,), self._source.url)
+        remove = self._source.quarantine if self._is_quarantine else self._source.remove
+        word = "quarantine" if self._is_quarantine else "scan"
+        try:
+            removed = await self._quota.purge(doomed, f"storage {word}: {why}", partial(remove, file, sha256))
+        except FileGoneError as error:
+            return FileOutcome.GONE, str(error)
+        except FileChangedError as error:
+            return FileOutcome.LATER, str(error)
+        if removed is None:
+            raise QuotaUsedUpError
+        return (FileOutcome.QUARANTINED if self._is_quarantine else FileOutcome.PURGED), ""
