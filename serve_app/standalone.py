@@ -233,6 +233,40 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             await watch(stages.require_alive, stop, on_alive)
 
 
+@contextlib.asynccontextmanager
+async def moderating(
+    settings: Settings,
+    policy: Policy,
+    shadow: Policy | None = None,
+    of_sources: Mapping[str, Policy] = NO_POLICIES,
+) -> AsyncIterator[Moderator]:
+    """The whole chain without HTTP, warm, for a command that scans by itself; its decisions are recorded.
+
+    Raises:
+        ConfigurationError: as :func:`serve`.
+        UnavailableError: a part of it does not start.
+    """
+    examiners: list[StartingExaminer] = []
+
+    def examiner_of(labels: tuple[str, ...]) -> StartingExaminer:
+        examiners.append(StartingExaminer(labels))
+        return examiners[-1]
+
+    async with contextlib.AsyncExitStack() as opened:
+        ledger, lists = await asyncio.to_thread(_open_records, locate(settings.ledger), settings.limits)
+        opened.callback(ledger.close)
+        lists.start()
+        opened.callback(lists.close)
+        admission = admission_of(settings)
+        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources)
+        stages = await asyncio.to_thread(Stages, settings, policy, shadow, of_sources)
+        opened.push_async_callback(stages.close)
+        for examiner in examiners:
+            examiner.started(stages)
+        await moderator.ready(Deadline.after(settings.deadline_s))
+        yield moderator
+
+
 def _open_records(location: Location | None, limits: MediaLimits) -> tuple[OpenLedger, LiveLists]:
     ledger = open_ledger(location, limits)
     try:

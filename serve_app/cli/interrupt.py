@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -13,6 +14,20 @@ from types import FrameType
 def interruptible() -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; the second one ends the command at once."""
     stop = threading.Event()
+    with _calling(stop.set):
+        yield stop
+
+
+@contextlib.contextmanager
+def interruptible_loop() -> Iterator[asyncio.Event]:
+    """:func:`interruptible` for the running event loop."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    with _calling(lambda: loop.call_soon_threadsafe(stop.set)):
+        yield stop
+
+
+@contextlib.contextmanager
+def _calling(on_first: Callable[[], object]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
@@ -20,12 +35,12 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        on_first()
         restore()
 
     for number in before:
         signal.signal(number, on_signal)
     try:
-        yield stop
+        yield
     finally:
         restore()

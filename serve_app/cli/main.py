@@ -33,6 +33,8 @@ from serve_app.cli.presets import presets
 from serve_app.cli.purges import purges
 from serve_app.cli.rescanning import rescan
 from serve_app.cli.serving import serve
+from serve_app.cli.storage_report import storage_forget, storage_report
+from serve_app.cli.storage_scan import storage_scan
 from serve_app.cli.training import train
 from serve_app.cli.upgrading import settings_upgrade
 
@@ -70,6 +72,11 @@ list_app.command("banks")(list_banks)
 list_app.command("import")(list_import)
 list_app.command("export")(list_export)
 app.add_typer(list_app, name="list")
+storage_app = typer.Typer(no_args_is_help=True, help="Pictures that are stored already: scan them all.")
+storage_app.command("scan")(storage_scan)
+storage_app.command("report")(storage_report)
+storage_app.command("forget")(storage_forget)
+app.add_typer(storage_app, name="storage")
 policy_app = typer.Typer(no_args_is_help=True, help="Check, show, try and make policies.")
 policy_app.command("check")(policy_check)
 policy_app.command("show")(policy_show)

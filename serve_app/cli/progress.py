@@ -19,6 +19,9 @@ from rich.progress import (
 
 _LINE_EVERY_S = 60.0
 
+Show = Callable[[int, int | None, str], None]
+"""Shows how many are done, of how many in all where that is known, and what became of them."""
+
 
 @contextlib.contextmanager
 def progress(console: Console, is_shown: bool = True) -> Iterator[Callable[[object], None]]:
@@ -50,6 +53,47 @@ def _a_line_a_minute(console: Console) -> Callable[[object], None]:
             console.print(str(said), markup=False, highlight=False, soft_wrap=True)
 
     return show
+
+
+@contextlib.contextmanager
+def rate_of(console: Console, what: str, is_shown: bool = True) -> Iterator[Show]:
+    """Yield a function that shows how many are done, how many a second, and how long the rest takes.
+
+    Args:
+        console: on the standard error.
+        what: is counted, in the plural.
+        is_shown: False if the command's own output moves on the same terminal.
+    """
+    started_s = time.monotonic()
+    if not is_shown:
+        yield lambda done, total, found: None
+    elif not console.is_terminal:
+        show_line = _a_line_a_minute(console)
+
+        def show(done: int, total: int | None, found: str) -> None:
+            of = "" if total is None else f" of {total:,}"
+            rate = done / max(time.monotonic() - started_s, 1e-3)
+            show_line(f"{done:,}{of} {what}, {rate:,.0f} a second{found and f': {found}'}")
+
+        yield show
+    else:
+        columns = (
+            SpinnerColumn(),
+            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+            task = bar.add_task(what, total=None)
+
+            def move(done: int, total: int | None, found: str) -> None:
+                of = "" if total is None else f" of {total:,}"
+                rate = done / max(time.monotonic() - started_s, 1e-3)
+                described = f"{done:,}{of} {what}, {rate:,.0f}/s{found and f': {found}'}"
+                bar.update(task, completed=done, total=total, description=described)
+
+            yield move
 
 
 @contextlib.contextmanager

@@ -36,10 +36,14 @@ class ScanJournal:
 
     What was added is on the disk when :meth:`add` returns: a run that is killed has done that much. Every call raises
     ``UnavailableError`` where the database cannot be read or written.
+
+    Attributes:
+        url: the store's.
     """
 
     def __init__(self, database: Database, url: str) -> None:
         """``url`` names the store, as :attr:`~serve_app.storage.scan.source.Source.url` does."""
+        self.url = url
         self._database = database
         self._source = _source_key(url)
         insert = sqlite.insert if database.is_sqlite else postgresql.insert

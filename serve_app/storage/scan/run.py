@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from serve_app.domain import (
     FileGoneError,
@@ -21,11 +21,13 @@ from serve_app.domain import (
 )
 from serve_app.storage.rescan import Scanner
 from serve_app.storage.scan.disposal import Disposal, QuotaUsedUpError
-from serve_app.storage.scan.journal import ScanJournal
 from serve_app.storage.scan.memory import Room
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.source import Source, StoredFile, Wanted
 from serve_app.wire import STATUS_BY_REASON, Answer
+
+if TYPE_CHECKING:
+    from serve_app.storage.scan.journal import ScanJournal
 
 TRIES: Final = 5
 """How often a picture is sent that cannot be scanned for now; between tries 1, 2, 4 and 8 s pass."""
@@ -88,10 +90,22 @@ class StorageScan:
         scanner: Scanner,
         disposal: Disposal,
         terms: Terms,
+        progress: Progress | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """``scanner`` is the service, or an engine of the command's own; ``journal`` that of ``source``."""
+        """Make a run.
+
+        Args:
+            source: the store.
+            journal: of this store.
+            scanner: the service, or an engine of the command's own.
+            disposal: what is done with rejected pictures.
+            terms: how it is gone about.
+            progress: of earlier runs, which this one adds to.
+            wall_clock: for the journal.
+            sleep: between tries.
+        """
         self._source = source
         self._journal = journal
         self._scanner = scanner
@@ -103,7 +117,7 @@ class StorageScan:
         self._sleep = sleep
         self._in_vain = 0
         self._unwritten: list[FileRecord] = []
-        self.progress = Progress()
+        self.progress = progress or Progress()
 
     async def run(
         self, wanted: Wanted, stop: asyncio.Event, note: Callable[[FileRecord], None] = lambda record: None

@@ -1,0 +1,98 @@
+"""``pictwarden storage report`` and ``pictwarden storage forget``: what scans have found in a store."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serve_app.cli.checking import ExitCode
+from serve_app.cli.serve_file import read_serve_file
+from serve_app.database.location import Location, locate
+from serve_app.domain import PictwardenError, SettingsError
+from serve_app.settings import Settings, parse_settings
+from serve_app.storage.scan.report import TOLD, as_json, as_markdown
+
+if TYPE_CHECKING:
+    from serve_app.storage.scan.journal import ScanJournal
+
+Config = Annotated[
+    Path, typer.Option(help="The configuration of the service, a file like serve_config.yaml.", show_default=False)
+]
+SourceUrl = Annotated[str, typer.Argument(metavar="SOURCE", help="The store.", show_default=False)]
+
+
+def storage_report(
+    config: Config,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="The store; by default, the only one.", show_default=False)
+    ] = None,
+    printed_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+) -> None:
+    """List what scans of a store have found, all runs together, as Markdown: counts, and what was not accepted."""
+    with _told(), _journal(config, source) as journal:
+        records = (record for outcome in TOLD for record in journal.records(outcome))
+        if printed_json:
+            lines: Iterator[str] = map(as_json, records)
+        else:
+            lines = as_markdown(journal.url, journal.counts(), records)
+        for line in lines:
+            typer.echo(line)
+
+
+def storage_forget(
+    source: SourceUrl,
+    config: Config,
+) -> None:
+    """Erase the journal of a store: the names of its files, and what became of them. The next scan begins anew."""
+    with _told(), _journal(config, source) as journal:
+        typer.echo(f"Erased what was known of {journal.forget():,} files.")
+
+
+def database_of(settings: Settings) -> Location:
+    """Where the journal is.
+
+    Raises:
+        SettingsError: it is in the memory of the service.
+    """
+    location = locate(settings.ledger)
+    if location is None:
+        raise SettingsError("`ledger: memory` lies in the service alone: name a database, where scans are recorded")
+    return location
+
+
+def _settings(config: Path) -> Settings:
+    return parse_settings(read_serve_file(config)["applications"][0]["args"])
+
+
+@contextlib.contextmanager
+def _journal(config: Path, named: str | None) -> Iterator[ScanJournal]:
+    # Libraries of databases take half a second to import.
+    from serve_app.storage.scan.journal import journal_urls, open_journal
+
+    location = database_of(_settings(config))
+    url = _known(journal_urls(location), named)
+    with contextlib.closing(open_journal(location, url)) as journal:
+        yield journal
+
+
+def _known(urls: Sequence[str], named: str | None) -> str:
+    for each in (named, f"file:{Path(named).resolve()}" if named else None):
+        if each is not None and each in urls:
+            return each
+    listed = "\n".join(urls) or "none has been scanned"
+    if named is None and len(urls) == 1:
+        return urls[0]
+    raise SettingsError(f"name one of these stores:\n{listed}")
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except PictwardenError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(ExitCode.ERRORS) from error

@@ -1,0 +1,69 @@
+"""What scans have found in a store, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC
+from typing import Any, Final
+
+from serve_app.domain.storable_text import escaped
+from serve_app.storage.scan.outcome import FileOutcome, FileRecord
+
+TOLD: Final = tuple(each for each in FileOutcome if each is not FileOutcome.ACCEPTED)
+"""The outcomes whose files are listed; those that were accepted are counted."""
+
+_MEANINGS: Final[Mapping[FileOutcome, str]] = {
+    FileOutcome.FLAGGED: "accepted, and a person should look",
+    FileOutcome.REJECTED: "still stored",
+    FileOutcome.PURGED: "removed",
+    FileOutcome.QUARANTINED: "taken away from everybody",
+    FileOutcome.UNSCANNABLE: "no picture, or none that can be decoded from end to end; nothing was done with it",
+    FileOutcome.UNREADABLE: "the store does not give the bytes",
+    FileOutcome.GONE: "listed, and not there when it was read",
+    FileOutcome.LATER: "not scanned yet: run the scan again",
+}
+
+
+def as_markdown(url: str, counts: Counter[FileOutcome], records: Iterable[FileRecord]) -> Iterator[str]:
+    """The lines of a report. ``records`` come by outcome, in the order of :data:`TOLD`."""
+    yield f"# Scan of {escaped(url)}"
+    yield ""
+    yield "| outcome | files |"
+    yield "| --- | ---: |"
+    yield from (f"| {each} | {counts[each]:,} |" for each in FileOutcome if counts[each])
+    shown = None
+    for record in records:
+        if record.outcome is not shown:
+            shown = record.outcome
+            yield from ("", f"## {shown.capitalize()}: {_MEANINGS[shown]}", "")
+            yield from ("| file | why | scanned | decision |", "| --- | --- | --- | --- |")
+        scanned = record.scanned_at.astimezone(UTC).isoformat(" ", "seconds")
+        yield f"| {_cell(told_name(record))} | {_cell(record.why)} | {scanned} | {record.request_id or ''} |"
+
+
+def as_json(record: FileRecord) -> str:
+    """A line that a program reads, of ASCII alone."""
+    fields: dict[str, Any] = {
+        "file": record.file.name,
+        "aliases": list(record.file.aliases),
+        "file_bytes": record.file.size_bytes,
+        "outcome": record.outcome,
+        "why": record.why,
+        "sha256": record.sha256,
+        "request_id": record.request_id,
+        "scanned_at": record.scanned_at.isoformat(),
+    }
+    return json.dumps(fields)
+
+
+def told_name(record: FileRecord) -> str:
+    """By what people know the file, in printable text."""
+    name = " ".join(record.file.aliases) or record.file.name
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in escaped(name))
+
+
+def _cell(text: str) -> str:
+    """Markdown that shows ``text``, in one cell of a table."""
+    return "".join(f"\\{each}" if each in "\\`*_{}[]<>()#|~" else " " if each in "\r\n" else each for each in text)

@@ -1,0 +1,84 @@
+"""A store that is watched: what is new is scanned within a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from serve_app.domain import StorageUnavailableError, UnavailableError
+from serve_app.logs import EventLogger
+from serve_app.storage.scan.outcome import FileRecord
+from serve_app.storage.scan.run import StorageScan
+from serve_app.storage.scan.source import Wanted
+
+logger = EventLogger(__name__)
+
+LOOK_EVERY_S: Final = 30.0
+"""Seconds between two looks at what is new."""
+
+OVERLAP: Final = timedelta(minutes=10)
+"""A look goes back to before the one before it by this: a file may come with a time that is over already."""
+
+
+async def watch_store(
+    begin: Callable[[], StorageScan],
+    wanted: Wanted,
+    stop: asyncio.Event,
+    note: Callable[[FileRecord], None],
+    wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    look_every_s: float = LOOK_EVERY_S,
+) -> None:
+    """Scan all that is wanted, and then, until ``stop``, what has changed; each day all of it again.
+
+    A store or a service that does not answer is waited for. The whole listing of each day finds what came with an old
+    time, and what was left because the quota of purges was used up.
+
+    Args:
+        begin: a run, anew for each look.
+        wanted: which files.
+        stop: ends it; what has begun is still finished.
+        note: is told what became of each file.
+        wall_clock: the days begin at midnight, UTC.
+        look_every_s: seconds between two looks.
+
+    Raises:
+        StorageRefusedError: the settings have to be changed first.
+        UnauthorisedError: the secret is wrong.
+    """
+    listed_at: datetime | None = None
+    told = ""
+    while not stop.is_set():
+        now = wall_clock().astimezone(UTC)
+        is_whole = listed_at is None or listed_at.date() != now.date()
+        since = wanted.since if is_whole or listed_at is None else _later(wanted.since, listed_at - OVERLAP)
+        # The run ends its own, where the quota is used up; the next look begins another one.
+        pass_over = asyncio.Event()
+        ending = asyncio.create_task(_set_with(stop, pass_over))
+        try:
+            await begin().run(replace(wanted, since=since), pass_over, note)
+            listed_at, told = now, ""
+        except (StorageUnavailableError, UnavailableError) as error:
+            if str(error) != told:
+                logger.warning(
+                    "storage_watch_postponed", f"the store is looked at again in a while: {error}", why=str(error)
+                )
+            told = str(error)
+        finally:
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(look_every_s):
+                await stop.wait()
+
+
+async def _set_with(stop: asyncio.Event, other: asyncio.Event) -> None:
+    await stop.wait()
+    other.set()
+
+
+def _later(given: datetime | None, looked: datetime) -> datetime:
+    return looked if given is None else max(given, looked)
