@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import getpass
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -26,8 +27,10 @@ from serve_app.ledger import open_archive
 from serve_app.purges import QuotaOfPurges
 from serve_app.settings import Settings
 from serve_app.storage import open_door
+from serve_app.storage.layouts import LAYOUTS, Layout
 from serve_app.storage.rescan import Scanner
 from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
+from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
 from serve_app.storage.scan.opening import open_source
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.report import as_json, told_name
@@ -45,6 +48,10 @@ _SHOWN = (
 )
 
 
+# typer makes choices of an enumeration alone.
+Software = enum.StrEnum("Software", {name.upper(): name for name in LAYOUTS})  # type: ignore[misc]
+
+
 @dataclass
 class _Run:
     """What the command was told, and what it has done so far."""
@@ -55,6 +62,7 @@ class _Run:
     terms: Terms
     on_reject: OnReject
     quarantine: str | None
+    layout: Layout | None
     url: str | None
     is_local: bool
     is_watching: bool
@@ -88,6 +96,14 @@ def storage_scan(
         str | None,
         typer.Option(
             help="With --on-reject quarantine, of a folder or a bucket: where rejected pictures go, below the store.",
+            show_default=False,
+        ),
+    ] = None,
+    software: Annotated[
+        Software | None,
+        typer.Option(
+            help="Whose storage it is: only its originals and cached files are scanned, only cached ones are removed, "
+            "and for all others the command of that software is shown.",
             show_default=False,
         ),
     ] = None,
@@ -144,6 +160,7 @@ def storage_scan(
             Terms(settings.limits.max_body_bytes, threads, is_again=everything),
             OnReject.REPORT if dry_run else on_reject,
             quarantine,
+            LAYOUTS[software] if software else None,
             url or known_url(),
             local,
             watch,
@@ -186,23 +203,27 @@ async def _scan(run: _Run) -> None:
     location = database_of(run.settings)
     async with contextlib.AsyncExitStack() as opened:
         source = open_source(run.source, run.quarantine)
+        source = source if run.layout is None else SoftwareSource(source, run.layout)
         opened.push_async_callback(source.close)
         scanner = await opened.enter_async_context(_scanner(run))
         archive = opened.enter_context(contextlib.closing(open_archive(location)))
         journal = opened.enter_context(contextlib.closing(open_journal(location, source.url)))
         most = run.settings.pictrs.max_purges_per_day
         quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))
-        disposal = Report() if run.on_reject is OnReject.REPORT else Removal(source, quota, run.on_reject)
+        removal = Removal(source, quota, run.on_reject)
         stop = opened.enter_context(interruptible_loop())
         show = opened.enter_context(rate_of(Console(stderr=True, highlight=False), "files", not _moves(run)))
 
-        def begin(disposal: Disposal) -> StorageScan:
+        def begin(on_reject: OnReject) -> StorageScan:
+            disposal: Disposal = Report() if on_reject is OnReject.REPORT else removal
+            if run.layout is not None:
+                disposal = SoftwareDisposal(disposal, run.layout)
             return StorageScan(source, journal, scanner, disposal, run.terms, run.progress)
 
         if run.is_watching:
-            await watch_store(lambda: begin(disposal), run.wanted, stop, _noting(run, show))
+            await watch_store(lambda: begin(run.on_reject), run.wanted, stop, _noting(run, show))
         else:
-            await _scan_once(run, source, begin, disposal, stop, show)
+            await _scan_once(run, source, begin, stop, show)
         run.is_interrupted = stop.is_set() and not run.progress.is_quota_used_up
 
 
@@ -224,8 +245,7 @@ def _noting(run: _Run, show: Show, total: Callable[[], int | None] = lambda: Non
 async def _scan_once(
     run: _Run,
     source: Source,
-    begin: Callable[[Disposal], StorageScan],
-    disposal: Disposal,
+    begin: Callable[[OnReject], StorageScan],
     stop: asyncio.Event,
     show: Show,
 ) -> None:
@@ -237,11 +257,11 @@ async def _scan_once(
 
     try:
         note = _noting(run, show, total)
-        await begin(disposal).run(run.wanted, stop, note)
+        await begin(run.on_reject).run(run.wanted, stop, note)
         if run.progress.is_quota_used_up and _goes_on(run):
             run.progress.is_quota_used_up = False
             stop.clear()
-            await begin(Report()).run(run.wanted, stop, note)
+            await begin(OnReject.REPORT).run(run.wanted, stop, note)
     finally:
         counting.cancel()
         await asyncio.gather(counting, return_exceptions=True)

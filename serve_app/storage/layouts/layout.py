@@ -21,7 +21,7 @@ class FileRole(StrEnum):
     CACHE = "cache"
     """Scanned. A copy of a file of another server, which may be unlinked: the software replaces it or does without."""
     FOREIGN = "foreign"
-    """Not scanned: no media, or a name that no store should have."""
+    """Not scanned: no media."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,6 @@ class Layout:
 
         A file that the software did not name is an original too: it is scanned, and never unlinked.
         """
-        if is_hostile(name):
-            return FileRole.FOREIGN
         rule, _ = self._rule_of(name)
         return FileRole.ORIGINAL if rule is None else rule.role
 
@@ -82,7 +80,7 @@ class Layout:
             raise ValueError(f"{self.software} has no media by this name: {name!r}")
         rule, fields = self._rule_of(name)
         # Percent-encoded, a name is safe in a terminal and in a shell, and bytes that are no UTF-8 survive.
-        fields["url"] = quote(name, errors="surrogateescape")
+        fields["url"] = quote(name, errors="surrogateescape" if _is_of_bytes(name) else "replace")
         return (self.removal_of_others if rule is None else rule.removal).format_map(fields)
 
     def siblings(self, name: str) -> tuple[str, ...]:
@@ -94,13 +92,21 @@ class Layout:
         return () if rule is None else tuple(f"{above}/{folder}/" for folder in rule.derived_folders)
 
     def _rule_of(self, name: str) -> tuple[Rule | None, dict[str, str]]:
-        for rule in self.rules:
+        for rule in () if is_hostile(name) else self.rules:
             if found := rule.pattern.fullmatch(name):
                 fields = {group: value or "" for group, value in found.groupdict().items()}
                 if "partition" in fields:
                     fields["id"] = fields["partition"].replace("/", "").lstrip("0") or "0"
                 return rule, fields
         return None, {}
+
+
+def _is_of_bytes(name: str) -> bool:
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_hostile(name: str) -> bool:

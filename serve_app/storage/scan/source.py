@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -45,6 +45,10 @@ class Wanted:
     since: datetime | None = None
     is_newest_first: bool = False
     limit: int | None = None
+
+    def without_limit(self) -> Wanted:
+        """The same files, however many."""
+        return replace(self, limit=None)
 
     def has(self, file: StoredFile) -> bool:
         """Whether a file is wanted, whatever the limit."""

@@ -1,0 +1,99 @@
+"""A store that belongs to a server software: its originals are scanned, and only what it treats as cache is removed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+
+from serve_app.domain import FileGoneError
+from serve_app.storage.layouts import FileRole, Layout
+from serve_app.storage.scan.disposal import Disposal
+from serve_app.storage.scan.outcome import FileOutcome
+from serve_app.storage.scan.source import Source, StoredFile, Wanted
+
+_SCANNED = (FileRole.ORIGINAL, FileRole.CACHE)
+
+
+class SoftwareSource:
+    """:class:`~serve_app.storage.scan.source.Source` of the files that are worth a scan by themselves."""
+
+    def __init__(self, source: Source, layout: Layout) -> None:
+        self._source = source
+        self._layout = layout
+
+    @property
+    def url(self) -> str:
+        """See the port."""
+        return self._source.url
+
+    async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
+        """See the port."""
+        left = wanted.limit
+        async for part in self._source.files(wanted.without_limit()):
+            scanned = [each for each in part if self._layout.classify(each.name) in _SCANNED]
+            yield scanned[:left]
+            if left is not None:
+                left -= len(scanned)
+                if left <= 0:
+                    return
+
+    async def count(self, wanted: Wanted) -> int | None:
+        """See the port."""
+        count = 0
+        async for part in self.files(wanted):
+            count += len(part)
+        return count
+
+    async def read(self, file: StoredFile, max_bytes: int) -> bytes:
+        """See the port."""
+        return await self._source.read(file, max_bytes)
+
+    async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
+        """See the port. Versions that the software made from a cached file go with it."""
+        removed = await self._source.remove(file, sha256)
+        return removed + await self._remove_derived(file)
+
+    async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
+        """See the port. Versions that the software made from a cached file are removed."""
+        removed = await self._source.quarantine(file, sha256)
+        return removed + await self._remove_derived(file)
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._source.close()
+
+    async def _remove_derived(self, file: StoredFile) -> tuple[str, ...]:
+        removed: list[str] = []
+        for prefix in self._layout.siblings(file.name):
+            async for part in self._source.files(Wanted(prefix=prefix)):
+                for each in part:
+                    body = await self._source.read(each, each.size_bytes)
+                    sha256 = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
+                    try:
+                        removed += await self._source.remove(each, sha256)
+                    except FileGoneError:
+                        continue
+        return tuple(removed)
+
+
+class SoftwareDisposal:
+    """Has what the software treats as cache removed; of all else, tells which command of the software removes it."""
+
+    def __init__(self, disposal: Disposal, layout: Layout) -> None:
+        """``disposal`` is what is done with cached files."""
+        self._disposal = disposal
+        self._layout = layout
+
+    @property
+    def is_final(self) -> bool:
+        """See the port."""
+        return self._disposal.is_final
+
+    async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
+        """See the port."""
+        how = f"{self._layout.software}: {self._layout.removal(file.name)}"
+        if self._layout.classify(file.name) is not FileRole.CACHE:
+            return FileOutcome.REJECTED, how
+        outcome, more = await self._disposal.dispose(file, sha256, why)
+        return outcome, f"{more} {how}".strip() if outcome is FileOutcome.REJECTED else more
