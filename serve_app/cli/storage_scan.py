@@ -83,7 +83,7 @@ class _Run:
         done, skipped = self.progress.done, self.progress.skipped.total()
         results = ", ".join(f"{done[each]:,} {each}" for each in FileOutcome if done[each])
         before = f"; {skipped:,} were done before" if skipped else ""
-        return f"{done.total():,} files{results and f': {results}'}{before}"
+        return f"{done.total():,} file{'s' * (done.total() != 1)}{results and f': {results}'}{before}"
 
 
 def storage_scan(

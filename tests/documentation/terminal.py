@@ -15,7 +15,11 @@ from tests.documentation.pages import ROOT, Fence
 TIMEOUT_S = 240
 
 # What is shown of a command that ends with another code than 0.
-_NOT_DONE = {"nothing was imported", "to purge them, run the same command with --purge"}
+_NOT_DONE = {
+    "nothing was imported",
+    "to purge them, run the same command with --purge",
+    "to remove what was rejected, run the same command with --on-reject purge",
+}
 
 # The first digits alone, which a table shows, are no identifier that a command takes.
 _SHORTENED_CHARACTERS = 8

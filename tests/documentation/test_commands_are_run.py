@@ -21,6 +21,7 @@ FOLLOWED = {
     "docs/decisions.md": "tests/documentation/test_sessions.py",
     "docs/misskey.md": "tests/serve/test_misskey.py",
     "docs/notices.md": "tests/contract/notices/test_command.py",
+    "docs/storage.md": "tests/documentation/test_sessions.py",
     "docs/training.md": "tests/documentation/test_sessions.py",
     "docs/tuning.md": "tests/documentation/test_tuning.py",
 }

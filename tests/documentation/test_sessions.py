@@ -109,6 +109,18 @@ def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn) -> None:
     terminal.follow(fences[denied_first:])
 
 
+def test_storage(terminal: Terminal, folder: Path) -> None:
+    posts = folder / "media" / "posts"
+    posts.mkdir(parents=True)
+    Image.fromarray(pictured("red", "triangle", "plain")).save(posts / "7.png")
+    Image.fromarray(pictured("blue", "star", "plain")).save(posts / "8.png")
+    (posts / "about.txt").write_text("no picture", "utf-8")
+    shutil.copy(folder / "config.yaml", folder / "serve_config.yaml")
+    terminal.follow(commands_of("docs/storage.md"))
+    assert sorted(each.name for each in posts.iterdir()) == ["8.png", "about.txt"]
+    assert "purged" in (folder / "report.md").read_text("utf-8")
+
+
 def test_logging(terminal: Terminal, folder: Path, service: Any) -> None:
     request_id = service.scan(b"no picture").json()["request_id"]
     wait_for(lambda: request_id in service.text)
