@@ -51,9 +51,7 @@ class ScanJournal:
         keys = list(storage_files.primary_key.columns)
         others = {column.name: put.excluded[column.name] for column in storage_files.columns if column not in keys}
         self._put = put.on_conflict_do_update(index_elements=keys, set_=others)
-        with _words(), database.writing() as connection:
-            named = insert(storage_sources).values(source=self._source, url=url)
-            connection.execute(named.on_conflict_do_nothing())
+        self._name = insert(storage_sources).values(source=self._source, url=url).on_conflict_do_nothing()
 
     def known(self, files: Sequence[StoredFile]) -> Mapping[str, FileOutcome]:
         """What became of those that have not changed since, by their names."""
@@ -70,6 +68,7 @@ class ScanJournal:
         """Record what became of files, each of which is named once; what was known of them is replaced."""
         if records:
             with _words(), self._database.writing() as connection:
+                connection.execute(self._name)
                 connection.execute(self._put, [_row(self._source, each) for each in records])
 
     def counts(self) -> Counter[FileOutcome]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
+import io
 import itertools
 import os
 import stat
@@ -29,7 +31,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # To open a pipe would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-_PRIVATE = 0o700
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+
+_CLOSED = -1
 
 
 class LocalSource:
@@ -45,7 +50,7 @@ class LocalSource:
         Raises:
             SettingsError: ``root`` is no folder that can be opened.
         """
-        self._root = root.resolve()
+        self._root = Path(os.path.realpath(root))
         self._quarantine = quarantine
         try:
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -81,12 +86,15 @@ class LocalSource:
 
     async def close(self) -> None:
         """See the port."""
-        os.close(self._root_fd)
+        if self._root_fd != _CLOSED:
+            # A thread that a cancellation left behind must not take the next file of this number for the folder.
+            fd, self._root_fd = self._root_fd, _CLOSED
+            os.close(fd)
 
     def _wanted(self, wanted: Wanted) -> Iterator[StoredFile]:
-        return in_order(filter(wanted.has, self._all()), wanted)
+        return in_order(self._all(wanted), wanted)
 
-    def _all(self) -> Iterator[StoredFile]:
+    def _all(self, wanted: Wanted) -> Iterator[StoredFile]:
         """The files of each folder, and then its folders; by name."""
         folders = [""]
         while folders:
@@ -94,12 +102,13 @@ class LocalSource:
             inner: list[str] = []
             try:
                 with self._opened(folder) as fd:
-                    yield from self._in_folder(fd, folder, inner)
+                    yield from filter(wanted.has, self._in_folder(fd, folder, inner))
             except FileNotFoundError:
                 continue
             except OSError:
                 yield StoredFile(folder, 0, "")
-            folders += reversed(inner)
+            prefix = wanted.prefix
+            folders += [each for each in reversed(inner) if each.startswith(prefix) or prefix.startswith(each)]
 
     def _in_folder(self, fd: int, folder: str, inner: list[str]) -> Iterator[StoredFile]:
         """Its files; its folders are added to ``inner``."""
@@ -112,53 +121,62 @@ class LocalSource:
                     status = os.stat(name, dir_fd=fd, follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode):
                         yield _listed(folder + name, status)
-            elif f"{folder}{name}" != str(self._quarantine):
+            elif self._quarantine is None or f"{folder}{name}" != str(self._quarantine):
                 inner.append(f"{folder}{name}/")
 
     def _read(self, file: StoredFile, max_bytes: int) -> bytes:
-        with _words(file), self._opened_file(file.name) as fd:
+        with _words(), self._opened_file(file.name) as fd:
             size_bytes = os.fstat(fd).st_size
             if size_bytes > max_bytes:
                 raise TooLargeError(f"{size_bytes:,} bytes; the limit is {max_bytes:,}")
-            body = bytearray()
+            # Its bytes are handed over without a copy.
+            body = io.BytesIO()
             while part := os.read(fd, _CHUNK_BYTES):
-                body += part
-                if len(body) > max_bytes:
+                body.write(part)
+                if body.tell() > max_bytes:
                     raise TooLargeError(f"it grows; the limit is {max_bytes:,} bytes")
-            return bytes(body)
+            return body.getvalue()
 
     def _remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
-        with _words(file), self._parent(file.name) as (fd, last):
+        with _words(), self._parent(file.name) as (fd, last):
             self._require_unchanged(file, sha256, fd, last)
             os.unlink(last, dir_fd=fd)
+            _sync(fd)
         return (file.name,)
 
     def _move(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         if self._quarantine is None:
             raise StorageRefusedError("no folder of the quarantine is named")
-        target = f"{self._quarantine}/{file.name}"
-        with _words(file), self._parent(file.name) as (fd, last):
+        with _words(), self._parent(file.name) as (fd, last):
             self._require_unchanged(file, sha256, fd, last)
-            with self._made(target) as (target_fd, target_last):
-                # Unlike a rename, a link replaces nothing that is there.
-                with contextlib.suppress(FileExistsError):
-                    os.link(last, target_last, src_dir_fd=fd, dst_dir_fd=target_fd, follow_symlinks=False)
-                    os.unlink(last, dir_fd=fd)
-                    return (file.name,)
-                other = f"{target_last}.{sha256}"
-                os.rename(last, other, src_dir_fd=fd, dst_dir_fd=target_fd)
+            with self._made(f"{self._quarantine}/{file.name}") as (target_fd, target_last):
+                target = _reserved(target_fd, target_last, sha256)
+                try:
+                    os.rename(last, target, src_dir_fd=fd, dst_dir_fd=target_fd)
+                except OSError as error:
+                    os.unlink(target, dir_fd=target_fd)
+                    if error.errno == errno.EXDEV:
+                        raise StorageRefusedError(
+                            f"the quarantine {self._quarantine} is on another file system than {self.url}: "
+                            "name a folder on the same one"
+                        ) from error
+                    raise
+                _sync(target_fd)
+            _sync(fd)
         return (file.name,)
 
     def _require_unchanged(self, file: StoredFile, sha256: str, folder_fd: int, last: str) -> None:
         """Raise if the bytes under this name are not these, or another file takes the name meanwhile."""
         digest = hashlib.sha256()
-        with self._opened_file(file.name) as fd:
-            before = os.fstat(fd)
-            while part := os.read(fd, _CHUNK_BYTES):
-                digest.update(part)
+        before = os.stat(last, dir_fd=folder_fd, follow_symlinks=False)
+        if stat.S_ISREG(before.st_mode):
+            with self._opened_file(file.name) as fd:
+                before = os.fstat(fd)
+                while part := os.read(fd, _CHUNK_BYTES):
+                    digest.update(part)
         now = os.stat(last, dir_fd=folder_fd, follow_symlinks=False)
         if digest.hexdigest() != sha256 or (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
-            raise FileChangedError(f"{file.name} has changed since it was scanned: the next run scans it again")
+            raise FileChangedError("it has changed since it was scanned: the next run scans it again")
 
     @contextlib.contextmanager
     def _opened_file(self, name: str) -> Iterator[int]:
@@ -200,7 +218,7 @@ class LocalSource:
         try:
             for part in folders:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, _PRIVATE, dir_fd=fd)
+                    os.mkdir(part, _PRIVATE_FOLDER, dir_fd=fd)
                 inner = os.open(part, _FOLDER, dir_fd=fd)
                 os.close(fd)
                 fd = inner
@@ -210,16 +228,40 @@ class LocalSource:
 
 
 def _listed(name: str, status: os.stat_result) -> StoredFile:
-    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    try:
+        modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (ValueError, OverflowError):  # of a year that has five digits, or none
+        modified_at = None
     return StoredFile(name, status.st_size, f"{status.st_mtime_ns}-{status.st_size}", modified_at)
 
 
+def _reserved(folder_fd: int, name: str, sha256: str) -> str:
+    """An empty file that a rename may replace: of this name, or named by the digest where that is taken.
+
+    Links would do without it, and are forbidden for files of others (``fs.protected_hardlinks``).
+    """
+    for each in itertools.chain((name, sha256), (f"{sha256}-{number}" for number in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(each, flags, _PRIVATE_FILE, dir_fd=folder_fd))
+            return each
+    raise AssertionError("numbers never end")
+
+
+def _sync(folder_fd: int) -> None:
+    """Have a change of a folder survive a power cut, where its file system can."""
+    with contextlib.suppress(OSError):
+        os.fsync(folder_fd)
+
+
 @contextlib.contextmanager
-def _words(file: StoredFile) -> Iterator[None]:
+def _words() -> Iterator[None]:
     """Errors of the file system, in ours."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileGoneError(f"{file.name} is not there any more") from error
+    except (FileNotFoundError, NotADirectoryError) as error:  # the latter: no folder leads to it any more
+        raise FileGoneError("it is not there any more") from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileUnreadableError("it is a link") from error
         raise FileUnreadableError(error.strerror or "an error of the file system") from error

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +20,7 @@ from serve_app.domain import (
 )
 from serve_app.storage.rescan import Scanner
 from serve_app.storage.scan.disposal import Disposal, QuotaUsedUpError
+from serve_app.storage.scan.journal_writer import JournalWriter
 from serve_app.storage.scan.memory import Room
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.source import Source, StoredFile, Wanted
@@ -35,8 +35,7 @@ TRIES: Final = 5
 MOST_IN_VAIN: Final = 16
 """Files in a row that were left for later: the run ends, because the service or the store does nothing."""
 
-_NOTED_AT_ONCE = 200
-_NOTED_EVERY_S = 1.0
+_REMOVAL_BEGUN = "its removal began, and the run ended meanwhile: `pictwarden purges` says how far it came"
 
 _UNSCANNABLE = {reason.value for reason, status in STATUS_BY_REASON.items() if status != 503}
 
@@ -108,6 +107,7 @@ class StorageScan:
         """
         self._source = source
         self._journal = journal
+        self._writer = JournalWriter(journal)
         self._scanner = scanner
         self._disposal = disposal
         self._terms = terms
@@ -116,7 +116,6 @@ class StorageScan:
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._in_vain = 0
-        self._unwritten: list[FileRecord] = []
         self.progress = progress or Progress()
 
     async def run(
@@ -143,96 +142,112 @@ class StorageScan:
                 await self._do(file, stop, note)
 
         is_over = asyncio.Event()
-        writing = asyncio.create_task(self._keep_writing(is_over))
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._writer.keep_writing(is_over))
                 workers = [group.create_task(work()) for _ in range(2 * self._terms.at_once)]
                 await self._list(wanted, stop, files)
                 for _ in workers:
                     await files.put(None)
+                await asyncio.wait(workers)
+                is_over.set()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         finally:
-            is_over.set()
-            await writing
+            self._writer.write_rest()
 
     async def _list(self, wanted: Wanted, stop: asyncio.Event, files: asyncio.Queue[StoredFile | None]) -> None:
-        async for part in self._source.files(wanted):
-            known = {} if self._terms.is_again else await asyncio.to_thread(self._journal.known, part)
-            for file in part:
-                if stop.is_set():
-                    return
-                outcome = known.get(file.name)
-                if outcome is not None and self._is_done(outcome):
-                    self.progress.skipped[outcome] += 1
-                else:
-                    await files.put(file)
+        parts = self._source.files(wanted)
+        try:
+            async for part in parts:
+                known = {} if self._terms.is_again else await asyncio.to_thread(self._journal.known, part)
+                for file in part:
+                    if stop.is_set():
+                        return
+                    outcome = known.get(file.name)
+                    if outcome is not None and self._is_done(outcome):
+                        self.progress.skipped[outcome] += 1
+                    else:
+                        await files.put(file)
+        finally:
+            if isinstance(parts, AsyncGenerator):
+                await parts.aclose()  # else a later task closes it, when the source may be closed
 
     def _is_done(self, outcome: FileOutcome) -> bool:
         return outcome.is_final or (outcome is FileOutcome.REJECTED and self._disposal.is_final)
 
     async def _do(self, file: StoredFile, stop: asyncio.Event, note: Callable[[FileRecord], None]) -> None:
-        if stop.is_set():
-            return
         async with self._room.taken(min(file.size_bytes, self._terms.max_body_bytes)):
-            try:
-                record = await self._scanned(file, stop)
-            except QuotaUsedUpError:
-                self.progress.is_quota_used_up = True
-                stop.set()
-                record = self._record(file, FileOutcome.REJECTED, "today's quota of purges is used up")
+            if stop.is_set():
+                return
+            record, rule = await self._scanned(file, stop)
+        await _to_its_end(self._finish(record, rule, stop, note))
+
+    async def _finish(
+        self, record: FileRecord, rule: str, stop: asyncio.Event, note: Callable[[FileRecord], None]
+    ) -> None:
+        """Do with the file what was asked for, and note it."""
         self._in_vain = self._in_vain + 1 if record.outcome is FileOutcome.LATER else 0
+        if record.outcome is FileOutcome.REJECTED:
+            record = await self._disposed(record, rule, stop)
         self.progress.done[record.outcome] += 1
-        self._unwritten.append(record)
-        if len(self._unwritten) >= _NOTED_AT_ONCE:
-            await self._write()
+        await self._writer.add(record)
         note(record)
         if self._in_vain >= MOST_IN_VAIN and not stop.is_set():
             stop.set()
             raise UnavailableError(f"{self._in_vain} files in a row could not be scanned ({record.why})")
 
-    async def _scanned(self, file: StoredFile, stop: asyncio.Event) -> FileRecord:
+    async def _scanned(self, file: StoredFile, stop: asyncio.Event) -> tuple[FileRecord, str]:
+        """What became of it, and by which rule."""
         try:
             body = await self._source.read(file, self._terms.max_body_bytes)
         except FileGoneError as error:
-            return self._record(file, FileOutcome.GONE, str(error))
+            return self._record(file, FileOutcome.GONE, str(error)), ""
         except FileUnreadableError as error:
-            return self._record(file, FileOutcome.UNREADABLE, str(error))
+            return self._record(file, FileOutcome.UNREADABLE, str(error)), ""
         except TooLargeError as error:
-            return self._record(file, FileOutcome.UNSCANNABLE, str(error))
+            return self._record(file, FileOutcome.UNSCANNABLE, str(error)), ""
         except StorageUnavailableError as error:
-            return self._record(file, FileOutcome.LATER, str(error))
+            return self._record(file, FileOutcome.LATER, str(error)), ""
         if not body:
-            return self._record(file, FileOutcome.UNSCANNABLE, "it is empty")
+            return self._record(file, FileOutcome.UNSCANNABLE, "it is empty"), ""
         async with self._scanning:
             answer = await self._answer(body, stop)
         self.progress.scanned_bytes += len(body)
-        outcome, why = _outcome_of(answer), answer.message
-        sha256 = answer.sha256
+        outcome, sha256 = _outcome_of(answer), answer.sha256
         if outcome is FileOutcome.REJECTED:
             sha256 = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
-            outcome, why = await self._dispose(file, sha256, answer)
-        why = "" if outcome is FileOutcome.ACCEPTED else why
-        return self._record(file, outcome, why, sha256, answer.request_id)
+        why = "" if outcome is FileOutcome.ACCEPTED else answer.message
+        return self._record(file, outcome, why, sha256, answer.request_id), answer.rule or answer.reason
 
     async def _answer(self, body: bytes, stop: asyncio.Event) -> Answer:
         wait_s = 1.0
         for _ in range(TRIES - 1):
-            answer = await self._scanner.scan(body)
-            if _outcome_of(answer) is not FileOutcome.LATER or stop.is_set():
-                return answer
+            try:
+                answer = await self._scanner.scan(body)
+            except UnavailableError:
+                if stop.is_set():
+                    raise
+            else:
+                if _outcome_of(answer) is not FileOutcome.LATER or stop.is_set():
+                    return answer
             await self._sleep(wait_s)
             wait_s *= 2
         return await self._scanner.scan(body)
 
-    async def _dispose(self, file: StoredFile, sha256: str, answer: Answer) -> tuple[FileOutcome, str]:
+    async def _disposed(self, record: FileRecord, rule: str, stop: asyncio.Event) -> FileRecord:
+        if not self._disposal.is_final:
+            # Of a program that dies meanwhile the journal says neither that the file is there nor that it is not.
+            await self._writer.add_at_once(replace(record, outcome=FileOutcome.LATER, why=_REMOVAL_BEGUN))
         try:
-            outcome, more = await self._disposal.dispose(file, sha256, answer.rule or answer.reason)
-        except StorageUnavailableError as error:
-            return FileOutcome.REJECTED, f"{answer.message} It could not be removed: {error}"
-        except FileUnreadableError as error:
-            return FileOutcome.REJECTED, f"{answer.message} It could not be removed: {error}"
-        return outcome, f"{answer.message} {more}".rstrip()
+            outcome, more = await self._disposal.dispose(record.file, record.sha256 or "", rule)
+        except QuotaUsedUpError:
+            self.progress.is_quota_used_up = True
+            stop.set()
+            outcome, more = FileOutcome.REJECTED, "It was not removed: today's quota of purges is used up."
+        except (StorageUnavailableError, FileUnreadableError) as error:
+            outcome, more = FileOutcome.REJECTED, f"It could not be removed: {error}"
+        return replace(record, outcome=outcome, why=f"{record.why} {more}".strip())
 
     def _record(
         self,
@@ -244,17 +259,19 @@ class StorageScan:
     ) -> FileRecord:
         return FileRecord(file, outcome, self._wall_clock(), why, sha256, request_id)
 
-    async def _keep_writing(self, is_over: asyncio.Event) -> None:
-        while not is_over.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_NOTED_EVERY_S):
-                    await is_over.wait()
-            await self._write()
 
-    async def _write(self) -> None:
-        if records := self._unwritten:
-            self._unwritten = []
-            await asyncio.to_thread(self._journal.add, records)
+async def _to_its_end(work: Coroutine[object, object, None]) -> None:
+    """Await it. A cancellation waits for it; a second one ends it."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # else asyncio logs it as never retrieved
+        raise
+    finally:
+        task.cancel()
 
 
 def _outcome_of(answer: Answer) -> FileOutcome:
