@@ -156,8 +156,8 @@ def storage_scan(
         run = _Run(
             settings,
             source,
-            Wanted(prefix, begin, newest_first, limit),
-            Terms(settings.limits.max_body_bytes, threads, is_again=everything),
+            Wanted(prefix, begin, newest_first),
+            Terms(settings.limits.max_body_bytes, threads, is_again=everything, limit=limit),
             OnReject.REPORT if dry_run else on_reject,
             quarantine,
             LAYOUTS[software] if software else None,
@@ -253,7 +253,7 @@ async def _scan_once(
 
     def total() -> int | None:
         is_known = counting.done() and not counting.cancelled() and counting.exception() is None
-        return counting.result() if is_known else None
+        return counting.result() if is_known and run.terms.limit is None else None
 
     try:
         note = _noting(run, show, total)

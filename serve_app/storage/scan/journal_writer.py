@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from serve_app.storage.scan.journal import ScanJournal
 from serve_app.storage.scan.outcome import FileRecord
+
+if TYPE_CHECKING:
+    from serve_app.storage.scan.journal import ScanJournal
 
 _AT_ONCE: Final = 200
 _EVERY_S: Final = 1.0

@@ -29,14 +29,8 @@ class SoftwareSource:
 
     async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """See the port."""
-        left = wanted.limit
-        async for part in self._source.files(wanted.without_limit()):
-            scanned = [each for each in part if self._layout.classify(each.name) in _SCANNED]
-            yield scanned[:left]
-            if left is not None:
-                left -= len(scanned)
-                if left <= 0:
-                    return
+        async for part in self._source.files(wanted):
+            yield [each for each in part if self._layout.classify(each.name) in _SCANNED]
 
     async def count(self, wanted: Wanted) -> int | None:
         """See the port."""

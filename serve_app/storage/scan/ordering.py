@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -13,15 +11,8 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 
 def in_order(files: Iterable[StoredFile], wanted: Wanted) -> Iterator[StoredFile]:
-    """The first of ``files``, as they come or newest first, up to the limit.
-
-    Newest first all of them have to be listed before the first one is known: without a limit they are in memory.
-    """
-    if not wanted.is_newest_first:
-        return itertools.islice(files, wanted.limit)
-    if wanted.limit is None:
-        return iter(sorted(files, key=_age, reverse=True))
-    return iter(heapq.nlargest(wanted.limit, files, key=_age))
+    """``files`` as they come, or newest first: then all of them are in memory before the first one is known."""
+    return iter(sorted(files, key=_age, reverse=True)) if wanted.is_newest_first else iter(files)
 
 
 def _age(file: StoredFile) -> datetime:

@@ -71,12 +71,14 @@ class Terms:
         at_once: how many files are scanned at once; as many more are read ahead.
         read_ahead_bytes: how many bytes of files are in memory at once; a larger file is read alone.
         is_again: whether files that are done are scanned again.
+        limit: no more than so many files; those that are done do not count.
     """
 
     max_body_bytes: int
     at_once: int = 4
     read_ahead_bytes: int = 128 * 1024 * 1024
     is_again: bool = False
+    limit: int | None = None
 
 
 class StorageScan:
@@ -159,15 +161,17 @@ class StorageScan:
     async def _list(self, wanted: Wanted, stop: asyncio.Event, files: asyncio.Queue[StoredFile | None]) -> None:
         parts = self._source.files(wanted)
         try:
+            left = self._terms.limit
             async for part in parts:
                 known = {} if self._terms.is_again else await asyncio.to_thread(self._journal.known, part)
                 for file in part:
-                    if stop.is_set():
+                    if stop.is_set() or left == 0:
                         return
                     outcome = known.get(file.name)
                     if outcome is not None and self._is_done(outcome):
                         self.progress.skipped[outcome] += 1
                     else:
+                        left = None if left is None else left - 1
                         await files.put(file)
         finally:
             if isinstance(parts, AsyncGenerator):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -38,20 +38,14 @@ class Wanted:
         prefix: only those whose names begin with it.
         since: only those that have changed since then.
         is_newest_first: else as the store has them: by name, mostly.
-        limit: no more than so many.
     """
 
     prefix: str = ""
     since: datetime | None = None
     is_newest_first: bool = False
-    limit: int | None = None
-
-    def without_limit(self) -> Wanted:
-        """The same files, however many."""
-        return replace(self, limit=None)
 
     def has(self, file: StoredFile) -> bool:
-        """Whether a file is wanted, whatever the limit."""
+        """Whether a file is wanted."""
         is_recent = self.since is None or file.modified_at is None or file.modified_at >= self.since
         return is_recent and file.name.startswith(self.prefix)
 

@@ -46,7 +46,7 @@ class MemorySource:
 
     async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         listed = [self.file(name) for name in sorted(self.bodies)]
-        found = [each for each in listed if wanted.has(each)][: wanted.limit]
+        found = [each for each in listed if wanted.has(each)]
         for start in range(0, len(found), self.part):
             await self.point("list")
             if self.listing_fails_after is not None and start >= self.listing_fails_after:

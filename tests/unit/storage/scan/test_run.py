@@ -157,8 +157,15 @@ async def test_all_of_it_is_scanned_again_if_asked_for() -> None:
 
 async def test_only_what_is_wanted_is_scanned() -> None:
     bench = bench_of(*["accept"] * 12)
-    await bench.run(wanted=Wanted(prefix="0", limit=4))
-    assert sorted(bench.journal.by_name) == ["00", "01", "02", "03"]
+    await bench.run(wanted=Wanted(prefix="1"))
+    assert sorted(bench.journal.by_name) == ["10", "11"]
+
+
+async def test_a_limit_is_for_what_is_not_done_yet() -> None:
+    bench = bench_of(*["accept"] * 12)
+    for done in (4, 8, 12, 12):
+        await bench.run(terms=Terms(1_000, limit=4))
+        assert sorted(bench.journal.by_name) == [f"{each:02}" for each in range(done)]
 
 
 async def test_a_stopped_run_finishes_what_it_has_begun_and_begins_nothing_else() -> None:
