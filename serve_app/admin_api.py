@@ -387,7 +387,8 @@ class PurgeRecord(BaseModel):
     why: str
     sha256: str
     body_bytes: int | None
-    aliases: list[str] = Field(description="that led to the picture when it began")
+    store: str | None = Field(default=None, description="where it was; null: in pict-rs")
+    aliases: list[str] = Field(description="that led to the picture when it began, or the names of its files")
     ended_at: datetime | None = Field(description="null while it goes on, or if the program ended meanwhile")
     purged: list[str] = Field(description="the aliases that lead to it no more")
     problem: str | None = Field(description="why it failed")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from serve_app.domain import AuditEntry, PictwardenError, in_words
+from serve_app.domain.storable_text import printable
 from serve_app.logs import EventLogger
 
 logger = EventLogger(__name__)
@@ -71,7 +72,7 @@ class QuotaOfPurges:
         name = {"purge": uuid.uuid4().hex, "sha256": doomed.sha256}
         of_picture: dict[str, str | int] = {
             "body_bytes": doomed.body_bytes,
-            "aliases": json.dumps(doomed.names),
+            "aliases": _written(doomed.names),
             "why": why,
             **({} if doomed.store is None else {"store": doomed.store}),
         }
@@ -83,7 +84,7 @@ class QuotaOfPurges:
         except PictwardenError as error:
             await self._end({**name, "problem": in_words(error)})
             raise
-        await self._end({**name, "aliases": json.dumps(removed)})
+        await self._end({**name, "aliases": _written(removed)})
         return removed
 
     async def _end(self, detail: dict[str, str]) -> None:
@@ -147,6 +148,11 @@ def _begun(entry: AuditEntry) -> Purge:
         aliases=_names(detail.get("aliases")),
         store=None if "store" not in detail else str(detail["store"]),
     )
+
+
+def _written(names: Sequence[str]) -> str:
+    # A file's name need not be text, and whoever reads the audit has a terminal.
+    return json.dumps([printable(each) for each in names])
 
 
 def _names(written: str | int | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""``pictwarden purges``: what was purged from pict-rs, by whom and why."""
+"""``pictwarden purges``: what was purged, by whom and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serve_app.cli.moments import local
 
 @told
 def purges(since: Moment = None, as_json: Json = False) -> None:
-    """List what was purged from pict-rs, by whom and why, the newest first; by default of the last 30 days.
+    """List what was purged from pict-rs and from scanned stores, by whom and why, the newest first; by default of the last 30 days.
 
     Each purge is recorded before it begins, with the aliases of its picture, and again when it is over.
     """
@@ -45,4 +45,5 @@ def _result(purge: PurgeRecord) -> str:
         return f"failed: {purge.problem}"
     if purge.ended_at is None:
         return f"not known to have ended; it began with {' '.join(purge.aliases) or 'no alias'}"
-    return " ".join(purge.purged) or "it was gone already"
+    purged = " ".join(purge.purged) or "it was gone already"
+    return purged if purge.store is None else f"{purge.store}: {purged}"

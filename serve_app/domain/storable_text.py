@@ -19,6 +19,11 @@ def require_storable(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """``text``, with escapes for what a terminal would not show, or would obey."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 def escaped(text: str) -> str:
     """``text``, with escapes for the characters that a database could not store."""
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -11,7 +11,7 @@ from aiohttp import web
 from serve_app.domain import AuditEntry, PictrsUnavailableError
 from serve_app.ledger import MemoryLedger
 from serve_app.pictrs import Purger
-from serve_app.purges import PURGE, PURGED, purges_since
+from serve_app.purges import PURGE, PURGED, Doomed, QuotaOfPurges, purges_since
 from tests.contract.pictrs.conftest import open_at
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 
@@ -95,3 +95,16 @@ async def test_a_purge_of_another_version_is_told_with_what_it_recorded() -> Non
     await audit.audit(AuditEntry(NOON, "alice", PURGE, {"sha256": "1" * 64, "why": "ban: spam"}))
     (found,) = await purges_since(audit, NOON)
     assert (found.sha256, found.why, found.aliases, found.body_bytes) == ("1" * 64, "ban: spam", (), None)
+
+
+async def test_names_of_files_that_are_no_text_can_be_read_again() -> None:
+    audit, name = MemoryLedger(), b"caf\xe9\n\x1b[2J.png".decode("utf-8", "surrogateescape")
+
+    async def remove() -> tuple[str, ...]:
+        return (name,)
+
+    quota = QuotaOfPurges(audit, "alice", 1, Clock())
+    await quota.purge(Doomed("1" * 64, 9, (name,), "file:/srv/media"), "storage scan: spam", remove)
+    (found,) = await purges_since(audit, NOON)
+    assert (found.store, found.aliases) == ("file:/srv/media", found.purged)
+    assert found.purged == ("caf\\udce9\\n\\x1b[2J.png",)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from typing import Any, Final
 
-from serve_app.domain.storable_text import escaped
+from serve_app.domain.storable_text import printable
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 
 TOLD: Final = tuple(each for each in FileOutcome if each is not FileOutcome.ACCEPTED)
@@ -28,7 +28,7 @@ _MEANINGS: Final[Mapping[FileOutcome, str]] = {
 
 def as_markdown(url: str, counts: Counter[FileOutcome], records: Iterable[FileRecord]) -> Iterator[str]:
     """The lines of a report. ``records`` come by outcome, in the order of :data:`TOLD`."""
-    yield f"# Scan of {escaped(url)}"
+    yield f"# Scan of {printable(url)}"
     yield ""
     yield "| outcome | files |"
     yield "| --- | ---: |"
@@ -60,8 +60,7 @@ def as_json(record: FileRecord) -> str:
 
 def told_name(record: FileRecord) -> str:
     """By what people know the file, in printable text."""
-    name = " ".join(record.file.aliases) or record.file.name
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in escaped(name))
+    return printable(" ".join(record.file.aliases) or record.file.name)
 
 
 def _cell(text: str) -> str:
