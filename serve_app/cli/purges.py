@@ -18,9 +18,10 @@ from serve_app.cli.moments import local
 
 @told
 def purges(since: Moment = None, as_json: Json = False) -> None:
-    """List what was purged from pict-rs and from scanned stores, by whom and why, the newest first; by default of the last 30 days.
+    """List what was purged, by whom and why, the newest first; by default of the last 30 days.
 
-    Each purge is recorded before it begins, with the aliases of its picture, and again when it is over.
+    Each purge is recorded before it begins, with the aliases of its picture or the name of its file, and again when it
+    is over.
     """
     begin: datetime | None = moment_of(since, "--since")
     found = AdminConnection().get(Purges, "/purges", {"since": begin.isoformat()} if begin else {}).purges
