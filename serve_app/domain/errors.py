@@ -28,6 +28,9 @@
     |   |   `-- PictureSpoiltError     of this picture it sends other bytes than it should
     |   |-- PictrsRefusedError         not as it is set up: the message says what to change
     |   `-- PictureGoneError           it does not have this picture, or not any more
+    |-- LemmyError                     Lemmy did not do what it was asked
+    |   |-- LemmyUnavailableError      not now: the same call may be made again
+    |   `-- LemmyRefusedError          not as it is set up: the message says what to change
     `-- ConfigurationError             the service refuses to start
         |-- SettingsError
         |-- PolicyError
@@ -185,6 +188,18 @@ class FileChangedError(StorageError):
 
 class FileUnreadableError(StorageError):
     """This file cannot be read; others may be."""
+
+
+class LemmyError(PictwardenError):
+    """Lemmy did not do what it was asked. The message says why, and what to do; it names no person."""
+
+
+class LemmyUnavailableError(LemmyError):
+    """Lemmy did not answer, failed, or was asked too often; the same call may be made again."""
+
+
+class LemmyRefusedError(LemmyError):
+    """Lemmy, or this service, is set up so that the call can never succeed."""
 
 
 class ConfigurationError(PictwardenError):

@@ -98,6 +98,12 @@ class PictrsSettings(_Section):
     max_purges_per_day: Annotated[int, Field(ge=0)] = 100
 
 
+class LemmySettings(_Section):
+    """Lemmy, asked who uploaded a picture and where it is shown. Its token is in the environment."""
+
+    url: WebAddress | None = None
+
+
 class MisskeySettings(_Section):
     """The detector API of Misskey. It exists once the environment has secrets for it."""
 
@@ -215,6 +221,7 @@ class Settings(_Section):
     limits: Limits = Limits()
     authentication: AuthenticationSettings = AuthenticationSettings()
     pictrs: PictrsSettings = PictrsSettings()
+    lemmy: LemmySettings = LemmySettings()
     admin: AdminSettings = AdminSettings()
     metrics: MetricsSettings = MetricsSettings()
     misskey: MisskeySettings = MisskeySettings()
