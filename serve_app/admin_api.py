@@ -378,6 +378,35 @@ class BanAnswer(BaseModel):
     over_quota: bool = Field(description="denied, and still stored: today's quota of purges is used up")
 
 
+class UploadRecord(BaseModel):
+    """An upload of a picture, as Lemmy lists it."""
+
+    alias: str
+    person: str = Field(description="for instance alice@lemmy.example")
+    uploaded_at: datetime
+    thumbnail_of: int | None = Field(
+        description="the post whose thumbnail it is: Lemmy has fetched it, and `person` is the author of the post"
+    )
+
+
+class ShownRecord(BaseModel):
+    """A post or a comment that shows a picture."""
+
+    kind: Literal["post", "comment"]
+    id: int
+    url: str
+    author: str
+
+
+class UploadersAnswer(BaseModel):
+    """Who brought the picture of a decision. Nothing of this is recorded."""
+
+    aliases: list[str] = Field(description="that lead to the picture in pict-rs")
+    uploads: list[UploadRecord]
+    shown: list[ShownRecord] = Field(description="where it is shown")
+    notes: list[str] = Field(description="what is not known, for people")
+
+
 class PurgeRecord(BaseModel):
     """A picture that was purged, or was to be."""
 

@@ -14,6 +14,8 @@ from starlette.requests import ClientDisconnect
 from serve_app.admin_api import ADMIN_PATH, Problem
 from serve_app.domain import (
     AuditEntry,
+    LemmyRefusedError,
+    LemmyUnavailableError,
     ListingError,
     PictrsRefusedError,
     PictrsUnavailableError,
@@ -26,12 +28,13 @@ from serve_app.domain import (
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.app import NO_TELEMETRY
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, purges, scores
+from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, purges, scores, uploaders
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
 from serve_app.logs import EventLogger
 from serve_app.moderation.list_additions import Lister
 from serve_app.moderation.stored_pictures import Moderate, StoredPictures
+from serve_app.moderation.uploaders import Uploaders
 from serve_app.settings import Settings
 
 logger = EventLogger(__name__)
@@ -47,6 +50,8 @@ _REASONS = {
 
 
 _STATUSES: Mapping[type[PictwardenError], int] = {
+    LemmyRefusedError: 409,
+    LemmyUnavailableError: 503,
     ListingError: 409,
     PictrsRefusedError: 409,
     PictrsUnavailableError: 503,
@@ -67,7 +72,7 @@ def create_admin_app(
         guard: whose admins may use it; ``/docs`` too.
         ledger: has the decisions, and the audit.
         store: has the lists.
-        settings: name pict-rs, and the limits of a body.
+        settings: name pict-rs, Lemmy, and the limits of a body.
         moderate: decides about a picture that pict-rs has stored.
     """
     # FastAPI's own page of documentation loads scripts from a CDN.
@@ -88,6 +93,7 @@ def create_admin_app(
         list_files.router(store),
         purges.router(ledger),
         pictures.router(store, StoredPictures(settings, ledger, lister, moderate)),
+        uploaders.router(ledger, Uploaders(settings, ledger)),
     ):
         app.include_router(routes, prefix=ADMIN_PATH)
     _add_error_answers(app)

@@ -74,13 +74,13 @@ class Admin:
 
 
 @contextlib.asynccontextmanager
-async def running_admin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Admin]:
-    """The API, in this process."""
+async def running_admin(monkeypatch: pytest.MonkeyPatch, **sections: Any) -> AsyncIterator[Admin]:
+    """The API, in this process, with more sections of the settings."""
     monkeypatch.setenv(API_KEY_ENV, API_KEY)
     async with standing_in() as pictrs:
         ledger, lists = MemoryLedger(), MemoryListStore()
         guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-        settings = parse_settings({"pictrs": {"url": pictrs.url, "max_purges_per_day": 1}})
+        settings = parse_settings({"pictrs": {"url": pictrs.url, "max_purges_per_day": 1}, **sections})
         made: list[Admin] = []
 
         async def moderate(body: Body, call: Call, by_terms_of: str | None) -> Decision:
