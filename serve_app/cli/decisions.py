@@ -11,12 +11,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.admin_api import DecisionRecord, Decisions, ForgetAnswer, ForgetRequest, StoredPictureRecord
+from serve_app.admin_api import (
+    DecisionRecord,
+    Decisions,
+    ForgetAnswer,
+    ForgetRequest,
+    StoredPictureRecord,
+    UploadersAnswer,
+)
 from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFoundError, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decision_report import decision_table, explanation
 from serve_app.cli.moments import WAY_OUT, moment
 from serve_app.cli.progress import progress
+from serve_app.cli.uploader_report import whereabouts
 from serve_app.domain import Verdict
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -90,20 +98,30 @@ def why(
             help="A file, a sha256, a decision's id, or an alias or URL of a picture in pict-rs.", show_default=False
         ),
     ],
+    who: Annotated[
+        bool, typer.Option("--who", help="Ask Lemmy who uploaded it, and which posts show it (setting lemmy.url).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say which decision a picture got, what decided it, and how often since.
 
     pict-rs changes a picture before it asks (it removes metadata, and may encode it again). So a file on your disk is
     found only if it is byte for byte what pict-rs sent. An alias, or the alias in a URL, is looked up in the pict-rs of
-    the service's configuration; nothing else is fetched.
+    the service's configuration; nothing else is fetched. With --who and --json, a second line has what Lemmy says.
     """
-    shown, newest = _decisions_on(AdminConnection(), picture)
+    service = AdminConnection()
+    shown, newest = _decisions_on(service, picture)
     if as_json:
         others = [each for each in newest.decisions if each.id != shown.id]
         typer.echo(newest.model_copy(update={"decisions": [shown, *others]}).model_dump_json())
-        return
-    Console().print(explanation(shown, newest.decisions, is_all=newest.cursor is None))
+    else:
+        Console().print(explanation(shown, newest.decisions, is_all=newest.cursor is None))
+    if who:
+        answer = service.get(UploadersAnswer, f"/decisions/{path_segment(shown.id)}/uploaders")
+        if as_json:
+            typer.echo(answer.model_dump_json())
+        else:
+            Console().print(whereabouts(answer))
 
 
 @told

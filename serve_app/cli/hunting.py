@@ -7,7 +7,7 @@ import contextlib
 import getpass
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,9 +19,10 @@ from serve_app.cli.checking import ExitCode
 from serve_app.cli.progress import progress_of
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
-from serve_app.domain import AuditEntry, PictwardenError, SettingsError
+from serve_app.domain import AuditEntry, LemmyUnavailableError, PictwardenError, SettingsError
 from serve_app.domain.lists import FingerprintType
 from serve_app.ledger import open_archive
+from serve_app.lemmy import Reporter, open_lemmy
 from serve_app.lists.opening import open_lists
 from serve_app.lists.snapshot import Snapshot
 from serve_app.pictrs import PictrsClient, Purger, may_store, open_pictrs
@@ -45,6 +46,7 @@ class _Run:
 
     settings: Settings
     is_purging: bool
+    is_reporting: bool = False
     bodies: int = 0
     entries: int = 0
     counts: Counter[Result] = field(default_factory=Counter)
@@ -70,21 +72,30 @@ def hunt(
     purge: Annotated[
         bool, typer.Option("--purge", help="Purge what is found from pict-rs. Without it, it is only shown.")
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Report the posts that show what is found in Lemmy's queue, and leave them there."
+        ),
+    ] = False,
 ) -> None:
     """Find the pictures that were accepted before a list denied them, without reading any of them again.
 
     The sha256 and the PDQ of every accepted picture are in the ledger. They are compared with the entries that have
     been added since the last hunt which left nothing to be done. An entry that allows a picture protects it. No more
-    than pictrs.max_purges_per_day pictures are purged in a day.
+    than pictrs.max_purges_per_day pictures are purged in a day. With --report the moderators of the posts that show a
+    picture decide: it is reported once, and stays in pict-rs.
 
     Exit code: 0 if nothing is left to be done, 1 if denied pictures are still in pict-rs, 2 if something failed, 130
     after Ctrl-C.
     """
     if bank is not None and everything:
         raise typer.BadParameter("name one of --bank and --all")
+    if purge and report:
+        raise typer.BadParameter("name one of --purge and --report: moderators cannot look at what is purged")
     run: _Run | None = None
     try:
-        run = _Run(parse_settings(read_serve_file(config)["applications"][0]["args"]), purge)
+        run = _Run(parse_settings(read_serve_file(config)["applications"][0]["args"]), purge, report)
         asyncio.run(_hunt(run, bank, everything=everything))
     except PictwardenError as error:
         typer.echo(str(error), err=True)
@@ -96,7 +107,8 @@ def hunt(
         if run is not None and run.entries:
             typer.echo(run.summary)
     if run.counts[Result.REJECTED] and not purge:
-        typer.echo("to purge them, run the same command with --purge")
+        way_out = "give --purge in the place of --report" if report else "run the same command with --purge"
+        typer.echo(f"to purge them, {way_out}")
     if run.counts[Result.LATER]:
         raise typer.Exit(ExitCode.ERRORS)
     if run.counts[Result.REJECTED]:
@@ -110,8 +122,10 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool) -> None:
     async with contextlib.AsyncExitStack() as opened:
         archive = opened.enter_context(contextlib.closing(open_archive(location)))
         lists = opened.enter_context(contextlib.closing(open_lists(location)))
-        pictrs = None
-        if run.settings.pictrs.url is not None or run.is_purging:
+        pictrs = reporter = None
+        if run.is_reporting:
+            reporter = Reporter(await opened.enter_async_context(open_lemmy(run.settings.lemmy)), archive)
+        if run.settings.pictrs.url is not None or run.is_purging or run.is_reporting:
             pictrs = await opened.enter_async_context(open_pictrs(run.settings.pictrs))
         since = 0 if everything or bank else await _hunted_to(archive)
         sought = await asyncio.to_thread(sought_entries, lists, bank, since)
@@ -119,7 +133,8 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool) -> None:
         if not run.entries:
             typer.echo(_NOTHING_NEW if since else "there are no entries to look for")
             return
-        async for caught in _caught(run, archive, lists.snapshot, sought, pictrs):
+        async for each in _caught(run, archive, lists.snapshot, sought, pictrs):
+            caught = each if reporter is None else await _reported(each, reporter)
             run.counts[caught.result] += 1
             typer.echo(_line(caught))
         is_clean = not (run.counts[Result.REJECTED] or run.counts[Result.LATER])
@@ -163,6 +178,19 @@ async def _became(
         source = suspect.recorded.decision.source
         return Caught(suspect, Result.REJECTED, why=f"it is a picture of the source {source}: see pictrs.source")
     return await catch(suspect, pictrs, archive, purger, _now())
+
+
+async def _reported(caught: Caught, reporter: Reporter) -> Caught:
+    """What is found in pict-rs is reported, and stays. Where Lemmy does not answer, the next hunt reports it."""
+    if caught.result is not Result.REJECTED or not caught.aliases:
+        return caught
+    entry, request_id = caught.suspect.match.entry, caught.suspect.recorded.decision.request_id
+    reason = f"Pictwarden: entry {entry.id} of this instance's lists denies the picture: {entry.reason}"
+    try:
+        reported = await reporter.report(caught.aliases, request_id, reason)
+    except LemmyUnavailableError as error:
+        return replace(caught, result=Result.LATER, why=str(error))
+    return replace(caught, why=reported.summary)
 
 
 async def _hunted_to(archive: SqlArchive) -> int:

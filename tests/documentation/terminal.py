@@ -19,6 +19,7 @@ _NOT_DONE = {
     "nothing was imported",
     "to purge them, run the same command with --purge",
     "to remove what was rejected, run the same command with --on-reject purge",
+    "to purge them, give --purge in the place of --report",
 }
 
 # The first digits alone, which a table shows, are no identifier that a command takes.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -19,8 +21,10 @@ from PIL import Image
 from serve_app.admin_api import ADMIN_SECRETS_ENV
 from serve_app.cli.admin_connection import ADMIN_URL_ENV
 from serve_app.cli.local_service import URL_ENV
+from serve_app.lemmy import TOKEN_ENV
 from serve_app.models.demo.draw import draw
 from serve_app.pictrs import API_KEY_ENV
+from tests.contract.lemmy.stand_in import TOKEN, Lemmy, lemmy_standing_in
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 from tests.documentation.pages import ROOT, commands_of
 from tests.documentation.terminal import Terminal
@@ -30,6 +34,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
 
+T = TypeVar("T")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,14 +43,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictrs() -> Iterator[StandIn]:
-    """A stand-in for pict-rs, in a thread of its own."""
-    loop, context = asyncio.new_event_loop(), standing_in()
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Of the stand-ins, in a thread of its own."""
+    loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(30)
-        asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(30)
+        yield loop
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
@@ -52,17 +57,38 @@ def pictrs() -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="module")
-def service(folder: Path, pictrs: StandIn) -> Iterator[Any]:
-    """`make serve`, with the demo model, an admin called alice, and the stand-in for pict-rs."""
+def pictrs(loop: asyncio.AbstractEventLoop) -> Iterator[StandIn]:
+    """A stand-in for pict-rs."""
+    with _entered(standing_in(), loop) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lemmy(loop: asyncio.AbstractEventLoop) -> Iterator[Lemmy]:
+    """A stand-in for Lemmy 0.19."""
+    with _entered(lemmy_standing_in("v3"), loop) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def _entered(context: contextlib.AbstractAsyncContextManager[T], loop: asyncio.AbstractEventLoop) -> Iterator[T]:
+    yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(30)
+    asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(30)
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, pictrs: StandIn, lemmy: Lemmy) -> Iterator[Any]:
+    """`make serve`, with the demo model, an admin called alice, and the stand-ins for pict-rs and Lemmy."""
     config = yaml.safe_load((ROOT / "deployments" / "local.yaml").read_text("utf-8"))
     config["http_options"]["port"] = free_port()
     config["applications"][0]["args"] |= {
         "preset": "demo",
         "pictrs": {"url": pictrs.url},
+        "lemmy": {"url": lemmy.url},
         "admin": {"port": free_port()},
         "rescan": "off",
     }
-    secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", API_KEY_ENV: API_KEY}
+    secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", API_KEY_ENV: API_KEY, TOKEN_ENV: TOKEN}
     with running(config, folder, ONE_PROCESS, target="serve", env=environment_of_a_service(**secrets)) as started:
         started.admin_url = f"http://127.0.0.1:{config['applications'][0]['args']['admin']['port']}"
         yield started
@@ -75,13 +101,14 @@ def terminal(folder: Path, service: Any) -> Terminal:
         ADMIN_URL_ENV: service.admin_url,
         URL_ENV: service.url,
         API_KEY_ENV: API_KEY,
+        TOKEN_ENV: TOKEN,
     }
     return Terminal(
         folder, environment, {"http://127.0.0.1:14052": service.admin_url, "Bearer SECRET": f"Bearer {ADMIN_SECRET}"}
     )
 
 
-def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn) -> None:
+def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn, lemmy: Lemmy) -> None:
     # Enough in them for a PDQ.
     pictures = {
         "tent": pictured("red", "triangle", "striped"),
@@ -104,7 +131,9 @@ def test_decisions(terminal: Terminal, folder: Path, pictrs: StandIn) -> None:
     # A copy that somebody has uploaded as well.
     Image.fromarray(pictures["advertisement"]).save(folder / "copy.png", compress_level=0)
     upload(terminal, folder / "copy.png")
-    pictrs.store((folder / "copy.png").read_bytes())
+    alias = pictrs.store((folder / "copy.png").read_bytes())
+    lemmy.upload(alias, datetime.now(UTC))
+    lemmy.post(7, url=f"https://lemmy.example/pictrs/image/{alias}")
     shutil.copy(folder / "config.yaml", folder / "serve_config.yaml")
     terminal.follow(fences[denied_first:])
 

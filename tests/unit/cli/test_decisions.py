@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from serve_app.admin_api import Decisions
+from serve_app.admin_api import Decisions, UploadersAnswer
 from serve_app.cli.moments import local, moment
 from serve_app.domain import (
     AuditEntry,
@@ -27,6 +29,11 @@ from serve_app.domain import (
 )
 from serve_app.domain.canary import CANARY_BANK, CANARY_SHA256
 from serve_app.ledger import MemoryLedger
+from serve_app.lemmy import TOKEN_ENV
+from serve_app.pictrs import API_KEY_ENV
+from serve_app.settings import parse_settings
+from tests.contract.lemmy.stand_in import TOKEN, Lemmy, lemmy_standing_in
+from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 from tests.unit.cli.admin_service import AdminService, Run, running_admin_service
 from tests.unit.outcomes import LET_THROUGH, LISTED, REJECTED
 
@@ -262,3 +269,53 @@ def test_times_are_written_as_rfc_3339_or_as_durations(text: str, expected: date
 def test_other_times_are_refused_with_the_way_out(text: str) -> None:
     with pytest.raises(ValueError, match="write a time such as"):
         moment(text, NOON)
+
+
+# why --who
+
+
+def test_why_names_who_brought_a_picture_if_it_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_ENV, TOKEN)
+    monkeypatch.setenv(API_KEY_ENV, API_KEY)
+    with _standing_in() as (pictrs, lemmy):
+        settings = parse_settings({"pictrs": {"url": pictrs.url}, "lemmy": {"url": lemmy.url}})
+        with running_admin_service(settings) as service:
+            monkeypatch.setenv("PICTWARDEN_ADMIN_URL", service.url)
+            service.record(decision(1, LET_THROUGH, kept=True))
+            alias = pictrs.store(FILE)
+            lemmy.upload(alias, NOON + timedelta(seconds=2))
+            lemmy.post(7, url=f"https://lemmy.example/pictrs/image/{alias}")
+            assert "alice@lemmy.example" not in run("why", FILE_SHA256).output
+            assert lemmy.requests == []
+            told = run("why", FILE_SHA256, "--who").output
+            assert f"{1:032x}" in told
+            assert "uploaded by  alice@lemmy.example" in told
+            assert "shown by     post 7 of alice@lemmy.example: https://lemmy.example/post/7" in told
+            first, second = run("why", FILE_SHA256, "--who", "--json").output.splitlines()
+            assert Decisions.model_validate_json(first).decisions
+            assert UploadersAnswer.model_validate_json(second).uploads[0].person == "alice@lemmy.example"
+
+
+def test_why_says_what_to_set_before_it_can_name_anybody(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1, LET_THROUGH, kept=True))
+    assert "lemmy.url is not set" in run("why", FILE_SHA256, "--who", exit_code=2).stderr
+
+
+@contextlib.contextmanager
+def _standing_in() -> Iterator[tuple[StandIn, Lemmy]]:
+    """pict-rs and Lemmy, in a thread beside the command."""
+    loop, stack = asyncio.new_event_loop(), contextlib.AsyncExitStack()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> tuple[StandIn, Lemmy]:
+        pictrs = await stack.enter_async_context(standing_in())
+        return pictrs, await stack.enter_async_context(lemmy_standing_in("v3"))
+
+    try:
+        yield asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    finally:
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from typer.testing import CliRunner
 
 from serve_app.cli.main import app
@@ -20,10 +21,12 @@ from serve_app.database.location import Location
 from serve_app.domain import AuditEntry
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import open_ledger
+from serve_app.lemmy import REPORT, TOKEN_ENV
 from serve_app.lists.opening import open_list_store
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.purges import purges_since
 from tests.contract.conftest import NOON, Made
+from tests.contract.lemmy.stand_in import TOKEN, Lemmy, lemmy_standing_in
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 
 BODIES = [f"picture {number}".encode() for number in range(3)]
@@ -36,6 +39,7 @@ class Bench:
     location: Location
     pictrs: StandIn
     aliases: list[str]
+    lemmy: Lemmy
 
     def deny(self, number: int, bank: str = "banned") -> None:
         digest = hashlib.sha256(BODIES[number]).digest()
@@ -51,10 +55,14 @@ class Bench:
     async def hunt(self, *options: str, **pictrs: Any) -> tuple[int, list[str]]:
         """Its exit code, and what it said."""
         file = self.location.spool_folder / "config.yaml"
-        args = {"pictrs": {"url": self.pictrs.url, **pictrs}, "ledger": str(self.location.file)}
+        args = {
+            "pictrs": {"url": self.pictrs.url, **pictrs},
+            "lemmy": {"url": self.lemmy.url},
+            "ledger": str(self.location.file),
+        }
         document = {"applications": [{"import_path": "deployments.graph:build_app", "args": args}]}
         file.write_text(yaml.safe_dump(document), "utf-8")
-        environment = {API_KEY_ENV: API_KEY, "STATE_DIRECTORY": str(file.parent)}
+        environment = {API_KEY_ENV: API_KEY, TOKEN_ENV: TOKEN, "STATE_DIRECTORY": str(file.parent)}
         arguments = ["hunt", "--config", str(file), *options]
         done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
         return done.exit_code, done.output.splitlines()
@@ -72,8 +80,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         for number, body in enumerate(BODIES):
             sha256 = hashlib.sha256(body).hexdigest()
             await ledger.record(made.decision(number, sha256=sha256, body_bytes=len(body)))
-    async with standing_in() as pictrs:
-        yield Bench(location, pictrs, [pictrs.store(body) for body in BODIES])
+    async with standing_in() as pictrs, lemmy_standing_in("v3") as lemmy:
+        yield Bench(location, pictrs, [pictrs.store(body) for body in BODIES], lemmy)
 
 
 async def test_what_is_denied_is_shown_and_stays_until_it_is_to_be_purged(bench: Bench) -> None:
@@ -155,6 +163,8 @@ async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
         (["--purge"], {"url": None}, 2, "pictrs.url is not set"),
         ([], {"url": None}, 1, "set pictrs.url to find and purge it"),
         (["--bank", "nothing"], {}, 2, "there is no bank nothing"),
+        (["--report"], {"url": None}, 2, "pictrs.url is not set"),
+        (["--report", "--purge"], {}, 2, "name one of --purge and --report"),
         (["--bank", "banned", "--all"], {}, 2, "name one of --bank and --all"),
     ],
 )
@@ -165,3 +175,35 @@ async def test_what_is_missing_is_said(
     exit_code, lines = await bench.hunt(*options, **pictrs)
     assert exit_code == code
     assert said in " ".join(lines)
+
+
+async def test_a_report_is_filed_once_and_the_picture_stays(bench: Bench) -> None:
+    for number in range(2):
+        bench.deny(number)
+    bench.lemmy.post(7, url=f"https://lemmy.example/pictrs/image/{bench.aliases[0]}")
+    bench.lemmy.comment(9, f"![](https://lemmy.example/pictrs/image/{bench.aliases[0]})")
+    code, lines = await bench.hunt("--report")
+    *found, summary, way_out = lines
+    assert (code, summary) == (1, "3 pictures compared with 2 entries: 2 rejected")
+    assert way_out == "to purge them, give --purge in the place of --report"
+    by_alias = {line.split()[1]: line for line in found}
+    assert by_alias[bench.aliases[0]].endswith("; reported post 7, comment 9")
+    assert by_alias[bench.aliases[1]].endswith("; no post or comment to report was found")
+    expected = "Pictwarden: entry 1 of this instance's lists denies the picture: advertising"
+    assert bench.lemmy.reports == [{"post_id": 7, "reason": expected}, {"comment_id": 9, "reason": expected}]
+    assert len(bench.pictrs.stored) == 3
+    assert any(line.endswith("; reported before post 7, comment 9") for line in (await bench.hunt("--report"))[1])
+    assert len(bench.lemmy.reports) == 2
+    assert [each.detail["on"] for each in await bench.audit() if each.action == REPORT] == ["comment 9", "post 7"]
+    assert "alice" not in "".join(lines)
+
+
+async def test_what_lemmy_does_not_answer_is_reported_by_the_next_hunt(bench: Bench) -> None:
+    bench.deny(0)
+    bench.lemmy.post(7, url=f"https://lemmy.example/pictrs/image/{bench.aliases[0]}")
+    bench.lemmy.answers["/api/v3/post/report"] = lambda: web.Response(status=429)
+    code, lines = await bench.hunt("--report")
+    assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
+    assert "asked too often" in lines[0]
+    bench.lemmy.answers.clear()
+    assert (await bench.hunt("--report"))[1][0].endswith("; reported post 7")
