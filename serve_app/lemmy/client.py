@@ -27,7 +27,7 @@ MOST_SEARCHED: Final = 5
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _FIRST = (0, 19, 4)
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 
 class _Site(BaseModel):
@@ -119,16 +119,16 @@ class LemmyClient:
                 self._api = ApiV4(self._transport)
             else:
                 about = parsed(_About, await self._transport.ask("GET", "api/v3/site"), self._transport)
-                if _is_too_old(about.version):
+                if too_old := _too_old(about.version):
                     raise LemmyRefusedError(
-                        f"{self._transport.where} has the version {about.version[:20]}: 0.19.4 and later list uploads"
+                        f"{self._transport.where} has the version {too_old}: 0.19.4 and later list uploads"
                     )
                 site = urlsplit(about.site_view.site.address)
                 self._api = ApiV3(self._transport, f"{site.scheme}://{site.netloc}")
         return self._api
 
 
-def _is_too_old(version: str) -> bool:
-    """Also a version that has no numbers may be asked: it answers for itself."""
+def _too_old(version: str) -> str:
+    """The numbers of a version that lists no uploads; empty for others, and for one that has no numbers."""
     numbers = _VERSION.match(version)
-    return numbers is not None and tuple(map(int, numbers.groups())) < _FIRST
+    return numbers[0] if numbers is not None and tuple(map(int, numbers.groups())) < _FIRST else ""

@@ -57,6 +57,32 @@ async def test_what_the_search_only_seems_to_have_found_is_left_out(lemmy: Lemmy
     assert await client.shown([ALIAS]) == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "address", "expected"),
+    [
+        ("al\x1b[2Jice", "https://lemmy.example/u/alice", "al\ufffd[2Jice@lemmy.example"),
+        ("ecila\u202e", "https://lemmy.example/u/alice", "ecila\ufffd@lemmy.example"),
+        ("alice", "https://[broken/u/alice", "alice@unknown"),
+        ("alice", "nowhere", "alice@unknown"),
+        ("a" * 1000, "https://lemmy.example/u/alice", "a" * 500),
+    ],
+)
+async def test_names_that_another_instance_has_chosen_are_plain(
+    lemmy: Lemmy, client: LemmyClient, name: str, address: str, expected: str
+) -> None:
+    lemmy.upload(ALIAS)
+    key = "actor_id" if lemmy.version == "v3" else "ap_id"
+    lemmy.uploads[0]["person"] |= {"name": name, key: address}
+    lemmy.comment(9, LINK)
+    lemmy.comments[0]["creator"] |= {"name": name, key: address}
+    lemmy.comments[0]["comment"]["ap_id"] = "https://elsewhere.example/\x1b\x00\n"
+    brought = await client.who_brought([ALIAS], NOON)
+    assert [each.person for each in brought.uploads] == [expected]
+    assert [(each.author, each.url) for each in brought.shown] == [
+        (expected, "https://elsewhere.example/" + 3 * "\ufffd")
+    ]
+
+
 async def test_a_picture_of_many_aliases_does_not_use_up_the_searches(lemmy: Lemmy, client: LemmyClient) -> None:
     aliases = [f"copy-{number}.png" for number in range(MOST_SEARCHED + 2)]
     for alias in aliases:
