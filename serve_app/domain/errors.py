@@ -31,6 +31,12 @@
     |-- LemmyError                     Lemmy did not do what it was asked
     |   |-- LemmyUnavailableError      not now: the same call may be made again
     |   `-- LemmyRefusedError          not as it is set up: the message says what to change
+    |-- StorageError                   a scanned store did not do what it was asked
+    |   |-- StorageUnavailableError    not now: the same call may be made again
+    |   |-- StorageRefusedError        not as it is set up: the message says what to change
+    |   |-- FileGoneError              it is not there any more
+    |   |-- FileChangedError           other bytes lie there now
+    |   `-- FileUnreadableError        this one cannot be read; others may be
     `-- ConfigurationError             the service refuses to start
         |-- SettingsError
         |-- PolicyError
