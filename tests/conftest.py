@@ -1,5 +1,6 @@
 """What holds for every test: no test fails because the machine is slow, and its place gives it its marker."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,6 +13,10 @@ settings.load_profile("on-a-shared-machine")
 # A shell has its background jobs ignore Ctrl-C, and so would every service that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# numpy's products are small here: on busy cores its threads wait for each other 40 times as long as they compute.
+# Before numpy is imported; every process that a test starts has it too.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _TESTS = Path(__file__).parent
 
