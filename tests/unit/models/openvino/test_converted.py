@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -54,22 +55,40 @@ def agreed(converted: ConvertedModel, computed_in: str) -> Agreement:
     )
 
 
-@pytest.fixture
-def source(make_model: MakeModel) -> str:
-    return str(make_model("tiny"))
+@pytest.fixture(scope="module")
+def source(shared_model: Path) -> str:
+    return str(shared_model)
+
+
+@pytest.fixture(scope="module")
+def once(source: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model, converted once for all these tests: into a folder, and in the cache."""
+    place = tmp_path_factory.mktemp("once")
+    convert(source, place / "converted", place / "unused")
+    convert(source, None, place / "cache")
+    return place
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
+    """A cache of the test's own, with nothing in it."""
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def folder(source: str, tmp_path: Path, cache: Path) -> Path:
-    return convert(source, tmp_path / "converted", cache)
+def filled_cache(once: Path, cache: Path) -> Path:
+    """The same with the converted model in it."""
+    return shutil.copytree(once / "cache", cache)
 
 
-def test_it_says_what_it_is_made_of(folder: Path, source: str, cache: Path) -> None:
+@pytest.fixture
+def folder(once: Path, tmp_path: Path) -> Path:
+    """A converted folder of the test's own."""
+    return shutil.copytree(once / "converted", tmp_path / "converted")
+
+
+def test_it_says_what_it_is_made_of(source: str, tmp_path: Path, cache: Path) -> None:
+    folder = convert(source, tmp_path / "converted", cache)
     whole, converted = load_model(source), read_converted(folder)
     assert (converted.name, converted.logit_scale, converted.image_size_px) == ("tiny", whole.logit_scale, 32)
     assert converted.conversion.model_digest == whole.identity.digest
@@ -182,10 +201,7 @@ def test_in_int8_it_starts_with_a_record_of_its_own(source: str, tmp_path: Path,
     ("options", "said"),
     [({"precision": "fp32"}, "set model.precision to auto"), ({"engine": "openvino-int8"}, "not converted to int8")],
 )
-def test_a_folder_is_not_run_as_something_else(
-    source: str, tmp_path: Path, cache: Path, options: dict[str, Any], said: str
-) -> None:
-    folder = convert(source, tmp_path / "bf16", cache)
+def test_a_folder_is_not_run_as_something_else(folder: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         open_engine(str(folder), LABELS, policy=POLICY, **options)
 
@@ -209,26 +225,26 @@ def opened(source: str, cache: Path, **options: Any) -> Engine:
 @pytest.mark.usefixtures("speeds")
 @pytest.mark.parametrize("policy", [POLICY.digest, TOP_LABEL])
 def test_auto_takes_what_is_converted_agrees_and_is_faster_and_says_so(
-    source: str, cache: Path, caplog: pytest.LogCaptureFixture, policy: str
+    source: str, filled_cache: Path, caplog: pytest.LogCaptureFixture, policy: str
 ) -> None:
-    converted = read_converted(convert(source, None, cache))
-    computed_in = open_engine_in_cache(cache).computed_in
-    Agreements(cache).record(replace(agreed(converted, computed_in), policy_digest=policy))
+    converted = read_converted(convert(source, None, filled_cache))
+    computed_in = open_engine_in_cache(filled_cache).computed_in
+    Agreements(filled_cache).record(replace(agreed(converted, computed_in), policy_digest=policy))
     with caplog.at_level(logging.INFO, "serve_app"):
-        assert opened(source, cache).identity.digest == converted.conversion.digest
+        assert opened(source, filled_cache).identity.digest == converted.conversion.digest
     said = f"engine auto: openvino-{computed_in} 50.0 views/s at batch 1 and 80.0 at 16, torch-fp32 25.0 and 40.0"
     assert f"{said}: took openvino-{computed_in}" in caplog.text
 
 
 @pytest.mark.parametrize("openvino", [{1: 0.05, 16: 0.2}, {1: 0.02, 16: 0.5}])
 def test_auto_stays_with_torch_where_either_is_slower(
-    source: str, cache: Path, speeds, openvino: dict[int, float], caplog: pytest.LogCaptureFixture
+    source: str, filled_cache: Path, speeds, openvino: dict[int, float], caplog: pytest.LogCaptureFixture
 ) -> None:
     speeds({1: 0.04, 16: 0.4}, openvino)
-    converted = read_converted(convert(source, None, cache))
-    Agreements(cache).record(agreed(converted, open_engine_in_cache(cache).computed_in))
+    converted = read_converted(convert(source, None, filled_cache))
+    Agreements(filled_cache).record(agreed(converted, open_engine_in_cache(filled_cache).computed_in))
     with caplog.at_level(logging.INFO, "serve_app"):
-        assert opened(source, cache).identity.derived_from is None
+        assert opened(source, filled_cache).identity.derived_from is None
     assert "took torch-fp32" in caplog.text
 
 
@@ -238,40 +254,40 @@ def test_auto_stays_with_torch_where_either_is_slower(
     [{"torch_bf16": 1.0, "agreement": 0.9999}, {"pictures": 10}, {"computed_in": "f16"}, {"policy_digest": "ef" * 32}],
 )
 def test_auto_stays_with_torch_without_a_record_that_is_enough(
-    source: str, cache: Path, changed: dict[str, object]
+    source: str, filled_cache: Path, changed: dict[str, object]
 ) -> None:
-    converted = read_converted(convert(source, None, cache))
-    enough = agreed(converted, open_engine_in_cache(cache).computed_in)
-    Agreements(cache).record(replace(enough, **changed))  # type: ignore[arg-type]
-    assert opened(source, cache).identity.derived_from is None
+    converted = read_converted(convert(source, None, filled_cache))
+    enough = agreed(converted, open_engine_in_cache(filled_cache).computed_in)
+    Agreements(filled_cache).record(replace(enough, **changed))  # type: ignore[arg-type]
+    assert opened(source, filled_cache).identity.derived_from is None
 
 
 @pytest.mark.usefixtures("speeds")
-def test_a_comparison_under_the_policy_counts_for_more_than_one_of_labels(source: str, cache: Path) -> None:
-    converted = read_converted(convert(source, None, cache))
-    enough = agreed(converted, open_engine_in_cache(cache).computed_in)
-    Agreements(cache).record(replace(enough, policy_digest=TOP_LABEL))
-    assert opened(source, cache).identity.derived_from is not None
-    Agreements(cache).record(replace(enough, agreement=0.5))
-    assert opened(source, cache).identity.derived_from is None
+def test_a_comparison_under_the_policy_counts_for_more_than_one_of_labels(source: str, filled_cache: Path) -> None:
+    converted = read_converted(convert(source, None, filled_cache))
+    enough = agreed(converted, open_engine_in_cache(filled_cache).computed_in)
+    Agreements(filled_cache).record(replace(enough, policy_digest=TOP_LABEL))
+    assert opened(source, filled_cache).identity.derived_from is not None
+    Agreements(filled_cache).record(replace(enough, agreement=0.5))
+    assert opened(source, filled_cache).identity.derived_from is None
 
 
 @pytest.mark.usefixtures("speeds")
 @pytest.mark.parametrize("options", [{"engine": "torch"}, {"precision": "fp32"}])
-def test_who_names_torch_or_float32_gets_it(source: str, cache: Path, options: dict[str, str]) -> None:
-    converted = read_converted(convert(source, None, cache))
-    Agreements(cache).record(agreed(converted, open_engine_in_cache(cache).computed_in))
-    assert opened(source, cache, **options).identity.derived_from is None
+def test_who_names_torch_or_float32_gets_it(source: str, filled_cache: Path, options: dict[str, str]) -> None:
+    converted = read_converted(convert(source, None, filled_cache))
+    Agreements(filled_cache).record(agreed(converted, open_engine_in_cache(filled_cache).computed_in))
+    assert opened(source, filled_cache, **options).identity.derived_from is None
 
 
 @pytest.mark.usefixtures("speeds")
 def test_auto_stays_with_torch_where_the_extra_is_missing(
-    source: str, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    source: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    converted = read_converted(convert(source, None, cache))
-    Agreements(cache).record(agreed(converted, open_engine_in_cache(cache).computed_in))
+    converted = read_converted(convert(source, None, filled_cache))
+    Agreements(filled_cache).record(agreed(converted, open_engine_in_cache(filled_cache).computed_in))
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert opened(source, cache).identity.derived_from is None
+    assert opened(source, filled_cache).identity.derived_from is None
     assert "engine auto: torch, since the converted model in the cache cannot be opened" in caplog.text
 
 

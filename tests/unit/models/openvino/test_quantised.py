@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,22 +23,35 @@ from serve_app.models.openvino.conversion import Conversion
 from serve_app.models.openvino.quantisation_views import VIEW_COUNT, QuantisationViews
 from serve_app.models.openvino.runtime import load_library
 
-if TYPE_CHECKING:
-    from tests.unit.models.conftest import MakeModel
-
 LABELS = ("a red shape", "a blue shape")
 POLICY = PolicyReference("./my policy.yaml", "cd" * 32)
 Told = list[tuple[str, float]]
 
 
-@pytest.fixture
-def source(make_model: MakeModel) -> str:
-    return str(make_model("tiny"))
+@pytest.fixture(scope="module")
+def source(shared_model: Path) -> str:
+    return str(shared_model)
+
+
+@pytest.fixture(scope="module")
+def once(source: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Conversion]:
+    """A cache with the model, quantised with a few photographs once for all these tests, and which conversion it is."""
+    cache = tmp_path_factory.mktemp("once") / "cache"
+    return cache, convert(source, cache, few(4))
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
+    """A cache of the test's own, with nothing in it."""
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def quantised(once: tuple[Path, Conversion], cache: Path) -> Conversion:
+    """The same with the model quantised in it, and nothing recorded."""
+    made, conversion = once
+    shutil.copytree(made, cache)
+    return conversion
 
 
 def few(views: int) -> Callable[[int], QuantisationViews]:
@@ -91,32 +104,33 @@ def test_it_is_converted_once_and_progress_is_told(source: str, cache: Path) -> 
     assert again == []
 
 
-def test_it_starts_with_a_record(source: str, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    conversion = convert(source, cache, few(4))
-    record(conversion, cache)
+def test_it_starts_with_a_record(
+    source: str, cache: Path, quantised: Conversion, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(quantised, cache)
     with caplog.at_level(logging.INFO, "serve_app"):
-        assert start(source, cache).identity.digest == conversion.digest
+        assert start(source, cache).identity.digest == quantised.digest
     assert "100.00 % of 5000 verdicts agree" in caplog.text
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
+@pytest.mark.usefixtures("quantised")
 def test_it_does_not_start_without_a_record_and_says_which_command_makes_one(source: str, cache: Path) -> None:
-    convert(source, cache, few(4))
     command = rf"pictwarden model compare FOLDER --model {source} --policy './my policy.yaml' --cache-folder {cache}$"
     with pytest.raises(ModelError, match=command):
         start(source, cache)
 
 
-def test_it_does_not_start_with_too_low_an_agreement(source: str, cache: Path) -> None:
-    record(convert(source, cache, few(4)), cache, agreement=0.99)
+def test_it_does_not_start_with_too_low_an_agreement(source: str, cache: Path, quantised: Conversion) -> None:
+    record(quantised, cache, agreement=0.99)
     with pytest.raises(ModelError, match=r"99\.00% of the verdicts agree.*--accept-lower"):
         start(source, cache)
 
 
 def test_accepted_lower_starts_and_is_told_each_time(
-    source: str, cache: Path, caplog: pytest.LogCaptureFixture
+    source: str, cache: Path, quantised: Conversion, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record(convert(source, cache, few(4)), cache, agreement=0.9, accepted_lower=True)
+    record(quantised, cache, agreement=0.9, accepted_lower=True)
     for _ in range(2):
         caplog.clear()
         start(source, cache)
@@ -135,10 +149,11 @@ def test_one_quantised_with_drawn_views_is_converted_at_start_if_the_cache_lost_
     assert "writing, 100 %" in caplog.text
 
 
-def test_photographs_that_are_not_here_cannot_be_quantised_with_again(source: str, cache: Path) -> None:
-    conversion = convert(source, cache, few(4))
-    record(conversion, cache)
-    found = ModelCache(cache).find(conversion)
+def test_photographs_that_are_not_here_cannot_be_quantised_with_again(
+    source: str, cache: Path, quantised: Conversion
+) -> None:
+    record(quantised, cache)
+    found = ModelCache(cache).find(quantised)
     assert found is not None
     (found / "image.bin").write_bytes(b"")
     with pytest.raises(ModelError, match=r"photographs-.* --quantise-with PHOTOGRAPHS"):
@@ -150,8 +165,8 @@ def test_without_a_policy_it_does_not_start(source: str) -> None:
         open_engine(source, LABELS, engine="openvino-int8")
 
 
-def test_auto_is_never_quantised(source: str, cache: Path) -> None:
-    record(convert(source, cache, few(4)), cache)
+def test_auto_is_never_quantised(source: str, cache: Path, quantised: Conversion) -> None:
+    record(quantised, cache)
     engine = open_engine(source, LABELS, cpu_threads=1, policy=POLICY, cache_folder=cache)
     assert engine.identity == load_model(source).identity
 
