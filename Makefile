@@ -21,8 +21,11 @@ serve: $(VENV)/serve.installed
 # The CPU engine openvino-int8 (docs/models.md): adds what it needs to the installation of `make run`.
 openvino: $(VENV)/openvino.installed
 
+# Everything is run by two workers (tests/workers.py); a part, which ARGS names, is quicker without.
+WORKERS := $(if $(filter-out -%,$(ARGS)),,--numprocesses=2)
+
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 # The tests with a real pict-rs, which cargo builds once, outside the repository: 3 minutes. Without cargo they are skipped.
 # `make test` has those in dummy mode and in one process alone; here they also run on Ray Serve, and in full mode.
