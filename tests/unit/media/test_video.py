@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import struct
 from math import ceil
 
@@ -393,3 +394,9 @@ def test_hdr_is_seen_as_browsers_show_it_and_as_it_stands() -> None:
         container.mux(stream.encode())
     means = sorted({round(float(shown.mean())) for _, shown in look_at_all(written.getvalue())})
     assert means == [pytest.approx(144, abs=2), pytest.approx(175, abs=2)]  # 175 by Chromium 156
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_no_encoder_of_these_tests_makes_them_real_time(kind: str) -> None:
+    encode([one_colour(RED)], kind)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

@@ -15,6 +15,7 @@ from serve_app.domain import (
 )
 from serve_app.limits import MediaLimits
 from serve_app.media.video import sample_video
+from tests.usual_priority import usual_priority
 
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 LIMITS = MediaLimits()
@@ -55,7 +56,7 @@ def encode(
     """A video; ``times`` in 1/25 s says when each frame begins, else they follow one another evenly."""
     encoder, media_type, options = ENCODERS[kind]
     written = io.BytesIO()
-    with av.open(written, "w", format=CONTAINERS[media_type], options=muxing or {}) as container:
+    with usual_priority(), av.open(written, "w", format=CONTAINERS[media_type], options=muxing or {}) as container:
         stream = container.add_stream(encoder, rate=FPS, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"

@@ -28,6 +28,7 @@ from tests.e2e.browser.generated.heif_boxes import Item, heif
 from tests.e2e.browser.generated.libav import SIZE_PX as DEEP_SIZE_PX
 from tests.e2e.browser.generated.libav import Colours, frame_of
 from tests.e2e.browser.generated.profiles import RGB_PROFILES
+from tests.usual_priority import usual_priority
 
 _CODE_POINTS = {
     "srgb": (1, 13),
@@ -84,7 +85,7 @@ def _deep(primaries: int, transfer: int) -> bytes:
     """The drawing in 10 bits, as libav writes it."""
     colours = Colours(primaries, transfer, primaries)
     file = io.BytesIO()
-    with av.open(file, "w", format="avif") as container:
+    with usual_priority(), av.open(file, "w", format="avif") as container:
         stream: Any = container.add_stream("libsvtav1", rate=1, options={"crf": "10", "preset": "10"})
         stream.width, stream.height, stream.pix_fmt, stream.time_base = *DEEP_SIZE_PX, "yuv420p10le", Fraction(1, 1)
         colours.state(stream.codec_context)

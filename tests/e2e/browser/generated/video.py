@@ -29,6 +29,7 @@ from tests.e2e.browser.generated.libav import (
     Colours,
     frame_of,
 )
+from tests.usual_priority import usual_priority
 
 _FRAMES_PER_S = 10
 _SHOWN_FRAMES = 8
@@ -75,7 +76,7 @@ class _Video:
             return file.read_bytes()
 
     def _write(self, path: str) -> None:
-        with av.open(path, "w", format=self.container, options=self.container_options) as container:
+        with usual_priority(), av.open(path, "w", format=self.container, options=self.container_options) as container:
             stream = self._add_stream(container)
             others = [self._add_stream(container) for _ in range(self.other_tracks)]
             sound = self._add_sound(container) if self.sound_s else None
