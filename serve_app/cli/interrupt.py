@@ -27,6 +27,19 @@ def interruptible_loop() -> Iterator[asyncio.Event]:
 
 
 @contextlib.contextmanager
+def plain_interrupts() -> Iterator[None]:
+    """For as long as the block, SIGINT and SIGTERM do what they do in any program: a question can be left by Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def _calling(on_first: Callable[[], object]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

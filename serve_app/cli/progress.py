@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -19,8 +20,22 @@ from rich.progress import (
 
 _LINE_EVERY_S = 60.0
 
-Show = Callable[[int, int | None, str], None]
-"""Shows how many are done, of how many in all where that is known, and what became of them."""
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a long command is.
+
+    Attributes:
+        done: in this run.
+        before: were done by an earlier run.
+        total: both, and what is left; None where that is not known.
+        found: what became of them.
+    """
+
+    done: int
+    before: int
+    total: int | None
+    found: str
 
 
 @contextlib.contextmanager
@@ -56,44 +71,46 @@ def _a_line_a_minute(console: Console) -> Callable[[object], None]:
 
 
 @contextlib.contextmanager
-def rate_of(console: Console, what: str, is_shown: bool = True) -> Iterator[Show]:
+def rate_of(
+    console: Console, what: str, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Reached], None]]:
     """Yield a function that shows how many are done, how many a second, and how long the rest takes.
 
     Args:
         console: on the standard error.
         what: is counted, in the plural.
-        is_shown: False if the command's own output moves on the same terminal.
+        clock: in seconds.
     """
-    started_s = time.monotonic()
-    if not is_shown:
-        yield lambda done, total, found: None
-    elif not console.is_terminal:
-        show_line = _a_line_a_minute(console)
+    begun: tuple[float, int] | None = None
 
-        def show(done: int, total: int | None, found: str) -> None:
-            of = "" if total is None else f" of {total:,}"
-            rate = done / max(time.monotonic() - started_s, 1e-3)
-            show_line(f"{done:,}{of} {what}, {rate:,.0f} a second{found and f': {found}'}")
+    def described(reached: Reached) -> str:
+        nonlocal begun
+        if begun is None:
+            begun = clock(), reached.done
+        of = "" if reached.total is None else f" of {reached.total:,}"
+        elapsed_s, done = clock() - begun[0], reached.done - begun[1]
+        rate = f", {done / elapsed_s:,.0f} a second" if done and elapsed_s else ""
+        return f"{reached.done + reached.before:,}{of} {what}{rate}{reached.found and f': {reached.found}'}"
 
-        yield show
-    else:
-        columns = (
-            SpinnerColumn(),
-            BarColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-            task = bar.add_task(what, total=None)
+    if not console.is_terminal:
+        show = _a_line_a_minute(console)
+        yield lambda reached: show(described(reached))
+        return
+    columns = (
+        SpinnerColumn(),
+        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        task = bar.add_task(what, total=None)
 
-            def move(done: int, total: int | None, found: str) -> None:
-                of = "" if total is None else f" of {total:,}"
-                rate = done / max(time.monotonic() - started_s, 1e-3)
-                described = f"{done:,}{of} {what}, {rate:,.0f}/s{found and f': {found}'}"
-                bar.update(task, completed=done, total=total, description=described)
+        def move(reached: Reached) -> None:
+            done = reached.done + reached.before
+            bar.update(task, completed=done, total=reached.total, description=described(reached))
 
-            yield move
+        yield move
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from serve_app.cli.checking import ExitCode
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import Location, locate
 from serve_app.domain import PictwardenError, SettingsError
+from serve_app.ledger import open_archive
 from serve_app.settings import Settings, parse_settings
 from serve_app.storage.scan.report import TOLD, as_json, as_markdown
 
@@ -74,6 +75,7 @@ def _journal(config: Path, named: str | None) -> Iterator[ScanJournal]:
     from serve_app.storage.scan.journal import journal_urls, open_journal
 
     location = database_of(_settings(config))
+    open_archive(location).close()  # it says where a ledger was looked for; the journal makes one
     url = _known(journal_urls(location), named)
     with contextlib.closing(open_journal(location, url)) as journal:
         yield journal
@@ -83,10 +85,11 @@ def _known(urls: Sequence[str], named: str | None) -> str:
     for each in (named, f"file:{Path(named).resolve()}" if named else None):
         if each is not None and each in urls:
             return each
-    listed = "\n".join(urls) or "none has been scanned"
+    if not urls:
+        raise SettingsError("no store has been scanned yet: `pictwarden storage scan` does that")
     if named is None and len(urls) == 1:
         return urls[0]
-    raise SettingsError(f"name one of these stores:\n{listed}")
+    raise SettingsError("\n".join(["name one of these stores:", *urls]))
 
 
 @contextlib.contextmanager

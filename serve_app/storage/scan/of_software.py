@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 
-from serve_app.domain import FileGoneError
+from serve_app.domain import FileChangedError, FileGoneError, TooLargeError
 from serve_app.storage.layouts import FileRole, Layout
 from serve_app.storage.scan.disposal import Disposal
 from serve_app.storage.scan.outcome import FileOutcome
@@ -44,14 +45,14 @@ class SoftwareSource:
         return await self._source.read(file, max_bytes)
 
     async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
-        """See the port. Versions that the software made from a cached file go with it."""
-        removed = await self._source.remove(file, sha256)
-        return removed + await self._remove_derived(file)
+        """See the port. Versions that the software made from a cached file go before it: what fails is tried again."""
+        derived = await self._remove_derived(file)
+        return await self._source.remove(file, sha256) + derived
 
     async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         """See the port. Versions that the software made from a cached file are removed."""
-        removed = await self._source.quarantine(file, sha256)
-        return removed + await self._remove_derived(file)
+        derived = await self._remove_derived(file)
+        return await self._source.quarantine(file, sha256) + derived
 
     async def close(self) -> None:
         """See the port."""
@@ -62,13 +63,17 @@ class SoftwareSource:
         for prefix in self._layout.siblings(file.name):
             async for part in self._source.files(Wanted(prefix=prefix)):
                 for each in part:
-                    body = await self._source.read(each, each.size_bytes)
-                    sha256 = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
-                    try:
-                        removed += await self._source.remove(each, sha256)
-                    except FileGoneError:
-                        continue
+                    with contextlib.suppress(FileGoneError):
+                        removed += await self._remove_unread(each)
         return tuple(removed)
+
+    async def _remove_unread(self, file: StoredFile) -> tuple[str, ...]:
+        try:
+            body = await self._source.read(file, file.size_bytes)
+        except TooLargeError as error:
+            raise FileChangedError(f"{file.name} has changed since it was listed") from error
+        sha256 = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
+        return await self._source.remove(file, sha256)
 
 
 class SoftwareDisposal:

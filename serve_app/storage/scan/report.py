@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from typing import Any, Final
 
-from serve_app.domain.storable_text import printable
+from serve_app.domain.storable_text import in_one_line
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 
 TOLD: Final = tuple(each for each in FileOutcome if each is not FileOutcome.ACCEPTED)
@@ -25,10 +25,12 @@ _MEANINGS: Final[Mapping[FileOutcome, str]] = {
     FileOutcome.LATER: "not scanned yet: run the scan again",
 }
 
+_MARKUP: Final = "\\`*_[]<>#|~&"
+
 
 def as_markdown(url: str, counts: Counter[FileOutcome], records: Iterable[FileRecord]) -> Iterator[str]:
     """The lines of a report. ``records`` come by outcome, in the order of :data:`TOLD`."""
-    yield f"# Scan of {printable(url)}"
+    yield f"# Scan of {_cell(url)}"
     yield ""
     yield "| outcome | files |"
     yield "| --- | ---: |"
@@ -60,9 +62,13 @@ def as_json(record: FileRecord) -> str:
 
 def told_name(record: FileRecord) -> str:
     """By what people know the file, in printable text."""
-    return printable(" ".join(record.file.aliases) or record.file.name)
+    return in_one_line(" ".join(record.file.aliases) or record.file.name)
 
 
 def _cell(text: str) -> str:
     """Markdown that shows ``text``, in one cell of a table."""
-    return "".join(f"\\{each}" if each in "\\`*_{}[]<>()#|~" else " " if each in "\r\n" else each for each in text)
+    shown = "".join(f"\\{each}" if each in _MARKUP else each for each in in_one_line(text))
+    begun = shown.lstrip(" ")
+    inner = begun.rstrip(" ")
+    # A cell has no plain spaces at its ends.
+    return "&#32;" * (len(shown) - len(begun)) + inner + "&#32;" * (len(begun) - len(inner))

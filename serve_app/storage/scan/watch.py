@@ -11,7 +11,7 @@ from typing import Final
 
 from serve_app.domain import StorageUnavailableError, UnavailableError
 from serve_app.logs import EventLogger
-from serve_app.storage.scan.outcome import FileRecord
+from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.run import StorageScan
 from serve_app.storage.scan.source import Wanted
 
@@ -35,7 +35,8 @@ async def watch_store(
     """Scan all that is wanted, and then, until ``stop``, what has changed; each day all of it again.
 
     A store or a service that does not answer is waited for. The whole listing of each day finds what came with an old
-    time, and what was left because the quota of purges was used up.
+    time, and what was left because the quota of purges was used up. Files that could not be scanned for now are in the
+    next look, however old they are.
 
     Args:
         begin: a run, anew for each look.
@@ -50,16 +51,28 @@ async def watch_store(
         UnauthorisedError: the secret is wrong.
     """
     listed_at: datetime | None = None
+    oldest_left: datetime | None = None
     told = ""
+
+    def note_what_is_left(record: FileRecord) -> None:
+        nonlocal oldest_left
+        modified_at = record.file.modified_at
+        if record.outcome is FileOutcome.LATER and modified_at is not None:
+            oldest_left = min(oldest_left or modified_at, modified_at)
+        note(record)
+
     while not stop.is_set():
         now = wall_clock().astimezone(UTC)
         is_whole = listed_at is None or listed_at.date() != now.date()
-        since = wanted.since if is_whole or listed_at is None else _later(wanted.since, listed_at - OVERLAP)
+        since = wanted.since
+        if listed_at is not None and not is_whole:
+            since = _later(since, min(listed_at - OVERLAP, oldest_left or listed_at))
+        left_before, oldest_left = oldest_left, None
         # The run ends its own, where the quota is used up; the next look begins another one.
         pass_over = asyncio.Event()
         ending = asyncio.create_task(_set_with(stop, pass_over))
         try:
-            await begin().run(replace(wanted, since=since), pass_over, note)
+            await begin().run(replace(wanted, since=since), pass_over, note_what_is_left)
             listed_at, told = now, ""
         except (StorageUnavailableError, UnavailableError) as error:
             if str(error) != told:
@@ -67,6 +80,7 @@ async def watch_store(
                     "storage_watch_postponed", f"the store is looked at again in a while: {error}", why=str(error)
                 )
             told = str(error)
+            oldest_left = min(filter(None, (left_before, oldest_left)), default=None)
         finally:
             ending.cancel()
             await asyncio.gather(ending, return_exceptions=True)

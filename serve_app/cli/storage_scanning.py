@@ -1,0 +1,171 @@
+"""One ``pictwarden storage scan``: the store, what scans, what is done with rejected pictures, and a run over it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import typer
+
+from serve_app.cli.interrupt import interruptible_loop, plain_interrupts
+from serve_app.cli.local_service import NO_SERVICE
+from serve_app.cli.service_log import log_lines_on
+from serve_app.cli.storage_progress import ScanShow
+from serve_app.cli.storage_report import database_of
+from serve_app.domain import SettingsError
+from serve_app.ledger import open_archive
+from serve_app.purges import QuotaOfPurges
+from serve_app.settings import Settings
+from serve_app.storage import open_door
+from serve_app.storage.layouts import Layout
+from serve_app.storage.rescan import Scanner
+from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
+from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
+from serve_app.storage.scan.opening import open_source
+from serve_app.storage.scan.run import Progress, StorageScan, Terms
+from serve_app.storage.scan.source import Source, Wanted
+from serve_app.storage.scan.watch import watch_store
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command was told.
+
+    Attributes:
+        settings: of the service.
+        source: names the store.
+        wanted: which files.
+        terms: how the run goes about it.
+        on_reject: what is done with rejected pictures.
+        quarantine: where they go, below the store.
+        layout: of the software that the store belongs to.
+        url: of the scans of the running service.
+        is_local: this process scans.
+        is_watching: until it is interrupted.
+    """
+
+    settings: Settings
+    source: str
+    wanted: Wanted
+    terms: Terms
+    on_reject: OnReject
+    quarantine: str | None
+    layout: Layout | None
+    url: str | None
+    is_local: bool
+    is_watching: bool
+
+
+async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
+    """Carry it out: whether it was interrupted.
+
+    Args:
+        order: what the command was told.
+        progress: is added to.
+        show: tells people.
+
+    Raises:
+        PictwardenError: as :meth:`StorageScan.run`; the settings are wrong; or what scans does not start.
+    """
+    # Libraries of databases take half a second to import.
+    from serve_app.storage.scan.journal import open_journal
+
+    location = database_of(order.settings)
+    async with contextlib.AsyncExitStack() as opened:
+        opened.enter_context(log_lines_on(show.console))
+        source = open_source(order.source, order.quarantine)
+        source = source if order.layout is None else SoftwareSource(source, order.layout)
+        opened.push_async_callback(source.close)
+        scanner = await opened.enter_async_context(_scanner(order, show))
+        archive = opened.enter_context(contextlib.closing(open_archive(location)))
+        journal = opened.enter_context(contextlib.closing(open_journal(location, source.url)))
+        most = order.settings.pictrs.max_purges_per_day
+        quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))
+        removal = Removal(source, quota, order.on_reject)
+        stop = opened.enter_context(interruptible_loop())
+
+        def begin(on_reject: OnReject) -> StorageScan:
+            disposal: Disposal = Report() if on_reject is OnReject.REPORT else removal
+            if order.layout is not None:
+                disposal = SoftwareDisposal(disposal, order.layout)
+            return StorageScan(source, journal, scanner, disposal, order.terms, progress)
+
+        if order.is_watching:
+            async with show.moving():
+                await watch_store(lambda: begin(order.on_reject), order.wanted, stop, show.note)
+            return True
+        await _scan_once(order, source, begin, stop, show)
+        if progress.is_quota_used_up and _can_ask():
+            if not _goes_on(most):
+                return False
+            progress.is_quota_used_up = False
+            stop.clear()
+            await _scan_once(order, source, lambda _: begin(OnReject.REPORT), stop, show)
+        return stop.is_set() and not progress.is_quota_used_up
+
+
+async def _scan_once(
+    order: Order,
+    source: Source,
+    begin: Callable[[OnReject], StorageScan],
+    stop: asyncio.Event,
+    show: ScanShow,
+) -> None:
+    counting = asyncio.create_task(source.count(order.wanted))
+
+    def total() -> int | None:
+        is_known = counting.done() and not counting.cancelled() and counting.exception() is None
+        return counting.result() if is_known else None
+
+    try:
+        async with show.moving(total):
+            await begin(order.on_reject).run(order.wanted, stop, show.note)
+    finally:
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _goes_on(quota: int) -> bool:
+    with plain_interrupts():
+        try:
+            return typer.confirm(
+                f"Today's quota of {quota:,} purges is used up. Scan on, and remove nothing?", err=True
+            )
+        except typer.Abort:
+            return False
+
+
+@contextlib.asynccontextmanager
+async def _scanner(order: Order, show: ScanShow) -> AsyncIterator[Scanner]:
+    """The running service, or a model of this process."""
+    if not order.is_local:
+        if order.url is None:
+            raise SettingsError(f"{NO_SERVICE}; or scan in this process with --local")
+        async with open_door(order.url) as door:
+            yield door
+        return
+    # What scans takes seconds to import.
+    from serve_app.configuration import load_source_policies
+    from serve_app.policy import load_policy
+    from serve_app.standalone import moderating
+    from serve_app.storage.in_service import ModeratorScanner
+
+    settings = order.settings
+    policy = load_policy(settings.policy_source)
+    shadow = load_policy(settings.shadow_policy) if settings.shadow_policy is not None else None
+    settings = settings.model_copy(update={"max_background_pictures": max(order.terms.at_once, 1)})
+    async with contextlib.AsyncExitStack() as opened:
+        with show.loading():
+            moderator = await opened.enter_async_context(
+                moderating(settings, policy, shadow, load_source_policies(settings))
+            )
+        yield ModeratorScanner(moderator, settings.deadline_s)
