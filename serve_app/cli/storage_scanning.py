@@ -29,7 +29,7 @@ from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
 from serve_app.storage.scan.opening import open_source
 from serve_app.storage.scan.run import Progress, StorageScan, Terms
 from serve_app.storage.scan.source import Source, Wanted
-from serve_app.storage.scan.watch import watch_store
+from serve_app.storage.scan.watch import LOOK_EVERY_S, watch_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,16 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
                 disposal = SoftwareDisposal(disposal, order.layout)
             return StorageScan(source, journal, scanner, disposal, order.terms, progress)
 
+        def look() -> StorageScan:
+            # Each look lists files that the one before it has done.
+            progress.skipped.clear()
+            progress.is_quota_used_up = False
+            return begin(order.on_reject)
+
         if order.is_watching:
             async with show.moving():
-                await watch_store(lambda: begin(order.on_reject), order.wanted, stop, show.note)
+                await watch_store(look, order.wanted, stop, show.note, look_every_s=LOOK_EVERY_S)
+            progress.skipped.clear()
             return True
         await _scan_once(order, source, begin, stop, show)
         if progress.is_quota_used_up and _can_ask():

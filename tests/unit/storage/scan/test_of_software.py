@@ -1,0 +1,96 @@
+"""The storage of a server software: a cached file goes with the versions made from it, and nothing else does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from serve_app.domain import FileChangedError, FileUnreadableError, TooLargeError
+from serve_app.storage.layouts import LAYOUTS
+from serve_app.storage.scan.disposal import Report
+from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
+from serve_app.storage.scan.outcome import FileOutcome
+from serve_app.storage.scan.source import StoredFile, Wanted
+
+MASTODON = LAYOUTS["mastodon"]
+CACHED = "cache/media_attachments/files/109/000/000/000/000/001"
+UPLOADED = "media_attachments/files/109/000/000/000/000/002"
+
+
+class Store:
+    """A store in memory; reading a file of ``faults`` raises."""
+
+    url = "file:/store"
+
+    def __init__(self, *names: str) -> None:
+        self.bodies = {name: name.encode() for name in names}
+        self.faults: dict[str, Exception] = {}
+
+    async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
+        listed = (StoredFile(name, len(body), "1") for name, body in sorted(self.bodies.items()))
+        for file in list(filter(wanted.has, listed))[: wanted.limit]:
+            yield [file]
+
+    async def read(self, file: StoredFile, max_bytes: int) -> bytes:
+        del max_bytes
+        if file.name in self.faults:
+            raise self.faults[file.name]
+        return self.bodies[file.name]
+
+    async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
+        assert hashlib.sha256(self.bodies.pop(file.name)).hexdigest() == sha256
+        return (file.name,)
+
+
+def source_of(store: Store) -> SoftwareSource:
+    return SoftwareSource(store, MASTODON)  # type: ignore[arg-type]
+
+
+async def remove(store: Store, name: str) -> tuple[str, ...]:
+    body = store.bodies[name]
+    return await source_of(store).remove(StoredFile(name, len(body), "1"), hashlib.sha256(body).hexdigest())
+
+
+@pytest.fixture
+def store() -> Store:
+    names = (f"{place}/{style}/a.png" for place in (CACHED, UPLOADED) for style in ("original", "small"))
+    return Store(*names, "backups/dumps/000/000/001/original/all.zip")
+
+
+@pytest.mark.parametrize(("limit", "found"), [(None, 2), (1, 1), (5, 2)])
+async def test_originals_and_cached_files_are_listed_and_a_limit_counts_these(
+    store: Store, limit: int | None, found: int
+) -> None:
+    wanted = Wanted(limit=limit)
+    listed = [each.name async for part in source_of(store).files(wanted) for each in part]
+    assert listed == [f"{CACHED}/original/a.png", f"{UPLOADED}/original/a.png"][:found]
+    assert await source_of(store).count(wanted) == found
+
+
+async def test_a_cached_file_goes_with_what_was_made_from_it(store: Store) -> None:
+    removed = await remove(store, f"{CACHED}/original/a.png")
+    assert set(removed) == {f"{CACHED}/original/a.png", f"{CACHED}/small/a.png"}
+    assert len(store.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [(FileUnreadableError("broken"), FileUnreadableError), (TooLargeError("it grows"), FileChangedError)],
+)
+async def test_where_a_version_cannot_be_removed_the_file_stays_for_the_next_run(
+    store: Store, fault: Exception, raised: type[Exception]
+) -> None:
+    store.faults[f"{CACHED}/small/a.png"] = fault
+    with pytest.raises(raised):
+        await remove(store, f"{CACHED}/original/a.png")
+    assert f"{CACHED}/original/a.png" in store.bodies
+
+
+@pytest.mark.parametrize("place", [CACHED, UPLOADED])
+async def test_the_command_of_the_software_is_told_with_what_stays(place: str) -> None:
+    file = StoredFile(f"{place}/original/a.png", 1, "1")
+    outcome, how = await SoftwareDisposal(Report(), MASTODON).dispose(file, "ab" * 32, "no-red")
+    assert outcome is FileOutcome.REJECTED
+    assert how.startswith("Mastodon: `tootctl media ")
