@@ -54,10 +54,15 @@ def storage_scan(
     ] = None,
     since: Moment = None,
     minutes: Annotated[
-        int | None, typer.Option(min=1, help="Only what has changed within so many minutes.", show_default=False)
+        int | None, typer.Option(min=1, help="Only what has changed within this many minutes.", show_default=False)
     ] = None,
     prefix: Annotated[str, typer.Option(help="Only files whose names begin with this.", show_default=False)] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="No more than so many files.", show_default=False)] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="At most this many files, those that an earlier run has done among them.", show_default=False
+        ),
+    ] = None,
     newest_first: Annotated[
         bool, typer.Option("--newest-first", help="Begin with what changed last. pict-rs has no other order.")
     ] = False,

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,10 +46,9 @@ rules:
   - {name: red, verdict: reject, when: {concept: red, above: 0.5}}
 """
 
-LOOKING_OFTEN = (
-    "-c",
-    "import serve_app.cli.main as main, serve_app.cli.storage_scanning as run; run.LOOK_EVERY_S = 0.1; main.app()",
-)
+COMMAND = "from serve_app.cli.main import app; app()"
+
+LOOKING_OFTEN = f"import serve_app.cli.storage_scanning as scanning; scanning.LOOK_EVERY_S = 0.1; {COMMAND}"
 
 CACHED = "cache/media_attachments/files/109/000/000/000/000/001"
 UPLOADED = "media_attachments/files/109/000/000/000/000/002"
@@ -96,12 +94,10 @@ class Bench:
         assert done.exit_code == exit_code, done.output
         return done
 
-    def started(
-        self, *options: str, quota: int = 100, program: Sequence[str] = ("-m", "serve_app.cli"), **streams: Any
-    ) -> subprocess.Popen[str]:
+    def started(self, *options: str, quota: int = 100, program: str = COMMAND, **streams: Any) -> subprocess.Popen[str]:
         """The command in a process of its own."""
         config = self.config(pictrs={"max_purges_per_day": quota})
-        command = [sys.executable, *program, "storage", "scan", "--config", config, *options]
+        command = [sys.executable, "-c", program, "storage", "scan", "--config", config, *options]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | streams
         return subprocess.Popen([*command, str(self.store)], env=os.environ | self.environment, **streams)
 
@@ -437,7 +433,12 @@ def test_alone_it_scans_with_a_model_of_its_own(bench: Bench) -> None:
     for name, colour in {"red.png": "#ff0000", "green.png": "#00ff00"}.items():
         Image.new("RGB", (16, 16), colour).save(bench.store / name)
     bench.environment["PICTWARDEN_URL"] = ""
-    settings = {"model": {"source": "fake"}, "policy": str(policy), "decode_workers": 1, "deadline_s": 9.0}
+    settings: dict[str, Any] = {
+        "model": {"source": "fake"},
+        "policy": str(policy),
+        "decode_workers": 1,
+        "deadline_s": 9.0,
+    }
     done = bench.scan("--local", "--on-reject", "purge", **settings)
     assert done.stdout.splitlines()[-1] == "2 files: 1 accepted, 1 purged"
     assert bench.left() == ["green.png"]
