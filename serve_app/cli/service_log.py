@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from serve_app.domain.storable_text import in_one_line
+from serve_app.domain.storable_text import printable
 from serve_app.logs.events import OTHER_LINE, Event
 from serve_app.logs.redaction import redact
 
@@ -47,7 +47,7 @@ class _Lines(logging.Handler):
         name, text = _event(record)
         if self._clock() - self._told_s.get(name, -math.inf) >= _SAME_EVENT_EVERY_S:
             self._told_s[name] = self._clock()
-            line = Text(f"{record.levelname.lower()}: {in_one_line(redact(text))}")
+            line = Text(f"{record.levelname.lower()}: {printable(redact(text))}")
             self._console.print(line, soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from serve_app.cli.progress import Reached, rate_of
-from serve_app.domain.storable_text import in_one_line
+from serve_app.domain.storable_text import printable
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.report import as_json, told_name
 from serve_app.storage.scan.run import Progress
@@ -43,7 +43,7 @@ class ScanShow:
         if self._prints_json:
             self._print(as_json(record))
         elif record.outcome in _SHOWN:
-            why = f": {in_one_line(record.why)}" if record.why else ""
+            why = f": {printable(record.why)}" if record.why else ""
             self._print(f"{record.outcome:<12} {told_name(record)}{why}")
 
     @contextlib.contextmanager

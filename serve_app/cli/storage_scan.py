@@ -17,7 +17,7 @@ from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import Config, SourceUrl
 from serve_app.cli.storage_scanning import Order, scan
 from serve_app.domain import PictwardenError, UnavailableError
-from serve_app.domain.storable_text import in_one_line
+from serve_app.domain.storable_text import printable
 from serve_app.settings import Settings
 from serve_app.storage.layouts import LAYOUTS
 from serve_app.storage.scan.disposal import OnReject
@@ -40,7 +40,7 @@ def storage_scan(
     quarantine: Annotated[
         str | None,
         typer.Option(
-            help="With --on-reject quarantine, of a folder or a bucket: where rejected pictures go, below the store.",
+            help="Below the store: where --on-reject quarantine moves rejected pictures, and what is not scanned.",
             show_default=False,
         ),
     ] = None,
@@ -98,8 +98,6 @@ def storage_scan(
         raise typer.BadParameter("name one of --since and --minutes")
     if watch and everything:
         raise typer.BadParameter("name one of --watch and --all")
-    if (on_reject is OnReject.QUARANTINE) < (quarantine is not None):
-        raise typer.BadParameter("--quarantine goes with --on-reject quarantine")
     begin = moment_of(since, "--since") or (datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None)
     progress = Progress()
     show = ScanShow(progress, prints_json=prints_json)
@@ -120,7 +118,7 @@ def storage_scan(
         )
         is_interrupted = asyncio.run(scan(order, progress, show))
     except PictwardenError as error:
-        typer.echo(in_one_line(str(error)), err=True)
+        typer.echo(printable(str(error)), err=True)
         if progress.files and isinstance(error, UnavailableError):
             typer.echo(_CONTINUE, err=True)
         raise typer.Exit(ExitCode.ERRORS) from error

@@ -127,7 +127,7 @@ async def _scan_once(
 
     def total() -> int | None:
         is_known = counting.done() and not counting.cancelled() and counting.exception() is None
-        return counting.result() if is_known else None
+        return counting.result() if is_known and order.terms.limit is None else None
 
     try:
         async with show.moving(total):

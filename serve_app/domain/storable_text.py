@@ -27,8 +27,3 @@ def printable(text: str) -> str:
 def escaped(text: str) -> str:
     """``text``, with escapes for the characters that a database could not store."""
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def in_one_line(text: str) -> str:
-    """``text`` for a terminal, with escapes for line ends, control characters, and all else that is not printable."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in escaped(text))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from typing import Any, Final
 
-from serve_app.domain.storable_text import in_one_line
+from serve_app.domain.storable_text import printable
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 
 TOLD: Final = tuple(each for each in FileOutcome if each is not FileOutcome.ACCEPTED)
@@ -62,12 +62,12 @@ def as_json(record: FileRecord) -> str:
 
 def told_name(record: FileRecord) -> str:
     """By what people know the file, in printable text."""
-    return in_one_line(" ".join(record.file.aliases) or record.file.name)
+    return printable(" ".join(record.file.aliases) or record.file.name)
 
 
 def _cell(text: str) -> str:
     """Markdown that shows ``text``, in one cell of a table."""
-    shown = "".join(f"\\{each}" if each in _MARKUP else each for each in in_one_line(text))
+    shown = "".join(f"\\{each}" if each in _MARKUP else each for each in printable(text))
     begun = shown.lstrip(" ")
     inner = begun.rstrip(" ")
     # A cell has no plain spaces at its ends.

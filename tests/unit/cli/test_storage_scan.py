@@ -258,7 +258,6 @@ def test_what_cannot_be_read_is_no_failure_if_it_is_to_be_skipped(bench: Bench) 
         (["/"], {"ledger": "memory"}, "name a database"),
         (["/", "--since", "1h", "--minutes", "1"], {}, "name one of --since and --minutes"),
         (["/", "--watch", "--all"], {}, "name one of --watch and --all"),
-        (["/", "--quarantine", "x"], {}, "--quarantine goes with --on-reject quarantine"),
         (["/", "--threads", "0"], {}, "--threads"),
         (["/"], {"ledgre": "x"}, "ledgre"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from serve_app.domain.storable_text import in_one_line
+from serve_app.domain.storable_text import printable
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.report import TOLD, as_json, as_markdown, told_name
 from serve_app.storage.scan.source import StoredFile
@@ -45,7 +45,7 @@ def test_every_name_and_reason_is_shown_as_it_is_in_one_row_a_record(told: list[
     records = [record(name, why=why) for name, why in told]
     lines = list(as_markdown("file:/a", Counter({FileOutcome.REJECTED: len(told)}), records))
     shown = [cells[:2] for cells in rows(lines)]
-    assert shown == [[in_one_line(name), in_one_line(why)] for name, why in told]
+    assert shown == [[printable(name), printable(why)] for name, why in told]
 
 
 @given(NAMES)
