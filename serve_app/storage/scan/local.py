@@ -200,7 +200,8 @@ class LocalSource:
 
     @contextlib.contextmanager
     def _opened(self, folder: str) -> Iterator[int]:
-        fd = os.dup(self._root_fd)
+        # Not a duplicate, which would share its place in the listing with all others.
+        fd = os.open(".", _FOLDER, dir_fd=self._root_fd)
         try:
             for part in filter(None, folder.split("/")):
                 inner = os.open(part, _FOLDER, dir_fd=fd)
