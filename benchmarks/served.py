@@ -33,7 +33,7 @@ _POLL_S = 0.2
 _INGRESS_SERVER = "SERVE_REPLICA_pictwarden-Ingress-"
 
 # Colours are all that the engine without weights knows.
-_POLICY = """\
+FAKE_POLICY = """\
 policy: fake-red
 model: fake
 concepts:
@@ -63,7 +63,7 @@ def configuration(port: int, folder: Path, replicas: Replicas, source: str, larg
     ``source`` is the model's, and ``largest_batch`` the views in one pass at most.
     """
     policy = folder / "policy.yaml"
-    policy.write_text(_POLICY, "utf-8")
+    policy.write_text(FAKE_POLICY, "utf-8")
     return {
         # One front end: on one machine those of several nodes would want the same port.
         "proxy_location": "HeadOnly",
