@@ -20,7 +20,6 @@ from typing import Annotated
 import numpy as np
 import typer
 from PIL import Image
-from sqlalchemy import distinct, func, select
 
 from benchmarks.command import Out, Run, Seed, console, give_up
 from benchmarks.decision_parts.services import configuration
@@ -31,7 +30,6 @@ from benchmarks.storage_other import Counterpart, scan_as_the_other
 from benchmarks.storage_process import Sample, ScanFailedError, StorageRun, core_ms_by_stage, running_scan
 from serve_app.database.access import open_database
 from serve_app.database.location import Location
-from serve_app.database.tables import decisions, storage_files
 from serve_app.ledger.spool import abandoned_spools
 
 LEAST_PER_S = 500.0
@@ -44,6 +42,9 @@ _WIDTH_PX, _HEIGHT_PX = 17, 18
 
 _IN_A_FOLDER = 1_000
 _MOST_SPOOLED = 1_000_000
+
+# A decision that was recalled took no time for its picture.
+_EXAMINED = "SELECT count(*), count(DISTINCT sha256) FROM decisions WHERE preprocess_ms > 0"
 
 
 def bench(
@@ -120,13 +121,10 @@ def recorded(location: Location) -> Kept:
     for spool in abandoned_spools(location.spool_folder, location.name):
         with contextlib.closing(spool):
             spooled |= {entry.request_id for entry in spool.waiting(_MOST_SPOOLED)}
-    # A decision that was recalled took no time for its picture.
-    is_examined = decisions.c.preprocess_ms > 0
     with contextlib.closing(open_database(location)) as database, database.reading() as connection:
-        journal = connection.execute(select(storage_files.c.request_id)).scalars().all()
-        decided = set(connection.execute(select(decisions.c.request_id)).scalars()) | spooled
-        counted = select(func.count(), func.count(distinct(decisions.c.sha256))).where(is_examined)
-        examined, bodies = connection.execute(counted).one()
+        journal = connection.exec_driver_sql("SELECT request_id FROM storage_files").scalars().all()
+        decided = set(connection.exec_driver_sql("SELECT request_id FROM decisions").scalars()) | spooled
+        examined, bodies = connection.exec_driver_sql(_EXAMINED).one()
     return Kept(len(journal), sum(each not in decided for each in journal), examined - bodies)
 
 
