@@ -49,8 +49,10 @@ _EXAMINED = "SELECT count(*), count(DISTINCT sha256) FROM decisions WHERE prepro
 
 def bench(
     files: Annotated[int, typer.Option(min=200, help="PNGs of 1 KB.")] = 100_000,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="--threads of the command.")] = 4,
-    other: Annotated[bool, typer.Option(help="Measure the loop of the old tool beside it.")] = True,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="--threads of the command.")] = 16,
+    other_files: Annotated[
+        int, typer.Option(min=0, help="For the loop of the old tool, which commits each by itself; 0 for none.")
+    ] = 10_000,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:
@@ -68,9 +70,9 @@ def bench(
             give_up(str(error))
         kept = recorded(Location(home / ".pictwarden", home / ".pictwarden" / "ledger.db"))
         counterpart = None
-        if other:
+        if other_files:
             with console.status("the loop of the old tool"):
-                counterpart = measured_apart(scan_as_the_other, pictures, home / "other.db", threads)
+                counterpart = measured_apart(scan_as_the_other, pictures, home / "other.db", threads, other_files)
     tables = [_run_table(files, threads, first, second, counterpart), _stage_table(second)]
     run.finish("Scan of a storage", tables, checks_of(files, first, second, kept))
 
@@ -197,7 +199,7 @@ def _run_table(
     ]
     if counterpart is not None:
         told += [
-            ("the loop of the old tool, a model that costs nothing: files/s", counterpart.files_per_s),
+            (f"the loop of the old tool, over {counterpart.files:,} of the files: files/s", counterpart.files_per_s),
             ("the same, core-ms a file", counterpart.core_ms),
         ]
     note = f"{files:,} PNGs of 1 KB, `--local --threads {threads}`, a SQLite ledger, an engine that costs nothing."

@@ -12,6 +12,7 @@ deletion.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -49,14 +50,14 @@ class _Seen(_Base):
     seen_at: Mapped[datetime]
 
 
-def scan_as_the_other(folder: Path, database: Path, threads: int) -> Counterpart:
-    """Scan ``folder`` as it does, noting results in a new SQLite file at ``database``."""
+def scan_as_the_other(folder: Path, database: Path, threads: int, most: int) -> Counterpart:
+    """Scan ``folder`` as it does, at most so many files, noting results in a new SQLite file at ``database``."""
     began_s, began_core_s = time.perf_counter(), time.process_time()
     engine = create_engine(f"sqlite:///{database}")
     _Base.metadata.create_all(engine)
     with Session(engine) as session, ThreadPoolExecutor(threads) as pool:
         asked: list[tuple[str, Future[bool]]] = []
-        files = list(_listed(folder))
+        files = list(itertools.islice(_listed(folder), most))
         for name, _ in files:
             if _found(session, name) is None:
                 asked.append((name, pool.submit(_is_bad, folder / name)))
