@@ -99,6 +99,8 @@ class Partition:
     def exact(self, type_: FingerprintType, digest: bytes) -> Rows:
         """The entries with this digest, which is of one of the exact types. It takes microseconds."""
         prefixes: NDArray[np.uint64] = self._arrays[f"{type_}.prefixes"]
+        if not len(prefixes):
+            return _NO_ROWS  # numpy's search would let other threads take over first
         digests: NDArray[np.uint8] = self._arrays[f"{type_}.digests"]
         prefix = np.uint64(int.from_bytes(digest[:8], "big"))
         first = int(prefixes.searchsorted(prefix))
