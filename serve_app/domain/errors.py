@@ -25,7 +25,8 @@
     |-- ListingError                   no entry of a list can be made, or changed, as it was asked for
     |-- PictrsError                    pict-rs did not do what it was asked
     |   |-- PictrsUnavailableError     not now: the same call may be made again
-    |   |   `-- PictureSpoiltError     of this picture it sends other bytes than it should
+    |   |   |-- PictureSpoiltError     of this picture it sends other bytes than it should
+    |   |   `-- PlaceLostError         a walk over its pictures has to begin again
     |   |-- PictrsRefusedError         not as it is set up: the message says what to change
     |   `-- PictureGoneError           it does not have this picture, or not any more
     |-- LemmyError                     Lemmy did not do what it was asked
@@ -162,6 +163,10 @@ class PictrsUnavailableError(PictrsError):
 
 class PictureSpoiltError(PictrsUnavailableError):
     """pict-rs sends other bytes than it has stored of this picture; other pictures may be right."""
+
+
+class PlaceLostError(PictrsUnavailableError):
+    """So much was purged in pict-rs while its pictures were listed that the place is lost: begin again."""
 
 
 class PictrsRefusedError(PictrsError):

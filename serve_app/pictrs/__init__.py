@@ -1,6 +1,6 @@
 """pict-rs, asked by us: which pictures it has stored, their bytes, and to purge them."""
 
-from serve_app.pictrs.client import PictrsClient, open_pictrs
+from serve_app.pictrs.client import PictrsClient, connect_pictrs, open_pictrs
 from serve_app.pictrs.finding import STORED_WITHIN, may_store, pictures_of
 from serve_app.pictrs.hashes import HashPage, StoredHash, StoredPicture
 from serve_app.pictrs.purging import Purger
@@ -17,6 +17,7 @@ __all__ = [
     "Reference",
     "StoredHash",
     "StoredPicture",
+    "connect_pictrs",
     "may_store",
     "newest_first",
     "open_pictrs",

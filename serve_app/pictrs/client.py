@@ -43,6 +43,19 @@ async def open_pictrs(
     """A client of the configured pict-rs; nothing is asked yet.
 
     Raises:
+        SettingsError: see :func:`connect_pictrs`.
+    """
+    pictrs = connect_pictrs(settings, environment)
+    try:
+        yield pictrs
+    finally:
+        await pictrs.close()
+
+
+def connect_pictrs(settings: PictrsSettings, environment: Mapping[str, str] = os.environ) -> PictrsClient:
+    """:func:`open_pictrs` inside an event loop, for who closes the client.
+
+    Raises:
         SettingsError: its address or its key is not set, or the key cannot be one or be read.
     """
     if settings.url is None:
@@ -53,8 +66,7 @@ async def open_pictrs(
             f"no key for pict-rs: set {API_KEY_ENV} in the environment to what PICTRS__SERVER__API_KEY is in that of "
             "pict-rs; without a key there, pict-rs lets nobody ask"
         )
-    async with new_session() as session:
-        yield PictrsClient(Transport(settings.url, api_key, session), settings.public_endpoint)
+    return PictrsClient(Transport(settings.url, api_key, new_session()), settings.public_endpoint)
 
 
 class PictrsClient:
@@ -199,6 +211,10 @@ class PictrsClient:
                 removed |= set(_aliases(answer.fields))
             await asyncio.sleep(look_s)
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._transport.close()
 
     @contextlib.asynccontextmanager
     async def _open(self, picture: StoredPicture, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -53,10 +53,14 @@ class StoredHash:
             return None
 
     @property
+    def hex(self) -> str:
+        """The field ``hex`` of a page: it begins with the sha256."""
+        return f"{self.sha256}{self.length_bytes:0{2 * _LENGTH_BYTES}x}{self.type:02x}"
+
+    @property
     def slug(self) -> str:
         """The name in the queries for pages."""
-        name = bytes.fromhex(self.sha256) + self.length_bytes.to_bytes(_LENGTH_BYTES, "big") + bytes([self.type])
-        return base64.urlsafe_b64encode(name).decode("ascii")
+        return base64.urlsafe_b64encode(bytes.fromhex(self.hex)).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

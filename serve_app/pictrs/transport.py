@@ -121,6 +121,10 @@ class Transport:
                 f"no answer from {self.where} ({_why(error)}): is it running there? Check pictrs.url"
             ) from error
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
     def original(self, alias: str) -> str:
         """The URL of the stored bytes, which needs no key."""
         return f"{self._url}/image/original/{quote(alias, safe='')}"

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from serve_app.domain import PictrsUnavailableError
+from serve_app.domain import PlaceLostError
 from serve_app.pictrs.client import PAGE
 from serve_app.pictrs.hashes import HashPage, StoredHash, StoredPicture
 
@@ -38,7 +38,7 @@ async def newest_first(
         limit: how many are asked for at once.
 
     Raises:
-        PictrsUnavailableError: others have purged so much meanwhile that the place is lost: walk again.
+        PlaceLostError: others have purged so much meanwhile that the place is lost: walk again.
     """
     async for page in _pages(pictrs, before, limit):
         for picture in page.pictures:
@@ -46,15 +46,16 @@ async def newest_first(
 
 
 async def stored_between(
-    pictrs: Pages, start: datetime, end: datetime, limit: int = PAGE
+    pictrs: Pages, start: datetime, end: datetime | None, limit: int = PAGE
 ) -> AsyncIterator[StoredPicture]:
     """The pictures that were stored from ``start`` to ``end``, newest first, by pict-rs's clock.
 
-    pict-rs does not say when a picture was stored, but which one was the newest at a moment: the walk ends there. If
-    that one is purged meanwhile, the walk may hand out a few older pictures.
+    Without ``end`` the newest of all is the first. pict-rs does not say when a picture was stored, but which one was
+    the newest at a moment: the walk ends there. If that one is purged meanwhile, the walk may hand out a few older
+    pictures.
 
     Raises:
-        PictrsUnavailableError: as :func:`newest_first`.
+        PlaceLostError: as :func:`newest_first`.
     """
     async for page in _pages(pictrs, end, limit):
         # Asked for after each page, because this hash may be purged as well.
@@ -101,5 +102,5 @@ def _hashes(pages: Iterable[HashPage]) -> set[StoredHash]:
     return {picture.hash for page in pages for picture in page.pictures}
 
 
-def _lost() -> PictrsUnavailableError:
-    return PictrsUnavailableError("so much was purged in pict-rs meanwhile that the place is lost: walk again")
+def _lost() -> PlaceLostError:
+    return PlaceLostError("so much was purged in pict-rs meanwhile that the place is lost: walk again")

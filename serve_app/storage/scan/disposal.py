@@ -65,7 +65,7 @@ class Removal:
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
         """See the port."""
-        doomed = Doomed(sha256, file.size_bytes, file.aliases or (file.name,), self._source.url)
+        doomed = Doomed(sha256, file.size_bytes, file.aliases or (file.name,), self._source.audit_name)
         remove = self._source.quarantine if self._is_quarantine else self._source.remove
         word = "quarantine" if self._is_quarantine else "scan"
         try:

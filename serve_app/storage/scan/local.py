@@ -62,6 +62,11 @@ class LocalSource:
         """See the port."""
         return f"file:{os.fsencode(self._root).decode('utf-8', 'backslashreplace')}"
 
+    @property
+    def audit_name(self) -> str | None:
+        """See the port."""
+        return self.url
+
     async def count(self, wanted: Wanted) -> int | None:
         """See the port."""
         return await asyncio.to_thread(lambda: sum(1 for _ in self._wanted(wanted)))

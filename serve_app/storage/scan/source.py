@@ -62,6 +62,11 @@ class Source(Protocol):
         """What names it to people and in the journal, without a secret; the same at each run."""
         ...
 
+    @property
+    def audit_name(self) -> str | None:
+        """What names it in the audit of purges; None for pict-rs, whose purges are there in whatever way."""
+        ...
+
     def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """What lies in it, in parts of at most :data:`MOST_LISTED`.
 
