@@ -18,7 +18,7 @@ from serve_app.cli.service_log import log_lines_on
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import database_of
 from serve_app.domain import SettingsError
-from serve_app.ledger import open_archive
+from serve_app.ledger import open_archive, open_ledger
 from serve_app.purges import QuotaOfPurges
 from serve_app.settings import Settings
 from serve_app.storage import open_door
@@ -73,16 +73,22 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
         PictwardenError: as :meth:`StorageScan.run`; the settings are wrong; or what scans does not start.
     """
     # Libraries of databases take half a second to import.
+    from serve_app.lists.opening import open_list_store
+    from serve_app.storage.scan.hash_list import HashList
     from serve_app.storage.scan.journal import open_journal
 
     location = database_of(order.settings)
     async with contextlib.AsyncExitStack() as opened:
         opened.enter_context(log_lines_on(show.console))
-        source = open_source(order.source, order.quarantine)
+        if order.is_local and location.file is not None and not location.file.exists():
+            open_ledger(location).close()
+        archive = opened.enter_context(contextlib.closing(open_archive(location)))
+        store = opened.enter_context(contextlib.closing(open_list_store(location)))
+        hash_list = HashList(archive, store, getpass.getuser())
+        source = open_source(order.source, order.quarantine, pictrs=order.settings.pictrs, hash_list=hash_list)
         source = source if order.layout is None else SoftwareSource(source, order.layout)
         opened.push_async_callback(source.close)
         scanner = await opened.enter_async_context(_scanner(order, show))
-        archive = opened.enter_context(contextlib.closing(open_archive(location)))
         journal = opened.enter_context(contextlib.closing(open_journal(location, source.url)))
         most = order.settings.pictrs.max_purges_per_day
         quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))

@@ -11,7 +11,7 @@ from serve_app.lists.store import ListStore
 from serve_app.moderation.list_additions import Lister
 
 QUARANTINED_BANK: Final = "quarantined"
-"""``pictwarden list export`` writes its entries into a file."""
+"""``pictwarden list export --bank quarantined`` writes it into a file."""
 
 
 class HashList:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from serve_app.domain import (
     FileChangedError,
@@ -29,8 +29,10 @@ from serve_app.domain import (
 )
 from serve_app.pictrs import HashPage, PictrsClient, StoredHash, StoredPicture, newest_first, stored_between
 from serve_app.pictrs.client import PAGE
-from serve_app.storage.scan.hash_list import HashList
 from serve_app.storage.scan.source import StoredFile, Wanted
+
+if TYPE_CHECKING:
+    from serve_app.storage.scan.hash_list import HashList
 
 TRIES: Final = 4
 """How often pict-rs is asked for a page or a picture; between tries 1, 2 and 4 s pass."""

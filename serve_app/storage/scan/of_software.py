@@ -28,6 +28,11 @@ class SoftwareSource:
         """See the port."""
         return self._source.url
 
+    @property
+    def audit_name(self) -> str | None:
+        """See the port."""
+        return self._source.audit_name
+
     async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """See the port."""
         async for part in self._source.files(wanted):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from serve_app.domain import SettingsError
 from serve_app.pictrs import connect_pictrs
 from serve_app.settings import PictrsSettings
-from serve_app.storage.scan.hash_list import HashList
 from serve_app.storage.scan.in_pictrs import PictrsSource
 from serve_app.storage.scan.local import LocalSource
 from serve_app.storage.scan.source import Source
+
+if TYPE_CHECKING:
+    from serve_app.storage.scan.hash_list import HashList
 
 _FORMS = "pictrs:, pictrs:http://HOST:PORT, file:/PATH, s3://BUCKET/PREFIX or sftp://USER@HOST/PATH"
 

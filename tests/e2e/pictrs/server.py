@@ -91,7 +91,7 @@ class PictRs:
 
     def hashes(self) -> list[dict[str, Any]]:
         """All that is stored, newest first."""
-        answer = self.http.get("/internal/hashes", params={"limit": 1000}, headers=_KEY)
+        answer = self.http.get("/internal/hashes", params={"limit": 5000}, headers=_KEY)
         answer.raise_for_status()
         hashes: list[dict[str, Any]] = answer.json()["page"]["hashes"]
         return hashes
