@@ -58,7 +58,7 @@ def command(scanner, tmp_path):
             ADMIN_SECRETS_ENV: ADMIN_SECRET,
         }
     )
-    log = (tmp_path / "commands.log").open("w+")
+    log = (tmp_path / "commands.log").open("a+")
 
     @contextlib.contextmanager
     def started(*arguments):
