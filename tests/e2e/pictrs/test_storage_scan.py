@@ -13,7 +13,11 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +37,7 @@ UPLOADS_AT_ONCE = 8
 pytestmark = [pytest.mark.timeout(600), pytest.mark.parametrize("way", [ONE_PROCESS], indirect=True)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def unguarded(_binary):
     """A pict-rs that asks nobody."""
     with running_pictrs() as started:
@@ -47,46 +51,64 @@ def scanner(unguarded, way, tmp_path):
         yield started
 
 
-@pytest.fixture
-def command(scanner, tmp_path):
-    """Commands of the admin, beside the service: what is called with their arguments starts one."""
-    environment = environment_of_a_service(
-        **{
-            API_KEY_ENV: API_KEY,
-            URL_ENV: scanner.service.url,
-            ADMIN_URL_ENV: f"http://127.0.0.1:{scanner.admin.base_url.port}",
-            ADMIN_SECRETS_ENV: ADMIN_SECRET,
-        }
-    )
-    log = (tmp_path / "commands.log").open("a+")
+@dataclass(frozen=True)
+class Admin:
+    """Whose commands run in the folder of the service, beside it."""
+
+    folder: Path
+    environment: Mapping[str, str]
 
     @contextlib.contextmanager
-    def started(*arguments):
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command, until the block ends."""
         line = [sys.executable, "-m", "serve_app.cli", *arguments]
-        with subprocess.Popen(
-            line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
-        ) as process:
+        with (
+            self._log.open("w") as log,
+            subprocess.Popen(
+                line, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
+            ) as process,
+        ):
             try:
                 yield process
             finally:
                 process.kill()
 
-    def finished(*arguments):
-        with started(*arguments) as process:
+    def finished(self, *arguments: str) -> str:
+        """The output of a command that succeeds."""
+        with self.started(*arguments) as process:
             text, _ = process.communicate(timeout=300)
-        log.seek(0)
-        assert process.returncode == 0, log.read()
+        assert process.returncode == 0, self.said
         return text
 
-    started.finished = finished
-    with log:
-        yield started
+    @property
+    def said(self) -> str:
+        """The errors of the latest command."""
+        return self._log.read_text()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "command.log"
+
+
+@pytest.fixture
+def admin(scanner, tmp_path):
+    return Admin(
+        tmp_path,
+        environment_of_a_service(
+            **{
+                API_KEY_ENV: API_KEY,
+                URL_ENV: scanner.service.url,
+                ADMIN_URL_ENV: f"http://127.0.0.1:{scanner.admin.base_url.port}",
+                ADMIN_SECRETS_ENV: ADMIN_SECRET,
+            }
+        ),
+    )
 
 
 SCAN = ("storage", "scan", "pictrs:", "--config", "config.yaml", "--json", "--on-reject")
 
 
-def test_each_rejected_picture_is_purged_once_however_often_the_scan_is_killed(unguarded, command):
+def test_each_rejected_picture_is_purged_once_however_often_the_scan_is_killed(unguarded, admin):
     numbers = random.Random(17)
     red = set(numbers.sample(range(PICTURES), REJECTED))
     bodies = [padded(drawn("red" if each in red else "blue"), 1_000 + each) for each in range(PICTURES)]
@@ -95,32 +117,30 @@ def test_each_rejected_picture_is_purged_once_however_often_the_scan_is_killed(u
     assert all(each.is_stored for each in uploads)
     rejected = {sha256(bodies[each]): uploads[each].aliases for each in red}
 
-    told = []
+    told: list[dict[str, Any]] = []
     for kill in range(KILLS):
         undone = PICTURES - len({each["file"] for each in told})
         files = numbers.randint(1, max(1, 2 * undone // (KILLS - kill + 1)))
-        with command(*SCAN, "purge") as process:
+        with admin.started(*SCAN, "purge") as process:
             lines = list(itertools.islice(process.stdout, files))
             process.kill()
             lines += process.stdout
-        assert len(lines) >= files, "it was killed before its end"
+        assert len(lines) >= files, admin.said
         told += map(json.loads, lines)
-    told += map(json.loads, command.finished(*SCAN, "purge").splitlines())
+    told += map(json.loads, admin.finished(*SCAN, "purge").splitlines())
 
     left = Counter(each["hex"][:64] for each in unguarded.hashes())
     assert left == Counter(set(map(sha256, bodies)) - rejected.keys())
-    purges = [json.loads(line) for line in command.finished("purges", "--json").splitlines()]
+    purges = [json.loads(line) for line in admin.finished("purges", "--json").splitlines()]
     assert {each["sha256"] for each in purges} == rejected.keys()
     purged = Counter(alias for each in purges for alias in each["purged"])
     assert max(purged.values()) == 1
     assert purged.keys() <= {alias for aliases in rejected.values() for alias in aliases}
     assert {each["outcome"] for each in told} <= {"accepted", "purged", "gone", "unreadable"}
-    assert command.finished(*SCAN, "purge") == ""
+    assert admin.finished(*SCAN, "purge") == ""
 
 
-def test_pictures_of_other_servers_are_scanned_too_and_the_quarantine_is_a_list(
-    unguarded, scanner, command, another_server
-):
+def test_pictures_of_other_servers_are_scanned_too_and_the_quarantine_is_a_list(unguarded, admin, another_server):
     red = [padded(drawn("red", size=(48, 64)), 5_000 + each) for each in range(2)]
     (alias,), calm = unguarded.upload(red[0]).aliases, new_picture()
     assert unguarded.import_(red[0], "from-elsewhere.png").is_stored
@@ -128,7 +148,7 @@ def test_pictures_of_other_servers_are_scanned_too_and_the_quarantine_is_a_list(
     proxied = another_server.url_of("/proxied.png", red[1])
     assert unguarded.proxied(proxied).content == red[1]
 
-    lines = list(map(json.loads, command.finished(*SCAN, "quarantine").splitlines()))
+    lines = list(map(json.loads, admin.finished(*SCAN, "quarantine").splitlines()))
     assert {each["sha256"]: each["outcome"] for each in lines if each["outcome"] != "accepted"} == {
         sha256(body): "quarantined" for body in red
     }
@@ -136,7 +156,7 @@ def test_pictures_of_other_servers_are_scanned_too_and_the_quarantine_is_a_list(
     assert unguarded.original(alias).status_code == 404
     assert not [body for body in red if unguarded.aliases_of(sha256(body))]
     assert unguarded.aliases_of(sha256(calm))
-    exported = command.finished("list", "export", "--bank", "quarantined")
+    exported = admin.finished("list", "export", "--bank", "quarantined")
     assert all(sha256(body) in exported for body in red)
 
 
