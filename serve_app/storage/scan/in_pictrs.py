@@ -148,15 +148,11 @@ class PictrsSource:
         """In parts of a page: the walk has asked for one page more than it has handed out."""
         pictures = newest_first(self) if wanted.since is None else stored_between(self, wanted.since, None)
         part: list[StoredFile] = []
-        listed = 0
         async for picture in pictures:
             part.append(_listed(picture))
-            listed += 1
-            if len(part) == PAGE or listed == wanted.limit:
+            if len(part) == PAGE:
                 yield part
                 part = []
-            if listed == wanted.limit:
-                return
         if part:
             yield part
 

@@ -39,7 +39,7 @@ async def listed(source: PictrsSource, wanted: Wanted | None = None) -> Sequence
 
 async def stored(pictrs: Pictrs, body: bytes) -> StoredFile:
     await pictrs.store(body)
-    (file,) = await listed(source_of(pictrs), Wanted(limit=1))
+    file, *_ = await listed(source_of(pictrs))
     assert file.name.startswith(sha256(body))
     return file
 
@@ -53,7 +53,6 @@ async def test_files_are_hashes_with_their_aliases_and_the_newest_is_the_first(p
     for file, body in zip(files, reversed(bodies), strict=False):
         assert (file.name[:64], file.size_bytes) == (sha256(body), len(body))
         assert set(file.aliases) == set(aliases[body])
-    assert await listed(source_of(pictrs), Wanted(limit=70)) == files[:70]
 
 
 async def test_only_what_was_stored_since_a_moment_is_listed(pictrs: Pictrs) -> None:

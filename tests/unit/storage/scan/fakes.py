@@ -31,7 +31,7 @@ def sha256_of(body: bytes) -> str:
 class MemorySource:
     """A store in memory. ``point`` is called wherever a real one would wait."""
 
-    url = "memory:"
+    url = audit_name = "memory:"
 
     def __init__(self, bodies: Mapping[str, bytes]) -> None:
         self.bodies = dict(bodies)
