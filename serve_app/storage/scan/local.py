@@ -151,7 +151,7 @@ class LocalSource:
 
     def _move(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         if self._quarantine is None:
-            raise StorageRefusedError("no folder of the quarantine is named")
+            raise StorageRefusedError("nobody has said where quarantined files go: name a folder with --quarantine")
         with _words(), self._parent(file.name) as (fd, last):
             self._require_unchanged(file, sha256, fd, last)
             with self._made(f"{self._quarantine}/{file.name}") as (target_fd, target_last):
