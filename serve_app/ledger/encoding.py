@@ -50,8 +50,16 @@ def unpack_values(packed: bytes, views: int) -> NDArray[np.float32]:
     Raises:
         ValueError: they are not of ``views`` views.
     """
-    planes = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1)
-    return np.ascontiguousarray(planes.T).view("<f2").reshape(views, -1).astype(np.float32)
+    planes = zlib.decompress(packed)
+    if len(planes) % (2 * views):
+        raise ValueError(f"these are not the scores of {views} views")
+    return unpack_planes(planes, 1, len(planes) // (2 * views))
+
+
+def unpack_planes(planes: bytes, bodies: int, labels: int) -> NDArray[np.float32]:
+    """The label scores, ``(views, labels)``, of bodies that have equally many views: each decompressed, one by one."""
+    numbers = np.frombuffer(planes, np.uint8).reshape(bodies, 2, -1)
+    return np.ascontiguousarray(numbers.transpose(0, 2, 1)).view("<f2").reshape(-1, labels).astype(np.float32)
 
 
 def pack_places(places: Sequence[ViewPlace]) -> bytes:

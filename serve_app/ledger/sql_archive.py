@@ -35,9 +35,9 @@ from serve_app.domain import (
     Verdict,
 )
 from serve_app.ledger import queries
+from serve_app.ledger.body_scans import BodyScans
 from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
 from serve_app.ledger.encoding import unpack_fingerprints
-from serve_app.ledger.fingerprint_scan import BodyFingerprints, all_fingerprints, count_bodies
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
 
@@ -71,6 +71,7 @@ class SqlArchive:
         retention: Retention | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.bodies = BodyScans(database)
         self._database = database
         self._retention = retention or Retention()
         self._wall_clock = wall_clock
@@ -187,16 +188,6 @@ class SqlArchive:
             if self._is_closed.wait(ERASING_PAUSE_S) or not goes_on():
                 break
         return erased
-
-    def count_bodies(self) -> int:
-        """How many bodies have fingerprints. For a thread."""
-        self._database.prepare()
-        return count_bodies(self._database)
-
-    def all_fingerprints(self) -> Iterator[BodyFingerprints]:
-        """Those of all bodies, many at a time. For a thread."""
-        self._database.prepare()
-        return all_fingerprints(self._database)
 
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""

@@ -16,7 +16,15 @@ from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition,
 from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.files import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text, text_of_policy
+from serve_app.policy.of_sources import SourcePolicies
 from serve_app.policy.parsing import parse_policy
+from serve_app.policy.recorded import (
+    Insufficient,
+    RecordedJudgement,
+    insufficiency_of,
+    judge_recorded,
+    may_reject,
+)
 from serve_app.policy.replay import Change, Replay, ReplayedDecision, ScoredDecision
 from serve_app.policy.rounding import rounding_errors
 from serve_app.policy.schema import Policy, Rule, heads_of, labels_of
@@ -37,25 +45,31 @@ __all__ = [
     "Condition",
     "ExplainedCondition",
     "ExplainedRule",
+    "Insufficient",
     "Margins",
     "Named",
     "NamedCondition",
     "Not",
     "Policy",
     "PolicyText",
+    "RecordedJudgement",
     "Replay",
     "ReplayedDecision",
     "Rule",
     "ScoreKind",
     "ScoredDecision",
+    "SourcePolicies",
     "WrittenThreshold",
     "concept_scores",
     "evaluate",
     "explain",
     "heads_of",
+    "insufficiency_of",
+    "judge_recorded",
     "labels_of",
     "load_policy",
     "margins_of",
+    "may_reject",
     "parse_policy",
     "rounding_errors",
     "section_text",

@@ -1,7 +1,6 @@
 """Earlier decisions, decided again by another policy over the recorded scores: what would have been different?
 
-Recorded scores do not always suffice, and that is counted and told: a prompt may never have been scored, a score may
-have outlived its retention, and a database records cosines in half precision.
+Recorded scores do not always suffice, and that is counted and told.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-from serve_app.domain import Decision, Judged, Judgement, LabelScores, PolicyError, Verdict, ViewPlace
-from serve_app.policy.evaluation import evaluate, margins_of
-from serve_app.policy.rounding import rounding_errors
+from serve_app.domain import Decision, Judged, Judgement, LabelScores, Verdict, ViewPlace
+from serve_app.policy.recorded import Insufficient, RecordedJudgement, judge_recorded
 from serve_app.policy.schema import Policy
 
 
@@ -124,24 +122,23 @@ class Replay:
         if not decision.is_judged or decision.verdict is None:
             self.not_judged += 1
             return
-        if decision.scores is None:
-            self.forgotten += 1
-            return
-        if not _is_for(self.policy, decision.scores):
-            self.other_model += 1
-            return
-        scores = decision.scores.picked(decision.labels, self.policy.labels)
-        if scores is None:
-            self.insufficient += 1
-            self.missing_labels.update(set(self.policy.labels).difference(decision.labels))
-            return
-        self._decide(decision, decision.verdict, scores)
+        judged = judge_recorded(self.policy, decision.scores, decision.labels)
+        match judged:
+            case Insufficient.FORGOTTEN:
+                self.forgotten += 1
+            case Insufficient.OTHER_MODEL:
+                self.other_model += 1
+            case Insufficient.MISSING_LABELS:
+                self.insufficient += 1
+                self.missing_labels.update(set(self.policy.labels).difference(decision.labels))
+            case RecordedJudgement():
+                self.notices.update(decision.scores.model.notices if decision.scores is not None else ())
+                self._decide(decision, decision.verdict, judged)
 
-    def _decide(self, decision: ScoredDecision, verdict: Verdict, scores: LabelScores) -> None:
-        judgement, is_certain = evaluate(self.policy, scores), _is_certain(self.policy, scores)
+    def _decide(self, decision: ScoredDecision, verdict: Verdict, again: RecordedJudgement) -> None:
+        judgement, is_certain = again.judgement, again.is_certain
         is_milder = judgement.verdict.severity < verdict.severity
         change = _change(verdict, judgement) if is_certain else Change.UNCERTAIN
-        self.notices.update(scores.model.notices)
         self.changes[decision.rule if is_milder else judgement.rule, change] += 1
         if judgement.verdict is verdict:
             return
@@ -166,17 +163,3 @@ def _change(verdict: Verdict, judgement: Judgement) -> Change:
     if judgement.verdict is verdict:
         return Change.SAME
     return Change.STRICTER if judgement.verdict.severity > verdict.severity else Change.LOOSER
-
-
-def _is_for(policy: Policy, scores: LabelScores) -> bool:
-    try:
-        policy.require_model(scores.model)
-    except PolicyError:
-        return False
-    return True
-
-
-def _is_certain(policy: Policy, scores: LabelScores) -> bool:
-    """Whether no rule is so near to its line that the rounding of the recorded scores decides."""
-    errors, made_of = rounding_errors(policy, scores), margins_of(policy, scores)
-    return all(abs(float(made_of.least_of(rule.when).max())) > errors[rule.name] for rule in policy.rules)

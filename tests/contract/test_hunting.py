@@ -12,12 +12,12 @@ import pytest
 
 from serve_app.database.location import Location
 from serve_app.domain import Decision, FrameFingerprint, Lane, SettingsError, Unscanned, UnscannedReason, Verdict
-from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
 from serve_app.ledger import open_ledger
 from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_list_store
-from serve_app.storage import Suspect, sought_entries, suspects
+from serve_app.storage import Pace, Suspect, sought_entries, suspects
 from tests.contract.conftest import Made
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -53,7 +53,8 @@ class Bench:
 
     async def hunt(self, bank: str | None = None, since_version: int = 0) -> list[Suspect]:
         sought = sought_entries(self.lists, bank, since_version)
-        return [each async for each in suspects(self.ledger, sought, lambda _: self.lists.snapshot, NOW)]
+        found = suspects(self.ledger, self.ledger.bodies, sought, lambda _: self.lists.snapshot, NOW, Pace())
+        return [each async for each in found]
 
     async def hunted(self, bank: str | None = None, since_version: int = 0) -> list[str]:
         return sorted(each.recorded.decision.request_id for each in await self.hunt(bank, since_version))
@@ -76,8 +77,8 @@ async def test_what_an_entry_denies_now_is_found_with_that_entry(bench: Bench) -
     await bench.record(3, flipped(32))
     await bench.record(4, quality=49)
     entry = bench.deny()
-    found = {each.recorded.decision.request_id: each.match for each in await bench.hunt()}
-    assert {name: (match.entry.id, match.distance_bits) for name, match in found.items()} == {
+    found = {each.recorded.decision.request_id: each.cause for each in await bench.hunt()}
+    assert {name: (each.entry.id, each.distance_bits) for name, each in found.items() if isinstance(each, Match)} == {
         "r-1": (entry, 0),
         "r-2": (entry, 31),
     }

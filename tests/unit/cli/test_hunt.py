@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,10 +52,11 @@ class Bench:
         with contextlib.closing(open_list_store(self.location)) as store:
             store.add([draft])
 
-    async def hunt(self, *options: str, **pictrs: Any) -> tuple[int, list[str]]:
+    async def hunt(self, *options: str, args: Mapping[str, Any] = {}, **pictrs: Any) -> tuple[int, list[str]]:
         """Its exit code, and what it said."""
         file = self.location.spool_folder / "config.yaml"
         args = {
+            **args,
             "pictrs": {"url": self.pictrs.url, **pictrs},
             "lemmy": {"url": self.lemmy.url},
             "ledger": str(self.location.file),
@@ -157,6 +158,48 @@ async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
     assert "it was purged (hunt: entry 1 in bank banned)" in gone
 
 
+POLICY = """\
+policy: strict
+model: demo
+concepts:
+  red: {{score: cosine, prompts: [{prompt}]}}
+rules:
+  - {{name: red, verdict: reject, when: {{concept: red, above: -0.5}}, message: No red.}}
+"""
+
+
+async def test_what_the_policy_rejects_now_is_purged_if_that_is_wanted(bench: Bench, tmp_path: Path) -> None:
+    """The stand-in's decisions have one set of scores: it rejects all that is judged."""
+    policy = tmp_path / "strict.yaml"
+    policy.write_text(POLICY.format(prompt="a red view"), "utf-8")
+    code, lines = await bench.hunt("--policy", args={"policy": str(policy)})
+    assert code == 1
+    assert lines[0].split()[0] == "rejected"
+    assert "rule red (margin +0.700): No red." in lines[0]
+    assert lines[-2].startswith("3 pictures compared with the policy strict@")
+    assert lines[-2].endswith(": 3 rejected")
+    code, lines = await bench.hunt("--policy", "--purge", args={"policy": str(policy)}, max_purges_per_day=2)
+    assert (code, lines[-1].split(": ")[1]) == (1, "2 purged, 1 rejected")
+    code, lines = await bench.hunt("--policy", "--purge", args={"policy": str(policy)}, max_purges_per_day=3)
+    assert (code, lines[-1].split(": ")[1]) == (0, "2 gone, 1 purged")
+    assert bench.pictrs.stored == []
+    (hunted,) = [each for each in await bench.audit() if each.action == "hunt"]
+    assert set(hunted.detail) == {"purged", "left", "policies"}
+    with contextlib.closing(open_ledger(bench.location)) as ledger:
+        assert {each.why for each in await purges_since(ledger, NOON)} == {"hunt: rule red"}
+
+
+async def test_what_the_policy_cannot_judge_is_said(bench: Bench, tmp_path: Path) -> None:
+    policy = tmp_path / "strict.yaml"
+    policy.write_text(POLICY.format(prompt="a blue view"), "utf-8")
+    code, lines = await bench.hunt("--policy", args={"policy": str(policy)})
+    assert code == 0
+    assert lines[0] == (
+        "pictures that cannot be judged by their recorded scores: 3: a label of the policy was never scored"
+    )
+    assert lines[1].endswith(": none is rejected")
+
+
 @pytest.mark.parametrize(
     ("options", "pictrs", "code", "said"),
     [
@@ -165,7 +208,7 @@ async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
         (["--bank", "nothing"], {}, 2, "there is no bank nothing"),
         (["--report"], {"url": None}, 2, "pictrs.url is not set"),
         (["--report", "--purge"], {}, 2, "name one of --purge and --report"),
-        (["--bank", "banned", "--all"], {}, 2, "name one of --bank and --all"),
+        (["--bank", "banned", "--all"], {}, 2, "name one of --bank, --all and --policy"),
     ],
 )
 async def test_what_is_missing_is_said(

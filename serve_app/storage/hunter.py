@@ -1,0 +1,72 @@
+"""A hunt, as the command and the service do it: what is looked for, under whose terms, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from serve_app.domain import RESCAN_SOURCE, UNNAMED_SOURCE, DecisionArchive
+from serve_app.lists.snapshot import Snapshot
+from serve_app.policy import SourcePolicies
+from serve_app.settings import Settings
+from serve_app.storage.catching import Catcher, Caught
+from serve_app.storage.hunting import suspects
+from serve_app.storage.pace import Pace
+from serve_app.storage.policy_hunting import PolicyHunt
+
+if TYPE_CHECKING:
+    from serve_app.ledger.body_scans import BodyScans
+
+
+@dataclass(frozen=True, slots=True)
+class Hunter:
+    """Hunts through one ledger, whose ``bodies`` are scanned. ``lists`` are those of now."""
+
+    settings: Settings
+    archive: DecisionArchive
+    bodies: BodyScans
+    lists: Snapshot
+    catcher: Catcher
+    wall_clock: Callable[[], datetime]
+
+    async def by_lists(self, sought: Snapshot, pace: Pace) -> AsyncIterator[Caught]:
+        """What becomes of each picture that an entry of ``sought`` denies.
+
+        Raises:
+            PictrsRefusedError: the settings have to be changed first.
+            SettingsError: and so they have.
+        """
+        found = suspects(self.archive, self.bodies, sought, self._lists_of, self.wall_clock(), pace)
+        async for suspect in found:
+            yield await self.catcher.caught(suspect)
+
+    def policy_hunt(self, policies: SourcePolicies) -> PolicyHunt:
+        """A hunt for what ``policies`` reject."""
+        return PolicyHunt(
+            self.archive,
+            self.bodies,
+            policies,
+            lambda source: policies.of(self._own_source(source)),
+            self._lists_of,
+            self.wall_clock(),
+        )
+
+    async def by_policy(self, hunt: PolicyHunt, pace: Pace) -> AsyncIterator[Caught]:
+        """What becomes of each picture that a rule rejects.
+
+        Raises:
+            PictrsRefusedError: the settings have to be changed first.
+            SettingsError: and so they have.
+        """
+        async for suspect in hunt.suspects(pace):
+            yield await self.catcher.caught(suspect)
+
+    def _lists_of(self, source: str) -> Snapshot:
+        known = self.settings.sources.get(self._own_source(source))
+        return self.lists.restricted_to(known.lists if known is not None else None)
+
+    def _own_source(self, source: str) -> str:
+        """Rescans are of pictures of the source whose pict-rs is asked."""
+        return (self.settings.pictrs_source or UNNAMED_SOURCE) if source == RESCAN_SOURCE else source
