@@ -1,4 +1,4 @@
-"""What the service does on its own account, beside its answers: rescans, and notices to admins."""
+"""What the service does on its own account, beside its answers: rescans, hunts, and notices to admins."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
 from serve_app.notices.addresses import addresses
-from serve_app.notices.facts import SuspendedEntry
+from serve_app.notices.facts import HuntedPictures, SuspendedEntry
 from serve_app.notices.reporter import Reporter
 from serve_app.notices.sending import HOW_TO_INSTALL, AppriseProcess, Sender
 from serve_app.purges import PURGE
 from serve_app.settings import Settings
+from serve_app.storage.hunted import latest_outcome
 from serve_app.storage.in_service import rescanning
+from serve_app.storage.own_hunts import hunting
 
 logger = EventLogger(__name__)
 
 _READY_WITHIN_S: Final = 3.0
 
 _RECENTLY: Final = timedelta(minutes=1)
+
+_HUNTED_WITHIN: Final = timedelta(days=2)
 
 _MOST_SUSPENDED: Final = 1000
 
@@ -43,7 +47,11 @@ async def own_work(
     settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists
 ) -> AsyncIterator[None]:
     """For as long as the block, do all of it."""
-    async with rescanning(settings, moderator, ledger, lists), noticing(settings, moderator, ledger, lists):
+    async with (
+        rescanning(settings, moderator, ledger, lists),
+        hunting(settings, moderator.policies, ledger, lists),
+        noticing(settings, moderator, ledger, lists),
+    ):
         yield
 
 
@@ -118,6 +126,11 @@ class WatchedService:
         store = self._lists.store
         found = await in_thread(lambda: store.page(is_suspended=True, limit=_MOST_SUSPENDED))
         return [SuspendedEntry(each.id, each.bank, each.suspended_at) for each in found if each.suspended_at]
+
+    async def hunted(self) -> HuntedPictures | None:
+        """See the port. The service says every day what is left."""
+        latest = await latest_outcome(self._ledger, self._wall_clock() - _HUNTED_WITHIN)
+        return None if latest is None else HuntedPictures(latest.at, latest.purged, latest.left)
 
     def over_quota(self) -> Mapping[str, int]:
         """See the port."""

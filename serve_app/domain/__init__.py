@@ -118,6 +118,7 @@ from serve_app.domain.ports import (
     WorkLease,
 )
 from serve_app.domain.verdicts import (
+    HuntMode,
     OnTruncated,
     OnUnscanned,
     RescanMode,
@@ -165,6 +166,7 @@ __all__ = [
     "FrameFingerprint",
     "FullError",
     "HeadFile",
+    "HuntMode",
     "Judged",
     "Judgement",
     "LabelScores",

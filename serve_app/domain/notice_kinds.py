@@ -13,6 +13,7 @@ class NoticeKind(enum.StrEnum):
     PENDING = "pending"
     SCANNER = "scanner"
     FLOOD_GUARD = "flood_guard"
+    HUNT = "hunt"
     PURGE_QUOTA = "purge_quota"
     SOURCE_QUOTA = "source_quota"
     LEDGER = "ledger"

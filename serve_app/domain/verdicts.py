@@ -52,6 +52,16 @@ class RescanMode(enum.StrEnum):
     """Remove those from pict-rs as well."""
 
 
+class HuntMode(enum.StrEnum):
+    """What the service does about accepted pictures that new entries or another policy reject (setting ``hunt``)."""
+
+    OFF = "off"
+    REPORT = "report"
+    """Find them, and say which ones they are."""
+    PURGE = "purge"
+    """Remove them from pict-rs as well."""
+
+
 class OnTruncated(enum.StrEnum):
     """The treatment of a picture whose end is missing (setting ``truncated``, for each lane).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 
 from serve_app.database.access import Database
 from serve_app.ledger import fingerprint_scan, score_scan
@@ -22,7 +22,7 @@ class BodyScans:
         self._database.prepare()
         return fingerprint_scan.count_bodies(self._database)
 
-    def all_fingerprints(self) -> Iterator[BodyFingerprints]:
+    def all_fingerprints(self) -> Generator[BodyFingerprints, None, None]:
         """See :func:`~serve_app.ledger.fingerprint_scan.all_fingerprints`."""
         self._database.prepare()
         return fingerprint_scan.all_fingerprints(self._database)
@@ -37,7 +37,7 @@ class BodyScans:
         self._database.prepare()
         return score_scan.count_scored(self._database, of_contexts)
 
-    def all_scores(self, of_contexts: Collection[int]) -> Iterator[ScoredBodies]:
+    def all_scores(self, of_contexts: Collection[int]) -> Generator[ScoredBodies, None, None]:
         """See :func:`~serve_app.ledger.score_scan.all_scores`."""
         self._database.prepare()
         return score_scan.all_scores(self._database, of_contexts)

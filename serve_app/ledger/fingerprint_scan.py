@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ def count_bodies(database: Database) -> int:
         return connection.execute(select(func.count()).select_from(fingerprints)).scalar_one()
 
 
-def all_fingerprints(database: Database) -> Iterator[BodyFingerprints]:
+def all_fingerprints(database: Database) -> Generator[BodyFingerprints, None, None]:
     """Those of all bodies, in any order. What is recorded meanwhile may be left out. For a thread."""
     # A cursor of PostgreSQL's needs a transaction.
     with database.reading_one_moment() as connection:

@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from serve_app.domain import (
     AuditEntry,
@@ -46,6 +47,9 @@ class OwnLease:
 
 class MemoryLedger:
     """Stores at most ``kept_decisions``; the oldest one leaves first. For one event loop."""
+
+    bodies: ClassVar[None] = None
+    """Of so few there are no scans."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from serve_app.logs import EventLogger
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
+    from serve_app.ledger.body_scans import BodyScans
     from serve_app.ledger.sql_archive import SqlArchive
 
 logger = EventLogger(__name__)
@@ -22,6 +23,11 @@ logger = EventLogger(__name__)
 
 class OpenLedger(Ledger, DecisionArchive, Protocol):
     """A ledger and its archive. Close it after use."""
+
+    @property
+    def bodies(self) -> BodyScans | None:
+        """Scans of all bodies; None where nothing outlives the service."""
+        ...
 
     def lease(self, name: str) -> WorkLease:
         """The right to do the work ``name`` for all programs that share this ledger."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ def count_scored(database: Database, of_contexts: Collection[int]) -> int:
         return connection.execute(wanted).scalar_one()
 
 
-def all_scores(database: Database, of_contexts: Collection[int]) -> Iterator[ScoredBodies]:
+def all_scores(database: Database, of_contexts: Collection[int]) -> Generator[ScoredBodies, None, None]:
     """Those of all bodies in these contexts, in any order. What is recorded meanwhile may be left out. For a thread."""
     columns = label_scores.c
     wanted = select(columns.sha256, columns.context, columns.logit_scale, columns.cosines)
@@ -79,7 +79,7 @@ def all_scores(database: Database, of_contexts: Collection[int]) -> Iterator[Sco
             yield from _parts(rows, known)
 
 
-def _parts(rows: Sequence[Any], known: dict[int, Context]) -> Iterator[ScoredBodies]:
+def _parts(rows: Sequence[Any], known: dict[int, Context]) -> Generator[ScoredBodies, None, None]:
     """The rows, those together whose scores have one shape: so that they are unpacked and judged at once."""
     alike: dict[tuple[int, float, int], list[tuple[bytes, bytes]]] = defaultdict(list)
     for row in rows:

@@ -19,6 +19,15 @@ class SuspendedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class HuntedPictures:
+    """What the latest hunt found: accepted pictures that are rejected now. ``left`` ones are still stored."""
+
+    at: datetime
+    purged: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is so at the moment ``at``.
 
@@ -33,6 +42,7 @@ class Facts:
     has_ended: bool = False
     pending: PendingDecisions = field(default_factory=PendingDecisions)
     suspended: Sequence[SuspendedEntry] = ()
+    hunted: HuntedPictures | None = None
     purged_today: int = 0
     over_quota: Mapping[str, int] = field(default_factory=dict)
     is_over_quota: bool = False

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from serve_app.domain import NoticeKind
-from serve_app.notices.facts import Facts
+from serve_app.notices.facts import Facts, HuntedPictures
 from serve_app.notices.told import Told
 from serve_app.settings import NoticeSettings
 
@@ -28,6 +28,9 @@ LEDGER_AFTER: Final = timedelta(minutes=2)
 SOURCE_QUOTA_AFTER: Final = timedelta(minutes=1)
 """A short burst of one source is what its quota is for."""
 
+HUNT_IS_NEWS_FOR: Final = timedelta(hours=1)
+"""A hunt that has purged all that it found is told of once, within it."""
+
 LONG_PENDING: Final = timedelta(hours=6)
 """A single picture that waits for so long is told, too: whatever was to scan it does not."""
 
@@ -37,8 +40,8 @@ _STANDING: Final = frozenset(NoticeKind) - {NoticeKind.REJECTED, NoticeKind.UNSC
 _UNBROKEN: Final = frozenset({NoticeKind.SCANNER, NoticeKind.LEDGER})
 """Is told only after it was so at every look for a while; the quota of a source is exceeded at single moments."""
 
-_ENDS_UNTOLD: Final = frozenset({NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
-"""The first ends at midnight, and the second has no end that would matter."""
+_ENDS_UNTOLD: Final = frozenset({NoticeKind.HUNT, NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
+"""A hunt has ended already, a quota of purges ends at midnight, and the last has no end that would matter."""
 
 
 class Phase(enum.Enum):
@@ -156,8 +159,7 @@ class Incidents:
         if incident.last_so != at:
             return None
         if told_at is not None:
-            has_news = kind is NoticeKind.FLOOD_GUARD and any(each.at > told_at for each in facts.suspended)
-            if has_news and at - told_at >= APART:
+            if _has_news(kind, facts, told_at) and at - told_at >= APART:
                 return Phase.BEGUN
             return Phase.LASTS if at - told_at >= AGAIN_AFTER else None
         begun_told_at = self._begun_told_at.get(kind)
@@ -178,6 +180,8 @@ class Incidents:
                 return is_long or facts.pending.count >= self._settings.pending_at_least
             case NoticeKind.FLOOD_GUARD:
                 return bool(facts.suspended)
+            case NoticeKind.HUNT:
+                return facts.hunted is not None and _is_worth_telling(facts.hunted, facts.at)
             case NoticeKind.PURGE_QUOTA:
                 return 0 < self._max_purges_per_day <= facts.purged_today
             case NoticeKind.SOURCE_QUOTA:
@@ -192,3 +196,18 @@ class Incidents:
         if kind is NoticeKind.FLOOD_GUARD:
             return min(each.at for each in facts.suspended)
         return facts.at
+
+
+def _is_worth_telling(hunted: HuntedPictures, at: datetime) -> bool:
+    return hunted.left > 0 or (hunted.purged > 0 and at - hunted.at < HUNT_IS_NEWS_FOR)
+
+
+def _has_news(kind: NoticeKind, facts: Facts, told_at: datetime) -> bool:
+    """Whether an incident that was told has become more."""
+    match kind:
+        case NoticeKind.FLOOD_GUARD:
+            return any(each.at > told_at for each in facts.suspended)
+        case NoticeKind.HUNT:
+            return facts.hunted is not None and facts.hunted.at > told_at
+        case _:
+            return False

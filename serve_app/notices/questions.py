@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
 from serve_app.domain import LedgerHealth, NoticeKind, PendingDecisions
-from serve_app.notices.facts import Facts, SuspendedEntry
+from serve_app.notices.facts import Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.faults import Faults
 
 ANSWER_WITHIN_S: Final = 10.0
@@ -39,6 +39,10 @@ class Watched(Protocol):
 
     async def suspended(self) -> Sequence[SuspendedEntry]:
         """The entries of the lists that are suspended, in the order of their numbers."""
+        ...
+
+    async def hunted(self) -> HuntedPictures | None:
+        """What the latest hunt found; None if there was none for days."""
         ...
 
     def over_quota(self) -> Mapping[str, int]:
@@ -80,13 +84,15 @@ class Questions:
             return answered
 
         none_suspended: Sequence[SuspendedEntry] = ()
+        none_hunted: HuntedPictures | None = None
         over_quota, earlier = Counter(self._watched.over_quota()), self._over_quota
         self._over_quota = over_quota
         midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        scanner_problem, pending, suspended, purged_today = await asyncio.gather(
+        scanner_problem, pending, suspended, hunted, purged_today = await asyncio.gather(
             answer(NoticeKind.SCANNER, self._watched.scanner_problem, None),
             answer(NoticeKind.PENDING, self._health.pending_count, PendingDecisions()),
             answer(NoticeKind.FLOOD_GUARD, self._watched.suspended, none_suspended),
+            answer(NoticeKind.HUNT, self._watched.hunted, none_hunted),
             answer(NoticeKind.PURGE_QUOTA, lambda: self._watched.purged_since(midnight), 0),
         )
         facts = Facts(
@@ -94,6 +100,7 @@ class Questions:
             scanner_problem=scanner_problem,
             pending=pending,
             suspended=suspended,
+            hunted=hunted,
             purged_today=purged_today,
             over_quota=over_quota - self._over_quota_told,
             is_over_quota=over_quota != earlier,

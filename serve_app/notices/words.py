@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from serve_app.domain import UNNAMED_SOURCE, NoticeKind, OnUnscanned, Tally
+from serve_app.domain import UNNAMED_SOURCE, HuntMode, NoticeKind, OnUnscanned, Tally
 from serve_app.notices.facts import Counted, Facts, SuspendedEntry
 from serve_app.notices.incidents import Phase, Telling
 from serve_app.notices.message import Paragraph, Weight
@@ -43,6 +43,8 @@ def paragraph_of(telling: Telling, facts: Facts, settings: Settings) -> Paragrap
             return _pending(telling, facts)
         case NoticeKind.FLOOD_GUARD:
             return _flood_guard(telling, facts)
+        case NoticeKind.HUNT:
+            return _hunt(telling, facts, settings)
         case NoticeKind.PURGE_QUOTA:
             return _purge_quota(telling, facts, settings)
         case NoticeKind.SOURCE_QUOTA:
@@ -174,6 +176,26 @@ def _flood_guard(telling: Telling, facts: Facts) -> Paragraph:
 
 def _suspended(each: SuspendedEntry, at: datetime) -> str:
     return f"- entry {each.entry} of the bank {_name(each.bank)}, at {_time(each.at, at)}"
+
+
+def _hunt(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
+    purged, left = (facts.hunted.purged, facts.hunted.left) if facts.hunted else (0, 0)
+    found, of_each = purged + left, []
+    if purged:
+        of_each.append(f"{purged:,} {_was(purged)} purged from pict-rs")
+    if left:
+        of_each.append(f"{left:,} {'is' if left == 1 else 'are'} still stored")
+    lines = [
+        f"A hunt has found {_noun(found)} that {_was(found)} accepted before a list or the policy rejected "
+        f"{'it' if found == 1 else 'them'}: {', '.join(of_each)}."
+    ]
+    if left and settings.hunt is HuntMode.PURGE:
+        lines.append("The service tries again: pict-rs did not answer, or the day's quota of purges is used up.")
+    elif left:
+        lines.append("If that is right, run the command below with --purge; where the policy rejects, with --policy.")
+    lines.append("If that is wrong, correct the policy or the lists.")
+    lines.append(f"To look further: {'pictwarden hunt --config FILE' if left else 'pictwarden purges'}")
+    return Paragraph(telling.kind, Weight.WARNING, f"a hunt has found {_noun(found)}", "\n".join(lines))
 
 
 def _purge_quota(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:

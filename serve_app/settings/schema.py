@@ -24,6 +24,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from serve_app.domain import (
     RESERVED_SOURCES,
     UNNAMED_SOURCE,
+    HuntMode,
     Lane,
     NoticeKind,
     OnTruncated,
@@ -194,9 +195,9 @@ def _of_every_lane(given: Mapping[Lane, OnTruncated]) -> Mapping[Lane, OnTruncat
     return {**_ON_TRUNCATED, **given}
 
 
-def _rescan_mode(given: object) -> object:
+def _off(given: object) -> object:
     """YAML reads a bare ``off`` as false."""
-    return RescanMode.OFF if given is False else given
+    return "off" if given is False else given
 
 
 class Settings(_Section):
@@ -214,7 +215,8 @@ class Settings(_Section):
     shadow_policy: str | None = None
     truncated: Annotated[Mapping[Lane, OnTruncated], AfterValidator(_of_every_lane)] = _ON_TRUNCATED
     max_background_pictures: Annotated[int, Field(ge=1)] = 2
-    rescan: Annotated[RescanMode, BeforeValidator(_rescan_mode)] = RescanMode.REPORT
+    rescan: Annotated[RescanMode, BeforeValidator(_off)] = RescanMode.REPORT
+    hunt: Annotated[HuntMode, BeforeValidator(_off)] = HuntMode.REPORT
     decode_workers: Annotated[int, Field(ge=1)] | None = None
     docs: bool = False
     log: LogSettings = LogSettings()

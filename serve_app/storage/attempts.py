@@ -1,4 +1,4 @@
-"""When a decision that still waits is worth another look."""
+"""When what was left is worth another look."""
 
 from __future__ import annotations
 
@@ -35,8 +35,45 @@ class Attempts:
             self._next.pop(request_id, None)
             self._waits.pop(request_id, None)
         elif finding.result is Result.REJECTED:
-            self._next[request_id] = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            self._next[request_id] = next_day(now)
         else:
             wait = self._waits.get(request_id, _FIRST_WAIT)
             self._next[request_id] = now + wait
             self._waits[request_id] = min(2 * wait, _LONGEST_WAIT)
+
+
+class NextAttempt:
+    """The next attempt at all that was left together."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+        self._wait = _FIRST_WAIT
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything was left."""
+        return self._at is not None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether to try it now."""
+        return self._at is not None and now >= self._at
+
+    def note(self, now: datetime, *, is_soon: bool) -> None:
+        """Something was left: ``is_soon`` if another attempt may end better, else the next day (UTC) has a new quota.
+
+        Each wait is twice as long as the one before.
+        """
+        at = next_day(now)
+        if is_soon:
+            at = min(at, now + self._wait)
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+        self._at = at if self._at is None or self._at <= now else min(self._at, at)
+
+    def forget(self) -> None:
+        """Nothing is left."""
+        self._at, self._wait = None, _FIRST_WAIT
+
+
+def next_day(now: datetime) -> datetime:
+    """The midnight, UTC, at which a day with a new quota of purges begins."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class Hunter:
     catcher: Catcher
     wall_clock: Callable[[], datetime]
 
-    async def by_lists(self, sought: Snapshot, pace: Pace) -> AsyncIterator[Caught]:
+    async def by_lists(self, sought: Snapshot, pace: Pace) -> AsyncGenerator[Caught, None]:
         """What becomes of each picture that an entry of ``sought`` denies.
 
         Raises:
@@ -39,8 +40,9 @@ class Hunter:
             SettingsError: and so they have.
         """
         found = suspects(self.archive, self.bodies, sought, self._lists_of, self.wall_clock(), pace)
-        async for suspect in found:
-            yield await self.catcher.caught(suspect)
+        async with contextlib.aclosing(found):
+            async for suspect in found:
+                yield await self.catcher.caught(suspect)
 
     def policy_hunt(self, policies: SourcePolicies) -> PolicyHunt:
         """A hunt for what ``policies`` reject."""
@@ -53,15 +55,16 @@ class Hunter:
             self.wall_clock(),
         )
 
-    async def by_policy(self, hunt: PolicyHunt, pace: Pace) -> AsyncIterator[Caught]:
+    async def by_policy(self, hunt: PolicyHunt, pace: Pace) -> AsyncGenerator[Caught, None]:
         """What becomes of each picture that a rule rejects.
 
         Raises:
             PictrsRefusedError: the settings have to be changed first.
             SettingsError: and so they have.
         """
-        async for suspect in hunt.suspects(pace):
-            yield await self.catcher.caught(suspect)
+        async with contextlib.aclosing(hunt.suspects(pace)) as found:
+            async for suspect in found:
+                yield await self.catcher.caught(suspect)
 
     def _lists_of(self, source: str) -> Snapshot:
         known = self.settings.sources.get(self._own_source(source))

@@ -5,7 +5,8 @@ No picture is read again: the ledger has the sha256 of every body, and the PDQ o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ async def suspects(
     lists_of: Callable[[str], Snapshot],
     now: datetime,
     pace: Pace,
-) -> AsyncIterator[Suspect]:
+) -> AsyncGenerator[Suspect, None]:
     """The pictures that were let through, and that an entry of ``sought`` denies today. Of each body one decision.
 
     Args:
@@ -64,11 +65,12 @@ async def suspects(
         now: entries that have expired deny nothing.
         pace: is told how many bodies have been compared.
     """
-    async for part in pace.parts(bodies.all_fingerprints, lambda part: len(part.sha256)):
-        for body in await in_thread(sought.suspects, part.sha256, part.hashes, part.bodies):
-            found = await _denied(archive, part.sha256[body].tobytes().hex(), sought, lists_of, now)
-            if found is not None:
-                yield found
+    async with contextlib.aclosing(pace.parts(bodies.all_fingerprints, lambda part: len(part.sha256))) as parts:
+        async for part in parts:
+            for body in await in_thread(sought.suspects, part.sha256, part.hashes, part.bodies):
+                found = await _denied(archive, part.sha256[body].tobytes().hex(), sought, lists_of, now)
+                if found is not None:
+                    yield found
 
 
 async def _denied(

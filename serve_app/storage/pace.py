@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
@@ -32,13 +32,19 @@ class Pace:
     show: Callable[[int], None] = lambda bodies: None
     rest: Callable[[float], Awaitable[object]] = _no_rest
 
-    async def parts(self, read: Callable[[], Iterator[T]], bodies_of: Callable[[T], int]) -> AsyncIterator[T]:
+    async def parts(
+        self, read: Callable[[], Generator[T, None, None]], bodies_of: Callable[[T], int]
+    ) -> AsyncGenerator[T, None]:
         """The parts of a scan, each read in the thread."""
         parts, bodies = await in_thread(read), 0
         began_s = time.perf_counter()
-        while (part := await in_thread(next, parts, None)) is not None:
-            yield part
-            bodies += bodies_of(part)
-            self.show(bodies)
-            await self.rest(time.perf_counter() - began_s)
-            began_s = time.perf_counter()
+        try:
+            while (part := await in_thread(next, parts, None)) is not None:
+                yield part
+                bodies += bodies_of(part)
+                self.show(bodies)
+                await self.rest(time.perf_counter() - began_s)
+                began_s = time.perf_counter()
+        finally:
+            # In the same thread, which may still read a part.
+            _THREAD.submit(parts.close)

@@ -5,8 +5,9 @@ No picture is read again. Scores of another model, or without a label of the pol
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -84,21 +85,21 @@ class PolicyHunt:
         contexts = await self._contexts()
         return await in_thread(self.bodies.count_scored, _judgeable(contexts.values()))
 
-    async def suspects(self, pace: Pace) -> AsyncIterator[Suspect]:
+    async def suspects(self, pace: Pace) -> AsyncGenerator[Suspect, None]:
         """The pictures that were let through, and that a rule rejects today. Of each body one decision."""
         contexts = await self._contexts()
-        found: set[bytes] = set()
-        async for part in pace.parts(
-            lambda: self.bodies.all_scores(_judgeable(contexts.values())), lambda part: len(part.sha256)
-        ):
-            for body in await in_thread(self._candidates, part):
-                sha256 = part.sha256[body].tobytes()
-                # Two models may have scored the same bytes.
-                if sha256 not in found:
-                    found.add(sha256)
-                    suspect = await self._rejected(sha256.hex())
-                    if suspect is not None:
-                        yield suspect
+        judgeable, found = _judgeable(contexts.values()), set[bytes]()
+        scan = pace.parts(lambda: self.bodies.all_scores(judgeable), lambda part: len(part.sha256))
+        async with contextlib.aclosing(scan) as parts:
+            async for part in parts:
+                for body in await in_thread(self._candidates, part):
+                    sha256 = part.sha256[body].tobytes()
+                    # Two models may have scored the same bytes.
+                    if sha256 not in found:
+                        found.add(sha256)
+                        suspect = await self._rejected(sha256.hex())
+                        if suspect is not None:
+                            yield suspect
         await self._count_unjudged(contexts)
 
     def _candidates(self, part: ScoredBodies) -> list[int]:

@@ -26,6 +26,11 @@ class Suspect:
                 return f"rule {rule}"
 
     @property
+    def command(self) -> str:
+        """What removes such pictures."""
+        return f"pictwarden hunt {'--policy ' if isinstance(self.cause, Judgement) else ''}--purge"
+
+    @property
     def why(self) -> str:
         """For people."""
         match self.cause:

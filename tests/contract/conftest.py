@@ -95,6 +95,13 @@ class Made:
         return dataclasses.replace(decision, **changed)
 
 
+def patient_ledger(location: Location) -> SqlLedger:
+    """A ledger that waits for its database, however slow the machine is: what was recorded is there to be read."""
+    database = open_database(location)
+    database.prepare()
+    return SqlLedger(database, Spool.create(location.spool_folder, location.name), commit_wait_s=60.0)
+
+
 @pytest.fixture
 def made() -> Made:
     return Made()

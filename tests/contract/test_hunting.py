@@ -6,19 +6,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from serve_app.database.location import Location
 from serve_app.domain import Decision, FrameFingerprint, Lane, SettingsError, Unscanned, UnscannedReason, Verdict
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListKind, Match
-from serve_app.ledger import open_ledger
 from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_list_store
 from serve_app.storage import Pace, Suspect, sought_entries, suspects
-from tests.contract.conftest import Made
+from tests.contract.conftest import Made, patient_ledger
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HASH = bytes(range(32))
@@ -63,8 +62,8 @@ class Bench:
 @pytest.fixture
 async def bench(location: Location, made: Made) -> AsyncIterator[Bench]:
     lists = LiveLists(open_list_store(location))
-    with contextlib.closing(open_ledger(location)) as ledger, contextlib.closing(lists):
-        yield Bench(cast("SqlLedger", ledger), lists, made)
+    with contextlib.closing(patient_ledger(location)) as ledger, contextlib.closing(lists):
+        yield Bench(ledger, lists, made)
 
 
 def flipped(bits: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
-from serve_app.ledger import open_ledger, score_scan
+from serve_app.ledger import score_scan
 from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_list_store
 from serve_app.policy import Policy, SourcePolicies, parse_policy
 from serve_app.settings import parse_settings
 from serve_app.storage import Catcher, Hunter, Pace, PolicyHunt, Suspect
-from tests.contract.conftest import NOON, Made
+from tests.contract.conftest import NOON, Made, patient_ledger
 
 LABELS = ("a red view", "größer", "a green view")
 PLACES = (ViewPlace(0, (0.0, 0.0, 1.0, 1.0)), ViewPlace(3, (0.0, 0.25, 0.5, 1.0)))
@@ -101,8 +101,8 @@ async def names(hunt: PolicyHunt) -> list[str]:
 @pytest.fixture
 async def bench(location: Location, made: Made) -> AsyncIterator[Bench]:
     lists = LiveLists(open_list_store(location))
-    with contextlib.closing(open_ledger(location)) as ledger, contextlib.closing(lists):
-        yield Bench(cast("SqlLedger", ledger), lists, made)
+    with contextlib.closing(patient_ledger(location)) as ledger, contextlib.closing(lists):
+        yield Bench(ledger, lists, made)
 
 
 async def test_what_the_policy_rejects_now_is_found_with_its_rule(bench: Bench) -> None:

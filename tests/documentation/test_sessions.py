@@ -87,6 +87,7 @@ def service(folder: Path, pictrs: StandIn, lemmy: Lemmy) -> Iterator[Any]:
         "lemmy": {"url": lemmy.url},
         "admin": {"port": free_port()},
         "rescan": "off",
+        "hunt": "off",
     }
     secrets = {ADMIN_SECRETS_ENV: f"alice:{ADMIN_SECRET}", API_KEY_ENV: API_KEY, TOKEN_ENV: TOKEN}
     with running(config, folder, ONE_PROCESS, target="serve", env=environment_of_a_service(**secrets)) as started:

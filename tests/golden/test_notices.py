@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from serve_app.domain import UNNAMED_SOURCE, Lane, LedgerHealth, NoticeKind, PendingDecisions, Tally, Verdict
-from serve_app.notices.facts import Facts, SuspendedEntry
+from serve_app.notices.facts import Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.hours import counted_in
 from serve_app.notices.incidents import Phase, Telling
 from serve_app.notices.message import Paragraph, message_of
@@ -106,6 +106,15 @@ MESSAGES: Mapping[str, Sequence[Paragraph]] = {
     "flood-guard-begun": [incident(GUARD, Phase.BEGUN, suspended=suspended(1))],
     "flood-guard-lasts": [incident(GUARD, Phase.LASTS, suspended=suspended(9))],
     "flood-guard-over": [incident(GUARD, Phase.OVER)],
+    "hunt-left": [incident(NoticeKind.HUNT, Phase.BEGUN, hunted=HuntedPictures(NOW, 0, 1))],
+    "hunt-purged": [incident(NoticeKind.HUNT, Phase.BEGUN, hunted=HuntedPictures(NOW, 1_203, 0))],
+    "hunt-over-quota": [
+        paragraph_of(
+            Telling(NoticeKind.HUNT, Phase.LASTS, NOW - 24 * HOUR, NOW),
+            Facts(NOW, hunted=HuntedPictures(NOW, 100, 7)),
+            parse_settings({"hunt": "purge"}),
+        )
+    ],
     "purge-quota": [incident(QUOTA, Phase.BEGUN, purged_today=100)],
     "source-quota-one": [
         incident(NoticeKind.SOURCE_QUOTA, Phase.BEGUN, hours=0.2, over_quota={"kbin": 1_203}, is_over_quota=True)

@@ -68,7 +68,7 @@ async def test_one_of_the_service_s_processes_tells_what_needs_a_person(way, fak
     config = copy.deepcopy(fake_config)
     args = config["applications"][0]["args"]
     args["ledger"] = str(tmp_path / "ledger.db")
-    args["rescan"] = "off"
+    args["rescan"] = args["hunt"] = "off"
     await let_through_long_ago(tmp_path / "ledger.db")
     with webhook() as (url, messages):
         with running(config, tmp_path, way, env=environment_of_a_service(**where_to(url))) as service:

@@ -124,6 +124,7 @@ def both(_binary, tmp_path_factory):
             "admin": {"port": admin_port},
             "truncated": {"live": "scan"},
             "rescan": "off",
+            "hunt": "off",
         }
         # The key of pict-rs is the service's alone.
         admins = {ADMIN_SECRETS_ENV: ADMIN_SECRET, ADMIN_URL_ENV: f"http://127.0.0.1:{admin_port}"}

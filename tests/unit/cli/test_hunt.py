@@ -25,7 +25,7 @@ from serve_app.lemmy import REPORT, TOKEN_ENV
 from serve_app.lists.opening import open_list_store
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.purges import purges_since
-from tests.contract.conftest import NOON, Made
+from tests.contract.conftest import NOON, Made, patient_ledger
 from tests.contract.lemmy.stand_in import TOKEN, Lemmy, lemmy_standing_in
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 
@@ -77,7 +77,7 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     location = Location(tmp_path, tmp_path / "ledger.db")
     made = Made()
-    with contextlib.closing(open_ledger(location)) as ledger:
+    with contextlib.closing(patient_ledger(location)) as ledger:
         for number, body in enumerate(BODIES):
             sha256 = hashlib.sha256(body).hexdigest()
             await ledger.record(made.decision(number, sha256=sha256, body_bytes=len(body)))
@@ -141,7 +141,7 @@ async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench
     bench.deny(1)
     bench.pictrs.forget(bench.aliases[1])
     decision = Made().decision(9, sha256=hashlib.sha256(BODIES[1]).hexdigest(), body_bytes=len(BODIES[1]))
-    with contextlib.closing(open_ledger(bench.location)) as ledger:
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
         await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
     code, lines = await bench.hunt("--purge")
     assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
@@ -150,7 +150,7 @@ async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench
 async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
     bench.deny(1)
     decision = Made().decision(9, sha256=hashlib.sha256(BODIES[1]).hexdigest(), body_bytes=len(BODIES[1]))
-    with contextlib.closing(open_ledger(bench.location)) as ledger:
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
         await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
     assert (await bench.hunt("--purge"))[1][-1] == "3 pictures compared with 1 entries: 1 purged"
     code, (gone, summary) = await bench.hunt("--all")

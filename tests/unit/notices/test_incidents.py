@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.domain import LedgerHealth, NoticeKind, PendingDecisions
-from serve_app.notices.facts import Facts, SuspendedEntry
+from serve_app.notices.facts import Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.incidents import AGAIN_AFTER, APART, OVER_AFTER, Incidents, Phase, Telling
 from serve_app.notices.told import Told
 from serve_app.settings import NoticeSettings
@@ -111,6 +111,9 @@ CASES: list[tuple[NoticeKind, Callable[[datetime], dict[str, Any]], bool]] = [
     (NoticeKind.PENDING, lambda now: {"pending": PendingDecisions(99, now - minutes(359))}, False),
     (NoticeKind.PENDING, lambda now: {"pending": PendingDecisions(100, now)}, True),
     (NoticeKind.PENDING, lambda now: {"pending": PendingDecisions(1, now - minutes(360))}, True),
+    (NoticeKind.HUNT, lambda now: {"hunted": HuntedPictures(now, 0, 0)}, False),
+    (NoticeKind.HUNT, lambda now: {"hunted": HuntedPictures(now - minutes(60), 3, 0)}, False),
+    (NoticeKind.HUNT, lambda now: {"hunted": HuntedPictures(now - minutes(60), 0, 1)}, True),
     (NoticeKind.PURGE_QUOTA, lambda _: {"purged_today": 99}, False),
     (NoticeKind.PURGE_QUOTA, lambda _: {"purged_today": 100}, True),
     (NoticeKind.FLOOD_GUARD, lambda now: {"suspended": (SuspendedEntry(7, "community", now),)}, True),
@@ -148,6 +151,15 @@ def test_a_quota_ends_by_itself_and_untold() -> None:
     seen.see(60)
     seen.see(1, purged_today=100)
     assert seen.told == [(0, "purge_quota", Phase.BEGUN), (90, "purge_quota", Phase.BEGUN)]
+
+
+def test_a_hunt_is_told_while_pictures_are_left_and_when_it_found_more() -> None:
+    seen = Seen()
+    seen.see(30, hunted=HuntedPictures(NOON, 0, 2))
+    seen.see(120, hunted=HuntedPictures(NOON + minutes(30), 0, 3))
+    seen.see(60, hunted=HuntedPictures(NOON + minutes(150), 3, 0))
+    seen.see(60, hunted=HuntedPictures(NOON + minutes(150), 3, 0))
+    assert seen.told == [(minute, "hunt", Phase.BEGUN) for minute in (0, 60, 150)], "and its end is not told"
 
 
 def test_another_suspended_entry_is_told_within_the_hour() -> None:

@@ -123,6 +123,9 @@ class Watched:
         await self.answer("suspended")
         return self.entries
 
+    async def hunted(self) -> None:
+        await self.answer("hunted")
+
     async def answer(self, question: str) -> None:
         if question in self.silent:
             await asyncio.Event().wait()
