@@ -72,7 +72,7 @@ PLAN = (
     Planned("faults", "faults", 6),
     Planned("upgrade", "upgrade", 10),
     Planned("decisions", "decisions", 10),
-    Planned("hunt", "hunt", 4),
+    Planned("hunt", "hunt", 8),
     Planned("storage", "storage", 8),
     Planned("storage-uploads", "storage_uploads", 7),
     Planned("storage-uploads-ray", "storage_uploads --way ray", 8),
