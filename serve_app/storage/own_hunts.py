@@ -136,15 +136,20 @@ class ServiceHunts:
         done = await hunted_to(self._ledger)
         this = self._pass(done, is_whole=is_due or not self._next.is_waiting)
         is_new = lists.version != self._compared_to
-        self._compared_to, self._judged_by = lists.version, self._policies.digests
         try:
             await self._hunt(this, lists, is_new=is_new)
             await self._end(this, lists.version, done)
         except Exception:
             # All of it is compared again, and not every minute.
             self._next.note(now, is_soon=True)
+            self._note_looked(lists)
             raise
+        # Not where the lease was lost meanwhile: then all of it is new when it is held again.
+        self._note_looked(lists)
         self._problem = ""
+
+    def _note_looked(self, lists: Snapshot) -> None:
+        self._compared_to, self._judged_by = lists.version, self._policies.digests
 
     def _pass(self, done: Hunted, *, is_whole: bool) -> _Pass:
         by_policy = done.policies != self._policies.digests
