@@ -427,7 +427,7 @@ async def test_folders_beside_the_quarantine_are_scanned_whatever_they_are_calle
 async def test_without_a_folder_of_the_quarantine_nothing_is_moved(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     async with opened(tmp_path) as source:
-        with pytest.raises(StorageRefusedError, match="no folder of the quarantine"):
+        with pytest.raises(StorageRefusedError, match="name a folder with --quarantine"):
             await source.quarantine(StoredFile("a.png", 1, "1"), sha256_of(BODY))
 
 
