@@ -183,7 +183,8 @@ class Decision:
     def is_of_image_server(self) -> bool:
         """Whether the picture is an image server's, which waits for the answer, or stores it while it is scanned again.
 
-        Other pictures in the background lane belong to the caller, or an admin is about to deny them.
+        Other pictures in the background lane are the caller's own, lie in a store that is scanned, or are about to be
+        denied by an admin.
         """
         return self.lane is Lane.LIVE or self.source == RESCAN_SOURCE
 

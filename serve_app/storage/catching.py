@@ -62,13 +62,21 @@ class Catcher:
             self._pictrs = await self._opened.enter_async_context(open_pictrs(self._settings.pictrs))
         return self._pictrs
 
-    async def caught(self, suspect: Suspect) -> Caught:
-        """What becomes of a suspect.
+    async def caught(self, suspect: Suspect) -> Caught | None:
+        """What becomes of a suspect; None if it is a picture of the background lane that pict-rs does not have.
+
+        Such a picture is the caller's own.
 
         Raises:
             SettingsError: see :meth:`open`.
             PictrsRefusedError: the settings have to be changed first.
         """
+        is_of_server = suspect.recorded.decision.is_of_image_server
+        caught = await self._caught(suspect)
+        is_stored = bool(caught.aliases) or caught.result is Result.LATER
+        return caught if is_of_server or is_stored else None
+
+    async def _caught(self, suspect: Suspect) -> Caught:
         settings = self._settings
         if settings.pictrs.url is None:
             return Caught(suspect, Result.REJECTED, why="set pictrs.url to find and purge it")
@@ -115,7 +123,7 @@ async def _missing(suspect: Suspect, audit: Audit, now: datetime) -> Caught:
     for purge in await purges_since(audit, decision.decided_at):
         if purge.sha256 == decision.sha256 and purge.purged:
             return Caught(suspect, Result.GONE, why=f"it was purged ({purge.why})")
-    if decision.decided_at > now - STORED_WITHIN:
+    if decision.is_of_image_server and decision.decided_at > now - STORED_WITHIN:
         # pict-rs stores a picture after it has our answer.
         return Caught(suspect, Result.LATER, why="pict-rs may not have stored it yet")
     return Caught(suspect, Result.GONE, why="pict-rs does not have it")

@@ -42,7 +42,8 @@ class Hunter:
         found = suspects(self.archive, self.bodies, sought, self._lists_of, self.wall_clock(), pace)
         async with contextlib.aclosing(found):
             async for suspect in found:
-                yield await self.catcher.caught(suspect)
+                if (caught := await self.catcher.caught(suspect)) is not None:
+                    yield caught
 
     def policy_hunt(self, policies: SourcePolicies) -> PolicyHunt:
         """A hunt for what ``policies`` reject."""
@@ -64,7 +65,8 @@ class Hunter:
         """
         async with contextlib.aclosing(hunt.suspects(pace)) as found:
             async for suspect in found:
-                yield await self.catcher.caught(suspect)
+                if (caught := await self.catcher.caught(suspect)) is not None:
+                    yield caught
 
     def _lists_of(self, source: str) -> Snapshot:
         known = self.settings.sources.get(self._own_source(source))

@@ -57,6 +57,9 @@ async def suspects(
 ) -> AsyncGenerator[Suspect, None]:
     """The pictures that were let through, and that an entry of ``sought`` denies today. Of each body one decision.
 
+    That is the newest one on a picture of the image server, or else one of the background lane: the picture may be
+    the caller's own, or one that a scan of what is stored has found.
+
     Args:
         archive: what was decided.
         bodies: of that archive.
@@ -76,14 +79,18 @@ async def suspects(
 async def _denied(
     archive: DecisionArchive, sha256: str, sought: Snapshot, lists_of: Callable[[str], Snapshot], now: datetime
 ) -> Suspect | None:
+    of_background: Suspect | None = None
     async for recorded in decisions_on(archive, sha256):
-        if not (recorded.decision.kept and recorded.decision.is_of_image_server):
+        if not recorded.decision.kept:
             continue
         is_sought = await in_thread(_denial, sought, recorded, now)
         match = await in_thread(_denial, lists_of(recorded.decision.source), recorded, now)
         if is_sought and match:
-            return Suspect(recorded, match)
-    return None
+            suspect = Suspect(recorded, match)
+            if recorded.decision.is_of_image_server:
+                return suspect
+            of_background = of_background or suspect
+    return of_background
 
 
 def _denial(lists: Snapshot, recorded: RecordedDecision, now: datetime) -> Match | None:

@@ -113,10 +113,12 @@ class PolicyHunt:
     async def _rejected(self, sha256: str) -> Suspect | None:
         """Judged by the newest scores that can be: those of a decision that let it through, or of a later one."""
         examined: list[RecordedDecision] = []
+        of_background: Suspect | None = None
         async for recorded in decisions_on(self.archive, sha256):
             if recorded.decision.examination is not None:
                 examined.append(recorded)
-            if not (recorded.decision.kept and recorded.decision.is_of_image_server):
+            is_of_server = recorded.decision.is_of_image_server
+            if not recorded.decision.kept or (of_background is not None and not is_of_server):
                 continue
             policy = self.policy_of(recorded.decision.source)
             judged = next(filter(None, (_judged(policy, each) for each in examined)), None)
@@ -126,11 +128,14 @@ class PolicyHunt:
             match = await in_thread(deciding_match, lists, recorded, self.now)
             if match is not None and match.entry.kind is ListKind.ALLOW:
                 continue
-            if judged.mildest is Verdict.REJECT:
-                return Suspect(recorded, judged.judgement)
-            self.unjudged.uncertain += 1
-            return None
-        return None
+            if judged.mildest is not Verdict.REJECT:
+                self.unjudged.uncertain += 1
+                return None
+            suspect = Suspect(recorded, judged.judgement)
+            if is_of_server:
+                return suspect
+            of_background = suspect
+        return of_background
 
     async def _contexts(self) -> Mapping[str, _ByInsufficiency]:
         """By the digest of each policy, and by why it cannot judge them (None: it can)."""

@@ -97,9 +97,8 @@ async def test_a_sha256_finds_one_file(bench: Bench) -> None:
     [
         lambda made: {"kept": False, "outcome": made.judged(Verdict.REJECT)},
         lambda made: {"kept": True, "outcome": Unscanned(UnscannedReason.OVERLOADED, "full"), "examination": None},
-        lambda made: {"lane": Lane.BACKGROUND},
     ],
-    ids=["rejected", "never examined", "of the background lane"],
+    ids=["rejected", "never examined"],
 )
 async def test_what_was_not_accepted_by_what_it_shows_is_not_found(
     bench: Bench, made: Made, changed: Callable[[Made], dict[str, Any]]
@@ -107,6 +106,16 @@ async def test_what_was_not_accepted_by_what_it_shows_is_not_found(
     await bench.record(1, **changed(made))
     bench.deny()
     assert await bench.hunted() == []
+
+
+async def test_a_decision_of_the_background_lane_is_told_where_there_is_no_other(bench: Bench, made: Made) -> None:
+    first = await bench.record(1, lane=Lane.BACKGROUND)
+    bench.deny()
+    assert await bench.hunted() == ["r-1"]
+    for number, lane in ((2, Lane.LIVE), (3, Lane.BACKGROUND)):
+        at = made.decision(number).decided_at
+        await bench.ledger.record(replace(first, request_id=f"r-{number}", decided_at=at, lane=lane))
+    assert await bench.hunted() == ["r-2"]
 
 
 async def test_of_each_body_the_newest_decision_that_let_it_through_is_told(bench: Bench, made: Made) -> None:

@@ -145,9 +145,15 @@ async def test_bodies_come_in_parts_of_one_shape_however_large_they_are(
 async def test_what_was_not_accepted_is_not_found(bench: Bench, made: Made) -> None:
     await bench.record(1, 0.75, kept=False, outcome=made.judged(Verdict.REJECT))
     await bench.record(2, 0.75, kept=True, outcome=Unscanned(UnscannedReason.OVERLOADED, "full"), examination=None)
-    await bench.record(3, 0.75, lane=Lane.BACKGROUND)
-    await bench.record(4, 0.75, lane=Lane.BACKGROUND, source=RESCAN_SOURCE)
-    assert await names(bench.hunt(policy())) == ["r-4"]
+    assert await names(bench.hunt(policy())) == []
+
+
+async def test_a_decision_of_the_background_lane_is_told_where_there_is_no_other(bench: Bench) -> None:
+    await bench.record(1, 0.75, lane=Lane.BACKGROUND)
+    await bench.record(2, 0.75, lane=Lane.BACKGROUND, source=RESCAN_SOURCE)
+    await bench.record(3, 0.75)
+    await bench.record(4, 0.75, picture=3, lane=Lane.BACKGROUND)
+    assert await names(bench.hunt(policy())) == ["r-1", "r-2", "r-3"]
 
 
 async def test_what_was_accepted_before_it_was_refused_is_found(bench: Bench) -> None:

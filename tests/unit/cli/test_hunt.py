@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from serve_app.cli.main import app
 from serve_app.database.location import Location
-from serve_app.domain import AuditEntry
+from serve_app.domain import AuditEntry, Lane
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import open_ledger
 from serve_app.lemmy import REPORT, TOKEN_ENV
@@ -42,7 +42,10 @@ class Bench:
     lemmy: Lemmy
 
     def deny(self, number: int, bank: str = "banned") -> None:
-        digest = hashlib.sha256(BODIES[number]).digest()
+        self.deny_body(BODIES[number], bank)
+
+    def deny_body(self, body: bytes, bank: str = "banned") -> None:
+        digest = hashlib.sha256(body).digest()
         draft = EntryDraft(
             kind=ListKind.DENY,
             fingerprint=Fingerprint(FingerprintType.SHA256, digest),
@@ -145,6 +148,20 @@ async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench
         await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
     code, lines = await bench.hunt("--purge")
     assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
+
+
+async def test_a_picture_of_the_background_lane_is_told_if_pict_rs_has_it(bench: Bench) -> None:
+    with contextlib.closing(open_ledger(bench.location)) as ledger:
+        for number, body in enumerate((b"stored before we were there", b"a picture of an admin's own")):
+            sha256 = hashlib.sha256(body).hexdigest()
+            decision = Made().decision(20 + number, sha256=sha256, body_bytes=len(body), lane=Lane.BACKGROUND)
+            await ledger.record(replace(decision, decided_at=datetime.now(UTC)))
+            bench.deny_body(body)
+    alias = bench.pictrs.store(b"stored before we were there")
+    code, (found, *_) = await bench.hunt()
+    assert (code, found.split()[:2]) == (1, ["rejected", alias])
+    code, (_, summary) = await bench.hunt("--purge")
+    assert (code, summary) == (0, "5 pictures compared with 2 entries: 1 purged")
 
 
 async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
