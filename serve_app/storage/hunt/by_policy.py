@@ -26,9 +26,9 @@ from serve_app.policy import (
     judge_recorded,
     may_reject,
 )
-from serve_app.storage.hunting import deciding_match
-from serve_app.storage.pace import Pace, in_thread
-from serve_app.storage.suspects import Suspect, decisions_on
+from serve_app.storage.hunt.by_lists import deciding_match
+from serve_app.storage.hunt.pace import Pace, in_thread
+from serve_app.storage.hunt.suspects import Suspect, decisions_on
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans

@@ -13,8 +13,8 @@ from serve_app.domain import PictrsUnavailableError
 from serve_app.pictrs import STORED_WITHIN, PictrsClient, Purger, may_store, open_pictrs
 from serve_app.purges import Audit, purges_since
 from serve_app.settings import Settings
+from serve_app.storage.hunt.suspects import Suspect
 from serve_app.storage.rescan import Result
-from serve_app.storage.suspects import Suspect
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from serve_app.logs.events import Event
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.policy import SourcePolicies, parse_policy
 from serve_app.settings import parse_settings
-from serve_app.storage import own_hunts
-from serve_app.storage.own_hunts import LOOK_EVERY_S, ServiceHunts, hunting
+from serve_app.storage.hunt import in_service as own_hunts
+from serve_app.storage.hunt.in_service import LOOK_EVERY_S, ServiceHunts, hunting
 from tests.contract.conftest import Made, patient_ledger
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
 from tests.virtual_clock import VirtualClock

@@ -12,10 +12,10 @@ from serve_app.domain import RESCAN_SOURCE, UNNAMED_SOURCE, DecisionArchive
 from serve_app.lists.snapshot import Snapshot
 from serve_app.policy import SourcePolicies
 from serve_app.settings import Settings
-from serve_app.storage.catching import Catcher, Caught
-from serve_app.storage.hunting import suspects
-from serve_app.storage.pace import Pace
-from serve_app.storage.policy_hunting import PolicyHunt
+from serve_app.storage.hunt.by_lists import suspects
+from serve_app.storage.hunt.by_policy import PolicyHunt
+from serve_app.storage.hunt.catching import Catcher, Caught
+from serve_app.storage.hunt.pace import Pace
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans

@@ -16,8 +16,8 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.partition import partition_of
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
-from serve_app.storage.pace import Pace, in_thread
-from serve_app.storage.suspects import Suspect, decisions_on
+from serve_app.storage.hunt.pace import Pace, in_thread
+from serve_app.storage.hunt.suspects import Suspect, decisions_on
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans

@@ -19,12 +19,12 @@ from serve_app.logs import EventLogger
 from serve_app.policy import SourcePolicies
 from serve_app.settings import Settings
 from serve_app.storage.attempts import NextAttempt
-from serve_app.storage.catching import Catcher, Caught
-from serve_app.storage.hunted import Hunted, hunt_entry, hunted_to
-from serve_app.storage.hunter import Hunter
-from serve_app.storage.hunting import sought_entries
+from serve_app.storage.hunt.by_lists import sought_entries
+from serve_app.storage.hunt.catching import Catcher, Caught
+from serve_app.storage.hunt.hunted import Hunted, hunt_entry, hunted_to
+from serve_app.storage.hunt.hunter import Hunter
+from serve_app.storage.hunt.pace import Pace, in_thread
 from serve_app.storage.leased_work import work_while_held
-from serve_app.storage.pace import Pace, in_thread
 from serve_app.storage.pending import MAX_LATER_IN_A_ROW
 from serve_app.storage.rescan import Result
 
