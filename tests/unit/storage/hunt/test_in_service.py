@@ -27,7 +27,7 @@ from serve_app.logs.events import Event
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.policy import SourcePolicies, parse_policy
 from serve_app.settings import parse_settings
-from serve_app.storage.hunt import in_service as own_hunts
+from serve_app.storage.hunt import in_service
 from serve_app.storage.hunt.in_service import LOOK_EVERY_S, ServiceHunts, hunting
 from tests.contract.conftest import Made, patient_ledger
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
@@ -233,7 +233,7 @@ async def test_without_pict_rs_it_says_what_it_found(bench: Bench, caplog: pytes
 async def test_a_large_import_is_left_to_the_command(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_hunts, "MOST_ENTRIES", 1)
+    monkeypatch.setattr(in_service, "MOST_ENTRIES", 1)
     async with bench.hunts("purge"):
         for number in range(2):
             bench.put(number)
@@ -250,7 +250,7 @@ async def test_a_large_import_is_left_to_the_command(
 async def test_a_list_that_denies_nearly_everything_ends_a_hunt(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(own_hunts, "MOST_LEFT", 2)
+    monkeypatch.setattr(in_service, "MOST_LEFT", 2)
     for number in range(3):
         bench.put(number)
     async with bench.hunts():
