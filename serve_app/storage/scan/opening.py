@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from serve_app.domain import SettingsError
+from serve_app.extras import how_to_install
 from serve_app.pictrs import connect_pictrs
 from serve_app.settings import PictrsSettings
+from serve_app.storage.scan.addresses import Bucket, Server
 from serve_app.storage.scan.in_pictrs import PictrsSource
 from serve_app.storage.scan.local import LocalSource
 from serve_app.storage.scan.source import Source
@@ -54,6 +57,10 @@ def open_source(
         return PictrsSource(connect_pictrs(settings, environment), settings.url or "", hash_list)
     if kind == "file" and rest:
         return LocalSource(Path(rest.removeprefix("//")), _below(quarantine))
+    if kind == "s3" and rest.startswith("//"):
+        return _bucket(Bucket.of(rest.removeprefix("//")), _below(quarantine))
+    if kind == "sftp" and rest.startswith("//"):
+        return _server(Server.of(rest.removeprefix("//")), _below(quarantine))
     raise SettingsError(f"{named} names no store: its form is {_FORMS}")
 
 
@@ -69,6 +76,22 @@ def _pictrs_at(url: str, configured: PictrsSettings) -> PictrsSettings:
         return PictrsSettings(url=url, public_endpoint=configured.public_endpoint)
     except ValidationError as error:
         raise SettingsError(f"pictrs:{url} names no pict-rs: its form is pictrs:http://HOST:PORT") from error
+
+
+def _bucket(bucket: Bucket, quarantine: PurePosixPath | None) -> Source:
+    if importlib.util.find_spec("aiobotocore") is None:
+        raise SettingsError(f"a bucket is scanned through aiobotocore, which is not installed: {how_to_install('s3')}")
+    from serve_app.storage.scan.s3 import S3Source
+
+    return S3Source(bucket, quarantine)
+
+
+def _server(server: Server, quarantine: PurePosixPath | None) -> Source:
+    if importlib.util.find_spec("asyncssh") is None:
+        raise SettingsError(f"SFTP is spoken by asyncssh, which is not installed: {how_to_install('sftp')}")
+    from serve_app.storage.scan.sftp import SftpSource
+
+    return SftpSource(server, quarantine)
 
 
 def _below(quarantine: str | None) -> PurePosixPath | None:
