@@ -149,8 +149,11 @@ async def test_an_archived_file_is_unreadable(store: StandIn, source: S3Source) 
         await source.read(file, 100)
 
 
-@pytest.mark.parametrize("moment", ["GET", "HEAD"])
-async def test_a_file_that_changes_after_the_second_look_stays(moment: str, store: StandIn, source: S3Source) -> None:
+@pytest.mark.parametrize(("moment", "has_conditions"), [("GET", True), ("HEAD", True), ("GET", False)])
+async def test_a_file_that_changes_after_the_second_look_stays(
+    moment: str, has_conditions: bool, store: StandIn, source: S3Source
+) -> None:
+    store.has_conditions = has_conditions
     file = await named(source, "a.png")
     store.after[moment] = lambda: store.objects.update({"in/a.png": OTHER_BODY})
     with pytest.raises(FileChangedError):
