@@ -12,24 +12,19 @@ from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
 async def in_parts(
     found: AsyncGenerator[Sequence[StoredFile], None], wanted: Wanted
 ) -> AsyncIterator[Sequence[StoredFile]]:
-    """The files of ``found`` that are wanted, in order and up to the limit, in parts of :data:`MOST_LISTED`.
+    """The files of ``found`` that are wanted, in order, in parts of at most :data:`MOST_LISTED`.
 
-    Newest first all of them are listed before the first one is known; in memory are no more than the limit.
+    Newest first all of them are in memory before the first one is known.
     """
-    kept, left = list[StoredFile](), wanted.limit
+    kept = list[StoredFile]()
     async with contextlib.aclosing(found):
         async for part in found:
             files = list(filter(wanted.has, part))
             if wanted.is_newest_first:
-                kept = kept + files if left is None else list(in_order(kept + files, wanted))
+                kept += files
                 continue
-            if left is not None:
-                files = files[:left]
-                left -= len(files)
             for files_at_once in _cut(files):
                 yield files_at_once
-            if left == 0:
-                return
     for files_at_once in _cut(list(in_order(kept, wanted))):
         yield files_at_once
 

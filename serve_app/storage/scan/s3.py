@@ -86,7 +86,7 @@ class S3Source:
     async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         """See the port. The store copies it; it keeps its name, below the key of the quarantine."""
         if self._quarantine is None:
-            raise StorageRefusedError("no folder of the quarantine is named")
+            raise StorageRefusedError("nobody has said where quarantined files go: name a folder with --quarantine")
         quarantine, sent = self._quarantine, Sent()
         await with_tries(lambda: self._move(file, sha256, quarantine, sent), self._sleep)
         return (file.name,)
@@ -168,7 +168,7 @@ class S3Source:
             async for chunk in chunks:
                 digest.update(chunk)
         if digest.hexdigest() != sha256:
-            raise changed(file)
+            raise changed()
         etag: str = answer["ETag"]
         return etag
 
@@ -218,7 +218,7 @@ class S3Source:
         async with self._session.asked(file) as client:
             head = await client.head_object(**which)
             if head["ETag"] != etag:
-                raise changed(file)
+                raise changed()
             sent.is_sent = True
             try:
                 await client.delete_object(**which, IfMatch=etag)

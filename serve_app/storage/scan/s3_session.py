@@ -119,9 +119,9 @@ class S3Session:
         if file is None:
             return self.refused(f"it answers {status} {code}: check AWS_ENDPOINT_URL and AWS_DEFAULT_REGION")
         if status in (409, 412):
-            return changed(file)
+            return changed()
         if status == 404:
-            return FileGoneError(f"{file.name} is not there any more")
+            return FileGoneError("it is not there any more")
         return FileUnreadableError(f"the store answers {status} {code}")
 
     def refused(self, why: str) -> StorageRefusedError:
@@ -129,9 +129,9 @@ class S3Session:
         return StorageRefusedError(f"{self._url}: {why}")
 
 
-def changed(file: StoredFile) -> FileChangedError:
+def changed() -> FileChangedError:
     """Other bytes have that name."""
-    return FileChangedError(f"{file.name} has changed since it was scanned: the next run scans it again")
+    return FileChangedError("it has changed since it was scanned: the next run scans it again")
 
 
 def status_of(error: botocore_errors.ClientError) -> int:

@@ -90,7 +90,7 @@ class SftpSource:
     async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         """See the port. It keeps its name, below the folder of the quarantine."""
         if self._quarantine is None:
-            raise StorageRefusedError("no folder of the quarantine is named")
+            raise StorageRefusedError("nobody has said where quarantined files go: name a folder with --quarantine")
         quarantine, sent = self._quarantine, Sent()
         await with_tries(lambda: self._move(file, sha256, quarantine, sent), self._sleep)
         return (file.name,)
@@ -129,7 +129,7 @@ class SftpSource:
     async def _listed(self, folder: str, prefix: str) -> tuple[list[StoredFile], list[str]]:
         """The files and the folders of a folder, by name."""
         files, inner = list[StoredFile](), list[str]()
-        async with self._session.asked(folder, _FOLDER_S) as opened:
+        async with self._session.asked(_FOLDER_S) as opened:
             async for entry in opened.sftp.scandir(opened.root + folder):
                 part, attributes = str(entry.filename), entry.attrs
                 name = folder + part
@@ -147,7 +147,7 @@ class SftpSource:
         return folder != self._quarantine and (folder.startswith(prefix) or prefix.startswith(folder))
 
     async def _read(self, file: StoredFile, max_bytes: int) -> bytes:
-        async with self._session.asked(file.name, longest_s(file.size_bytes, self._answer_s)) as opened:
+        async with self._session.asked(longest_s(file.size_bytes, self._answer_s)) as opened:
             size_bytes = (await _attributes(opened, file)).size or 0
             if size_bytes > max_bytes:
                 raise TooLargeError(f"{size_bytes:,} bytes; the limit is {max_bytes:,}")
@@ -181,7 +181,7 @@ class SftpSource:
         """The session, to take a file away; if it is gone since that was sent, all is done."""
         was_sent = sent.is_sent
         try:
-            async with self._session.asked(file.name, longest_s(file.size_bytes, self._answer_s)) as opened:
+            async with self._session.asked(longest_s(file.size_bytes, self._answer_s)) as opened:
                 yield opened
         except FileGoneError:
             if not was_sent:
@@ -218,7 +218,7 @@ async def _require_unchanged(opened: Opened, file: StoredFile, sha256: str) -> N
             part = await content.read(_CHUNK_BYTES)
     now = await _attributes(opened, file)
     if digest.hexdigest() != sha256 or (now.size, now.mtime) != (before.size, before.mtime):
-        raise FileChangedError(f"{file.name} has changed since it was scanned: the next run scans it again")
+        raise FileChangedError("it has changed since it was scanned: the next run scans it again")
 
 
 async def _make_folders(opened: Opened, name: str) -> None:

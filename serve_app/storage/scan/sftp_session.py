@@ -50,17 +50,17 @@ class SftpSession:
         self._opened: Opened | None = None
 
     @contextlib.asynccontextmanager
-    async def asked(self, name: str, longest_s: float | None = None) -> AsyncIterator[Opened]:
+    async def asked(self, longest_s: float) -> AsyncIterator[Opened]:
         """The session, for requests about a file or a folder that take ``longest_s`` at most.
 
         Then the connection is given up: its requests could not be ended otherwise.
         """
         opened = await self._connected()
-        watch = asyncio.get_running_loop().call_later(longest_s or self._answer_s, opened.connection.abort)
+        watch = asyncio.get_running_loop().call_later(longest_s, opened.connection.abort)
         try:
             yield opened
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath) as error:
-            raise FileGoneError(f"{name} is not there any more") from error
+            raise FileGoneError("it is not there any more") from error
         except asyncssh.SFTPPermissionDenied as error:
             raise FileUnreadableError("permission denied") from error
         except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, OSError) as error:
