@@ -65,6 +65,11 @@ class S3Source:
         """See the port."""
         return self._bucket.url
 
+    @property
+    def audit_name(self) -> str | None:
+        """See the port."""
+        return self.url
+
     async def count(self, wanted: Wanted) -> int | None:
         """See the port."""
         return await counted(self.files(wanted))

@@ -69,6 +69,11 @@ class SftpSource:
         """See the port."""
         return self._server.url.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
+    @property
+    def audit_name(self) -> str | None:
+        """See the port."""
+        return self.url
+
     async def count(self, wanted: Wanted) -> int | None:
         """See the port."""
         return await counted(self.files(wanted))

@@ -57,6 +57,11 @@ async def test_leaves_out_what_is_hidden_or_quarantined(place: Place) -> None:
     assert sorted(await names(place)) == ["kept/seen.png", "seen.png"]
 
 
+async def test_is_in_the_audit_under_its_address(place: Place) -> None:
+    async with place.opened() as source:
+        assert source.url == source.audit_name == place.url
+
+
 async def test_an_empty_store_has_no_files(place: Place) -> None:
     place.folder.mkdir(exist_ok=True)
     assert await names(place) == []
