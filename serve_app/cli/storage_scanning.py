@@ -26,9 +26,9 @@ from serve_app.storage.layouts import Layout
 from serve_app.storage.rescan import Scanner
 from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
 from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
-from serve_app.storage.scan.opening import open_source
 from serve_app.storage.scan.run import Progress, StorageScan, Terms
 from serve_app.storage.scan.source import Source, Wanted
+from serve_app.storage.scan.stores.opening import open_source
 from serve_app.storage.scan.watch import LOOK_EVERY_S, watch_store
 
 
@@ -74,8 +74,8 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
     """
     # Libraries of databases take half a second to import.
     from serve_app.lists.opening import open_list_store
-    from serve_app.storage.scan.hash_list import HashList
     from serve_app.storage.scan.journal import open_journal
+    from serve_app.storage.scan.stores.hash_list import HashList
 
     location = database_of(order.settings)
     async with contextlib.AsyncExitStack() as opened:

@@ -13,9 +13,9 @@ from serve_app.domain import FileChangedError, FileGoneError, TooLargeError
 from serve_app.domain.lists import Fingerprint, FingerprintType
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.memory_store import MemoryListStore
-from serve_app.storage.scan.hash_list import QUARANTINED_BANK, HashList
-from serve_app.storage.scan.in_pictrs import PictrsSource
 from serve_app.storage.scan.source import StoredFile, Wanted
+from serve_app.storage.scan.stores.hash_list import QUARANTINED_BANK, HashList
+from serve_app.storage.scan.stores.in_pictrs import PictrsSource
 from tests.contract.pictrs.conftest import Pictrs
 
 MAX_BYTES = 1_000_000

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from serve_app.storage.scan.opening import open_source
 from serve_app.storage.scan.source import Source, StoredFile, Wanted
+from serve_app.storage.scan.stores.opening import open_source
 
 QUARANTINE = "kept/apart"
 

@@ -16,10 +16,10 @@ from serve_app.domain import (
     StorageRefusedError,
     StorageUnavailableError,
 )
-from serve_app.storage.scan.addresses import Bucket
-from serve_app.storage.scan.s3 import S3Source
 from serve_app.storage.scan.source import StoredFile
-from serve_app.storage.scan.tries import TRIES
+from serve_app.storage.scan.stores.addresses import Bucket
+from serve_app.storage.scan.stores.s3 import S3Source
+from serve_app.storage.scan.stores.tries import TRIES
 from tests.contract.storage.places import listed, named
 from tests.contract.storage.s3_stand_in import BUCKET, Fault, StandIn, breaks, fails, is_busy, is_cut, running_stand_in
 from tests.contract.storage.versity import SECRET

@@ -15,9 +15,9 @@ import asyncssh
 import pytest
 
 from serve_app.domain import FileGoneError, StorageRefusedError, StorageUnavailableError
-from serve_app.storage.scan.addresses import Server
-from serve_app.storage.scan.sftp import SftpSource
 from serve_app.storage.scan.source import Wanted
+from serve_app.storage.scan.stores.addresses import Server
+from serve_app.storage.scan.stores.sftp import SftpSource
 from tests.contract.storage.places import listed, named
 from tests.contract.storage.sshd import Sshd
 

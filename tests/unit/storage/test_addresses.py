@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from serve_app.domain import SettingsError
-from serve_app.storage.scan.addresses import Bucket, Server
-from serve_app.storage.scan.opening import open_source
+from serve_app.storage.scan.stores.addresses import Bucket, Server
+from serve_app.storage.scan.stores.opening import open_source
 
 
 @pytest.mark.parametrize(

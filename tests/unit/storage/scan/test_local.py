@@ -26,9 +26,9 @@ from serve_app.domain import (
     StorageRefusedError,
     TooLargeError,
 )
-from serve_app.storage.scan.local import LocalSource
-from serve_app.storage.scan.opening import open_source
 from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
+from serve_app.storage.scan.stores.local import LocalSource
+from serve_app.storage.scan.stores.opening import open_source
 from tests.unit.storage.scan.fakes import EVERYTHING, sha256_of
 
 NO_OTHER_FILE_SYSTEM = "/dev/shm is no other file system here"
@@ -150,7 +150,7 @@ async def test_the_time_of_a_file_may_lie_outside_of_the_calendar(tmp_path: Path
     put(tmp_path, "b.png")
     real = (tmp_path / "a.png").stat()
     strange = os.stat_result((*real[:7], 0, 10**15, 0), {"st_mtime_ns": 10**24})
-    with mock.patch("serve_app.storage.scan.local.os.stat", return_value=strange):
+    with mock.patch("serve_app.storage.scan.stores.local.os.stat", return_value=strange):
         found = await listed(tmp_path, Wanted(is_newest_first=True))
     assert {each.name: each.modified_at for each in found} == {"a.png": None, "b.png": None}
 
@@ -189,7 +189,7 @@ def unopenable(last: str, number: int = errno.EACCES) -> Iterator[None]:
             raise OSError(number, os.strerror(number))
         return real(path, flags, mode, dir_fd=dir_fd)
 
-    with mock.patch("serve_app.storage.scan.local.os.open", fake):
+    with mock.patch("serve_app.storage.scan.stores.local.os.open", fake):
         yield
 
 
@@ -327,7 +327,7 @@ async def test_another_file_that_takes_the_name_after_the_second_look_stays(tmp_
         return body
 
     async with opened(tmp_path) as source:
-        with mock.patch("serve_app.storage.scan.local.os.read", read), pytest.raises(FileChangedError):
+        with mock.patch("serve_app.storage.scan.stores.local.os.read", read), pytest.raises(FileChangedError):
             await source.remove(file, sha256_of(BODY))
     assert path.read_bytes() == b"another picture"
 
@@ -352,7 +352,10 @@ async def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(tmp_path: Pa
         return real(fd, length)
 
     async with opened(tmp_path) as source:
-        with mock.patch("serve_app.storage.scan.local.os.read", read), pytest.raises(TooLargeError, match="it grows"):
+        with (
+            mock.patch("serve_app.storage.scan.stores.local.os.read", read),
+            pytest.raises(TooLargeError, match="it grows"),
+        ):
             await source.read(file, 100)
 
 
@@ -467,7 +470,7 @@ async def test_a_quarantine_on_another_file_system_is_refused_with_the_way_out(
             return real(path, flags, mode, dir_fd=dir_fd)
 
         refused = pytest.raises(StorageRefusedError, match=r"on another file system .*: name a folder on the same one")
-        with mock.patch("serve_app.storage.scan.local.os.open", mounted), refused:
+        with mock.patch("serve_app.storage.scan.stores.local.os.open", mounted), refused:
             await source.quarantine(StoredFile("a.png", 1, "1"), sha256_of(BODY))
     assert (tmp_path / "a.png").read_bytes() == BODY
     assert children(other_file_system) == []

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.storage.scan.local import LocalSource
 from serve_app.storage.scan.source import Wanted
+from serve_app.storage.scan.stores.local import LocalSource
 
 
 def test_a_listing_in_the_middle_of_another_one_has_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

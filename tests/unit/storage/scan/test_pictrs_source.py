@@ -27,11 +27,11 @@ from serve_app.pictrs.client import PAGE
 from serve_app.purges import QuotaOfPurges, purges_since
 from serve_app.settings import PictrsSettings
 from serve_app.storage.scan.disposal import OnReject, Removal
-from serve_app.storage.scan.hash_list import QUARANTINED_BANK, HashList
-from serve_app.storage.scan.in_pictrs import TRIES, WALKS_IN_VAIN, PictrsSource
-from serve_app.storage.scan.opening import open_source
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.source import StoredFile, Wanted
+from serve_app.storage.scan.stores.hash_list import QUARANTINED_BANK, HashList
+from serve_app.storage.scan.stores.in_pictrs import TRIES, WALKS_IN_VAIN, PictrsSource
+from serve_app.storage.scan.stores.opening import open_source
 from tests.contract.pictrs.conftest import open_at
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in, ticking
 from tests.unit.listed_decisions import PDQ, decision

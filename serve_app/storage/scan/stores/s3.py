@@ -22,11 +22,11 @@ from serve_app.domain import (
     StorageRefusedError,
     TooLargeError,
 )
-from serve_app.storage.scan.addresses import Bucket
-from serve_app.storage.scan.parts import counted, in_parts, is_hidden
-from serve_app.storage.scan.s3_session import S3Session, changed, code_of, status_of
 from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
-from serve_app.storage.scan.tries import ANSWER_S, Sent, longest_s, with_tries
+from serve_app.storage.scan.stores.addresses import Bucket
+from serve_app.storage.scan.stores.parts import counted, in_parts, is_hidden
+from serve_app.storage.scan.stores.s3_session import S3Session, changed, code_of, status_of
+from serve_app.storage.scan.stores.tries import ANSWER_S, Sent, longest_s, with_tries
 
 _CHUNK_BYTES = 256 * 1024
 _LONGEST_KEY_BYTES = 1024

@@ -16,7 +16,7 @@ from serve_app.domain import (
     StorageRefusedError,
     StorageUnavailableError,
 )
-from serve_app.storage.scan.addresses import Server
+from serve_app.storage.scan.stores.addresses import Server
 
 _CONNECT_S = 20.0
 _KEEP_ALIVE_S = 15.0

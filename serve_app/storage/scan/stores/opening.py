@@ -14,13 +14,13 @@ from serve_app.domain import SettingsError
 from serve_app.extras import how_to_install
 from serve_app.pictrs import connect_pictrs
 from serve_app.settings import PictrsSettings
-from serve_app.storage.scan.addresses import Bucket, Server
-from serve_app.storage.scan.in_pictrs import PictrsSource
-from serve_app.storage.scan.local import LocalSource
 from serve_app.storage.scan.source import Source
+from serve_app.storage.scan.stores.addresses import Bucket, Server
+from serve_app.storage.scan.stores.in_pictrs import PictrsSource
+from serve_app.storage.scan.stores.local import LocalSource
 
 if TYPE_CHECKING:
-    from serve_app.storage.scan.hash_list import HashList
+    from serve_app.storage.scan.stores.hash_list import HashList
 
 _FORMS = "pictrs:, pictrs:http://HOST:PORT, file:/PATH, s3://BUCKET/PREFIX or sftp://USER@HOST/PATH"
 
@@ -81,7 +81,7 @@ def _pictrs_at(url: str, configured: PictrsSettings) -> PictrsSettings:
 def _bucket(bucket: Bucket, quarantine: PurePosixPath | None) -> Source:
     if importlib.util.find_spec("aiobotocore") is None:
         raise SettingsError(f"a bucket is scanned through aiobotocore, which is not installed: {how_to_install('s3')}")
-    from serve_app.storage.scan.s3 import S3Source
+    from serve_app.storage.scan.stores.s3 import S3Source
 
     return S3Source(bucket, quarantine)
 
@@ -89,7 +89,7 @@ def _bucket(bucket: Bucket, quarantine: PurePosixPath | None) -> Source:
 def _server(server: Server, quarantine: PurePosixPath | None) -> Source:
     if importlib.util.find_spec("asyncssh") is None:
         raise SettingsError(f"SFTP is spoken by asyncssh, which is not installed: {how_to_install('sftp')}")
-    from serve_app.storage.scan.sftp import SftpSource
+    from serve_app.storage.scan.stores.sftp import SftpSource
 
     return SftpSource(server, quarantine)
 

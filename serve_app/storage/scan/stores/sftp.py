@@ -23,11 +23,11 @@ from serve_app.domain import (
     StorageRefusedError,
     TooLargeError,
 )
-from serve_app.storage.scan.addresses import Server
-from serve_app.storage.scan.parts import counted, in_parts
-from serve_app.storage.scan.sftp_session import Opened, SftpSession
 from serve_app.storage.scan.source import StoredFile, Wanted
-from serve_app.storage.scan.tries import ANSWER_S, Sent, longest_s, with_tries
+from serve_app.storage.scan.stores.addresses import Server
+from serve_app.storage.scan.stores.parts import counted, in_parts
+from serve_app.storage.scan.stores.sftp_session import Opened, SftpSession
+from serve_app.storage.scan.stores.tries import ANSWER_S, Sent, longest_s, with_tries
 
 _FOLDERS_AT_ONCE = 4
 _FOLDER_S = 600.0

@@ -32,7 +32,7 @@ from serve_app.pictrs.client import PAGE
 from serve_app.storage.scan.source import StoredFile, Wanted
 
 if TYPE_CHECKING:
-    from serve_app.storage.scan.hash_list import HashList
+    from serve_app.storage.scan.stores.hash_list import HashList
 
 TRIES: Final = 4
 """How often pict-rs is asked for a page or a picture; between tries 1, 2 and 4 s pass."""

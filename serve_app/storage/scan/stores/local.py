@@ -22,8 +22,8 @@ from serve_app.domain import (
     StorageRefusedError,
     TooLargeError,
 )
-from serve_app.storage.scan.ordering import in_order
 from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
+from serve_app.storage.scan.stores.ordering import in_order
 
 _CHUNK_BYTES = 1024 * 1024
 

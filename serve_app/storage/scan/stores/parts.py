@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
-from serve_app.storage.scan.ordering import in_order
 from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
+from serve_app.storage.scan.stores.ordering import in_order
 
 
 async def in_parts(
