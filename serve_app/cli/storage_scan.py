@@ -13,9 +13,9 @@ from serve_app.cli.checking import ExitCode
 from serve_app.cli.decisions import Moment, moment_of
 from serve_app.cli.local_service import ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
+from serve_app.cli.storage_order import Order, scan
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import Config, SourceUrl
-from serve_app.cli.storage_scanning import Order, scan
 from serve_app.domain import PictwardenError, UnavailableError
 from serve_app.domain.storable_text import printable
 from serve_app.settings import Settings

@@ -48,7 +48,7 @@ rules:
 
 COMMAND = "from serve_app.cli.main import app; app()"
 
-LOOKING_OFTEN = f"import serve_app.cli.storage_scanning as scanning; scanning.LOOK_EVERY_S = 0.1; {COMMAND}"
+LOOKING_OFTEN = f"import serve_app.cli.storage_order as scanning; scanning.LOOK_EVERY_S = 0.1; {COMMAND}"
 
 CACHED = "cache/media_attachments/files/109/000/000/000/000/001"
 UPLOADED = "media_attachments/files/109/000/000/000/000/002"
