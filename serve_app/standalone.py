@@ -46,6 +46,7 @@ from serve_app.moderation import (
     label_sets,
 )
 from serve_app.moderation.assembly import NO_POLICIES
+from serve_app.moderation.sinks import Budgets
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
 from serve_app.scoring import EngineScorers
@@ -54,6 +55,11 @@ from serve_app.settings import Settings
 T = TypeVar("T")
 
 _CHECK_EVERY_S = 1.0
+
+# Where no caller waits for an answer, a busy disk makes a scan slower, and no decision is lost.
+_COMMIT_WAIT_WITHOUT_CALLERS_S = 10.0
+_BUDGETS_WITHOUT_CALLERS = Budgets(recall_s=10.0, sink_s=2 * _COMMIT_WAIT_WITHOUT_CALLERS_S)
+
 _MEMORY_RETURNED_EVERY_S = 10.0
 
 
@@ -253,12 +259,17 @@ async def moderating(
         return examiners[-1]
 
     async with contextlib.AsyncExitStack() as opened:
-        ledger, lists = await asyncio.to_thread(_open_records, locate(settings.ledger), settings.limits)
+        ledger, lists = await asyncio.to_thread(
+            _open_records, locate(settings.ledger), settings.limits, _COMMIT_WAIT_WITHOUT_CALLERS_S
+        )
         opened.callback(ledger.close)
         lists.start()
         opened.callback(lists.close)
         admission = admission_of(settings)
-        moderator = assemble_moderator(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources)
+        moderator = assemble_moderator(
+            *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources),
+            budgets=_BUDGETS_WITHOUT_CALLERS,
+        )
         stages = await asyncio.to_thread(Stages, settings, policy, shadow, of_sources)
         opened.push_async_callback(stages.close)
         for examiner in examiners:
@@ -267,8 +278,10 @@ async def moderating(
         yield moderator
 
 
-def _open_records(location: Location | None, limits: MediaLimits) -> tuple[OpenLedger, LiveLists]:
-    ledger = open_ledger(location, limits)
+def _open_records(
+    location: Location | None, limits: MediaLimits, commit_wait_s: float | None = None
+) -> tuple[OpenLedger, LiveLists]:
+    ledger = open_ledger(location, limits, commit_wait_s)
     try:
         return ledger, open_lists(location)
     except BaseException:

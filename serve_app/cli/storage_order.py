@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import getpass
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -19,17 +20,22 @@ from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import database_of
 from serve_app.domain import SettingsError
 from serve_app.ledger import open_archive, open_ledger
+from serve_app.lemmy import Reporter, open_lemmy
 from serve_app.purges import QuotaOfPurges
 from serve_app.settings import Settings
 from serve_app.storage import open_door
 from serve_app.storage.layouts import Layout
 from serve_app.storage.rescan import Scanner
 from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
+from serve_app.storage.scan.lemmy_reports import LemmyReports
 from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
 from serve_app.storage.scan.run import Progress, StorageScan, Terms
 from serve_app.storage.scan.source import Source, Wanted
 from serve_app.storage.scan.stores.opening import open_source
 from serve_app.storage.scan.watch import LOOK_EVERY_S, watch_store
+
+if TYPE_CHECKING:
+    from serve_app.ledger.sql_archive import SqlArchive
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +96,10 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
         opened.push_async_callback(source.close)
         scanner = await opened.enter_async_context(_scanner(order, show))
         journal = opened.enter_context(contextlib.closing(open_journal(location, source.url)))
-        most = order.settings.pictrs.max_purges_per_day
-        quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))
-        removal = Removal(source, quota, order.on_reject)
+        on_reject = await opened.enter_async_context(_disposal(order, source, archive))
         stop = opened.enter_context(interruptible_loop())
 
-        def begin(on_reject: OnReject) -> StorageScan:
-            disposal: Disposal = Report() if on_reject is OnReject.REPORT else removal
+        def begin(disposal: Disposal) -> StorageScan:
             if order.layout is not None:
                 disposal = SoftwareDisposal(disposal, order.layout)
             return StorageScan(source, journal, scanner, disposal, order.terms, progress)
@@ -105,27 +108,27 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
             # Each look lists files that the one before it has done.
             progress.skipped.clear()
             progress.is_quota_used_up = False
-            return begin(order.on_reject)
+            return begin(on_reject)
 
         if order.is_watching:
             async with show.moving():
                 await watch_store(look, order.wanted, stop, show.note, look_every_s=LOOK_EVERY_S)
             progress.skipped.clear()
             return True
-        await _scan_once(order, source, begin, stop, show)
+        await _scan_once(order, source, begin(on_reject), stop, show)
         if progress.is_quota_used_up and _can_ask():
-            if not _goes_on(most):
+            if not _goes_on(order.settings.pictrs.max_purges_per_day):
                 return False
             progress.is_quota_used_up = False
             stop.clear()
-            await _scan_once(order, source, lambda _: begin(OnReject.REPORT), stop, show)
+            await _scan_once(order, source, begin(Report()), stop, show)
         return stop.is_set() and not progress.is_quota_used_up
 
 
 async def _scan_once(
     order: Order,
     source: Source,
-    begin: Callable[[OnReject], StorageScan],
+    scan: StorageScan,
     stop: asyncio.Event,
     show: ScanShow,
 ) -> None:
@@ -137,10 +140,27 @@ async def _scan_once(
 
     try:
         async with show.moving(total):
-            await begin(order.on_reject).run(order.wanted, stop, show.note)
+            await scan.run(order.wanted, stop, show.note)
     finally:
         counting.cancel()
         await asyncio.gather(counting, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _disposal(order: Order, source: Source, archive: SqlArchive) -> AsyncIterator[Disposal]:
+    """What is done with rejected pictures."""
+    match order.on_reject:
+        case OnReject.REPORT:
+            yield Report()
+        case OnReject.LEMMY:
+            if source.audit_name is not None:
+                raise SettingsError(f"Lemmy knows the pictures of pict-rs alone: {source.url} is another store")
+            async with open_lemmy(order.settings.lemmy) as lemmy:
+                yield LemmyReports(Reporter(lemmy, archive))
+        case how:
+            most = order.settings.pictrs.max_purges_per_day
+            quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))
+            yield Removal(source, quota, how)
 
 
 def _can_ask() -> bool:

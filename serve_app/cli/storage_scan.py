@@ -35,7 +35,10 @@ def storage_scan(
     source: SourceUrl,
     config: Config,
     on_reject: Annotated[
-        OnReject, typer.Option(help="What is done with rejected pictures. Without it they are only shown.")
+        OnReject,
+        typer.Option(
+            help="What is done with rejected pictures: by default they are shown; lemmy: reported in its queue."
+        ),
     ] = OnReject.REPORT,
     quarantine: Annotated[
         str | None,

@@ -38,8 +38,12 @@ class OpenLedger(Ledger, DecisionArchive, Protocol):
         ...
 
 
-def open_ledger(location: Location | None, limits: MediaLimits | None = None) -> OpenLedger:
+def open_ledger(
+    location: Location | None, limits: MediaLimits | None = None, commit_wait_s: float | None = None
+) -> OpenLedger:
     """The ledger at ``location``; in memory if that is None. Its pictures are examined under ``limits``.
+
+    A decision waits ``commit_wait_s`` for its commit, by default as long as an answer may, and then goes to the spool.
 
     A PostgreSQL server that cannot be reached now does not keep the service from starting: decisions wait in the spool.
 
@@ -52,7 +56,7 @@ def open_ledger(location: Location | None, limits: MediaLimits | None = None) ->
 
     from serve_app.database.access import open_database
     from serve_app.ledger.spool import Spool
-    from serve_app.ledger.sql import SqlLedger
+    from serve_app.ledger.sql import COMMIT_WAIT_S, SqlLedger
 
     database = open_database(location)
     with contextlib.ExitStack() as on_failure:
@@ -64,7 +68,12 @@ def open_ledger(location: Location | None, limits: MediaLimits | None = None) ->
                 raise ConfigurationError(_unusable(location, error)) from error
             text = f"the ledger {location} cannot be reached: decisions wait in its spool"
             logger.error("ledger_unreachable", text, ledger=location)
-        ledger = SqlLedger(database, Spool.create(location.spool_folder, location.name), limits=limits)
+        ledger = SqlLedger(
+            database,
+            Spool.create(location.spool_folder, location.name),
+            commit_wait_s=commit_wait_s or COMMIT_WAIT_S,
+            limits=limits,
+        )
         on_failure.pop_all()
         return ledger
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from serve_app.lemmy.api import Api, parsed
 from serve_app.lemmy.api_v3 import ApiV3
 from serve_app.lemmy.api_v4 import ApiV4
 from serve_app.lemmy.found import Brought, Shown
-from serve_app.lemmy.listing import find_uploads
+from serve_app.lemmy.listing import Listed, find_uploads
 from serve_app.lemmy.transport import TIMEOUT_S, TOKEN_ENV, Transport, new_session
 from serve_app.secret_files import read_secret
 from serve_app.settings import LemmySettings
@@ -25,6 +25,7 @@ from serve_app.settings import LemmySettings
 MOST_SEARCHED: Final = 5
 """Aliases of a picture for which posts are searched: an address may search 60 times in ten minutes, twice for each."""
 
+_EVER = datetime.min.replace(tzinfo=UTC)
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _FIRST = (0, 19, 4)
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
@@ -93,6 +94,10 @@ class LemmyClient:
             shown=await self.shown(aliases),
             unsearched=tuple(aliases[MOST_SEARCHED:]),
         )
+
+    async def uploads(self, aliases: Collection[str]) -> Listed:
+        """The uploads with these aliases, of whatever pictures, as far back as Lemmy lists any."""
+        return await find_uploads(await self._version(), aliases, _EVER)
 
     async def shown(self, aliases: Sequence[str]) -> tuple[Shown, ...]:
         """The posts and comments that show the picture with these aliases, of which the first ones are searched for.

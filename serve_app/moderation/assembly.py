@@ -16,7 +16,7 @@ from serve_app.moderation.admission import AdmissionControl
 from serve_app.moderation.detection import Detector
 from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.quotas import Quotas
-from serve_app.moderation.sinks import LogSink
+from serve_app.moderation.sinks import ANSWERING, Budgets, LogSink
 from serve_app.moderation.terms import Terms
 from serve_app.policy import Policy, labels_of
 from serve_app.settings import Settings
@@ -55,11 +55,12 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     of_sources: Mapping[str, Policy] = NO_POLICIES,
     replicas: Callable[[], int] = lambda: 1,
     metrics: FrontMetrics | None = None,
+    budgets: Budgets = ANSWERING,
 ) -> Moderator:
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for.
 
     ``of_sources`` are the policies of sources that have their own, by name. ``replicas`` gives the number of processes
-    that share the quotas of sources. ``metrics`` tell of all of it.
+    that share the quotas of sources. ``metrics`` tell of all of it. ``budgets`` are those of the ledger.
     """
     # One for each set of labels: what was learnt of a model, and pictures on their way, are known to all that share it.
     examiner_of = functools.cache(examiner_of)
@@ -86,6 +87,7 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
         lists=lists,
         of_sources={name: terms_of(name) for name in settings.sources},
         quotas=Quotas(quotas, replicas),
+        budgets=budgets,
     )
     if metrics is not None:
         metrics.watch(

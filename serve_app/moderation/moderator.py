@@ -44,7 +44,7 @@ from serve_app.moderation.background_gate import BackgroundGate
 from serve_app.moderation.columns import with_recalled_columns
 from serve_app.moderation.known import NOTHING, KnownBytes, KnownPictures, listed
 from serve_app.moderation.quotas import Quotas
-from serve_app.moderation.sinks import RECALL_BUDGET_S, Sinks, told
+from serve_app.moderation.sinks import ANSWERING, Budgets, Sinks, told
 from serve_app.moderation.terms import Terms
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
@@ -87,19 +87,21 @@ class Moderator:
         of_sources: Mapping[str, Terms] | None = None,
         quotas: Quotas | None = None,
         count: Callable[[Decision], None] | None = None,
+        budgets: Budgets = ANSWERING,
     ) -> None:
         """``sinks`` receive each decision, beside the ledger, and ``count`` is told of it.
 
         ``shadow`` is a policy on trial, which decides nothing. The examiner scores the labels of both policies
         (:func:`serve_app.policy.labels_of`). Without ``lists``, the policy alone decides. ``of_sources`` are the terms
-        of sources that have their own, by name.
+        of sources that have their own, by name. ``budgets`` are those of the ledger and the sinks.
         """
         self.policy = policy
         self._service = Terms(policy, examiner, on_unscanned, shadow=shadow)
         self._of_sources = dict(of_sources or {})
         self._labels = {label for terms in (self._service, *self._of_sources.values()) for label in terms.labels}
         self._ledger = ledger
-        self._sinks = Sinks(ledger, sinks, count)
+        self._budgets = budgets
+        self._sinks = Sinks(ledger, sinks, count, budgets.sink_s)
         self._admission = admission
         self._quotas = quotas or Quotas({})
         self._background = BackgroundGate(max_background_pictures)
@@ -267,10 +269,10 @@ class Moderator:
         if model is None:
             return None
         try:
-            async with asyncio.timeout(RECALL_BUDGET_S):
+            async with asyncio.timeout(self._budgets.recall_s):
                 recalled = await self._ledger.recall(sha256, model.digest)
         except Exception as error:
-            why = told(error, RECALL_BUDGET_S)
+            why = told(error, self._budgets.recall_s)
             text = f"the ledger failed to recall the same bytes: {why}"
             logger.error("recall_failed", text, request_id=request_id, why=why)
             return None

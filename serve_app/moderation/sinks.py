@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from serve_app.domain import Decision, Judged, Ledger, Listed, Sink, Unscanned, UnscannedReason, in_words
 from serve_app.logs import EventLogger
@@ -22,13 +23,32 @@ may be late, so that a decision of the last moment is recorded too. Together wit
 that hangs costs a picture a quarter of a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How long a decision waits for others, in seconds: as long as an answer may, unless nobody waits for it."""
+
+    recall_s: float = RECALL_BUDGET_S
+    sink_s: float = SINK_BUDGET_S
+
+
+ANSWERING: Final = Budgets()
+"""Somebody waits for the answer."""
+
+
 class Sinks:
     """Records in the ledger and in other sinks, each under a time budget of its own."""
 
-    def __init__(self, ledger: Ledger, others: Sequence[Sink], count: Callable[[Decision], None] | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        others: Sequence[Sink],
+        count: Callable[[Decision], None] | None = None,
+        budget_s: float = SINK_BUDGET_S,
+    ) -> None:
         """``count`` is told of each decision that is answered. It returns at once: a sink takes ten times as long."""
         self._sinks: tuple[Sink, ...] = (ledger, *others)
         self._count = count
+        self._budget_s = budget_s
         self._lost = dict.fromkeys(range(len(self._sinks)), 0)
 
     async def record(self, decision: Decision) -> Decision:
@@ -51,12 +71,12 @@ class Sinks:
 
     async def _tell(self, number: int, sink: Sink, decision: Decision) -> bool:
         try:
-            async with asyncio.timeout(SINK_BUDGET_S):
+            async with asyncio.timeout(self._budget_s):
                 await sink.record(decision)
         except Exception as error:
             self._lost[number] += 1
             name = "log" if number else "ledger"
-            why, lost = told(error, SINK_BUDGET_S), self._lost[number]
+            why, lost = told(error, self._budget_s), self._lost[number]
             logger.error(
                 "decision_not_recorded",
                 f"the {name} did not record the decision ({why}); it has lost {lost} since the start",

@@ -16,6 +16,7 @@ class OnReject(enum.StrEnum):
     """What is done with rejected pictures."""
 
     REPORT = "report"
+    LEMMY = "lemmy"
     QUARANTINE = "quarantine"
     PURGE = "purge"
 
@@ -33,7 +34,7 @@ class Disposal(Protocol):
         ...
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
-        """Do it; what became of the file, and what else people should know.
+        """Do it; what became of the file, and what else people should know. ``why`` is the rule, or the list.
 
         Raises:
             QuotaUsedUpError: not today.

@@ -28,8 +28,21 @@ _MEANINGS: Final[Mapping[FileOutcome, str]] = {
 _MARKUP: Final = "\\`*_[]<>#|~&"
 
 
-def as_markdown(url: str, counts: Counter[FileOutcome], records: Iterable[FileRecord]) -> Iterator[str]:
-    """The lines of a report. ``records`` come by outcome, in the order of :data:`TOLD`."""
+def as_markdown(
+    url: str,
+    counts: Counter[FileOutcome],
+    records: Iterable[FileRecord],
+    people: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """The lines of a report.
+
+    Args:
+        url: of the store.
+        counts: of all its files.
+        records: by outcome, in the order of :data:`TOLD`.
+        people: who uploaded the picture of an alias; None: nobody has asked.
+    """
+    who = "" if people is None else " uploaded by |"
     yield f"# Scan of {_cell(url)}"
     yield ""
     yield "| outcome | files |"
@@ -40,13 +53,14 @@ def as_markdown(url: str, counts: Counter[FileOutcome], records: Iterable[FileRe
         if record.outcome is not shown:
             shown = record.outcome
             yield from ("", f"## {shown.capitalize()}: {_MEANINGS[shown]}", "")
-            yield from ("| file | why | scanned | decision |", "| --- | --- | --- | --- |")
+            yield from (f"| file | why | scanned | decision |{who}", f"| --- | --- | --- | --- |{who and ' --- |'}")
         scanned = record.scanned_at.astimezone(UTC).isoformat(" ", "seconds")
-        yield f"| {_cell(told_name(record))} | {_cell(record.why)} | {scanned} | {record.request_id or ''} |"
+        person = "" if people is None else f" {_cell(', '.join(_people(record, people)))} |"
+        yield f"| {_cell(told_name(record))} | {_cell(record.why)} | {scanned} | {record.request_id or ''} |{person}"
 
 
-def as_json(record: FileRecord) -> str:
-    """A line that a program reads, of ASCII alone."""
+def as_json(record: FileRecord, people: Mapping[str, str] | None = None) -> str:
+    """A line that a program reads, of ASCII alone. ``people`` as in :func:`as_markdown`."""
     fields: dict[str, Any] = {
         "file": record.file.name,
         "aliases": list(record.file.aliases),
@@ -57,12 +71,18 @@ def as_json(record: FileRecord) -> str:
         "request_id": record.request_id,
         "scanned_at": record.scanned_at.isoformat(),
     }
+    if people is not None:
+        fields["uploaded_by"] = _people(record, people)
     return json.dumps(fields)
 
 
 def told_name(record: FileRecord) -> str:
     """By what people know the file, in printable text."""
     return printable(" ".join(record.file.aliases) or record.file.name)
+
+
+def _people(record: FileRecord, people: Mapping[str, str]) -> list[str]:
+    return sorted({people[alias] for alias in record.file.aliases if alias in people})
 
 
 def _cell(text: str) -> str:

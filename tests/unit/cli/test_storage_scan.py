@@ -258,6 +258,7 @@ def test_what_cannot_be_read_is_no_failure_if_it_is_to_be_skipped(bench: Bench) 
         (["s4://bucket"], {}, "names no store"),
         (["/does/not/exist"], {}, "/does/not/exist cannot be opened"),
         (["/"], {"ledger": "memory"}, "name a database"),
+        (["/", "--on-reject", "lemmy"], {}, "Lemmy knows the pictures of pict-rs alone"),
         (["/", "--since", "1h", "--minutes", "1"], {}, "name one of --since and --minutes"),
         (["/", "--watch", "--all"], {}, "name one of --watch and --all"),
         (["/", "--threads", "0"], {}, "--threads"),

@@ -21,6 +21,7 @@ from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
+from serve_app.moderation.sinks import Budgets
 from serve_app.policy import Policy
 from serve_app.settings import AuthenticationSettings, SourceSettings, parse_settings
 from tests.unit.conftest import Service, secret_of
@@ -196,9 +197,9 @@ async def test_sources_with_other_labels_that_get_a_picture_in_turn_have_it_scan
     monkeypatch: pytest.MonkeyPatch,
     is_sql: bool,
 ) -> None:
-    monkeypatch.setattr("serve_app.moderation.moderator.RECALL_BUDGET_S", 8.0)  # a machine that is busy is no miss
     of_blue = make_policy(**{"policy: colours": "policy: of-blue", "a red view": "a blue view", "no-red": "no-blue"})
     service = make_service(sources=sources(a={"policy": "of-blue.yaml"}, b={}), of_sources={"a": of_blue})
+    monkeypatch.setattr(service.moderator, "_budgets", Budgets(recall_s=8.0))  # a machine that is busy is no miss
     body = draw((0, 0, 255))
     with contextlib.ExitStack() as stack:
         if is_sql:

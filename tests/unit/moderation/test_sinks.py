@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from serve_app.domain import Body, Call, Deadline, Judged, OverloadedError, UnscannedReason, Verdict, Views
-from serve_app.moderation.sinks import RECALL_BUDGET_S, SINK_BUDGET_S
+from serve_app.moderation.sinks import RECALL_BUDGET_S, SINK_BUDGET_S, Sinks
+from tests.contract.conftest import Made
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Service
@@ -133,3 +134,9 @@ async def test_a_log_that_fails_does_not_touch_the_answer(service: Service, draw
         logger.setLevel(level)
     assert [verdict(each.outcome) for each in (decision, another)] == [Verdict.REJECT, Verdict.ACCEPT]
     assert service.ledger.recorded == [decision]
+
+
+async def test_a_sink_has_the_time_that_it_is_given(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    service.ledger.hangs = True
+    await Sinks(service.ledger, [], budget_s=0.01).record(Made().decision(1))
+    assert "the ledger did not record the decision (no answer within 0.01 s)" in caplog.text

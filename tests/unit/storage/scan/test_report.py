@@ -84,3 +84,13 @@ def test_people_know_a_picture_of_pict_rs_by_its_aliases() -> None:
 
 def test_bytes_that_are_no_utf_8_are_shown_as_escapes() -> None:
     assert told_name(record("\udcff\x1b[31m.png")) == r"\udcff\x1b[31m.png"
+
+
+def test_who_uploaded_a_picture_is_told_where_somebody_has_asked() -> None:
+    aliases = ("a.png", "b.png", "c.png")
+    record = FileRecord(StoredFile("name", 1, "", aliases=aliases), FileOutcome.REJECTED, NOON, "It is red.")
+    people = {"a.png": "alice@lemmy.example", "b.png": "bob|@x", "c.png": "alice@lemmy.example"}
+    *_, row = as_markdown("pictrs:http://127.0.0.1:8080", Counter(), [record], people)
+    assert row.endswith(r"| alice@lemmy.example, bob\|@x |")
+    assert json.loads(as_json(record, people))["uploaded_by"] == ["alice@lemmy.example", "bob|@x"]
+    assert "uploaded_by" not in json.loads(as_json(record))

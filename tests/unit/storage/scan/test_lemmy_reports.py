@@ -1,0 +1,46 @@
+"""Rejected pictures of pict-rs in Lemmy's queue: reported once, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from serve_app.domain import LemmyUnavailableError
+from serve_app.ledger import MemoryLedger
+from serve_app.lemmy import Reporter, Shown
+from serve_app.storage.scan.lemmy_reports import LemmyReports
+from serve_app.storage.scan.outcome import FileOutcome
+from serve_app.storage.scan.source import StoredFile
+
+PICTURE = StoredFile("a" * 78, 9, "", aliases=("a.png",))
+
+
+@dataclass
+class Queue:
+    """Lemmy's queue, with one post that shows every picture."""
+
+    reasons: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+    async def shown(self, aliases: Sequence[str]) -> tuple[Shown, ...]:
+        if self.is_away:
+            raise LemmyUnavailableError("no answer")
+        return (Shown("post", 7, "https://lemmy.example/post/7", "alice@lemmy.example"),) if aliases else ()
+
+    async def report(self, shown: Shown, reason: str) -> bool:
+        self.reasons.append(reason)
+        return True
+
+
+async def test_a_picture_is_reported_once_whatever_decision_says_so() -> None:
+    queue, ledger = Queue(), MemoryLedger()
+    first = await LemmyReports(Reporter(queue, ledger, "bob")).dispose(PICTURE, "1" * 64, "rule no-red")
+    again = await LemmyReports(Reporter(queue, ledger, "bob")).dispose(PICTURE, "1" * 64, "rule no-red")
+    assert first == (FileOutcome.REJECTED, "reported post 7.")
+    assert again == (FileOutcome.REJECTED, "reported before post 7.")
+    assert queue.reasons == ["Pictwarden: rule no-red of this instance rejects the picture"]
+
+
+async def test_while_lemmy_is_away_the_picture_waits_for_the_next_run() -> None:
+    reports = LemmyReports(Reporter(Queue(is_away=True), MemoryLedger(), "bob"))
+    assert await reports.dispose(PICTURE, "1" * 64, "rule no-red") == (FileOutcome.LATER, "no answer")
