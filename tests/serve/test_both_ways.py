@@ -52,12 +52,19 @@ def test_a_chunked_body_without_a_length_is_read(service):
 
 
 def test_concurrent_pictures_are_all_answered(service, picture):
-    async def send_all():
+    async def send_all(bodies):
         async with httpx.AsyncClient(timeout=30) as client:
-            bodies = [picture("green", size=(60 + number, 50)) for number in range(40)]
             return await asyncio.gather(*(client.post(service.url, content=body) for body in bodies))
 
-    assert {response.status_code for response in asyncio.run(send_all())} == {200}
+    bodies = [picture("green", size=(60 + number, 50)) for number in range(40)]
+    for _ in range(10):
+        statuses = [response.status_code for response in asyncio.run(send_all(bodies))]
+        assert set(statuses) <= {200, 503}
+        # On a busy machine some are refused, and may be sent again.
+        bodies = [body for body, status in zip(bodies, statuses, strict=True) if status == 503]
+        if not bodies:
+            break
+    assert bodies == []
 
 
 @pytest.mark.parametrize(

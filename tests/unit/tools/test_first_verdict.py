@@ -10,7 +10,7 @@ import pytest
 from tools.first_verdict import NoVerdictError, measure
 
 SERVES = 'run:\n\t@dd if=/dev/zero of=installed bs=1000 count=500 status=none\n\t@echo "$(ARGS)"; {then}\n'
-VERDICT = "echo PICTRS__MEDIA__EXTERNAL_VALIDATION=http://127.0.0.1/; trap 'touch ../stopped; exit 0' INT; sleep 600"
+VERDICT = "trap 'touch ../stopped; exit 0' INT; echo PICTRS__MEDIA__EXTERNAL_VALIDATION=http://127.0.0.1/; sleep 600"
 
 
 def repository(folder: Path, then: str) -> Path:

@@ -102,7 +102,7 @@ class S3Session:
             raise self.refused(f"there are no credentials for it: {_CREDENTIALS}") from error
         except (botocore_errors.BotoCoreError, ValueError) as error:
             raise self.refused(
-                f"{type(error).__name__}: check AWS_ENDPOINT_URL, AWS_DEFAULT_REGION and ~/.aws"
+                "it cannot be asked as the environment says: check AWS_ENDPOINT_URL, AWS_DEFAULT_REGION and ~/.aws"
             ) from error
 
     def _meaning(self, error: botocore_errors.ClientError, file: StoredFile | None) -> StorageError:
