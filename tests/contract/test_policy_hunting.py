@@ -12,6 +12,7 @@ import pytest
 
 from serve_app.database.location import Location
 from serve_app.domain import (
+    ADMIN_SOURCE,
     RESCAN_SOURCE,
     Decision,
     Lane,
@@ -177,6 +178,7 @@ async def test_each_source_has_its_own_policy(bench: Bench) -> None:
     await bench.record(2, 0.75, source="other")
     await bench.record(3, 0.75, source=RESCAN_SOURCE, lane=Lane.BACKGROUND)
     await bench.record(4, 0.9375, source="mild")
+    await bench.record(5, 0.75, source=ADMIN_SOURCE, lane=Lane.BACKGROUND)
     hunt = bench.hunt(policy(), mild=policy(0.875, name="mild"))
     assert await names(hunt) == ["r-2", "r-4"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from serve_app.domain import RESCAN_SOURCE, UNNAMED_SOURCE, DecisionArchive
+from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, DecisionArchive
 from serve_app.lists.snapshot import Snapshot
 from serve_app.policy import SourcePolicies
 from serve_app.settings import Settings
@@ -73,5 +73,6 @@ class Hunter:
         return self.lists.restricted_to(known.lists if known is not None else None)
 
     def _own_source(self, source: str) -> str:
-        """Rescans are of pictures of the source whose pict-rs is asked."""
-        return (self.settings.pictrs_source or UNNAMED_SOURCE) if source == RESCAN_SOURCE else source
+        """Rescans, and calls of admins, are about pictures of the source whose pict-rs is asked."""
+        is_of_pictrs = source in (RESCAN_SOURCE, ADMIN_SOURCE)
+        return (self.settings.pictrs_source or UNNAMED_SOURCE) if is_of_pictrs else source
