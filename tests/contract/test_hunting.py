@@ -145,6 +145,19 @@ async def test_an_entry_that_allows_a_picture_protects_it(bench: Bench) -> None:
     assert await bench.hunted() == ["r-2"]
 
 
+async def test_what_another_decision_has_seen_of_a_picture_counts_for_each_on_it(bench: Bench, made: Made) -> None:
+    unscanned: dict[str, Any] = {"outcome": Unscanned(UnscannedReason.OVERLOADED, "full"), "labels": ()}
+    for number, bits in ((1, 8), (2, 20)):
+        seen = await bench.record(number, flipped(bits), kept=False)
+        at = made.decision(number - 1).decided_at
+        earlier = replace(seen, request_id=f"u-{number}", decided_at=at, kept=True, examination=None, **unscanned)
+        await bench.ledger.record(earlier)
+    bench.deny()
+    assert await bench.hunted() == ["u-1", "u-2"]
+    bench.deny(flipped(8), "allowed", ListKind.ALLOW)
+    assert await bench.hunted() == ["u-2"]
+
+
 async def test_entries_of_a_shadow_bank_deny_nothing(bench: Bench) -> None:
     await bench.record(1)
     bench.lists.store.put_bank(Bank("trial", is_shadow=True))

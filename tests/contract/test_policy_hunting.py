@@ -15,6 +15,7 @@ from serve_app.domain import (
     ADMIN_SOURCE,
     RESCAN_SOURCE,
     Decision,
+    DecisionFilter,
     Lane,
     ModelIdentity,
     Unscanned,
@@ -79,7 +80,12 @@ class Bench:
         return recorded
 
     def allow(self, number: int) -> None:
-        fingerprint = Fingerprint(FingerprintType.SHA256, bytes.fromhex(f"{number:064x}"))
+        self._allow(Fingerprint(FingerprintType.SHA256, bytes.fromhex(f"{number:064x}")))
+
+    def allow_like(self, digest: bytes) -> None:
+        self._allow(Fingerprint(FingerprintType.PDQ, digest))
+
+    def _allow(self, fingerprint: Fingerprint) -> None:
         self.lists.store.add(
             [EntryDraft(kind=ListKind.ALLOW, fingerprint=fingerprint, bank="allowed", reason="a tent")]
         )
@@ -168,6 +174,19 @@ async def test_an_entry_that_allows_a_picture_protects_it(bench: Bench) -> None:
     await bench.record(2, 0.75)
     bench.allow(1)
     assert await names(bench.hunt(policy())) == ["r-2"]
+
+
+async def test_an_entry_for_alike_pictures_protects_what_was_kept_unscanned_and_accepted_by_it_since(
+    bench: Bench,
+) -> None:
+    unscanned = Unscanned(UnscannedReason.OVERLOADED, "full")
+    await bench.record(1, 0.75, kept=True, outcome=unscanned, examination=None, labels=())
+    await bench.record(2, 0.75, picture=1, source=RESCAN_SOURCE, lane=Lane.BACKGROUND, kept=False)
+    assert await names(bench.hunt(policy())) == ["r-1"]
+    page = await bench.ledger.search(DecisionFilter(), with_examinations=True)
+    (digest,) = {frame.hashes[:32] for each in page.records for frame in each.fingerprints if frame.quality >= 50}
+    bench.allow_like(digest)
+    assert await names(bench.hunt(policy())) == []
 
 
 async def test_each_source_has_its_own_policy(bench: Bench) -> None:

@@ -6,18 +6,18 @@ No picture is read again: the ledger has the sha256 of every body, and the PDQ o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from serve_app.domain import DecisionArchive, RecordedDecision, SettingsError
+from serve_app.domain import DecisionArchive, FrameFingerprint, SettingsError
 from serve_app.domain.lists import FingerprintType, ListEntry, ListKind, Match
 from serve_app.lists.live import LiveLists
 from serve_app.lists.partition import partition_of
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
 from serve_app.storage.hunt.pace import Pace, in_thread
-from serve_app.storage.hunt.suspects import Suspect, decisions_on
+from serve_app.storage.hunt.suspects import Suspect, decisions_on, fingerprints_of
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans
@@ -80,25 +80,29 @@ async def _denied(
     archive: DecisionArchive, sha256: str, sought: Snapshot, lists_of: Callable[[str], Snapshot], now: datetime
 ) -> Suspect | None:
     of_background: Suspect | None = None
+    fingerprints = await fingerprints_of(archive, sha256)
+    if not await in_thread(_denial, sought, sha256, fingerprints, now):
+        return None
     async for recorded in decisions_on(archive, sha256):
         if not recorded.decision.kept:
             continue
-        is_sought = await in_thread(_denial, sought, recorded, now)
-        match = await in_thread(_denial, lists_of(recorded.decision.source), recorded, now)
-        if is_sought and match:
-            suspect = Suspect(recorded, match)
+        match = await in_thread(_denial, lists_of(recorded.decision.source), sha256, fingerprints, now)
+        if match is not None:
+            suspect = Suspect(recorded, match, fingerprints)
             if recorded.decision.is_of_image_server:
                 return suspect
             of_background = of_background or suspect
     return of_background
 
 
-def _denial(lists: Snapshot, recorded: RecordedDecision, now: datetime) -> Match | None:
-    match = deciding_match(lists, recorded, now)
+def _denial(lists: Snapshot, sha256: str, fingerprints: Sequence[FrameFingerprint], now: datetime) -> Match | None:
+    match = deciding_match(lists, sha256, fingerprints, now)
     return match if match is not None and match.entry.kind is ListKind.DENY else None
 
 
-def deciding_match(lists: Snapshot, recorded: RecordedDecision, now: datetime) -> Match | None:
-    """The entry that decides about the picture of a decision, as the next decision on it would find it."""
-    exact = lists.exact({FingerprintType.SHA256: bytes.fromhex(recorded.decision.sha256)}, now).deciding
-    return exact or lists.nearest(recorded.fingerprints, now).deciding
+def deciding_match(
+    lists: Snapshot, sha256: str, fingerprints: Sequence[FrameFingerprint], now: datetime
+) -> Match | None:
+    """The entry that decides about a picture, as the next decision on it would find it."""
+    exact = lists.exact({FingerprintType.SHA256: bytes.fromhex(sha256)}, now).deciding
+    return exact or lists.nearest(fingerprints, now).deciding

@@ -28,7 +28,7 @@ from serve_app.policy import (
 )
 from serve_app.storage.hunt.by_lists import deciding_match
 from serve_app.storage.hunt.pace import Pace, in_thread
-from serve_app.storage.hunt.suspects import Suspect, decisions_on
+from serve_app.storage.hunt.suspects import Suspect, decisions_on, fingerprints_of
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans
@@ -114,6 +114,7 @@ class PolicyHunt:
         """Judged by the newest scores that can be: those of a decision that let it through, or of a later one."""
         examined: list[RecordedDecision] = []
         of_background: Suspect | None = None
+        fingerprints = await fingerprints_of(self.archive, sha256)
         async for recorded in decisions_on(self.archive, sha256):
             if recorded.decision.examination is not None:
                 examined.append(recorded)
@@ -125,13 +126,13 @@ class PolicyHunt:
             if judged is None or judged.severest is not Verdict.REJECT:
                 continue
             lists = self.lists_of(recorded.decision.source)
-            match = await in_thread(deciding_match, lists, recorded, self.now)
+            match = await in_thread(deciding_match, lists, sha256, fingerprints, self.now)
             if match is not None and match.entry.kind is ListKind.ALLOW:
                 continue
             if judged.mildest is not Verdict.REJECT:
                 self.unjudged.uncertain += 1
                 return None
-            suspect = Suspect(recorded, judged.judgement)
+            suspect = Suspect(recorded, judged.judgement, fingerprints)
             if is_of_server:
                 return suspect
             of_background = suspect

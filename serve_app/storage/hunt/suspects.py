@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from serve_app.domain import DecisionArchive, DecisionFilter, Judgement, RecordedDecision
+from serve_app.domain import DecisionArchive, DecisionFilter, FrameFingerprint, Judgement, RecordedDecision
 from serve_app.domain.lists import FingerprintType, Match
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """The decision that let a picture through, and what rejects it now: an entry, or a rule of the policy."""
+    """The decision that let a picture through, and what rejects it now: an entry, or a rule of the policy.
+
+    ``fingerprints`` are those of its picture.
+    """
 
     recorded: RecordedDecision
     cause: Match | Judgement
+    fingerprints: tuple[FrameFingerprint, ...] = ()
 
     @property
     def cause_name(self) -> str:
@@ -40,6 +44,14 @@ class Suspect:
             case Judgement(margin=margin, message=message):
                 how = "" if margin is None else f" (margin {margin:+.3f})"
                 return f"{self.cause_name}{how}: {message}"
+
+
+async def fingerprints_of(archive: DecisionArchive, sha256: str) -> tuple[FrameFingerprint, ...]:
+    """Those of a body, whichever decision on it was the one that examined it; empty if none has."""
+    async for recorded in decisions_on(archive, sha256):
+        if recorded.fingerprints:
+            return recorded.fingerprints
+    return ()
 
 
 async def decisions_on(archive: DecisionArchive, sha256: str) -> AsyncIterator[RecordedDecision]:
