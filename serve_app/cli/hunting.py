@@ -143,7 +143,7 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
             reporter = Reporter(await opened.enter_async_context(open_lemmy(settings.lemmy)), archive)
         if settings.pictrs.url is not None or run.is_purging or run.is_reporting:
             await catcher.open()
-        hunter = Hunter(settings, archive, archive.bodies, lists.snapshot, catcher, _now)
+        hunter = Hunter(settings, archive, archive.bodies, lambda: lists.snapshot, catcher, _now, lists.refresh)
         version = lists.snapshot.version
         if policies is not None:
             await _show(run, _by_policy(run, hunter, policies), reporter)

@@ -93,7 +93,8 @@ class Bench:
 
     def hunt(self, of_service: Policy, **of_sources: Policy) -> PolicyHunt:
         catcher = Catcher(self.settings, self.ledger, "nobody", lambda: NOON, is_purging=False)
-        hunter = Hunter(self.settings, self.ledger, self.ledger.bodies, self.lists.snapshot, catcher, lambda: NOON)
+        bodies = self.ledger.bodies
+        hunter = Hunter(self.settings, self.ledger, bodies, lambda: self.lists.snapshot, catcher, lambda: NOON)
         return hunter.policy_hunt(SourcePolicies(of_service, of_sources))
 
 

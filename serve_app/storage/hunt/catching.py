@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -62,21 +62,21 @@ class Catcher:
             self._pictrs = await self._opened.enter_async_context(open_pictrs(self._settings.pictrs))
         return self._pictrs
 
-    async def caught(self, suspect: Suspect) -> Caught | None:
+    async def caught(self, suspect: Suspect, is_still_rejected: Callable[[Suspect], Awaitable[bool]]) -> Caught | None:
         """What becomes of a suspect; None if it is a picture of the background lane that pict-rs does not have.
 
-        Such a picture is the caller's own.
+        Such a picture is the caller's own. ``is_still_rejected`` is asked right before a purge.
 
         Raises:
             SettingsError: see :meth:`open`.
             PictrsRefusedError: the settings have to be changed first.
         """
         is_of_server = suspect.recorded.decision.is_of_image_server
-        caught = await self._caught(suspect)
+        caught = await self._caught(suspect, is_still_rejected)
         is_stored = bool(caught.aliases) or caught.result is Result.LATER
         return caught if is_of_server or is_stored else None
 
-    async def _caught(self, suspect: Suspect) -> Caught:
+    async def _caught(self, suspect: Suspect, is_still_rejected: Callable[[Suspect], Awaitable[bool]]) -> Caught:
         settings = self._settings
         if settings.pictrs.url is None:
             return Caught(suspect, Result.REJECTED, why="set pictrs.url to find and purge it")
@@ -88,10 +88,17 @@ class Catcher:
         if self._is_purging:
             most_a_day = settings.pictrs.max_purges_per_day
             purger = Purger(pictrs, self._audit, self._actor, most_a_day, self._wall_clock)
-        return await catch(suspect, pictrs, self._audit, purger, self._wall_clock())
+        return await catch(suspect, pictrs, self._audit, purger, is_still_rejected, self._wall_clock())
 
 
-async def catch(suspect: Suspect, pictrs: PictrsClient, audit: Audit, purger: Purger | None, now: datetime) -> Caught:
+async def catch(
+    suspect: Suspect,
+    pictrs: PictrsClient,
+    audit: Audit,
+    purger: Purger | None,
+    is_still_rejected: Callable[[Suspect], Awaitable[bool]],
+    now: datetime,
+) -> Caught:
     """Find the picture in pict-rs, and purge it with all aliases. Without ``purger`` it stays.
 
     Args:
@@ -99,6 +106,7 @@ async def catch(suspect: Suspect, pictrs: PictrsClient, audit: Audit, purger: Pu
         pictrs: where it may be.
         audit: knows what was purged.
         purger: of that pict-rs.
+        is_still_rejected: asked right before the purge.
         now: pict-rs may not have stored yet what was decided a moment ago.
 
     Raises:
@@ -111,6 +119,8 @@ async def catch(suspect: Suspect, pictrs: PictrsClient, audit: Audit, purger: Pu
             return await _missing(suspect, audit, now)
         if purger is None:
             return Caught(suspect, Result.REJECTED, picture.aliases)
+        if not await is_still_rejected(suspect):
+            return Caught(suspect, Result.ACCEPTED, picture.aliases, "the lists were changed meanwhile: it stays")
         if await purger.purge(picture, f"hunt: {suspect.cause_name}") is None:
             return Caught(suspect, Result.REJECTED, picture.aliases, "not purged: today's quota of purges is used up")
     except PictrsUnavailableError as error:

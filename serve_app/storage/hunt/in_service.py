@@ -165,7 +165,9 @@ class ServiceHunts:
             return
         is_purging = self._settings.hunt is HuntMode.PURGE
         async with Catcher(self._settings, self._ledger, SERVICE, self._wall_clock, is_purging=is_purging) as catcher:
-            hunter = Hunter(self._settings, self._ledger, bodies, lists, catcher, self._wall_clock)
+            hunter = Hunter(
+                self._settings, self._ledger, bodies, lambda: self._lists.snapshot, catcher, self._wall_clock
+            )
             sought = await self._sought(this, lists, is_new=is_new)
             if sought is not None and sought.own_entries:
                 await self._take(this, hunter.by_lists(sought, self._pace))

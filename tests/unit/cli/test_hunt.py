@@ -133,6 +133,21 @@ async def test_beyond_the_quota_the_rest_is_left_for_tomorrow(bench: Bench) -> N
     assert (code, lines[-1]) == (0, "3 pictures compared with 3 entries: 2 gone, 1 purged")
 
 
+async def test_what_an_admin_allows_during_a_hunt_is_not_purged(bench: Bench) -> None:
+    for number in range(2):
+        bench.deny(number)
+
+    def allow() -> None:
+        with contextlib.closing(open_list_store(bench.location)) as store:
+            store.remove([1, 2])
+
+    bench.pictrs.after_purge = allow
+    code, lines = await bench.hunt("--purge")
+    assert (code, lines[-1]) == (0, "3 pictures compared with 2 entries: 1 accepted, 1 purged")
+    assert any(line.endswith("the lists were changed meanwhile: it stays") for line in lines)
+    assert len(bench.pictrs.stored) == 2
+
+
 async def test_a_pict_rs_that_does_not_answer_leaves_all_for_later(bench: Bench) -> None:
     bench.deny(1)
     code, lines = await bench.hunt("--purge", url="http://127.0.0.1:9")

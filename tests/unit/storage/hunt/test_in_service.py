@@ -145,6 +145,24 @@ async def test_it_reports_once_what_is_denied_since_and_leaves_it(
     assert len(bench.pictrs.stored) == 3
 
 
+@pytest.mark.parametrize("by", [MILD, STRICT], ids=["by the lists", "by the policy"])
+async def test_what_an_admin_allows_during_a_hunt_is_not_purged(bench: Bench, by: SourcePolicies) -> None:
+    if by is MILD:
+        for number in range(3):
+            bench.put(number)
+
+    def allow() -> None:
+        for number in range(3):
+            bench.put(number, ListKind.ALLOW)
+        bench.lists.store.remove([each.id for each in bench.lists.store.page("banned")])
+        bench.lists.refresh()
+
+    bench.pictrs.after_purge = allow
+    async with bench.hunts("purge", by):
+        assert len(bench.pictrs.stored) == 2
+        assert await bench.outcomes() == [(1, 0)]
+
+
 async def test_what_is_left_is_done_once_somebody_has_dealt_with_it(bench: Bench) -> None:
     bench.put(1)
     async with bench.hunts():
