@@ -65,7 +65,8 @@ async def hunting(
 class _Pass:
     """One comparison: of entries behind ``since``, and by the policies if ``by_policy``.
 
-    It is whole if it looks for all that no hunt before it has finished.
+    It is whole if it looks for all that no hunt before it has finished. Where there are too many entries, these are
+    left out.
     """
 
     since: int
@@ -73,6 +74,7 @@ class _Pass:
     is_whole: bool
     counts: Counter[Result] = field(default_factory=Counter)
     is_broken_off: bool = False
+    is_without_entries: bool = False
 
     @property
     def left(self) -> int:
@@ -82,7 +84,7 @@ class _Pass:
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left."""
-        return not (self.left or self.is_broken_off)
+        return not (self.left or self.is_broken_off or self.is_without_entries)
 
 
 class ServiceHunts:
@@ -186,7 +188,7 @@ class ServiceHunts:
         entries = await in_thread(store.changes_count_since, this.since) if this.since else lists.own_entries
         if entries <= MOST_ENTRIES:
             return await in_thread(sought_entries, self._lists, None, this.since)
-        this.is_broken_off = True
+        this.is_without_entries = True
         if is_new:
             text = (
                 f"{entries:,} entries were added, and the service hunts for at most {MOST_ENTRIES:,} by itself: "

@@ -265,6 +265,17 @@ async def test_a_large_import_is_left_to_the_command(
         assert len(bench.pictrs.stored) == 2, "what comes later is hunted for all the same"
 
 
+async def test_what_a_policy_rejects_is_found_however_many_entries_are_new(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_service, "MOST_ENTRIES", 1)
+    for number in range(2):
+        bench.put(number)
+    async with bench.hunts("purge", STRICT):
+        assert bench.pictrs.stored == []
+        assert await bench.outcomes() == [(3, 0)]
+
+
 async def test_a_list_that_denies_nearly_everything_ends_a_hunt(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
