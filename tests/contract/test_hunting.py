@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintTyp
 from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_list_store
+from serve_app.pictrs import may_store
 from serve_app.storage import Pace, Suspect, sought_entries, suspects
 from tests.contract.conftest import Made, patient_ledger
 
@@ -29,6 +31,7 @@ class Bench:
     def __init__(self, ledger: SqlLedger, lists: LiveLists, made: Made) -> None:
         self.ledger = ledger
         self.lists = lists
+        self.pictrs_source: str | None = None
         self._made = made
 
     async def record(self, number: int, digest: bytes = HASH, quality: int = 100, **changed: Any) -> Decision:
@@ -52,7 +55,8 @@ class Bench:
 
     async def hunt(self, bank: str | None = None, since_version: int = 0) -> list[Suspect]:
         sought = sought_entries(self.lists, bank, since_version)
-        found = suspects(self.ledger, self.ledger.bodies, sought, lambda _: self.lists.snapshot, NOW, Pace())
+        lists, is_stored = self.lists, partial(may_store, self.pictrs_source)
+        found = suspects(self.ledger, self.ledger.bodies, sought, lambda _: lists.snapshot, is_stored, NOW, Pace())
         return [each async for each in found]
 
     async def hunted(self, bank: str | None = None, since_version: int = 0) -> list[str]:
@@ -116,6 +120,16 @@ async def test_a_decision_of_the_background_lane_is_told_where_there_is_no_other
         at = made.decision(number).decided_at
         await bench.ledger.record(replace(first, request_id=f"r-{number}", decided_at=at, lane=lane))
     assert await bench.hunted() == ["r-2"]
+
+
+async def test_of_bytes_of_two_sources_the_picture_that_pict_rs_may_have_is_told(bench: Bench, made: Made) -> None:
+    first = await bench.record(1, source="own")
+    later = replace(first, request_id="r-2", decided_at=made.decision(2).decided_at, source="other")
+    await bench.ledger.record(later)
+    bench.deny()
+    assert await bench.hunted() == ["r-2"]
+    bench.pictrs_source = "own"
+    assert await bench.hunted() == ["r-1"]
 
 
 async def test_of_each_body_the_newest_decision_that_let_it_through_is_told(bench: Bench, made: Made) -> None:

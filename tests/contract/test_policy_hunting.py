@@ -203,6 +203,14 @@ async def test_each_source_has_its_own_policy(bench: Bench) -> None:
     assert await names(hunt) == ["r-2", "r-4"]
 
 
+async def test_of_bytes_of_two_sources_the_picture_that_pict_rs_may_have_is_told(bench: Bench) -> None:
+    sources = {"own": {"secrets_env": "A"}, "other": {"secrets_env": "B"}}
+    bench.settings = parse_settings({"sources": sources, "pictrs": {"source": "own"}})
+    await bench.record(1, 0.75, source="own")
+    await bench.record(2, 0.75, picture=1, source="other")
+    assert await names(bench.hunt(policy())) == ["r-1"]
+
+
 async def test_scores_that_cannot_be_judged_are_counted(bench: Bench) -> None:
     other = ModelIdentity("another", "f" * 64, 224)
     await bench.record(1, 0.75)
@@ -240,6 +248,15 @@ async def test_what_the_rounding_may_decide_is_left_and_counted(bench: Bench, ab
     await bench.record(1, 0.75)
     hunt = bench.hunt(policy(above))
     assert (await names(hunt), hunt.unjudged.uncertain) == ((["r-1"], 0) if is_found else ([], 1))
+
+
+async def test_an_uncertain_decision_hides_no_certain_one_on_the_same_bytes(bench: Bench) -> None:
+    sources = {"one": {"secrets_env": "A"}, "other": {"secrets_env": "B"}}
+    bench.settings = parse_settings({"sources": sources})
+    await bench.record(1, 0.75, source="one")
+    await bench.record(2, 0.75, picture=1, source="other")
+    hunt = bench.hunt(policy(), other=policy(0.75, name="other"))
+    assert (await names(hunt), hunt.unjudged.uncertain) == (["r-1"], 0)
 
 
 async def test_a_flag_near_its_line_makes_no_rejection_uncertain(bench: Bench) -> None:

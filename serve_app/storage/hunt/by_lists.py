@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from serve_app.domain import DecisionArchive, FrameFingerprint, SettingsError
+from serve_app.domain import Decision, DecisionArchive, FrameFingerprint, SettingsError
 from serve_app.domain.lists import FingerprintType, ListEntry, ListKind, Match
 from serve_app.lists.live import LiveLists
 from serve_app.lists.partition import partition_of
 from serve_app.lists.snapshot import Snapshot
 from serve_app.lists.store import ListStore
 from serve_app.storage.hunt.pace import Pace, in_thread
-from serve_app.storage.hunt.suspects import Suspect, decisions_on, fingerprints_of
+from serve_app.storage.hunt.suspects import Likeliest, Suspect, decisions_on, fingerprints_of
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans
@@ -52,47 +52,50 @@ async def suspects(
     bodies: BodyScans,
     sought: Snapshot,
     lists_of: Callable[[str], Snapshot],
+    may_store: Callable[[Decision], bool],
     now: datetime,
     pace: Pace,
 ) -> AsyncGenerator[Suspect, None]:
     """The pictures that were let through, and that an entry of ``sought`` denies today. Of each body one decision.
 
-    That is the newest one on a picture of the image server, or else one of the background lane: the picture may be
-    the caller's own, or one that a scan of what is stored has found.
+    That is the newest one on a picture that pict-rs may have: see :class:`~serve_app.storage.hunt.suspects.Likeliest`.
 
     Args:
         archive: what was decided.
         bodies: of that archive.
         sought: the entries that are looked for.
         lists_of: all lists, as they are for a source: an entry that allows a picture protects it here as well.
+        may_store: whether the pict-rs that is asked may have the picture of a decision.
         now: entries that have expired deny nothing.
         pace: is told how many bodies have been compared.
     """
     async with contextlib.aclosing(pace.parts(bodies.all_fingerprints, lambda part: len(part.sha256))) as parts:
         async for part in parts:
             for body in await in_thread(sought.suspects, part.sha256, part.hashes, part.bodies):
-                found = await _denied(archive, part.sha256[body].tobytes().hex(), sought, lists_of, now)
+                found = await _denied(archive, part.sha256[body].tobytes().hex(), sought, lists_of, may_store, now)
                 if found is not None:
                     yield found
 
 
 async def _denied(
-    archive: DecisionArchive, sha256: str, sought: Snapshot, lists_of: Callable[[str], Snapshot], now: datetime
+    archive: DecisionArchive,
+    sha256: str,
+    sought: Snapshot,
+    lists_of: Callable[[str], Snapshot],
+    may_store: Callable[[Decision], bool],
+    now: datetime,
 ) -> Suspect | None:
-    of_background: Suspect | None = None
+    likeliest = Likeliest(may_store)
     fingerprints = await fingerprints_of(archive, sha256)
     if not await in_thread(_denial, sought, sha256, fingerprints, now):
         return None
     async for recorded in decisions_on(archive, sha256):
-        if not recorded.decision.kept:
+        if not recorded.decision.kept or likeliest.is_less_likely(recorded.decision):
             continue
         match = await in_thread(_denial, lists_of(recorded.decision.source), sha256, fingerprints, now)
         if match is not None:
-            suspect = Suspect(recorded, match, fingerprints)
-            if recorded.decision.is_of_image_server:
-                return suspect
-            of_background = of_background or suspect
-    return of_background
+            likeliest.take(Suspect(recorded, match, fingerprints))
+    return likeliest.suspect
 
 
 def _denial(lists: Snapshot, sha256: str, fingerprints: Sequence[FrameFingerprint], now: datetime) -> Match | None:

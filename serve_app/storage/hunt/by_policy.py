@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serve_app.domain import DecisionArchive, RecordedDecision, Verdict
+from serve_app.domain import Decision, DecisionArchive, RecordedDecision, Verdict
 from serve_app.domain.lists import ListKind
 from serve_app.lists.snapshot import Snapshot
 from serve_app.policy import (
@@ -28,7 +28,7 @@ from serve_app.policy import (
 )
 from serve_app.storage.hunt.by_lists import deciding_match
 from serve_app.storage.hunt.pace import Pace, in_thread
-from serve_app.storage.hunt.suspects import Suspect, decisions_on, fingerprints_of
+from serve_app.storage.hunt.suspects import Likeliest, Suspect, decisions_on, fingerprints_of
 
 if TYPE_CHECKING:
     from serve_app.ledger.body_scans import BodyScans
@@ -69,7 +69,8 @@ class PolicyHunt:
     """One hunt by policies.
 
     ``policies`` judge the pictures of the sources; ``lists_of`` are all lists as they are for a source, since an entry
-    that allows a picture protects it. What could not be judged is in ``unjudged`` after :meth:`suspects`.
+    that allows a picture protects it; pict-rs ``may_store`` the picture of a decision. What could not
+    be judged is in ``unjudged`` after :meth:`suspects`.
     """
 
     archive: DecisionArchive
@@ -77,6 +78,7 @@ class PolicyHunt:
     policies: SourcePolicies
     policy_of: Callable[[str], Policy]
     lists_of: Callable[[str], Snapshot]
+    may_store: Callable[[Decision], bool]
     now: datetime
     unjudged: Unjudged = field(default_factory=Unjudged)
 
@@ -113,13 +115,12 @@ class PolicyHunt:
     async def _rejected(self, sha256: str) -> Suspect | None:
         """Judged by the newest scores that can be: those of a decision that let it through, or of a later one."""
         examined: list[RecordedDecision] = []
-        of_background: Suspect | None = None
+        likeliest, is_uncertain = Likeliest(self.may_store), False
         fingerprints = await fingerprints_of(self.archive, sha256)
         async for recorded in decisions_on(self.archive, sha256):
             if recorded.decision.examination is not None:
                 examined.append(recorded)
-            is_of_server = recorded.decision.is_of_image_server
-            if not recorded.decision.kept or (of_background is not None and not is_of_server):
+            if not recorded.decision.kept or likeliest.is_less_likely(recorded.decision):
                 continue
             policy = self.policy_of(recorded.decision.source)
             judged = next(filter(None, (_judged(policy, each) for each in examined)), None)
@@ -130,13 +131,12 @@ class PolicyHunt:
             if match is not None and match.entry.kind is ListKind.ALLOW:
                 continue
             if judged.mildest is not Verdict.REJECT:
-                self.unjudged.uncertain += 1
-                return None
-            suspect = Suspect(recorded, judged.judgement, fingerprints)
-            if is_of_server:
-                return suspect
-            of_background = suspect
-        return of_background
+                is_uncertain = True
+                continue
+            likeliest.take(Suspect(recorded, judged.judgement, fingerprints))
+        if is_uncertain and likeliest.suspect is None:
+            self.unjudged.uncertain += 1
+        return likeliest.suspect
 
     async def _contexts(self) -> Mapping[str, _ByInsufficiency]:
         """By the digest of each policy, and by why it cannot judge them (None: it can)."""

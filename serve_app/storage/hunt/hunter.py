@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, DecisionArchive
+from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, Decision, DecisionArchive
 from serve_app.domain.lists import ListKind, Match
 from serve_app.lists.snapshot import Snapshot
+from serve_app.pictrs import may_store
 from serve_app.policy import SourcePolicies
 from serve_app.settings import Settings
 from serve_app.storage.hunt.by_lists import deciding_match, suspects
@@ -46,7 +47,8 @@ class Hunter:
             PictrsRefusedError: the settings have to be changed first.
             SettingsError: and so they have.
         """
-        found = suspects(self.archive, self.bodies, sought, self._lists_of, self.wall_clock(), pace)
+        now = self.wall_clock()
+        found = suspects(self.archive, self.bodies, sought, self._lists_of, self._may_store, now, pace)
         async with contextlib.aclosing(found):
             async for suspect in found:
                 if (caught := await self.catcher.caught(suspect, self._is_still_rejected)) is not None:
@@ -60,6 +62,7 @@ class Hunter:
             policies,
             lambda source: policies.of(self._own_source(source)),
             self._lists_of,
+            self._may_store,
             self.wall_clock(),
         )
 
@@ -83,6 +86,9 @@ class Hunter:
         if isinstance(suspect.cause, Match):
             return match is not None and match.entry.kind is ListKind.DENY
         return match is None or match.entry.kind is not ListKind.ALLOW
+
+    def _may_store(self, decision: Decision) -> bool:
+        return may_store(self.settings.pictrs_source, decision)
 
     def _lists_of(self, source: str) -> Snapshot:
         known = self.settings.sources.get(self._own_source(source))

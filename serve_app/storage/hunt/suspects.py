@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from serve_app.domain import DecisionArchive, DecisionFilter, FrameFingerprint, Judgement, RecordedDecision
+from serve_app.domain import Decision, DecisionArchive, DecisionFilter, FrameFingerprint, Judgement, RecordedDecision
 from serve_app.domain.lists import FingerprintType, Match
 
 
@@ -44,6 +44,30 @@ class Suspect:
             case Judgement(margin=margin, message=message):
                 how = "" if margin is None else f" (margin {margin:+.3f})"
                 return f"{self.cause_name}{how}: {message}"
+
+
+class Likeliest:
+    """Of the suspects of one body the one whose picture pict-rs is the likeliest to have, or else the newest one.
+
+    That is one that it ``may_store``, and of these one of the image server: others may be the caller's own, or were
+    found by a scan of what is stored.
+    """
+
+    def __init__(self, may_store: Callable[[Decision], bool]) -> None:
+        self._may_store = may_store
+        self._best = -1
+        self.suspect: Suspect | None = None
+
+    def is_less_likely(self, decision: Decision) -> bool:
+        """Whether a suspect with this decision, older than those so far, would not be taken."""
+        return self._likelihood(decision) <= self._best
+
+    def take(self, suspect: Suspect) -> None:
+        """The likeliest one so far."""
+        self.suspect, self._best = suspect, self._likelihood(suspect.recorded.decision)
+
+    def _likelihood(self, decision: Decision) -> int:
+        return 2 * self._may_store(decision) + decision.is_of_image_server
 
 
 async def fingerprints_of(archive: DecisionArchive, sha256: str) -> tuple[FrameFingerprint, ...]:
