@@ -157,6 +157,8 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
             total = await asyncio.to_thread(archive.bodies.count_bodies)
             with _progress(run, total) as pace:
                 await _show(run, hunter.by_lists(sought, pace), reporter)
+        if catcher.passed_over:
+            typer.echo(catcher.passed_over)
         if bank is None and not run.left:
             looked_for = {"lists_version": version} if policies is None else {"policies": policies.digests}
             await archive.audit(hunt_entry(_now(), getpass.getuser(), run.counts[Result.PURGED], 0, **looked_for))

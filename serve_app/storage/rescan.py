@@ -38,6 +38,8 @@ class Result(enum.StrEnum):
     """Scanned, rejected, and removed from pict-rs."""
     UNSCANNABLE = "unscannable"
     """No later scan can do better: it stays, and a person has to decide."""
+    ELSEWHERE = "elsewhere"
+    """Rejected by a hunt; if it is stored, then not in the pict-rs that is asked."""
     REJECTED = "rejected"
     """Scanned and rejected; it is still in pict-rs."""
     LATER = "later"

@@ -179,6 +179,8 @@ class ServiceHunts:
                 if hunt.unjudged.told:
                     text = f"pictures that the hunt cannot judge by their recorded scores: {hunt.unjudged.told}"
                     logger.info("hunt_unjudged", text, why=hunt.unjudged.told)
+            if catcher.passed_over:
+                logger.info("hunt_passed_over", f"hunt: {catcher.passed_over}", why=catcher.passed_over)
 
     async def _sought(self, this: _Pass, lists: Snapshot, *, is_new: bool) -> Snapshot | None:
         """The entries of this pass; None if there are none, or too many, which is told where the lists are new."""
@@ -217,8 +219,9 @@ class ServiceHunts:
         self._told.add((request_id, caught.result))
         names = " ".join(caught.aliases) or suspect.recorded.decision.sha256
         why = f"{suspect.why}; {caught.why}" if caught.why else suspect.why
-        if caught.result is Result.REJECTED:
-            text = f"the picture {names} was accepted, and is rejected now ({why}): `{suspect.command}` removes it"
+        if caught.result in (Result.REJECTED, Result.ELSEWHERE):
+            text = f"the picture {names} was accepted, and is rejected now ({why})"
+            text += f": `{suspect.command}` removes it" if caught.aliases else ""
             logger.error("stored_picture_rejected", text, request_id=request_id, picture=names, why=why)
         else:
             text = f"hunt for {names}: {caught.result} ({why})"

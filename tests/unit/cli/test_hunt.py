@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from serve_app.cli.main import app
 from serve_app.database.location import Location
-from serve_app.domain import AuditEntry, Lane
+from serve_app.domain import AuditEntry, Lane, Verdict
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import open_ledger
 from serve_app.lemmy import REPORT, TOKEN_ENV
@@ -175,8 +175,34 @@ async def test_a_picture_of_the_background_lane_is_told_if_pict_rs_has_it(bench:
     alias = bench.pictrs.store(b"stored before we were there")
     code, (found, *_) = await bench.hunt()
     assert (code, found.split()[:2]) == (1, ["rejected", alias])
-    code, (_, summary) = await bench.hunt("--purge")
+    code, (_, passed_over, summary) = await bench.hunt("--purge")
+    assert passed_over.startswith("1 rejected pictures were scanned in the background and are not in pict-rs")
     assert (code, summary) == (0, "5 pictures compared with 2 entries: 1 purged")
+    assert (await bench.hunt("--all", url=None))[1][-2].startswith("1 rejected pictures"), "the other was purged"
+
+
+async def test_what_somebody_else_purges_at_the_same_time_is_gone(bench: Bench) -> None:
+    bench.deny(1)
+
+    def purge() -> web.Response:
+        bench.pictrs.forget(bench.aliases[1])
+        return web.json_response({"code": "alias-not-found"}, status=404)
+
+    bench.pictrs.answers["/internal/purge"] = purge
+    code, lines = await bench.hunt("--purge")
+    assert (code, lines[-1]) == (0, "3 pictures compared with 1 entries: 1 gone")
+
+
+async def test_a_picture_whose_beginning_was_scanned_is_left_to_a_rescan(bench: Bench) -> None:
+    part = b"the first part of a picture"
+    outcome = Made().judged(Verdict.ACCEPT, is_truncated=True)
+    decision = Made().decision(9, sha256=hashlib.sha256(part).hexdigest(), body_bytes=len(part), outcome=outcome)
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
+        await ledger.record(decision)
+    bench.deny_body(part)
+    code, lines = await bench.hunt("--purge")
+    assert (code, lines[-1]) == (1, "4 pictures compared with 1 entries: 1 rejected")
+    assert "`pictwarden rescan` finds it" in lines[0]
 
 
 async def test_what_was_purged_a_moment_ago_is_gone(bench: Bench) -> None:
@@ -236,7 +262,7 @@ async def test_what_the_policy_cannot_judge_is_said(bench: Bench, tmp_path: Path
     ("options", "pictrs", "code", "said"),
     [
         (["--purge"], {"url": None}, 2, "pictrs.url is not set"),
-        ([], {"url": None}, 1, "set pictrs.url to find and purge it"),
+        ([], {"url": None}, 0, "set pictrs.url to find and purge it"),
         (["--bank", "nothing"], {}, 2, "there is no bank nothing"),
         (["--report"], {"url": None}, 2, "pictrs.url is not set"),
         (["--report", "--purge"], {}, 2, "name one of --purge and --report"),

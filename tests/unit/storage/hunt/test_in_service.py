@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from serve_app.database.location import Location
-from serve_app.domain import AuditEntry
+from serve_app.domain import AuditEntry, Lane
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import MemoryLedger
 from serve_app.ledger.memory import OwnLease
@@ -26,6 +26,7 @@ from serve_app.lists.opening import open_list_store
 from serve_app.logs.events import Event
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.policy import SourcePolicies, parse_policy
+from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from serve_app.storage.hunt import in_service
 from serve_app.storage.hunt.in_service import LOOK_EVERY_S, ServiceHunts, hunting
@@ -74,8 +75,10 @@ class Bench:
         self.lists.refresh()
 
     @contextlib.asynccontextmanager
-    async def hunts(self, mode: str = "report", by: SourcePolicies = MILD, **pictrs: Any) -> AsyncIterator[None]:
-        settings = parse_settings({"hunt": mode, "pictrs": {"url": self.pictrs.url} | pictrs})
+    async def hunts(
+        self, mode: str = "report", by: SourcePolicies = MILD, sources: Mapping[str, Any] = {}, **pictrs: Any
+    ) -> AsyncIterator[None]:
+        settings = parse_settings({"hunt": mode, "sources": sources, "pictrs": {"url": self.pictrs.url} | pictrs})
         hunts = ServiceHunts(settings, by, self.ledger, self.lists, self.clock, self.clock.sleep)
         running = asyncio.create_task(hunts.run())
         try:
@@ -245,7 +248,61 @@ async def test_without_pict_rs_it_says_what_it_found(bench: Bench, caplog: pytes
     bench.put(1)
     async with bench.hunts(url=None):
         (line,) = said(caplog, "stored_picture_rejected")
+        assert await bench.outcomes() == [(0, 0)], "there is nothing to be done with it"
     assert "set pictrs.url to find and purge it" in line
+    assert not line.endswith("removes it")
+
+
+async def test_without_a_key_it_says_what_it_found(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(API_KEY_ENV)
+    for number in range(2):
+        bench.put(number)
+    async with bench.hunts():
+        assert len(said(caplog, "stored_picture_rejected")) == 2
+        assert await bench.outcomes() == [(0, 2)]
+    assert said(caplog, "hunt_postponed") == []
+
+
+async def test_a_picture_of_another_source_is_told_and_does_not_wait(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = {"own": {"secrets_env": "A"}, "other": {"secrets_env": "B"}}
+    body = b"another instance's"
+    decision = Made().decision(8, sha256=hashlib.sha256(body).hexdigest(), body_bytes=len(body), source="other")
+    await bench.ledger.record(decision)
+    fingerprint = Fingerprint(FingerprintType.SHA256, bytes.fromhex(decision.sha256))
+    bench.lists.store.add([EntryDraft(kind=ListKind.DENY, fingerprint=fingerprint, bank="banned", reason="a reason")])
+    bench.lists.refresh()
+    async with bench.hunts("purge", sources=sources, source="own"):
+        (line,) = said(caplog, "stored_picture_rejected")
+        assert "it is a picture of the source other" in line
+        assert await bench.outcomes() == [(0, 0)]
+
+
+async def test_what_was_scanned_in_the_background_and_is_not_in_pict_rs_is_counted(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    decision = Made().decision(8, sha256="ab" * 32, lane=Lane.BACKGROUND)
+    await bench.ledger.record(decision)
+    async with bench.hunts(by=STRICT):
+        (line,) = said(caplog, "hunt_passed_over")
+    assert line.startswith("hunt: 1 rejected pictures")
+
+
+async def test_the_purges_are_read_once_in_a_hunt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, audited = list[str](), bench.ledger.audited
+
+    async def note(action: str, since: datetime) -> Sequence[AuditEntry]:
+        asked.append(action)
+        return await audited(action, since)
+
+    monkeypatch.setattr(bench.ledger, "audited", note)
+    bench.pictrs.stored.clear()
+    async with bench.hunts(by=STRICT):
+        assert await bench.outcomes() == [(0, 0)]
+    assert asked.count(PURGE) == 1
 
 
 async def test_a_large_import_is_left_to_the_command(
