@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import getpass
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from serve_app.storage import (
     hunted_to,
     sought_entries,
 )
+from serve_app.storage.pending import MAX_LATER_IN_A_ROW
 
 _NOTHING_NEW = "no entry has been added since the last hunt: `--all` looks for all of them"
 
@@ -164,12 +165,13 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
             await archive.audit(hunt_entry(_now(), getpass.getuser(), run.counts[Result.PURGED], 0, **looked_for))
 
 
-async def _by_policy(run: _Run, hunter: Hunter, policies: SourcePolicies) -> AsyncIterator[Caught]:
+async def _by_policy(run: _Run, hunter: Hunter, policies: SourcePolicies) -> AsyncGenerator[Caught, None]:
     hunt = hunter.policy_hunt(policies)
     run.sought = " and ".join(f"the policy {policy}" for policy in policies.each)
     with _progress(run, await hunt.count()) as pace:
-        async for caught in hunter.by_policy(hunt, pace):
-            yield caught
+        async with contextlib.aclosing(hunter.by_policy(hunt, pace)) as found:
+            async for caught in found:
+                yield caught
     if hunt.unjudged.told:
         typer.echo(f"pictures that cannot be judged by their recorded scores: {hunt.unjudged.told}")
 
@@ -185,11 +187,17 @@ def _progress(run: _Run, total: int) -> Iterator[Pace]:
         yield Pace(note)
 
 
-async def _show(run: _Run, found: AsyncIterator[Caught], reporter: Reporter | None) -> None:
-    async for each in found:
-        caught = each if reporter is None else await _reported(each, reporter)
-        run.counts[caught.result] += 1
-        typer.echo(_line(caught))
+async def _show(run: _Run, found: AsyncGenerator[Caught, None], reporter: Reporter | None) -> None:
+    later = 0
+    async with contextlib.aclosing(found):
+        async for each in found:
+            caught = each if reporter is None else await _reported(each, reporter)
+            run.counts[caught.result] += 1
+            typer.echo(_line(caught))
+            later = later + 1 if caught.result is Result.LATER else 0
+            if later >= MAX_LATER_IN_A_ROW:
+                typer.echo(f"{later} pictures in a row had to be left for later: run the same command again", err=True)
+                return
 
 
 async def _reported(caught: Caught, reporter: Reporter) -> Caught:

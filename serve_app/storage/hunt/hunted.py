@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from serve_app.domain import AuditEntry
+from serve_app.domain.archive import SERVICE
 
 HUNT: Final = "hunt"
 """The action in the audit."""
@@ -67,9 +68,10 @@ async def hunted_to(audit: Audited) -> Hunted:
 
 
 async def latest_outcome(audit: Audited, since: datetime) -> HuntOutcome | None:
-    """That of the latest hunt since a moment that has an outcome."""
+    """That of the service's latest hunt since a moment: a command knows nothing of what that one has left."""
     outcomes = [
         HuntOutcome(each.at, int(each.detail.get(_PURGED, 0)), int(each.detail.get(_LEFT, 0)))
         for each in await audit.audited(HUNT, since)
+        if each.actor == SERVICE
     ]
     return outcomes[-1] if outcomes else None

@@ -145,6 +145,8 @@ class ServiceHunts:
             # All of it is compared again, and not every minute.
             self._next.note(now, is_soon=True)
             self._note_looked(lists)
+            if purged := this.counts[Result.PURGED]:
+                await self._ledger.audit(hunt_entry(now, SERVICE, purged, max(self._left, this.left)))
             raise
         # Not where the lease was lost meanwhile: then all of it is new when it is held again.
         self._note_looked(lists)

@@ -16,6 +16,7 @@ import yaml
 from aiohttp import web
 from typer.testing import CliRunner
 
+from serve_app.cli import hunting
 from serve_app.cli.main import app
 from serve_app.database.location import Location
 from serve_app.domain import AuditEntry, Lane, Verdict
@@ -153,6 +154,20 @@ async def test_a_pict_rs_that_does_not_answer_leaves_all_for_later(bench: Bench)
     code, lines = await bench.hunt("--purge", url="http://127.0.0.1:9")
     assert (code, lines[-1]) == (2, "3 pictures compared with 1 entries: 1 later")
     assert (await bench.hunt("--purge"))[0] == 0
+
+
+@pytest.mark.parametrize("options", [["--purge"], ["--purge", "--policy"]], ids=["by the lists", "by the policy"])
+async def test_where_nothing_answers_it_ends(
+    bench: Bench, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hunting, "MAX_LATER_IN_A_ROW", 2)
+    policy = tmp_path / "strict.yaml"
+    policy.write_text(POLICY.format(prompt="a red view"), "utf-8")
+    for number in range(3):
+        bench.deny(number)
+    code, lines = await bench.hunt(*options, args={"policy": str(policy)}, url="http://127.0.0.1:9")
+    assert (code, lines[-1].split(": ")[1]) == (2, "2 later")
+    assert "2 pictures in a row had to be left for later: run the same command again" in lines
 
 
 async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench) -> None:

@@ -29,6 +29,7 @@ from serve_app.policy import SourcePolicies, parse_policy
 from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from serve_app.storage.hunt import in_service
+from serve_app.storage.hunt.hunted import hunt_entry, hunted_to, latest_outcome
 from serve_app.storage.hunt.in_service import LOOK_EVERY_S, ServiceHunts, hunting
 from tests.contract.conftest import Made, patient_ledger
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in
@@ -242,6 +243,31 @@ async def test_while_pict_rs_fails_it_is_tried_ever_less_often_and_said_once(
         bench.pictrs.answers.clear()
         await bench.look(3600)
         assert len(bench.pictrs.stored) == 2
+
+
+async def test_a_command_says_nothing_about_what_the_service_has_left(bench: Bench) -> None:
+    bench.put(1)
+    async with bench.hunts():
+        await bench.ledger.audit(hunt_entry(bench.clock.now, "alice", 0, 0, policies="a-digest"))
+        latest = await latest_outcome(bench.ledger, bench.clock.now - timedelta(days=1))
+        assert latest is not None
+        assert latest.left == 1
+        assert (await hunted_to(bench.ledger)).policies == "a-digest"
+
+
+async def test_what_a_hunt_purged_before_it_failed_is_recorded(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        bench.put(number)
+
+    def refuse() -> web.Response:
+        return web.json_response({"code": "read-only"}, status=400)
+
+    bench.pictrs.after_purge = lambda: bench.pictrs.answers.update({"/internal/purge": refuse})
+    async with bench.hunts("purge"):
+        assert len(bench.pictrs.stored) == 2
+        assert await bench.outcomes() == [(1, 0)]
+        assert len(said(caplog, "hunt_postponed")) == 1
+        assert "lists_version" not in (await bench.audit())[-1].detail
 
 
 async def test_without_pict_rs_it_says_what_it_found(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
