@@ -21,7 +21,7 @@ from serve_app.settings import Settings
 from serve_app.storage.attempts import NextAttempt
 from serve_app.storage.hunt.by_lists import sought_entries
 from serve_app.storage.hunt.catching import Catcher, Caught
-from serve_app.storage.hunt.hunted import Hunted, hunt_entry, hunted_to
+from serve_app.storage.hunt.hunted import Hunted, hunt_entry, hunted_to, latest_outcome
 from serve_app.storage.hunt.hunter import Hunter
 from serve_app.storage.hunt.pace import Pace, in_thread
 from serve_app.storage.leased_work import work_while_held
@@ -136,6 +136,10 @@ class ServiceHunts:
         if not (is_due or lists.version != self._compared_to or self._policies.digests != self._judged_by):
             return
         done = await hunted_to(self._ledger)
+        if self._judged_by is None:
+            # What an earlier process has left, a command may have dealt with: then that has to be recorded.
+            latest = await latest_outcome(self._ledger, now - 2 * RECORDED_EVERY)
+            self._left = 0 if latest is None else latest.left
         this = self._pass(done, is_whole=is_due or not self._next.is_waiting)
         is_new = lists.version != self._compared_to
         try:

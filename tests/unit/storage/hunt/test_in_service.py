@@ -255,6 +255,19 @@ async def test_a_command_says_nothing_about_what_the_service_has_left(bench: Ben
         assert (await hunted_to(bench.ledger)).policies == "a-digest"
 
 
+async def test_what_a_command_has_dealt_with_is_not_told_as_left_after_a_start(bench: Bench) -> None:
+    bench.put(1)
+    async with bench.hunts():
+        assert await bench.outcomes() == [(0, 1)]
+    bench.pictrs.stored.clear()
+    version, now = bench.lists.snapshot.version, bench.clock.now
+    await bench.ledger.audit(hunt_entry(now, "alice", 1, 0, lists_version=version, policies=MILD.digests))
+    async with bench.hunts():
+        latest = await latest_outcome(bench.ledger, bench.clock.now - timedelta(days=1))
+        assert latest is not None
+        assert latest.left == 0
+
+
 async def test_what_a_hunt_purged_before_it_failed_is_recorded(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3):
         bench.put(number)
