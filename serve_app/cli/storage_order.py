@@ -104,11 +104,11 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
                 disposal = SoftwareDisposal(disposal, order.layout)
             return StorageScan(source, journal, scanner, disposal, order.terms, progress)
 
-        def look() -> StorageScan:
+        def look(may_remove: bool) -> StorageScan:
             # Each look lists files that the one before it has done.
             progress.skipped.clear()
             progress.is_quota_used_up = False
-            return begin(on_reject)
+            return begin(on_reject if may_remove else Report())
 
         if order.is_watching:
             async with show.moving():

@@ -63,7 +63,7 @@ def storage_scan(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="At most this many files, those that an earlier run has done among them.", show_default=False
+            min=1, help="At most this many files; those that an earlier run has done do not count.", show_default=False
         ),
     ] = None,
     newest_first: Annotated[
@@ -101,6 +101,8 @@ def storage_scan(
         raise typer.BadParameter("name one of --since and --minutes")
     if watch and everything:
         raise typer.BadParameter("name one of --watch and --all")
+    if watch and limit is not None:
+        raise typer.BadParameter("name one of --watch and --limit")
     begin = moment_of(since, "--since") or (datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None)
     progress = Progress()
     show = ScanShow(progress, prints_json=prints_json)

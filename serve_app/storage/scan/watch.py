@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from serve_app.domain import StorageUnavailableError, UnavailableError
@@ -25,7 +25,7 @@ OVERLAP: Final = timedelta(minutes=10)
 
 
 async def watch_store(
-    begin: Callable[[], StorageScan],
+    begin: Callable[[bool], StorageScan],
     wanted: Wanted,
     stop: asyncio.Event,
     note: Callable[[FileRecord], None],
@@ -34,12 +34,13 @@ async def watch_store(
 ) -> None:
     """Scan all that is wanted, and then, until ``stop``, what has changed; each day all of it again.
 
-    A store or a service that does not answer is waited for. The whole listing of each day finds what came with an old
-    time, and what was left because the quota of purges was used up. Files that could not be scanned for now are in the
-    next look, however old they are.
+    A store or a service that does not answer is waited for. Once the quota of purges is used up, looks remove nothing
+    until the next day, UTC. The whole listing of each day finds files that came with an old time, and removes those
+    that the quota left. Files that could not be scanned for now are in the next look, however old they are; where the
+    store tells no times, it goes back to where this look did.
 
     Args:
-        begin: a run, anew for each look.
+        begin: a run, anew for each look, which may remove something or not.
         wanted: which files.
         stop: ends it; what has begun is still finished.
         note: is told what became of each file.
@@ -52,13 +53,16 @@ async def watch_store(
     """
     listed_at: datetime | None = None
     oldest_left: datetime | None = None
+    is_timeless_left = False
+    used_up_on: date | None = None
     told = ""
 
     def note_what_is_left(record: FileRecord) -> None:
-        nonlocal oldest_left
+        nonlocal oldest_left, is_timeless_left
         modified_at = record.file.modified_at
-        if record.outcome is FileOutcome.LATER and modified_at is not None:
-            oldest_left = min(oldest_left or modified_at, modified_at)
+        if record.outcome is FileOutcome.LATER:
+            is_timeless_left = is_timeless_left or modified_at is None
+            oldest_left = min(filter(None, (oldest_left, modified_at)), default=None)
         note(record)
 
     while not stop.is_set():
@@ -67,13 +71,24 @@ async def watch_store(
         since = wanted.since
         if listed_at is not None and not is_whole:
             since = _later(since, min(listed_at - OVERLAP, oldest_left or listed_at))
-        left_before, oldest_left = oldest_left, None
+        left_before, oldest_left, is_timeless_left = oldest_left, None, False
+        run = begin(used_up_on != now.date())
         # The run ends its own, where the quota is used up; the next look begins another one.
         pass_over = asyncio.Event()
         ending = asyncio.create_task(_set_with(stop, pass_over))
         try:
-            await begin().run(replace(wanted, since=since), pass_over, note_what_is_left)
-            listed_at, told = now, ""
+            await run.run(replace(wanted, since=since), pass_over, note_what_is_left)
+            told = ""
+            if run.progress.is_quota_used_up:
+                used_up_on = now.date()
+                oldest_left = min(filter(None, (left_before, oldest_left)), default=None)
+                logger.warning(
+                    "storage_watch_quota_used_up",
+                    "today's quota of purges is used up: until tomorrow, UTC, pictures are scanned and none is removed",
+                )
+                continue
+            if not is_timeless_left:
+                listed_at = now
         except (StorageUnavailableError, UnavailableError) as error:
             if str(error) != told:
                 logger.warning(

@@ -261,6 +261,7 @@ def test_what_cannot_be_read_is_no_failure_if_it_is_to_be_skipped(bench: Bench) 
         (["/", "--on-reject", "lemmy"], {}, "Lemmy knows the pictures of pict-rs alone"),
         (["/", "--since", "1h", "--minutes", "1"], {}, "name one of --since and --minutes"),
         (["/", "--watch", "--all"], {}, "name one of --watch and --all"),
+        (["/", "--watch", "--limit", "9"], {}, "name one of --watch and --limit"),
         (["/", "--threads", "0"], {}, "--threads"),
         (["/"], {"ledgre": "x"}, "ledgre"),
     ],

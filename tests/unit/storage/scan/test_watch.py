@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,9 @@ import pytest
 
 from serve_app.database.location import Location
 from serve_app.domain import StorageUnavailableError, UnauthorisedError, UnavailableError
-from serve_app.storage.scan.disposal import Report
+from serve_app.ledger import MemoryLedger
+from serve_app.purges import QuotaOfPurges
+from serve_app.storage.scan.disposal import OnReject, Removal, Report
 from serve_app.storage.scan.journal import ScanJournal, open_journal
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.run import StorageScan, Terms
@@ -35,6 +38,7 @@ class Store:
     away: Exception | None = None
     now: datetime = NOON
     url: str = "file:/store"
+    audit_name: str = "file:/store"
 
     def put(self, name: str, at: datetime | None = None) -> None:
         self.files_in_it[name] = StoredFile(name, 6, "1", at or self.now)
@@ -49,7 +53,12 @@ class Store:
         del max_bytes
         if file.name.startswith("later"):
             raise StorageUnavailableError("it is slow")
-        return b"accept"
+        return file.name.encode() if file.name.startswith("reject") else b"accept"
+
+    async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
+        assert hashlib.sha256(file.name.encode()).hexdigest() == sha256
+        del self.files_in_it[file.name]
+        return (file.name,)
 
 
 @dataclass
@@ -60,6 +69,7 @@ class Watch:
     journal: ScanJournal
     scanner: Scanner = field(default_factory=Scanner)
     noted: list[str] = field(default_factory=list)
+    removal: Removal | None = None
 
     async def run(self, *steps: Callable[[], object], wanted: Wanted | None = None) -> None:
         """Look once, and once more after each of ``steps``."""
@@ -77,8 +87,9 @@ class Watch:
         def note(record: FileRecord) -> None:
             self.noted.append(f"{record.outcome} {record.file.name}")
 
-        def begin() -> StorageScan:
-            return StorageScan(self.store, self.journal, self.scanner, Report(), Terms(100))  # type: ignore[arg-type]
+        def begin(may_remove: bool) -> StorageScan:
+            disposal = self.removal if may_remove and self.removal is not None else Report()
+            return StorageScan(self.store, self.journal, self.scanner, disposal, Terms(100))  # type: ignore[arg-type]
 
         async with asyncio.timeout(30):
             await watch_store(begin, wanted or Wanted(), self.store.stop, note, wall_clock, look_every_s=0)
@@ -175,6 +186,47 @@ async def test_a_file_left_for_later_is_in_the_next_look_however_old_it_is(watch
     assert [each.since for each in store.looks[:4]] == [None, changed_at, changed_at, NOON - OVERLAP]
 
 
+async def test_a_file_without_a_time_that_was_left_for_later_is_in_the_next_look(watch: Watch) -> None:
+    store = watch.store
+
+    def leave() -> None:
+        store.now += MINUTE
+        store.files_in_it["later"] = StoredFile("later", 6, "1", modified_at=None)
+
+    def back() -> None:
+        store.now += 30 * MINUTE
+        del store.files_in_it["later"]
+
+    await watch.run(leave, back, passing(store, MINUTE))
+    assert watch.noted == ["later later"]
+    back_to = NOON - OVERLAP
+    assert [each.since for each in store.looks[:4]] == [None, back_to, back_to, NOON + 31 * MINUTE - OVERLAP]
+
+
+async def test_once_the_quota_is_used_up_looks_scan_on_and_remove_nothing_until_tomorrow(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, audit = watch.store, MemoryLedger()
+    quota = QuotaOfPurges(audit, "alice", 1, lambda: store.now)
+    watch.removal = Removal(store, quota, OnReject.PURGE)  # type: ignore[arg-type]
+    for number in range(40):
+        store.put(f"reject {number:02}", NOON - timedelta(days=9))
+    store.put("z", NOON - timedelta(days=9))
+
+    def next_day() -> None:
+        assert len(store.files_in_it) == 41
+        store.now += timedelta(days=1)
+
+    with caplog.at_level(logging.WARNING):
+        await watch.run(lambda: None, passing(store, MINUTE, "new"), next_day, lambda: None)
+    assert {"accepted z", "accepted new"} <= set(watch.noted)
+    assert sum(each.startswith("purged") for each in watch.noted) == 2, "one each day"
+    assert [each.since for each in store.looks[:3]] == [None, None, NOON - OVERLAP]
+    assert [str(each.msg) for each in caplog.records] == [
+        "today's quota of purges is used up: until tomorrow, UTC, pictures are scanned and none is removed"
+    ] * 2, "once a day"
+
+
 async def test_a_wrong_secret_ends_it(watch: Watch) -> None:
     watch.store.away = UnauthorisedError("the secret is wrong")
     with pytest.raises(UnauthorisedError):
@@ -184,7 +236,7 @@ async def test_a_wrong_secret_ends_it(watch: Watch) -> None:
 async def test_stop_ends_the_wait_at_once(watch: Watch) -> None:
     store = watch.store
 
-    def begin() -> StorageScan:
+    def begin(may_remove: bool) -> StorageScan:
         return StorageScan(store, watch.journal, watch.scanner, Report(), Terms(100))  # type: ignore[arg-type]
 
     def note(record: FileRecord) -> None:
