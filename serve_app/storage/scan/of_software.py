@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from serve_app.domain import FileChangedError, FileGoneError, TooLargeError
+from serve_app.domain import FileChangedError, FileGoneError, StorageError, TooLargeError
+from serve_app.domain.storable_text import printable
 from serve_app.storage.layouts import FileRole, Layout
 from serve_app.storage.scan.disposal import Disposal
 from serve_app.storage.scan.outcome import FileOutcome
@@ -51,34 +52,42 @@ class SoftwareSource:
 
     async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         """See the port. Versions that the software made from a cached file go before it: what fails is tried again."""
-        derived = await self._remove_derived(file)
-        return await self._source.remove(file, sha256) + derived
+        return await self._with_derived(file, sha256, self._source.remove)
 
     async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         """See the port. Versions that the software made from a cached file are removed."""
-        derived = await self._remove_derived(file)
-        return await self._source.quarantine(file, sha256) + derived
+        return await self._with_derived(file, sha256, self._source.quarantine)
 
     async def close(self) -> None:
         """See the port."""
         await self._source.close()
 
-    async def _remove_derived(self, file: StoredFile) -> tuple[str, ...]:
+    async def _with_derived(
+        self, file: StoredFile, sha256: str, take: Callable[[StoredFile, str], Awaitable[tuple[str, ...]]]
+    ) -> tuple[str, ...]:
+        """Take the file away after the versions made from it; an error names those that were removed before it."""
+        prefixes = self._layout.siblings(file.name)
+        if prefixes and await self._digest(file) != sha256:
+            raise FileChangedError("it has changed since it was scanned: the next run scans it again")
         removed: list[str] = []
-        for prefix in self._layout.siblings(file.name):
-            async for part in self._source.files(Wanted(prefix=prefix)):
-                for each in part:
-                    with contextlib.suppress(FileGoneError):
-                        removed += await self._remove_unread(each)
-        return tuple(removed)
+        try:
+            for prefix in prefixes:
+                async for part in self._source.files(Wanted(prefix=prefix)):
+                    for each in part:
+                        with contextlib.suppress(FileGoneError):
+                            removed += await self._source.remove(each, await self._digest(each))
+            return await take(file, sha256) + tuple(removed)
+        except StorageError as error:
+            if not removed:
+                raise
+            raise type(error)(f"{error}; removed before that: {printable(', '.join(removed))}") from error
 
-    async def _remove_unread(self, file: StoredFile) -> tuple[str, ...]:
+    async def _digest(self, file: StoredFile) -> str:
         try:
             body = await self._source.read(file, file.size_bytes)
         except TooLargeError as error:
             raise FileChangedError(f"{file.name} has changed since it was listed") from error
-        sha256 = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
-        return await self._source.remove(file, sha256)
+        return (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
 
 
 class SoftwareDisposal:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 
 import pytest
 
 from serve_app.domain import FileChangedError, FileUnreadableError, TooLargeError
+from serve_app.ledger import MemoryLedger
+from serve_app.purges import QuotaOfPurges, purges_since
 from serve_app.storage.layouts import LAYOUTS
-from serve_app.storage.scan.disposal import Report
+from serve_app.storage.scan.disposal import OnReject, Removal, Report
 from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.source import StoredFile, Wanted
@@ -22,11 +25,12 @@ UPLOADED = "media_attachments/files/109/000/000/000/000/002"
 class Store:
     """A store in memory; reading a file of ``faults`` raises."""
 
-    url = "file:/store"
+    url = audit_name = "file:/store"
 
     def __init__(self, *names: str) -> None:
         self.bodies = {name: name.encode() for name in names}
         self.faults: dict[str, Exception] = {}
+        self.stuck: set[str] = set()
 
     async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         listed = (StoredFile(name, len(body), "1") for name, body in sorted(self.bodies.items()))
@@ -40,6 +44,8 @@ class Store:
         return self.bodies[file.name]
 
     async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
+        if file.name in self.stuck:
+            raise FileUnreadableError("Read-only file system")
         assert hashlib.sha256(self.bodies.pop(file.name)).hexdigest() == sha256
         return (file.name,)
 
@@ -82,6 +88,28 @@ async def test_where_a_version_cannot_be_removed_the_file_stays_for_the_next_run
     with pytest.raises(raised):
         await remove(store, f"{CACHED}/original/a.png")
     assert f"{CACHED}/original/a.png" in store.bodies
+
+
+async def test_where_the_file_has_changed_its_versions_stay(store: Store) -> None:
+    file = StoredFile(f"{CACHED}/original/a.png", len(store.bodies[f"{CACHED}/original/a.png"]), "1")
+    before = dict(store.bodies)
+    with pytest.raises(FileChangedError):
+        await source_of(store).remove(file, "ab" * 32)
+    assert store.bodies == before
+
+
+async def test_the_audit_names_what_was_removed_before_a_failure(store: Store) -> None:
+    name = f"{CACHED}/original/a.png"
+    store.stuck.add(name)
+    audit, noon = MemoryLedger(), datetime(2026, 11, 26, 12, tzinfo=UTC)
+    removal = Removal(source_of(store), QuotaOfPurges(audit, "alice", 9, lambda: noon), OnReject.PURGE)
+    with pytest.raises(FileUnreadableError):
+        await removal.dispose(StoredFile(name, len(name), "1"), hashlib.sha256(name.encode()).hexdigest(), "no-red")
+    (purge,) = await purges_since(audit, noon)
+    assert (purge.purged, purge.problem) == (
+        (),
+        f"Read-only file system; removed before that: {CACHED}/small/a.png",
+    )
 
 
 @pytest.mark.parametrize("place", [CACHED, UPLOADED])
