@@ -28,9 +28,12 @@ class QuotaUsedUpError(Exception):
 class Disposal(Protocol):
     """What is done with a rejected picture."""
 
-    @property
-    def is_final(self) -> bool:
-        """Whether rejected pictures stay, as before: a file that was rejected need not be looked at again."""
+    def is_final(self, file: StoredFile) -> bool:
+        """Whether a file that an earlier run rejected need not be scanned again: nothing more would be done with it."""
+        ...
+
+    def may_remove(self, file: StoredFile) -> bool:
+        """Whether :meth:`dispose` may take the file away."""
         ...
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
@@ -46,7 +49,15 @@ class Disposal(Protocol):
 class Report:
     """Rejected pictures stay where they are."""
 
-    is_final = True
+    def is_final(self, file: StoredFile) -> bool:
+        """See the port."""
+        del file
+        return True
+
+    def may_remove(self, file: StoredFile) -> bool:
+        """See the port."""
+        del file
+        return False
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
         """See the port."""
@@ -57,12 +68,20 @@ class Report:
 class Removal:
     """Rejected pictures are purged or quarantined within the quota of the day, if they still are what was scanned."""
 
-    is_final = False
-
     def __init__(self, source: Source, quota: QuotaOfPurges, how: OnReject) -> None:
         self._source = source
         self._quota = quota
         self._is_quarantine = how is OnReject.QUARANTINE
+
+    def is_final(self, file: StoredFile) -> bool:
+        """See the port."""
+        del file
+        return False
+
+    def may_remove(self, file: StoredFile) -> bool:
+        """See the port."""
+        del file
+        return True
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
         """See the port."""

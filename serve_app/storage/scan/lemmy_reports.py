@@ -11,10 +11,18 @@ from serve_app.storage.scan.source import StoredFile
 class LemmyReports:
     """:class:`~serve_app.storage.scan.disposal.Disposal` that reports each post and comment that shows the picture."""
 
-    is_final = True
-
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
+
+    def is_final(self, file: StoredFile) -> bool:
+        """See the port: posts come after their pictures, and the reporter knows which ones were reported."""
+        del file
+        return False
+
+    def may_remove(self, file: StoredFile) -> bool:
+        """See the port."""
+        del file
+        return False
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
         """See the port. Where Lemmy does not answer, the next run reports it.

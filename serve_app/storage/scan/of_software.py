@@ -98,15 +98,21 @@ class SoftwareDisposal:
         self._disposal = disposal
         self._layout = layout
 
-    @property
-    def is_final(self) -> bool:
+    def is_final(self, file: StoredFile) -> bool:
         """See the port."""
-        return self._disposal.is_final
+        return not self._is_cached(file) or self._disposal.is_final(file)
+
+    def may_remove(self, file: StoredFile) -> bool:
+        """See the port."""
+        return self._is_cached(file) and self._disposal.may_remove(file)
 
     async def dispose(self, file: StoredFile, sha256: str, why: str) -> tuple[FileOutcome, str]:
         """See the port."""
         how = f"{self._layout.software}: {self._layout.removal(file.name)}"
-        if self._layout.classify(file.name) is not FileRole.CACHE:
+        if not self._is_cached(file):
             return FileOutcome.REJECTED, how
         outcome, more = await self._disposal.dispose(file, sha256, why)
         return outcome, f"{more} {how}".strip() if outcome is FileOutcome.REJECTED else more
+
+    def _is_cached(self, file: StoredFile) -> bool:
+        return self._layout.classify(file.name) is FileRole.CACHE

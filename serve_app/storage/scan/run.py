@@ -168,7 +168,7 @@ class StorageScan:
                     if stop.is_set() or left == 0:
                         return
                     outcome = known.get(file.name)
-                    if outcome is not None and self._is_done(outcome):
+                    if outcome is not None and self._is_done(file, outcome):
                         self.progress.skipped[outcome] += 1
                     else:
                         left = None if left is None else left - 1
@@ -177,8 +177,8 @@ class StorageScan:
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()  # else a later task closes it, when the source may be closed
 
-    def _is_done(self, outcome: FileOutcome) -> bool:
-        return outcome.is_final or (outcome is FileOutcome.REJECTED and self._disposal.is_final)
+    def _is_done(self, file: StoredFile, outcome: FileOutcome) -> bool:
+        return outcome.is_final or (outcome is FileOutcome.REJECTED and self._disposal.is_final(file))
 
     async def _do(self, file: StoredFile, stop: asyncio.Event, note: Callable[[FileRecord], None]) -> None:
         async with self._room.taken(min(file.size_bytes, self._terms.max_body_bytes)):
@@ -240,7 +240,7 @@ class StorageScan:
         return await self._scanner.scan(body)
 
     async def _disposed(self, record: FileRecord, rule: str, stop: asyncio.Event) -> FileRecord:
-        if not self._disposal.is_final:
+        if self._disposal.may_remove(record.file):
             # Of a program that dies meanwhile the journal says neither that the file is there nor that it is not.
             await self._writer.add_at_once(replace(record, outcome=FileOutcome.LATER, why=_REMOVAL_BEGUN))
         try:

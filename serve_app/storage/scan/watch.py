@@ -56,6 +56,7 @@ async def watch_store(
     is_timeless_left = False
     used_up_on: date | None = None
     told = ""
+    tell = _ToldOnce(note)
 
     def note_what_is_left(record: FileRecord) -> None:
         nonlocal oldest_left, is_timeless_left
@@ -63,7 +64,7 @@ async def watch_store(
         if record.outcome is FileOutcome.LATER:
             is_timeless_left = is_timeless_left or modified_at is None
             oldest_left = min(filter(None, (oldest_left, modified_at)), default=None)
-        note(record)
+        tell(record)
 
     while not stop.is_set():
         now = wall_clock().astimezone(UTC)
@@ -72,6 +73,8 @@ async def watch_store(
         if listed_at is not None and not is_whole:
             since = _later(since, min(listed_at - OVERLAP, oldest_left or listed_at))
         left_before, oldest_left, is_timeless_left = oldest_left, None, False
+        if is_whole:
+            tell.forget()
         run = begin(used_up_on != now.date())
         # The run ends its own, where the quota is used up; the next look begins another one.
         pass_over = asyncio.Event()
@@ -102,6 +105,25 @@ async def watch_store(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(look_every_s):
                 await stop.wait()
+
+
+class _ToldOnce:
+    """Passes records on; that of a rejected picture, which each look may scan again, only where it says more."""
+
+    def __init__(self, note: Callable[[FileRecord], None]) -> None:
+        self._note = note
+        self._rejected: dict[str, FileRecord] = {}
+
+    def __call__(self, record: FileRecord) -> None:
+        if record.outcome is FileOutcome.REJECTED:
+            before = self._rejected.get(record.file.name)
+            self._rejected[record.file.name] = record
+            if before is not None and (before.file, before.why) == (record.file, record.why):
+                return
+        self._note(record)
+
+    def forget(self) -> None:
+        self._rejected.clear()
 
 
 async def _set_with(stop: asyncio.Event, other: asyncio.Event) -> None:

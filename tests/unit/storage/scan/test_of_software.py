@@ -16,6 +16,7 @@ from serve_app.storage.scan.disposal import OnReject, Removal, Report
 from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.source import StoredFile, Wanted
+from tests.unit.storage.scan.fakes import MemorySource, ScanBench
 
 MASTODON = LAYOUTS["mastodon"]
 CACHED = "cache/media_attachments/files/109/000/000/000/000/001"
@@ -118,3 +119,14 @@ async def test_the_command_of_the_software_is_told_with_what_stays(place: str) -
     outcome, how = await SoftwareDisposal(Report(), MASTODON).dispose(file, "ab" * 32, "no-red")
     assert outcome is FileOutcome.REJECTED
     assert how.startswith("Mastodon: `tootctl media ")
+
+
+async def test_what_the_software_has_to_remove_is_told_once_and_no_removal_of_it_begins() -> None:
+    cached, uploaded = f"{CACHED}/original/a.png", f"{UPLOADED}/original/a.png"
+    bench = ScanBench(MemorySource({cached: b"reject 1", uploaded: b"reject 2"}))
+    rows: list[tuple[str, FileOutcome]] = []
+    bench.journal.before_add = lambda records: rows.extend((each.file.name, each.outcome) for each in records)
+    for _ in range(2):
+        await bench.run(SoftwareDisposal(bench.removal(), MASTODON))
+    assert (bench.source.removed, sorted(bench.scanner.bodies)) == ([cached], [b"reject 1", b"reject 2"])
+    assert {outcome for name, outcome in rows if name == uploaded} == {FileOutcome.REJECTED}

@@ -17,7 +17,7 @@ from serve_app.database.location import Location
 from serve_app.domain import StorageUnavailableError, UnauthorisedError, UnavailableError
 from serve_app.ledger import MemoryLedger
 from serve_app.purges import QuotaOfPurges
-from serve_app.storage.scan.disposal import OnReject, Removal, Report
+from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
 from serve_app.storage.scan.journal import ScanJournal, open_journal
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.run import StorageScan, Terms
@@ -69,7 +69,7 @@ class Watch:
     journal: ScanJournal
     scanner: Scanner = field(default_factory=Scanner)
     noted: list[str] = field(default_factory=list)
-    removal: Removal | None = None
+    removal: Disposal | None = None
 
     async def run(self, *steps: Callable[[], object], wanted: Wanted | None = None) -> None:
         """Look once, and once more after each of ``steps``."""
@@ -225,6 +225,19 @@ async def test_once_the_quota_is_used_up_looks_scan_on_and_remove_nothing_until_
     assert [str(each.msg) for each in caplog.records] == [
         "today's quota of purges is used up: until tomorrow, UTC, pictures are scanned and none is removed"
     ] * 2, "once a day"
+
+
+async def test_a_rejected_picture_that_each_look_scans_is_told_once_a_day(watch: Watch) -> None:
+    class Stuck(Report):
+        def is_final(self, file: StoredFile) -> bool:
+            return False
+
+    watch.removal = Stuck()
+    store = watch.store
+    store.put("reject")
+    await watch.run(passing(store, MINUTE), passing(store, MINUTE), passing(store, timedelta(days=1)))
+    assert len(watch.scanner.bodies) == 4
+    assert watch.noted == ["rejected reject"] * 2
 
 
 async def test_a_wrong_secret_ends_it(watch: Watch) -> None:
