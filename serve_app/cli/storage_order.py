@@ -158,6 +158,10 @@ async def _disposal(order: Order, source: Source, archive: SqlArchive) -> AsyncI
             async with open_lemmy(order.settings.lemmy) as lemmy:
                 yield LemmyReports(Reporter(lemmy, archive))
         case how:
+            if how is OnReject.QUARANTINE and order.quarantine is None and source.audit_name is not None:
+                raise SettingsError(
+                    f"{source.url} needs a folder for what is quarantined: name one below it with --quarantine"
+                )
             most = order.settings.pictrs.max_purges_per_day
             quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))
             yield Removal(source, quota, how)

@@ -16,7 +16,7 @@ from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage_order import Order, scan
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import Config, SourceUrl
-from serve_app.domain import PictwardenError, UnavailableError
+from serve_app.domain import PictwardenError, StorageUnavailableError, UnavailableError
 from serve_app.domain.storable_text import printable
 from serve_app.settings import Settings
 from serve_app.storage.layouts import LAYOUTS
@@ -24,8 +24,6 @@ from serve_app.storage.scan.disposal import OnReject
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.run import Progress, Terms
 from serve_app.storage.scan.source import Wanted
-
-_CONTINUE = "run the same command to continue"
 
 # typer makes choices of an enumeration alone.
 Software = enum.StrEnum("Software", {name.upper(): name for name in LAYOUTS})  # type: ignore[misc]
@@ -124,8 +122,8 @@ def storage_scan(
         is_interrupted = asyncio.run(scan(order, progress, show))
     except PictwardenError as error:
         typer.echo(printable(str(error)), err=True)
-        if progress.files and isinstance(error, UnavailableError):
-            typer.echo(_CONTINUE, err=True)
+        if progress.files and isinstance(error, UnavailableError | StorageUnavailableError):
+            typer.echo(_how_to_go_on(everything), err=True)
         raise typer.Exit(ExitCode.ERRORS) from error
     except KeyboardInterrupt:
         is_interrupted = True
@@ -135,9 +133,15 @@ def storage_scan(
     if is_interrupted:
         if watch:
             return
-        typer.echo(f"interrupted: {_CONTINUE}", err=True)
+        typer.echo(f"interrupted: {_how_to_go_on(everything)}", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED)
     _end(progress, order, skip_unreadable=skip_unreadable)
+
+
+def _how_to_go_on(is_again: bool) -> str:
+    if is_again:
+        return "with --all the same command begins with the first file again; without it, it scans what never was"
+    return "run the same command to continue"
 
 
 def _end(progress: Progress, order: Order, *, skip_unreadable: bool) -> None:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +27,11 @@ from typer.testing import CliRunner, Result
 from serve_app.cli.main import app
 from serve_app.database.access import open_database
 from serve_app.database.location import Location
+from serve_app.domain import StorageUnavailableError
 from serve_app.ledger import open_ledger
 from serve_app.purges import Purge, purges_since
+from serve_app.storage.scan.source import StoredFile, Wanted
+from serve_app.storage.scan.stores.local import LocalSource
 
 from .conftest import ANSWERS
 
@@ -189,7 +193,7 @@ def test_a_purge_removes_what_was_rejected_alone_and_is_recorded(bench: Bench) -
 def test_a_quarantine_is_asked_for_twice(bench: Bench) -> None:
     bench.write("in/a.png", "reject")
     bench.scan("--on-reject", "quarantine", exit_code=2)
-    assert bench.left() == ["in/a.png"]
+    assert (bench.left(), asyncio.run(bench.purges())) == (["in/a.png"], [])
     bench.scan("--quarantine", "held", exit_code=1)
     assert bench.left() == ["in/a.png"]
     bench.scan("--on-reject", "quarantine", "--quarantine", "../held", exit_code=2)
@@ -258,6 +262,7 @@ def test_what_cannot_be_read_is_no_failure_if_it_is_to_be_skipped(bench: Bench) 
         (["s4://bucket"], {}, "names no store"),
         (["/does/not/exist"], {}, "/does/not/exist cannot be opened"),
         (["/"], {"ledger": "memory"}, "name a database"),
+        (["/", "--on-reject", "quarantine"], {}, "name one below it with --quarantine"),
         (["/", "--on-reject", "lemmy"], {}, "Lemmy knows the pictures of pict-rs alone"),
         (["/", "--since", "1h", "--minutes", "1"], {}, "name one of --since and --minutes"),
         (["/", "--watch", "--all"], {}, "name one of --watch and --all"),
@@ -301,6 +306,20 @@ def test_a_service_that_is_busy_for_all_ends_it_and_what_was_done_stays_done(
     assert len(service.bodies) < 40
     service.says = None
     assert bench.scan().stdout == "40 files: 40 accepted; 1 were done before\n"
+
+
+def test_a_store_that_goes_away_ends_it_and_the_way_on_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("a.png", "accept")
+    bench.scan()
+    files = LocalSource.files
+
+    async def files_and_no_more(source: LocalSource, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
+        async for part in files(source, wanted):
+            yield part
+        raise StorageUnavailableError("no answer")
+
+    monkeypatch.setattr(LocalSource, "files", files_and_no_more)
+    assert bench.scan(exit_code=2).stderr == "no answer\nrun the same command to continue\n"
 
 
 def test_a_service_that_is_gone_ends_it(bench: Bench) -> None:

@@ -180,7 +180,7 @@ class LocalSource:
                 while part := os.read(fd, _CHUNK_BYTES):
                     digest.update(part)
         now = os.stat(last, dir_fd=folder_fd, follow_symlinks=False)
-        if digest.hexdigest() != sha256 or (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+        if digest.hexdigest() != sha256 or _identity(now) != _identity(before):
             raise FileChangedError("it has changed since it was scanned: the next run scans it again")
 
     @contextlib.contextmanager
@@ -231,6 +231,11 @@ class LocalSource:
             yield fd, last
         finally:
             os.close(fd)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """Another one as soon as the name has another file, or the file other bytes."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _listed(name: str, status: os.stat_result) -> StoredFile:
