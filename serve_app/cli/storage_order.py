@@ -121,7 +121,13 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
                 return False
             progress.is_quota_used_up = False
             stop.clear()
-            await _scan_once(order, source, begin(Report()), stop, show)
+            first = progress.done.copy()
+            progress.skipped.clear()
+            try:
+                await _scan_once(order, source, begin(Report()), stop, show)
+            finally:
+                # It skips what the first run has done, which is counted already.
+                progress.skipped -= first
         return stop.is_set() and not progress.is_quota_used_up
 
 

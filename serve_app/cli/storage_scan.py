@@ -111,7 +111,12 @@ def storage_scan(
             settings,
             source,
             Wanted(prefix, begin, newest_first),
-            Terms(settings.limits.max_body_bytes, threads, is_again=everything, limit=limit),
+            Terms(
+                settings.limits.max_body_bytes,
+                threads,
+                again_before=datetime.now(UTC) if everything else None,
+                limit=limit,
+            ),
             OnReject.REPORT if dry_run else on_reject,
             quarantine,
             LAYOUTS[software] if software else None,

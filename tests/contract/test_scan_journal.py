@@ -58,6 +58,14 @@ def test_every_outcome_is_known_until_the_file_changes(journal: ScanJournal) -> 
     assert journal.counts() == Counter(FileOutcome)
 
 
+def test_of_scans_since_a_moment_alone_something_is_known_if_that_is_asked(journal: ScanJournal) -> None:
+    at_noon = record("a.png")
+    journal.add([at_noon, replace(record("b.png"), scanned_at=NOON - timedelta(microseconds=1))])
+    files = [at_noon.file, replace(at_noon.file, name="b.png")]
+    assert set(journal.known(files, NOON)) == {"a.png"}
+    assert set(journal.known(files, NOON - timedelta(days=1))) == {"a.png", "b.png"}
+
+
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_name_is_whatever_a_store_has(journal: ScanJournal, name: str) -> None:
     journal.add([record("other"), record(name, FileOutcome.REJECTED)])

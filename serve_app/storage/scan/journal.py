@@ -53,12 +53,14 @@ class ScanJournal:
         self._put = put.on_conflict_do_update(index_elements=keys, set_=others)
         self._name = insert(storage_sources).values(source=self._source, url=url).on_conflict_do_nothing()
 
-    def known(self, files: Sequence[StoredFile]) -> Mapping[str, FileOutcome]:
-        """What became of those that have not changed since, by their names."""
+    def known(self, files: Sequence[StoredFile], since: datetime | None = None) -> Mapping[str, FileOutcome]:
+        """What became of those that have not changed since their scan, by their names; of scans ``since`` alone."""
         by_key = {_name_key(each.name): each for each in files}
         wanted = select(storage_files.c.name_key, storage_files.c.version, storage_files.c.outcome).where(
             storage_files.c.source == self._source, storage_files.c.name_key.in_(list(by_key))
         )
+        if since is not None:
+            wanted = wanted.where(storage_files.c.scanned_at_us >= _microseconds(since))
         with _words(), self._database.reading() as connection:
             rows = connection.execute(wanted).all()
         found = ((by_key[key], version, outcome) for key, version, outcome in rows)
@@ -160,6 +162,10 @@ def _source_key(url: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 def _bytes_of(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
@@ -181,7 +187,7 @@ def _row(source: int, record: FileRecord) -> dict[str, Any]:
         "sha256": None if record.sha256 is None else bytes.fromhex(record.sha256),
         "request_id": record.request_id,
         "aliases": json.dumps(file.aliases) if file.aliases else None,
-        "scanned_at_us": (record.scanned_at - _EPOCH) // _MICROSECOND,
+        "scanned_at_us": _microseconds(record.scanned_at),
     }
 
 

@@ -70,14 +70,14 @@ class Terms:
         max_body_bytes: the service's limit.
         at_once: how many files are scanned at once; as many more are read ahead.
         read_ahead_bytes: how many bytes of files are in memory at once; a larger file is read alone.
-        is_again: whether files that are done are scanned again.
+        again_before: files that were done before this are scanned again.
         limit: no more than so many files; those that are done do not count.
     """
 
     max_body_bytes: int
     at_once: int = 4
     read_ahead_bytes: int = 128 * 1024 * 1024
-    is_again: bool = False
+    again_before: datetime | None = None
     limit: int | None = None
 
 
@@ -163,7 +163,7 @@ class StorageScan:
         try:
             left = self._terms.limit
             async for part in parts:
-                known = {} if self._terms.is_again else await asyncio.to_thread(self._journal.known, part)
+                known = await asyncio.to_thread(self._journal.known, part, self._terms.again_before)
                 for file in part:
                     if stop.is_set() or left == 0:
                         return

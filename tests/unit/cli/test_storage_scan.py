@@ -306,6 +306,8 @@ def test_a_service_that_is_busy_for_all_ends_it_and_what_was_done_stays_done(
     assert len(service.bodies) < 40
     service.says = None
     assert bench.scan().stdout == "40 files: 40 accepted; 1 were done before\n"
+    service.says = b"busy"
+    assert "with --all the same command begins with the first file" in bench.scan("--all", exit_code=2).stderr
 
 
 def test_a_store_that_goes_away_ends_it_and_the_way_on_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,16 +405,22 @@ def test_an_end_at_once_loses_nothing_that_was_done_a_while_ago(bench: Bench, se
     assert bench.scan().stdout == "1 file: 1 accepted; 3 were done before\n"
 
 
-def test_at_a_terminal_it_asks_whether_to_scan_on_without_a_quota(bench: Bench) -> None:
-    for number in range(4):
-        bench.write(f"{number}.png", f"reject {number}")
+@pytest.mark.parametrize("options", [[], ["--all"]])
+def test_at_a_terminal_it_asks_whether_to_scan_on_without_a_quota(
+    bench: Bench, service: StandIn, options: list[str]
+) -> None:
+    bench.write("a.png", "accept")
+    bench.scan()
+    for number in range(40):
+        bench.write(f"{number:02}.png", f"reject {number:02}")
     terminal, theirs = pty.openpty()
     try:
-        with bench.started("--on-reject", "purge", quota=1, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        streams: dict[str, Any] = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        with bench.started("--on-reject", "purge", *options, quota=1, **streams) as process:
             try:
                 shown = read_until(terminal, b"remove nothing?")
                 os.write(terminal, b"y\n")
-                shown += read_until(terminal, b"4 files: ")
+                shown += read_until(terminal, b"41 files: " if options else b"40 files: ")
                 assert process.wait(LIMIT_S) == 1
             finally:
                 process.kill()
@@ -420,7 +428,8 @@ def test_at_a_terminal_it_asks_whether_to_scan_on_without_a_quota(bench: Bench) 
         os.close(theirs)
         os.close(terminal)
     assert b"Today's quota of 1 purges is used up" in shown
-    assert len(bench.left()) == 3
+    assert len(bench.left()) == 40
+    assert len(service.bodies) == (42 if options else 41), "no file is scanned twice"
 
 
 def read_until(terminal: int, said: bytes) -> bytes:

@@ -128,12 +128,14 @@ class MemoryJournal:
         self.by_name: dict[str, FileRecord] = {}
         self.before_add: Callable[[Sequence[FileRecord]], None] = lambda _: None
 
-    def known(self, files: Sequence[StoredFile]) -> Mapping[str, FileOutcome]:
+    def known(self, files: Sequence[StoredFile], since: datetime | None = None) -> Mapping[str, FileOutcome]:
         found = {each.name: self.by_name.get(each.name) for each in files}
         return {
             each.name: record.outcome
             for each in files
-            if (record := found[each.name]) is not None and record.file.version == each.version
+            if (record := found[each.name]) is not None
+            and record.file.version == each.version
+            and (since is None or record.scanned_at >= since)
         }
 
     def add(self, records: Sequence[FileRecord]) -> None:

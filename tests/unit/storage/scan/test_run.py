@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -151,8 +152,11 @@ async def test_what_is_not_final_is_scanned_again(outcome: FileOutcome) -> None:
 async def test_all_of_it_is_scanned_again_if_asked_for() -> None:
     bench = bench_of("accept", "flag")
     await bench.run()
-    scan = await bench.run(terms=Terms(1_000, is_again=True))
+    again = Terms(1_000, again_before=NOON + timedelta(seconds=1))
+    scan = await bench.run(terms=again)
     assert (len(bench.scanner.bodies), scan.progress.done.total(), scan.progress.skipped.total()) == (4, 2, 0)
+    scan = await bench.run(terms=replace(again, again_before=NOON))
+    assert (len(bench.scanner.bodies), scan.progress.skipped.total()) == (4, 2), "they were done at noon"
 
 
 async def test_only_what_is_wanted_is_scanned() -> None:
