@@ -24,6 +24,7 @@ _SHOWN = (
     FileOutcome.REJECTED,
     FileOutcome.PURGED,
     FileOutcome.QUARANTINED,
+    FileOutcome.TOO_LARGE,
     FileOutcome.UNREADABLE,
     FileOutcome.LATER,
 )
@@ -44,7 +45,7 @@ class ScanShow:
             self._print(as_json(record))
         elif record.outcome in _SHOWN:
             why = f": {printable(record.why)}" if record.why else ""
-            self._print(f"{record.outcome:<12} {told_name(record)}{why}")
+            self._print(f"{record.outcome.word:<12} {told_name(record)}{why}")
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
@@ -80,7 +81,7 @@ class ScanShow:
         return f"{done:,} {'file' if done == 1 else 'files'}{counts and f': {counts}'}{before}"
 
     def _counts(self, outcomes: tuple[FileOutcome, ...]) -> str:
-        return ", ".join(f"{self._progress.done[each]:,} {each}" for each in outcomes if self._progress.done[each])
+        return ", ".join(f"{self._progress.done[each]:,} {each.word}" for each in outcomes if self._progress.done[each])
 
     def _print(self, line: str) -> None:
         if self.console.is_terminal and sys.stdout.isatty():

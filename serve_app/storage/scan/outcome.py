@@ -24,12 +24,19 @@ class FileOutcome(enum.StrEnum):
     """Scanned, rejected, and taken away from everybody."""
     UNSCANNABLE = "unscannable"
     """No scan can do better: it stays, whatever is to be done with rejected ones."""
+    TOO_LARGE = "too_large"
+    """Above the limits of the service, which may be raised: it stays as well."""
     UNREADABLE = "unreadable"
     """The store has it, and does not give its bytes."""
     GONE = "gone"
     """It was listed, and is not there any more."""
     LATER = "later"
     """Not scanned this time."""
+
+    @property
+    def word(self) -> str:
+        """For people."""
+        return self.replace("_", " ")
 
     @property
     def is_final(self) -> bool:

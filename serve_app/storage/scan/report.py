@@ -16,13 +16,14 @@ TOLD: Final = tuple(each for each in FileOutcome if each is not FileOutcome.ACCE
 
 _MEANINGS: Final[Mapping[FileOutcome, str]] = {
     FileOutcome.FLAGGED: "accepted, and a person should look",
-    FileOutcome.REJECTED: "still stored",
+    FileOutcome.REJECTED: "it stayed when it was scanned",
     FileOutcome.PURGED: "removed",
     FileOutcome.QUARANTINED: "taken away from everybody",
     FileOutcome.UNSCANNABLE: "no picture, or none that can be decoded from end to end; nothing was done with it",
-    FileOutcome.UNREADABLE: "the store does not give the bytes",
+    FileOutcome.TOO_LARGE: "above a limit of the service: raise it, and run the scan again; nothing was done with it",
+    FileOutcome.UNREADABLE: "the store did not give the bytes",
     FileOutcome.GONE: "listed, and not there when it was read",
-    FileOutcome.LATER: "not scanned yet: run the scan again",
+    FileOutcome.LATER: "the scan did not come to its end: a file that is still there is scanned by the next run",
 }
 
 _MARKUP: Final = "\\`*_[]<>#|~&"
@@ -47,12 +48,12 @@ def as_markdown(
     yield ""
     yield "| outcome | files |"
     yield "| --- | ---: |"
-    yield from (f"| {each} | {counts[each]:,} |" for each in FileOutcome if counts[each])
+    yield from (f"| {each.word} | {counts[each]:,} |" for each in FileOutcome if counts[each])
     shown = None
     for record in records:
         if record.outcome is not shown:
             shown = record.outcome
-            yield from ("", f"## {shown.capitalize()}: {_MEANINGS[shown]}", "")
+            yield from ("", f"## {shown.word.capitalize()}: {_MEANINGS[shown]}", "")
             yield from (f"| file | why | scanned | decision |{who}", f"| --- | --- | --- | --- |{who and ' --- |'}")
         scanned = record.scanned_at.astimezone(UTC).isoformat(" ", "seconds")
         person = "" if people is None else f" {_cell(', '.join(_people(record, people)))} |"

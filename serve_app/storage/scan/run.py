@@ -16,6 +16,7 @@ from serve_app.domain import (
     StorageUnavailableError,
     TooLargeError,
     UnavailableError,
+    UnscannedReason,
     Verdict,
 )
 from serve_app.storage.rescan import Scanner
@@ -210,7 +211,7 @@ class StorageScan:
         except FileUnreadableError as error:
             return self._record(file, FileOutcome.UNREADABLE, str(error)), ""
         except TooLargeError as error:
-            return self._record(file, FileOutcome.UNSCANNABLE, str(error)), ""
+            return self._record(file, FileOutcome.TOO_LARGE, str(error)), ""
         except StorageUnavailableError as error:
             return self._record(file, FileOutcome.LATER, str(error)), ""
         if not body:
@@ -286,4 +287,6 @@ def _outcome_of(answer: Answer) -> FileOutcome:
             return FileOutcome.FLAGGED
         case Verdict.REJECT:
             return FileOutcome.REJECTED
+    if answer.reason == UnscannedReason.TOO_LARGE:
+        return FileOutcome.TOO_LARGE
     return FileOutcome.UNSCANNABLE if answer.reason in _UNSCANNABLE else FileOutcome.LATER

@@ -23,6 +23,8 @@ LOOK_EVERY_S: Final = 30.0
 OVERLAP: Final = timedelta(minutes=10)
 """A look goes back to before the one before it by this: a file may come with a time that is over already."""
 
+_SCANNED_OFTEN: Final = (FileOutcome.REJECTED, FileOutcome.TOO_LARGE, FileOutcome.UNREADABLE)
+
 
 async def watch_store(
     begin: Callable[[bool], StorageScan],
@@ -108,22 +110,22 @@ async def watch_store(
 
 
 class _ToldOnce:
-    """Passes records on; that of a rejected picture, which each look may scan again, only where it says more."""
+    """Passes records on; that of a file that stays and that each look may scan again, only where it says more."""
 
     def __init__(self, note: Callable[[FileRecord], None]) -> None:
         self._note = note
-        self._rejected: dict[str, FileRecord] = {}
+        self._told: dict[str, FileRecord] = {}
 
     def __call__(self, record: FileRecord) -> None:
-        if record.outcome is FileOutcome.REJECTED:
-            before = self._rejected.get(record.file.name)
-            self._rejected[record.file.name] = record
+        if record.outcome in _SCANNED_OFTEN:
+            before = self._told.get(record.file.name)
+            self._told[record.file.name] = record
             if before is not None and (before.file, before.why) == (record.file, record.why):
                 return
         self._note(record)
 
     def forget(self) -> None:
-        self._rejected.clear()
+        self._told.clear()
 
 
 async def _set_with(stop: asyncio.Event, other: asyncio.Event) -> None:

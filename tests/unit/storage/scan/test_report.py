@@ -72,7 +72,7 @@ def test_a_report_counts_all_and_lists_by_outcome_what_was_not_accepted() -> Non
     assert "| accepted | 1,000 |" in lines
     assert [line for line in lines if line.startswith("##")] == [
         "## Flagged: accepted, and a person should look",
-        "## Later: not scanned yet: run the scan again",
+        "## Later: the scan did not come to its end: a file that is still there is scanned by the next run",
     ]
     assert sum("| 2026-11-26 12:00:00+00:00 | r-1 |" in line for line in lines) == 3
     assert FileOutcome.ACCEPTED not in TOLD
@@ -94,3 +94,10 @@ def test_who_uploaded_a_picture_is_told_where_somebody_has_asked() -> None:
     assert row.endswith(r"| alice@lemmy.example, bob\|@x |")
     assert json.loads(as_json(record, people))["uploaded_by"] == ["alice@lemmy.example", "bob|@x"]
     assert "uploaded_by" not in json.loads(as_json(record))
+
+
+def test_files_that_are_too_large_are_named_with_the_way_out() -> None:
+    found = record("film.gif", FileOutcome.TOO_LARGE, "2 bytes; the limit is 1")
+    text = "\n".join(as_markdown("file:/a", Counter({FileOutcome.TOO_LARGE: 1}), [found]))
+    assert "| too large | 1 |" in text
+    assert "## Too large: above a limit of the service: raise it" in text

@@ -36,7 +36,7 @@ OUTCOMES = {
     "undecodable": FileOutcome.UNSCANNABLE,
     "truncated": FileOutcome.UNSCANNABLE,
     "unsupported": FileOutcome.UNSCANNABLE,
-    "too_large": FileOutcome.UNSCANNABLE,
+    "too_large": FileOutcome.TOO_LARGE,
     "deadline": FileOutcome.LATER,
     "overloaded": FileOutcome.LATER,
     "unavailable": FileOutcome.LATER,
@@ -100,7 +100,7 @@ def test_a_store_keeps_all_but_its_rejected_pictures(words: list[str]) -> None:
     [
         (FileGoneError("it is not there any more"), FileOutcome.GONE),
         (FileUnreadableError("it is a folder"), FileOutcome.UNREADABLE),
-        (TooLargeError("2 bytes; the limit is 1"), FileOutcome.UNSCANNABLE),
+        (TooLargeError("2 bytes; the limit is 1"), FileOutcome.TOO_LARGE),
         (StorageUnavailableError("no answer"), FileOutcome.LATER),
     ],
 )
