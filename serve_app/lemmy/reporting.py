@@ -93,7 +93,8 @@ class Reporter:
             if (decision_id, each.name) in known:
                 before.append(each)
             elif await self._lemmy.report(each, reason[:MOST_CHARACTERS]):
-                detail: dict[str, str | int] = {"decision": decision_id, "on": each.name, "url": each.url}
+                # Without its address, which for a post from Mastodon has the name of the author.
+                detail = {"decision": decision_id, "on": each.name}
                 await self._audit.audit(AuditEntry(self._wall_clock(), self._actor, REPORT, detail))
                 known.add((decision_id, each.name))
                 now.append(each)
