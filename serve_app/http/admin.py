@@ -93,7 +93,7 @@ def create_admin_app(
         list_files.router(store),
         purges.router(ledger),
         pictures.router(store, StoredPictures(settings, ledger, lister, moderate)),
-        uploaders.router(ledger, Uploaders(settings, ledger)),
+        uploaders.router(ledger, Uploaders(settings)),
     ):
         app.include_router(routes, prefix=ADMIN_PATH)
     _add_error_answers(app)

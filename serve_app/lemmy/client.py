@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,8 +24,6 @@ from serve_app.settings import LemmySettings
 MOST_SEARCHED: Final = 5
 """Aliases of a picture for which posts are searched: an address may search 60 times in ten minutes, twice for each."""
 
-_EVER = datetime.min.replace(tzinfo=UTC)
-_CLOCKS_DIFFER = timedelta(minutes=1)
 _FIRST = (0, 19, 4)
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
@@ -76,28 +73,24 @@ class LemmyClient:
         self._transport = transport
         self._api: Api | None = None
 
-    async def who_brought(self, aliases: Sequence[str], around: datetime) -> Brought:
-        """Who uploaded the picture with these aliases, and which posts and comments show it.
-
-        Args:
-            aliases: of one picture, as pict-rs has them.
-            around: when the picture was decided about first: no upload of it is older.
-        """
+    async def who_brought(self, aliases: Sequence[str]) -> Brought:
+        """Who uploaded the picture with these aliases, and which posts and comments show it."""
         if not aliases:
             return Brought()
-        listed = await find_uploads(await self._version(), aliases, around - _CLOCKS_DIFFER)
+        listed = await self.uploads(aliases)
         known = {each.alias for each in listed.uploads}
         return Brought(
             uploads=listed.uploads,
             unlisted=tuple(each for each in aliases if each not in known),
             is_whole=listed.is_whole,
+            back_to=listed.back_to,
             shown=await self.shown(aliases),
             unsearched=tuple(aliases[MOST_SEARCHED:]),
         )
 
     async def uploads(self, aliases: Collection[str]) -> Listed:
         """The uploads with these aliases, of whatever pictures, as far back as Lemmy lists any."""
-        return await find_uploads(await self._version(), aliases, _EVER)
+        return await find_uploads(await self._version(), aliases)
 
     async def shown(self, aliases: Sequence[str]) -> tuple[Shown, ...]:
         """The posts and comments that show the picture with these aliases, of which the first ones are searched for.

@@ -41,14 +41,15 @@ class Shown:
 class Brought:
     """Who has brought a picture, as far as Lemmy knows.
 
-    ``unlisted`` are the aliases that the list of uploads does not have. ``is_whole`` if that list was read as far as it
-    was asked for: without it, an unlisted alias may be older than what Lemmy lists. ``unsearched`` are the aliases
+    ``unlisted`` are the aliases that the list of uploads does not have, ``is_whole`` and ``back_to`` as in
+    :class:`~serve_app.lemmy.listing.Listed`: an unlisted alias may be older than that. ``unsearched`` are the aliases
     beyond the first ones, for which no posts and comments were searched.
     """
 
     uploads: tuple[Upload, ...] = ()
     unlisted: tuple[str, ...] = ()
     is_whole: bool = True
+    back_to: datetime | None = None
     shown: tuple[Shown, ...] = ()
     unsearched: tuple[str, ...] = ()
 

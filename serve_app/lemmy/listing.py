@@ -28,23 +28,28 @@ class Pages(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The uploads that were found; ``is_whole`` if all that could be among them was read."""
+    """The uploads that were found.
+
+    ``is_whole`` if all that were asked for are among them, or all that there are were read. If they were not, and the
+    newest come first, ``back_to`` is the moment of the oldest that was read.
+    """
 
     uploads: tuple[Upload, ...]
     is_whole: bool
+    back_to: datetime | None = None
 
 
-async def find_uploads(pages: Pages, aliases: Collection[str], since: datetime) -> Listed:
+async def find_uploads(pages: Pages, aliases: Collection[str]) -> Listed:
     """The uploads with these aliases.
 
-    The search ends when all are found, where the list ends, at an upload that is older than ``since`` if the newest
-    come first, and after :data:`MOST_PAGES`.
+    The search ends when all are found, where the list ends, and after :data:`MOST_PAGES`. No decision says that older
+    uploads need not be read: the first one may be erased, or the picture have been stored before anything was scanned.
 
     Raises:
         LemmyError: see :class:`~serve_app.lemmy.api.Api`.
     """
     missing, found = set(aliases), list[Upload]()
-    cursor, asked = None, set[str | None]()
+    cursor, asked, back_to = None, set[str | None](), None
     while missing and cursor not in asked and len(asked) < MOST_PAGES:
         asked.add(cursor)
         page = await pages.page(cursor)
@@ -52,9 +57,11 @@ async def find_uploads(pages: Pages, aliases: Collection[str], since: datetime) 
             if each.alias in missing:
                 missing.remove(each.alias)
                 found.append(each)
-        if page.is_end or (pages.is_newest_first and page.uploads and page.uploads[-1].uploaded_at < since):
+        if page.is_end:
             return Listed(tuple(found), is_whole=True)
+        if pages.is_newest_first and page.uploads:
+            back_to = page.uploads[-1].uploaded_at
         if page.cursor is None:
             break
         cursor = page.cursor
-    return Listed(tuple(found), is_whole=not missing)
+    return Listed(tuple(found), is_whole=not missing, back_to=back_to if missing else None)

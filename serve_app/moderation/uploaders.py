@@ -6,16 +6,18 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
 from typing import Final
 
-from serve_app.domain import Decision, DecisionArchive, DecisionFilter, LemmyUnavailableError
+from serve_app.domain import Decision, LemmyUnavailableError
 from serve_app.lemmy import Brought, open_lemmy
 from serve_app.pictrs import PictrsClient, StoredPicture, may_store, open_pictrs, pictures_of
 from serve_app.settings import Settings
 
 WITHIN_S: Final = 120.0
 """Seconds for one look: Lemmy may have two hundred pages to give."""
+
+_NOT_UPLOADED: Final = "it comes from another instance, as the thumbnail of a link or through the image proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,15 @@ class Whereabouts:
         notes, brought = list[str](), self.brought
         if brought.unlisted and brought.is_whole:
             notes.append(
-                f"Lemmy lists no upload of {', '.join(brought.unlisted)}: it comes from another instance, as the "
-                "thumbnail of a link or through the image proxy, or the account is deleted."
+                f"Lemmy lists no upload of {', '.join(brought.unlisted)}: {_NOT_UPLOADED}, or the account is deleted."
             )
         elif brought.unlisted:
+            told = "are not all"
+            if brought.back_to is not None:
+                told = f"go back to {brought.back_to.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
             notes.append(
-                f"No upload of {', '.join(brought.unlisted)} is among those that Lemmy lists, which are not all: 0.19 "
-                "lists the newest 5,000."
+                f"No upload of {', '.join(brought.unlisted)} is among those that Lemmy lists, which {told}: it is "
+                f"among the others, {_NOT_UPLOADED}, or the account is deleted."
             )
         if not brought.shown:
             notes.append(
@@ -57,11 +61,8 @@ class Whereabouts:
 class Uploaders:
     """Asks for names, and keeps none of them. The key of pict-rs and the token of Lemmy stay in this process."""
 
-    def __init__(
-        self, settings: Settings, archive: DecisionArchive, environment: Mapping[str, str] = os.environ
-    ) -> None:
+    def __init__(self, settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
         self._settings = settings
-        self._archive = archive
         self._environment = environment
 
     async def of(self, decision: Decision) -> Whereabouts:
@@ -88,17 +89,7 @@ class Uploaders:
             if not may_store(self._settings.pictrs_source, decision):
                 return Whereabouts((), Brought())
             aliases = tuple([alias async for each in _pictures(pictrs, decision) for alias in each.aliases])
-            return Whereabouts(aliases, await lemmy.who_brought(aliases, await self._first_decided(decision)))
-
-    async def _first_decided(self, decision: Decision) -> datetime:
-        """When the service first decided about these bytes, as far as that is recorded."""
-        first, cursor = decision.decided_at, None
-        while True:
-            page = await self._archive.search(DecisionFilter(sha256=decision.sha256, is_canary=None), cursor=cursor)
-            first = min([first, *(each.decision.decided_at for each in page.records)])
-            cursor = page.cursor
-            if cursor is None:
-                return first
+            return Whereabouts(aliases, await lemmy.who_brought(aliases))
 
 
 async def _pictures(pictrs: PictrsClient, decision: Decision) -> AsyncIterator[StoredPicture]:

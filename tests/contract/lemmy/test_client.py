@@ -19,7 +19,7 @@ async def test_the_uploader_is_named_with_their_instance(lemmy: Lemmy, client: L
     lemmy.upload("older.png", NOON - timedelta(hours=1))
     lemmy.upload(ALIAS)
     fill(lemmy, 120, NOON + timedelta(minutes=10))
-    brought = await client.who_brought([ALIAS], NOON)
+    brought = await client.who_brought([ALIAS])
     (upload,) = brought.uploads
     assert (upload.alias, upload.person, upload.uploaded_at) == (ALIAS, "alice@lemmy.example", NOON)
     assert (brought.unlisted, brought.is_whole, brought.unsearched) == ((), True, ())
@@ -29,13 +29,13 @@ async def test_the_uploader_is_named_with_their_instance(lemmy: Lemmy, client: L
 async def test_an_alias_that_lemmy_does_not_list_is_said_so(lemmy: Lemmy, client: LemmyClient) -> None:
     fill(lemmy, 60)
     lemmy.upload(ALIAS)
-    brought = await client.who_brought([ALIAS, "federated.png"], NOON)
+    brought = await client.who_brought([ALIAS, "federated.png"])
     assert [each.alias for each in brought.uploads] == [ALIAS]
     assert (brought.unlisted, brought.is_whole) == (("federated.png",), True)
 
 
 async def test_of_no_alias_lemmy_is_asked_nothing(lemmy: Lemmy, client: LemmyClient) -> None:
-    assert await client.who_brought([], NOON) == Brought()
+    assert await client.who_brought([]) == Brought()
     assert lemmy.requests == []
 
 
@@ -76,7 +76,7 @@ async def test_names_that_another_instance_has_chosen_are_plain(
     lemmy.comment(9, LINK)
     lemmy.comments[0]["creator"] |= {"name": name, key: address}
     lemmy.comments[0]["comment"]["ap_id"] = "https://elsewhere.example/\x1b\x00\n"
-    brought = await client.who_brought([ALIAS], NOON)
+    brought = await client.who_brought([ALIAS])
     assert [each.person for each in brought.uploads] == [expected]
     assert [(each.author, each.url) for each in brought.shown] == [
         (expected, "https://elsewhere.example/" + 3 * "\ufffd")
@@ -87,7 +87,7 @@ async def test_a_picture_of_many_aliases_does_not_use_up_the_searches(lemmy: Lem
     aliases = [f"copy-{number}.png" for number in range(MOST_SEARCHED + 2)]
     for alias in aliases:
         lemmy.upload(alias)
-    brought = await client.who_brought(aliases, NOON)
+    brought = await client.who_brought(aliases)
     assert len(brought.uploads) == len(aliases)
     assert brought.unsearched == tuple(aliases[MOST_SEARCHED:])
     assert sum(path.endswith("/search") for path in lemmy.paths()) == 2 * MOST_SEARCHED
@@ -117,19 +117,22 @@ async def test_the_version_is_asked_for_once(lemmy: Lemmy, client: LemmyClient) 
 
 
 @pytest.mark.parametrize("lemmy", ["v3"], indirect=True)
-async def test_uploads_before_the_decision_end_the_search(lemmy: Lemmy, client: LemmyClient) -> None:
-    fill(lemmy, 500)
-    brought = await client.who_brought(["federated.png"], NOON - timedelta(seconds=10))
-    assert (brought.unlisted, brought.is_whole) == (("federated.png",), True)
-    assert lemmy.paths().count("/api/v3/admin/list_all_media") == 2  # ten seconds, and a minute between the clocks
+async def test_the_list_is_read_to_its_end_for_an_alias_that_it_does_not_have(
+    lemmy: Lemmy, client: LemmyClient
+) -> None:
+    fill(lemmy, 510)
+    brought = await client.who_brought(["federated.png"])
+    assert (brought.unlisted, brought.is_whole, brought.back_to) == (("federated.png",), True, None)
+    assert lemmy.paths().count("/api/v3/admin/list_all_media") == 11
 
 
 @pytest.mark.parametrize("lemmy", ["v3"], indirect=True)
 async def test_what_lemmy_lists_no_more_may_be_older(lemmy: Lemmy, client: LemmyClient) -> None:
     lemmy.upload(ALIAS)
     fill(lemmy, 5000, NOON + timedelta(hours=2))
-    brought = await client.who_brought([ALIAS], NOON)
+    brought = await client.who_brought([ALIAS])
     assert (brought.uploads, brought.unlisted, brought.is_whole) == ((), (ALIAS,), False)
+    assert brought.back_to == NOON + timedelta(hours=2) - timedelta(seconds=5000)
     assert lemmy.paths().count("/api/v3/admin/list_all_media") == 100
 
 
@@ -139,7 +142,7 @@ async def test_what_lemmy_lists_no_more_may_be_older(lemmy: Lemmy, client: Lemmy
 @pytest.mark.parametrize("lemmy", ["v4"], indirect=True)
 async def test_a_thumbnail_is_no_upload_of_its_posts_author(lemmy: Lemmy, client: LemmyClient) -> None:
     lemmy.upload(ALIAS, thumbnail_of=7)
-    (upload,) = (await client.who_brought([ALIAS], NOON)).uploads
+    (upload,) = (await client.who_brought([ALIAS])).uploads
     assert upload.thumbnail_of == 7
 
 
@@ -148,7 +151,7 @@ async def test_a_list_without_a_second_page_is_not_whole(lemmy: Lemmy, client: L
     lemmy.is_list_sorted = False
     lemmy.upload("zzz.png")
     fill(lemmy, 60)
-    brought = await client.who_brought(["zzz.png", "other-1.png"], NOON)
+    brought = await client.who_brought(["zzz.png", "other-1.png"])
     assert [each.alias for each in brought.uploads] == ["other-1.png"]
     assert (brought.unlisted, brought.is_whole) == (("zzz.png",), False)
 
@@ -161,6 +164,6 @@ async def test_the_recorded_answers_are_read_whole(lemmy: Lemmy, client: LemmyCl
     lemmy.uploads = recorded(name)[key]
     found = recorded(f"{lemmy.version}_search")
     lemmy.answers[f"/api/{lemmy.version}/search"] = lambda: web.json_response(found)
-    brought = await client.who_brought(["ALIAS"], NOON)
+    brought = await client.who_brought(["ALIAS"])
     assert [(each.alias, each.person) for each in brought.uploads] == [("ALIAS", "alice@lemmy.example")]
     assert {each.name for each in brought.shown} == {"post 7", "comment 9"}

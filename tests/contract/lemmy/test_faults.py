@@ -16,7 +16,7 @@ from serve_app.domain import LemmyRefusedError, LemmyUnavailableError, SettingsE
 from serve_app.lemmy import TOKEN_ENV, LemmyClient, Shown, open_lemmy
 from serve_app.lemmy import transport as transport_module
 from serve_app.settings import LemmySettings
-from tests.contract.lemmy.stand_in import NOON, TOKEN, Lemmy, lemmy_standing_in, problem, recorded
+from tests.contract.lemmy.stand_in import TOKEN, Lemmy, lemmy_standing_in, problem, recorded
 from tests.serve.conftest import free_port
 
 LISTS = {"v3": "/api/v3/admin/list_all_media", "v4": "/api/v4/image/list"}
@@ -93,7 +93,7 @@ async def test_an_answer_of_another_kind_is_said_with_the_way_out_and_names_nobo
     monkeypatch.setattr(transport_module, "_MAX_ANSWER_BYTES", 200_000)
     lemmy.answers[LISTS[lemmy.version]] = answer
     with pytest.raises(error, match=said) as caught:
-        await client.who_brought(["a.png"], NOON)
+        await client.who_brought(["a.png"])
     told = str(caught.value)
     assert "alice" not in told
     assert TOKEN not in told

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 
+from serve_app.domain import Lane
 from serve_app.lemmy import TOKEN_ENV
 from serve_app.moderation import uploaders
 from tests.contract.lemmy.stand_in import TOKEN, Lemmy, fill, lemmy_standing_in, problem
@@ -26,9 +27,9 @@ class Bench:
     admin: Admin
     lemmy: Lemmy
 
-    async def decide(self, *, kept: bool = True, after: timedelta = timedelta()) -> None:
+    async def decide(self, *, kept: bool = True, after: timedelta = timedelta(), lane: Lane = Lane.LIVE) -> None:
         made = decision(f"r-{1 + int(after.total_seconds())}", LET_THROUGH, kept=kept)
-        await self.admin.ledger.record(replace(made, decided_at=NOON + after))
+        await self.admin.ledger.record(replace(made, decided_at=NOON + after, lane=lane))
 
 
 @pytest.fixture
@@ -77,6 +78,16 @@ async def test_the_first_upload_of_these_bytes_is_found_for_a_later_decision(ben
     assert {each["alias"] for each in told["uploads"]} == {first, second}
 
 
+@pytest.mark.parametrize("lane", Lane)
+async def test_an_upload_from_before_the_first_recorded_decision_is_found(bench: Bench, lane: Lane) -> None:
+    alias = bench.admin.pictrs.store(PICTURE)
+    bench.lemmy.upload(alias, NOON - timedelta(days=40))
+    fill(bench.lemmy, 120, NOON - timedelta(minutes=30))
+    await bench.decide(lane=lane)
+    told = await bench.admin.ask(PATH)
+    assert ([each["person"] for each in told["uploads"]], len(told["notes"])) == (["alice@lemmy.example"], 1)
+
+
 async def test_a_picture_that_was_refused_is_not_there(bench: Bench) -> None:
     await bench.decide(kept=False)
     told = await bench.admin.ask(PATH)
@@ -94,7 +105,7 @@ async def test_what_lemmy_does_not_know_is_said(bench: Bench) -> None:
     assert unlisted.startswith(f"Lemmy lists no upload of {alias}: it comes from another instance")
     assert unseen.startswith("No post or comment with it was found")
     fill(bench.lemmy, 5000, NOON + timedelta(hours=2))
-    assert "which are not all" in (await bench.admin.ask(PATH))["notes"][0]
+    assert "which go back to 2026-01-31 12:36 UTC: it is among the others" in (await bench.admin.ask(PATH))["notes"][0]
 
 
 async def test_a_lemmy_that_cannot_be_asked_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

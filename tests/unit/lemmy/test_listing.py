@@ -13,7 +13,6 @@ from serve_app.lemmy.found import Page, Upload
 from serve_app.lemmy.listing import MOST_PAGES, Listed, find_uploads
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def upload(number: int) -> Upload:
@@ -41,8 +40,8 @@ class Uploads:
         return Page(uploads, None if is_end or number + 1 >= self.most_pages else str(number + 1), is_end)
 
 
-def find(pages: Uploads, aliases: list[str], since: datetime = NEVER) -> Listed:
-    return asyncio.run(find_uploads(pages, aliases, since))
+def find(pages: Uploads, aliases: list[str]) -> Listed:
+    return asyncio.run(find_uploads(pages, aliases))
 
 
 @given(st.data(), st.integers(1, 300), st.integers(1, 50), st.booleans())
@@ -63,15 +62,6 @@ def test_an_alias_is_found_while_others_upload(length: int, data: st.DataObject,
     assert [each.alias for each in listed.uploads] == [f"{wanted}.png"]
 
 
-@given(st.integers(0, 300), st.integers(1, 50), st.integers(0, 300))
-def test_older_uploads_end_the_search(count: int, length: int, since: int) -> None:
-    pages = Uploads(count, length)
-    listed = find(pages, ["nobody.png"], NOON - timedelta(minutes=since))
-    assert listed.uploads == ()
-    assert listed.is_whole or len(pages.asked) == MOST_PAGES
-    assert len(pages.asked) <= min(since + 1, count) // length + 1
-
-
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["a", "b", "c", None])), max_size=30))
 def test_the_search_ends_whatever_the_cursors_are(answers: list[tuple[int, str | None]]) -> None:
     class Odd:
@@ -84,7 +74,7 @@ def test_the_search_ends_whatever_the_cursors_are(answers: list[tuple[int, str |
             return Page([upload(each) for each in range(count)], following, is_end=False)
 
     odd = Odd()
-    listed = asyncio.run(find_uploads(odd, ["nobody.png"], NEVER))
+    listed = asyncio.run(find_uploads(odd, ["nobody.png"]))
     assert (listed.uploads, listed.is_whole) == ((), False)
     assert odd.asked <= 4
 
@@ -97,5 +87,6 @@ def test_a_list_without_an_end_is_given_up() -> None:
 
 def test_what_is_listed_no_more_is_not_whole() -> None:
     pages = Uploads(100, 10, most_pages=5)
-    assert find(pages, ["40.png", "60.png"]) == Listed((upload(40),), is_whole=False)
-    assert find(pages, ["40.png"]).is_whole
+    assert find(pages, ["40.png", "60.png"]) == Listed((upload(40),), False, upload(49).uploaded_at)
+    assert find(pages, ["40.png"]) == Listed((upload(40),), is_whole=True)
+    assert find(Uploads(100, 10, is_newest_first=False, most_pages=5), ["60.png"]) == Listed((), is_whole=False)
