@@ -204,9 +204,10 @@ async def _reported(caught: Caught, reporter: Reporter) -> Caught:
     """What is found in pict-rs is reported, and stays. Where Lemmy does not answer, the next hunt reports it."""
     if caught.result is not Result.REJECTED or not caught.aliases:
         return caught
-    request_id = caught.suspect.recorded.decision.request_id
     try:
-        reported = await reporter.report(caught.aliases, request_id, _reason(caught.suspect))
+        reported = await reporter.report(
+            caught.aliases, caught.suspect.recorded.decision.sha256, _reason(caught.suspect)
+        )
     except LemmyUnavailableError as error:
         return replace(caught, result=Result.LATER, why=str(error))
     return replace(caught, why=reported.summary)

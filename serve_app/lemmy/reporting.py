@@ -1,18 +1,24 @@
-"""Reports in Lemmy's own queue: each is in the audit, so that no post has two for one decision."""
+"""Reports in Lemmy's own queue: each is in the audit, so that no post has two for one picture."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from serve_app.domain import AuditEntry
+from serve_app.domain import READING, AuditEntry
 from serve_app.lemmy.found import Shown
 
 REPORT: Final = "report"
 """The action in the audit."""
+
+SEARCH: Final = f"{READING}Lemmy's search"
+"""The action of having searched for all that shows a picture, and reported it. It is erased like those that read."""
+
+SEARCHED_AGAIN_AFTER: Final = timedelta(days=7)
+"""A picture that was searched for leaves its searches to others for so long: Lemmy permits few of them."""
 
 MOST_CHARACTERS: Final = 1000
 """Of a reason: Lemmy takes no longer one."""
@@ -46,11 +52,16 @@ class Reports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of the posts and comments that show a picture: reported now, before, or refused by Lemmy."""
+    """What became of the posts and comments that show a picture, by their names: reported now, before, or refused.
 
-    now: tuple[Shown, ...] = ()
-    before: tuple[Shown, ...] = ()
-    refused: tuple[Shown, ...] = ()
+    Lemmy refuses what somebody else has removed, or this account has reported. ``is_searched`` if it was asked; without
+    that, ``before`` are all that have been reported.
+    """
+
+    now: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    is_searched: bool = True
 
     @property
     def summary(self) -> str:
@@ -60,7 +71,9 @@ class Reported:
             ("reported before", self.before),
             ("Lemmy takes no report of", self.refused),
         )
-        parts = [f"{what} {', '.join(each.name for each in shown)}" for what, shown in told if shown]
+        parts = [f"{what} {', '.join(shown)}" for what, shown in told if shown]
+        if not self.is_searched:
+            parts.append(f"Lemmy was asked within the last {SEARCHED_AGAIN_AFTER.days} days")
         return "; ".join(parts) or "no post or comment to report was found"
 
 
@@ -79,31 +92,44 @@ class Reporter:
         self._audit = audit
         self._actor = actor or getpass.getuser()
         self._wall_clock = wall_clock
-        self._known: set[tuple[str, str]] | None = None
+        self._known: dict[str, list[str]] | None = None
+        self._searched = set[str]()
 
-    async def report(self, aliases: Sequence[str], decision_id: str, reason: str) -> Reported:
-        """Report each post and comment that shows the picture, unless it was reported for this decision before.
+    async def report(self, aliases: Sequence[str], sha256: str, reason: str) -> Reported:
+        """Report each post and comment that shows the picture, unless it was reported for these bytes before.
 
         Raises:
             LemmyError: Lemmy cannot be asked; what was reported until then is in the audit.
         """
-        now, before, refused = list[Shown](), list[Shown](), list[Shown]()
-        known = await self._reported()
+        known = (await self._reported()).setdefault(sha256, [])
+        if sha256 in self._searched:
+            return Reported(before=tuple(known), is_searched=False)
+        now, before, refused = list[str](), list[str](), list[str]()
         for each in await self._lemmy.shown(aliases):
-            if (decision_id, each.name) in known:
-                before.append(each)
+            if each.name in known:
+                before.append(each.name)
             elif await self._lemmy.report(each, reason[:MOST_CHARACTERS]):
                 # Without its address, which for a post from Mastodon has the name of the author.
-                detail = {"decision": decision_id, "on": each.name}
-                await self._audit.audit(AuditEntry(self._wall_clock(), self._actor, REPORT, detail))
-                known.add((decision_id, each.name))
-                now.append(each)
+                await self._note(REPORT, {"sha256": sha256, "on": each.name})
+                known.append(each.name)
+                now.append(each.name)
             else:
-                refused.append(each)
+                refused.append(each.name)
+        if aliases:
+            await self._note(SEARCH, {"sha256": sha256})
+            self._searched.add(sha256)
         return Reported(tuple(now), tuple(before), tuple(refused))
 
-    async def _reported(self) -> set[tuple[str, str]]:
+    async def _reported(self) -> dict[str, list[str]]:
+        """By sha256, the names of what was reported."""
         if self._known is None:
-            entries = await self._audit.audited(REPORT, _EVER)
-            self._known = {(str(each.detail.get("decision")), str(each.detail.get("on"))) for each in entries}
+            known: dict[str, list[str]] = {}
+            for each in await self._audit.audited(REPORT, _EVER):
+                known.setdefault(str(each.detail.get("sha256")), []).append(str(each.detail.get("on")))
+            searched = await self._audit.audited(SEARCH, self._wall_clock() - SEARCHED_AGAIN_AFTER)
+            self._searched = {str(each.detail.get("sha256")) for each in searched}
+            self._known = known
         return self._known
+
+    async def _note(self, action: str, detail: Mapping[str, str]) -> None:
+        await self._audit.audit(AuditEntry(self._wall_clock(), self._actor, action, dict(detail)))

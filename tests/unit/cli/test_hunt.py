@@ -308,7 +308,12 @@ async def test_a_report_is_filed_once_and_the_picture_stays(bench: Bench) -> Non
     expected = "Pictwarden: entry 1 of this instance's lists denies the picture: advertising"
     assert bench.lemmy.reports == [{"post_id": 7, "reason": expected}, {"comment_id": 9, "reason": expected}]
     assert len(bench.pictrs.stored) == 3
-    assert any(line.endswith("; reported before post 7, comment 9") for line in (await bench.hunt("--report"))[1])
+    with contextlib.closing(open_ledger(bench.location)) as ledger:
+        await ledger.record(
+            Made().decision(10, sha256=hashlib.sha256(BODIES[0]).hexdigest(), body_bytes=len(BODIES[0]))
+        )
+    told = "; reported before post 7, comment 9; Lemmy was asked within the last 7 days"
+    assert any(line.endswith(told) for line in (await bench.hunt("--report"))[1])
     assert len(bench.lemmy.reports) == 2
     assert [each.detail["on"] for each in await bench.audit() if each.action == REPORT] == ["comment 9", "post 7"]
     assert "alice" not in "".join(lines)

@@ -41,7 +41,7 @@ async def test_a_picture_is_reported_once_whatever_decision_says_so() -> None:
     first = await LemmyReports(Reporter(queue, ledger, "bob")).dispose(PICTURE, "1" * 64, "rule no-red")
     again = await LemmyReports(Reporter(queue, ledger, "bob")).dispose(PICTURE, "1" * 64, "rule no-red")
     assert first == (FileOutcome.REJECTED, "reported post 7.")
-    assert again == (FileOutcome.REJECTED, "reported before post 7.")
+    assert again == (FileOutcome.REJECTED, "reported before post 7; Lemmy was asked within the last 7 days.")
     assert queue.reasons == ["Pictwarden: rule no-red of this instance rejects the picture"]
 
 
