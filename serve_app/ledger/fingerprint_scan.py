@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,12 @@ from serve_app.domain import DIHEDRAL_HASHES, PDQ_BYTES
 from serve_app.domain.lists import MIN_QUALITY
 
 BODIES_AT_ONCE = 20_000
-"""50 MB of fingerprints, if each body is one frame."""
+"""5 MB of fingerprints, if each body is one frame."""
+
+BYTES_AT_ONCE = 32_000_000
+"""A part ends at the body that reaches it: videos have many frames."""
+
+_ROWS_AT_ONCE = 1000
 
 # As serve_app.ledger.encoding packs a frame.
 _FRAME = np.dtype([("frame", "<u4"), ("quality", "u1"), ("hashes", "u1", (DIHEDRAL_HASHES * PDQ_BYTES,))])
@@ -45,11 +51,29 @@ def count_bodies(database: Database) -> int:
 
 def all_fingerprints(database: Database) -> Generator[BodyFingerprints, None, None]:
     """Those of all bodies, in any order. What is recorded meanwhile may be left out. For a thread."""
+    last = b""
+    while rows := _rows_after(database, last):
+        yield _arrays([row.sha256 for row in rows], [row.frames for row in rows])
+        last = rows[-1].sha256
+
+
+def _rows_after(database: Database, last: bytes) -> list[Any]:
+    """Those of one part, in a transaction of their own: a hunt rests between parts, and must not hold one open."""
+    wanted = select(fingerprints.c.sha256, fingerprints.c.frames).where(fingerprints.c.sha256 > last)
+    rows, size_bytes = [], 0
     # A cursor of PostgreSQL's needs a transaction.
-    with database.reading_one_moment() as connection:
-        some_at_a_time = connection.execution_options(yield_per=BODIES_AT_ONCE)
-        for rows in some_at_a_time.execute(select(fingerprints.c.sha256, fingerprints.c.frames)).partitions():
-            yield _arrays([row.sha256 for row in rows], [row.frames for row in rows])
+    with (
+        database.reading_one_moment() as connection,
+        connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
+            wanted.order_by(fingerprints.c.sha256).limit(BODIES_AT_ONCE)
+        ) as found,
+    ):
+        for row in found:
+            rows.append(row)
+            size_bytes += len(row.frames)
+            if size_bytes >= BYTES_AT_ONCE:
+                break
+    return rows
 
 
 def _arrays(sha256s: list[bytes], packed: list[bytes]) -> BodyFingerprints:

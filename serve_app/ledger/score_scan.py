@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import case, exists, func, or_, select
+from sqlalchemy import Select, case, exists, func, or_, select, tuple_
 
 from serve_app.database.access import Database
 from serve_app.database.tables import contexts, decisions, label_scores, label_sets
@@ -71,12 +71,24 @@ def count_scored(database: Database, of_contexts: Collection[int]) -> int:
 def all_scores(database: Database, of_contexts: Collection[int]) -> Generator[ScoredBodies, None, None]:
     """Those of all bodies in these contexts, in any order. What is recorded meanwhile may be left out. For a thread."""
     columns = label_scores.c
-    wanted = select(columns.sha256, columns.context, columns.logit_scale, columns.cosines)
+    key = tuple_(columns.sha256, columns.model_key)
+    wanted = (
+        select(columns.sha256, columns.model_key, columns.context, columns.logit_scale, columns.cosines)
+        .where(columns.context.in_(of_contexts))
+        .order_by(columns.sha256, columns.model_key)
+        .limit(BODIES_AT_ONCE)
+    )
     known = contexts_of_scores(database)
-    with database.reading_one_moment() as connection:
-        some_at_a_time = connection.execution_options(yield_per=BODIES_AT_ONCE)
-        for rows in some_at_a_time.execute(wanted.where(columns.context.in_(of_contexts))).partitions():
-            yield from _parts(rows, known)
+    rows = _rows(database, wanted)
+    while rows:
+        yield from _parts(rows, known)
+        rows = _rows(database, wanted.where(key > (rows[-1].sha256, rows[-1].model_key)))
+
+
+def _rows(database: Database, wanted: Select[Any]) -> Sequence[Any]:
+    """Read by themselves: a hunt rests between parts, and must not hold a transaction open."""
+    with database.reading() as connection:
+        return connection.execute(wanted).all()
 
 
 def _parts(rows: Sequence[Any], known: dict[int, Context]) -> Generator[ScoredBodies, None, None]:
