@@ -190,7 +190,9 @@ def _hunt(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
         f"{'it' if found == 1 else 'them'}: {', '.join(of_each)}."
     ]
     if left and settings.hunt is HuntMode.PURGE:
-        lines.append("The service tries again: pict-rs did not answer, or the day's quota of purges is used up.")
+        lines.append(
+            "The log says why. Where pict-rs did not answer, or the day's quota of purges is used up, the service tries again."
+        )
     elif left:
         lines.append("If that is right, run the command below with --purge; where the policy rejects, with --policy.")
     lines.append("If that is wrong, correct the policy or the lists.")
