@@ -20,6 +20,9 @@ SEARCH: Final = f"{READING}Lemmy's search"
 SEARCHED_AGAIN_AFTER: Final = timedelta(days=7)
 """A picture that was searched for leaves its searches to others for so long: Lemmy permits few of them."""
 
+UNFOUND_AGAIN_AFTER: Final = timedelta(days=1)
+"""The same where nothing showed it: an upload comes before its post."""
+
 MOST_CHARACTERS: Final = 1000
 """Of a reason: Lemmy takes no longer one."""
 
@@ -93,7 +96,7 @@ class Reporter:
         self._actor = actor or getpass.getuser()
         self._wall_clock = wall_clock
         self._known: dict[str, list[str]] | None = None
-        self._searched = set[str]()
+        self._searched: dict[str, datetime] = {}
 
     async def report(self, aliases: Sequence[str], sha256: str, reason: str) -> Reported:
         """Report each post and comment that shows the picture, unless it was reported for these bytes before.
@@ -102,7 +105,7 @@ class Reporter:
             LemmyError: Lemmy cannot be asked; what was reported until then is in the audit.
         """
         known = (await self._reported()).setdefault(sha256, [])
-        if sha256 in self._searched:
+        if self._wall_clock() < self._searched.get(sha256, _EVER):
             return Reported(before=tuple(known), is_searched=False)
         now, before, refused = list[str](), list[str](), list[str]()
         for each in await self._lemmy.shown(aliases):
@@ -116,8 +119,9 @@ class Reporter:
             else:
                 refused.append(each.name)
         if aliases:
-            await self._note(SEARCH, {"sha256": sha256})
-            self._searched.add(sha256)
+            found = len(now) + len(before) + len(refused)
+            await self._note(SEARCH, {"sha256": sha256, "found": found})
+            self._searched[sha256] = _searched_until(self._wall_clock(), found)
         return Reported(tuple(now), tuple(before), tuple(refused))
 
     async def _reported(self) -> dict[str, list[str]]:
@@ -127,9 +131,16 @@ class Reporter:
             for each in await self._audit.audited(REPORT, _EVER):
                 known.setdefault(str(each.detail.get("sha256")), []).append(str(each.detail.get("on")))
             searched = await self._audit.audited(SEARCH, self._wall_clock() - SEARCHED_AGAIN_AFTER)
-            self._searched = {str(each.detail.get("sha256")) for each in searched}
+            self._searched = {
+                str(each.detail.get("sha256")): _searched_until(each.at, int(each.detail.get("found", 0)))
+                for each in searched
+            }
             self._known = known
         return self._known
 
-    async def _note(self, action: str, detail: Mapping[str, str]) -> None:
+    async def _note(self, action: str, detail: Mapping[str, str | int]) -> None:
         await self._audit.audit(AuditEntry(self._wall_clock(), self._actor, action, dict(detail)))
+
+
+def _searched_until(at: datetime, found: int) -> datetime:
+    return at + (SEARCHED_AGAIN_AFTER if found else UNFOUND_AGAIN_AFTER)

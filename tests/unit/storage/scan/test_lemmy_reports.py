@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from serve_app.domain import LemmyUnavailableError
 from serve_app.ledger import MemoryLedger
@@ -11,7 +12,7 @@ from serve_app.lemmy import Reporter, Shown
 from serve_app.storage.scan.lemmy_reports import LemmyReports
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.source import StoredFile
-from tests.unit.storage.scan.fakes import MemorySource, bench_of
+from tests.unit.storage.scan.fakes import NOON, MemorySource, bench_of
 
 PICTURE = StoredFile("a" * 78, 9, "", aliases=("a.png",))
 
@@ -47,7 +48,8 @@ async def test_a_picture_is_reported_once_whatever_decision_says_so() -> None:
 
 async def test_what_an_ordinary_run_rejected_is_reported_by_a_later_one_and_what_has_no_post_yet_once_it_has() -> None:
     bench, queue = bench_of("reject", "accept"), Queue(shows=False)
-    reports = LemmyReports(Reporter(queue, MemoryLedger(), "bob"))
+    clock = [NOON]
+    reports = LemmyReports(Reporter(queue, MemoryLedger(), "bob", lambda: clock[0]))
     bench.source = Aliased(bench.source.bodies)
     rows: list[FileOutcome] = []
     bench.journal.before_add = lambda records: rows.extend(each.outcome for each in records)
@@ -55,6 +57,9 @@ async def test_what_an_ordinary_run_rejected_is_reported_by_a_later_one_and_what
     await bench.run(reports)
     assert (queue.reasons, bench.journal.outcomes["00"]) == ([], FileOutcome.REJECTED)
     queue.shows = True
+    await bench.run(reports)
+    assert queue.reasons == [], "Lemmy permits few searches"
+    clock[0] += timedelta(days=1)
     for _ in range(2):
         await bench.run(reports)
     assert len(queue.reasons) == 1
