@@ -29,6 +29,7 @@ from serve_app.storage.rescan import Scanner
 from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
 from serve_app.storage.scan.lemmy_reports import LemmyReports
 from serve_app.storage.scan.of_software import SoftwareDisposal, SoftwareSource
+from serve_app.storage.scan.ownership import require_unowned
 from serve_app.storage.scan.run import Progress, StorageScan, Terms
 from serve_app.storage.scan.source import Source, Wanted
 from serve_app.storage.scan.stores.opening import open_source
@@ -53,6 +54,7 @@ class Order:
         url: of the scans of the running service.
         is_local: this process scans.
         is_watching: until it is interrupted.
+        is_software_told: the admin named the software, or said that there is none.
     """
 
     settings: Settings
@@ -65,6 +67,7 @@ class Order:
     url: str | None
     is_local: bool
     is_watching: bool
+    is_software_told: bool
 
 
 async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
@@ -94,6 +97,8 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
         source = open_source(order.source, order.quarantine, pictrs=order.settings.pictrs, hash_list=hash_list)
         source = source if order.layout is None else SoftwareSource(source, order.layout)
         opened.push_async_callback(source.close)
+        if order.on_reject in {OnReject.PURGE, OnReject.QUARANTINE} and not order.is_software_told:
+            await require_unowned(source, order.wanted)
         scanner = await opened.enter_async_context(_scanner(order, show))
         journal = opened.enter_context(contextlib.closing(open_journal(location, source.url)))
         on_reject = await opened.enter_async_context(_disposal(order, source, archive))

@@ -26,7 +26,7 @@ from serve_app.storage.scan.run import Progress, Terms
 from serve_app.storage.scan.source import Wanted
 
 # typer makes choices of an enumeration alone.
-Software = enum.StrEnum("Software", {name.upper(): name for name in LAYOUTS})  # type: ignore[misc]
+Software = enum.StrEnum("Software", {name.upper(): name for name in (*LAYOUTS, "none")})  # type: ignore[misc]
 
 
 def storage_scan(
@@ -49,7 +49,7 @@ def storage_scan(
         Software | None,
         typer.Option(
             help="Whose storage it is: only its originals and cached files are scanned, only cached ones are removed, "
-            "and for all others the command of that software is shown.",
+            "and for all others the command of that software is shown. none: no software owns these files.",
             show_default=False,
         ),
     ] = None,
@@ -119,10 +119,11 @@ def storage_scan(
             ),
             OnReject.REPORT if dry_run else on_reject,
             quarantine,
-            LAYOUTS[software] if software else None,
+            LAYOUTS.get(software) if software else None,
             url or known_url(),
             local,
             watch,
+            is_software_told=software is not None,
         )
         is_interrupted = asyncio.run(scan(order, progress, show))
     except PictwardenError as error:

@@ -228,6 +228,19 @@ def test_the_storage_of_mastodon_loses_its_cache_alone(bench: Bench) -> None:
     assert "2 files: 1 rejected, 1 purged" in done.stdout
 
 
+@pytest.mark.parametrize("how", [["purge"], ["quarantine", "--quarantine", "held"]])
+def test_originals_of_a_software_that_was_not_named_are_never_removed(bench: Bench, how: list[str]) -> None:
+    bench.write(f"{UPLOADED}/original/b.png", "reject uploaded")
+    done = bench.scan("--on-reject", *how, exit_code=2)
+    assert "looks like the storage of Mastodon" in done.stderr
+    assert "add --software mastodon, or, if it is not, --software none" in done.stderr
+    assert bench.left() == [f"{UPLOADED}/original/b.png"]
+    bench.scan(exit_code=1)
+    bench.scan("--on-reject", *how, "--dry-run", exit_code=1)
+    bench.scan("--on-reject", *how, "--software", "none")
+    assert f"{UPLOADED}/original/b.png" not in bench.left()
+
+
 def test_json_is_all_there_is_on_the_standard_output(bench: Bench) -> None:
     bench.write("a.png", "accept")
     bench.write("b.png", "reject")
