@@ -1,4 +1,4 @@
-"""examples/systemd: systemd knows every option, and what the unit says of the command holds."""
+"""examples/systemd: systemd knows every option, and what the units say of the commands holds."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ from serve_app.cli.serving import STOP_LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "examples" / "systemd" / "pictwarden.service"
+STORAGE_UNIT = UNIT.with_name("pictwarden-storage.service")
+UNITS = pytest.mark.parametrize("unit", [UNIT, STORAGE_UNIT], ids=lambda unit: unit.stem)
 SECURITY_PAGE = ROOT / "docs" / "security.md"
 
 # After STOP_LIMIT_S the process kills its children, and gives itself this much more.
 GRACE_S = 5.0
 
 
+def read(unit: Path) -> configparser.ConfigParser:
+    """Its sections; the parser refuses an option that is given twice."""
+    sections = configparser.ConfigParser(interpolation=None, delimiters="=", comment_prefixes="#")
+    sections.optionxform = str  # type: ignore[assignment,method-assign]
+    sections.read_string(unit.read_text("utf-8"))
+    return sections
+
+
 @pytest.fixture(scope="module")
 def service() -> configparser.SectionProxy:
-    """The section with that name; the parser refuses an option that is given twice."""
-    unit = configparser.ConfigParser(interpolation=None, delimiters="=", comment_prefixes="#")
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(UNIT.read_text("utf-8"))
-    return unit["Service"]
+    return read(UNIT)["Service"]
+
+
+@pytest.fixture(scope="module")
+def scan() -> configparser.SectionProxy:
+    return read(STORAGE_UNIT)["Service"]
 
 
 def seconds(span: str) -> float:
@@ -41,11 +52,12 @@ def seconds(span: str) -> float:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
 @pytest.mark.parametrize("of_optional", ["#", ""], ids=["as it is", "with every optional line"])
-def test_systemd_finds_nothing_wrong(tmp_path: Path, of_optional: str) -> None:
+@UNITS
+def test_systemd_finds_nothing_wrong(tmp_path: Path, unit: Path, of_optional: str) -> None:
     # It also asks whether the command is there, which it is in an installation.
-    installed = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text("utf-8"))
+    installed = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", unit.read_text("utf-8"))
     installed = re.sub(r"(?m)^#(?=[A-Z][A-Za-z]+=)", of_optional, installed)
-    copy = tmp_path / UNIT.name
+    copy = tmp_path / unit.name
     copy.write_text(installed, "utf-8")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=50, check=False
@@ -74,8 +86,46 @@ def test_a_service_that_fails_or_is_stuck_is_started_again_and_leaves_no_core(
     assert (service["WatchdogSignal"], service["LimitCORE"]) == ("SIGKILL", "1")
 
 
-def test_no_picture_is_written_to_swap(service: configparser.SectionProxy) -> None:
-    assert service["MemorySwapMax"] == "0"
+@UNITS
+def test_no_picture_is_written_to_swap_or_in_a_core(unit: Path) -> None:
+    section = read(unit)["Service"]
+    assert (section["MemorySwapMax"], section["LimitCORE"]) == ("0", "1")
+
+
+@UNITS
+def test_it_starts_with_the_machine_and_without_the_optional_file(unit: Path) -> None:
+    sections = read(unit)
+    assert sections["Install"]["WantedBy"] == "multi-user.target"
+    assert sections["Service"]["EnvironmentFile"].startswith("-")
+
+
+def test_the_scan_of_a_storage_goes_on_until_it_is_ended(scan: configparser.SectionProxy) -> None:
+    command, group, name, *options = shlex.split(scan["ExecStart"])
+    assert Path(command).name == "pictwarden"
+    known = get_command(app).commands[group].commands[name]  # type: ignore[attr-defined]
+    context = known.make_context(name, options)
+    assert context.params["watch"]
+    assert context.params["config"] == Path("/etc/pictwarden/serve_config.yaml")
+    assert scan["Restart"] == "on-failure"
+
+
+def test_the_scan_of_a_storage_has_the_user_and_the_folder_of_the_service(
+    service: configparser.SectionProxy, scan: configparser.SectionProxy
+) -> None:
+    # Without User=, systemd names the dynamic user as the unit.
+    assert "User" not in service
+    assert scan["User"] == UNIT.stem
+    for option in ("DynamicUser", "StateDirectory", "StateDirectoryMode", "UMask", "WorkingDirectory"):
+        assert scan[option] == service[option]
+
+
+def test_the_scan_of_a_storage_is_confined_as_the_service_is(
+    service: configparser.SectionProxy, scan: configparser.SectionProxy
+) -> None:
+    kinds = r"NoNew|Capab|Ambient|Protect|Private|Lock|Restrict|SystemCall(?!Filter)"
+    confinement = [option for option in service if re.match(kinds, option)]
+    assert len(confinement) > 15
+    assert {option: scan[option] for option in confinement} == {option: service[option] for option in confinement}
 
 
 def test_what_it_writes_has_a_place(service: configparser.SectionProxy) -> None:
