@@ -250,7 +250,7 @@ async def moderating(
 
     Raises:
         ConfigurationError: as :func:`serve`.
-        UnavailableError: a part of it does not start.
+        UnavailableError: a part of it does not start; or one has ended or is stuck, which cancels the block.
     """
     examiners: list[StartingExaminer] = []
 
@@ -259,8 +259,9 @@ async def moderating(
         return examiners[-1]
 
     async with contextlib.AsyncExitStack() as opened:
-        ledger, lists = await asyncio.to_thread(
-            _open_records, locate(settings.ledger), settings.limits, _COMMIT_WAIT_WITHOUT_CALLERS_S
+        location = locate(settings.ledger)
+        ledger, lists = await _unless_cancelled(
+            lambda: _open_records(location, settings.limits, _COMMIT_WAIT_WITHOUT_CALLERS_S), _close_records
         )
         opened.callback(ledger.close)
         lists.start()
@@ -270,11 +271,15 @@ async def moderating(
             *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources),
             budgets=_BUDGETS_WITHOUT_CALLERS,
         )
-        stages = await asyncio.to_thread(Stages, settings, policy, shadow, of_sources)
+        stages = await _unless_cancelled(
+            lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
+        )
         opened.push_async_callback(stages.close)
         for examiner in examiners:
             examiner.started(stages)
         await moderator.ready(Deadline.after(settings.deadline_s))
+        await opened.enter_async_context(returning_memory())
+        await opened.enter_async_context(_while_alive(stages.require_alive))
         yield moderator
 
 
@@ -333,10 +338,65 @@ async def watch(require_alive: Callable[[], None], stop: asyncio.Event, on_alive
                 await stop.wait()
 
 
+@contextlib.asynccontextmanager
+async def _while_alive(require_alive: Callable[[], None]) -> AsyncIterator[None]:
+    """Cancel the block as soon as ``require_alive`` raises, which is then what the block has raised."""
+    task = asyncio.current_task()
+    failure: UnavailableError | None = None
+
+    async def check() -> None:
+        nonlocal failure
+        try:
+            await watch(require_alive, asyncio.Event(), lambda: None)
+        except UnavailableError as error:
+            failure = error
+            if task is not None:
+                task.cancel()
+
+    checking = asyncio.create_task(check(), name="watching the stages")
+    try:
+        yield
+    except asyncio.CancelledError:
+        if failure is None or (task is not None and task.uncancel()):
+            raise
+        raise failure from None
+    finally:
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+
+
+async def _unless_cancelled(work: Callable[[], T], discard: Callable[[T], None]) -> T:
+    """What ``work`` returns or raises, in a thread that nothing waits for once this is cancelled, as below."""
+    pending = _begin(work)
+    try:
+        return await asyncio.wrap_future(pending)
+    except asyncio.CancelledError:
+        _discard_late(pending, discard)
+        raise
+
+
 async def _unless_stopped(
     stop: asyncio.Event, work: Callable[[], T], discard: Callable[[T], None] = lambda late: None
 ) -> T | None:
-    """What ``work`` returns or raises, in a thread; None if ``stop`` comes first: ``discard`` then has the result.
+    """What ``work`` returns or raises, in a thread; None if ``stop`` comes first: ``discard`` then has the result."""
+    pending = _begin(work)
+    done = asyncio.wrap_future(pending)
+    stopping = asyncio.create_task(stop.wait())
+    is_taken = False
+    try:
+        either: set[asyncio.Future[Any]] = {done, stopping}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        is_taken = done.done()
+        return done.result() if is_taken else None
+    finally:
+        stopping.cancel()
+        done.cancel()
+        if not is_taken:
+            _discard_late(pending, discard)
+
+
+def _begin(work: Callable[[], T]) -> concurrent.futures.Future[T]:
+    """Have ``work`` done in a thread.
 
     Nobody can interrupt a download, a load or a line to a terminal that stands still. So the thread is a daemon, and
     none of an executor's: a process waits for those before it ends.
@@ -350,21 +410,13 @@ async def _unless_stopped(
         except BaseException as error:
             pending.set_exception(error)
 
-    def discard_late(ended: concurrent.futures.Future[T]) -> None:
+    threading.Thread(target=run, daemon=True, name="starting").start()
+    return pending
+
+
+def _discard_late(pending: concurrent.futures.Future[T], discard: Callable[[T], None]) -> None:
+    def discard_result(ended: concurrent.futures.Future[T]) -> None:
         if ended.exception() is None:
             discard(ended.result())
 
-    threading.Thread(target=run, daemon=True, name="starting").start()
-    done = asyncio.wrap_future(pending)
-    stopping = asyncio.create_task(stop.wait())
-    is_taken = False
-    try:
-        either: set[asyncio.Future[Any]] = {done, stopping}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        is_taken = done.done()
-        return done.result() if is_taken else None
-    finally:
-        stopping.cancel()
-        done.cancel()
-        if not is_taken:
-            pending.add_done_callback(discard_late)
+    pending.add_done_callback(discard_result)

@@ -24,6 +24,7 @@ from serve_app.http.guard import Guard
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engines
 from serve_app.models.fake import FakeEngine
+from serve_app.moderation import Moderator
 from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.stages import Stage
@@ -431,6 +432,79 @@ class Alive:
         self.asked += 1
         if self.asked > self.times:
             raise UnavailableError("it has ended")
+
+
+def alone(policy: Policy, **args: Any) -> contextlib.AbstractAsyncContextManager[Moderator]:
+    """The chain of a command that scans by itself."""
+    settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
+    return standalone.moderating(settings, policy)
+
+
+async def test_a_command_that_is_interrupted_while_its_model_loads_waits_for_nothing(
+    make_policy: Callable[..., Policy], held: tuple[threading.Event, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, end = threading.Event(), DecodeWorkers.close
+
+    def close(workers: DecodeWorkers) -> None:
+        end(workers)
+        closed.set()
+
+    async def command() -> None:
+        async with alone(make_policy()):
+            raise AssertionError("its model is not loaded")
+
+    monkeypatch.setattr(DecodeWorkers, "close", close)
+    running = asyncio.create_task(command())
+    await until(held[0])
+    running.cancel()
+    async with asyncio.timeout(PATIENT_S):
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert not closed.is_set()
+    held[1].set()
+    assert closed.wait(PATIENT_S), "while the loop does nothing: nobody waits for what comes late"
+
+
+async def test_a_command_whose_device_is_stuck_ends(
+    make_policy: Callable[..., Policy], monkeypatch: pytest.MonkeyPatch, draw: Callable[..., bytes]
+) -> None:
+    may_go_on = threading.Event()
+
+    async def command() -> None:
+        async with alone(make_policy(), deadline_s=2.0) as moderator:
+            while True:
+                call = Call("a-request", Deadline.after(2.0), Lane.BACKGROUND)
+                await moderator.moderate(Body.of(draw("white")), call)
+
+    monkeypatch.setattr(FakeEngine, "encode", lambda *_: may_go_on.wait(PATIENT_S))
+    monkeypatch.setattr(scoring, "_HUNG_AFTER_S", 0.05)
+    monkeypatch.setattr(standalone, "_CHECK_EVERY_S", 0.01)
+    try:
+        async with asyncio.timeout(PATIENT_S):
+            with pytest.raises(UnavailableError, match="stuck"):
+                await command()
+    finally:
+        may_go_on.set()
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_a_command_that_is_cancelled_while_all_is_well_is_cancelled(make_policy: Callable[..., Policy]) -> None:
+    begun = asyncio.Event()
+
+    async def command() -> None:
+        async with alone(make_policy()):
+            begun.set()
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(command())
+    async with asyncio.timeout(PATIENT_S):
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 async def test_a_watch_tells_that_all_is_well_until_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
