@@ -21,7 +21,7 @@ SEARCHED_AGAIN_AFTER: Final = timedelta(days=7)
 """A picture that was searched for leaves its searches to others for so long: Lemmy permits few of them."""
 
 UNFOUND_AGAIN_AFTER: Final = timedelta(days=1)
-"""The same where nothing showed it: an upload comes before its post."""
+"""The same where nothing showed it, once: an upload comes before its post."""
 
 MOST_CHARACTERS: Final = 1000
 """Of a reason: Lemmy takes no longer one."""
@@ -105,7 +105,7 @@ class Reporter:
             LemmyError: Lemmy cannot be asked; what was reported until then is in the audit.
         """
         known = (await self._reported()).setdefault(sha256, [])
-        if self._wall_clock() < self._searched.get(sha256, _EVER):
+        if self._wall_clock() <= self._searched.get(sha256, _EVER):
             return Reported(before=tuple(known), is_searched=False)
         now, before, refused = list[str](), list[str](), list[str]()
         for each in await self._lemmy.shown(aliases):
@@ -121,7 +121,8 @@ class Reporter:
         if aliases:
             found = len(now) + len(before) + len(refused)
             await self._note(SEARCH, {"sha256": sha256, "found": found})
-            self._searched[sha256] = _searched_until(self._wall_clock(), found)
+            is_first = sha256 not in self._searched
+            self._searched[sha256] = _searched_until(self._wall_clock(), found, is_first=is_first)
         return Reported(tuple(now), tuple(before), tuple(refused))
 
     async def _reported(self) -> dict[str, list[str]]:
@@ -130,11 +131,10 @@ class Reporter:
             known: dict[str, list[str]] = {}
             for each in await self._audit.audited(REPORT, _EVER):
                 known.setdefault(str(each.detail.get("sha256")), []).append(str(each.detail.get("on")))
-            searched = await self._audit.audited(SEARCH, self._wall_clock() - SEARCHED_AGAIN_AFTER)
-            self._searched = {
-                str(each.detail.get("sha256")): _searched_until(each.at, int(each.detail.get("found", 0)))
-                for each in searched
-            }
+            searched = await self._audit.audited(SEARCH, self._wall_clock() - 2 * SEARCHED_AGAIN_AFTER)
+            for each in searched:
+                sha256, found = str(each.detail.get("sha256")), int(each.detail.get("found", 0))
+                self._searched[sha256] = _searched_until(each.at, found, is_first=sha256 not in self._searched)
             self._known = known
         return self._known
 
@@ -142,5 +142,5 @@ class Reporter:
         await self._audit.audit(AuditEntry(self._wall_clock(), self._actor, action, dict(detail)))
 
 
-def _searched_until(at: datetime, found: int) -> datetime:
-    return at + (SEARCHED_AGAIN_AFTER if found else UNFOUND_AGAIN_AFTER)
+def _searched_until(at: datetime, found: int, *, is_first: bool) -> datetime:
+    return at + (UNFOUND_AGAIN_AFTER if is_first and not found else SEARCHED_AGAIN_AFTER)

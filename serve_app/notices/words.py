@@ -191,8 +191,8 @@ def _hunt(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
     ]
     if left and settings.hunt is HuntMode.PURGE:
         lines.append(
-            "The log says why. Where pict-rs did not answer, or the day's quota of purges is used up, the service tries "
-            "again."
+            "The log says why. Where pict-rs did not answer, or the day's quota of purges is used up, the service "
+            "tries again."
         )
     elif left:
         lines.append("If that is right, run the command below with --purge; where the policy rejects, with --policy.")

@@ -66,7 +66,7 @@ async def test_runs_go_on_where_the_last_one_met_the_limit_on_searches() -> None
     queue, ledger, pictures = Queue(()), MemoryLedger(), [f"{number:064x}" for number in range(10)]
     for run in range(4):
         queue.searches = 3
-        hunt = reporter(queue, ledger, run * timedelta(days=1))
+        hunt = reporter(queue, ledger, run * timedelta(hours=6))
         done = []
         with contextlib.suppress(LemmyUnavailableError):
             for sha256 in pictures:
@@ -74,6 +74,14 @@ async def test_runs_go_on_where_the_last_one_met_the_limit_on_searches() -> None
                 done.append(sha256)
         assert len(done) == min(3 * (run + 1), 10)
     assert queue.searches == 2
+
+
+async def test_what_nothing_showed_is_searched_for_after_a_day_and_then_after_a_week() -> None:
+    queue, ledger, searched = Queue((), searches=100), MemoryLedger(), []
+    for day in range(20):
+        told = await reporter(queue, ledger, timedelta(days=day, minutes=day)).report(["a.png"], ONE, "it is denied")
+        searched += [day] if told.is_searched else []
+    assert searched == [0, 1, 8, 15]
 
 
 async def test_a_picture_that_was_searched_for_lately_is_told_from_the_audit() -> None:
@@ -91,7 +99,7 @@ async def test_what_was_searched_for_is_erased_like_requests_that_read() -> None
     await reporter(Queue(()), ledger).report(["a.png"], ONE, "it is denied")
     await reporter(Queue(()), ledger).report([], OTHER, "it is denied")
     (entry,) = await ledger.audit_trail()
-    assert (entry.action, entry.detail, entry.is_read) == (SEARCH, {"sha256": ONE}, True)
+    assert (entry.action, entry.detail, entry.is_read) == (SEARCH, {"sha256": ONE, "found": 0}, True)
 
 
 async def test_the_audit_says_what_was_reported_and_names_nobody() -> None:
