@@ -16,6 +16,7 @@ from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage_order import Order, scan
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import Config, SourceUrl
+from serve_app.core_dumps import write_no_core
 from serve_app.domain import PictwardenError, StorageUnavailableError, UnavailableError
 from serve_app.domain.storable_text import printable
 from serve_app.settings import Settings
@@ -102,6 +103,7 @@ def storage_scan(
     if watch and limit is not None:
         raise typer.BadParameter("name one of --watch and --limit")
     begin = moment_of(since, "--since") or (datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None)
+    write_no_core()  # of pictures that are read ahead
     progress = Progress()
     show = ScanShow(progress, prints_json=prints_json)
     try:

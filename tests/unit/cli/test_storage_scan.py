@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,7 @@ class Bench:
 
     folder: Path
     environment: dict[str, str]
+    limited: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -120,6 +121,8 @@ def bench(tmp_path: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch) -> 
     database = open_database(bench.location)
     database.prepare()
     database.close()
+    # It holds for the whole process, which here is that of the tests.
+    monkeypatch.setattr("serve_app.cli.storage_scan.write_no_core", lambda: bench.limited.append("core"))
     return bench
 
 
@@ -176,6 +179,12 @@ def test_a_dry_run_touches_nothing(bench: Bench, dry_run: str) -> None:
     bench.scan("--on-reject", "purge", dry_run, exit_code=1)
     assert bench.left() == ["a.png"]
     assert asyncio.run(bench.purges()) == []
+
+
+def test_no_picture_that_is_read_ahead_can_end_in_a_core(bench: Bench) -> None:
+    bench.write("a.png", "accept")
+    bench.scan()
+    assert bench.limited == ["core"]
 
 
 def test_a_purge_removes_what_was_rejected_alone_and_is_recorded(bench: Bench) -> None:
