@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from serve_app.domain import (
     FileChangedError,
@@ -21,6 +21,7 @@ from serve_app.domain import (
     PictrsUnavailableError,
     PictureGoneError,
     PictureSpoiltError,
+    PictwardenError,
     PlaceLostError,
     SettingsError,
     StorageRefusedError,
@@ -30,17 +31,13 @@ from serve_app.domain import (
 from serve_app.pictrs import HashPage, PictrsClient, StoredHash, StoredPicture, newest_first, stored_between
 from serve_app.pictrs.client import PAGE
 from serve_app.storage.scan.source import StoredFile, Wanted
+from serve_app.storage.scan.stores.tries import with_tries
 
 if TYPE_CHECKING:
     from serve_app.storage.scan.stores.hash_list import HashList
 
-TRIES: Final = 4
-"""How often pict-rs is asked for a page or a picture; between tries 1, 2 and 4 s pass."""
-
 WALKS_IN_VAIN: Final = 3
 """Walks in a row that came no further than an earlier one, because others purge so much: then the listing fails."""
-
-_T = TypeVar("_T")
 
 
 class PictrsSource:
@@ -111,7 +108,7 @@ class PictrsSource:
         if not file.aliases:
             raise FileUnreadableError("no alias leads to it, so that pict-rs can neither show nor purge it")
         with _words():
-            return await self._patiently(lambda: self._pictrs.original(_picture(file), max_bytes))
+            return await with_tries(lambda: self._pictrs.original(_picture(file), max_bytes), self._sleep, _is_passing)
 
     async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
         """Purge it with all aliases; see the port."""
@@ -142,7 +139,9 @@ class PictrsSource:
 
     async def page(self, *, slug: str | None = None, before: datetime | None = None, limit: int = PAGE) -> HashPage:
         """What a walk asks for: see :class:`~serve_app.pictrs.walking.Pages`."""
-        return await self._patiently(lambda: self._pictrs.page(slug=slug, before=before, limit=limit))
+        return await with_tries(
+            lambda: self._pictrs.page(slug=slug, before=before, limit=limit), self._sleep, _is_passing
+        )
 
     async def _walk(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """In parts of a page: the walk has asked for one page more than it has handed out."""
@@ -155,18 +154,6 @@ class PictrsSource:
                 part = []
         if part:
             yield part
-
-    async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        wait_s = 1.0
-        for _ in range(TRIES - 1):
-            try:
-                return await call()
-            except PictureSpoiltError:
-                raise
-            except PictrsUnavailableError:
-                await self._sleep(wait_s)
-                wait_s *= 2
-        return await call()
 
     def _require_same(self, file: StoredFile, sha256: str) -> None:
         """pict-rs never stores other bytes under a hash, but its storage may send some."""
@@ -184,6 +171,11 @@ def _hash(file: StoredFile) -> StoredHash:
 
 def _picture(file: StoredFile) -> StoredPicture:
     return StoredPicture(_hash(file), file.aliases)
+
+
+def _is_passing(error: PictwardenError) -> bool:
+    # A picture with other bytes than it should have stays as it is.
+    return isinstance(error, PictrsUnavailableError) and not isinstance(error, PictureSpoiltError)
 
 
 @contextlib.contextmanager

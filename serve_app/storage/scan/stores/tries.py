@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from serve_app.domain import StorageUnavailableError
+from serve_app.domain import PictwardenError, StorageUnavailableError
 
 TRIES: Final = 5
 """How often a call is made in all; between tries 0.5, 1, 2 and 4 s pass."""
@@ -19,19 +19,27 @@ _SLOWEST_BYTES_S = 64 * 1024
 _Result = TypeVar("_Result")
 
 
+def _is_unavailable(error: PictwardenError) -> bool:
+    return isinstance(error, StorageUnavailableError)
+
+
 async def with_tries(
-    call: Callable[[], Awaitable[_Result]], sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    call: Callable[[], Awaitable[_Result]],
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    is_passing: Callable[[PictwardenError], bool] = _is_unavailable,
 ) -> _Result:
     """What ``call`` returns; it is made again where the store did not answer.
 
     Raises:
-        StorageUnavailableError: at each try.
+        PictwardenError: one that ``is_passing``, at each try; or another one.
     """
     wait_s = 0.5
     for _ in range(TRIES - 1):
         try:
             return await call()
-        except StorageUnavailableError:
+        except PictwardenError as error:
+            if not is_passing(error):
+                raise
             await sleep(wait_s)
             wait_s *= 2
     return await call()

@@ -30,8 +30,9 @@ from serve_app.storage.scan.disposal import OnReject, Removal
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.source import StoredFile, Wanted
 from serve_app.storage.scan.stores.hash_list import QUARANTINED_BANK, HashList
-from serve_app.storage.scan.stores.in_pictrs import TRIES, WALKS_IN_VAIN, PictrsSource
+from serve_app.storage.scan.stores.in_pictrs import WALKS_IN_VAIN, PictrsSource
 from serve_app.storage.scan.stores.opening import open_source
+from serve_app.storage.scan.stores.tries import TRIES
 from tests.contract.pictrs.conftest import open_at
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in, ticking
 from tests.unit.listed_decisions import PDQ, decision
@@ -123,7 +124,7 @@ async def test_a_pict_rs_that_fails_for_a_moment_is_asked_again(
     for path in ("/internal/hashes", f"/image/original/{alias}"):
         stand_in.answers[path] = answering(TRIES - 1, stand_in, path)
     assert await source.read(await only_file(source), MAX_BYTES) == BODY
-    assert waits == [1, 2, 4] * 2
+    assert waits == [0.5, 1, 2, 4] * 2
 
 
 async def test_a_pict_rs_that_goes_on_failing_is_unavailable(stand_in: StandIn, source: PictrsSource) -> None:
