@@ -24,7 +24,8 @@ from serve_app.domain import (
 )
 from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
 from serve_app.storage.scan.stores.addresses import Bucket
-from serve_app.storage.scan.stores.parts import counted, in_parts, is_hidden
+from serve_app.storage.scan.stores.elsewhere import StoreElsewhere
+from serve_app.storage.scan.stores.parts import in_parts, is_hidden
 from serve_app.storage.scan.stores.s3_session import S3Session, changed, code_of, status_of
 from serve_app.storage.scan.stores.tries import ANSWER_S, Sent, longest_s, with_tries
 
@@ -35,8 +36,11 @@ _MOST_DENIED = 16
 """Files that may not be read before the first one that may: then none may."""
 
 
-class S3Source:
-    """:class:`~serve_app.storage.scan.source.Source` of the keys of a bucket below a prefix."""
+class S3Source(StoreElsewhere):
+    """:class:`~serve_app.storage.scan.source.Source` of the keys of a bucket below a prefix.
+
+    In a bucket with versions, a removal only hides the older ones, which stay.
+    """
 
     def __init__(
         self,
@@ -54,10 +58,9 @@ class S3Source:
             sleep: between tries.
         """
         self._bucket = bucket
-        self._quarantine = None if quarantine is None else f"{quarantine}/"
         self._answer_s = answer_s
-        self._sleep = sleep
         self._session = S3Session(bucket.url, answer_s)
+        super().__init__(self._session, quarantine, sleep)
         self._denied: int | None = 0
 
     @property
@@ -65,40 +68,9 @@ class S3Source:
         """See the port."""
         return self._bucket.url
 
-    @property
-    def audit_name(self) -> str | None:
-        """See the port."""
-        return self.url
-
-    async def count(self, wanted: Wanted) -> int | None:
-        """See the port."""
-        return await counted(self.files(wanted))
-
     def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """See the port. S3 knows no time of change to ask for: for ``since`` all keys are listed too."""
         return in_parts(self._pages(wanted.prefix), wanted)
-
-    async def read(self, file: StoredFile, max_bytes: int) -> bytes:
-        """See the port."""
-        return await with_tries(lambda: self._read(file, max_bytes), self._sleep)
-
-    async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
-        """See the port. In a bucket with versions, the older ones stay: a deletion only hides them."""
-        sent = Sent()
-        await with_tries(lambda: self._remove(file, sha256, sent), self._sleep)
-        return (file.name,)
-
-    async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
-        """See the port. The store copies it; it keeps its name, below the key of the quarantine."""
-        if self._quarantine is None:
-            raise StorageRefusedError("nobody has said where quarantined files go: name a folder with --quarantine")
-        quarantine, sent = self._quarantine, Sent()
-        await with_tries(lambda: self._move(file, sha256, quarantine, sent), self._sleep)
-        return (file.name,)
-
-    async def close(self) -> None:
-        """See the port."""
-        await self._session.close()
 
     async def _pages(self, prefix: str) -> AsyncGenerator[Sequence[StoredFile], None]:
         position: dict[str, str] | None = {}

@@ -25,7 +25,8 @@ from serve_app.domain import (
 )
 from serve_app.storage.scan.source import StoredFile, Wanted
 from serve_app.storage.scan.stores.addresses import Server
-from serve_app.storage.scan.stores.parts import counted, in_parts
+from serve_app.storage.scan.stores.elsewhere import StoreElsewhere
+from serve_app.storage.scan.stores.parts import in_parts
 from serve_app.storage.scan.stores.sftp_session import Opened, SftpSession
 from serve_app.storage.scan.stores.tries import ANSWER_S, Sent, longest_s, with_tries
 
@@ -36,7 +37,7 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _PRIVATE = asyncssh.SFTPAttrs(permissions=0o700)
 
 
-class SftpSource:
+class SftpSource(StoreElsewhere):
     """:class:`~serve_app.storage.scan.source.Source` of a folder behind SFTP.
 
     The protocol opens by path alone: that no part of a path is a link is asked before, and not enforced by the server
@@ -59,50 +60,18 @@ class SftpSource:
             sleep: between tries.
         """
         self._server = server
-        self._quarantine = None if quarantine is None else f"{quarantine}/"
         self._session = SftpSession(server, answer_s)
         self._answer_s = answer_s
-        self._sleep = sleep
+        super().__init__(self._session, quarantine, sleep)
 
     @property
     def url(self) -> str:
         """See the port."""
         return self._server.url.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
-    @property
-    def audit_name(self) -> str | None:
-        """See the port."""
-        return self.url
-
-    async def count(self, wanted: Wanted) -> int | None:
-        """See the port."""
-        return await counted(self.files(wanted))
-
     def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """See the port. A folder's names are in memory while it is listed; several are listed at once."""
         return in_parts(self._folders(wanted.prefix), wanted)
-
-    async def read(self, file: StoredFile, max_bytes: int) -> bytes:
-        """See the port."""
-        return await with_tries(lambda: self._read(file, max_bytes), self._sleep)
-
-    async def remove(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
-        """See the port."""
-        sent = Sent()
-        await with_tries(lambda: self._remove(file, sha256, sent), self._sleep)
-        return (file.name,)
-
-    async def quarantine(self, file: StoredFile, sha256: str) -> tuple[str, ...]:
-        """See the port. It keeps its name, below the folder of the quarantine."""
-        if self._quarantine is None:
-            raise StorageRefusedError("nobody has said where quarantined files go: name a folder with --quarantine")
-        quarantine, sent = self._quarantine, Sent()
-        await with_tries(lambda: self._move(file, sha256, quarantine, sent), self._sleep)
-        return (file.name,)
-
-    async def close(self) -> None:
-        """See the port."""
-        await self._session.close()
 
     async def _folders(self, prefix: str) -> AsyncGenerator[Sequence[StoredFile], None]:
         """The files of each folder that has some, as the folders come in."""
