@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from serve_app.domain import Call, OverloadedError
 from serve_app.fair_queue import FairQueue
@@ -14,13 +14,31 @@ from serve_app.fair_queue import FairQueue
 _WAITING_PER_PICTURE = 4
 
 
+# Two pictures leave most of a batch empty.
+_TIMES_WHEN_IDLE = 4
+
+
 class BackgroundGate:
-    """Lets at most ``at_once`` background pictures through, of sources by turns; live ones do not pass here."""
+    """Lets background pictures through, of sources by turns.
+
+    Beside live pictures, at most ``at_once``; four times as many while there is none. Live ones do not wait here.
+    """
 
     def __init__(self, at_once: int) -> None:
-        self._free = at_once
+        self._at_once = at_once
+        self._inside = self._live = 0
         self._max_waiting = at_once * _WAITING_PER_PICTURE
         self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+
+    @contextlib.contextmanager
+    def beside_live(self) -> Iterator[None]:
+        """A live picture is here until the block ends."""
+        self._live += 1
+        try:
+            yield
+        finally:
+            self._live -= 1
+            self._hand_out()
 
     @contextlib.asynccontextmanager
     async def through(self, call: Call) -> AsyncIterator[None]:
@@ -48,12 +66,13 @@ class BackgroundGate:
             self._give_back()
 
     def _give_back(self) -> None:
-        self._free += 1
+        self._inside -= 1
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._free and self._waiting:
+        most = self._at_once if self._live else self._at_once * _TIMES_WHEN_IDLE
+        while self._inside < most and self._waiting:
             place = self._waiting.pop()
             if not place.done():
-                self._free -= 1
+                self._inside += 1
                 place.set_result(None)

@@ -190,6 +190,12 @@ class Moderator:
 
         ``by_terms_of`` names another source than the call's, by whose policy and lists is decided.
         """
+        if call.lane is Lane.BACKGROUND:
+            return await self._moderate(body, call, by_terms_of)
+        with self._background.beside_live():
+            return await self._moderate(body, call, by_terms_of)
+
+    async def _moderate(self, body: Body, call: Call, by_terms_of: str | None) -> Decision:
         started_s = call.deadline.clock()
         terms = self._terms_of(by_terms_of or call.source)
         lists = self._known.snapshot(terms.banks)

@@ -36,6 +36,9 @@ async def test_only_so_many_background_pictures_are_looked_at_at_once_and_live_o
 ) -> None:
     service = make_service(max_background_pictures=1)
     service.scorer.hangs = True
+    first = asyncio.create_task(service.moderator.moderate(Body.of(draw("white", (16, 50))), Call("first", in_time())))
+    await service.scorer.entered.wait()
+    service.scorer.entered.clear()
     in_background = [
         asyncio.create_task(
             service.moderator.moderate(Body.of(draw("white", (16, 17 + n))), Call(f"b-{n}", in_time(), Lane.BACKGROUND))
@@ -49,9 +52,9 @@ async def test_only_so_many_background_pictures_are_looked_at_at_once_and_live_o
     live = asyncio.create_task(service.moderator.moderate(Body.of(draw("white", (16, 40))), Call("live", in_time())))
     service.scorer.entered.clear()
     await service.scorer.entered.wait()
-    assert service.scorer.lanes == [Lane.BACKGROUND, Lane.LIVE]
+    assert service.scorer.lanes == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
     service.scorer.release.set()
-    decisions = await asyncio.gather(live, *in_background[:5])
+    decisions = await asyncio.gather(first, live, *in_background[:5])
     assert all(isinstance(each.outcome, Judged) for each in decisions)
 
 

@@ -171,13 +171,15 @@ async def test_a_live_caller_does_not_wait_behind_the_gate_of_the_background(
 ) -> None:
     service = make_service(max_background_pictures=1)
     other, same = Callers(service, draw("white", (20, 20))), Callers(service, draw("white"))
-    ahead = await other.hang(Lane.BACKGROUND)
+    # Beside an upload, one is let through.
+    upload = await Callers(service, draw("white", (24, 24))).hang(Lane.LIVE)
+    ahead = await other.comes(Lane.BACKGROUND)
     waits_at_the_gate = await same.comes(Lane.BACKGROUND)
-    assert service.preprocessor.calls == 1
+    assert service.preprocessor.lanes == [Lane.LIVE, Lane.BACKGROUND]
     live = await same.comes(Lane.LIVE)
-    assert service.preprocessor.lanes == [Lane.BACKGROUND, Lane.LIVE]
+    assert service.preprocessor.lanes == [Lane.LIVE, Lane.BACKGROUND, Lane.LIVE]
     service.preprocessor.release.set()
-    assert all(map(is_examined, await asyncio.gather(ahead, waits_at_the_gate, live)))
+    assert all(map(is_examined, await asyncio.gather(upload, ahead, waits_at_the_gate, live)))
 
 
 # A cut file is the one thing that the lanes treat differently
