@@ -81,7 +81,7 @@ def bench(
     model: Annotated[str, typer.Option(help="model.source of the service.")] = _MODEL,
     policy: Annotated[Path, typer.Option(help="A policy for it.")] = _POLICY,
     pictures: Annotated[int, typer.Option(min=1, help="JPEGs in the folder: enough that the scan lasts.")] = 2_500,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="--threads of the command.")] = 8,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="--threads of the command.")] = 10,
     connections: Connections = None,
     capacity_s: Annotated[float, typer.Option(min=1, help="Seconds for each number of connections.")] = 10.0,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each of the four loads.")] = 60.0,

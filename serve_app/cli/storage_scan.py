@@ -69,7 +69,7 @@ def storage_scan(
         bool, typer.Option("--newest-first", help="Begin with what changed last. pict-rs has no other order.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Scan files again that an earlier run has done.")] = False,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="How many files to scan at once.")] = 8,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="How many files to scan at once.")] = 10,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "--dry_run", help="Touch nothing, whatever --on-reject says.")
     ] = False,

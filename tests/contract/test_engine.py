@@ -58,6 +58,16 @@ def make_torch_for_an_accelerator(folder: Path) -> Engine:
     return engine
 
 
+def make_torch_on_cuda(folder: Path) -> Engine:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device")
+    engine = open_engine(make_tiny_model(folder), LABELS, device="cuda", precision="fp32")
+    engine.warm_up(8, max_pass_s=1e9)
+    return engine
+
+
 def make_torch(folder: Path, threads: int = 1) -> Engine:
     return open_engine(make_tiny_model(folder), LABELS, device="cpu", precision="fp32", cpu_threads=threads)
 
@@ -94,6 +104,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "torch": make_torch,
     "torch, 2 threads": partial(make_torch, threads=2),
     "torch for an accelerator": make_torch_for_an_accelerator,
+    "torch on CUDA": make_torch_on_cuda,
     "openvino": make_converted,
     "openvino, 2 threads": partial(make_converted, threads=2),
     "openvino-int8": make_openvino,

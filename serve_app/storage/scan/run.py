@@ -76,7 +76,7 @@ class Terms:
     """
 
     max_body_bytes: int
-    at_once: int = 8
+    at_once: int = 10
     read_ahead_bytes: int = 128 * 1024 * 1024
     again_before: datetime | None = None
     limit: int | None = None
