@@ -22,6 +22,7 @@ from serve_app.domain import (
 SCAN_PATH = "/api/v1/scan"
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
+WORKER_PATH = "/api/v1/worker"
 
 LANE_HEADER = "X-Pictwarden-Lane"
 """Of a request: its lane. pict-rs sends none, and is live."""

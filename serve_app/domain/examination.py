@@ -73,11 +73,13 @@ class LabelScores:
     at: *unknown*.
     ``logit_scale`` is CLIP's own inverse temperature, 1 without CLIP: its probabilities are
     softmax(logit_scale * cosines) (Radford et al. 2021, arXiv:2103.00020, figure 3).
+    ``worker`` names the worker elsewhere that scored; None where an engine of the service's own did.
     """
 
     values: NDArray[np.float32]
     logit_scale: float
     model: ModelIdentity
+    worker: str | None = None
 
     def picked(self, labels: Sequence[str], wanted: Sequence[str]) -> LabelScores | None:
         """The columns of ``wanted``, in that order, of scores whose columns are ``labels``; None if one is missing."""

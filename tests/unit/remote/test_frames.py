@@ -1,0 +1,107 @@
+"""Frames: every message comes back as it was, and nothing else that a stranger sends comes through."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.domain import Lane, MalformedRequestError, ModelIdentity, UnscannedReason
+from serve_app.remote.frames import from_front, from_worker, packed
+from serve_app.remote.messages import (
+    PROTOCOL,
+    Accepted,
+    Cancelled,
+    Failed,
+    FromFront,
+    Hello,
+    Leaving,
+    Message,
+    Offer,
+    Ping,
+    Pong,
+    Refusal,
+    Refused,
+    Scored,
+    Wanted,
+    Work,
+)
+
+PART = ModelIdentity("ViT-B-32/openai", "ab" * 32, 224, derived_from="cd" * 32)
+PIXELS, NO_FACES = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3), np.empty((0, 64, 64, 3), np.uint8)
+WORK = Work(7, 1, 3.25, Lane.BACKGROUND, PIXELS, NO_FACES)
+SCORED = Scored(7, np.array([[0.25, np.nan], [-1.0, 1.0]], np.float32), 100.0, 0.125)
+
+MESSAGES: tuple[Message, ...] = (
+    Wanted(PROTOCOL, "0.2.0", "random:ViT-B-32", (("a circle", "ä"), ("open-nsfw/nsfw",)), 8.0),
+    Wanted(PROTOCOL, "0.2.0", None, (("open-nsfw/nsfw",),), 8.0),
+    Hello(PROTOCOL, "0.2.0", "desktop", "NVIDIA", (Offer(ModelIdentity.together([PART, PART]), {1: 0.01, 2: 0.02}),)),
+    Accepted("desktop-2"),
+    Refused(Refusal.MODEL, "another model"),
+    WORK,
+    SCORED,
+    Failed(7, UnscannedReason.OVERLOADED, "no room", 0.5),
+    Cancelled(7),
+    Ping(1),
+    Pong(1),
+    Leaving(),
+)
+
+
+def read(frame: bytes, like: Message) -> Message:
+    return from_front(frame) if isinstance(like, FromFront) else from_worker(frame)
+
+
+def as_compared(message: Message) -> dict[str, Any]:
+    return {
+        each.name: value.tolist() if isinstance(value := getattr(message, each.name), np.ndarray) else value
+        for each in dataclasses.fields(message)
+    }
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_a_message_comes_back_as_it_was(message: Message) -> None:
+    got = read(packed(message), message)
+    assert type(got) is type(message)
+    np.testing.assert_equal(as_compared(got), as_compared(message))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_every_cut_frame_and_every_longer_one_is_refused(message: Message) -> None:
+    frame = packed(message)
+    for length in range(len(frame)):
+        with pytest.raises(MalformedRequestError):
+            read(frame[:length], message)
+    with pytest.raises(MalformedRequestError):
+        read(frame + b"0", message)
+
+
+@given(st.data())
+def test_no_bytes_at_all_raise_anything_else(data: st.DataObject) -> None:
+    frame = bytearray(packed(data.draw(st.sampled_from(MESSAGES))))
+    for _ in range(data.draw(st.integers(1, 8))):
+        frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    for read_as in (from_front, from_worker):
+        try:
+            read_as(bytes(frame))
+        except MalformedRequestError:
+            continue
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda each: type(each).__name__)
+def test_each_side_takes_the_other_s_messages_alone(message: Message) -> None:
+    wrong = from_worker if isinstance(message, FromFront) else from_front
+    if isinstance(message, Refused):
+        return  # either side may refuse
+    with pytest.raises(MalformedRequestError, match="does not send"):
+        wrong(packed(message))
+
+
+def test_what_the_other_side_sent_cannot_be_written_to() -> None:
+    got = from_front(packed(WORK))
+    assert isinstance(got, Work)
+    assert not got.pixels.flags.writeable
