@@ -39,17 +39,21 @@ class Planned:
         command: behind ``python -m benchmarks``.
         minutes: that it takes on two cores, about.
         service: how the service that it loads runs, and with what; None where it starts its own, or needs none.
+        needs_gpu: whether it is measured only where there is one, or where it is named.
     """
 
     name: str
     command: str
     minutes: float
     service: tuple[Way, str] | None = None
+    needs_gpu: bool = False
 
 
 _VIT = "--model random:ViT-B-32 --policy benchmarks/policies/random-vit-b-32.yaml"
 _DEMO_ONE, _DEMO_RAY = (Way.ONE_PROCESS, "--preset demo"), (Way.RAY, "--preset demo")
 _VIT_ONE, _VIT_RAY = (Way.ONE_PROCESS, _VIT), (Way.RAY, _VIT)
+_LARGE = "--model random:ViT-L-14 --policy benchmarks/policies/random-vit-l-14.yaml"
+_GPU_ONE, _GPU_RAY = (Way.ONE_PROCESS, _LARGE), (Way.RAY, f"--config benchmarks/gpu.yaml {_LARGE}")
 
 PLAN = (
     Planned("peers", "peers", 5),
@@ -65,6 +69,10 @@ PLAN = (
     Planned("latency-ray", "latency --size 200KB", 3.5, _VIT_RAY),
     Planned("overload-one-process", "overload", 3.5, _VIT_ONE),
     Planned("overload-ray", "overload", 3.5, _VIT_RAY),
+    Planned("capacity-gpu-one-process", "capacity --connections 64", 1.5, _GPU_ONE, needs_gpu=True),
+    Planned("capacity-gpu-ray", "capacity --connections 128", 1.5, _GPU_RAY, needs_gpu=True),
+    Planned("quick-gpu-one-process", "quick", 1.5, _GPU_ONE, needs_gpu=True),
+    Planned("quick-gpu-ray", "quick", 1.5, _GPU_RAY, needs_gpu=True),
     Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),
     Planned("flood-ray", "flood", 0.5, _DEMO_RAY),
     Planned("sources", "sources --duration-s 60", 3),
@@ -93,7 +101,8 @@ def bench(
 ) -> None:
     """Draw the page; exit code 1 if a measurement could not be made, or a check of one did not hold."""
     names = chosen((each.name for each in PLAN), only)
-    planned = [each for each in PLAN if each.name in names]
+    is_possible = bool(only) or "gpu" in hardware.facts()
+    planned = [each for each in PLAN if each.name in names and (is_possible or not each.needs_gpu)]
     if plan:
         for each in planned:
             console.print(f"{each.name.ljust(24)}{each.minutes:4.1f} min  {shown(each)}", soft_wrap=True)
