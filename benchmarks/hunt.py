@@ -25,10 +25,10 @@ from serve_app.ledger.encoding import pack_fingerprints
 from serve_app.ledger.fingerprint_scan import BODIES_AT_ONCE, all_fingerprints
 from serve_app.lists import Snapshot, partition_of
 
-MOST_S = 10.0
+MOST_S = 5.0
 """For one entry, among a million bodies."""
 
-MOST_OF_POLICY_S = 60.0
+MOST_OF_POLICY_S = 20.0
 """Of one core, for a million bodies."""
 
 MOST_OF_POLICY_MB = 100.0

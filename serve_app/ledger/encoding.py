@@ -58,8 +58,11 @@ def unpack_values(packed: bytes, views: int) -> NDArray[np.float32]:
 
 def unpack_planes(planes: bytes, bodies: int, labels: int) -> NDArray[np.float32]:
     """The label scores, ``(views, labels)``, of bodies that have equally many views: each decompressed, one by one."""
-    numbers = np.frombuffer(planes, np.uint8).reshape(bodies, 2, -1)
-    return np.ascontiguousarray(numbers.transpose(0, 2, 1)).view("<f2").reshape(-1, labels).astype(np.float32)
+    octets = np.frombuffer(planes, np.uint8).reshape(bodies, 2, -1)
+    # Arithmetic on whole planes: to copy octets to every other place takes many times as long.
+    numbers = np.left_shift(octets[:, 1], 8, dtype="<u2")
+    numbers |= octets[:, 0]
+    return numbers.view("<f2").reshape(-1, labels).astype(np.float32)
 
 
 def pack_places(places: Sequence[ViewPlace]) -> bytes:

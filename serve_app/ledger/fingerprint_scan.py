@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,13 @@ from serve_app.database.access import Database
 from serve_app.database.tables import fingerprints
 from serve_app.domain import DIHEDRAL_HASHES, PDQ_BYTES
 from serve_app.domain.lists import MIN_QUALITY
+from serve_app.ledger.pages import pages
 
 BODIES_AT_ONCE = 20_000
 """5 MB of fingerprints, if each body is one frame."""
 
 BYTES_AT_ONCE = 32_000_000
 """A part ends at the body that reaches it: videos have many frames."""
-
-_ROWS_AT_ONCE = 1000
 
 # As serve_app.ledger.encoding packs a frame.
 _FRAME = np.dtype([("frame", "<u4"), ("quality", "u1"), ("hashes", "u1", (DIHEDRAL_HASHES * PDQ_BYTES,))])
@@ -51,32 +49,15 @@ def count_bodies(database: Database) -> int:
 
 def all_fingerprints(database: Database) -> Generator[BodyFingerprints, None, None]:
     """Those of all bodies, in any order. What is recorded meanwhile may be left out. For a thread."""
-    last = b""
-    while rows := _rows_after(database, last):
-        yield _arrays([row.sha256 for row in rows], [row.frames for row in rows])
-        last = rows[-1].sha256
-
-
-def _rows_after(database: Database, last: bytes) -> list[Any]:
-    """Those of one part, in a transaction of their own: a hunt rests between parts, and must not hold one open."""
-    wanted = select(fingerprints.c.sha256, fingerprints.c.frames).where(fingerprints.c.sha256 > last)
-    rows, size_bytes = [], 0
-    # A cursor of PostgreSQL's needs a transaction.
-    with (
-        database.reading_one_moment() as connection,
-        connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
-            wanted.order_by(fingerprints.c.sha256).limit(BODIES_AT_ONCE)
-        ) as found,
+    columns = fingerprints.c
+    wanted = [columns.sha256, columns.frames]
+    for sha256s, frames in pages(
+        database, fingerprints, wanted, rows_at_once=BODIES_AT_ONCE, bytes_at_once=BYTES_AT_ONCE
     ):
-        for row in found:
-            rows.append(row)
-            size_bytes += len(row.frames)
-            if size_bytes >= BYTES_AT_ONCE:
-                break
-    return rows
+        yield _arrays(sha256s, frames)
 
 
-def _arrays(sha256s: list[bytes], packed: list[bytes]) -> BodyFingerprints:
+def _arrays(sha256s: Sequence[bytes], packed: Sequence[bytes]) -> BodyFingerprints:
     frames = np.frombuffer(b"".join(packed), _FRAME)
     of_body = np.repeat(np.arange(len(packed)), [len(each) // _FRAME.itemsize for each in packed])
     asked = (frames["quality"] >= MIN_QUALITY).nonzero()[0]

@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, case, exists, func, or_, select, tuple_
+from sqlalchemy import case, exists, func, or_, select
 
 from serve_app.database.access import Database
 from serve_app.database.tables import contexts, decisions, label_scores, label_sets
 from serve_app.domain import RESCAN_SOURCE, LabelScores, Lane
 from serve_app.ledger.encoding import unpack_planes
+from serve_app.ledger.pages import pages
 from serve_app.ledger.rows import Context
 
 BODIES_AT_ONCE = 2000
+
+BYTES_AT_ONCE = 8_000_000
+"""As recorded; a part ends at the body that reaches it: videos have many views."""
 
 MOST_VALUES = 4_000_000
 """Of one part: 16 MB, and a few times as much while a policy judges it."""
@@ -71,45 +75,37 @@ def count_scored(database: Database, of_contexts: Collection[int]) -> int:
 def all_scores(database: Database, of_contexts: Collection[int]) -> Generator[ScoredBodies, None, None]:
     """Those of all bodies in these contexts, in any order. What is recorded meanwhile may be left out. For a thread."""
     columns = label_scores.c
-    key = tuple_(columns.sha256, columns.model_key)
-    wanted = (
-        select(columns.sha256, columns.model_key, columns.context, columns.logit_scale, columns.cosines)
-        .where(columns.context.in_(of_contexts))
-        .order_by(columns.sha256, columns.model_key)
-        .limit(BODIES_AT_ONCE)
-    )
     known = contexts_of_scores(database)
-    rows = _rows(database, wanted)
-    while rows:
-        yield from _parts(rows, known)
-        rows = _rows(database, wanted.where(key > (rows[-1].sha256, rows[-1].model_key)))
+    rows = pages(
+        database,
+        label_scores,
+        [columns.sha256, columns.context, columns.logit_scale, columns.cosines],
+        columns.context.in_(of_contexts),
+        rows_at_once=BODIES_AT_ONCE,
+        bytes_at_once=BYTES_AT_ONCE,
+    )
+    for page in rows:
+        yield from _parts(page, known)
 
 
-def _rows(database: Database, wanted: Select[Any]) -> Sequence[Any]:
-    """Read by themselves: a hunt rests between parts, and must not hold a transaction open."""
-    with database.reading() as connection:
-        return connection.execute(wanted).all()
-
-
-def _parts(rows: Sequence[Any], known: dict[int, Context]) -> Generator[ScoredBodies, None, None]:
-    """The rows, those together whose scores have one shape: so that they are unpacked and judged at once."""
-    alike: dict[tuple[int, float, int], list[tuple[bytes, bytes]]] = defaultdict(list)
-    for row in rows:
-        planes = zlib.decompress(row.cosines)
-        alike[row.context, row.logit_scale, len(planes)].append((row.sha256, planes))
-    for (key, logit_scale, size_bytes), bodies in alike.items():
+def _parts(page: Sequence[Sequence[Any]], known: dict[int, Context]) -> Generator[ScoredBodies, None, None]:
+    """The bodies, those together whose scores have one shape: so that they are unpacked and judged at once."""
+    sha256s, context_keys, logit_scales, cosines = page
+    planes = [zlib.decompress(each) for each in cosines]
+    alike: dict[tuple[int, float, int], list[int]] = defaultdict(list)
+    for number, shape in enumerate(zip(context_keys, logit_scales, map(len, planes), strict=True)):
+        alike[shape].append(number)
+    for (key, logit_scale, size_bytes), numbers in alike.items():
         context, values = known[key], size_bytes // 2
         views = values // len(context.labels)
         at_once = max(1, MOST_VALUES // values)
-        for start in range(0, len(bodies), at_once):
-            some = bodies[start : start + at_once]
-            sha256s, all_planes = zip(*some, strict=True)
+        for start in range(0, len(numbers), at_once):
+            some = numbers[start : start + at_once]
+            of_views = unpack_planes(b"".join([planes[each] for each in some]), len(some), len(context.labels))
             yield ScoredBodies(
-                np.frombuffer(b"".join(sha256s), np.uint8).reshape(-1, _SHA256_BYTES),
+                np.frombuffer(b"".join([sha256s[each] for each in some]), np.uint8).reshape(-1, _SHA256_BYTES),
                 np.arange(len(some)) * views,
-                LabelScores(
-                    unpack_planes(b"".join(all_planes), len(some), len(context.labels)), logit_scale, context.model
-                ),
+                LabelScores(of_views, logit_scale, context.model),
                 context.labels,
             )
 

@@ -28,7 +28,7 @@ _NEVER: Final = 0xFFFF_FFFF
 _MAX_LINEAR_HASHES: Final = 8192
 """Up to here a scan is as fast as the bands, which take 44 MB however few hashes they order."""
 
-_MAX_COMPARED_WITH_ALL: Final = 64
+_MAX_COMPARED_WITH_ALL: Final = 512
 """Up to here it costs less to compare entries with many hashes than to sort these into bands."""
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -78,9 +78,13 @@ class LinearSearch:
         """The indices of the hashes near ``query``, ``(4,)``, and their distances in bits."""
         found: list[_Found] = []
         for first in range(0, len(self._hashes), _SCANNED_HASHES):
-            distances = distances_bits(self._hashes[first : first + _SCANNED_HASHES], query)
+            some = self._hashes[first : first + _SCANNED_HASHES]
+            # Half of their bits tell nearly all others apart, which takes a quarter of the time.
+            half = np.bitwise_count(some[:, 0] ^ query[0]) + np.bitwise_count(some[:, 1] ^ query[1])
+            candidates = (half <= DENY_RADIUS_BITS).nonzero()[0]
+            distances = distances_bits(some[candidates], query)
             hits = (distances <= DENY_RADIUS_BITS).nonzero()[0]
-            found.append((hits + first, distances[hits]))
+            found.append((candidates[hits] + first, distances[hits]))
         return found[0] if len(found) == 1 else _joined(found)
 
 

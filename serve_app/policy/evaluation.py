@@ -158,7 +158,14 @@ class _Scored:
     def _nth_largest(self, n: int, conditions: tuple[Condition, ...]) -> FloatArray:
         """The n-th largest margin on each view: it is more than zero exactly where n conditions hold or more."""
         bounds = np.stack([self.bounds(condition) for condition in conditions])
-        nth: FloatArray = np.sort(bounds, axis=0)[-n]
+        # The ends without a sort, which takes several times as long.
+        nth: FloatArray
+        if n == 1:
+            nth = bounds.max(axis=0)
+        elif n == len(bounds):
+            nth = bounds.min(axis=0)
+        else:
+            nth = np.sort(bounds, axis=0)[-n]
         return nth
 
 

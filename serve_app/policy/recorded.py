@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from serve_app.domain import Judgement, LabelScores, ModelIdentity, PolicyError, Verdict
 from serve_app.policy.evaluation import evaluate, margins_of
-from serve_app.policy.rounding import rounding_errors
+from serve_app.policy.rounding import most_rounding_errors, rounding_errors
 from serve_app.policy.schema import Policy, Rule
 
 
@@ -81,7 +81,7 @@ def may_reject(
 
     Args:
         policy: that can judge these scores (:func:`insufficiency_of`).
-        scores: of all views of all bodies; those of a body follow each other.
+        scores: as recorded, of all views of all bodies; those of a body follow each other.
         labels: the columns of the scores.
         firsts: the first row of each body.
 
@@ -91,7 +91,7 @@ def may_reject(
     picked = scores.picked(labels, policy.labels)
     if picked is None:
         raise ValueError("these scores lack a label of the policy")
-    made_of, errors = margins_of(policy, picked), rounding_errors(policy, picked)
+    made_of, errors = margins_of(policy, picked), most_rounding_errors(policy, picked)
     near = np.zeros(len(picked.values), dtype=np.bool_)
     for rule in policy.rules:
         if rule.verdict is Verdict.REJECT:

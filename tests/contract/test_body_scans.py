@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from sqlalchemy import text
 
 from serve_app.database.access import Database, open_database
 from serve_app.database.location import Location
+from serve_app.database.tables import fingerprints
+from serve_app.domain import UnavailableError
 from serve_app.ledger import fingerprint_scan, score_scan
 from serve_app.ledger.body_scans import BodyScans
 from tests.contract.conftest import Made, patient_ledger
@@ -76,3 +79,39 @@ async def test_the_scores_of_a_body_by_several_models_all_come(
         parts = list(bodies.all_scores(bodies.contexts().keys()))
     seen = sorted((part.sha256.tobytes().hex()[0], part.scores.model.digest[0]) for part in parts)
     assert seen == [("0", "a"), ("0", "e"), ("1", "a"), ("1", "e")]
+
+
+async def test_a_part_of_scores_ends_where_it_is_large(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_scan, "BYTES_AT_ONCE", 1)
+    bodies = BodyScans(database)
+    assert [len(part.sha256) for part in bodies.all_scores(bodies.contexts().keys())] == [1] * 7
+
+
+async def test_scores_of_other_contexts_are_left_out(database: Database) -> None:
+    assert list(BodyScans(database).all_scores([])) == []
+
+
+async def test_what_is_written_between_parts_hides_no_body(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint_scan, "BODIES_AT_ONCE", 2)
+    found = []
+    for part in BodyScans(database).all_fingerprints():
+        found += [sha256.tobytes().hex()[0] for sha256 in part.sha256]
+        with database.writing() as connection:
+            # As a body that is examined again; and one that was seen already is forgotten.
+            connection.execute(text("UPDATE fingerprints SET frames = frames"))
+            connection.execute(fingerprints.delete().where(fingerprints.c.sha256 == bytes.fromhex(found[0] * 64)))
+    assert found == ["0", "1", "2", "3", "4", "5", "6"]
+
+
+async def test_a_scan_ends_where_the_rows_may_have_got_other_numbers(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL's rows are read by their key")
+    monkeypatch.setattr(fingerprint_scan, "BODIES_AT_ONCE", 3)
+    parts = BodyScans(database).all_fingerprints()
+    next(parts)
+    with contextlib.closing(sqlite3.connect(str(database.location.file))) as other:
+        other.execute("VACUUM")
+    with pytest.raises(UnavailableError, match="start again"):
+        next(parts)
