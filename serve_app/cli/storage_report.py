@@ -19,6 +19,7 @@ from serve_app.lemmy import open_lemmy
 from serve_app.settings import Settings, parse_settings
 from serve_app.storage.scan.outcome import FileOutcome
 from serve_app.storage.scan.report import TOLD, as_json, as_markdown
+from serve_app.storage.scan.stores.addresses import url_of
 
 if TYPE_CHECKING:
     from serve_app.storage.scan.journal import ScanJournal
@@ -87,16 +88,16 @@ def _journal(settings: Settings, named: str | None) -> Iterator[ScanJournal]:
 
     location = database_of(settings)
     open_archive(location).close()  # it says where a ledger was looked for; the journal makes one
-    own = f"pictrs:{settings.pictrs.url}" if named == "pictrs:" else named
-    url = _known(journal_urls(location), own)
+    url = _known(journal_urls(location), named, settings.pictrs.url)
     with contextlib.closing(open_journal(location, url)) as journal:
         yield journal
 
 
-def _known(urls: Sequence[str], named: str | None) -> str:
-    for each in (named, f"file:{Path(named).resolve()}" if named else None):
-        if each is not None and each in urls:
-            return each
+def _known(urls: Sequence[str], named: str | None, pictrs_url: str | None) -> str:
+    if named in urls:
+        return named
+    if named is not None and (url := url_of(named, pictrs_url)) in urls:
+        return url
     if not urls:
         raise SettingsError("no store has been scanned yet: `pictwarden storage scan` does that")
     if named is None and len(urls) == 1:

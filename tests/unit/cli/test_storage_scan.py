@@ -353,6 +353,19 @@ def test_a_service_that_is_gone_ends_it(bench: Bench) -> None:
     assert "a-secret" not in done.output
 
 
+@pytest.mark.parametrize("named", ["file:{}/", "file://{}", "{}/", "./store", "file:store", "file:link", "{}/../store"])
+def test_a_report_finds_a_store_however_a_scan_may_name_it(
+    named: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.folder)
+    bench.write("a.png", "accept")
+    (bench.folder / "link").symlink_to(bench.store)
+    source = named.format(bench.store)
+    assert bench.storage("scan", source).exit_code == 0
+    assert "| accepted | 1 |" in bench.storage("report", source).stdout
+    assert "1 files" in bench.storage("forget", source).stdout
+
+
 def test_a_report_lists_what_was_found_and_is_erased_when_it_is_to_be_forgotten(bench: Bench) -> None:
     assert "no store has been scanned yet" in bench.storage("report").stderr
     bench.write("a.png", "accept")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 
 import pytest
 
 from serve_app.domain import SettingsError
-from serve_app.storage.scan.stores.addresses import Bucket, Server
+from serve_app.storage.scan.stores.addresses import Bucket, Server, url_of
 from serve_app.storage.scan.stores.opening import open_source
 
 
@@ -71,3 +72,20 @@ def test_a_library_that_is_not_installed_is_named(named: str, extra: str, monkey
     )
     with pytest.raises(SettingsError, match=rf"is not installed: run `.* -m pip install -e '\.\[{extra}\]'`"):
         open_source(named)
+
+
+@pytest.mark.parametrize(
+    ("named", "url"),
+    [
+        ("pictrs:", "pictrs:http://own:8080"),
+        ("pictrs:http://other:8080/", "pictrs:http://other:8080"),
+        ("file:/srv/../srv/media/", "file:/srv/media"),
+        ("/srv//media", "file:/srv/media"),
+        ("s3://pictures/media/", "s3://pictures/media"),
+        ("sftp://me@host/srv/media/", "sftp://me@host/srv/media"),
+        (os.fsdecode(b"sftp://host/\xff"), "sftp://host/\\xff"),
+    ],
+)
+def test_each_store_has_one_form(named: str, url: str) -> None:
+    assert url_of(named, "http://own:8080") == url
+    assert url_of(url, None) == url

@@ -1,15 +1,66 @@
-"""The addresses of stores elsewhere: ``s3://BUCKET/PREFIX`` and ``sftp://USER@HOST:PORT/PATH``, as they are typed.
+"""The addresses of stores, as they are typed, and the one form of each by which its journal is found.
 
 Nothing in them is percent-encoded: a key and a path may have every character.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
 
 from serve_app.domain import SettingsError
+from serve_app.settings import PictrsSettings
 
 _MOST_PORT = 65535
+_FORMS = "pictrs:, pictrs:http://HOST:PORT, file:/PATH, s3://BUCKET/PREFIX or sftp://USER@HOST/PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Pictrs:
+    """Where a pict-rs is; ``address`` is None for the configured one."""
+
+    address: str | None
+
+    @classmethod
+    def of(cls, rest: str) -> Pictrs:
+        """The one that an address names behind its ``pictrs:``.
+
+        Raises:
+            SettingsError: it is no address.
+        """
+        try:
+            return cls(PictrsSettings(url=rest).url if rest else None)
+        except ValidationError as error:
+            raise SettingsError(f"pictrs:{rest} names no pict-rs: its form is pictrs:http://HOST:PORT") from error
+
+    def url(self, configured: str | None) -> str:
+        """The address; ``configured`` is that of the configured one."""
+        return f"pictrs:{self.address or configured or ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where a folder of this machine is."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, rest: str) -> Folder:
+        """The one that an address names behind its ``file:``."""
+        return cls(Path(rest.removeprefix("//")))
+
+    @property
+    def resolved(self) -> Folder:
+        """The same folder, absolute and without links."""
+        return Folder(Path(os.path.realpath(self.path)))
+
+    @property
+    def url(self) -> str:
+        """The address; of a folder that was named in another way, ask :attr:`resolved`."""
+        return f"file:{os.fsencode(self.path).decode('utf-8', 'backslashreplace')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +146,43 @@ class Server:
     def url(self) -> str:
         """The address."""
         port = "" if self.port is None else f":{self.port}"
-        return f"sftp://{self.where}{port}{self.path}"
+        address = f"sftp://{self.where}{port}{self.path}"
+        return address.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+Address = Pictrs | Folder | Bucket | Server
+
+
+def parse_address(named: str) -> Address:
+    """The store that ``named`` names: a URL; a path is one of ``file:``, and ``pictrs:`` alone the configured pict-rs.
+
+    Raises:
+        SettingsError: it has no such form.
+    """
+    kind, _, rest = named.partition(":")
+    if named.startswith(("/", ".")):
+        return Folder.of(named)
+    if kind == "pictrs":
+        return Pictrs.of(rest)
+    if kind == "file" and rest:
+        return Folder.of(rest)
+    if kind == "s3" and rest.startswith("//"):
+        return Bucket.of(rest.removeprefix("//"))
+    if kind == "sftp" and rest.startswith("//"):
+        return Server.of(rest.removeprefix("//"))
+    raise SettingsError(f"{named} names no store: its form is {_FORMS}")
+
+
+def url_of(named: str, configured_pictrs: str | None) -> str:
+    """The one form of the address of the store that ``named`` names.
+
+    Raises:
+        SettingsError: as :func:`parse_address`.
+    """
+    match parse_address(named):
+        case Pictrs() as pictrs:
+            return pictrs.url(configured_pictrs)
+        case Folder() as folder:
+            return folder.resolved.url
+        case address:
+            return address.url

@@ -23,6 +23,7 @@ from serve_app.domain import (
     TooLargeError,
 )
 from serve_app.storage.scan.source import MOST_LISTED, StoredFile, Wanted
+from serve_app.storage.scan.stores.addresses import Folder
 from serve_app.storage.scan.stores.ordering import in_order
 
 _CHUNK_BYTES = 1024 * 1024
@@ -50,7 +51,7 @@ class LocalSource:
         Raises:
             SettingsError: ``root`` is no folder that can be opened.
         """
-        self._root = Path(os.path.realpath(root))
+        self._root = Folder(root).resolved.path
         self._quarantine = quarantine
         try:
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -60,7 +61,7 @@ class LocalSource:
     @property
     def url(self) -> str:
         """See the port."""
-        return f"file:{os.fsencode(self._root).decode('utf-8', 'backslashreplace')}"
+        return Folder(self._root).url
 
     @property
     def audit_name(self) -> str | None:

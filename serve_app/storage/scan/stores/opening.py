@@ -5,24 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, assert_never
 
 from serve_app.domain import SettingsError
 from serve_app.extras import how_to_install
 from serve_app.pictrs import connect_pictrs
 from serve_app.settings import PictrsSettings
 from serve_app.storage.scan.source import Source
-from serve_app.storage.scan.stores.addresses import Bucket, Server
+from serve_app.storage.scan.stores.addresses import Bucket, Folder, Pictrs, Server, parse_address
 from serve_app.storage.scan.stores.in_pictrs import PictrsSource
 from serve_app.storage.scan.stores.local import LocalSource
 
 if TYPE_CHECKING:
     from serve_app.storage.scan.stores.hash_list import HashList
-
-_FORMS = "pictrs:, pictrs:http://HOST:PORT, file:/PATH, s3://BUCKET/PREFIX or sftp://USER@HOST/PATH"
 
 
 def open_source(
@@ -36,7 +32,7 @@ def open_source(
     """The store that ``named`` names. Close it after use, in the event loop in which it was opened.
 
     Args:
-        named: a URL; a path is one of ``file:``, and ``pictrs:`` alone the configured pict-rs.
+        named: as :func:`~serve_app.storage.scan.stores.addresses.parse_address` takes it.
         quarantine: where quarantined files go, below the store; pict-rs has no such place.
         pictrs: the configured one.
         hash_list: for pictures of pict-rs that are quarantined.
@@ -45,37 +41,27 @@ def open_source(
     Raises:
         SettingsError: it has no such form, or cannot be opened.
     """
-    kind, _, rest = named.partition(":")
-    if named.startswith(("/", ".")):
-        kind, rest = "file", named
-    if kind == "pictrs":
-        if quarantine is not None:
-            raise SettingsError(
-                "pict-rs has no folder for a quarantine: leave it out, and pictures are denied and purged"
-            )
-        settings = _pictrs_at(rest, pictrs or PictrsSettings())
-        return PictrsSource(connect_pictrs(settings, environment), settings.url or "", hash_list)
-    if kind == "file" and rest:
-        return LocalSource(Path(rest.removeprefix("//")), _below(quarantine))
-    if kind == "s3" and rest.startswith("//"):
-        return _bucket(Bucket.of(rest.removeprefix("//")), _below(quarantine))
-    if kind == "sftp" and rest.startswith("//"):
-        return _server(Server.of(rest.removeprefix("//")), _below(quarantine))
-    raise SettingsError(f"{named} names no store: its form is {_FORMS}")
+    match parse_address(named):
+        case Pictrs(address):
+            if quarantine is not None:
+                raise SettingsError(
+                    "pict-rs has no folder for a quarantine: leave it out, and pictures are denied and purged"
+                )
+            settings = _pictrs_at(address, pictrs or PictrsSettings())
+            return PictrsSource(connect_pictrs(settings, environment), settings.url or "", hash_list)
+        case Folder(path):
+            return LocalSource(path, _below(quarantine))
+        case Bucket() as bucket:
+            return _bucket(bucket, _below(quarantine))
+        case Server() as server:
+            return _server(server, _below(quarantine))
+        case other:
+            assert_never(other)
 
 
-def _pictrs_at(url: str, configured: PictrsSettings) -> PictrsSettings:
-    """Those of the pict-rs at ``url``, or of the configured one where that is empty.
-
-    Raises:
-        SettingsError: it is no address.
-    """
-    if not url:
-        return configured
-    try:
-        return PictrsSettings(url=url, public_endpoint=configured.public_endpoint)
-    except ValidationError as error:
-        raise SettingsError(f"pictrs:{url} names no pict-rs: its form is pictrs:http://HOST:PORT") from error
+def _pictrs_at(url: str | None, configured: PictrsSettings) -> PictrsSettings:
+    """Those of the pict-rs at ``url``, or of the configured one if that is None."""
+    return configured if url is None else PictrsSettings(url=url, public_endpoint=configured.public_endpoint)
 
 
 def _bucket(bucket: Bucket, quarantine: PurePosixPath | None) -> Source:

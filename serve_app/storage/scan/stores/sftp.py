@@ -67,7 +67,7 @@ class SftpSource(StoreElsewhere):
     @property
     def url(self) -> str:
         """See the port."""
-        return self._server.url.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return self._server.url
 
     def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
         """See the port. A folder's names are in memory while it is listed; several are listed at once."""
