@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from serve_app.actor import actor_name
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.progress import progress_of
 from serve_app.cli.serve_file import read_serve_file
@@ -137,7 +137,7 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
     async with contextlib.AsyncExitStack() as opened:
         archive = opened.enter_context(contextlib.closing(open_archive(location)))
         lists = opened.enter_context(contextlib.closing(open_lists(location)))
-        catcher = Catcher(settings, archive, getpass.getuser(), _now, is_purging=run.is_purging)
+        catcher = Catcher(settings, archive, actor_name(), _now, is_purging=run.is_purging)
         await opened.enter_async_context(catcher)
         reporter = None
         if run.is_reporting:
@@ -162,7 +162,7 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
             typer.echo(catcher.passed_over)
         if bank is None and not run.left:
             looked_for = {"lists_version": version} if policies is None else {"policies": policies.digests}
-            await archive.audit(hunt_entry(_now(), getpass.getuser(), run.counts[Result.PURGED], 0, **looked_for))
+            await archive.audit(hunt_entry(_now(), actor_name(), run.counts[Result.PURGED], 0, **looked_for))
 
 
 async def _by_policy(run: _Run, hunter: Hunter, policies: SourcePolicies) -> AsyncGenerator[Caught, None]:

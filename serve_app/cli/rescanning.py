@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from serve_app.actor import actor_name
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
@@ -84,7 +84,7 @@ async def _findings(settings: Settings, scan_url: str, *, purges: bool) -> Async
         raise SettingsError("`ledger: memory` lies in the service alone: name a database to find its decisions here")
     async with open_pictrs(settings.pictrs) as pictrs, open_door(scan_url) as door:
         with contextlib.closing(open_archive(location)) as archive:
-            purger = Purger(pictrs, archive, getpass.getuser(), settings.pictrs.max_purges_per_day, _now)
+            purger = Purger(pictrs, archive, actor_name(), settings.pictrs.max_purges_per_day, _now)
             rescanner = Rescanner(
                 pictrs,
                 door,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from serve_app.actor import actor_name
 from serve_app.cli.interrupt import interruptible_loop, plain_interrupts
 from serve_app.cli.local_service import NO_SERVICE
 from serve_app.cli.service_log import log_lines_on
@@ -93,7 +93,7 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
             open_ledger(location).close()
         archive = opened.enter_context(contextlib.closing(open_archive(location)))
         store = opened.enter_context(contextlib.closing(open_list_store(location)))
-        hash_list = HashList(archive, store, getpass.getuser())
+        hash_list = HashList(archive, store, actor_name())
         source = open_source(order.source, order.quarantine, pictrs=order.settings.pictrs, hash_list=hash_list)
         source = source if order.layout is None else SoftwareSource(source, order.layout)
         opened.push_async_callback(source.close)
@@ -174,7 +174,7 @@ async def _disposal(order: Order, source: Source, archive: SqlArchive) -> AsyncI
                     f"{source.url} needs a folder for what is quarantined: name one below it with --quarantine"
                 )
             most = order.settings.pictrs.max_purges_per_day
-            quota = QuotaOfPurges(archive, getpass.getuser(), most, lambda: datetime.now(UTC))
+            quota = QuotaOfPurges(archive, actor_name(), most, lambda: datetime.now(UTC))
             yield Removal(source, quota, how)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from serve_app.actor import actor_name
 from serve_app.domain import READING, AuditEntry
 from serve_app.lemmy.found import Shown
 
@@ -93,7 +93,7 @@ class Reporter:
         """``actor`` is who wants it, for the audit: by default the user of this process."""
         self._lemmy = lemmy
         self._audit = audit
-        self._actor = actor or getpass.getuser()
+        self._actor = actor or actor_name()
         self._wall_clock = wall_clock
         self._known: dict[str, list[str]] | None = None
         self._searched: dict[str, datetime] = {}
