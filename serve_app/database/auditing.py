@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, insert
 
+from serve_app.database.moments import microseconds
 from serve_app.database.tables import audit
 from serve_app.domain import AuditEntry
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def add_to_audit(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry, which is there if the transaction is committed."""
     row = {
-        "at_us": (entry.at - _EPOCH) // timedelta(microseconds=1),
+        "at_us": microseconds(entry.at),
         "actor": entry.actor,
         "action": entry.action,
         "detail": json.dumps(dict(entry.detail), ensure_ascii=False),

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
+from serve_app.database.moments import microseconds
 from serve_app.domain import DecisionPage, RecordedDecision
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970, without a rounding error."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment_of(microseconds_: int) -> datetime:
-    """The moment ``microseconds_`` after the start of 1970, in UTC."""
-    return _EPOCH + timedelta(microseconds=microseconds_)
 
 
 class Cursor(NamedTuple):

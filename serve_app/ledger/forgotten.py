@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from serve_app.database.moments import microseconds
 from serve_app.database.tables import decisions
 from serve_app.domain import FORGET
-from serve_app.ledger.cursors import microseconds
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.queries import audited

@@ -21,9 +21,10 @@ from sqlalchemy import (
     tuple_,
 )
 
+from serve_app.database.moments import microseconds
 from serve_app.database.tables import audit, contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import LONG_KEPT, READING, DecisionFilter, Erased, ForgetScope, Retention
-from serve_app.ledger.cursors import Cursor, microseconds
+from serve_app.ledger.cursors import Cursor
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.rows import CANARY_EXPLANATION, OUTCOME_COLUMNS
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import select, update
 
 from serve_app.database.access import Database
+from serve_app.database.moments import microseconds
 from serve_app.database.tables import decisions
-from serve_app.ledger.cursors import microseconds
 
 REFUSED = "refused: recorded too late"
 """How such a decision was dealt with."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from serve_app.database.moments import microseconds, moment_of
 from serve_app.domain import (
     Decision,
     Examination,
@@ -28,7 +29,6 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.domain.canary import CANARY_BANK
-from serve_app.ledger.cursors import microseconds, moment_of
 from serve_app.ledger.encoding import (
     body_key,
     key_of,

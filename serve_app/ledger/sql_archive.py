@@ -17,6 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from serve_app.database.access import Database
 from serve_app.database.auditing import add_to_audit
 from serve_app.database.lease import Lease
+from serve_app.database.moments import microseconds, moment_of
 from serve_app.database.tables import audit, decisions, label_scores
 from serve_app.domain import (
     AuditEntry,
@@ -36,7 +37,7 @@ from serve_app.domain import (
 )
 from serve_app.ledger import queries
 from serve_app.ledger.body_scans import BodyScans
-from serve_app.ledger.cursors import Cursor, microseconds, midnight_before, moment_of
+from serve_app.ledger.cursors import Cursor, midnight_before
 from serve_app.ledger.encoding import unpack_fingerprints
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease

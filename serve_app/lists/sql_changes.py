@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, case, or_, select, update
@@ -16,11 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
+from serve_app.database.moments import microseconds
 from serve_app.database.tables import list_banks, list_entries, list_version
 from serve_app.domain.lists import MIN_QUALITY, Bank, EntryDraft, ListKind
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
 
 VERSION: Final = select(list_version.c.version).scalar_subquery()
 # Nearly every entry is listed: the sum keeps databases from searching an index of versions for them.
@@ -104,7 +101,7 @@ def row_of(draft: EntryDraft, added_at_us: int, version: int) -> dict[str, Any]:
         "source": draft.source,
         "author": draft.author,
         "added_at_us": added_at_us,
-        "expires_at_us": None if draft.expires_at is None else (draft.expires_at - EPOCH) // MICROSECOND,
+        "expires_at_us": None if draft.expires_at is None else microseconds(draft.expires_at),
         "is_confirmed": draft.is_confirmed,
         "changed_in": version,
     }

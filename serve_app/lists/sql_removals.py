@@ -8,9 +8,10 @@ from sqlalchemy import Connection, delete, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
+from serve_app.database.moments import microseconds, moment_of
 from serve_app.database.tables import list_entries, list_removals, list_version, list_version_times
 from serve_app.lists.removals import FORGOTTEN_AT_ONCE, KnownRemovals, VersionTime
-from serve_app.lists.sql_changes import EPOCH, MICROSECOND, VERSION, insert_into
+from serve_app.lists.sql_changes import VERSION, insert_into
 
 
 def remove(connection: Connection, which: ColumnElement[bool], version: int) -> int:
@@ -46,7 +47,7 @@ def forget_removals(database: Database, now: datetime) -> int:
 
 def _known_removals(connection: Connection) -> KnownRemovals:
     rows = connection.execute(select(list_version_times).order_by(list_version_times.c.version))
-    times = tuple(VersionTime(row.version, EPOCH + row.at_us * MICROSECOND) for row in rows)
+    times = tuple(VersionTime(row.version, moment_of(row.at_us)) for row in rows)
     return KnownRemovals(_forgotten_to(connection), times)
 
 
@@ -59,7 +60,5 @@ def _note(connection: Connection, database: Database, known: KnownRemovals) -> N
     connection.execute(update(list_version).where(is_behind).values(removals_forgotten_to=known.forgotten_to))
     connection.execute(delete(list_version_times).where(list_version_times.c.version <= known.forgotten_to))
     for each in known.times:
-        noted = insert_into(database)(list_version_times).values(
-            version=each.version, at_us=(each.at - EPOCH) // MICROSECOND
-        )
+        noted = insert_into(database)(list_version_times).values(version=each.version, at_us=microseconds(each.at))
         connection.execute(noted.on_conflict_do_nothing())

@@ -13,15 +13,14 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database
 from serve_app.database.auditing import add_to_audit
+from serve_app.database.moments import moment_of
 from serve_app.database.tables import list_banks, list_entries, list_removals, list_version
 from serve_app.domain import AuditEntry
 from serve_app.domain.lists import Bank, EntryDraft, Fingerprint, FingerprintType, ListEntry, ListKind
 from serve_app.lists.partition_file import Origin
 from serve_app.lists.sql_changes import (
-    EPOCH,
     IS_AHEAD,
     IS_LISTED,
-    MICROSECOND,
     addition,
     changing,
     insert_into,
@@ -106,7 +105,7 @@ class SqlListStore:
         count = 0
         with changing(self._database) as (connection, version):
             now_us = self._database.now_us(connection)
-            at = EPOCH + now_us * MICROSECOND
+            at = moment_of(now_us)
             for which in _with_ids(ids):
                 wanted = select(list_entries.c.entry, list_entries.c.bank).where(which & can_be)
                 for row in connection.execute(wanted).all():
@@ -250,11 +249,11 @@ def _entry(row: RowMapping) -> ListEntry:
         source=row["source"],
         author=row["author"],
         expires_at=_moment(row["expires_at_us"]),
-        added_at=EPOCH + row["added_at_us"] * MICROSECOND,
+        added_at=moment_of(row["added_at_us"]),
         suspended_at=_moment(row["suspended_at_us"]),
         is_confirmed=row["is_confirmed"],
     )
 
 
 def _moment(since_epoch_us: int | None) -> datetime | None:
-    return None if since_epoch_us is None else EPOCH + since_epoch_us * MICROSECOND
+    return None if since_epoch_us is None else moment_of(since_epoch_us)

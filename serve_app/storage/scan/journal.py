@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, select
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from serve_app.database.access import Database, open_database
 from serve_app.database.location import Location
+from serve_app.database.moments import microseconds, moment_of
 from serve_app.database.tables import storage_files, storage_sources
 from serve_app.domain import ConfigurationError, UnavailableError, in_words
 from serve_app.domain.storable_text import escaped
@@ -26,9 +27,6 @@ _KEY_BYTES = 16
 _SOURCE_BYTES = 8
 _READ_AT_ONCE = 1_000
 _ERASED_AT_ONCE = 10_000
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ScanJournal:
@@ -60,7 +58,7 @@ class ScanJournal:
             storage_files.c.source == self._source, storage_files.c.name_key.in_(list(by_key))
         )
         if since is not None:
-            wanted = wanted.where(storage_files.c.scanned_at_us >= _microseconds(since))
+            wanted = wanted.where(storage_files.c.scanned_at_us >= microseconds(since))
         with _words(), self._database.reading() as connection:
             rows = connection.execute(wanted).all()
         found = ((by_key[key], version, outcome) for key, version, outcome in rows)
@@ -162,10 +160,6 @@ def _source_key(url: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
 def _bytes_of(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
@@ -187,7 +181,7 @@ def _row(source: int, record: FileRecord) -> dict[str, Any]:
         "sha256": None if record.sha256 is None else bytes.fromhex(record.sha256),
         "request_id": record.request_id,
         "aliases": json.dumps(file.aliases) if file.aliases else None,
-        "scanned_at_us": _microseconds(record.scanned_at),
+        "scanned_at_us": microseconds(record.scanned_at),
     }
 
 
@@ -197,7 +191,7 @@ def _record(row: Row[Any]) -> FileRecord:
     return FileRecord(
         StoredFile(name, row.size_bytes, row.version, aliases=aliases),
         FileOutcome(row.outcome),
-        _EPOCH + timedelta(microseconds=row.scanned_at_us),
+        moment_of(row.scanned_at_us),
         row.why,
         None if row.sha256 is None else row.sha256.hex(),
         row.request_id,
