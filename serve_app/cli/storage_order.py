@@ -33,7 +33,7 @@ from serve_app.storage.scan.ownership import require_unowned
 from serve_app.storage.scan.run import Progress, StorageScan, Terms
 from serve_app.storage.scan.source import Source, Wanted
 from serve_app.storage.scan.stores.opening import open_source
-from serve_app.storage.scan.watch import LOOK_EVERY_S, watch_store
+from serve_app.storage.scan.watch import LOOK_EVERY_S, wait_for_store, watch_store
 
 if TYPE_CHECKING:
     from serve_app.ledger.sql_archive import SqlArchive
@@ -97,7 +97,8 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
         source = open_source(order.source, order.quarantine, pictrs=order.settings.pictrs, hash_list=hash_list)
         source = source if order.layout is None else SoftwareSource(source, order.layout)
         opened.push_async_callback(source.close)
-        if order.on_reject in {OnReject.PURGE, OnReject.QUARANTINE} and not order.is_software_told:
+        may_be_owned = order.on_reject in {OnReject.PURGE, OnReject.QUARANTINE} and not order.is_software_told
+        if may_be_owned and not order.is_watching:
             await require_unowned(source, order.wanted)
         scanner = await opened.enter_async_context(_scanner(order, show))
         journal = opened.enter_context(contextlib.closing(open_journal(location, source.url)))
@@ -117,6 +118,8 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
 
         if order.is_watching:
             async with show.moving():
+                if may_be_owned:
+                    await wait_for_store(lambda: require_unowned(source, order.wanted), stop, LOOK_EVERY_S)
                 await watch_store(look, order.wanted, stop, show.note, look_every_s=LOOK_EVERY_S)
             progress.skipped.clear()
             return True

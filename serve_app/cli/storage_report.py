@@ -94,10 +94,10 @@ def _journal(settings: Settings, named: str | None) -> Iterator[ScanJournal]:
 
 
 def _known(urls: Sequence[str], named: str | None, pictrs_url: str | None) -> str:
-    if named in urls:
-        return named
-    if named is not None and (url := url_of(named, pictrs_url)) in urls:
-        return url
+    if named is not None:
+        url = named if named in urls else url_of(named, pictrs_url)
+        if url in urls:
+            return url
     if not urls:
         raise SettingsError("no store has been scanned yet: `pictwarden storage scan` does that")
     if named is None and len(urls) == 1:

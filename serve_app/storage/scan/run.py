@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from serve_app.domain import (
@@ -120,6 +121,8 @@ class StorageScan:
         self._sleep = sleep
         self._in_vain = 0
         self.progress = progress or Progress()
+        self.listing_s = 0.0
+        """How long the run has waited for the store to list its files."""
 
     async def run(
         self, wanted: Wanted, stop: asyncio.Event, note: Callable[[FileRecord], None] = lambda record: None
@@ -163,7 +166,9 @@ class StorageScan:
         parts = self._source.files(wanted)
         try:
             left = self._terms.limit
+            began_s = perf_counter()
             async for part in parts:
+                self.listing_s += perf_counter() - began_s
                 known = await asyncio.to_thread(self._journal.known, part, self._terms.again_before)
                 for file in part:
                     if stop.is_set() or left == 0:
@@ -174,6 +179,8 @@ class StorageScan:
                     else:
                         left = None if left is None else left - 1
                         await files.put(file)
+                began_s = perf_counter()
+            self.listing_s += perf_counter() - began_s
         finally:
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()  # else a later task closes it, when the source may be closed

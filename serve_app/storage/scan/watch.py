@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -19,6 +19,12 @@ logger = EventLogger(__name__)
 
 LOOK_EVERY_S: Final = 30.0
 """Seconds between two looks at what is new."""
+
+LISTINGS_APART: Final = 10
+"""A pause is at least so many times as long as the listing before it: a large bucket would be listed all the time."""
+
+MOST_PAUSE_S: Final = 3600.0
+"""Of a store that takes long to list."""
 
 OVERLAP: Final = timedelta(minutes=10)
 """A look goes back to before the one before it by this: a file may come with a time that is over already."""
@@ -47,7 +53,7 @@ async def watch_store(
         stop: ends it; what has begun is still finished.
         note: is told what became of each file.
         wall_clock: the days begin at midnight, UTC.
-        look_every_s: seconds between two looks.
+        look_every_s: seconds between two looks, if the store lists its files quickly (:func:`pause_s`).
 
     Raises:
         StorageRefusedError: the settings have to be changed first.
@@ -96,17 +102,52 @@ async def watch_store(
                 listed_at = now
         except (StorageUnavailableError, UnavailableError) as error:
             if str(error) != told:
-                logger.warning(
-                    "storage_watch_postponed", f"the store is looked at again in a while: {error}", why=str(error)
-                )
+                _tell_postponed(error)
             told = str(error)
             oldest_left = min(filter(None, (left_before, oldest_left)), default=None)
         finally:
             ending.cancel()
             await asyncio.gather(ending, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s(run.listing_s, look_every_s)):
+                await stop.wait()
+
+
+def pause_s(listing_s: float, look_every_s: float = LOOK_EVERY_S) -> float:
+    """Seconds between a look whose listing took ``listing_s`` and the next one."""
+    return max(look_every_s, min(LISTINGS_APART * listing_s, MOST_PAUSE_S))
+
+
+async def wait_for_store(
+    ask: Callable[[], Awaitable[object]], stop: asyncio.Event, look_every_s: float = LOOK_EVERY_S
+) -> None:
+    """Return once the store has answered, or at ``stop``.
+
+    Args:
+        ask: asks it.
+        stop: ends it.
+        look_every_s: seconds between two tries.
+
+    Raises:
+        PictwardenError: as ``ask``, but StorageUnavailableError.
+    """
+    told = ""
+    while not stop.is_set():
+        try:
+            await ask()
+        except StorageUnavailableError as error:
+            if str(error) != told:
+                _tell_postponed(error)
+            told = str(error)
+        else:
+            return
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(look_every_s):
                 await stop.wait()
+
+
+def _tell_postponed(error: Exception) -> None:
+    logger.warning("storage_watch_postponed", f"the store is looked at again in a while: {error}", why=str(error))
 
 
 class _ToldOnce:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.database.location import Location
-from serve_app.domain import StorageUnavailableError, UnauthorisedError, UnavailableError
+from serve_app.domain import SettingsError, StorageUnavailableError, UnauthorisedError, UnavailableError
 from serve_app.ledger import MemoryLedger
 from serve_app.purges import QuotaOfPurges
 from serve_app.storage.scan.disposal import Disposal, OnReject, Removal, Report
@@ -22,7 +22,7 @@ from serve_app.storage.scan.journal import ScanJournal, open_journal
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
 from serve_app.storage.scan.run import StorageScan, Terms
 from serve_app.storage.scan.source import StoredFile, Wanted
-from serve_app.storage.scan.watch import OVERLAP, watch_store
+from serve_app.storage.scan.watch import LOOK_EVERY_S, MOST_PAUSE_S, OVERLAP, pause_s, wait_for_store, watch_store
 from tests.unit.storage.conftest import Scanner
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -260,3 +260,70 @@ async def test_stop_ends_the_wait_at_once(watch: Watch) -> None:
     async with asyncio.timeout(30):
         await watch_store(begin, Wanted(), store.stop, note, lambda: NOON, look_every_s=3_600)
     assert len(store.looks) == 1
+
+
+@pytest.mark.parametrize(
+    ("listing_s", "expected_s"), [(0.0, LOOK_EVERY_S), (1.0, LOOK_EVERY_S), (60.0, 600.0), (86_400.0, MOST_PAUSE_S)]
+)
+def test_a_store_that_is_slow_to_list_is_listed_less_often(listing_s: float, expected_s: float) -> None:
+    assert pause_s(listing_s) == expected_s
+
+
+async def test_a_listing_takes_as_long_as_the_store_does_and_no_scan(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("serve_app.storage.scan.run.perf_counter", lambda: now_s)
+
+    class Slow(Store):
+        async def files(self, wanted: Wanted) -> AsyncIterator[Sequence[StoredFile]]:
+            nonlocal now_s
+            async for part in super().files(wanted):
+                now_s += 3
+                yield part
+                now_s += 4
+
+        async def read(self, file: StoredFile, max_bytes: int) -> bytes:
+            nonlocal now_s
+            now_s += 100
+            return await super().read(file, max_bytes)
+
+    store = Slow(asyncio.Event())
+    store.put("a")
+    run = StorageScan(store, watch.journal, watch.scanner, Report(), Terms(100))  # type: ignore[arg-type]
+    await run.run(Wanted(), store.stop)
+    assert run.listing_s == 7
+    assert now_s == 107
+
+
+async def test_a_store_that_is_away_at_the_start_is_asked_again_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    stop, asked = asyncio.Event(), 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise StorageUnavailableError("no answer")
+
+    with caplog.at_level(logging.WARNING):
+        await wait_for_store(ask, stop, look_every_s=0)
+    assert asked == 4
+    assert [str(each.msg) for each in caplog.records] == ["the store is looked at again in a while: no answer"]
+
+
+async def test_wrong_settings_are_not_waited_for() -> None:
+    async def ask() -> None:
+        raise SettingsError("name the software")
+
+    with pytest.raises(SettingsError):
+        await wait_for_store(ask, asyncio.Event(), look_every_s=0)
+
+
+async def test_a_watch_that_is_ended_waits_for_no_store() -> None:
+    stop = asyncio.Event()
+
+    async def ask() -> None:
+        stop.set()
+        raise StorageUnavailableError("no answer")
+
+    await wait_for_store(ask, stop, look_every_s=3600)
