@@ -161,6 +161,19 @@ class JobQueue(Generic[Item, Outcome]):
                 return self._next(lane, [jobs[0] for jobs in self._lanes[lane].values()])
         return None
 
+    def head_due_after(self, due_s: float, lane: Lane) -> Job[Item, Outcome] | None:
+        """The next job of ``lane`` among those that are due at ``due_s`` or later."""
+        later = []
+        for jobs in self._lanes[lane].values():
+            at = bisect_left(jobs, due_s, key=lambda job: job.due_s)
+            later += next(([job] for job in jobs[at:] if not job.future.done()), [])
+        return self._next(lane, later) if later else None
+
+    def take_job(self, job: Job[Item, Outcome]) -> None:
+        """Take all that is left of ``job``, whoever's turn it is; its source has one turn less."""
+        self._turns[job.lane].take(job.source, job.share / max(1, job.left))
+        self.remove(job)
+
     def take(self, size: int, lane: Lane, kind: Kind) -> Batch[Item, Outcome]:
         """At most ``size`` items of ``kind`` in ``lane``: sources take turns; of each, the earliest deadline first."""
         of_sources = [self._of_kind(jobs, kind) for jobs in self._lanes[lane].values()]

@@ -1,0 +1,300 @@
+"""The workers of a front: which of them scores which picture, and when (``docs/adr/0029``).
+
+Work is bound late, as in :mod:`serve_app.batching`: a picture waits at the front until a worker needs it to stay busy
+over a round trip and a pass. The earliest deadline goes first, to the worker that is predicted to finish it first;
+live pictures come before background ones, and sources take turns. A picture whose worker is lost, silent or late is
+handed over once to another one; the first answer counts. No caller waits beyond its deadline.
+
+Not thread-safe: everything runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serve_app.domain import (
+    Call,
+    Clock,
+    Deadline,
+    DeadlineExceededError,
+    LabelScores,
+    Lane,
+    ModelIdentity,
+    NotScannedError,
+    OverloadedError,
+    UnavailableError,
+    Views,
+)
+from serve_app.remote.admission import Admission, RefusedError, unique_name
+from serve_app.remote.line import Line
+from serve_app.remote.member import Member, MemberStats
+from serve_app.remote.messages import Hello, Refused
+from serve_app.remote.picture import Picture
+from serve_app.remote.waiting import Waiting
+from serve_app.remote.watching import FleetWatcher
+
+__all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "RefusedError"]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStats:
+    """What the fleet has now."""
+
+    waiting: int
+    in_flight: int
+    members: tuple[MemberStats, ...]
+
+
+class Fleet:
+    """Spreads pictures over workers."""
+
+    def __init__(
+        self,
+        label_sets: Sequence[tuple[str, ...]],
+        *,
+        clock: Clock = time.monotonic,
+        max_workers: int = 16,
+        wanted_digests: Sequence[str | None] = (),
+    ) -> None:
+        """A fleet without workers.
+
+        Args:
+            label_sets: the labels of each kind of picture.
+            clock: of everything but the timers, which are the event loop's.
+            max_workers: at once.
+            wanted_digests: of the weights for each set of labels, where the policy names them; else those of the first
+                worker.
+        """
+        self._label_sets = tuple(label_sets)
+        self._clock = clock
+        self._admission = Admission(len(self._label_sets), max_workers, wanted_digests)
+        self._members: dict[str, Member] = {}
+        self._waiting = Waiting()
+        self._changed = asyncio.Event()
+        self._is_binding = False
+        self.watchers: list[FleetWatcher] = []
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Those that are connected, in the order in which they joined."""
+        return tuple(self._members.values())
+
+    @property
+    def stats(self) -> FleetStats:
+        """What the fleet has now."""
+        members = tuple(member.stats for member in self.members)
+        return FleetStats(len(self._waiting), sum(each.in_flight for each in members), members)
+
+    def join(self, hello: Hello, line: Line, owner: str) -> Member:
+        """Take a worker.
+
+        Raises:
+            RefusedError: it is not taken: the error has what it should be told.
+        """
+        self._admission.require(hello, len(self._members))
+        name = unique_name(owner, hello.name, self._members)
+        member = Member(name, owner, hello, line, self._label_sets, self, self._clock)
+        self._members[name] = member
+        for watcher in self.watchers:
+            watcher.joined(member)
+        self.changed()
+        return member
+
+    def dismiss(self, member: Member, refused: Refused) -> None:
+        """Send a worker away; its pictures are handed over."""
+        if not member.has_ended:
+            self.ended(member, refused.message, refused)
+
+    async def identify(self, label_set: int, deadline: Deadline) -> ModelIdentity:
+        """Which model the workers have.
+
+        Raises:
+            UnavailableError: no worker is connected.
+            DeadlineExceededError: all are on trial, or silent, until the deadline.
+        """
+        while not (usable := self._usable):
+            if not self._members:
+                raise _nobody()
+            try:
+                async with asyncio.timeout(deadline.require("waiting for a worker")):
+                    self._changed.clear()
+                    await self._changed.wait()
+            except TimeoutError:
+                raise DeadlineExceededError("no worker has passed its trial yet") from None
+        return usable[0].hello.offers[label_set].model
+
+    async def score(self, label_set: int, views: Views, call: Call) -> LabelScores:
+        """The scores of one picture, by whichever worker; it is named in them.
+
+        Raises:
+            UnavailableError: no worker is there, or two failed.
+            OverloadedError: no worker can do it in time.
+            DeadlineExceededError: none did.
+        """
+        picture = self._picture(label_set, views, call)
+        try:
+            self._admit(picture)
+            self._waiting.put(picture)
+            self.changed()
+            return await self._outcome(picture)
+        except NotScannedError as error:
+            for watcher in self.watchers:
+                watcher.failed(call, error)
+            raise
+
+    async def score_by(self, member: Member, label_set: int, views: Views, call: Call) -> LabelScores:
+        """The scores by exactly this worker, on trial or not.
+
+        Raises:
+            UnavailableError: it is gone.
+            NotScannedError: as it failed.
+        """
+        if member.has_ended:
+            raise UnavailableError(f"worker {member.name} is gone")
+        picture = self._picture(label_set, views, call)
+        picture.is_bound = True
+        member.start(picture)
+        return await self._outcome(picture)
+
+    @property
+    def _usable(self) -> Sequence[Member]:
+        return [member for member in self._members.values() if member.is_usable]
+
+    def _picture(self, label_set: int, views: Views, call: Call) -> Picture:
+        remaining_s = call.deadline.require("scoring")
+        future: asyncio.Future[list[LabelScores]] = asyncio.get_running_loop().create_future()
+        return Picture(label_set, views, call, self._clock() + remaining_s, future)
+
+    def _admit(self, picture: Picture) -> None:
+        usable = self._usable
+        if not usable:
+            raise _nobody()
+        remaining_s = picture.due_s - self._clock()
+        wait_s = self._waiting.wait_s(picture, usable)
+        finish_s = min(max(member.finish_s(picture), wait_s + member.own_s(picture)) for member in usable)
+        # One with nothing to do is always tried: it has to be able to show that it is fast again.
+        is_idle = not len(self._waiting) and any(not member.load.rows for member in usable)
+        if finish_s > remaining_s and not is_idle:
+            raise OverloadedError(
+                f"{len(self._waiting)} pictures wait for workers, about {finish_s:.1f} s; {remaining_s:.1f} s are left"
+            )
+
+    async def _outcome(self, picture: Picture) -> LabelScores:
+        expiry = asyncio.get_running_loop().call_later(
+            max(0.0, picture.due_s - self._clock()),
+            picture.fail,
+            DeadlineExceededError("no worker answered in time"),
+        )
+        try:
+            [scores] = await picture.future
+            return scores
+        finally:
+            expiry.cancel()
+            self._waiting.remove(picture)
+            for name in tuple(picture.holders):
+                self._members[name].drop(picture)
+            self.changed()
+
+    def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
+        """See :class:`serve_app.remote.member.Dispatcher`."""
+        if isinstance(outcome, LabelScores):
+            if not picture.future.done():
+                picture.future.set_result([outcome])
+                for watcher in self.watchers if not picture.is_bound else ():
+                    watcher.scored(member, picture.label_set, picture.views, picture.call, outcome)
+        elif not picture.holders:
+            self._hand_over(member, picture, str(outcome), outcome)
+        self.changed()
+
+    def late(self, member: Member, picture: Picture, why: str) -> None:
+        """See :class:`serve_app.remote.member.Dispatcher`."""
+        others = [each for each in self._usable if each is not member]
+        remaining_s = picture.due_s - self._clock()
+        if any(each.finish_s(picture) <= remaining_s for each in others):
+            self._hand_over(member, picture, why, None)
+
+    def ended(self, member: Member, why: str, refused: Refused | None) -> None:
+        """See :class:`serve_app.remote.member.Dispatcher`."""
+        del self._members[member.name]
+        pictures = member.end(refused)
+        for watcher in self.watchers:
+            watcher.left(member, why)
+        for picture in pictures:
+            if not picture.holders:
+                self._hand_over(member, picture, why, UnavailableError(f"worker {member.name}: {why}"))
+        if not self._usable:
+            for picture in self._waiting:
+                picture.fail(_nobody())
+        self.changed()
+
+    def changed(self) -> None:
+        """Something may be bound: once what happens at the same time has happened."""
+        self._changed.set()
+        if not self._is_binding:
+            self._is_binding = True
+            asyncio.get_running_loop().call_soon(self._bind)
+
+    def _hand_over(self, member: Member, picture: Picture, why: str, error: NotScannedError | None) -> None:
+        """Let another one score it; with ``error``, or nobody else, that is its end."""
+        if picture.future.done() or self._waiting.has(picture):
+            return
+        is_second = len(picture.tried) > 1
+        if picture.is_bound or is_second or not self._others(picture):
+            if error is not None:
+                picture.fail(error)
+            return
+        self._waiting.put_back(picture)
+        for watcher in self.watchers:
+            watcher.handed_over(member, picture.call, why)
+        self.changed()
+
+    def _others(self, picture: Picture) -> Sequence[Member]:
+        return [member for member in self._usable if member.name not in picture.tried]
+
+    def _bind(self) -> None:
+        self._is_binding = False
+        for lane in Lane:
+            while self._bind_one(lane):
+                pass
+            if self._waiting.waits(lane):
+                return
+
+    def _bind_one(self, lane: Lane) -> bool:
+        """Bind one picture of ``lane``, if it is time to; whether one was."""
+        picture = self._waiting.head(lane)
+        if picture is None:
+            return False
+        others = self._others(picture)
+        if not others:
+            return False
+        best = min(others, key=lambda member: member.finish_s(picture))
+        if best.has_room(lane):
+            self._start(best, picture)
+            return True
+        for member in sorted(others, key=lambda member: member.finish_s(picture)):
+            if member.has_room(lane) and self._helps(member, picture):
+                return True
+        return False
+
+    def _helps(self, member: Member, head: Picture) -> bool:
+        """Let a worker that is not the fastest take a picture that would wait for longer than it takes."""
+        finish_s, lane = member.finish_s(head), head.call.lane
+        fastest = [each for each in self._usable if each is not member]
+        if self._waiting.drained_s(lane, fastest) < finish_s:
+            return False
+        picture = self._waiting.first_due_after(self._clock() + finish_s, lane)
+        if picture is None or member.name in picture.tried:
+            return False
+        self._start(member, picture)
+        return True
+
+    def _start(self, member: Member, picture: Picture) -> None:
+        self._waiting.take(picture)
+        member.start(picture)
+
+
+def _nobody() -> UnavailableError:
+    return UnavailableError("no worker is connected")

@@ -1,0 +1,308 @@
+"""One worker as a member of a fleet: what it has in flight, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.domain import (
+    Clock,
+    DeadlineExceededError,
+    LabelScores,
+    Lane,
+    NotScannedError,
+    OverloadedError,
+    UnavailableError,
+    UnscannedReason,
+)
+from serve_app.remote.answers import flaw_of
+from serve_app.remote.line import Line
+from serve_app.remote.link import Link
+from serve_app.remote.messages import (
+    Cancelled,
+    Failed,
+    Hello,
+    Leaving,
+    Pong,
+    Refusal,
+    Refused,
+    Scored,
+    Work,
+)
+from serve_app.remote.picture import Picture
+from serve_app.remote.workload import Workload
+
+_PING_BUSY_S, _PING_IDLE_S = 1.0, 10.0
+
+# What a worker owes an answer to a ping, beside the pictures that travel before it.
+_SILENT_AFTER_S = 2.0
+_LOST_AFTER_S = 30.0
+
+# A live picture is late after twice its predicted time, and a little more where that is short.
+_LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
+
+_ERRORS: dict[UnscannedReason, type[NotScannedError]] = {
+    UnscannedReason.OVERLOADED: OverloadedError,
+    UnscannedReason.DEADLINE: DeadlineExceededError,
+}
+
+
+class Dispatcher(Protocol):
+    """The fleet, as a member calls it."""
+
+    def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
+        """A worker has answered for ``picture``."""
+        ...
+
+    def late(self, member: Member, picture: Picture, why: str) -> None:
+        """A worker should have answered for ``picture``; it may still do so."""
+        ...
+
+    def ended(self, member: Member, why: str, refused: Refused | None) -> None:
+        """A worker is to be a member no longer."""
+        ...
+
+    def changed(self) -> None:
+        """A worker may take more than before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    picture: Picture
+    sent_s: float
+    transfer_s: float
+    held_s: float
+    live_sent: int
+    late: asyncio.TimerHandle | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStats:
+    """A worker's counts since it joined, and what was measured."""
+
+    name: str
+    pictures: int
+    rows: int
+    in_flight: int
+    view_ms: float
+    round_trip_ms: float
+    bytes_per_s: float
+
+
+class Member:
+    """A worker that has joined. Made by :meth:`Fleet.join`.
+
+    Attributes:
+        name: unique in the fleet, recorded with each decision.
+        owner: whose secret it came with.
+        hello: what it says of itself.
+        joined_at: seconds on the fleet's clock.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        owner: str,
+        hello: Hello,
+        line: Line,
+        label_sets: Sequence[tuple[str, ...]],
+        dispatcher: Dispatcher,
+        clock: Clock,
+    ) -> None:
+        """``dispatcher`` is told what the worker does."""
+        self.name, self.owner, self.hello = name, owner, hello
+        self.joined_at = clock()
+        self._line, self._label_sets, self._dispatcher, self._clock = line, label_sets, dispatcher, clock
+        self._link = Link(line, clock)
+        self._load = Workload(hello.offers, clock)
+        self._in_flight: dict[int, _InFlight] = {}
+        self._numbers = 0
+        self._live_sent = 0
+        self._pictures = self._rows = 0
+        self._is_on_trial = self._is_leaving = self._has_ended = self._is_silent = False
+        self._tick: asyncio.TimerHandle | None = None
+        self._ping()
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether it gets no pictures yet but those of :meth:`Fleet.score_by`."""
+        return self._is_on_trial
+
+    @is_on_trial.setter
+    def is_on_trial(self, is_on_trial: bool) -> None:
+        self._is_on_trial = is_on_trial
+        self._dispatcher.changed()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be given pictures."""
+        return not (self._is_on_trial or self._is_leaving or self._has_ended or self._is_silent)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is no member any more."""
+        return self._has_ended
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        """In flight."""
+        return [each.picture for each in self._in_flight.values()]
+
+    @property
+    def load(self) -> Workload:
+        """What it has in flight."""
+        return self._load
+
+    @property
+    def stats(self) -> MemberStats:
+        """Counts since it joined, and what was measured."""
+        return MemberStats(
+            self.name,
+            self._pictures,
+            self._rows,
+            len(self._in_flight),
+            self._load.view_s * 1e3,
+            self._link.round_trip_s * 1e3,
+            self._link.bytes_per_s,
+        )
+
+    def finish_s(self, picture: Picture) -> float:
+        """Seconds until it would have answered for ``picture``, sent now."""
+        on_link_s = self._link.transfer_s(picture.size_bytes) + self._link.round_trip_s
+        return max(on_link_s, self._load.remaining_s(picture.call.lane)) + self.own_s(picture)
+
+    def own_s(self, picture: Picture) -> float:
+        """Seconds of its device for ``picture`` alone."""
+        return self._load.cost_s({picture.label_set: picture.rows})
+
+    def has_room(self, lane: Lane) -> bool:
+        """Whether it needs another picture now to stay busy over a round trip and a pass."""
+        busy_s = self._link.round_trip_s + self._link.transfer_s(0) + self._load.good_pass_s
+        return not self._load.rows or self._load.remaining_s(lane) <= busy_s
+
+    def start(self, picture: Picture) -> None:
+        """Send ``picture``."""
+        now_s = self._clock()
+        transfer_s = self._link.began(picture.size_bytes)
+        round_trip_s = self._link.round_trip_s
+        lane = picture.call.lane
+        held_s = self._load.add(picture.label_set, picture.rows, lane, transfer_s + round_trip_s)
+        self._live_sent += lane is Lane.LIVE
+        self._numbers += 1
+        number = self._numbers
+        late = None
+        if lane is Lane.LIVE and not picture.is_bound:
+            late_s = (transfer_s + round_trip_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
+            late = asyncio.get_running_loop().call_later(late_s, self._late, number)
+        self._in_flight[number] = _InFlight(picture, now_s, transfer_s, held_s, self._live_sent, late)
+        picture.holders.add(self.name)
+        picture.tried.append(self.name)
+        remaining_s = max(picture.due_s - now_s - round_trip_s, 0.001)
+        views = picture.views
+        self._line.send(Work(number, picture.label_set, remaining_s, lane, views.pixels, views.faces.pixels))
+        if len(self._in_flight) == 1:
+            self._ping()
+
+    def drop(self, picture: Picture) -> None:
+        """Nobody waits for ``picture`` any more."""
+        for number in [number for number, each in self._in_flight.items() if each.picture is picture]:
+            self._take(number, is_answer=False)
+            if not self._has_ended:
+                self._line.send(Cancelled(number))
+
+    def end(self, refused: Refused | None) -> Sequence[Picture]:
+        """Close the line: the pictures that are without a worker by it."""
+        self._has_ended = True
+        if self._tick is not None:
+            self._tick.cancel()
+        self._line.close(refused)
+        pictures = self.pictures
+        for number in tuple(self._in_flight):
+            self._take(number, is_answer=False)
+        return pictures
+
+    def received(self, message: Scored | Failed | Pong | Leaving) -> None:
+        """A message came from the worker."""
+        if self._has_ended:
+            return
+        self._link.heard()
+        if self._is_silent:
+            self._is_silent = False
+            self._dispatcher.changed()
+        if isinstance(message, Pong):
+            self._link.ponged(message.number)
+        elif isinstance(message, Leaving):
+            self._is_leaving = True
+            self._dispatcher.changed()
+        elif message.number > self._numbers or message.number < 1:
+            self._distrust(f"it answered work {message.number}, which it was never sent")
+        elif message.number in self._in_flight:
+            self._answered(message)
+        # Else it was cancelled, or is answered already.
+
+    def lost(self, why: str) -> None:
+        """The connection has ended."""
+        if not self._has_ended:
+            self._dispatcher.ended(self, why, None)
+
+    def _answered(self, message: Scored | Failed) -> None:
+        sent = self._in_flight[message.number]
+        picture = sent.picture
+        outcome: LabelScores | NotScannedError
+        if isinstance(message, Scored):
+            flaw = flaw_of(message, picture.views, self._label_sets[picture.label_set])
+            if flaw is not None:
+                self._distrust(flaw)
+                return
+            model = self.hello.offers[picture.label_set].model
+            outcome = LabelScores(message.values, message.logit_scale, model, self.name)
+            self._measure(sent, message.held_s)
+            self._pictures += 1
+            self._rows += picture.rows
+        else:
+            outcome = _ERRORS.get(message.reason, UnavailableError)(f"worker {self.name}: {message.message}")
+        self._take(message.number, is_answer=True)
+        self._dispatcher.answered(self, picture, outcome)
+
+    def _measure(self, sent: _InFlight, held_s: float) -> None:
+        since_s = self._clock() - sent.sent_s
+        held_s = min(max(held_s, 0.0), since_s)
+        self._link.arrived(sent.transfer_s, since_s - held_s)
+        if sent.picture.call.lane is Lane.LIVE or sent.live_sent == self._live_sent:
+            self._load.learn(sent.held_s, held_s)
+
+    def _distrust(self, flaw: str) -> None:
+        refused = Refused(Refusal.DISTRUSTED, f"{flaw}: upgrade the worker, or look at its device")
+        self._dispatcher.ended(self, flaw, refused)
+
+    def _take(self, number: int, *, is_answer: bool) -> None:
+        sent = self._in_flight.pop(number)
+        if sent.late is not None:
+            sent.late.cancel()
+        picture = sent.picture
+        picture.holders.discard(self.name)
+        self._load.remove(picture.label_set, picture.rows, picture.call.lane, is_answer)
+
+    def _late(self, number: int) -> None:
+        sent = self._in_flight[number]
+        self._dispatcher.late(self, sent.picture, f"no answer for {self._clock() - sent.sent_s:.1f} s")
+
+    def _ping(self) -> None:
+        """Ping it, look whether it is silent, and come back."""
+        if self._tick is not None:
+            self._tick.cancel()
+        silent_s = self._link.silent_s
+        why = f"silent for {silent_s:.0f} s"
+        if silent_s > _LOST_AFTER_S:
+            self.lost(why)
+            return
+        if silent_s > _SILENT_AFTER_S + self._link.transfer_s(0) and not self._is_silent:
+            self._is_silent = True
+            for picture in self.pictures:
+                self._dispatcher.late(self, picture, why)
+        self._link.ping()
+        pause_s = _PING_BUSY_S if self._in_flight or silent_s else _PING_IDLE_S
+        self._tick = asyncio.get_running_loop().call_later(pause_s, self._ping)

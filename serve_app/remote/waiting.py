@@ -1,0 +1,111 @@
+"""The pictures that wait at a front for a worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from serve_app.batching.job_queue import Job, JobQueue
+from serve_app.domain import LabelScores, Lane
+from serve_app.remote.member import Member
+from serve_app.remote.picture import Picture
+
+
+class Waiting:
+    """By lane, turns of sources and deadline; those that are handed over come first in their lane."""
+
+    def __init__(self) -> None:
+        self._queue: JobQueue[Picture, LabelScores] = JobQueue()
+        self._jobs: dict[Picture, Job[Picture, LabelScores]] = {}
+        self._again: dict[Lane, list[Picture]] = {lane: [] for lane in Lane}
+
+    def __len__(self) -> int:
+        return len(self._jobs) + sum(map(len, self._again.values()))
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter([*self._again[Lane.LIVE], *self._again[Lane.BACKGROUND], *self._jobs])
+
+    def has(self, picture: Picture) -> bool:
+        """Whether ``picture`` waits."""
+        return picture in self._jobs or picture in self._again[picture.call.lane]
+
+    def waits(self, lane: Lane) -> bool:
+        """Whether a picture of ``lane`` waits."""
+        return bool(self._again[lane]) or any(self._queue.waiting(lane).values())
+
+    def put(self, picture: Picture) -> None:
+        """Add one that has just come."""
+        self._jobs[picture] = picture.job()
+        self._queue.put(self._jobs[picture])
+
+    def put_back(self, picture: Picture) -> None:
+        """Add one that a worker had: its source has had a turn for it."""
+        again = self._again[picture.call.lane]
+        again.append(picture)
+        again.sort(key=lambda each: each.due_s)
+
+    def remove(self, picture: Picture) -> None:
+        """Take one out, if it waits."""
+        job = self._jobs.pop(picture, None)
+        if job is not None:
+            self._queue.remove(job)
+        elif picture in self._again[picture.call.lane]:
+            self._again[picture.call.lane].remove(picture)
+
+    def take(self, picture: Picture) -> None:
+        """Take one out for a worker: a turn of its source."""
+        job = self._jobs.pop(picture, None)
+        if job is None:
+            self._again[picture.call.lane].remove(picture)
+        else:
+            self._queue.take_job(job)
+
+    def head(self, lane: Lane) -> Picture | None:
+        """The next one of ``lane``."""
+        for picture in self._again[lane]:
+            if not picture.future.done():
+                return picture
+        job = self._queue.head((lane,))
+        return None if job is None else job.items[0]
+
+    def first_due_after(self, due_s: float, lane: Lane) -> Picture | None:
+        """The next one of ``lane`` among those that are due at ``due_s`` or later."""
+        job = self._queue.head_due_after(due_s, lane)
+        return None if job is None else job.items[0]
+
+    def wait_s(self, picture: Picture, members: Sequence[Member]) -> float:
+        """Seconds until ``members`` have begun all that goes before a picture that comes now."""
+        call = picture.call
+        ahead = _rows(self._queue.ahead_of(picture.due_s, 1, call.source, call.share / max(1, picture.rows), call.lane))
+        for lane in Lane if call.lane is Lane.BACKGROUND else (Lane.LIVE,):
+            ahead.update(_rows(Counter((each.label_set, each.rows) for each in self._again[lane])))
+        return _shared_s(ahead, call.lane, members)
+
+    def drained_s(self, lane: Lane, members: Sequence[Member]) -> float:
+        """Seconds in which ``members`` would work off all of ``lane``."""
+        return _shared_s(_rows(self._queue.waiting(lane)), lane, members)
+
+
+def _rows(pictures: Mapping[Any, int]) -> Counter[int]:
+    """Of each set of labels, for so many pictures of each kind (:meth:`Picture.job`)."""
+    rows: Counter[int] = Counter()
+    for (label_set, rows_each), count in pictures.items():
+        rows[label_set] += rows_each * count
+    return rows
+
+
+def _shared_s(rows: Counter[int], lane: Lane, members: Sequence[Member]) -> float:
+    """Seconds until members that share ``rows`` have done them, each by what it has left and its speed."""
+    if not +rows:
+        return 0.0
+    each = sorted((member.load.remaining_s(lane), member.load.cost_s(rows)) for member in members)
+    ends_s, per_s, begun = float("inf"), 0.0, 0.0
+    for remaining_s, cost_s in each:
+        if remaining_s >= ends_s:
+            break
+        # The share that is done at t is the sum of (t - remaining) / cost: the end is where it is all.
+        per_s += 1.0 / cost_s
+        begun += remaining_s / cost_s
+        ends_s = (1.0 + begun) / per_s
+    return ends_s
