@@ -135,8 +135,8 @@ class SimulatedWorker:
             self._running[message.number] = task
             task.add_done_callback(lambda _: self._running.pop(message.number, None))
         elif isinstance(message, Cancelled):
-            if (task := self._running.get(message.number)) is not None:
-                task.cancel()
+            if message.number in self._running:
+                self._running[message.number].cancel()
         elif isinstance(message, Ping):
             if self._unpaused.is_set():
                 self._answer(Pong(message.number))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from serve_app.domain import ModelIdentity
 from serve_app.remote.messages import PROTOCOL, Hello, Refusal, Refused
+from serve_app.remote.workload import PassTimes
 
 
 class RefusedError(Exception):
@@ -63,7 +64,7 @@ class Admission:
                 f"{self._label_sets}: upgrade the older of the two",
             )
         for place, offer in enumerate(hello.offers):
-            if not offer.pass_s or min(offer.pass_s) < 1 or min(offer.pass_s.values()) <= 0:
+            if not PassTimes.are_sound(offer.pass_s):
                 raise _refused(Refusal.MODEL, f"the worker says no pass costs of {offer.model}: start it again")
             wanted, model = self._wanted[place], offer.model
             if wanted is not None and model.weights_digest != wanted.lower():

@@ -36,6 +36,9 @@ from serve_app.remote.picture import Picture
 from serve_app.remote.waiting import Waiting
 from serve_app.remote.watching import FleetWatcher
 
+# Long waits are predicted the worse: one that just suffices would be too long half of the time.
+_WAITS_LONGER = 1.1
+
 __all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "RefusedError"]
 
 
@@ -173,7 +176,7 @@ class Fleet:
         if not usable:
             raise _nobody()
         remaining_s = picture.due_s - self._clock()
-        wait_s = self._waiting.wait_s(picture, usable)
+        wait_s = self._waiting.wait_s(picture, usable) * _WAITS_LONGER
         finish_s = min(max(member.finish_s(picture), wait_s + member.own_s(picture)) for member in usable)
         # One with nothing to do is always tried: it has to be able to show that it is fast again.
         is_idle = not len(self._waiting) and any(not member.load.rows for member in usable)
@@ -271,6 +274,9 @@ class Fleet:
         if not others:
             return False
         best = min(others, key=lambda member: member.finish_s(picture))
+        if best.load.rows and best.finish_s(picture) > picture.due_s - self._clock():
+            self._give_up(picture)
+            return True
         if best.has_room(lane):
             self._start(best, picture)
             return True
@@ -278,6 +284,12 @@ class Fleet:
             if member.has_room(lane) and self._helps(member, picture):
                 return True
         return False
+
+    def _give_up(self, picture: Picture) -> None:
+        """No work is spent on a picture that comes too late; who has it already may still answer."""
+        self._waiting.remove(picture)
+        if not picture.holders:
+            picture.fail(DeadlineExceededError(f"{picture.due_s - self._clock():.2f} s are left; scoring takes longer"))
 
     def _helps(self, member: Member, head: Picture) -> bool:
         """Let a worker that is not the fastest take a picture that would wait for longer than it takes."""

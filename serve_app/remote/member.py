@@ -43,6 +43,10 @@ _LOST_AFTER_S = 30.0
 # A live picture is late after twice its predicted time, and a little more where that is short.
 _LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
 
+# In flight beyond a round trip. One would do, if pictures had one view each and predictions were exact: a worker that
+# has a little less than its pass runs smaller ones.
+_ROOM_PASSES = 2.0
+
 _ERRORS: dict[UnscannedReason, type[NotScannedError]] = {
     UnscannedReason.OVERLOADED: OverloadedError,
     UnscannedReason.DEADLINE: DeadlineExceededError,
@@ -180,7 +184,7 @@ class Member:
 
     def has_room(self, lane: Lane) -> bool:
         """Whether it needs another picture now to stay busy over a round trip and a pass."""
-        busy_s = self._link.round_trip_s + self._link.transfer_s(0) + self._load.good_pass_s
+        busy_s = self._link.round_trip_s + self._link.transfer_s(0) + _ROOM_PASSES * self._load.good_pass_s
         return not self._load.rows or self._load.remaining_s(lane) <= busy_s
 
     def start(self, picture: Picture) -> None:
@@ -272,7 +276,7 @@ class Member:
         held_s = min(max(held_s, 0.0), since_s)
         self._link.arrived(sent.transfer_s, since_s - held_s)
         if sent.picture.call.lane is Lane.LIVE or sent.live_sent == self._live_sent:
-            self._load.learn(sent.held_s, held_s)
+            self._load.learn(sent.picture.rows, sent.held_s, held_s)
 
     def _distrust(self, flaw: str) -> None:
         refused = Refused(Refusal.DISTRUSTED, f"{flaw}: upgrade the worker, or look at its device")

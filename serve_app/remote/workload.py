@@ -4,17 +4,49 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final
 
-from serve_app.batching import PassCosts
 from serve_app.domain import Clock, Lane
 from serve_app.remote.messages import Offer
 
-_NEWEST_WEIGHT = 0.2
-_MOST_TIMES = 15.0
+_NEWEST_WEIGHT: Final = 0.2
+_MOST_TIMES: Final = 15.0
 _LEAST_SLOWNESS, _MOST_SLOWNESS = 0.02, 200.0
 
 # A pass is large enough if its rate is this part of the best.
-_GOOD_RATE = 0.9
+_GOOD_RATE: Final = 0.9
+
+_MOST_BUCKET: Final = 4096
+"""Of a worker's offer: a larger size is a stranger's nonsense, and would cost memory."""
+
+
+class PassTimes:
+    """Seconds for rows on a device, in passes that are as large as they can be."""
+
+    def __init__(self, pass_s: Mapping[int, float]) -> None:
+        """``pass_s``: by batch size, from an offer for which :meth:`are_sound` holds."""
+        sizes = sorted(pass_s)
+        self._largest = sizes[-1]
+        # Between two sizes in proportion: the worker decides how it cuts its batches, and the front sees their mean.
+        self._by_rows = [pass_s[sizes[0]]] * (sizes[0] + 1)
+        for below, above in pairwise(sizes):
+            step_s = (pass_s[above] - pass_s[below]) / (above - below)
+            self._by_rows += [pass_s[below] + step_s * more for more in range(1, above - below + 1)]
+        self._by_rows[0] = 0.0
+        best = max(size / seconds for size, seconds in pass_s.items())
+        self.good_rows = min(size for size, seconds in pass_s.items() if size / seconds >= _GOOD_RATE * best)
+        """The fewest of a pass that uses the device well."""
+
+    @staticmethod
+    def are_sound(pass_s: Mapping[int, float]) -> bool:
+        """Whether an offer can be true."""
+        return bool(pass_s) and min(pass_s) >= 1 and max(pass_s) <= _MOST_BUCKET and min(pass_s.values()) > 0
+
+    def total_s(self, rows: int) -> float:
+        """Seconds until ``rows`` have all been through the device."""
+        full, rest = divmod(rows, self._largest)
+        return full * self._by_rows[-1] + self._by_rows[rest]
 
 
 class Workload:
@@ -23,11 +55,12 @@ class Workload:
     def __init__(self, offers: Sequence[Offer], clock: Clock) -> None:
         """``offers``: of the worker."""
         self._clock = clock
-        self._costs = [PassCosts(offer.pass_s) for offer in offers]
+        self._times = [PassTimes(offer.pass_s) for offer in offers]
         self._rows: dict[Lane, Counter[int]] = {lane: Counter() for lane in Lane}
         self._slowness = 1.0
         self._all_done_s = clock()
-        self._good_pass_s = max(_good_pass_s(offer.pass_s) for offer in offers)
+        self._good_rows = max(times.good_rows for times in self._times)
+        self._good_pass_s = max(times.total_s(times.good_rows) for times in self._times)
 
     @property
     def rows(self) -> int:
@@ -41,28 +74,30 @@ class Workload:
 
     @property
     def view_s(self) -> float:
-        """Seconds of the device for a view, in the largest pass of the dearest set of labels."""
-        return max(costs.pass_s(costs.largest_bucket) / costs.largest_bucket for costs in self._costs) * self._slowness
+        """Seconds of the device for a view in such a pass."""
+        return self.good_pass_s / self._good_rows
 
     def cost_s(self, rows: Mapping[int, int]) -> float:
         """Seconds for so many rows of each set of labels."""
-        return self._slowness * sum(self._costs[label_set].total_s(count) for label_set, count in rows.items())
+        return self._slowness * sum(self._times[label_set].total_s(count) for label_set, count in rows.items())
 
     def remaining_s(self, lane: Lane) -> float:
         """Seconds until all is answered that goes before another picture of ``lane``."""
         if not self.rows:
             return 0.0
-        # As late as it is already, where it should have been done: as for a pass that is late.
+        # What is late by x is expected to need x more, as the batcher expects of a pass.
         all_s = abs(self._all_done_s - self._clock())
         if lane is Lane.BACKGROUND or not self._rows[Lane.BACKGROUND]:
             return all_s
         return min(all_s, self.cost_s(self._rows[Lane.LIVE]) + self.good_pass_s)
 
     def add(self, label_set: int, rows: int, lane: Lane, on_link_s: float) -> float:
-        """Count rows in that the link brings there and back in ``on_link_s``: how long the worker will have them."""
+        """Count rows in, whose link takes ``on_link_s`` there and back.
+
+        Returns the seconds for which the worker is expected to have them.
+        """
         now_s, was_idle = self._clock(), not self.rows
-        before_s = self.cost_s(self._all_rows())
-        ahead_s = self.remaining_s(lane)
+        before_s, ahead_s = self.cost_s(self._all_rows()), self.remaining_s(lane)
         self._rows[lane][label_set] += rows
         more_s, own_s = self.cost_s(self._all_rows()) - before_s, self.cost_s({label_set: rows})
         ends_s = 0.0 if was_idle else max(self._all_done_s, now_s) + more_s
@@ -78,16 +113,13 @@ class Workload:
         # An answer shows where the worker is; without one, the rest comes as much earlier as this would have taken.
         self._all_done_s = self._clock() + after_s if is_answer else self._all_done_s - (before_s - after_s)
 
-    def learn(self, expected_s: float, held_s: float) -> None:
-        """From how long the worker had a picture, and was expected to have it."""
+    def learn(self, rows: int, expected_s: float, held_s: float) -> None:
+        """From how long the worker had ``rows`` that are still counted in, and was expected to have them."""
         times = min(held_s / expected_s, _MOST_TIMES)
-        slowness = self._slowness * (1.0 + _NEWEST_WEIGHT * (times - 1.0))
+        # Those of a pass are answered together, and count as one.
+        weight = _NEWEST_WEIGHT * rows / max(rows, min(self.rows, self._good_rows))
+        slowness = self._slowness * (1.0 + weight * (times - 1.0))
         self._slowness = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS)
 
     def _all_rows(self) -> Counter[int]:
         return self._rows[Lane.LIVE] + self._rows[Lane.BACKGROUND]
-
-
-def _good_pass_s(pass_s: Mapping[int, float]) -> float:
-    rates = {size: size / seconds for size, seconds in pass_s.items()}
-    return pass_s[min(size for size, rate in rates.items() if rate >= _GOOD_RATE * max(rates.values()))]
