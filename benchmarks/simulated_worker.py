@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serve_app.batching import Batcher, PassCosts
-from serve_app.domain import Call, Deadline, ModelIdentity, NotScannedError
+from serve_app.domain import Call, Deadline, ModelIdentity, NotScannedError, ViewPlace, Views
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import (
     PROTOCOL,
@@ -26,7 +26,7 @@ from serve_app.remote.messages import (
     Work,
 )
 
-MODEL = ModelIdentity("simulated", "0" * 64, 8)
+MODEL = ModelIdentity("simulated", "0" * 64, 224)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,18 @@ class Machine:
         pass_s: seconds of a pass by batch size.
         one_way_s: seconds of a byte on the network.
         bytes_per_s: towards the worker.
-        work_bytes: of a view, where the pixels of the simulation are smaller than real ones; None: as they are.
     """
 
     pass_s: Mapping[int, float] = field(default_factory=lambda: {1: 0.010, 2: 0.012, 4: 0.016, 8: 0.024, 16: 0.040})
     one_way_s: float = 0.020
     bytes_per_s: float = 2.5e6
-    view_bytes: int | None = None
+
+
+def views_of(value: int, count: int) -> Views:
+    """Views of one picture, whose scores are all ``value``, 0 to 255; they take no memory."""
+    side = MODEL.image_size_px
+    pixels = np.broadcast_to(np.uint8(value), (count, side, side, 3))
+    return Views(pixels, (ViewPlace(0, (0.0, 0.0, 1.0, 1.0)),) * count, "image/png", 1, 1)
 
 
 class SimulatedWorker:
@@ -86,8 +91,7 @@ class SimulatedWorker:
         """See the port."""
         size = 64
         if isinstance(message, Work):
-            views = message.pixels
-            size += views.nbytes if self.machine.view_bytes is None else self.machine.view_bytes * len(views)
+            size += message.pixels.nbytes + message.faces.nbytes
         self._free_s = max(self._free_s, self._loop.time()) + size / self.machine.bytes_per_s
         self._loop.call_at(self._free_s + self.machine.one_way_s, self._arrived, message)
 
@@ -151,7 +155,7 @@ class SimulatedWorker:
         await self._unpaused.wait()
         deadline = Deadline(arrived_s + work.remaining_s, self._loop.time)
         call = Call(str(work.number), deadline, work.lane)
-        # The mean of a view is its score, so that a test sees whose scores it got.
+        # A pixel is the score, so that it shows whose scores they are.
         items = [int(view[0, 0, 0]) for view in work.pixels]
         try:
             values = await self._batcher.submit(items, call)

@@ -65,7 +65,7 @@ class Admission:
             )
         for place, offer in enumerate(hello.offers):
             if not PassTimes.are_sound(offer.pass_s):
-                raise _refused(Refusal.MODEL, f"the worker says no pass costs of {offer.model}: start it again")
+                raise _refused(Refusal.MODEL, f"the worker says impossible pass costs of {offer.model}: start it again")
             wanted, model = self._wanted[place], offer.model
             if wanted is not None and model.weights_digest != wanted.lower():
                 raise _refused(

@@ -31,7 +31,7 @@ from serve_app.domain import (
 from serve_app.remote.admission import Admission, RefusedError, unique_name
 from serve_app.remote.line import Line
 from serve_app.remote.member import Member, MemberStats
-from serve_app.remote.messages import Hello, Refused
+from serve_app.remote.messages import Hello, Refusal, Refused
 from serve_app.remote.picture import Picture
 from serve_app.remote.waiting import Waiting
 from serve_app.remote.watching import FleetWatcher
@@ -110,6 +110,11 @@ class Fleet:
         """Send a worker away; its pictures are handed over."""
         if not member.has_ended:
             self.ended(member, refused.message, refused)
+
+    def close(self) -> None:
+        """The front stops: all workers are told, and come back later."""
+        for member in self.members:
+            self.dismiss(member, Refused(Refusal.STOPPING, "the front stops"))
 
     async def identify(self, label_set: int, deadline: Deadline) -> ModelIdentity:
         """Which model the workers have.
@@ -228,9 +233,6 @@ class Fleet:
         for picture in pictures:
             if not picture.holders:
                 self._hand_over(member, picture, why, UnavailableError(f"worker {member.name}: {why}"))
-        if not self._usable:
-            for picture in self._waiting:
-                picture.fail(_nobody())
         self.changed()
 
     def changed(self) -> None:
@@ -259,6 +261,9 @@ class Fleet:
 
     def _bind(self) -> None:
         self._is_binding = False
+        if not any(member.may_return for member in self._members.values()):
+            for picture in self._waiting:
+                self._give_up(picture, _nobody())
         for lane in Lane:
             while self._bind_one(lane):
                 pass
@@ -270,38 +275,41 @@ class Fleet:
         picture = self._waiting.head(lane)
         if picture is None:
             return False
-        others = self._others(picture)
+        others = sorted((member.finish_s(picture), place, member) for place, member in enumerate(self._others(picture)))
         if not others:
+            if picture.tried and self._usable:
+                self._give_up(picture, UnavailableError("its worker failed, and there is no other"))
+                return True
             return False
-        best = min(others, key=lambda member: member.finish_s(picture))
-        if best.load.rows and best.finish_s(picture) > picture.due_s - self._clock():
-            self._give_up(picture)
-            return True
+        finish_s, _, best = others[0]
+        remaining_s = picture.due_s - self._clock()
+        if finish_s > remaining_s and best.load.rows:
+            idle = next((member for _, _, member in others if not member.load.rows), None)
+            if idle is None:
+                self._give_up(picture, DeadlineExceededError(f"{remaining_s:.2f} s are left; scoring takes longer"))
+                return True
+            best = idle
         if best.has_room(lane):
             self._start(best, picture)
             return True
-        for member in sorted(others, key=lambda member: member.finish_s(picture)):
-            if member.has_room(lane) and self._helps(member, picture):
-                return True
-        return False
+        return any(self._helps(member, finish_s, picture) for finish_s, _, member in others if member.has_room(lane))
 
-    def _give_up(self, picture: Picture) -> None:
-        """No work is spent on a picture that comes too late; who has it already may still answer."""
-        self._waiting.remove(picture)
-        if not picture.holders:
-            picture.fail(DeadlineExceededError(f"{picture.due_s - self._clock():.2f} s are left; scoring takes longer"))
-
-    def _helps(self, member: Member, head: Picture) -> bool:
+    def _helps(self, member: Member, finish_s: float, head: Picture) -> bool:
         """Let a worker that is not the fastest take a picture that would wait for longer than it takes."""
-        finish_s, lane = member.finish_s(head), head.call.lane
-        fastest = [each for each in self._usable if each is not member]
-        if self._waiting.drained_s(lane, fastest) < finish_s:
+        lane = head.call.lane
+        if self._waiting.drained_s(lane, [each for each in self._usable if each is not member]) < finish_s:
             return False
         picture = self._waiting.first_due_after(self._clock() + finish_s, lane)
-        if picture is None or member.name in picture.tried:
+        if picture is None:
             return False
         self._start(member, picture)
         return True
+
+    def _give_up(self, picture: Picture, error: NotScannedError) -> None:
+        """No more work is spent on ``picture``; a worker that has it already may still answer."""
+        self._waiting.remove(picture)
+        if not picture.holders:
+            picture.fail(error)
 
     def _start(self, member: Member, picture: Picture) -> None:
         self._waiting.take(picture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from serve_app.domain import Clock
 from serve_app.remote.line import Line
@@ -16,11 +17,22 @@ _NEWEST_WEIGHT = 0.2
 _MOST_TIMES = 15.0
 _LEAST_BYTES_PER_S, _MOST_BYTES_PER_S = 1e4, 1e10
 
-# The least of the recent ones: others waited behind pictures.
+_SETTLED_S, _RECOVERY_S = 5.0, 120.0
+"""After the first of them without a transfer, half of a link's slowness is forgotten in each of the second."""
+
+# The least of the recent ones: the others waited somewhere.
 _ROUND_TRIPS = 10
 
 # Transfers that take less than this say more about event loops than about the network.
 _NOISE_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Bytes on their way: how many were sent with the last of them, and the seconds that they are expected to take."""
+
+    through_bytes: int
+    expected_s: float
 
 
 class Link:
@@ -33,9 +45,12 @@ class Link:
         self._round_trips_s: deque[float] = deque(maxlen=_ROUND_TRIPS)
         self._bytes_per_s = _ASSUMED_BYTES_PER_S
         self._transfers = 0
-        self._free_s = clock()
+        self._measured_s = clock()
+        self._sent_bytes = 0
+        self._on_the_way_bytes, self._counted_s = 0.0, clock()
         self._pings = 0
         self._pinged_s: float | None = None
+        self._ping_is_clear = False
         self._heard_s = clock()
 
     @property
@@ -45,28 +60,43 @@ class Link:
 
     @property
     def bytes_per_s(self) -> float:
-        """Towards the worker."""
-        return self._bytes_per_s
+        """Towards the worker. A slow link is thought to recover, or a worker behind it would never be asked again."""
+        waited_s = self._clock() - self._measured_s
+        if self._bytes_per_s >= _ASSUMED_BYTES_PER_S or waited_s < _SETTLED_S:
+            return self._bytes_per_s
+        left = 0.5 ** (waited_s / _RECOVERY_S)
+        return float(_ASSUMED_BYTES_PER_S * (self._bytes_per_s / _ASSUMED_BYTES_PER_S) ** left)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a transfer has been."""
+        return self._transfers > 0
 
     def transfer_s(self, size_bytes: int) -> float:
         """Seconds until the last of so many bytes, handed over now, has left for the worker."""
-        now_s = self._clock()
-        queued_s = max(self._line.unsent_bytes / self._bytes_per_s, self._free_s - now_s, 0.0)
-        return queued_s + size_bytes / self._bytes_per_s
+        return (max(self._line.unsent_bytes, self._left_bytes()) + size_bytes) / self.bytes_per_s
 
-    def began(self, size_bytes: int) -> float:
-        """So many bytes are being handed over: what :meth:`transfer_s` said of them."""
+    def began(self, size_bytes: int) -> Transfer:
+        """So many bytes are handed over now."""
         transfer_s = self.transfer_s(size_bytes)
-        self._free_s = self._clock() + transfer_s
-        return transfer_s
+        self._on_the_way_bytes, self._counted_s = self._left_bytes() + size_bytes, self._clock()
+        self._sent_bytes += size_bytes
+        return Transfer(self._sent_bytes, transfer_s)
 
-    def arrived(self, expected_s: float, on_link_s: float) -> None:
+    def _left_bytes(self) -> float:
+        """Of those that were handed over, about so many have not left yet, wherever they are."""
+        return max(0.0, self._on_the_way_bytes - (self._clock() - self._counted_s) * self.bytes_per_s)
+
+    def arrived(self, transfer: Transfer, on_link_s: float) -> None:
         """Learn from a transfer of which the link took ``on_link_s``, its round trip included."""
         took_s = max(on_link_s - self.round_trip_s, _NOISE_S)
-        times = min(took_s / max(expected_s, _NOISE_S), _MOST_TIMES)
+        times = min(took_s / max(transfer.expected_s, _NOISE_S), _MOST_TIMES)
+        behind_bytes = float(self._sent_bytes - transfer.through_bytes)
+        self._on_the_way_bytes, self._counted_s = min(self._left_bytes(), behind_bytes), self._clock()
         self._transfers += 1
         weight = max(_NEWEST_WEIGHT, 1.0 / self._transfers)
-        rate = self._bytes_per_s / (1.0 + weight * (times - 1.0))
+        rate = self.bytes_per_s / (1.0 + weight * (times - 1.0))
+        self._measured_s = self._clock()
         self._bytes_per_s = min(max(rate, _LEAST_BYTES_PER_S), _MOST_BYTES_PER_S)
 
     def ping(self) -> None:
@@ -74,6 +104,7 @@ class Link:
         if self._pinged_s is None:
             self._pings += 1
             self._pinged_s = self._clock()
+            self._ping_is_clear = self._line.unsent_bytes == 0 and self._left_bytes() == 0
             self._line.send(Ping(self._pings))
 
     def heard(self) -> None:
@@ -83,7 +114,10 @@ class Link:
     def ponged(self, number: int) -> None:
         """The answer to a ping; one to another than the latest is dropped."""
         if number == self._pings and self._pinged_s is not None:
-            self._round_trips_s.append(self._clock() - self._pinged_s)
+            took_s = self._clock() - self._pinged_s
+            # One that waited behind pictures says at most that the round trip is no longer than this.
+            if self._ping_is_clear or not self._round_trips_s or took_s < self.round_trip_s:
+                self._round_trips_s.append(took_s)
             self._pinged_s = None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from serve_app.domain import (
 )
 from serve_app.remote.answers import flaw_of
 from serve_app.remote.line import Line
-from serve_app.remote.link import Link
+from serve_app.remote.link import Link, Transfer
 from serve_app.remote.messages import (
     Cancelled,
     Failed,
@@ -32,13 +32,17 @@ from serve_app.remote.messages import (
     Work,
 )
 from serve_app.remote.picture import Picture
-from serve_app.remote.workload import Workload
+from serve_app.remote.workload import Expected, Workload
 
 _PING_BUSY_S, _PING_IDLE_S = 1.0, 10.0
 
 # What a worker owes an answer to a ping, beside the pictures that travel before it.
 _SILENT_AFTER_S = 2.0
 _LOST_AFTER_S = 30.0
+
+# A worker that fails every picture is quick at it, and would be given all: it rests for twice as long each time.
+_FAILURES_IN_A_ROW = 3
+_MOST_REST_S = 60.0
 
 # A live picture is late after twice its predicted time, and a little more where that is short.
 _LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
@@ -77,8 +81,8 @@ class Dispatcher(Protocol):
 class _InFlight:
     picture: Picture
     sent_s: float
-    transfer_s: float
-    held_s: float
+    transfer: Transfer
+    expected: Expected
     live_sent: int
     late: asyncio.TimerHandle | None
 
@@ -126,9 +130,11 @@ class Member:
         self._numbers = 0
         self._live_sent = 0
         self._pictures = self._rows = 0
+        self._failures = 0
+        self._rests_until_s = self.joined_at
         self._is_on_trial = self._is_leaving = self._has_ended = self._is_silent = False
-        self._tick: asyncio.TimerHandle | None = None
-        self._ping()
+        # Once whoever made it has said that it is accepted.
+        self._tick: asyncio.Handle = asyncio.get_running_loop().call_soon(self._ping)
 
     @property
     def is_on_trial(self) -> bool:
@@ -143,7 +149,13 @@ class Member:
     @property
     def is_usable(self) -> bool:
         """Whether it may be given pictures."""
-        return not (self._is_on_trial or self._is_leaving or self._has_ended or self._is_silent)
+        is_resting = self._rests_until_s > self._clock()
+        return not (self._is_on_trial or self._is_leaving or self._has_ended or self._is_silent or is_resting)
+
+    @property
+    def may_return(self) -> bool:
+        """Whether it may be given pictures again, where it may not be now."""
+        return not (self._is_leaving or self._has_ended)
 
     @property
     def has_ended(self) -> bool:
@@ -182,33 +194,49 @@ class Member:
         """Seconds of its device for ``picture`` alone."""
         return self._load.cost_s({picture.label_set: picture.rows})
 
+    def pace_s(self, rows: Mapping[int, int]) -> float:
+        """Seconds for so many rows of each set of labels, by its device or its link, whichever is slower."""
+        if not self._link.is_measured:
+            return self._load.cost_s(rows)
+        offers = self.hello.offers
+        size_bytes = sum(3 * offers[label_set].model.image_size_px ** 2 * count for label_set, count in rows.items())
+        return max(self._load.cost_s(rows), size_bytes / self._link.bytes_per_s)
+
     def has_room(self, lane: Lane) -> bool:
         """Whether it needs another picture now to stay busy over a round trip and a pass."""
-        busy_s = self._link.round_trip_s + self._link.transfer_s(0) + _ROOM_PASSES * self._load.good_pass_s
-        return not self._load.rows or self._load.remaining_s(lane) <= busy_s
+        if not self._load.rows:
+            return True
+        # The first one measures the link.
+        needed_s = self._link.round_trip_s + _ROOM_PASSES * self._load.good_pass_s
+        ahead_s = max(self._load.remaining_s(lane), self._link.transfer_s(0))
+        return self._link.is_measured and ahead_s <= needed_s
 
     def start(self, picture: Picture) -> None:
         """Send ``picture``."""
+        if not self._in_flight:
+            self._ping()
         now_s = self._clock()
-        transfer_s = self._link.began(picture.size_bytes)
+        transfer = self._link.began(picture.size_bytes)
         round_trip_s = self._link.round_trip_s
+        on_link_s = transfer.expected_s + round_trip_s
         lane = picture.call.lane
-        held_s = self._load.add(picture.label_set, picture.rows, lane, transfer_s + round_trip_s)
+        expected = self._load.add(picture.label_set, picture.rows, lane, on_link_s)
+        held_s = expected.held_s(on_link_s)
         self._live_sent += lane is Lane.LIVE
         self._numbers += 1
         number = self._numbers
         late = None
         if lane is Lane.LIVE and not picture.is_bound:
-            late_s = (transfer_s + round_trip_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
+            late_s = (on_link_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
             late = asyncio.get_running_loop().call_later(late_s, self._late, number)
-        self._in_flight[number] = _InFlight(picture, now_s, transfer_s, held_s, self._live_sent, late)
+        self._in_flight[number] = _InFlight(picture, now_s, transfer, expected, self._live_sent, late)
         picture.holders.add(self.name)
         picture.tried.append(self.name)
         remaining_s = max(picture.due_s - now_s - round_trip_s, 0.001)
+        if transfer.expected_s + held_s < remaining_s:
+            remaining_s -= transfer.expected_s
         views = picture.views
         self._line.send(Work(number, picture.label_set, remaining_s, lane, views.pixels, views.faces.pixels))
-        if len(self._in_flight) == 1:
-            self._ping()
 
     def drop(self, picture: Picture) -> None:
         """Nobody waits for ``picture`` any more."""
@@ -220,8 +248,7 @@ class Member:
     def end(self, refused: Refused | None) -> Sequence[Picture]:
         """Close the line: the pictures that are without a worker by it."""
         self._has_ended = True
-        if self._tick is not None:
-            self._tick.cancel()
+        self._tick.cancel()
         self._line.close(refused)
         pictures = self.pictures
         for number in tuple(self._in_flight):
@@ -264,19 +291,29 @@ class Member:
             model = self.hello.offers[picture.label_set].model
             outcome = LabelScores(message.values, message.logit_scale, model, self.name)
             self._measure(sent, message.held_s)
+            self._failures = 0
             self._pictures += 1
             self._rows += picture.rows
         else:
             outcome = _ERRORS.get(message.reason, UnavailableError)(f"worker {self.name}: {message.message}")
+            if message.reason not in _ERRORS:
+                self._rest()
         self._take(message.number, is_answer=True)
         self._dispatcher.answered(self, picture, outcome)
 
     def _measure(self, sent: _InFlight, held_s: float) -> None:
         since_s = self._clock() - sent.sent_s
         held_s = min(max(held_s, 0.0), since_s)
-        self._link.arrived(sent.transfer_s, since_s - held_s)
+        self._link.arrived(sent.transfer, since_s - held_s)
         if sent.picture.call.lane is Lane.LIVE or sent.live_sent == self._live_sent:
-            self._load.learn(sent.picture.rows, sent.held_s, held_s)
+            self._load.learn(sent.picture.rows, sent.expected.held_s(since_s - held_s), held_s)
+
+    def _rest(self) -> None:
+        self._failures += 1
+        if self._failures >= _FAILURES_IN_A_ROW:
+            rest_s = min(2.0 ** (self._failures - _FAILURES_IN_A_ROW), _MOST_REST_S)
+            self._rests_until_s = self._clock() + rest_s
+            asyncio.get_running_loop().call_later(rest_s, self._dispatcher.changed)
 
     def _distrust(self, flaw: str) -> None:
         refused = Refused(Refusal.DISTRUSTED, f"{flaw}: upgrade the worker, or look at its device")
@@ -296,8 +333,7 @@ class Member:
 
     def _ping(self) -> None:
         """Ping it, look whether it is silent, and come back."""
-        if self._tick is not None:
-            self._tick.cancel()
+        self._tick.cancel()
         silent_s = self._link.silent_s
         why = f"silent for {silent_s:.0f} s"
         if silent_s > _LOST_AFTER_S:
@@ -305,6 +341,7 @@ class Member:
             return
         if silent_s > _SILENT_AFTER_S + self._link.transfer_s(0) and not self._is_silent:
             self._is_silent = True
+            self._dispatcher.changed()
             for picture in self.pictures:
                 self._dispatcher.late(self, picture, why)
         self._link.ping()

@@ -99,7 +99,7 @@ def _shared_s(rows: Counter[int], lane: Lane, members: Sequence[Member]) -> floa
     """Seconds until members that share ``rows`` have done them, each by what it has left and its speed."""
     if not +rows:
         return 0.0
-    each = sorted((member.load.remaining_s(lane), member.load.cost_s(rows)) for member in members)
+    each = sorted((member.load.remaining_s(lane), member.pace_s(rows)) for member in members)
     ends_s, per_s, begun = float("inf"), 0.0, 0.0
     for remaining_s, cost_s in each:
         if remaining_s >= ends_s:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +17,9 @@ _LEAST_SLOWNESS, _MOST_SLOWNESS = 0.02, 200.0
 
 # A pass is large enough if its rate is this part of the best.
 _GOOD_RATE: Final = 0.9
+
+_SETTLED_S, _RECOVERY_S = 5.0, 60.0
+"""After the first of them without an answer, half of a device's slowness is forgotten in each of the second."""
 
 _MOST_BUCKET: Final = 4096
 """Of a worker's offer: a larger size is a stranger's nonsense, and would cost memory."""
@@ -49,6 +53,18 @@ class PassTimes:
         return full * self._by_rows[-1] + self._by_rows[rest]
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Of rows that are sent: the seconds of their own pass, and those until it ends, if the link is not what lasts."""
+
+    own_s: float
+    ends_s: float
+
+    def held_s(self, on_link_s: float) -> float:
+        """Seconds for which the worker has them, where the link took ``on_link_s``."""
+        return max(self.own_s, self.ends_s - on_link_s)
+
+
 class Workload:
     """Rows (views and faces) in flight, by lane and set of labels, and their predicted end."""
 
@@ -57,10 +73,18 @@ class Workload:
         self._clock = clock
         self._times = [PassTimes(offer.pass_s) for offer in offers]
         self._rows: dict[Lane, Counter[int]] = {lane: Counter() for lane in Lane}
-        self._slowness = 1.0
+        self._learnt_slowness, self._learnt_s = 1.0, clock()
         self._all_done_s = clock()
         self._good_rows = max(times.good_rows for times in self._times)
         self._good_pass_s = max(times.total_s(times.good_rows) for times in self._times)
+
+    @property
+    def _slowness(self) -> float:
+        """Of its passes against its offer. It is thought to recover, or nothing would be asked of it ever again."""
+        waited_s = self._clock() - self._learnt_s
+        if self._learnt_slowness <= 1.0 or waited_s < _SETTLED_S:
+            return self._learnt_slowness
+        return float(self._learnt_slowness ** (0.5 ** (waited_s / _RECOVERY_S)))
 
     @property
     def rows(self) -> int:
@@ -91,18 +115,15 @@ class Workload:
             return all_s
         return min(all_s, self.cost_s(self._rows[Lane.LIVE]) + self.good_pass_s)
 
-    def add(self, label_set: int, rows: int, lane: Lane, on_link_s: float) -> float:
-        """Count rows in, whose link takes ``on_link_s`` there and back.
-
-        Returns the seconds for which the worker is expected to have them.
-        """
+    def add(self, label_set: int, rows: int, lane: Lane, on_link_s: float) -> Expected:
+        """Count rows in, whose link is predicted to take ``on_link_s`` there and back."""
         now_s, was_idle = self._clock(), not self.rows
         before_s, ahead_s = self.cost_s(self._all_rows()), self.remaining_s(lane)
         self._rows[lane][label_set] += rows
         more_s, own_s = self.cost_s(self._all_rows()) - before_s, self.cost_s({label_set: rows})
         ends_s = 0.0 if was_idle else max(self._all_done_s, now_s) + more_s
         self._all_done_s = max(ends_s, now_s + on_link_s + own_s)
-        return max(own_s, ahead_s + more_s - on_link_s)
+        return Expected(own_s, ahead_s + more_s)
 
     def remove(self, label_set: int, rows: int, lane: Lane, is_answer: bool) -> None:
         """Count rows out: answered, or wanted by nobody any more."""
@@ -119,7 +140,7 @@ class Workload:
         # Those of a pass are answered together, and count as one.
         weight = _NEWEST_WEIGHT * rows / max(rows, min(self.rows, self._good_rows))
         slowness = self._slowness * (1.0 + weight * (times - 1.0))
-        self._slowness = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS)
+        self._learnt_slowness, self._learnt_s = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS), self._clock()
 
     def _all_rows(self) -> Counter[int]:
         return self._rows[Lane.LIVE] + self._rows[Lane.BACKGROUND]
