@@ -28,7 +28,7 @@ class Admission:
         """``wanted_digests`` are those of the weights for each set of labels; None where any model will do."""
         self._label_sets = label_sets
         self._max_workers = max_workers
-        self._wanted = tuple(wanted_digests) or (None,) * label_sets
+        self._wanted = tuple(each and each.lower() for each in wanted_digests) or (None,) * label_sets
         if len(self._wanted) != label_sets:
             raise ValueError(f"{len(self._wanted)} digests for {label_sets} sets of labels")
         self._models: tuple[ModelIdentity, ...] | None = None
@@ -67,7 +67,7 @@ class Admission:
             if not PassTimes.are_sound(offer.pass_s):
                 raise _refused(Refusal.MODEL, f"the worker says impossible pass costs of {offer.model}: start it again")
             wanted, model = self._wanted[place], offer.model
-            if wanted is not None and model.weights_digest != wanted.lower():
+            if wanted is not None and model.weights_digest != wanted:
                 raise _refused(
                     Refusal.MODEL,
                     f"the worker has {model.name} with weights {model.weights_digest[:12]}, and the policy is for "

@@ -14,7 +14,8 @@ _ASSUMED_BYTES_PER_S = 2.5e6
 """Of a home link (20 Mbit/s), until one is measured."""
 
 _NEWEST_WEIGHT = 0.2
-_MOST_TIMES = 15.0
+_MOST_TIMES = 3.0
+"""A transfer counts for at most this many times its expected time, as a pass does."""
 _LEAST_BYTES_PER_S, _MOST_BYTES_PER_S = 1e4, 1e10
 
 _SETTLED_S, _RECOVERY_S = 5.0, 120.0
@@ -90,7 +91,9 @@ class Link:
     def arrived(self, transfer: Transfer, on_link_s: float) -> None:
         """Learn from a transfer of which the link took ``on_link_s``, its round trip included."""
         took_s = max(on_link_s - self.round_trip_s, _NOISE_S)
-        times = min(took_s / max(transfer.expected_s, _NOISE_S), _MOST_TIMES)
+        times = took_s / max(transfer.expected_s, _NOISE_S)
+        if self.is_measured:
+            times = min(times, _MOST_TIMES)
         behind_bytes = float(self._sent_bytes - transfer.through_bytes)
         self._on_the_way_bytes, self._counted_s = min(self._left_bytes(), behind_bytes), self._clock()
         self._transfers += 1

@@ -12,7 +12,8 @@ from serve_app.domain import Clock, Lane
 from serve_app.remote.messages import Offer
 
 _NEWEST_WEIGHT: Final = 0.2
-_MOST_TIMES: Final = 15.0
+_MOST_TIMES: Final = 3.0
+"""A picture counts for at most this many times its expected time: a pause says nothing of what comes after it."""
 _LEAST_SLOWNESS, _MOST_SLOWNESS = 0.02, 200.0
 
 # A pass is large enough if its rate is this part of the best.

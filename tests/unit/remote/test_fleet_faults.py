@@ -92,7 +92,7 @@ def test_a_paused_worker_answers_too_late_and_is_not_heard():
             assert len(front.fleet.members) == 2
             await front.ask_at(120, 3)
             await front.answers()
-            assert front.by_worker()["owner/desktop"] > 300
+            assert sum(each.worker == "owner/desktop" for each in front.outcomes[600:]) > 80
 
     play(scene())
 
@@ -157,12 +157,23 @@ def test_a_failed_picture_is_handed_over_once():
     async def scene():
         async with Front() as front:
             front.join(worker=Failing(GPU))
-            front.join(GPU)
-            await front.ask_at(20, 10)
+            front.join(slower(5))
+            await front.ask_at(5, 20)
             outcomes = await front.answers()
             assert all(each.worker == "owner/desktop-2" for each in outcomes)
-            # It rests longer and longer.
-            assert 3 <= len(front.workers[0].works) < 20
+            assert front.told.counts["handed over"] == len(front.workers[0].works) > 0
+
+    play(scene())
+
+
+def test_a_worker_that_fails_all_rests_longer_and_longer():
+    async def scene():
+        async with Front() as front:
+            front.join(worker=Failing(GPU))
+            await front.ask_at(5, 60)
+            assert all(isinstance(each.error, UnavailableError) for each in await front.answers())
+            # After 3, and then after 1, 2, 4, 8, 16 and 32 s more.
+            assert 3 <= len(front.workers[0].works) <= 9
 
     play(scene())
 
