@@ -21,23 +21,18 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     LabelScores,
-    Lane,
     ModelIdentity,
     NotScannedError,
-    OverloadedError,
     UnavailableError,
     Views,
 )
 from serve_app.remote.admission import Admission, RefusedError, unique_name
+from serve_app.remote.binding import Binding, nobody
 from serve_app.remote.line import Line
 from serve_app.remote.member import Member, MemberStats
 from serve_app.remote.messages import Hello, Refusal, Refused
 from serve_app.remote.picture import Picture
-from serve_app.remote.waiting import Waiting
 from serve_app.remote.watching import FleetWatcher
-
-# Long waits are predicted the worse: one that just suffices would be too long half of the time.
-_WAITS_LONGER = 1.1
 
 __all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "RefusedError"]
 
@@ -75,7 +70,7 @@ class Fleet:
         self._clock = clock
         self._admission = Admission(len(self._label_sets), max_workers, wanted_digests)
         self._members: dict[str, Member] = {}
-        self._waiting = Waiting()
+        self._binding = Binding(self._members.values, clock)
         self._changed = asyncio.Event()
         self._is_binding = False
         self.watchers: list[FleetWatcher] = []
@@ -89,7 +84,7 @@ class Fleet:
     def stats(self) -> FleetStats:
         """What the fleet has now."""
         members = tuple(member.stats for member in self.members)
-        return FleetStats(len(self._waiting), sum(each.in_flight for each in members), members)
+        return FleetStats(len(self._binding.waiting), sum(each.in_flight for each in members), members)
 
     def join(self, hello: Hello, line: Line, owner: str) -> Member:
         """Take a worker.
@@ -123,9 +118,9 @@ class Fleet:
             UnavailableError: no worker is connected.
             DeadlineExceededError: all are on trial, or silent, until the deadline.
         """
-        while not (usable := self._usable):
+        while not (usable := self._binding.usable):
             if not self._members:
-                raise _nobody()
+                raise nobody()
             try:
                 async with asyncio.timeout(deadline.require("waiting for a worker")):
                     self._changed.clear()
@@ -142,10 +137,9 @@ class Fleet:
             OverloadedError: no worker can do it in time.
             DeadlineExceededError: none did.
         """
-        picture = self._picture(label_set, views, call)
         try:
-            self._admit(picture)
-            self._waiting.put(picture)
+            picture = self._picture(label_set, views, call)
+            self._binding.require(picture)
             self.changed()
             return await self._outcome(picture)
         except NotScannedError as error:
@@ -167,28 +161,10 @@ class Fleet:
         member.start(picture)
         return await self._outcome(picture)
 
-    @property
-    def _usable(self) -> Sequence[Member]:
-        return [member for member in self._members.values() if member.is_usable]
-
     def _picture(self, label_set: int, views: Views, call: Call) -> Picture:
         remaining_s = call.deadline.require("scoring")
         future: asyncio.Future[list[LabelScores]] = asyncio.get_running_loop().create_future()
         return Picture(label_set, views, call, self._clock() + remaining_s, future)
-
-    def _admit(self, picture: Picture) -> None:
-        usable = self._usable
-        if not usable:
-            raise _nobody()
-        remaining_s = picture.due_s - self._clock()
-        wait_s = self._waiting.wait_s(picture, usable) * _WAITS_LONGER
-        finish_s = min(max(member.finish_s(picture), wait_s + member.own_s(picture)) for member in usable)
-        # One with nothing to do is always tried: it has to be able to show that it is fast again.
-        is_idle = not len(self._waiting) and any(not member.load.rows for member in usable)
-        if finish_s > remaining_s and not is_idle:
-            raise OverloadedError(
-                f"{len(self._waiting)} pictures wait for workers, about {finish_s:.1f} s; {remaining_s:.1f} s are left"
-            )
 
     async def _outcome(self, picture: Picture) -> LabelScores:
         expiry = asyncio.get_running_loop().call_later(
@@ -201,7 +177,7 @@ class Fleet:
             return scores
         finally:
             expiry.cancel()
-            self._waiting.remove(picture)
+            self._binding.waiting.remove(picture)
             for name in tuple(picture.holders):
                 self._members[name].drop(picture)
             self.changed()
@@ -219,9 +195,7 @@ class Fleet:
 
     def late(self, member: Member, picture: Picture, why: str) -> None:
         """See :class:`serve_app.remote.member.Dispatcher`."""
-        others = [each for each in self._usable if each is not member]
-        remaining_s = picture.due_s - self._clock()
-        if any(each.finish_s(picture) <= remaining_s for each in others):
+        if self._binding.can_in_time(picture):
             self._hand_over(member, picture, why, None)
 
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
@@ -244,77 +218,18 @@ class Fleet:
 
     def _hand_over(self, member: Member, picture: Picture, why: str, error: NotScannedError | None) -> None:
         """Let another one score it; with ``error``, or nobody else, that is its end."""
-        if picture.future.done() or self._waiting.has(picture):
+        if picture.future.done() or self._binding.waiting.has(picture):
             return
         is_second = len(picture.tried) > 1
-        if picture.is_bound or is_second or not self._others(picture):
+        if picture.is_bound or is_second or not self._binding.others(picture):
             if error is not None:
                 picture.fail(error)
             return
-        self._waiting.put_back(picture)
+        self._binding.waiting.put_back(picture)
         for watcher in self.watchers:
             watcher.handed_over(member, picture.call, why)
         self.changed()
 
-    def _others(self, picture: Picture) -> Sequence[Member]:
-        return [member for member in self._usable if member.name not in picture.tried]
-
     def _bind(self) -> None:
         self._is_binding = False
-        if not any(member.may_return for member in self._members.values()):
-            for picture in self._waiting:
-                self._give_up(picture, _nobody())
-        for lane in Lane:
-            while self._bind_one(lane):
-                pass
-            if self._waiting.waits(lane):
-                return
-
-    def _bind_one(self, lane: Lane) -> bool:
-        """Bind one picture of ``lane``, if it is time to; whether one was."""
-        picture = self._waiting.head(lane)
-        if picture is None:
-            return False
-        others = sorted((member.finish_s(picture), place, member) for place, member in enumerate(self._others(picture)))
-        if not others:
-            if picture.tried and self._usable:
-                self._give_up(picture, UnavailableError("its worker failed, and there is no other"))
-                return True
-            return False
-        finish_s, _, best = others[0]
-        remaining_s = picture.due_s - self._clock()
-        if finish_s > remaining_s and best.load.rows:
-            idle = next((member for _, _, member in others if not member.load.rows), None)
-            if idle is None:
-                self._give_up(picture, DeadlineExceededError(f"{remaining_s:.2f} s are left; scoring takes longer"))
-                return True
-            best = idle
-        if best.has_room(lane):
-            self._start(best, picture)
-            return True
-        return any(self._helps(member, finish_s, picture) for finish_s, _, member in others if member.has_room(lane))
-
-    def _helps(self, member: Member, finish_s: float, head: Picture) -> bool:
-        """Let a worker that is not the fastest take a picture that would wait for longer than it takes."""
-        lane = head.call.lane
-        if self._waiting.drained_s(lane, [each for each in self._usable if each is not member]) < finish_s:
-            return False
-        picture = self._waiting.first_due_after(self._clock() + finish_s, lane)
-        if picture is None:
-            return False
-        self._start(member, picture)
-        return True
-
-    def _give_up(self, picture: Picture, error: NotScannedError) -> None:
-        """No more work is spent on ``picture``; a worker that has it already may still answer."""
-        self._waiting.remove(picture)
-        if not picture.holders:
-            picture.fail(error)
-
-    def _start(self, member: Member, picture: Picture) -> None:
-        self._waiting.take(picture)
-        member.start(picture)
-
-
-def _nobody() -> UnavailableError:
-    return UnavailableError("no worker is connected")
+        self._binding.bind()

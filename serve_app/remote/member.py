@@ -32,13 +32,8 @@ from serve_app.remote.messages import (
     Work,
 )
 from serve_app.remote.picture import Picture
+from serve_app.remote.pinging import Pinging
 from serve_app.remote.workload import Expected, Workload
-
-_PING_BUSY_S, _PING_IDLE_S = 1.0, 10.0
-
-# What a worker owes an answer to a ping, beside the pictures that travel before it.
-_SILENT_AFTER_S = 2.0
-_LOST_AFTER_S = 30.0
 
 # A worker that fails every picture is quick at it, and would be given all: it rests for twice as long each time.
 _FAILURES_IN_A_ROW = 3
@@ -47,8 +42,8 @@ _MOST_REST_S = 60.0
 # A live picture is late after twice its predicted time, and a little more where that is short.
 _LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
 
-# In flight beyond a round trip. One would do, if pictures had one view each and predictions were exact: a worker that
-# has a little less than its pass runs smaller ones.
+# In flight beside a round trip: the pass that runs, and the next one, since a worker that has a little less than a pass
+# when it is free runs a smaller one.
 _ROOM_PASSES = 2.0
 
 _ERRORS: dict[UnscannedReason, type[NotScannedError]] = {
@@ -132,9 +127,8 @@ class Member:
         self._pictures = self._rows = 0
         self._failures = 0
         self._rests_until_s = self.joined_at
-        self._is_on_trial = self._is_leaving = self._has_ended = self._is_silent = False
-        # Once whoever made it has said that it is accepted.
-        self._tick: asyncio.Handle = asyncio.get_running_loop().call_soon(self._ping)
+        self._is_on_trial = self._is_leaving = self._has_ended = False
+        self._pinging = Pinging(self._link, lambda: bool(self._in_flight), self._fell_silent, self.lost)
 
     @property
     def is_on_trial(self) -> bool:
@@ -150,7 +144,7 @@ class Member:
     def is_usable(self) -> bool:
         """Whether it may be given pictures."""
         is_resting = self._rests_until_s > self._clock()
-        return not (self._is_on_trial or self._is_leaving or self._has_ended or self._is_silent or is_resting)
+        return not (self._is_on_trial or self._is_leaving or self._has_ended or self._pinging.is_silent or is_resting)
 
     @property
     def may_return(self) -> bool:
@@ -203,7 +197,7 @@ class Member:
         return max(self._load.cost_s(rows), size_bytes / self._link.bytes_per_s)
 
     def has_room(self, lane: Lane) -> bool:
-        """Whether it needs another picture now to stay busy over a round trip and a pass."""
+        """Whether it needs another picture now to stay busy over a round trip and the pass after the running one."""
         if not self._load.rows:
             return True
         # The first one measures the link.
@@ -214,7 +208,7 @@ class Member:
     def start(self, picture: Picture) -> None:
         """Send ``picture``."""
         if not self._in_flight:
-            self._ping()
+            self._pinging.ping()
         now_s = self._clock()
         transfer = self._link.began(picture.size_bytes)
         round_trip_s = self._link.round_trip_s
@@ -248,7 +242,7 @@ class Member:
     def end(self, refused: Refused | None) -> Sequence[Picture]:
         """Close the line: the pictures that are without a worker by it."""
         self._has_ended = True
-        self._tick.cancel()
+        self._pinging.stop()
         self._line.close(refused)
         pictures = self.pictures
         for number in tuple(self._in_flight):
@@ -260,8 +254,8 @@ class Member:
         if self._has_ended:
             return
         self._link.heard()
-        if self._is_silent:
-            self._is_silent = False
+        if self._pinging.is_silent:
+            self._pinging.is_silent = False
             self._dispatcher.changed()
         if isinstance(message, Pong):
             self._link.ponged(message.number)
@@ -331,19 +325,7 @@ class Member:
         sent = self._in_flight[number]
         self._dispatcher.late(self, sent.picture, f"no answer for {self._clock() - sent.sent_s:.1f} s")
 
-    def _ping(self) -> None:
-        """Ping it, look whether it is silent, and come back."""
-        self._tick.cancel()
-        silent_s = self._link.silent_s
-        why = f"silent for {silent_s:.0f} s"
-        if silent_s > _LOST_AFTER_S:
-            self.lost(why)
-            return
-        if silent_s > _SILENT_AFTER_S + self._link.transfer_s(0) and not self._is_silent:
-            self._is_silent = True
-            self._dispatcher.changed()
-            for picture in self.pictures:
-                self._dispatcher.late(self, picture, why)
-        self._link.ping()
-        pause_s = _PING_BUSY_S if self._in_flight or silent_s else _PING_IDLE_S
-        self._tick = asyncio.get_running_loop().call_later(pause_s, self._ping)
+    def _fell_silent(self, why: str) -> None:
+        for picture in self.pictures:
+            self._dispatcher.late(self, picture, why)
+        self._dispatcher.changed()

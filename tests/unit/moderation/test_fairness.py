@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import selectors
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.virtual_time import JumpingLoop
 from serve_app.batching import Batcher, PassCosts
 from serve_app.domain import (
     Body,
@@ -46,27 +46,6 @@ CAPACITY_PER_S = 16 / PASS_S[16]
 SECONDS = 14.0
 SETTLED_S = 8.0
 """Until then a source at ten times its quota uses up the minute's pictures that it may have at once."""
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Waits for no time: the clock jumps to the end of the wait."""
-
-    now_s = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now_s += timeout or 0.0
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps from one thing to do to the next."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now_s
 
 
 class Decoders:
