@@ -206,8 +206,8 @@ async def _scanner(order: Order, show: ScanShow) -> AsyncIterator[Scanner]:
         return
     # What scans takes seconds to import.
     from serve_app.configuration import load_source_policies
+    from serve_app.moderating import moderating
     from serve_app.policy import load_policy
-    from serve_app.standalone import moderating
     from serve_app.storage.in_service import ModeratorScanner
 
     settings = order.settings

@@ -17,18 +17,19 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from serve_app import scoring, standalone
+from serve_app import local_stages, scoring, standalone
 from serve_app.admin_api import ADMIN_PATH
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard
+from serve_app.local_stages import StartingExaminer, watch
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engines
 from serve_app.models.fake import FakeEngine
+from serve_app.moderating import moderating
 from serve_app.moderation import Moderator
 from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.stages import Stage
-from serve_app.standalone import StartingExaminer, watch
 from tests.unit.colour_classifier import ColourClassifier
 from tests.unit.metric_samples import labels, samples
 
@@ -437,7 +438,7 @@ class Alive:
 def alone(policy: Policy, **args: Any) -> contextlib.AbstractAsyncContextManager[Moderator]:
     """The chain of a command that scans by itself."""
     settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
-    return standalone.moderating(settings, policy)
+    return moderating(settings, policy)
 
 
 async def test_a_command_that_is_interrupted_while_its_model_loads_waits_for_nothing(
@@ -479,7 +480,7 @@ async def test_a_command_whose_device_is_stuck_ends(
 
     monkeypatch.setattr(FakeEngine, "encode", lambda *_: may_go_on.wait(PATIENT_S))
     monkeypatch.setattr(scoring, "_HUNG_AFTER_S", 0.05)
-    monkeypatch.setattr(standalone, "_CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(local_stages, "_CHECK_EVERY_S", 0.01)
     try:
         async with asyncio.timeout(PATIENT_S):
             with pytest.raises(UnavailableError, match="stuck"):
@@ -508,7 +509,7 @@ async def test_a_command_that_is_cancelled_while_all_is_well_is_cancelled(make_p
 
 
 async def test_a_watch_tells_that_all_is_well_until_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standalone, "_CHECK_EVERY_S", 0.001)
+    monkeypatch.setattr(local_stages, "_CHECK_EVERY_S", 0.001)
     alive, told = Alive(3), list[int]()
     with pytest.raises(UnavailableError, match="has ended"):
         await watch(alive.require, asyncio.Event(), lambda: told.append(alive.asked))

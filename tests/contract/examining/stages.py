@@ -68,7 +68,7 @@ class LocalHandle:
 
 @dataclass(frozen=True)
 class Warm:
-    """The stages of one process as :class:`serve_app.standalone.Stages` has them."""
+    """The stages of one process as :class:`serve_app.local_stages.Stages` has them."""
 
     workers: Any
     scorers: EngineScorers
