@@ -22,6 +22,7 @@ from serve_app.moderation import Pipeline, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
+from serve_app.remote.scorers import RemoteScorers
 from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
@@ -31,7 +32,7 @@ _MEMORY_RETURNED_EVERY_S = 10.0
 
 
 class Stages:
-    """The two stages of this process, warm: decode workers and an engine. Close them after use."""
+    """The two stages of this process, warm: decode workers, and scorers. Close them after use."""
 
     def __init__(
         self,
@@ -39,8 +40,11 @@ class Stages:
         policy: Policy,
         shadow: Policy | None = None,
         of_sources: Mapping[str, Policy] = NO_POLICIES,
+        elsewhere: RemoteScorers | None = None,
     ) -> None:
         """Blocks until both are warm. ``of_sources`` are the policies of sources that have their own.
+
+        ``elsewhere`` are scorers on other machines, in the place of an engine of this process.
 
         Raises:
             ConfigurationError: a decoder is missing, or the model cannot be had.
@@ -58,7 +62,9 @@ class Stages:
         try:
             heads = heads_of(policy, shadow, *of_sources.values())
             reference = PolicyReference(settings.policy_source, policy.digest, heads)
-            self.scorers = EngineScorers(settings.model, sets, reference, settings.deadline_s)
+            self.scorers: EngineScorers | RemoteScorers = elsewhere or EngineScorers(
+                settings.model, sets, reference, settings.deadline_s
+            )
         except BaseException:
             self.workers.close()
             raise

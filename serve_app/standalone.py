@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from serve_app.abandonable import unless_stopped
 from serve_app.database.location import locate
 from serve_app.domain import Deadline, ModelIdentity
+from serve_app.front import Front
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
@@ -28,19 +29,21 @@ from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.local_stages import Stages, StartingExaminer, close_records, open_records, returning_memory, watch
 from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding, watch_scoring
-from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator
+from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy
+from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Those that listen, for scans, the admin API and the metrics; :func:`serve` closes them."""
+    """Those that listen, for scans, the admin API, the metrics and workers; :func:`serve` closes them."""
 
     scan: Sequence[socket.socket]
     admin: Sequence[socket.socket] = ()
     metrics: Sequence[socket.socket] = ()
+    worker: Sequence[socket.socket] = ()
 
 
 Beside = Callable[[Settings, Moderator, OpenLedger, LiveLists], contextlib.AbstractAsyncContextManager[None]]
@@ -58,6 +61,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     shadow: Policy | None = None,
     beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
     of_sources: Mapping[str, Policy] = NO_POLICIES,
+    on_waiting: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -73,12 +77,17 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         shadow: a policy on trial.
         beside: work of the service's own, until ``stop``. It begins before the model is loaded.
         of_sources: the policies of sources that have their own, by name.
+        on_waiting: called once, in a thread, when all is there but a worker, where workers elsewhere score.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
         UnavailableError: a part of the service has ended or is stuck, and only a new process helps.
     """
     began_s = time.monotonic()
+    front = None
+    if settings.remote is not None:
+        sets = label_sets(settings, policy, shadow, of_sources)
+        front = Front(settings, guard, sets, [policy, *of_sources.values()])
     location = locate(settings.ledger)
     opened = await unless_stopped(stop, lambda: open_records(location, settings.limits), close_records)
     if opened is None:
@@ -113,7 +122,9 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             await after_the_answers.enter_async_context(_telling(metrics, ledger, sockets.metrics, stop))
         await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
         stages = await unless_stopped(
-            stop, lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
+            stop,
+            lambda: Stages(settings, policy, shadow, of_sources, front.scorers if front is not None else None),
+            lambda late: late.workers.close(),
         )
         if stages is None:
             return
@@ -122,10 +133,21 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             examiner.started(stages)
         if metrics is not None:
             watch_decoding(metrics.registry, stages.workers)
-            watch_scoring(metrics.registry, stages.scorers)
-        identity = await moderator.ready(Deadline.after(settings.deadline_s))
-        await unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
-        async with returning_memory():
+            if isinstance(stages.scorers, EngineScorers):
+                watch_scoring(metrics.registry, stages.scorers)
+
+        async def tell_ready() -> None:
+            identity = await moderator.ready(Deadline.after(settings.deadline_s))
+            await unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
+
+        async with contextlib.AsyncExitStack() as until_the_end:
+            if front is None:
+                await tell_ready()
+            else:
+                await after_the_answers.enter_async_context(front.taking_workers(sockets.worker))
+                await unless_stopped(stop, on_waiting)
+                await until_the_end.enter_async_context(front.once_there_are_workers(tell_ready, stop))
+            await until_the_end.enter_async_context(returning_memory())
             await watch(stages.require_alive, stop, on_alive)
 
 

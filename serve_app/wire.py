@@ -24,6 +24,9 @@ HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 WORKER_PATH = "/api/v1/worker"
 
+WORKER_SECRETS_ENV = "PICTWARDEN_WORKER_SECRETS"
+"""The secrets of workers, as ``NAME:SECRET``, separated by commas; the name is that of their owner."""
+
 LANE_HEADER = "X-Pictwarden-Lane"
 """Of a request: its lane. pict-rs sends none, and is live."""
 

@@ -17,6 +17,7 @@ import typer
 from serve_app.domain import SettingsError
 from serve_app.secret_files import read_secrets
 from serve_app.state_folder import make_private_file, state_folder
+from serve_app.wire import WORKER_SECRETS_ENV
 
 SECRETS_ENV = "PICTWARDEN_SECRETS"
 URL_ENV = "PICTWARDEN_URL"
@@ -34,6 +35,7 @@ ScanUrl = Annotated[
 ]
 
 _SECRET_FILE = "secret"  # noqa: S105 - a name
+_WORKER_SECRET_FILE = "worker-secret"  # noqa: S105 - a name
 _URL_FILE = "url"
 
 
@@ -52,11 +54,24 @@ def provide_secret(secrets_env: str = SECRETS_ENV) -> str:
     return secret
 
 
-def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
+def provide_worker_secret() -> Path | None:
+    """As :func:`provide_secret`, for workers: the file that has the secret; None if the environment has its own.
+
+    Raises:
+        SettingsError: as :func:`stored_secret`.
+    """
+    if read_secrets(WORKER_SECRETS_ENV):
+        return None
+    os.environ[WORKER_SECRETS_ENV] = stored_secret(WORKER_SECRETS_ENV, _WORKER_SECRET_FILE)
+    return (state_folder() / _WORKER_SECRET_FILE).absolute()
+
+
+def stored_secret(secrets_env: str = SECRETS_ENV, name: str = _SECRET_FILE) -> str:
     """The first secret of the environment or of its file, else the stored one, else a new one that is stored.
 
     Args:
         secrets_env: the variable, as ``authentication.secrets_env`` names it.
+        name: of the file in the state folder.
 
     Raises:
         SettingsError: the file that the environment names cannot be used; or none is set, and the state folder is none
@@ -64,7 +79,7 @@ def stored_secret(secrets_env: str = SECRETS_ENV) -> str:
     """
     if given := read_secrets(secrets_env):
         return given[0]
-    file = state_folder() / _SECRET_FILE
+    file = state_folder() / name
     try:
         stored = file.read_text("ascii").strip() if file.is_file() else ""
         if stored:  # a full disk leaves an empty file

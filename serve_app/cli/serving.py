@@ -13,9 +13,9 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -23,9 +23,10 @@ from rich.console import Console
 
 from serve_app.cli import systemd
 from serve_app.cli.announcement import announce, shows_secrets
+from serve_app.cli.awaiting_workers import Scorers, tell_how_to_connect, worker_address
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.local_service import provide_secret, store_url
+from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
@@ -62,6 +63,10 @@ def serve(
     policy: PolicyOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of 14051.")] = None,
+    scorers: Annotated[
+        Scorers | None,
+        typer.Option(help="Where pictures are scored: here, or by workers on other machines (`pictwarden worker`)."),
+    ] = None,
 ) -> None:
     """Serve in one process, for a small server: the same answers as on Ray Serve, in half of the memory.
 
@@ -77,15 +82,18 @@ def serve(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
         try:
             _set_up()
-            settings, chosen, shadow, address = _read(config, Choice(preset, policy, model), host, port)
+            args, http = _read(config, Choice(preset, policy, model))
+            settings, chosen, shadow = read_args(_with_scorers(args, scorers))
+            address = listening_address(host or http["host"], port or http["port"])
             _set_up_log(settings.log)
             secrets_env = settings.authentication.secrets_env
             secret = provide_secret(secrets_env)
+            worker_secret = provide_worker_secret() if settings.remote is not None else None
             hide_secrets_of()
             start_tracing(_COMPONENT)
             guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            asyncio.run(_serve(settings, chosen, shadow, guard, address, url))
+            asyncio.run(_serve(settings, chosen, shadow, guard, address, url, worker_secret))
         except (ConfigurationError, UnavailableError) as error:
             code, last_words = 1, str(error)
         except Exception:
@@ -93,19 +101,32 @@ def serve(
     _end(code, last_words)
 
 
-def _read(
-    config: Path | None, choice: Choice, host: str | None, port: int | None
-) -> tuple[Settings, Policy, Policy | None, ListeningAddress]:
+def _read(config: Path | None, choice: Choice) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The ``args`` and the ``http_options``."""
     if config is None:
-        args, http = choice.applied({}), HTTP_OPTIONS
-    else:
-        file = read_serve_file(config, choice)
-        args, http = file["applications"][0]["args"], file["http_options"]
-    return *read_args(args), listening_address(host or http["host"], port or http["port"])
+        return choice.applied({}), HTTP_OPTIONS
+    file = read_serve_file(config, choice)
+    return file["applications"][0]["args"], file["http_options"]
+
+
+def _with_scorers(args: Mapping[str, Any], scorers: Scorers | None) -> Mapping[str, Any]:
+    match scorers:
+        case None:
+            return args
+        case Scorers.HERE:
+            return {**args, "remote": None}
+        case Scorers.REMOTE:
+            return {**args, "remote": args.get("remote") or {}}
 
 
 async def _serve(
-    settings: Settings, policy: Policy, shadow: Policy | None, guard: Guard, address: ListeningAddress, url: str
+    settings: Settings,
+    policy: Policy,
+    shadow: Policy | None,
+    guard: Guard,
+    address: ListeningAddress,
+    url: str,
+    worker_secret: Path | None,
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
@@ -120,12 +141,23 @@ async def _serve(
     _stop_on_signals(stop, bound_the_end)
     ending = asyncio.create_task(_begin_the_end(stop, bound_the_end))
 
+    workers = worker_address(settings.remote) if settings.remote is not None else None
+
+    def on_waiting() -> None:
+        release_start_memory()
+        store_url(url)
+        if workers is not None:
+            tell_how_to_connect(workers, worker_secret, settings.on_unscanned, console)
+        systemd.notify(systemd.READY)
+
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:
         release_start_memory()
         file = store_url(url)
         preset = settings.chosen_preset
         if shows_secrets():
-            announce(url, ready_after_s, console, preset, file)
+            # A worker may leave at any time: no reason for a front to end.
+            with contextlib.suppress(UnavailableError) if workers is not None else contextlib.nullcontext():
+                announce(url, ready_after_s, console, preset, file)
         elif preset is not None:
             for line in (str(preset), *preset.kinds):
                 logger.info("preset", line)
@@ -152,6 +184,7 @@ async def _serve(
                 [listener],
                 [sockets.enter_context(admin.listener())] if admin else [],
                 [sockets.enter_context(each) for each in _metrics_listeners(settings.metrics)],
+                [sockets.enter_context(workers.listener())] if workers is not None else [],
             ),
             stop,
             on_ready,
@@ -159,6 +192,7 @@ async def _serve(
             shadow,
             own_work,
             load_source_policies(settings),
+            on_waiting,
         )
     ending.cancel()
 

@@ -156,8 +156,15 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self._bytes_since_progress = 0
         self._enter(_Phase.REQUEST)
-        if self._shared.is_draining:
+        if self._shared.is_draining and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def handle_websocket_upgrade(self) -> None:
+        """See uvicorn: the connection is another protocol's from now on, which has limits of its own."""
+        self._shared.closed(self)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
@@ -174,7 +181,7 @@ class Connection(HttpToolsProtocol):
         self._bytes_since_progress = 0
         self._is_body_complete = True
         super().on_message_complete()
-        if self.cycle.response_complete:
+        if self.cycle is not None and self.cycle.response_complete:  # an upgrade has none
             self._enter(_Phase.IDLE)
 
     def on_response_complete(self) -> None:

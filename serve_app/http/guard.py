@@ -1,4 +1,4 @@
-"""Secrets: who may have pictures scanned, who may have Misskey's questions answered, and who may administer.
+"""Secrets: who may have pictures scanned, who may score them, who may ask for Misskey, and who may administer.
 
 pict-rs sends only a URL, so that a secret for scans may stand in three places:
 
@@ -6,7 +6,8 @@ pict-rs sends only a URL, so that a secret for scans may stand in three places:
 * HTTP Basic, which clients make of ``http://user:SECRET@host/...``; the user's name is ignored;
 * ``Authorization: Bearer SECRET``.
 
-Misskey and admins use the last one only. Each secret of an admin has a name, which the audit tells: ``alice:SECRET``.
+Misskey, workers and admins use the last one only. Each secret of an admin has a name, which the audit tells:
+``alice:SECRET``. So has each of a worker, which its decisions tell.
 Where they come from: :mod:`serve_app.http.scopes`.
 
 The path segment ``IPADDR`` (pictrs-safety's word) means "trust my address": see :mod:`serve_app.http.neighbours`.
@@ -35,6 +36,7 @@ class Guard:
         admin_secrets: Mapping[str, str] | None = None,
         misskey_secrets: Sequence[str] = (),
         source_secrets: Mapping[str, Sequence[str]] | None = None,
+        worker_secrets: Mapping[str, str] | None = None,
     ) -> None:
         """Create it.
 
@@ -44,10 +46,12 @@ class Guard:
             admin_secrets: those of admins, by name.
             misskey_secrets: that permit to use the detector API of Misskey.
             source_secrets: that permit scans, by the name of their source.
+            worker_secrets: those of workers, by the name of their owner.
         """
         by_source = {UNNAMED_SOURCE: secrets, **(source_secrets or {})}
         scanners = [(source, secret) for source, given in by_source.items() for secret in given]
-        scopes = Scopes.of(scanners, (admin_secrets or {}).items(), misskey_secrets)
+        workers = (worker_secrets or {}).items()
+        scopes = Scopes.of(scanners, (admin_secrets or {}).items(), workers, misskey_secrets)
         self._scopes: Callable[[], Scopes] = lambda: scopes
         self._unusable: Callable[[], Sequence[str]] = tuple
         self._neighbours = neighbours or Neighbours()
@@ -76,6 +80,11 @@ class Guard:
         return bool(self._scopes().admins)
 
     @property
+    def has_workers(self) -> bool:
+        """Whether any secret permits to score pictures."""
+        return bool(self._scopes().workers)
+
+    @property
     def has_misskey(self) -> bool:
         """Whether any secret permits to use the detector API of Misskey."""
         return bool(self._scopes().misskey)
@@ -102,6 +111,17 @@ class Guard:
         if path_secret == TRUST_MY_ADDRESS and self._neighbours.include(client_host):
             return UNNAMED_SOURCE
         raise UnauthorisedError("a secret is needed: in the path, as the Basic password or as a Bearer token")
+
+    def require_worker(self, authorization: str | None) -> str:
+        """The name of the owner of the worker's secret in the header ``authorization``.
+
+        Raises:
+            UnauthorisedError: no secret, or a wrong one.
+        """
+        names = _matching(self._scopes().workers, _tokens_in(authorization))
+        if not names:
+            raise UnauthorisedError("a worker's secret is needed, as a Bearer token")
+        return names[0]
 
     def require_misskey(self, authorization: str | None) -> None:
         """Return if the caller may use the detector API of Misskey; raise otherwise.

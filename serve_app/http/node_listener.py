@@ -35,7 +35,7 @@ class Listener:
     """What listens, and where.
 
     ``name`` is for fields of log lines, and ``what`` for their texts. ``answer_within_s`` is for the longest request,
-    and ``drain_s`` for all at the end.
+    and ``drain_s`` for all at the end. ``has_websockets`` if the application takes some.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Listener:
     port: int
     answer_within_s: float
     drain_s: float
+    has_websockets: bool = False
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +79,10 @@ async def _listen(app: ASGIApp, wanted: Listener, stop: asyncio.Event) -> None:
             logger.info("listening", text, listener=wanted.name, host=host, port=port)
             with listener:
                 named = _Named(app, wanted.name)
-                await serve_beside(wanted.name, named, wanted.answer_within_s, [listener], stop, wanted.drain_s)
+                await serve_beside(
+                    *(wanted.name, named, wanted.answer_within_s, [listener], stop, wanted.drain_s),
+                    has_websockets=wanted.has_websockets,
+                )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_TRY_EVERY_S):
                 await stop.wait()

@@ -17,6 +17,7 @@ from serve_app.logs import EventLogger
 from serve_app.secret_files import FILE_SUFFIX, SecretFiles, read_secrets, why_unusable
 from serve_app.settings import AuthenticationSettings, SourceSettings
 from serve_app.settings.pictrs_safety import known_ids
+from serve_app.wire import WORKER_SECRETS_ENV
 
 logger = EventLogger(__name__)
 
@@ -37,14 +38,19 @@ class Scopes:
     """Each with the source that it names."""
     admins: tuple[tuple[str, bytes], ...]
     """Each with the name of the admin."""
+    workers: tuple[tuple[str, bytes], ...]
+    """Each with the name of the owner of the workers."""
     misskey: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, scanners: Iterable[Named], admins: Iterable[Named], misskey: Iterable[str]) -> Self:
+    def of(
+        cls, scanners: Iterable[Named], admins: Iterable[Named], workers: Iterable[Named], misskey: Iterable[str]
+    ) -> Self:
         """Of texts; those for scans with their source."""
         return cls(
             tuple((source, secret.encode()) for source, secret in scanners),
             tuple((name, secret.encode()) for name, secret in admins),
+            tuple((name, secret.encode()) for name, secret in workers),
             tuple(map(str.encode, misskey)),
         )
 
@@ -130,14 +136,14 @@ class FollowedScopes:
             self._problems[variable] = problem
 
     def _sorted(self) -> Scopes:
-        *scanners, admins, misskey = self._secrets.values()
-        return Scopes.of(itertools.chain.from_iterable(scanners), admins, (secret for _, secret in misskey))
+        *scanners, admins, workers, misskey = self._secrets.values()
+        return Scopes.of(itertools.chain.from_iterable(scanners), admins, workers, (secret for _, secret in misskey))
 
 
 def _variables(
     settings: AuthenticationSettings, sources: Mapping[str, SourceSettings], environment: Mapping[str, str]
 ) -> tuple[_Variable, ...]:
-    """Those for scans first, then that of admins and that of Misskey."""
+    """Those for scans first, then those of admins, of workers and of Misskey."""
 
     def unnamed() -> tuple[Named, ...]:
         secrets = (*_usable(settings.secrets_env, environment), *known_ids(environment))
@@ -158,7 +164,8 @@ def _variables(
     return (
         _Variable(settings.secrets_env, unnamed, settings.secrets_env),
         *(of_source(name, source.secrets_env) for name, source in sources.items()),
-        _Variable(ADMIN_SECRETS_ENV, lambda: _admins(environment), ADMIN_SECRETS_ENV),
+        _Variable(ADMIN_SECRETS_ENV, lambda: _named(ADMIN_SECRETS_ENV, "admin", environment), ADMIN_SECRETS_ENV),
+        _Variable(WORKER_SECRETS_ENV, lambda: _named(WORKER_SECRETS_ENV, "worker", environment), WORKER_SECRETS_ENV),
         _Variable(settings.misskey_secrets_env, of_misskey, settings.misskey_secrets_env),
     )
 
@@ -190,23 +197,25 @@ def _why_not_shared(shared: tuple[_Variable, _Variable]) -> str:
     )
 
 
-def _admins(environment: Mapping[str, str]) -> tuple[Named, ...]:
-    """The secrets of admins; one without a name is that of ``admin``. An admin may have several, to replace one.
+def _named(variable: str, unnamed: str, environment: Mapping[str, str]) -> tuple[Named, ...]:
+    """The secrets of a variable, with the names of their owners, who may have several, to replace one.
+
+    One without a name is that of ``unnamed``.
 
     Raises:
         SettingsError: one is unusable.
     """
     named: list[Named] = []
-    for given in read_secrets(ADMIN_SECRETS_ENV, environment):
+    for given in read_secrets(variable, environment):
         name, separator, secret = given.partition(":")
         if not separator:
-            name, secret = "admin", given
+            name, secret = unnamed, given
         if not _NAME.fullmatch(name):
             raise SettingsError(
-                f"a name in {ADMIN_SECRETS_ENV} must have 1 to 32 characters of a-z, 0-9, _ and -, as in alice:SECRET"
+                f"a name in {variable} must have 1 to 32 characters of a-z, 0-9, _ and -, as in alice:SECRET"
             )
         named.append((name, secret))
-    _require_usable(ADMIN_SECRETS_ENV, (secret for _, secret in named))
+    _require_usable(variable, (secret for _, secret in named))
     return tuple(named)
 
 

@@ -9,7 +9,7 @@ import math
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -45,6 +45,8 @@ async def serving(
     sockets: Sequence[socket.socket],
     stop: asyncio.Event,
     drain_s: float | None = None,
+    *,
+    has_websockets: bool = False,
 ) -> AsyncIterator[None]:
     """HTTP is answered for as long as the block; at its end, no request is taken, and those inside are answered.
 
@@ -55,6 +57,7 @@ async def serving(
         stop: is set when the end begins, whatever its cause: no request is taken from then on. So servers with the same
             ``stop`` end at one time, and not one after the other.
         drain_s: what is inside has this long to be answered at the end; by default, as long as ever.
+        has_websockets: whether ``app`` takes them.
     """
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     answer_s = deadline_s + _ANSWER_MARGIN_S
@@ -62,7 +65,8 @@ async def serving(
     # Half of the files for connections. asyncio accepts a whole backlog at a time, and three times before the first of
     # those that are too many is closed: the rest is for them and for everything else.
     connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
-    server = _Server(_config(app, connections, min(_BACKLOG, max(1, open_files // 16)), math.ceil(drain_s)))
+    backlog = min(_BACKLOG, max(1, open_files // 16))
+    server = _Server(_config(app, connections, backlog, math.ceil(drain_s), has_websockets=has_websockets))
     running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
     running.add_done_callback(lambda _: stop.set())
 
@@ -87,6 +91,8 @@ async def serve_beside(
     sockets: Sequence[socket.socket],
     stop: asyncio.Event,
     drain_s: float,
+    *,
+    has_websockets: bool = False,
 ) -> None:
     """Serve until ``stop``, beside what the process is there for: nothing else ends with this server, whatever ends it.
 
@@ -97,10 +103,11 @@ async def serve_beside(
         sockets: that listen.
         stop: ends it, and is not set here.
         drain_s: what is inside has this long to be answered at the end.
+        has_websockets: whether ``app`` takes them.
     """
     ended = asyncio.Event()
     try:
-        async with serving(app, answer_within_s, sockets, ended, drain_s):
+        async with serving(app, answer_within_s, sockets, ended, drain_s, has_websockets=has_websockets):
             waiting = [asyncio.create_task(each.wait()) for each in (stop, ended)]
             try:
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -123,9 +130,11 @@ async def serving_beside(
     sockets: Sequence[socket.socket],
     stop: asyncio.Event,
     drain_s: float,
+    *,
+    has_websockets: bool = False,
 ) -> AsyncIterator[None]:
     """As :func:`serve_beside`, for as long as the block; ``stop`` is set at its end, and may be set before."""
-    beside = serve_beside(name, app, answer_within_s, sockets, stop, drain_s)
+    beside = serve_beside(name, app, answer_within_s, sockets, stop, drain_s, has_websockets=has_websockets)
     running = asyncio.create_task(beside, name=f"{name}-server")
     try:
         yield
@@ -134,11 +143,18 @@ async def serving_beside(
         await running
 
 
-def _config(app: ASGIApp, connections: Connections, backlog: int, drain_s: int) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, connections: Connections, backlog: int, drain_s: int, *, has_websockets: bool
+) -> uvicorn.Config:
+    websockets: dict[str, Any] = {"ws": "none"}
+    if has_websockets:
+        from serve_app.http.websocket import OPTIONS  # most services have no use for the library
+
+        websockets = OPTIONS
     return uvicorn.Config(
         app,
         http=cast("type[asyncio.Protocol]", functools.partial(Connection, connections)),
-        ws="none",
+        **websockets,
         lifespan="off",
         log_config=None,
         log_level="error",  # strangers are not to fill the log with requests that are none

@@ -17,6 +17,7 @@ from serve_app.settings.schema import (
     ModelSettings,
     NoticeSettings,
     PictrsSettings,
+    RemoteSettings,
     Settings,
     SourceSettings,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ModelSettings",
     "NoticeSettings",
     "PictrsSettings",
+    "RemoteSettings",
     "Settings",
     "SourceSettings",
     "parse_settings",

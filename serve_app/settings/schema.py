@@ -125,6 +125,17 @@ class MetricsSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] | None = 14053
 
 
+class RemoteSettings(_Section):
+    """Where workers connect, which score on machines elsewhere, and how they are treated."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 14054
+    max_workers: Annotated[int, Field(ge=1, le=1024)] = 16
+    fallback: Literal["none", "cpu", "classifier"] = "none"
+    probe_every: Annotated[int, Field(ge=1)] = 200
+    double_every: Annotated[int, Field(ge=1)] = 100
+
+
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
@@ -226,6 +237,7 @@ class Settings(_Section):
     lemmy: LemmySettings = LemmySettings()
     admin: AdminSettings = AdminSettings()
     metrics: MetricsSettings = MetricsSettings()
+    remote: RemoteSettings | None = None
     misskey: MisskeySettings = MisskeySettings()
     notices: NoticeSettings = NoticeSettings()
     sources: Mapping[Annotated[str, AfterValidator(_source_name)], SourceSettings] = {}

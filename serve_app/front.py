@@ -1,0 +1,114 @@
+"""The front: the part of a service that workers elsewhere connect to, and its scorers over them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from serve_app.domain import Call, LabelScores, NotScannedError, SettingsError, Views
+from serve_app.http.guard import Guard
+from serve_app.http.server import serving_beside
+from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
+from serve_app.policy import Policy
+from serve_app.remote.fleet import Fleet, Member
+from serve_app.remote.messages import PROTOCOL, Wanted
+from serve_app.remote.requirements import require_without_heads, requirement_of
+from serve_app.remote.scorers import RemoteScorers
+from serve_app.settings import Settings
+from serve_app.version import own_version
+
+
+class Front:
+    """A fleet, the door to it, and scorers over it. For one event loop."""
+
+    def __init__(
+        self, settings: Settings, guard: Guard, label_sets: Sequence[tuple[str, ...]], policies: Sequence[Policy]
+    ) -> None:
+        """Without workers; ``settings`` have a section ``remote``.
+
+        Args:
+            settings: of the application.
+            guard: knows the secrets of workers.
+            label_sets: those that pictures want.
+            policies: whose thresholds the models of workers have to fit.
+
+        Raises:
+            SettingsError: a policy has heads.
+        """
+        remote = settings.remote
+        if remote is None:
+            raise SettingsError("remote is null: no worker can connect")
+        require_without_heads(*policies)
+        sets = tuple(label_sets)
+        self.fleet = Fleet(sets, max_workers=remote.max_workers)
+        self.scorers = RemoteScorers(self.fleet, sets)
+        self._arrivals = _Arrivals()
+        self.fleet.watchers.append(self._arrivals)
+        wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s)
+        requirement = requirement_of(policies, sets)
+        self._door = WorkerDoor(guard, self.fleet, wanted, requirement, remote.max_workers)
+
+    @contextlib.asynccontextmanager
+    async def taking_workers(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+        """Workers connect to ``sockets`` for as long as the block; at its end they are told to come back."""
+        stop = asyncio.Event()
+        listening = serving_beside(
+            "worker", worker_app(self._door), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
+        )
+        async with listening:
+            try:
+                yield
+            finally:
+                await self._door.close()
+
+    @contextlib.asynccontextmanager
+    async def once_there_are_workers(
+        self, tell: Callable[[], Awaitable[None]], stop: asyncio.Event
+    ) -> AsyncIterator[None]:
+        """For as long as the block, have ``tell`` called once there is a worker, and again where it had left by then.
+
+        What else it raises sets ``stop``, and is raised at the end of the block.
+        """
+
+        async def wait_and_tell() -> None:
+            while True:
+                while not self.fleet.members:
+                    self._arrivals.has_joined.clear()
+                    await self._arrivals.has_joined.wait()
+                with contextlib.suppress(NotScannedError):
+                    await tell()
+                    return
+
+        telling = asyncio.create_task(wait_and_tell(), name="waiting for a worker")
+        telling.add_done_callback(lambda ended: stop.set() if not ended.cancelled() and ended.exception() else None)
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+
+
+class _Arrivals:
+    """:class:`serve_app.remote.watching.FleetWatcher` for who waits for a worker."""
+
+    def __init__(self) -> None:
+        self.has_joined = asyncio.Event()
+
+    def joined(self, member: Member) -> None:
+        """See the port."""
+        self.has_joined.set()
+
+    def left(self, member: Member, why: str) -> None:
+        """See the port."""
+
+    def scored(self, member: Member, label_set: int, views: Views, call: Call, scores: LabelScores) -> None:
+        """See the port."""
+
+    def handed_over(self, member: Member, call: Call, why: str) -> None:
+        """See the port."""
+
+    def failed(self, call: Call, error: NotScannedError) -> None:
+        """See the port."""

@@ -1,0 +1,57 @@
+"""WebSockets of the one process: uvicorn's, that tell their unwritten bytes, and end whatever the peer does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.websockets import WebSocket
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+MOST_FRAME_BYTES: Final = 1_000_000
+"""Of a frame that a peer sends; a longer one ends its connection before it is read."""
+
+# Beyond this the kernel takes no more: what waits there cannot be taken back, and nobody can tell how much it is.
+_MOST_IN_KERNEL_BYTES: Final = 128 * 1024
+
+# For what is on its way when the application has ended; a peer that does not read would hold it for ever.
+_CLOSED_WITHIN_S: Final = 5.0
+
+_UNWRITTEN = "unwritten_bytes"
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """One WebSocket."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        super().connection_made(transport)
+        own: socket.socket = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_IN_KERNEL_BYTES)
+
+    async def run_asgi(self) -> None:
+        """See uvicorn."""
+        state: dict[str, Any] = self.scope["state"]
+        state[_UNWRITTEN] = self.transport.get_write_buffer_size
+        try:
+            await super().run_asgi()
+        finally:
+            self.loop.call_later(_CLOSED_WITHIN_S, self.transport.abort)
+
+
+def unwritten_bytes_of(connection: WebSocket) -> Callable[[], int]:
+    """Tells how much ``connection`` has been given that the kernel has not taken yet."""
+    unwritten: Callable[[], int] = connection.scope["state"].get(_UNWRITTEN, lambda: 0)
+    return unwritten
+
+
+OPTIONS: Final[dict[str, Any]] = {
+    "ws": WebSocketConnection,
+    "ws_max_size": MOST_FRAME_BYTES,
+    "ws_ping_interval": None,  # the messages of workers have pings of their own
+    "ws_per_message_deflate": False,  # pixels hardly shrink, and a small frame could unpack to any size
+}
+"""Of uvicorn, for a server with WebSockets."""

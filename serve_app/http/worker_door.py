@@ -1,0 +1,135 @@
+"""Where workers come in: who may, what they have to say first, and when a connection ends.
+
+A secret is checked before the connection becomes a WebSocket, so that a stranger costs what a refused request costs.
+From then on everything that a worker sends is bounded in size and in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from serve_app.domain import UnauthorisedError
+from serve_app.http.guard import Guard
+from serve_app.http.strangers import Strangers
+from serve_app.http.worker_connection import DEFAULT_TIMES, ConnectionTimes, WorkerConnection
+from serve_app.logs import EventLogger
+from serve_app.remote.fleet import Fleet
+from serve_app.remote.line import Line
+from serve_app.remote.member import Member
+from serve_app.remote.messages import Hello, Refusal, Refused, Wanted
+from serve_app.remote.requirements import Requirement
+from serve_app.wire import WORKER_PATH
+
+logger = EventLogger(__name__)
+
+ANSWER_WITHIN_S: Final = 10.0
+"""For a request that becomes no WebSocket."""
+
+DRAIN_S: Final = 3.0
+"""At the end: workers are told to come back, and close."""
+
+
+class WorkerDoor:
+    """Takes workers into a fleet."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        fleet: Fleet,
+        wanted: Wanted,
+        require: Requirement = lambda hello: None,
+        max_workers: int = 16,
+        times: ConnectionTimes = DEFAULT_TIMES,
+    ) -> None:
+        """A door without connections.
+
+        Args:
+            guard: knows the secrets of workers.
+            fleet: that they join.
+            wanted: what they are told first.
+            require: checks their models.
+            max_workers: of the fleet; twice as many may be connected, since some are loading or lost.
+            times: of a connection.
+        """
+        self.wanted = wanted
+        self.times = times
+        self._guard = guard
+        self._fleet = fleet
+        self._require = require
+        self._most_connections = 2 * max_workers
+        self._strangers = Strangers()
+        self._changed = asyncio.Event()
+        self._connections: set[WorkerConnection] = set()
+
+    async def answer(self, websocket: WebSocket) -> None:
+        """One connection, to its end."""
+        try:
+            owner = self._guard.require_worker(websocket.headers.get("authorization"))
+        except UnauthorisedError as error:
+            if self._strangers.has_line():
+                logger.info("worker_unauthorised", f"a worker was refused: {error}")
+            refusal = PlainTextResponse(f"{error}\n", 401, {"WWW-Authenticate": "Bearer"})
+            await websocket.send_denial_response(refusal)
+            return
+        await websocket.accept()
+        connection = WorkerConnection(self, websocket, owner)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._changed.set()
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether more are connected than may be."""
+        return len(self._connections) > self._most_connections
+
+    def permits(self, websocket: WebSocket) -> bool:
+        """Whether the secret of a connection still counts."""
+        try:
+            self._guard.require_worker(websocket.headers.get("authorization"))
+        except UnauthorisedError:
+            return False
+        return True
+
+    def join(self, hello: Hello, line: Line, owner: str) -> Member:
+        """Take a worker into the fleet.
+
+        Raises:
+            RefusedError: it is not taken.
+        """
+        self._require(hello)
+        return self._fleet.join(hello, line, owner)
+
+    def dismiss(self, member: Member, refused: Refused) -> None:
+        """Send a member away."""
+        self._fleet.dismiss(member, refused)
+
+    async def close(self) -> None:
+        """Tell all workers to come back to the next front, and wait a moment until they have heard it."""
+        for connection in tuple(self._connections):
+            connection.refuse(Refused(Refusal.STOPPING, "the front stops: the worker tries again by itself"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.times.farewell_s):
+                while self._connections:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+
+def worker_app(door: WorkerDoor) -> Starlette:
+    """The application of the workers' listener."""
+
+    async def explain(_: Request) -> Response:
+        text = "a worker connects here by WebSocket: have your reverse proxy pass Upgrade and Connection on"
+        return PlainTextResponse(f"{text}\n", 426, {"Upgrade": "websocket", "Connection": "Upgrade"})
+
+    return Starlette(routes=[WebSocketRoute(WORKER_PATH, door.answer), Route(WORKER_PATH, explain)])
