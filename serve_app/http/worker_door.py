@@ -66,6 +66,7 @@ class WorkerDoor:
         self._require = require
         self._most_connections = 2 * max_workers
         self._strangers = Strangers()
+        self._is_closing = False
         self._changed = asyncio.Event()
         self._connections: set[WorkerConnection] = set()
 
@@ -78,6 +79,9 @@ class WorkerDoor:
                 logger.info("worker_unauthorised", f"a worker was refused: {error}")
             refusal = PlainTextResponse(f"{error}\n", 401, {"WWW-Authenticate": "Bearer"})
             await websocket.send_denial_response(refusal)
+            return
+        if self._is_closing:
+            await websocket.send_denial_response(PlainTextResponse("the front stops\n", 503))
             return
         await websocket.accept()
         connection = WorkerConnection(self, websocket, owner)
@@ -115,7 +119,8 @@ class WorkerDoor:
         self._fleet.dismiss(member, refused)
 
     async def close(self) -> None:
-        """Tell all workers to come back to the next front, and wait a moment until they have heard it."""
+        """Take no more workers, tell all to come back to the next front, and wait a moment until they have heard it."""
+        self._is_closing = True
         for connection in tuple(self._connections):
             connection.refuse(Refused(Refusal.STOPPING, "the front stops: the worker tries again by itself"))
         with contextlib.suppress(TimeoutError):

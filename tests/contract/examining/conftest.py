@@ -18,6 +18,7 @@ from serve_app.models.fake import FakeEngine
 from serve_app.moderation import Pipeline
 from serve_app.settings import LogSettings
 from tests.contract.examining import stages
+from tests.contract.examining.elsewhere import worker_elsewhere
 from tests.stand_ins import InProcessPreprocessor, InProcessScorer
 
 ScorerOf = Callable[[tuple[str, ...]], Scorer]
@@ -25,6 +26,9 @@ ExaminerOf = Callable[[tuple[str, ...]], Examiner]
 
 WAYS = ("stand-in", "here", "behind a handle")
 """How the two stages run. The stand-in is that of the unit tests; *here* is how one process has them."""
+
+SCORER_WAYS = (*WAYS, "elsewhere")
+"""How scorers run: *elsewhere* is on a worker that has joined a fleet."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def make_preprocessor(request: pytest.FixtureRequest, way: str) -> Preprocessor:
     """A preprocessor with the limits of :mod:`tests.contract.examining.stages`."""
     if way == "stand-in":
         return InProcessPreprocessor(limits=stages.LIMITS)
-    if way == "here":
+    if way in {"here", "elsewhere"}:
         return cast("DecodeWorkers", request.getfixturevalue("workers"))
     handle: Any = stages.LocalHandle(request.getfixturevalue("preprocessor_replica"))
     return PreprocessorHandle(handle, TransferGate(10**9))
@@ -68,6 +72,10 @@ async def open_scorers(way: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield scorers.of
         await scorers.close()
         return
+    if way == "elsewhere":
+        async with worker_elsewhere() as remote:
+            yield remote.of
+        return
     monkeypatch.setattr("deployments.clip_scorer.set_up_replica", lambda *_: None)
     replica = stages.scorer_replica()
     handle: Any = stages.LocalHandle(replica)
@@ -80,7 +88,7 @@ def preprocessor(request: pytest.FixtureRequest) -> Preprocessor:
     return make_preprocessor(request, request.param)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=SCORER_WAYS)
 async def scorer_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScorerOf]:
     """Makes scorers over one device, each for one of the sets of labels."""
     async with open_scorers(request.param, monkeypatch) as scorer_of:
@@ -92,7 +100,7 @@ def scorer(scorer_of: ScorerOf) -> Scorer:
     return scorer_of(stages.LABELS)
 
 
-@pytest.fixture(params=[*WAYS, "one process"])
+@pytest.fixture(params=[*SCORER_WAYS, "one process"])
 async def examiner_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ExaminerOf]:
     """Makes pipelines over the same two stages; and those of one process, which has its stages once they are warm."""
     if request.param != "one process":
