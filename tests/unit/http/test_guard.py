@@ -214,3 +214,43 @@ def test_an_unusable_secret_of_misskey_is_refused_and_not_shown(value: str, mess
     with pytest.raises(SettingsError, match=message) as caught:
         misskey_guard(value)
     assert value not in str(caught.value)
+
+
+def worker_guard(secrets: str) -> Guard:
+    environment = {
+        "PICTWARDEN_SECRETS": "the-secret-of-pict-rs",
+        "PICTWARDEN_ADMIN_SECRETS": "alice:the-secret:of-alice",
+        "PICTWARDEN_WORKER_SECRETS": secrets,
+    }
+    return Guard.from_environment(AuthenticationSettings(), environment)
+
+
+def test_workers_have_secrets_of_their_own_with_the_names_of_their_owners() -> None:
+    guard = worker_guard("alice:a-desktop-of-alice, a-desktop-of-nobody")
+    assert guard.has_workers
+    assert guard.require_worker("Bearer a-desktop-of-alice") == "alice"
+    assert guard.require_worker("Bearer a-desktop-of-nobody") == "worker"
+    for other in ("the-secret-of-pict-rs", "the-secret:of-alice", "alice", "", "alice:a-desktop-of-alice"):
+        with pytest.raises(UnauthorisedError):
+            guard.require_worker(f"Bearer {other}")
+    for scope in (guard.require_admin, guard.require_misskey):
+        with pytest.raises(UnauthorisedError):
+            scope("Bearer a-desktop-of-alice")
+    with pytest.raises(UnauthorisedError):
+        guard.require_scanner("a-desktop-of-alice", "Bearer a-desktop-of-alice", None)
+    assert not worker_guard("").has_workers
+
+
+@pytest.mark.parametrize(
+    ("secrets", "message"),
+    [
+        ("bob:a-pin", "a secret in PICTWARDEN_WORKER_SECRETS"),
+        ("Bob:a-desktop-of-nobody", "a name in PICTWARDEN_WORKER_SECRETS must have"),
+        ("bob:the-secret-of-pict-rs", "in PICTWARDEN_WORKER_SECRETS is also in PICTWARDEN_SECRETS"),
+        ("bob:the-secret:of-alice", "in PICTWARDEN_WORKER_SECRETS is also in PICTWARDEN_ADMIN_SECRETS"),
+    ],
+)
+def test_an_unusable_secret_of_a_worker_is_refused_and_not_shown(secrets: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as refused:
+        worker_guard(secrets)
+    assert secrets.partition(":")[2] not in str(refused.value)

@@ -22,18 +22,20 @@ OLD, NEW = "the-old-secret-of-pict-rs", "the-new-secret-of-pict-rs"
 
 
 class Files:
-    """The three files of secrets, and the guard that follows them."""
+    """The files of secrets, and the guard that follows them."""
 
     def __init__(self, folder: Path) -> None:
         self._written = 0
         self._names = {
             "scans": "PICTWARDEN_SECRETS",
             "admins": "PICTWARDEN_ADMIN_SECRETS",
+            "workers": "PICTWARDEN_WORKER_SECRETS",
             "misskey": "PICTWARDEN_MISSKEY_SECRETS",
         }
         self._folder = folder
         self.write("scans", OLD)
         self.write("admins", "alice:the-secret-of-alice")
+        self.write("workers", "the-secret-of-workers")
         self.write("misskey", "the-secret-of-misskey")
         environment = {f"{variable}_FILE": str(self.of(scope)) for scope, variable in self._names.items()}
         self.guard = Guard.from_environment(AuthenticationSettings(), environment)
@@ -58,6 +60,8 @@ class Files:
                     self.guard.require_scanner(secret, None, None)
                 case "admins":
                     self.guard.require_admin(f"Bearer {secret}")
+                case "workers":
+                    self.guard.require_worker(f"Bearer {secret}")
                 case _:
                     self.guard.require_misskey(f"Bearer {secret}")
         except UnauthorisedError:
@@ -121,9 +125,14 @@ def test_a_change_that_cannot_be_used_changes_nothing_and_is_told_once(
     assert (files.may_scan(OLD), files.may_scan(NEW)) == (False, True)
 
 
-@pytest.mark.parametrize("unusable", ["scans", "admins", "misskey"])
+@pytest.mark.parametrize("unusable", ["scans", "admins", "workers", "misskey"])
 def test_an_unusable_file_delays_no_change_of_another_one(files: Files, unusable: str) -> None:
-    revoked = {"scans": OLD, "admins": "the-secret-of-alice", "misskey": "the-secret-of-misskey"}
+    revoked = {
+        "scans": OLD,
+        "admins": "the-secret-of-alice",
+        "workers": "the-secret-of-workers",
+        "misskey": "the-secret-of-misskey",
+    }
     files.write(unusable, "too-short")
     for scope in revoked.keys() - {unusable}:
         files.write(scope, f"a-new-secret-for-{scope}")
