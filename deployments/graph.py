@@ -15,11 +15,13 @@ from deployments.ingress import Ingress
 from deployments.labels_before import with_those_before
 from deployments.preprocessor import Preprocessor
 from deployments.ray_table import RayTable
+from deployments.remote_scorer import RemoteScorer
 from serve_app.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets
 from serve_app.policy import heads_of
+from serve_app.remote.requirements import require_without_heads
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
 # that waits in Serve is on no clock of ours.
@@ -29,6 +31,9 @@ _INGRESS_QUEUED = 128
 # More than three ingress replicas have inside together: a replica that is full for Serve gets its next picture only
 # after pauses of up to half a second (docs/adr/0008).
 _STAGE_ONGOING = 4096
+
+# It passes views on, and computes nothing.
+_REMOTE_SCORER_CPUS = 0.2
 
 
 def build_app(args: dict[str, Any]) -> Application:
@@ -46,11 +51,20 @@ def build_app(args: dict[str, Any]) -> Application:
     sets = label_sets(settings, policy, shadow, of_sources)
     # On a cluster Serve calls this in a process of Ray's.
     scored = with_those_before(sets, settings.model.source, RayTable()) if ray.is_initialized() else sets
-    scorer = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
         name="Ingress", max_ongoing_requests=_INGRESS_ONGOING, max_queued_requests=_INGRESS_QUEUED
     )(serve.ingress()(Ingress))
+    reference = PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values()))
+    if settings.remote is None:
+        clip = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
+        scorer = clip.bind(settings.model, scored, reference, settings.deadline_s, settings.log, settings.metrics)
+    else:
+        require_without_heads(policy, shadow, *of_sources.values())
+        remote = serve.deployment(
+            max_ongoing_requests=_STAGE_ONGOING, num_replicas=1, ray_actor_options={"num_cpus": _REMOTE_SCORER_CPUS}
+        )(RemoteScorer)
+        scorer = remote.bind(settings, scored, (policy, *of_sources.values()))
     return ingress.bind(
         settings,
         policy,
@@ -64,14 +78,7 @@ def build_app(args: dict[str, Any]) -> Application:
             settings.model.cache_folder,
             settings.metrics,
         ),
-        scorer.bind(
-            settings.model,
-            scored,
-            PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values())),
-            settings.deadline_s,
-            settings.log,
-            settings.metrics,
-        ),
+        scorer,
         locate(settings.ledger),
         shadow,
         of_sources,

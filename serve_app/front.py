@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from serve_app.domain import Call, LabelScores, NotScannedError, SettingsError, Views
 from serve_app.http.guard import Guard
+from serve_app.http.node_listener import Listener, node_listening
 from serve_app.http.server import serving_beside
 from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
 from serve_app.policy import Policy
@@ -41,6 +42,7 @@ class Front:
         if remote is None:
             raise SettingsError("remote is null: no worker can connect")
         require_without_heads(*policies)
+        self._remote = remote
         sets = tuple(label_sets)
         self.fleet = Fleet(sets, max_workers=remote.max_workers)
         self.scorers = RemoteScorers(self.fleet, sets)
@@ -58,6 +60,19 @@ class Front:
             "worker", worker_app(self._door), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
         )
         async with listening:
+            try:
+                yield
+            finally:
+                await self._door.close()
+
+    @contextlib.asynccontextmanager
+    async def taking_workers_of_node(self) -> AsyncIterator[None]:
+        """As :meth:`taking_workers`, at the address of the settings, from when it is free."""
+        remote = self._remote
+        listener = Listener(
+            "worker", "the workers' port", remote.host, remote.port, ANSWER_WITHIN_S, DRAIN_S, has_websockets=True
+        )
+        async with node_listening(worker_app(self._door), listener):
             try:
                 yield
             finally:

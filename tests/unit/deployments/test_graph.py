@@ -107,6 +107,20 @@ def test_no_stage_is_full_before_the_ingress_replicas_are():
     assert options["ClipScorer"].max_ongoing_requests > inside
 
 
+def test_where_workers_elsewhere_score_one_small_replica_takes_the_scorer_s_place():
+    options = {each.name: each for each in bound(build_app({"preset": "demo", "remote": {"port": 14099}}))}
+    assert set(options) == {"Ingress", "Preprocessor", "RemoteScorer"}
+    scorer = options["RemoteScorer"]
+    assert scorer._deployment_config.num_replicas == 1
+    assert scorer._deployment_config.autoscaling_config is None
+    assert scorer.ray_actor_options["num_cpus"] < 1
+    assert not scorer.ray_actor_options.get("num_gpus")
+    inside = options["Ingress"]._deployment_config
+    assert scorer._deployment_config.max_ongoing_requests > inside.max_ongoing_requests + inside.max_queued_requests
+    settings, sets, policies = scorer.init_args
+    assert (settings.remote.port, sets[0], policies[0].name) == (14099, policies[0].labels, "demo-red-triangle")
+
+
 def test_nor_is_one_of_the_documented_cluster():
     config = yaml.safe_load(SERVE_CONFIG.read_text("utf-8"))["applications"][0]
     stages = {each["name"]: each for each in config["deployments"]}

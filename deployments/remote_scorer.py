@@ -1,0 +1,73 @@
+"""The deployment in the place of the scorer where workers elsewhere score: they connect to it, and it has no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.replica_process import set_up_replica
+from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIdentity, UnavailableError
+from serve_app.front import Front
+from serve_app.http.guard import Guard
+from serve_app.logs import of_request
+from serve_app.policy import Policy
+from serve_app.settings import Settings
+
+
+class RemoteScorer:
+    """One fleet of workers, for all ingress replicas. It has one replica: workers connect to one port."""
+
+    def __init__(self, settings: Settings, label_sets: Sequence[tuple[str, ...]], policies: Sequence[Policy]) -> None:
+        """Listen for workers from when the port is free.
+
+        Args:
+            settings: of the application, with a section ``remote``.
+            label_sets: those that pictures want.
+            policies: whose thresholds the models of workers have to fit.
+
+        Raises:
+            SettingsError: the secrets are unusable, or a policy has heads.
+        """
+        set_up_replica("scorer", settings.log)
+        guard = Guard.from_environment(settings.authentication, sources=settings.sources)
+        self._front = Front(settings, guard, label_sets, policies)
+        self._deadline_s = settings.deadline_s
+        self._listening = asyncio.get_running_loop().create_task(self._listen(), name="listening for workers")
+
+    async def _listen(self) -> None:
+        async with self._front.taking_workers_of_node():
+            await asyncio.Event().wait()  # until the replica ends
+
+    async def identify(self, labels: tuple[str, ...]) -> ModelIdentity:
+        """The model of the workers for ``labels``, one of the sets."""
+        return await self._front.scorers.of(labels).identify(Deadline.after(self._deadline_s))
+
+    async def score(
+        self,
+        labels: tuple[str, ...],
+        pixels: NDArray[np.uint8],
+        faces: NDArray[np.uint8],
+        call: Call,
+        load: LoadSignals,
+    ) -> LabelScores:
+        """See :class:`serve_app.domain.Scorer`; of the views and faces only the pixels are sent."""
+        of_request(call.request_id)
+        return await self._front.scorers.of(labels).score_pixels(pixels, faces, call, load)
+
+    def check_health(self) -> None:
+        """Called by Serve at intervals; an error makes Serve replace this replica."""
+        if self._listening.done():
+            raise UnavailableError("the listener for workers has ended")
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Serve at intervals. More replicas would be no more workers: there is nothing to scale."""
+        return ReplicaStats(0.0, 0.0, 0.0, self._deadline_s).as_metrics()
+
+    async def close(self) -> None:
+        """Send the workers away."""
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)

@@ -1,0 +1,94 @@
+"""The scorer's deployment without a model: workers connect to the replica, and the handles' methods are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.remote_scorer import RemoteScorer
+from serve_app.domain import NO_FACES, LoadSignals, OtherVersionError, UnavailableError
+from serve_app.policy import load_policy
+from serve_app.remote.messages import Accepted, Wanted
+from serve_app.settings import Settings, parse_settings
+from serve_app.wire import WORKER_PATH
+from tests.unit.http.worker_client import HELLO, MODEL, PATIENT_S, PIXELS, SECRET, SETS, TestWorker, call
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, free_tcp_port: int) -> Settings:
+    monkeypatch.setenv("PICTWARDEN_SECRETS", "a-secret-for-pict-rs")
+    monkeypatch.setenv("PICTWARDEN_WORKER_SECRETS", f"alice:{SECRET}")
+    return parse_settings({"model": {"source": "embedded:demo-shapes"}, "remote": {"port": free_tcp_port}})
+
+
+@pytest.fixture
+async def replica(settings: Settings) -> AsyncIterator[RemoteScorer]:
+    replica = RemoteScorer(settings, SETS, [])
+    yield replica
+    await replica.close()
+
+
+@contextlib.asynccontextmanager
+async def worker(port: int) -> AsyncIterator[TestWorker]:
+    headers: Any = {"Authorization": f"Bearer {SECRET}"}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENT_S):
+        while True:
+            try:
+                opened = await session.ws_connect(f"http://127.0.0.1:{port}{WORKER_PATH}", headers=headers)
+            except aiohttp.ClientConnectorError:
+                continue  # the replica is about to listen
+            break
+        async with opened:
+            yield TestWorker(opened)
+
+
+async def test_it_scores_by_the_workers_that_connect(settings: Settings, replica: RemoteScorer) -> None:
+    assert settings.remote is not None
+    replica.check_health()
+    with pytest.raises(UnavailableError, match="no worker is connected"):
+        await replica.identify(SETS[0])
+    async with worker(settings.remote.port) as connected:
+        await connected.receive(Wanted)
+        await connected.send(HELLO)
+        assert await connected.receive(Accepted) == Accepted("alice/desktop")
+        assert await replica.identify(SETS[0]) == HELLO.offers[0].model
+        scoring = asyncio.create_task(replica.score(SETS[0], PIXELS, NO_FACES.pixels, call(), LoadSignals()))
+        await connected.score(0.75)
+        scores = await scoring
+        assert (scores.worker, scores.values.tolist()) == ("alice/desktop", [[0.75, 0.75]] * 2)
+        assert np.isfinite(scores.logit_scale)
+
+
+async def test_labels_of_another_version_are_not_scored(replica: RemoteScorer) -> None:
+    with pytest.raises(OtherVersionError):
+        await replica.score(("other",), PIXELS, NO_FACES.pixels, call(), LoadSignals())
+
+
+async def test_it_asks_for_no_more_replicas(replica: RemoteScorer) -> None:
+    assert await replica.record_autoscaling_stats() == ReplicaStats(0.0, 0.0, 0.0, 8.0).as_metrics()
+
+
+async def test_a_replica_whose_listener_has_ended_is_replaced(replica: RemoteScorer) -> None:
+    await replica.close()
+    with pytest.raises(UnavailableError, match="the listener for workers has ended"):
+        replica.check_health()
+
+
+async def test_a_policy_for_another_model_is_checked_there_too(settings: Settings) -> None:
+    policy = load_policy("shipped:demo-red-triangle")
+    replica = RemoteScorer(settings, [policy.labels], [policy])
+    assert settings.remote is not None
+    async with worker(settings.remote.port) as connected:
+        await connected.receive(Wanted)
+        offer = replace(HELLO.offers[0], model=replace(MODEL, name="another-model"))
+        await connected.send(replace(HELLO, offers=(offer,)))
+        assert "policy 'demo-red-triangle' is for the model" in (await connected.refused()).message
+    await replica.close()
