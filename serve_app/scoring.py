@@ -61,7 +61,7 @@ class EngineScorers:
         self,
         settings: ModelSettings,
         label_sets: Sequence[tuple[str, ...]],
-        policy: PolicyReference,
+        policy: PolicyReference | None,
         deadline_s: float,
     ) -> None:
         """Load the models and warm them.
@@ -69,7 +69,8 @@ class EngineScorers:
         Args:
             settings: the model of the prompts, its engine and the device.
             label_sets: those that pictures want.
-            policy: the policy for which a quantised engine needs an agreement, and the files of its heads.
+            policy: the policy for which a quantised engine needs an agreement, and the files of its heads; None has
+                neither.
             deadline_s: of the application; a pass may take a share of it.
 
         Raises:
@@ -87,11 +88,12 @@ class EngineScorers:
         )
         self._engines = dict(zip(label_sets, opened, strict=True))
         self._stages_ahead = any(engine.stages_ahead for engine in opened)
-        shares_cores = any(engine.shares_cores for engine in opened)
+        self.shares_cores = any(engine.shares_cores for engine in opened)
+        """Whether passes compute on the cores of the machine, and not on a device of their own."""
         # One thread each, so that the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))
         self._staging_thread = ThreadPoolExecutor(1, "staging", name_thread, ("staging",))
-        if shares_cores:
+        if self.shares_cores:
             self._device_thread.submit(_step_back).result()
         costs: dict[Any, PassCosts] = {
             labels: PassCosts(self._warm(engine, settings.max_batch_views, deadline_s * _PASS_SHARE_OF_DEADLINE))
@@ -103,7 +105,7 @@ class EngineScorers:
             settings.max_queued_views,
             self._stage if self._stages_ahead else None,
             # A pass on the CPU would take the cores from the decoding.
-            idle_s if shares_cores else None,
+            idle_s if self.shares_cores else None,
         )
         self._scorers = {
             labels: EngineScorer(labels, engine, costs[labels], self._batcher)
@@ -190,6 +192,11 @@ class EngineScorer:
     def model(self) -> ModelIdentity:
         """The loaded and warm model."""
         return self._engine.identity
+
+    @property
+    def pass_s(self) -> Mapping[int, float]:
+        """Seconds of the device for a pass, by its number of views."""
+        return self._costs.by_size
 
     @property
     def view_s(self) -> float:

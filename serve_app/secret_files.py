@@ -41,7 +41,7 @@ def read_secret(name: str, environment: Mapping[str, str] = os.environ) -> str:
     given, path = environment.get(name, "").strip(), environment.get(variable, "")
     if path and given:
         raise SettingsError(f"both {name} and {variable} are set: remove one, so that it is clear which counts")
-    secret = _content(variable, Path(path)) if path else given
+    secret = secret_in_file(variable, Path(path)) if path else given
     hide_secrets_in(secret)
     return secret
 
@@ -53,6 +53,35 @@ def read_secrets(name: str, environment: Mapping[str, str] = os.environ) -> tupl
         SettingsError: as :func:`read_secret`.
     """
     return tuple(filter(None, map(str.strip, _SEPARATORS.split(read_secret(name, environment)))))
+
+
+def secret_in_file(named_by: str, file: Path) -> str:
+    """The content of a file with secrets, without white space around it; no log line of this process has it.
+
+    Args:
+        named_by: the variable or the option that names it, for messages.
+        file: an absolute path.
+
+    Raises:
+        SettingsError: the file cannot be used.
+    """
+    if not file.is_absolute():
+        raise SettingsError(f"{named_by} is the relative path {str(file)!r}: begin it with /, as in /run/secrets/NAME")
+    try:
+        is_open_to_all = bool(file.stat().st_mode & stat.S_IROTH)
+        content = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(
+            f"{named_by} names {file}, which cannot be read ({why}): write the secret into that file and let the "
+            "service's user read it (chown and chmod 400, or chgrp and chmod 440), or correct the path"
+        ) from error
+    if not content:
+        raise SettingsError(f"{named_by} names {file}, which is empty: write the secret into it")
+    if is_open_to_all:
+        _warn_of_open_file(named_by, file)
+    hide_secrets_in(content)
+    return content
 
 
 def why_unusable(secret: str) -> str:
@@ -99,25 +128,6 @@ def _certain_version(file: Path) -> tuple[int, ...] | None:
     version = _version(file)
     # A time to come, as after a clock was set back, would make the file young for as long.
     return None if len(version) > 1 and 0 <= time.time_ns() - version[0] < _YOUNG_NS else version
-
-
-def _content(variable: str, file: Path) -> str:
-    if not file.is_absolute():
-        raise SettingsError(f"{variable} is the relative path {str(file)!r}: begin it with /, as in /run/secrets/NAME")
-    try:
-        is_open_to_all = bool(file.stat().st_mode & stat.S_IROTH)
-        content = file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingsError(
-            f"{variable} names {file}, which cannot be read ({why}): write the secret into that file and let the "
-            "service's user read it (chown and chmod 400, or chgrp and chmod 440), or correct the path"
-        ) from error
-    if not content:
-        raise SettingsError(f"{variable} names {file}, which is empty: write the secret into it")
-    if is_open_to_all:
-        _warn_of_open_file(variable, file)
-    return content
 
 
 @functools.cache  # once for each file of the process

@@ -30,6 +30,11 @@ class PassCosts:
         self._staging_s = 0.0
 
     @property
+    def by_size(self) -> Mapping[int, float]:
+        """Seconds per pass of each bucket, smallest first."""
+        return dict(self._seconds)
+
+    @property
     def staging_s(self) -> float:
         """Seconds that it takes to stage a batch."""
         return self._staging_s

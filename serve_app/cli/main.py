@@ -37,6 +37,7 @@ from serve_app.cli.storage_report import storage_forget, storage_report
 from serve_app.cli.storage_scan import storage_scan
 from serve_app.cli.training import train
 from serve_app.cli.upgrading import settings_upgrade
+from serve_app.cli.working import worker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +51,7 @@ app.command()(check)
 app.command()(canary)
 app.command()(rescan)
 app.command()(serve)
+app.command()(worker)
 app.command()(presets)
 app.command()(decisions)
 app.command()(why)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
-import signal
 import socket
-import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,18 +23,17 @@ from serve_app.cli.awaiting_workers import Scorers, tell_how_to_connect, worker_
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
+from serve_app.cli.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
-from serve_app.logs.formats import formatter_for
-from serve_app.logs.redaction import hide_secrets_of, redact
-from serve_app.logs.writer import LogWriter
+from serve_app.logs.redaction import hide_secrets_of
 from serve_app.policy import Policy
-from serve_app.process import allow_open_files, release_start_memory, reuse_large_memory, set_up_process
-from serve_app.settings import LogSettings, MetricsSettings, Settings
-from serve_app.tracing import start_tracing, stop_tracing
+from serve_app.process import release_start_memory
+from serve_app.settings import MetricsSettings, Settings
+from serve_app.tracing import start_tracing
 from serve_app.wire import SCAN_PATH
 
 STOP_LIMIT_S = 20.0
@@ -46,9 +41,6 @@ STOP_LIMIT_S = 20.0
 
 # What this process is to logs and traces: all parts of the service.
 _COMPONENT = "serve"
-
-# For the last lines, which nobody may be reading.
-_FLUSH_S = 2.0
 
 logger = EventLogger(__name__)
 console = Console(highlight=False)
@@ -75,17 +67,17 @@ def serve(
     one ends at once. Exit code 0 after either, 1 if the service did not start or a part of it failed, 2 for a wrong
     option.
     """
-    _on_stop_signals(_end_at_once)  # nothing has been started yet
+    on_stop_signals(end_at_once)  # nothing has been started yet
     code, last_words = 0, ""
     with tempfile.TemporaryDirectory(prefix="pictwarden-", ignore_cleanup_errors=True) as folder:
         # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
         try:
-            _set_up()
+            set_up(_COMPONENT)
             args, http = _read(config, Choice(preset, policy, model))
             settings, chosen, shadow = read_args(_with_scorers(args, scorers))
             address = listening_address(host or http["host"], port or http["port"])
-            _set_up_log(settings.log)
+            set_up_log(settings.log, _COMPONENT)
             secrets_env = settings.authentication.secrets_env
             secret = provide_secret(secrets_env)
             worker_secret = provide_worker_secret() if settings.remote is not None else None
@@ -98,7 +90,7 @@ def serve(
             code, last_words = 1, str(error)
         except Exception:
             code, last_words = 1, traceback.format_exc()
-    _end(code, last_words)
+    end(code, last_words)
 
 
 def _read(config: Path | None, choice: Choice) -> tuple[dict[str, Any], Mapping[str, Any]]:
@@ -138,7 +130,7 @@ async def _serve(
     def bound_the_end() -> None:
         cut_off_after(STOP_LIMIT_S, "the shutdown")
 
-    _stop_on_signals(stop, bound_the_end)
+    stop_on_signals(stop, bound_the_end)
     ending = asyncio.create_task(_begin_the_end(stop, bound_the_end))
 
     workers = worker_address(settings.remote) if settings.remote is not None else None
@@ -209,71 +201,8 @@ def _metrics_listeners(wanted: MetricsSettings) -> list[socket.socket]:
         return []
 
 
-def _stop_on_signals(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:
-    """Have the first signal set ``stop``, and the second one end the process."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal(*_: object) -> None:
-        _on_stop_signals(_end_at_once)
-        bound_the_end()  # first of all: the event loop may be what hangs
-        loop.call_soon_threadsafe(stop.set)
-
-    _on_stop_signals(on_signal)
-
-
-def _on_stop_signals(handler: Callable[..., None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup has a hang-up passed over, and a shell the Ctrl-C that is not for its background jobs.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
 async def _begin_the_end(stop: asyncio.Event, bound_the_end: Callable[[], None]) -> None:
     """However the end begins, it comes: where a part has failed, another one may hang."""
     await stop.wait()
     bound_the_end()
     systemd.notify(systemd.STOPPING)
-
-
-def _set_up() -> None:
-    set_up_process()
-    reuse_large_memory()
-    allow_open_files()
-    hide_secrets_of()
-    _set_up_log(LogSettings())  # until the settings are read
-
-
-def _set_up_log(log: LogSettings) -> None:
-    # Lines go through a thread of their own: a reader that stands still must not hold answers up.
-    handler = logging.StreamHandler(sys.stdout) if sys.stdout is not None else logging.NullHandler()
-    has_journal = "JOURNAL_STREAM" in os.environ  # it has its own time
-    text = logging.Formatter("%(levelname)s %(message)s" if has_journal else _TIMED)
-    handler.setFormatter(formatter_for(log.format, text, _COMPONENT))
-    logging.basicConfig(level=logging.WARNING, handlers=[LogWriter(handler)], force=True)
-    logging.getLogger("serve_app").setLevel(log.level)
-    logging.captureWarnings(True)
-
-
-_TIMED = "%(asctime)s %(levelname)s %(message)s"
-
-
-def _end_at_once(*_: object) -> None:
-    os._exit(0)
-
-
-def _end(code: int, last_words: str) -> None:
-    """End, with whatever cannot be interrupted: a model that is being loaded, a device that is stuck."""
-
-    def flush() -> None:
-        if last_words:
-            print(redact(last_words), file=sys.stderr, flush=True)
-        stop_tracing()
-        logging.shutdown()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-
-    # In a thread: where nobody reads what is said, the end comes all the same.
-    flushing = threading.Thread(target=flush, daemon=True)
-    flushing.start()
-    flushing.join(_FLUSH_S)
-    os._exit(code)

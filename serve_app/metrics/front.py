@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -20,6 +19,7 @@ from serve_app.metrics.answers import AnswerTimes
 from serve_app.metrics.decisions import DecisionCounts
 from serve_app.metrics.families import Value, register
 from serve_app.metrics.stage_times import StageTimes
+from serve_app.version import own_version
 
 logger = EventLogger(__name__)
 
@@ -178,7 +178,7 @@ class _Identities(Collector):
     def __init__(self, policies: Mapping[str, Named], model: Callable[[], ModelIdentity]) -> None:
         self._policies = policies
         self._model = model
-        self._version = _version()
+        self._version = own_version()
 
     def collect(self) -> Iterable[Metric]:
         """See Prometheus' library."""
@@ -192,10 +192,3 @@ class _Identities(Collector):
 
 def _info(named: Named) -> dict[str, str]:
     return {"name": named.name, "digest": named.digest[:12]}
-
-
-def _version() -> str:
-    try:
-        return version("pictwarden")
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,0 +1,154 @@
+"""The models that a front wants, loaded once: they outlive its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from serve_app.abandonable import begin
+from serve_app.domain import Call, LabelScores, LoadSignals, ModelError, is_head
+from serve_app.limits import MAX_DEADLINE_S
+from serve_app.logs import EventLogger
+from serve_app.models.device_name import device_name
+from serve_app.models.source import ConvertedFolder, FolderModel, parse_source
+from serve_app.remote.messages import Offer, Wanted, Work
+from serve_app.scoring import EngineScorers
+from serve_app.settings import ModelSettings
+
+logger = EventLogger(__name__)
+
+_TOLD_EVERY_S = 30.0
+
+# A name of ours alone: no path, and no scheme of open_clip's (`local-dir:`, `hf-hub:`).
+_SAFE = re.compile(r"fake(:\w+)?|(embedded|random):[\w][\w.-]*|\w[\w.-]*/\w[\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEngines:
+    """:class:`serve_app.remote.client.OpenedScorers` over the engines of this process."""
+
+    scorers: EngineScorers
+    label_sets: tuple[tuple[str, ...], ...]
+    device: str
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """See the port."""
+        of_sets = map(self.scorers.of, self.label_sets)
+        return tuple(Offer(scorer.model, scorer.pass_s) for scorer in of_sets)
+
+    async def score(self, work: Work, call: Call) -> LabelScores:
+        """See the port."""
+        scorer = self.scorers.of(self.label_sets[work.label_set])
+        return await scorer.score_pixels(work.pixels, work.faces, call, LoadSignals())
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What other models are needed for when it changes."""
+
+    model: str | None
+    label_sets: tuple[tuple[str, ...], ...]
+    deadline_s: float
+
+
+class KeptScorers:
+    """Opens what a front wants, and keeps it for as long as it wants the same. For one event loop."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """``settings.source`` is the owner's own model, instead of the front's; None takes the front's."""
+        self._settings = settings
+        self._key: _Key | None = None
+        self._loading: concurrent.futures.Future[EngineScorers] | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self, wanted: Wanted) -> OpenedEngines:
+        """The warm models. Cancelled, it lets them load on: the next connection mostly wants the same.
+
+        Raises:
+            ModelError: this worker cannot have them, or takes no such name from a front.
+        """
+        source = self._settings.source or _safe(wanted.model)
+        _refuse_heads(wanted)
+        key = _Key(source, wanted.label_sets, min(wanted.deadline_s, MAX_DEADLINE_S))
+        async with self._opening:
+            if self._key != key or self._loading is None:
+                await self.close()
+                settings = self._settings.model_copy(update={"source": source})
+                self._key = key
+                self._loading = begin(lambda: EngineScorers(settings, key.label_sets, None, key.deadline_s))
+            loading = self._loading
+            async with _telling(source):
+                try:
+                    scorers = await asyncio.wrap_future(loading)
+                except ModelError:
+                    self._key = self._loading = None
+                    raise
+        return OpenedEngines(scorers, wanted.label_sets, device_name(is_cpu=scorers.shares_cores))
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: batching has ended, or the device is stuck: only a new process helps.
+        """
+        if self._loading is not None and self._loading.done() and self._loading.exception() is None:
+            self._loading.result().require_alive()
+
+    async def close(self) -> None:
+        """Let go of what is loaded, or is loading: of one machine's memory, two models may be too much."""
+        loading, self._key, self._loading = self._loading, None, None
+        if loading is not None:
+            with contextlib.suppress(ModelError):
+                await (await asyncio.wrap_future(loading)).close()
+
+
+def _safe(model: str | None) -> str | None:
+    """A name that a stranger may give: it leads to no file of this machine.
+
+    Raises:
+        ModelError: it may.
+    """
+    if model is None:
+        return None
+    if _SAFE.fullmatch(model) is None or isinstance(parse_source(model), FolderModel | ConvertedFolder):
+        raise ModelError(
+            f"the front wants the model {model!r}, which is no name that a worker takes from a front: "
+            "give your own copy of that model with --model"
+        )
+    return model
+
+
+def _refuse_heads(wanted: Wanted) -> None:
+    heads = [label for labels in wanted.label_sets for label in labels if is_head(label)]
+    if heads:
+        raise ModelError(
+            f"the policy of the front has a concept with a head ({heads[0]}), whose file is on the front alone: "
+            "a worker scores prompts and classifiers. Serve this policy without --scorers remote"
+        )
+
+
+@contextlib.asynccontextmanager
+async def _telling(source: str | None) -> AsyncIterator[None]:
+    """A line now and then, for as long as the block: a download takes minutes."""
+
+    async def tell() -> None:
+        began_s = time.monotonic()
+        await asyncio.sleep(0)  # nothing is said of a model that is there already
+        while True:
+            for_s = round(time.monotonic() - began_s)
+            text = f"loading {source or 'the classifiers'}, for {for_s} s so far: a download takes minutes, once"
+            logger.info("model_loading", text, model=source, for_s=for_s)
+            await asyncio.sleep(_TOLD_EVERY_S)
+
+    telling = asyncio.create_task(tell(), name="telling of the model")
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
