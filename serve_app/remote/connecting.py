@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Final
@@ -149,4 +150,7 @@ def _failure(url: str, error: Exception) -> ConnectionLostError:
 def _said(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"it answered {error.status}"
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number)  # the event loop's own words repeat the address
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from serve_app.abandonable import begin
-from serve_app.domain import Call, LabelScores, LoadSignals, ModelError, is_head
+from serve_app.domain import Call, LabelScores, LoadSignals, ModelError, OtherVersionError, is_head
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.logs import EventLogger
 from serve_app.models.device_name import device_name
@@ -44,6 +44,8 @@ class OpenedEngines:
 
     async def score(self, work: Work, call: Call) -> LabelScores:
         """See the port."""
+        if not 0 <= work.label_set < len(self.label_sets):
+            raise OtherVersionError(f"the front wants no set of labels {work.label_set}")
         scorer = self.scorers.of(self.label_sets[work.label_set])
         return await scorer.score_pixels(work.pixels, work.faces, call, LoadSignals())
 
@@ -142,7 +144,8 @@ async def _telling(source: str | None) -> AsyncIterator[None]:
         await asyncio.sleep(0)  # nothing is said of a model that is there already
         while True:
             for_s = round(time.monotonic() - began_s)
-            text = f"loading {source or 'the classifiers'}, for {for_s} s so far: a download takes minutes, once"
+            so_far = f", for {for_s} s so far" if for_s else ""
+            text = f"loading {source or 'the classifiers'}{so_far}: a download takes minutes, once"
             logger.info("model_loading", text, model=source, for_s=for_s)
             await asyncio.sleep(_TOLD_EVERY_S)
 

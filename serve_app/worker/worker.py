@@ -132,7 +132,7 @@ class Worker:
             refused = await client.run()
         if refused is None:
             if self._was_accepted:
-                logger.info("front_left", f"left {self._settings.url}: all that was taken is answered")
+                logger.info("front_left", f"left {self._settings.url}")
             return None
         return self._why_of(refused)
 

@@ -81,6 +81,7 @@ class Front:
         self.answers: int | None = None
         self.location = "https://elsewhere.example"
         self.requests = 0
+        self._is_asked = asyncio.Event()
         self._connections: asyncio.Queue[Connection] = asyncio.Queue()
 
     async def connection(self) -> Connection:
@@ -88,8 +89,16 @@ class Front:
         async with asyncio.timeout(PATIENT_S):
             return await self._connections.get()
 
+    async def asked(self, count: int) -> None:
+        """Until so many requests have come."""
+        async with asyncio.timeout(PATIENT_S):
+            while self.requests < count:
+                self._is_asked.clear()
+                await self._is_asked.wait()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
+        self._is_asked.set()
         if self.answers is not None:
             return web.Response(status=self.answers, headers={"Location": self.location})
         if request.headers.get("Authorization") != f"Bearer {SECRET}":
