@@ -15,11 +15,13 @@ from typer.main import get_command
 
 from serve_app.cli.main import app
 from serve_app.cli.serving import STOP_LIMIT_S
+from serve_app.cli.working import STOP_LIMIT_S as WORKER_STOP_LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "examples" / "systemd" / "pictwarden.service"
 STORAGE_UNIT = UNIT.with_name("pictwarden-storage.service")
-UNITS = pytest.mark.parametrize("unit", [UNIT, STORAGE_UNIT], ids=lambda unit: unit.stem)
+WORKER_UNIT = UNIT.with_name("pictwarden-worker.service")
+UNITS = pytest.mark.parametrize("unit", [UNIT, STORAGE_UNIT, WORKER_UNIT], ids=lambda unit: unit.stem)
 SECURITY_PAGE = ROOT / "docs" / "security.md"
 
 # After STOP_LIMIT_S the process kills its children, and gives itself this much more.
@@ -42,6 +44,11 @@ def service() -> configparser.SectionProxy:
 @pytest.fixture(scope="module")
 def scan() -> configparser.SectionProxy:
     return read(STORAGE_UNIT)["Service"]
+
+
+@pytest.fixture(scope="module")
+def worker() -> configparser.SectionProxy:
+    return read(WORKER_UNIT)["Service"]
 
 
 def seconds(span: str) -> float:
@@ -119,20 +126,43 @@ def test_the_scan_of_a_storage_has_the_user_and_the_folder_of_the_service(
         assert scan[option] == service[option]
 
 
-def test_the_scan_of_a_storage_is_confined_as_the_service_is(
-    service: configparser.SectionProxy, scan: configparser.SectionProxy
-) -> None:
-    kinds = r"NoNew|Capab|Ambient|Protect|Private|Lock|Restrict|SystemCall(?!Filter)"
+@pytest.mark.parametrize("other", [STORAGE_UNIT, WORKER_UNIT], ids=lambda unit: unit.stem)
+def test_the_others_are_confined_as_the_service_is(service: configparser.SectionProxy, other: Path) -> None:
+    kinds = r"NoNew|Capab|Ambient|Protect|Private|Lock|Restrict(?!Prevent)|SystemCall(?!Filter)"
     confinement = [option for option in service if re.match(kinds, option)]
     assert len(confinement) > 15
-    assert {option: scan[option] for option in confinement} == {option: service[option] for option in confinement}
+    section = read(other)["Service"]
+    assert {option: section[option] for option in confinement} == {option: service[option] for option in confinement}
 
 
-def test_what_it_writes_has_a_place(service: configparser.SectionProxy) -> None:
-    assert (service["ProtectSystem"], service["DynamicUser"]) == ("strict", "yes")
+@pytest.mark.parametrize("unit", [UNIT, WORKER_UNIT], ids=lambda unit: unit.stem)
+def test_what_it_writes_has_a_place(unit: Path) -> None:
+    section = read(unit)["Service"]
+    assert (section["ProtectSystem"], section["DynamicUser"]) == ("strict", "yes")
+    assert section["CacheDirectoryMode"] == "0700"
+    assert section["CacheDirectory"] in section["Environment"]
+    assert "XDG_CACHE_HOME=" in section["Environment"], "serve_app/models/openvino/cache.py asks for it"
+
+
+def test_the_ledger_has_a_place(service: configparser.SectionProxy) -> None:
     assert (service["StateDirectory"], service["StateDirectoryMode"]) == ("pictwarden", "0700")
-    assert service["CacheDirectory"] in service["Environment"]
-    assert "XDG_CACHE_HOME=" in service["Environment"], "serve_app/models/openvino/cache.py asks for it"
+
+
+def test_a_worker_keeps_nothing_but_models_and_reads_its_secret_from_systemd(worker: configparser.SectionProxy) -> None:
+    assert "StateDirectory" not in worker
+    command, name, *options = shlex.split(worker["ExecStart"])
+    assert Path(command).name == "pictwarden"
+    known = get_command(app).commands[name]  # type: ignore[attr-defined]
+    context = known.make_context(name, options)
+    credential = worker["LoadCredential"].partition(":")[0]
+    assert context.params["secret_file"] == Path("${CREDENTIALS_DIRECTORY}") / credential
+    assert context.params["url"].startswith("https://")
+
+
+def test_a_worker_is_started_again_unless_an_option_is_wrong(worker: configparser.SectionProxy) -> None:
+    assert (worker["Type"], worker["Restart"], worker["RestartPreventExitStatus"]) == ("notify", "on-failure", "2")
+    assert seconds(worker["TimeoutStopSec"]) > WORKER_STOP_LIMIT_S + GRACE_S
+    assert (worker["WatchdogSignal"], worker["LimitCORE"]) == ("SIGKILL", "1")
 
 
 def test_files_with_secrets_have_the_group_that_the_page_names() -> None:
