@@ -114,8 +114,11 @@ async def _work(settings: WorkerSettings) -> None:
 
 
 def _front_url(given: str, *, is_clear_allowed: bool) -> str:
-    parts = urlsplit(given)
-    is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    try:
+        parts = urlsplit(given)
+        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that is open
+        is_whole = False
     if not is_whole or parts.username or parts.query or parts.fragment:
         raise SettingsError(f"--url {given!r} is no address of a front: write https://HOST, and its path if it has one")
     if parts.scheme == "http" and not is_clear_allowed and not _is_loopback(parts.hostname or ""):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
@@ -111,15 +112,16 @@ class Front:
         return socket
 
     @contextlib.asynccontextmanager
-    async def listening(self, port: int = 0) -> AsyncIterator[None]:
+    async def listening(self, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_get(WORKER_PATH, self.handle)
         app.router.add_get(f"/prefix{WORKER_PATH}", self.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        root = "https://localhost" if tls else "http://127.0.0.1"
+        self.url = f"{root}:{runner.addresses[0][1]}"
         try:
             yield
         finally:
