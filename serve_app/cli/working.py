@@ -21,6 +21,7 @@ from serve_app.cli.ending import cut_off_after
 from serve_app.cli.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
 from serve_app.domain import ConfigurationError, SettingsError, UnavailableError
 from serve_app.logs.log_format import LogFormat
+from serve_app.process import release_start_memory
 from serve_app.secret_files import secret_in_file, why_unusable
 from serve_app.settings import LogSettings, ModelSettings
 
@@ -110,7 +111,7 @@ async def _work(settings: WorkerSettings) -> None:
 
     stop_on_signals(stop, bound_the_end)
     systemd.notify(systemd.READY)
-    await Worker(settings, stop, on_alive=lambda: systemd.notify(systemd.ALIVE)).run()
+    await Worker(settings, stop, on_alive=lambda: systemd.notify(systemd.ALIVE), on_warm=release_start_memory).run()
 
 
 def _front_url(given: str, *, is_clear_allowed: bool) -> str:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from serve_app.domain import (
     Call,
     Clock,
     ConfigurationError,
     Deadline,
-    LabelScores,
     MalformedRequestError,
     UnscannedError,
     UnscannedReason,
 )
+from serve_app.domain.storable_text import printable
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.logs import EventLogger
 from serve_app.remote.frames import MAX_HEADER_BYTES, from_front, packed
@@ -30,7 +30,6 @@ from serve_app.remote.messages import (
     FromWorker,
     Hello,
     Leaving,
-    Offer,
     Ping,
     Pong,
     Refusal,
@@ -39,6 +38,7 @@ from serve_app.remote.messages import (
     Wanted,
     Work,
 )
+from serve_app.remote.ports import ConnectionLostError, OpenedScorers, OpenScorers, Socket
 
 logger = EventLogger(__name__)
 
@@ -55,55 +55,8 @@ SILENT_S: Final = 60.0
 LEAVING_MARGIN_S: Final = 0.5
 """Beyond the deadline of a picture: its answer has a way to the front."""
 
-
-class ConnectionLostError(Exception):
-    """The front cannot be spoken to, for now. The message says why, and what to do if it stays so."""
-
-
-class Socket(Protocol):
-    """A connection that carries frames."""
-
-    async def receive(self) -> bytes:
-        """The next frame.
-
-        Raises:
-            ConnectionLostError: there is no connection any more.
-        """
-        ...
-
-    async def send(self, frame: bytes) -> None:
-        """Hand a frame over; waits while the network takes none.
-
-        Raises:
-            ConnectionLostError: there is no connection any more.
-        """
-        ...
-
-
-class OpenedScorers(Protocol):
-    """The warm models for what a front wants."""
-
-    @property
-    def device(self) -> str:
-        """What computes, for people."""
-        ...
-
-    @property
-    def offers(self) -> tuple[Offer, ...]:
-        """For each set of labels, in the front's order."""
-        ...
-
-    async def score(self, work: Work, call: Call) -> LabelScores:
-        """The scores of its views, then of its faces.
-
-        Raises:
-            NotScannedError: they cannot be had in time, or not at all.
-        """
-        ...
-
-
-OpenScorers = Callable[[Wanted], Awaitable[OpenedScorers]]
-"""Loads and warms what is wanted. Raises ConfigurationError if that can never be."""
+# Of what a front says to people.
+_TOLD_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +175,8 @@ class Client:
         match message:
             case Ping(number):
                 await self._send(Pong(number))
-            case Refused():
-                self._end(message)
+            case Refused(reason, text):
+                self._end(Refused(reason, printable(text[:_TOLD_CHARACTERS])))
             case Wanted() if self._wanted is None:
                 self._wanted, self._deadline_s = message, min(message.deadline_s, MAX_DEADLINE_S)
                 self._begin(self._introduce(message), "opening")
@@ -242,8 +195,9 @@ class Client:
         """Load what is wanted, and say what there is; or refuse."""
         if wanted.protocol != PROTOCOL:
             behind = "worker" if wanted.protocol > PROTOCOL else "front"
+            of_front = printable(wanted.version[:_TOLD_CHARACTERS])
             text = (
-                f"the front is Pictwarden {wanted.version} and speaks protocol {wanted.protocol}, the worker is "
+                f"the front is Pictwarden {of_front} and speaks protocol {wanted.protocol}, the worker is "
                 f"Pictwarden {self._version} and speaks protocol {PROTOCOL}: upgrade the {behind}"
             )
             await self._refuse(Refusal.PROTOCOL, text, text)
@@ -301,9 +255,9 @@ class Client:
         await self._stop.wait()
         if self._scorers is not None:
             self._is_leaving = True
-            await self._send(Leaving())
             try:
                 async with asyncio.timeout(self._deadline_s + LEAVING_MARGIN_S):
+                    await self._send(Leaving())
                     await self._all_answered.wait()
             except TimeoutError:
                 left = len(self._in_flight)

@@ -15,7 +15,8 @@ from typing import Final
 
 import aiohttp
 
-from serve_app.remote.client import MAX_FRAME_BYTES, ConnectionLostError
+from serve_app.remote.client import MAX_FRAME_BYTES
+from serve_app.remote.ports import ConnectionLostError
 from serve_app.wire import WORKER_PATH
 
 CONNECT_S: Final = 30.0
@@ -74,7 +75,7 @@ async def connected(url: str, secret: str) -> AsyncIterator[WebSocket]:
 
 
 class WebSocket:
-    """:class:`serve_app.remote.client.Socket` over an open WebSocket."""
+    """:class:`serve_app.remote.ports.Socket` over an open WebSocket."""
 
     def __init__(self, opened: aiohttp.ClientWebSocketResponse) -> None:
         self._opened = opened

@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from serve_app.abandonable import begin
@@ -30,7 +30,7 @@ _SAFE = re.compile(r"fake(:\w+)?|(embedded|random):[\w][\w.-]*|\w[\w.-]*/\w[\w.-
 
 @dataclass(frozen=True, slots=True)
 class OpenedEngines:
-    """:class:`serve_app.remote.client.OpenedScorers` over the engines of this process."""
+    """:class:`serve_app.remote.ports.OpenedScorers` over the engines of this process."""
 
     scorers: EngineScorers
     label_sets: tuple[tuple[str, ...], ...]
@@ -62,9 +62,16 @@ class _Key:
 class KeptScorers:
     """Opens what a front wants, and keeps it for as long as it wants the same. For one event loop."""
 
-    def __init__(self, settings: ModelSettings) -> None:
-        """``settings.source`` is the owner's own model, instead of the front's; None takes the front's."""
+    def __init__(self, settings: ModelSettings, on_warm: Callable[[], None] = lambda: None) -> None:
+        """Opens nothing yet.
+
+        Args:
+            settings: how models are run; its source is the owner's own model, and None takes the front's.
+            on_warm: called in a thread, each time that models are loaded.
+        """
         self._settings = settings
+        self._on_warm = on_warm
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._key: _Key | None = None
         self._loading: concurrent.futures.Future[EngineScorers] | None = None
         self._opening = asyncio.Lock()
@@ -83,7 +90,7 @@ class KeptScorers:
                 await self.close()
                 settings = self._settings.model_copy(update={"source": source})
                 self._key = key
-                self._loading = begin(lambda: EngineScorers(settings, key.label_sets, None, key.deadline_s))
+                self._loading = begin(lambda: self._load(settings, key))
             loading = self._loading
             async with _telling(source):
                 try:
@@ -106,8 +113,22 @@ class KeptScorers:
         """Let go of what is loaded, or is loading: of one machine's memory, two models may be too much."""
         loading, self._key, self._loading = self._loading, None, None
         if loading is not None:
-            with contextlib.suppress(ModelError):
-                await (await asyncio.wrap_future(loading)).close()
+            # Whoever waits for it may be cancelled, and it ends all the same.
+            letting_go = asyncio.create_task(_let_go(loading), name="letting models go")
+            self._letting_go.add(letting_go)
+            letting_go.add_done_callback(self._letting_go.discard)
+        if self._letting_go:
+            await asyncio.shield(asyncio.gather(*self._letting_go))
+
+    def _load(self, settings: ModelSettings, key: _Key) -> EngineScorers:
+        scorers = EngineScorers(settings, key.label_sets, None, key.deadline_s)
+        self._on_warm()
+        return scorers
+
+
+async def _let_go(loading: concurrent.futures.Future[EngineScorers]) -> None:
+    with contextlib.suppress(ModelError):
+        await (await asyncio.wrap_future(loading)).close()
 
 
 def _safe(model: str | None) -> str | None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from serve_app.domain import ConfigurationError
 from serve_app.logs import EventLogger
 from serve_app.remote.backoff import Backoff
-from serve_app.remote.client import Client, ConnectionLostError, OpenedScorers, Socket
+from serve_app.remote.client import Client
 from serve_app.remote.connecting import NoFrontError, SecretRefusedError, connected
 from serve_app.remote.messages import Accepted, Refused
+from serve_app.remote.ports import ConnectionLostError, OpenedScorers, Socket
 from serve_app.settings import ModelSettings
 from serve_app.version import own_version
 from serve_app.worker.kept_scorers import KeptScorers
@@ -58,6 +59,7 @@ class Worker:
         backoff: Backoff | None = None,
         connect: Connect = connected,
         on_alive: Callable[[], None] = lambda: None,
+        on_warm: Callable[[], None] = lambda: None,
     ) -> None:
         """For the running event loop.
 
@@ -67,13 +69,14 @@ class Worker:
             backoff: the waits between connections.
             connect: opens a connection.
             on_alive: called about every second while all is well.
+            on_warm: called in a thread, each time that models are loaded.
         """
         self._settings = settings
         self._stop = stop
         self._backoff = backoff or Backoff()
         self._connect = connect
         self._on_alive = on_alive
-        self._kept = KeptScorers(settings.model)
+        self._kept = KeptScorers(settings.model, on_warm)
         self._was_accepted = False
 
     async def run(self) -> None:

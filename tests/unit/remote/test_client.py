@@ -19,7 +19,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.remote import client as client_module
-from serve_app.remote.client import Client, ConnectionLostError, OpenedScorers
+from serve_app.remote.client import Client
 from serve_app.remote.frames import from_worker, packed
 from serve_app.remote.messages import (
     PROTOCOL,
@@ -39,6 +39,7 @@ from serve_app.remote.messages import (
     Wanted,
     Work,
 )
+from serve_app.remote.ports import ConnectionLostError, OpenedScorers
 from tests.unit.remote.front import MessageT, views, wanted, work
 
 MODEL = ModelIdentity("fake", "0" * 64, 8)
@@ -207,6 +208,14 @@ async def test_the_front_may_refuse_at_any_time(bench: Bench, is_accepted: bool)
     refused = Refused(Refusal.REVOKED, "the secret was taken away")
     bench.socket.say(refused)
     assert await bench.task == refused
+
+
+async def test_what_a_front_says_to_people_is_short_and_obeyed_by_no_terminal(bench: Bench) -> None:
+    bench.socket.say(Refused(Refusal.FULL, "\x1b[2Jsixteen" + "!" * 10_000))
+    refused = await bench.task
+    assert refused is not None
+    assert refused.message.startswith("\\x1b[2Jsixteen!")
+    assert len(refused.message) < 1000
 
 
 async def test_each_work_has_its_own_outcome(bench: Bench) -> None:

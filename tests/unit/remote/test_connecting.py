@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.remote.client import MAX_FRAME_BYTES, ConnectionLostError
+from serve_app.remote.client import MAX_FRAME_BYTES
 from serve_app.remote.connecting import NoFrontError, connected
 from serve_app.remote.frames import from_front, packed
 from serve_app.remote.messages import Leaving, Wanted
+from serve_app.remote.ports import ConnectionLostError
 from tests.unit.remote.front import PATIENT_S, SECRET, Front, views, wanted, work
 
 
@@ -61,8 +62,7 @@ async def secure_front(certificate: Path) -> AsyncIterator[Front]:
 def dead_port() -> int:
     """Where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-    return port
+        return int(listener.getsockname()[1])
 
 
 async def why_not(url: str) -> Exception:

@@ -126,6 +126,27 @@ async def test_a_load_goes_on_while_the_connection_is_away(kept: KeptScorers, op
     assert len(opening.sources) == 1
 
 
+async def test_a_load_that_nobody_wants_any_more_ends_before_the_next_begins(
+    kept: KeptScorers, opening: Opening
+) -> None:
+    opening.may_open.clear()
+    first = asyncio.create_task(kept.open(wanted()))
+    await asyncio.to_thread(opening.has_begun.wait, 30)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    second = asyncio.create_task(kept.open(wanted("random:x")))
+    await asyncio.sleep(0)
+    assert opening.sources == ["fake"]
+    second.cancel()  # its connection is lost too
+    await asyncio.gather(second, return_exceptions=True)
+    third = asyncio.create_task(kept.open(wanted("random:x")))
+    await asyncio.sleep(0)
+    assert opening.sources == ["fake"]
+    opening.may_open.set()
+    await third
+    assert opening.sources == ["fake", "random:x"]
+
+
 async def test_a_load_that_failed_is_tried_again(kept: KeptScorers, opening: Opening) -> None:
     opening.failures = 1
     with pytest.raises(ModelError, match="the network is away"):

@@ -15,8 +15,9 @@ from serve_app.domain import UnavailableError, UnscannedReason
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine, open_engines
 from serve_app.remote.backoff import Backoff
-from serve_app.remote.client import Socket
+from serve_app.remote.connecting import connected
 from serve_app.remote.messages import PROTOCOL, Failed, Leaving, Ping, Pong, Refusal, Refused, Scored
+from serve_app.remote.ports import Socket
 from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 from serve_app.worker import Worker, WorkerSettings
@@ -224,11 +225,11 @@ async def test_it_can_be_stopped_while_it_connects() -> None:
     is_connecting, stop = asyncio.Event(), asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def connect(_url: str, _secret: str) -> AsyncIterator[Socket]:
+    async def connect(url: str, secret: str) -> AsyncIterator[Socket]:
         is_connecting.set()
         await asyncio.Event().wait()
-        raise AssertionError
-        yield
+        async with connected(url, secret) as link:
+            yield link
 
     settings = WorkerSettings("https://front.example", SECRET, "desktop", ModelSettings())
     task = asyncio.create_task(Worker(settings, stop, connect=connect).run())
