@@ -206,7 +206,7 @@ class Client:
             scorers = await self._open_scorers(wanted)
         except ConfigurationError as error:
             # It may name folders of the owner's, which are no business of the front's.
-            told = f"the worker cannot open what is wanted, the model {wanted.model}: its own log says why"
+            told = f"the worker cannot open the models that are wanted (prompts: {wanted.model}): its own log says why"
             await self._refuse(Refusal.MODEL, told, str(error))
             return
         self._offered = scorers
