@@ -24,7 +24,7 @@ from tests.unit.remote.front import PATIENT_S, SECRET, Front, views, wanted, wor
 ROOT = Path(__file__).parents[3]
 LABELS = ("a red circle", "a blue square")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

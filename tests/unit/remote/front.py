@@ -20,7 +20,7 @@ from serve_app.wire import WORKER_PATH
 
 SECRET = "a-secret-of-a-worker"
 NO_FACES: NDArray[np.uint8] = np.empty((0, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
-PATIENT_S = 30.0
+PATIENT_S = 60.0
 
 MessageT = TypeVar("MessageT")
 
