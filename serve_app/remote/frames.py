@@ -10,13 +10,13 @@ import math
 import struct
 import typing
 from collections.abc import Mapping
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from serve_app.domain import MalformedRequestError
-from serve_app.remote.messages import FromFront, FromWorker, Message, Scored, Work
+from serve_app.remote.messages import FromFront, FromWorker, Hello, Message, Refused, Scored, Wanted, Work
 
 MAX_HEADER_BYTES: Final = 1024 * 1024
 """The labels of a large policy have a tenth of it."""
@@ -33,6 +33,10 @@ _ARRAYS: Final[Mapping[type[Message], Mapping[str, tuple[type[np.generic], int]]
 _KINDS: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(typing.get_args(Message)))
 
 
+# Two versions have to understand each other as far as to say that they do not.
+_TOLERANT: Final = (Wanted, Hello, Refused)
+
+
 def _header_of(message: type[Message]) -> type[BaseModel]:
     hints, arrays = get_type_hints(message), _ARRAYS.get(message, {})
     plain: dict[str, Any] = {
@@ -40,7 +44,8 @@ def _header_of(message: type[Message]) -> type[BaseModel]:
     }
     if arrays:
         plain[_SHAPES] = (tuple[tuple[int, ...], ...], ...)
-    return create_model(message.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **plain)
+    extra: Literal["ignore", "forbid"] = "ignore" if message in _TOLERANT else "forbid"
+    return create_model(message.__name__, __config__=ConfigDict(extra=extra, allow_inf_nan=False), **plain)
 
 
 _HEADERS: Final[Mapping[type[Message], type[BaseModel]]] = {kind: _header_of(kind) for kind in _KINDS}

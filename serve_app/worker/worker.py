@@ -45,10 +45,6 @@ Connect = Callable[[str, str], AbstractAsyncContextManager[Socket]]
 """As :func:`serve_app.remote.connecting.connected`."""
 
 
-class RefusedForGoodError(ConfigurationError):
-    """The worker and its front do not fit, and trying again changes nothing. The message says what does."""
-
-
 class Worker:
     """Works for one front."""
 
@@ -83,7 +79,7 @@ class Worker:
         """Work until ``stop``.
 
         Raises:
-            RefusedForGoodError: one side refuses the other, or the address or the secret is wrong.
+            ConfigurationError: one side refuses the other, or the address or the secret is wrong.
             UnavailableError: the device is stuck, and only a new process helps.
         """
         working = asyncio.create_task(self._work(), name="working")
@@ -106,11 +102,11 @@ class Worker:
             try:
                 why = await self._work_once()
             except SecretRefusedError as error:
-                raise RefusedForGoodError(str(error)) from error
+                raise ConfigurationError(str(error)) from error
             except NoFrontError as error:
                 # A front that was there is being replaced; one that never was has another address.
                 if not self._was_accepted:
-                    raise RefusedForGoodError(str(error)) from error
+                    raise ConfigurationError(str(error)) from error
                 why = str(error)
             except ConnectionLostError as error:
                 why = str(error)
@@ -155,7 +151,7 @@ class Worker:
     def _why_of(self, refused: Refused) -> str:
         text = f"refused ({refused.reason}): {refused.message}"
         if refused.reason.is_final:
-            raise RefusedForGoodError(text)
+            raise ConfigurationError(text)
         return text
 
     def _note_accepted(self, accepted: Accepted, scorers: OpenedScorers) -> None:

@@ -101,6 +101,13 @@ def test_each_side_takes_the_other_s_messages_alone(message: Message) -> None:
         wrong(packed(message))
 
 
+def test_a_later_version_may_say_more_of_itself() -> None:
+    frame = packed(MESSAGES[0])
+    header = frame[5:].replace(b"{", b'{"colour": "blue", ', 1)
+    later = frame[:1] + len(header).to_bytes(4, "big") + header
+    assert from_front(later) == MESSAGES[0]
+
+
 def test_what_the_other_side_sent_cannot_be_written_to() -> None:
     got = from_front(packed(WORK))
     assert isinstance(got, Work)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from serve_app import scoring
-from serve_app.domain import UnavailableError, UnscannedReason
+from serve_app.domain import ConfigurationError, UnavailableError, UnscannedReason
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine, open_engines
 from serve_app.remote.backoff import Backoff
@@ -21,7 +21,6 @@ from serve_app.remote.ports import Socket
 from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 from serve_app.worker import Worker, WorkerSettings
-from serve_app.worker.worker import RefusedForGoodError
 from tests.unit.remote.front import PATIENT_S, SECRET, Front, views, wanted, work
 
 DEMO_LABELS = ("a red circle", "a blue square", "a photo")
@@ -97,7 +96,7 @@ async def test_the_address_may_have_a_path(front: Front) -> None:
 
 async def test_a_wrong_secret_ends_it(front: Front) -> None:
     async with running(front.url, "a-secret-of-nobody") as run:
-        with pytest.raises(RefusedForGoodError, match=r"refused the secret .*401.*PICTWARDEN_WORKER_SECRETS"):
+        with pytest.raises(ConfigurationError, match=r"refused the secret .*401.*PICTWARDEN_WORKER_SECRETS"):
             await run.task
     assert front.requests == 1
 
@@ -114,7 +113,7 @@ async def test_a_wrong_secret_ends_it(front: Front) -> None:
 async def test_so_does_an_address_that_is_none_of_a_front(front: Front, answers: int, message: str) -> None:
     front.answers = answers
     async with running(front.url) as run:
-        with pytest.raises(RefusedForGoodError, match=message):
+        with pytest.raises(ConfigurationError, match=message):
             await run.task
     assert front.requests == 1
 
@@ -146,7 +145,7 @@ async def test_a_front_that_was_there_is_asked_again_whatever_stands_in_its_plac
 async def test_a_refusal_for_good_ends_it(front: Front, reason: Refusal) -> None:
     async with running(front.url) as run:
         await (await front.connection()).send(Refused(reason, "upgrade the worker"))
-        with pytest.raises(RefusedForGoodError, match=f"refused \\({reason}\\): upgrade the worker"):
+        with pytest.raises(ConfigurationError, match=f"refused \\({reason}\\): upgrade the worker"):
             await run.task
 
 
@@ -163,7 +162,7 @@ async def test_a_front_that_wants_what_it_cannot_have_is_refused(front: Front) -
         await connection.send(wanted("./a-folder"))
         refused = await connection.next(Refused)
         assert refused.reason is Refusal.MODEL
-        with pytest.raises(RefusedForGoodError, match="give your own copy of that model with --model"):
+        with pytest.raises(ConfigurationError, match="give your own copy of that model with --model"):
             await run.task
 
 
