@@ -16,6 +16,7 @@ from rich.console import Console
 
 from serve_app.actor import actor_name
 from serve_app.cli.checking import ExitCode
+from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.progress import progress_of
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.configuration import load_source_policies
@@ -107,7 +108,8 @@ def hunt(
     run: _Run | None = None
     try:
         run = _Run(parse_settings(read_serve_file(config)["applications"][0]["args"]), purge, report)
-        asyncio.run(_hunt(run, bank, everything=everything, by_policy=by_policy))
+        with ledger_errors_in_words():
+            asyncio.run(_hunt(run, bank, everything=everything, by_policy=by_policy))
     except PictwardenError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(ExitCode.ERRORS) from error

@@ -14,6 +14,7 @@ import typer
 
 from serve_app.actor import actor_name
 from serve_app.cli.checking import ExitCode
+from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
@@ -46,7 +47,8 @@ def rescan(
     """
     counts: Counter[Result] = Counter()
     try:
-        asyncio.run(_rescan(_read(config), url or known_url(), counts, purges=purges))
+        with ledger_errors_in_words():
+            asyncio.run(_rescan(_read(config), url or known_url(), counts, purges=purges))
     except PictwardenError as error:
         typer.echo(str(error), err=True)
         _show_summary(counts)

@@ -11,6 +11,7 @@ import typer
 
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.decisions import Moment, moment_of
+from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.local_service import ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage_order import Order, scan
@@ -127,7 +128,8 @@ def storage_scan(
             watch,
             is_software_told=software is not None,
         )
-        is_interrupted = asyncio.run(scan(order, progress, show))
+        with ledger_errors_in_words():
+            is_interrupted = asyncio.run(scan(order, progress, show))
     except PictwardenError as error:
         typer.echo(printable(str(error)), err=True)
         if progress.files and isinstance(error, UnavailableError | StorageUnavailableError):

@@ -190,6 +190,9 @@ class DecisionArchive(Protocol):
 
         A quota for what cannot be undone, however many programs do it: the entry comes first, and then the deed. A deed
         that failed is tried again without another unit: entries that share the detail ``once_per`` count once.
+
+        Raises:
+            UnavailableError: the archive cannot be read or written; nothing was added.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from serve_app.database.access import Database
+from serve_app.database.access import Database, is_outage
 from serve_app.database.auditing import add_to_audit
 from serve_app.database.lease import Lease
 from serve_app.database.moments import microseconds, moment_of
@@ -29,11 +29,13 @@ from serve_app.domain import (
     FrameFingerprint,
     Lane,
     PendingDecisions,
+    PictwardenError,
     RecordedDecision,
     Retention,
     Tally,
     UnavailableError,
     Verdict,
+    in_words,
 )
 from serve_app.ledger import queries
 from serve_app.ledger.body_scans import BodyScans
@@ -206,7 +208,13 @@ class SqlArchive:
                 add_to_audit(connection, entry)
             return is_room
 
-        return await self._write(add)
+        try:
+            return await self._write(add)
+        except Exception as error:
+            # A scan that watches a store goes on once there is a ledger again.
+            if isinstance(error, PictwardenError) or not is_outage(error):
+                raise
+            raise UnavailableError(f"the ledger cannot be written: {in_words(error)}") from error
 
     async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
         """See :class:`~serve_app.domain.DecisionArchive`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -328,3 +329,14 @@ async def test_what_lemmy_does_not_answer_is_reported_by_the_next_hunt(bench: Be
     assert "asked too often" in lines[0]
     bench.lemmy.answers.clear()
     assert (await bench.hunt("--report"))[1][0].endswith("; reported post 7")
+
+
+@pytest.mark.parametrize("table", ["fingerprints", "decisions", "audit"])
+async def test_a_ledger_that_fails_meanwhile_is_said_in_a_line_and_nothing_is_purged(bench: Bench, table: str) -> None:
+    bench.deny(1)
+    with contextlib.closing(sqlite3.connect(bench.location.file or "")) as database:
+        database.execute(f"DROP TABLE {table}")
+    code, lines = await bench.hunt("--purge", "--all")
+    assert code == 2
+    assert any("cannot be" in line and f"no such table: {table}" in line for line in lines), lines
+    assert len(bench.pictrs.stored) == 3

@@ -10,6 +10,7 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -344,6 +345,15 @@ def test_a_store_that_goes_away_ends_it_and_the_way_on_is_said(bench: Bench, mon
 
     monkeypatch.setattr(LocalSource, "files", files_and_no_more)
     assert bench.scan(exit_code=2).stderr == "no answer\nrun the same command to continue\n"
+
+
+def test_a_ledger_that_fails_meanwhile_is_said_in_a_line_and_nothing_is_removed(bench: Bench) -> None:
+    bench.write("a.png", "reject")
+    with contextlib.closing(sqlite3.connect(bench.location.file or "")) as database:
+        database.execute("DROP TABLE audit")
+    done = bench.scan("--on-reject", "purge", exit_code=2)
+    assert "the ledger cannot be written: no such table: audit" in done.stderr
+    assert bench.left() == ["a.png"]
 
 
 def test_a_service_that_is_gone_ends_it(bench: Bench) -> None:
