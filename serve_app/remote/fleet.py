@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from serve_app.domain import (
     Call,
@@ -29,21 +28,13 @@ from serve_app.domain import (
 from serve_app.remote.admission import Admission, RefusedError, unique_name
 from serve_app.remote.binding import Binding, nobody
 from serve_app.remote.line import Line
-from serve_app.remote.member import Member, MemberStats
+from serve_app.remote.member import Member
 from serve_app.remote.messages import Hello, Refusal, Refused
 from serve_app.remote.picture import Picture
+from serve_app.remote.stats import FleetStats, MemberStats
 from serve_app.remote.watching import FleetWatcher
 
-__all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "RefusedError"]
-
-
-@dataclass(frozen=True, slots=True)
-class FleetStats:
-    """What the fleet has now."""
-
-    waiting: int
-    in_flight: int
-    members: tuple[MemberStats, ...]
+__all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "MemberStats", "RefusedError"]
 
 
 class Fleet:
@@ -183,7 +174,7 @@ class Fleet:
             self.changed()
 
     def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
-        """See :class:`serve_app.remote.member.Dispatcher`."""
+        """See :class:`serve_app.remote.dispatching.Dispatcher`."""
         if isinstance(outcome, LabelScores):
             if not picture.future.done():
                 picture.future.set_result([outcome])
@@ -194,12 +185,12 @@ class Fleet:
         self.changed()
 
     def late(self, member: Member, picture: Picture, why: str) -> None:
-        """See :class:`serve_app.remote.member.Dispatcher`."""
+        """See :class:`serve_app.remote.dispatching.Dispatcher`."""
         if self._binding.can_in_time(picture):
             self._hand_over(member, picture, why, None)
 
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
-        """See :class:`serve_app.remote.member.Dispatcher`."""
+        """See :class:`serve_app.remote.dispatching.Dispatcher`."""
         del self._members[member.name]
         pictures = member.end(refused)
         for watcher in self.watchers:

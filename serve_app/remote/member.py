@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from serve_app.domain import (
     Clock,
@@ -18,6 +17,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.remote.answers import flaw_of
+from serve_app.remote.dispatching import Dispatcher
 from serve_app.remote.line import Line
 from serve_app.remote.link import Link, Transfer
 from serve_app.remote.messages import (
@@ -33,11 +33,9 @@ from serve_app.remote.messages import (
 )
 from serve_app.remote.picture import Picture
 from serve_app.remote.pinging import Pinging
+from serve_app.remote.resting import Resting
+from serve_app.remote.stats import MemberStats
 from serve_app.remote.workload import Expected, Workload
-
-# A worker that fails every picture is quick at it, and would be given all: it rests for twice as long each time.
-_FAILURES_IN_A_ROW = 3
-_MOST_REST_S = 60.0
 
 # A live picture is late after twice its predicted time, and a little more where that is short.
 _LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
@@ -52,26 +50,6 @@ _ERRORS: dict[UnscannedReason, type[NotScannedError]] = {
 }
 
 
-class Dispatcher(Protocol):
-    """The fleet, as a member calls it."""
-
-    def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
-        """A worker has answered for ``picture``."""
-        ...
-
-    def late(self, member: Member, picture: Picture, why: str) -> None:
-        """A worker should have answered for ``picture``; it may still do so."""
-        ...
-
-    def ended(self, member: Member, why: str, refused: Refused | None) -> None:
-        """A worker is to be a member no longer."""
-        ...
-
-    def changed(self) -> None:
-        """A worker may take more than before."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _InFlight:
     picture: Picture
@@ -80,19 +58,6 @@ class _InFlight:
     expected: Expected
     live_sent: int
     late: asyncio.TimerHandle | None
-
-
-@dataclass(frozen=True, slots=True)
-class MemberStats:
-    """A worker's counts since it joined, and what was measured."""
-
-    name: str
-    pictures: int
-    rows: int
-    in_flight: int
-    view_ms: float
-    round_trip_ms: float
-    bytes_per_s: float
 
 
 class Member:
@@ -125,8 +90,7 @@ class Member:
         self._numbers = 0
         self._live_sent = 0
         self._pictures = self._rows = 0
-        self._failures = 0
-        self._rests_until_s = self.joined_at
+        self._resting = Resting(clock)
         self._is_on_trial = self._is_leaving = self._has_ended = False
         self._pinging = Pinging(self._link, lambda: bool(self._in_flight), self._fell_silent, self.lost)
 
@@ -143,8 +107,8 @@ class Member:
     @property
     def is_usable(self) -> bool:
         """Whether it may be given pictures."""
-        is_resting = self._rests_until_s > self._clock()
-        return not (self._is_on_trial or self._is_leaving or self._has_ended or self._pinging.is_silent or is_resting)
+        is_away = self._is_on_trial or self._is_leaving or self._has_ended
+        return not (is_away or self._pinging.is_silent or self._resting.is_resting)
 
     @property
     def may_return(self) -> bool:
@@ -285,13 +249,13 @@ class Member:
             model = self.hello.offers[picture.label_set].model
             outcome = LabelScores(message.values, message.logit_scale, model, self.name)
             self._measure(sent, message.held_s)
-            self._failures = 0
+            self._resting.succeeded()
             self._pictures += 1
             self._rows += picture.rows
         else:
             outcome = _ERRORS.get(message.reason, UnavailableError)(f"worker {self.name}: {message.message}")
-            if message.reason not in _ERRORS:
-                self._rest()
+            if message.reason not in _ERRORS and (rest_s := self._resting.failed()):
+                asyncio.get_running_loop().call_later(rest_s, self._dispatcher.changed)
         self._take(message.number, is_answer=True)
         self._dispatcher.answered(self, picture, outcome)
 
@@ -301,13 +265,6 @@ class Member:
         self._link.arrived(sent.transfer, since_s - held_s)
         if sent.picture.call.lane is Lane.LIVE or sent.live_sent == self._live_sent:
             self._load.learn(sent.picture.rows, sent.expected.held_s(since_s - held_s), held_s)
-
-    def _rest(self) -> None:
-        self._failures += 1
-        if self._failures >= _FAILURES_IN_A_ROW:
-            rest_s = min(2.0 ** (self._failures - _FAILURES_IN_A_ROW), _MOST_REST_S)
-            self._rests_until_s = self._clock() + rest_s
-            asyncio.get_running_loop().call_later(rest_s, self._dispatcher.changed)
 
     def _distrust(self, flaw: str) -> None:
         refused = Refused(Refusal.DISTRUSTED, f"{flaw}: upgrade the worker, or look at its device")

@@ -32,10 +32,11 @@ class Pinging:
         self._next.cancel()
         silent_s = self._link.silent_s
         why = f"silent for {silent_s:.0f} s"
-        if silent_s > _LOST_AFTER_S:
+        owed_after_s = self._link.transfer_s(0)
+        if silent_s > _LOST_AFTER_S + owed_after_s:
             self._lost(why)
             return
-        if silent_s > _SILENT_AFTER_S + self._link.transfer_s(0) and not self.is_silent:
+        if silent_s > _SILENT_AFTER_S + owed_after_s and not self.is_silent:
             self.is_silent = True
             self._fell_silent(why)
         self._link.ping()
