@@ -120,7 +120,7 @@ _COLUMNS: Final = {
 
 
 def bench(
-    days: Annotated[int, typer.Option(min=1, help="Of each number of workers.")] = 4,
+    days: Annotated[int, typer.Option(min=1, help="Of each number of workers.")] = 2,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from serve_app.domain import Clock, DeadlineExceededError, Lane, NotScannedError, OverloadedError, UnavailableError
@@ -57,8 +58,12 @@ class Binding:
             )
         self.waiting.put(picture)
 
-    def bind(self) -> None:
-        """Send all that it is time to send. A background picture waits until no live one does."""
+    def bind(self) -> float:
+        """Send all that it is time to send. A background picture waits until no live one does.
+
+        Returns the seconds until a worker has room for one that waits; infinite if none does, or only an answer can
+        tell.
+        """
         if not any(member.may_return for member in self._members()):
             for picture in self.waiting:
                 self._give_up(picture, nobody())
@@ -66,7 +71,9 @@ class Binding:
             while self._bind_one(lane):
                 pass
             if self.waiting.waits(lane):
-                return
+                rooms_in_s = (member.room_in_s(lane) for member in self.usable)
+                return min((room_in_s for room_in_s in rooms_in_s if room_in_s > 0.0), default=math.inf)
+        return math.inf
 
     def _bind_one(self, lane: Lane) -> bool:
         """Whether a picture of ``lane`` waits no longer."""
@@ -87,10 +94,12 @@ class Binding:
                 self._give_up(picture, DeadlineExceededError(f"{remaining_s:.2f} s are left; scoring takes longer"))
                 return True
             best = idle
-        if best.has_room(lane):
+        if best.room_in_s(lane) <= 0.0:
             self._start(best, picture)
             return True
-        return any(self._helps(member, finish_s, lane) for finish_s, _, member in others if member.has_room(lane))
+        return any(
+            self._helps(member, finish_s, lane) for finish_s, _, member in others if member.room_in_s(lane) <= 0.0
+        )
 
     def _helps(self, member: Member, finish_s: float, lane: Lane) -> bool:
         """Let a worker that is not the fastest take a picture that would wait for longer than it takes."""

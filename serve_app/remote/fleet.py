@@ -11,6 +11,7 @@ Not thread-safe: everything runs on one event loop.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
@@ -33,6 +34,8 @@ from serve_app.remote.messages import Hello, Refusal, Refused
 from serve_app.remote.picture import Picture
 from serve_app.remote.stats import FleetStats, MemberStats
 from serve_app.remote.watching import FleetWatcher
+
+_ROOM_SLACK_S = 0.001
 
 __all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "MemberStats", "RefusedError"]
 
@@ -64,6 +67,7 @@ class Fleet:
         self._binding = Binding(self._members.values, clock)
         self._changed = asyncio.Event()
         self._is_binding = False
+        self._next_room: asyncio.TimerHandle | None = None
         self.watchers: list[FleetWatcher] = []
 
     @property
@@ -223,4 +227,9 @@ class Fleet:
 
     def _bind(self) -> None:
         self._is_binding = False
-        self._binding.bind()
+        if self._next_room is not None:
+            self._next_room.cancel()
+        room_in_s = self._binding.bind()
+        if room_in_s < math.inf:
+            # A little later, so that it surely is there.
+            self._next_room = asyncio.get_running_loop().call_later(room_in_s + _ROOM_SLACK_S, self.changed)

@@ -77,6 +77,12 @@ class Link:
         """Seconds until the last of so many bytes, handed over now, has left for the worker."""
         return (max(self._line.unsent_bytes, self._left_bytes()) + size_bytes) / self.bytes_per_s
 
+    @property
+    def on_the_way_s(self) -> float:
+        """Seconds until what is still leaving could have been answered; zero if nothing is."""
+        leaves_s = self.transfer_s(0)
+        return leaves_s + self.round_trip_s if leaves_s > 0.0 else 0.0
+
     def began(self, size_bytes: int) -> Transfer:
         """So many bytes are handed over now."""
         transfer_s = self.transfer_s(size_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -160,14 +161,18 @@ class Member:
         size_bytes = sum(3 * offers[label_set].model.image_size_px ** 2 * count for label_set, count in rows.items())
         return max(self._load.cost_s(rows), size_bytes / self._link.bytes_per_s)
 
-    def has_room(self, lane: Lane) -> bool:
-        """Whether it needs another picture now to stay busy over a round trip and the pass after the running one."""
+    def room_in_s(self, lane: Lane) -> float:
+        """Seconds until it needs another picture, to stay busy over a round trip and the pass after the running one.
+
+        Zero or less if it does now; infinite if only an answer can tell.
+        """
         if not self._load.rows:
-            return True
+            return 0.0
         # The first one measures the link.
+        if not self._link.is_measured:
+            return math.inf
         needed_s = self._link.round_trip_s + _ROOM_PASSES * self._load.good_pass_s
-        ahead_s = max(self._load.remaining_s(lane), self._link.transfer_s(0))
-        return self._link.is_measured and ahead_s <= needed_s
+        return max(self._load.remaining_s(lane), self._link.transfer_s(0)) - needed_s
 
     def start(self, picture: Picture) -> None:
         """Send ``picture``."""
@@ -276,7 +281,11 @@ class Member:
             sent.late.cancel()
         picture = sent.picture
         picture.holders.discard(self.name)
-        self._load.remove(picture.label_set, picture.rows, picture.call.lane, is_answer)
+        whose = picture.label_set, picture.rows, picture.call.lane
+        if is_answer:
+            self._load.answered(*whose, self._link.on_the_way_s)
+        else:
+            self._load.remove(*whose)
 
     def _late(self, number: int) -> None:
         sent = self._in_flight[number]

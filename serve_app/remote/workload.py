@@ -126,14 +126,20 @@ class Workload:
         self._all_done_s = max(ends_s, now_s + on_link_s + own_s)
         return Expected(own_s, ahead_s + more_s)
 
-    def remove(self, label_set: int, rows: int, lane: Lane, is_answer: bool) -> None:
-        """Count rows out: answered, or wanted by nobody any more."""
+    def remove(self, label_set: int, rows: int, lane: Lane) -> None:
+        """Count rows out that nobody wants any more: the others come as much earlier."""
         before_s = self.cost_s(self._all_rows())
+        self._count_out(label_set, rows, lane)
+        self._all_done_s -= before_s - self.cost_s(self._all_rows())
+
+    def answered(self, label_set: int, rows: int, lane: Lane, on_link_s: float) -> None:
+        """Count rows out that were answered. The others are at the worker by now, but for ``on_link_s``."""
+        self._count_out(label_set, rows, lane)
+        self._all_done_s = self._clock() + max(self.cost_s(self._all_rows()), on_link_s)
+
+    def _count_out(self, label_set: int, rows: int, lane: Lane) -> None:
         self._rows[lane][label_set] -= rows
         self._rows[lane] = +self._rows[lane]
-        after_s = self.cost_s(self._all_rows())
-        # An answer shows where the worker is; without one, the rest comes as much earlier as this would have taken.
-        self._all_done_s = self._clock() + after_s if is_answer else self._all_done_s - (before_s - after_s)
 
     def learn(self, rows: int, expected_s: float, held_s: float) -> None:
         """From how long the worker had ``rows`` that are still counted in, and was expected to have them."""

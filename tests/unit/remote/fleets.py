@@ -46,6 +46,7 @@ class Told:
     left_whys: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     whys: list[str] = field(default_factory=list)
+    times_handed_over: Counter[str] = field(default_factory=Counter)
 
     def joined(self, member: Member) -> None:
         self.joined_names.append(member.name)
@@ -59,6 +60,7 @@ class Told:
     def handed_over(self, member: Member, call: Call, why: str) -> None:
         self.counts["handed over"] += 1
         self.whys.append(why)
+        self.times_handed_over[call.request_id] += 1
 
     def failed(self, call: Call, error: NotScannedError) -> None:
         self.counts["failed"] += 1

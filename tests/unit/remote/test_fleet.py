@@ -60,6 +60,13 @@ def test_unequal_workers_do_the_sum_of_their_work():
     assert per_s(slower(4), slower(12), offered_per_s=80) >= 0.95 * (fast + slow)
 
 
+def test_links_that_are_slower_than_their_devices_are_kept_full():
+    home = Machine(bytes_per_s=2.5e6)
+    one, two = per_s(home, offered_per_s=20), per_s(home, home, offered_per_s=30)
+    assert one >= 0.95 * home.bytes_per_s / views_of(0, 5).pixels.nbytes
+    assert two >= 1.9 * one
+
+
 def test_equal_workers_share_evenly():
     async def scene():
         async with Front(GPU, GPU) as front:

@@ -85,6 +85,7 @@ def test_every_picture_has_one_outcome_in_time_and_its_own_scores(machines, even
                 assert outcome.ended_s <= outcome.due_s + EPSILON_S
                 if outcome.scores is not None:
                     assert (outcome.scores.values == outcome.number % 256).all()
+            assert set(front.told.times_handed_over.values()) <= {1}
             stats = front.fleet.stats
             assert stats.waiting == 0
             assert stats.in_flight == 0
