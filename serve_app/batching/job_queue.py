@@ -117,6 +117,10 @@ class JobQueue(Generic[Item, Outcome]):
         )
         return [job for job in of_kind if job is not None]
 
+    def first_due_s(self, lane: Lane) -> float | None:
+        """The earliest deadline in ``lane``; None if no job waits."""
+        return min((jobs[0].due_s for jobs in self._lanes[lane].values()), default=None)
+
     def last_due_s(self, lane: Lane) -> float | None:
         """The latest deadline in ``lane``; None if no job waits."""
         return max((jobs[-1].due_s for jobs in self._lanes[lane].values()), default=None)

@@ -113,7 +113,7 @@ class Binding:
 
     def _start(self, member: Member, picture: Picture) -> None:
         self.waiting.take(picture)
-        member.start(picture)
+        member.start(picture, self.waiting.first_due_s(picture.call.lane))
 
     def _give_up(self, picture: Picture, error: NotScannedError) -> None:
         """No more work is spent on ``picture``; a worker that has it already may still answer."""

@@ -41,6 +41,9 @@ from serve_app.remote.workload import Expected, Workload
 # A live picture is late after twice its predicted time, and a little more where that is short.
 _LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
 
+# More than predictions of the link err, so that deadlines at the worker are in the order of the turns.
+_AHEAD_S = 0.1
+
 # In flight beside a round trip: the pass that runs, and the next one, since a worker that has a little less than a pass
 # when it is free runs a smaller one.
 _ROOM_PASSES = 2.0
@@ -174,8 +177,8 @@ class Member:
         needed_s = self._link.round_trip_s + _ROOM_PASSES * self._load.good_pass_s
         return max(self._load.remaining_s(lane), self._link.transfer_s(0)) - needed_s
 
-    def start(self, picture: Picture) -> None:
-        """Send ``picture``."""
+    def start(self, picture: Picture, first_due_s: float = math.inf) -> None:
+        """Send ``picture``, ahead of those that wait, of which the earliest is due at ``first_due_s``."""
         if not self._in_flight:
             self._pinging.ping()
         now_s = self._clock()
@@ -188,14 +191,19 @@ class Member:
         self._live_sent += lane is Lane.LIVE
         self._numbers += 1
         number = self._numbers
+        late_s = (on_link_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
         late = None
         if lane is Lane.LIVE and not picture.is_bound:
-            late_s = (on_link_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
             late = asyncio.get_running_loop().call_later(late_s, self._late, number)
         self._in_flight[number] = _InFlight(picture, now_s, transfer, expected, self._live_sent, late)
         picture.holders.add(self.name)
         picture.tried.append(self.name)
-        remaining_s = max(picture.due_s - now_s - round_trip_s, 0.001)
+        # The worker goes by deadlines: a picture whose source has its turn must not wait behind those of other sources
+        # that are sent after it.
+        due_s = picture.due_s
+        if first_due_s < due_s:
+            due_s = min(due_s, max(first_due_s - _AHEAD_S, now_s + late_s))
+        remaining_s = max(due_s - now_s - round_trip_s, 0.001)
         if transfer.expected_s + held_s < remaining_s:
             remaining_s -= transfer.expected_s
         views = picture.views

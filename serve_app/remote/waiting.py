@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -68,6 +69,11 @@ class Waiting:
                 return picture
         job = self._queue.head((lane,))
         return None if job is None else job.items[0]
+
+    def first_due_s(self, lane: Lane) -> float:
+        """The earliest deadline in ``lane``; infinite if none waits."""
+        first_s = self._queue.first_due_s(lane)
+        return min([*(each.due_s for each in self._again[lane]), math.inf if first_s is None else first_s])
 
     def first_due_after(self, due_s: float, lane: Lane) -> Picture | None:
         """The next one of ``lane`` among those that are due at ``due_s`` or later."""

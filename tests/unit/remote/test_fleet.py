@@ -184,6 +184,7 @@ def test_sources_take_turns():
             await front.measure()
             for _ in range(400):
                 front.ask(source="flood")
+            await asyncio.sleep(0.1)
             small = await front.ask_at(10, 3, source="small")
             await front.answers()
             assert all(each.scores for each in small)
