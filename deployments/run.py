@@ -30,9 +30,10 @@ from deployments.ray_environment import (
     replicated_ingress_settings,
 )
 from serve_app.cli.announcement import announce
+from serve_app.cli.awaiting_workers import how_to_connect
 from serve_app.cli.ending import bounded, cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.local_service import provide_secret, store_url
+from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
 from serve_app.cli.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
@@ -91,11 +92,12 @@ def run(
             console.print(notice, style="yellow", markup=False, soft_wrap=True)
         secrets_env = application.authentication.secrets_env
         secret = provide_secret(secrets_env)
+        worker_secret = provide_worker_secret() if application.remote is not None else None
         with private_folder() as folder:
             os.environ.update(front_end_settings(folder, application, address.bind))
             # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")
-            _serve(settings, address, secret, stop, folder, application)
+            _serve(settings, address, secret, stop, folder, application, worker_secret)
     except (ConfigurationError, UnavailableError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -112,6 +114,7 @@ def _serve(
     stop: threading.Event,
     folder: Path,
     application: Settings,
+    worker_secret: Path | None,
 ) -> None:
     """Start, announce, wait for ``stop``, answer the pictures inside, end."""
     started_s = time.monotonic()
@@ -131,7 +134,13 @@ def _serve(
         if not stop.is_set():
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
             file = store_url(url)
-            announce(url, time.monotonic() - started_s, console, application.chosen_preset, file)
+            if application.remote is None:
+                announce(url, time.monotonic() - started_s, console, application.chosen_preset, file)
+            else:
+                workers = ListeningAddress(application.remote.host, application.remote.port)
+                text = how_to_connect(workers, worker_secret, application.on_unscanned)
+                console.print(text, markup=False, soft_wrap=True)
+                console.print(f"The URL for pict-rs, with its secret, is in {file}", markup=False, soft_wrap=True)
             console.print(f"Logs: {logs}", soft_wrap=True)
             console.print("`make serve` runs the same in one process, for a small server.", soft_wrap=True)
             if file is None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
-from rich.console import Console
-
-from serve_app.cli.announcement import shows_secrets
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.domain import OnUnscanned, SettingsError
 from serve_app.logs import EventLogger
@@ -39,27 +36,32 @@ def worker_address(remote: RemoteSettings) -> ListeningAddress:
         ) from error
 
 
-def tell_how_to_connect(
-    address: ListeningAddress, secret: Path | None, on_unscanned: OnUnscanned, console: Console
-) -> None:
-    """Say that no worker is there, what that means, and how one is started.
+def how_to_connect(address: ListeningAddress, secret: Path | None, on_unscanned: OnUnscanned) -> str:
+    """That no worker is there, what that means, and how one is started.
 
     Args:
         address: where workers connect.
         secret: the file that has their secret; None if the environment has it.
         on_unscanned: what becomes of pictures meanwhile.
-        console: prints it at a terminal.
     """
-    until = "refused" if on_unscanned is OnUnscanned.REJECT else "stored unscanned, and scanned later"
-    waiting = f"no worker is connected yet: until one is, pictures are {until} (on_unscanned: {on_unscanned})"
-    logger.info("waiting_for_worker", f"{waiting}; workers connect to {address.root_url}", address=address.root_url)
-    if not shows_secrets():
-        return
     where = str(secret) if secret else f"the secret that {WORKER_SECRETS_ENV} or {WORKER_SECRETS_ENV}{FILE_SUFFIX} has"
-    told = (
-        f"{waiting}.\n\nCopy {where} to the machine with the GPU, and start a worker there. Its --url is the address "
-        f"at which that machine reaches port {address.port} of this one, best through a reverse proxy with TLS; on "
-        "this machine it is:\n"
+    return (
+        f"{_waiting(on_unscanned)}.\n\nCopy {where} to the machine with the GPU, and start a worker there. Its --url is the "
+        f"address at which that machine reaches port {address.port} of this one, best through a reverse proxy with TLS; "
+        f"on this machine it is:\n\n{_command(address, secret)}\n"
     )
-    console.print(told, markup=False, soft_wrap=True)
-    print(f"pictwarden worker --url {address.root_url} --secret-file {secret or 'FILE'}\n", flush=True)
+
+
+def log_how_to_connect(address: ListeningAddress, secret: Path | None, on_unscanned: OnUnscanned) -> None:
+    """The same as a line of the log."""
+    text = f"{_waiting(on_unscanned)}; start one with: {_command(address, secret)}"
+    logger.info("waiting_for_worker", text, address=address.root_url)
+
+
+def _waiting(on_unscanned: OnUnscanned) -> str:
+    until = "refused" if on_unscanned is OnUnscanned.REJECT else "stored unscanned, and scanned later"
+    return f"no worker is connected yet: until one is, pictures are {until} (on_unscanned: {on_unscanned})"
+
+
+def _command(address: ListeningAddress, secret: Path | None) -> str:
+    return f"pictwarden worker --url {address.root_url} --secret-file {secret or 'FILE'}"

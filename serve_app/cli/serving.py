@@ -19,7 +19,7 @@ from rich.console import Console
 
 from serve_app.cli import systemd
 from serve_app.cli.announcement import announce, shows_secrets
-from serve_app.cli.awaiting_workers import Scorers, tell_how_to_connect, worker_address
+from serve_app.cli.awaiting_workers import Scorers, how_to_connect, log_how_to_connect, worker_address
 from serve_app.cli.ending import cut_off_after
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
@@ -139,7 +139,10 @@ async def _serve(
         release_start_memory()
         store_url(url)
         if workers is not None:
-            tell_how_to_connect(workers, worker_secret, settings.on_unscanned, console)
+            if shows_secrets():
+                text = how_to_connect(workers, worker_secret, settings.on_unscanned)
+                console.print(text, markup=False, soft_wrap=True)
+            log_how_to_connect(workers, worker_secret, settings.on_unscanned)
         systemd.notify(systemd.READY)
 
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:

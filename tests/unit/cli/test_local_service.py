@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from serve_app.cli.local_service import known_url, store_url, stored_secret
+from serve_app.cli.local_service import known_url, provide_worker_secret, store_url, stored_secret
 from serve_app.domain import SettingsError
 
 STATE = Path(".pictwarden")
@@ -103,4 +104,22 @@ def test_under_systemd_the_state_is_in_the_units_folder(
     assert store_url("http://127.0.0.1:14051/api/v1/scan/secret") == state / "url"
     assert known_url() == "http://127.0.0.1:14051/api/v1/scan/secret"
     assert (mode(state / "secret"), mode(state / "url")) == ("0o600", "0o600")
+    assert not STATE.exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_secret_of_workers_is_another_one_and_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTWARDEN_WORKER_SECRETS", "")
+    file = provide_worker_secret()
+    assert file == (STATE / "worker-secret").absolute()
+    secret = os.environ["PICTWARDEN_WORKER_SECRETS"]
+    assert secret == file.read_text("ascii").strip() == stored_secret("PICTWARDEN_WORKER_SECRETS")
+    assert secret != stored_secret()
+    assert mode(file) == "0o600"
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_secrets_of_workers_in_the_environment_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTWARDEN_WORKER_SECRETS", "alice:a-secret-of-a-desktop")
+    assert provide_worker_secret() is None
     assert not STATE.exists()
