@@ -46,9 +46,10 @@ def how_to_connect(address: ListeningAddress, secret: Path | None, on_unscanned:
     """
     where = str(secret) if secret else f"the secret that {WORKER_SECRETS_ENV} or {WORKER_SECRETS_ENV}{FILE_SUFFIX} has"
     return (
-        f"{_waiting(on_unscanned)}.\n\nCopy {where} to the machine with the GPU, and start a worker there. Its --url is the "
-        f"address at which that machine reaches port {address.port} of this one, best through a reverse proxy with TLS; "
-        f"on this machine it is:\n\n{_command(address, secret)}\n"
+        f"{_waiting(on_unscanned)}.\n\n"
+        f"Copy {where} to the machine with the GPU, and start a worker there. Its --url is the address at which that "
+        f"machine reaches port {address.port} of this one, best through a reverse proxy with TLS; on this machine it "
+        f"is:\n\n{_command(address, secret)}\n"
     )
 
 
