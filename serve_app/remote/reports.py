@@ -1,0 +1,105 @@
+"""What becomes known about the trust in workers, for logs, metrics, notices and the list of decisions in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PassedProbe:
+    """A worker scored a probe picture as it should.
+
+    Attributes:
+        worker: its name in decisions.
+        owner: the name of its secret.
+        at: when the probe was sent, with an offset; what the worker scored before that is not in doubt.
+        compared_with: whose scores they were compared with, for people.
+        ends_trial: whether the worker gets pictures from now on, and did not before.
+    """
+
+    worker: str
+    owner: str
+    at: datetime
+    compared_with: str
+    ends_trial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Distrusted:
+    """A worker answered wrongly and was dropped.
+
+    Attributes:
+        worker: its name in decisions.
+        owner: the name of its secret; none of its workers may connect for a while.
+        at: when it was dropped, with an offset.
+        last_good_at: when the last probe that it passed was sent, with an offset: its decisions from then until ``at``
+            are in doubt. None where it never passed one, and so got no picture, since the start of the service.
+        why: for people.
+    """
+
+    worker: str
+    owner: str
+    at: datetime
+    last_good_at: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreed:
+    """Two workers scored the same views differently, and nobody is there to say which of them is right.
+
+    Attributes:
+        workers: their names in decisions.
+        at: when, with an offset.
+        last_good_at: the earlier of the two moments at which they last passed a probe: decisions of both from then on
+            are in doubt; None as in :class:`Distrusted`.
+        request_id: of the picture that both scored; None where it was a probe.
+        why: for people, with what follows from it.
+    """
+
+    workers: tuple[str, str]
+    at: datetime
+    last_good_at: datetime | None
+    request_id: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """A worker was dropped for a while, because too much of its work failed, came late or could not be read.
+
+    Attributes:
+        worker: its name in decisions; these are not in doubt.
+        owner: the name of its secret.
+        at: when, with an offset.
+        for_s: seconds for which none of its owner's workers may connect.
+        why: for people: what happened, by kind.
+    """
+
+    worker: str
+    owner: str
+    at: datetime
+    for_s: float
+    why: str
+
+
+class TrustReports(Protocol):
+    """Who is told. It returns at once, and raises nothing."""
+
+    def passed(self, report: PassedProbe) -> None:
+        """A probe was passed."""
+        ...
+
+    def distrusted(self, report: Distrusted) -> None:
+        """A worker was dropped for wrong answers."""
+        ...
+
+    def disagreed(self, report: Disagreed) -> None:
+        """Two workers contradict each other; both get no pictures until it is known which of them is right."""
+        ...
+
+    def suspended(self, report: Suspended) -> None:
+        """A worker was dropped for a while."""
+        ...
