@@ -85,6 +85,7 @@ class Refusal(enum.StrEnum):
     REVOKED = "revoked"
     DISTRUSTED = "distrusted"
     STOPPING = "stopping"
+    SUSPENDED = "suspended"
 
     @property
     def is_final(self) -> bool:

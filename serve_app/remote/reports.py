@@ -16,6 +16,7 @@ class PassedProbe:
         owner: the name of its secret.
         at: when the probe was sent, with an offset; what the worker scored before that is not in doubt.
         compared_with: whose scores they were compared with, for people.
+        share: of the differences in what the scores vary by: under 0.1 as a rule, 0.7 is the most.
         ends_trial: whether the worker gets pictures from now on, and did not before.
     """
 
@@ -23,6 +24,7 @@ class PassedProbe:
     owner: str
     at: datetime
     compared_with: str
+    share: float
     ends_trial: bool
 
 
@@ -56,13 +58,15 @@ class Disagreed:
         last_good_at: the earlier of the two moments at which they last passed a probe: decisions of both from then on
             are in doubt; None as in :class:`Distrusted`.
         request_id: of the picture that both scored; None where it was a probe.
-        why: for people, with what follows from it.
+        on_trial: whether both get no pictures until it is known which of them is right.
+        why: for people, with what to do.
     """
 
     workers: tuple[str, str]
     at: datetime
     last_good_at: datetime | None
     request_id: str | None
+    on_trial: bool
     why: str
 
 
@@ -97,7 +101,7 @@ class TrustReports(Protocol):
         ...
 
     def disagreed(self, report: Disagreed) -> None:
-        """Two workers contradict each other; both get no pictures until it is known which of them is right."""
+        """Two workers contradict each other."""
         ...
 
     def suspended(self, report: Suspended) -> None:

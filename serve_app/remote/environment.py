@@ -1,0 +1,33 @@
+"""Time and chance, as those who watch over workers need them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from serve_app.domain import Clock
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A test has its own.
+
+    Attributes:
+        clock: seconds, that of the fleet.
+        now: the wall clock, with an offset, for reports.
+        sleep: until so many seconds have passed.
+        chance: decides what no worker may foresee.
+    """
+
+    clock: Clock = time.monotonic
+    now: Callable[[], datetime] = _utc_now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: random.Random = field(default_factory=random.SystemRandom)
