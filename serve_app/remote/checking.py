@@ -115,7 +115,7 @@ class Checking:
         taken: list[tuple[Probe, LabelScores]] = []
         while sum(len(scores.values) for _, scores in taken) < _RECORDED_VIEWS:
             probe = self._probe(member, label_set)
-            taken.append((probe, await self._by_worker(member, probe.shape, probe.views())))
+            taken.append((probe, await self._by_worker(member, probe.shape, await probe.views())))
         for probe, scores in taken:
             self.recorded.add(probe, scores)
         return [scores for _, scores in taken]
@@ -150,7 +150,7 @@ class Checking:
         by_judge = Check(check.label_set, judge, self.evidence(check.label_set), check.sent_at, list(check.answers))
         of_reference = self.evidence(check.label_set)
         for (probe, answer), expected in zip(check.answers, check.references, strict=True):
-            scores = await self._by_reference(judge, probe.shape, probe.views())
+            scores = await self._by_reference(judge, probe.shape, await probe.views())
             by_judge.references.append(scores)
             by_judge.evidence.add(scores, answer)
             of_reference.add(scores, expected)
@@ -179,10 +179,10 @@ class Checking:
             if recorded is None:
                 raise ReferenceLostError("nothing is recorded")
             probe, values = recorded
-            answer = await self._by_worker(member, probe.shape, probe.views(self._chance.getrandbits(64)))
+            answer = await self._by_worker(member, probe.shape, await probe.views(self._chance.getrandbits(64)))
             return probe, answer, replace(answer, values=values)
         probe = self._probe(member, label_set)
-        views = probe.views()
+        views = await probe.views()
         # Of the two, the one that is left alone ends by its deadline.
         answer, expected = await asyncio.gather(
             self._by_worker(member, probe.shape, views), self._by_reference(reference, probe.shape, views)

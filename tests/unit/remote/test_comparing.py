@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,7 +51,8 @@ def by_precision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         drawn = QuantisationViews.drawn()
         engines["int8"], _ = open_quantised(source, PROMPTS, lambda _: drawn, folder, 1, lambda *_: None)
     shape = PictureShape(0, VIEWS, 0, Lane.LIVE, 7.0)
-    pixels = Probe.fresh(random.Random(1), shape, engines["fp32"].identity.image_size_px).views().pixels
+    probe = Probe.fresh(random.Random(1), shape, engines["fp32"].identity.image_size_px)
+    pixels = asyncio.run(probe.views()).pixels
     return {name: _encoded(engine, pixels) for name, engine in engines.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import numpy as np
@@ -21,9 +22,9 @@ MODEL = ModelIdentity("small", "ab" * 32, 32)
 @given(st.integers(0, 2**64 - 1), st.integers(1, 5), st.integers(0, 3), st.sampled_from([8, 32, 64]))
 def test_every_probe_is_drawn_again_as_it_was(seed: int, views: int, faces: int, size_px: int) -> None:
     probe = Probe.fresh(random.Random(seed), PictureShape(0, views, faces, Lane.LIVE, 7.0), size_px)
-    drawn = probe.views()
-    np.testing.assert_array_equal(drawn.pixels, probe.views().pixels)
-    np.testing.assert_array_equal(drawn.faces.pixels, probe.views().faces.pixels)
+    drawn = asyncio.run(probe.views())
+    np.testing.assert_array_equal(drawn.pixels, asyncio.run(probe.views()).pixels)
+    np.testing.assert_array_equal(drawn.faces.pixels, asyncio.run(probe.views()).faces.pixels)
     assert drawn.pixels.shape == (views, size_px, size_px, 3)
     assert drawn.pixels.dtype == np.uint8
     assert drawn.faces.pixels.shape == (faces, FACE_SIZE_PX, FACE_SIZE_PX, 3)
@@ -32,13 +33,13 @@ def test_every_probe_is_drawn_again_as_it_was(seed: int, views: int, faces: int,
 
 def test_no_two_probes_have_a_view_in_common() -> None:
     chance = random.Random(1)
-    views = [view.tobytes() for _ in range(100) for view in Probe.fresh(chance, SHAPE, 32).views().pixels]
+    views = [view.tobytes() for _ in range(100) for view in asyncio.run(Probe.fresh(chance, SHAPE, 32).views()).pixels]
     assert len(set(views)) == len(views)
 
 
 def test_grain_changes_the_bytes_of_every_view_and_no_pixel_by_more_than_one() -> None:
     probe = Probe.fresh(random.Random(1), SHAPE, 32)
-    plain, grained = probe.views(), probe.views(grain_seed=7)
+    plain, grained = asyncio.run(probe.views()), asyncio.run(probe.views(grain_seed=7))
     for before, after in ((plain.pixels, grained.pixels), (plain.faces.pixels, grained.faces.pixels)):
         apart = np.abs(before.astype(int) - after)
         assert apart.max() == 1
