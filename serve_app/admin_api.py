@@ -96,6 +96,9 @@ class DecisionRecord(BaseModel):
     policy_digest: str
     lists_version: int
     elapsed_ms: float
+    worker: str | None = Field(
+        default=None, description="the worker elsewhere that scored; null where the service itself did"
+    )
     media_type: str | None = None
     scores: dict[str, float | None] | None = Field(
         default=None, description="concept scores of the deciding view; null where one is unknown"
@@ -153,6 +156,7 @@ class ScoredRecord(BaseModel):
     verdict: Verdict | None
     reason: str
     rule: str | None
+    worker: str | None = Field(default=None, description="the worker elsewhere that scored")
     scores: ViewScores | None
 
 
@@ -180,6 +184,7 @@ class DecisionQuery(_Request):
     )
     canary: bool = Field(default=False, description="decisions on the canary, which are left out otherwise")
     done_how: str | None = Field(default=None, description="how a pending one was dealt with")
+    worker: str | None = Field(default=None, description="the worker elsewhere that scored")
     limit: int = Field(default=100, ge=1, le=MOST_AT_ONCE)
     cursor: str | None = Field(default=None, description="that of the page before")
 

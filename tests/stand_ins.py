@@ -54,6 +54,7 @@ class InProcessScorer(Port):
     engine: FakeEngine
     asleep: BaseException | None = None
     sleeps: bool = False
+    worker: str | None = None
     loads: list[LoadSignals] = field(default_factory=list)
 
     async def identify(self, deadline: Deadline) -> ModelIdentity:
@@ -68,4 +69,4 @@ class InProcessScorer(Port):
         self.loads.append(load)
         call.deadline.require("scoring")
         await self.enter(call.lane)
-        return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity)
+        return LabelScores(self.engine.encode(views.pixels), self.engine.logit_scale, self.engine.identity, self.worker)

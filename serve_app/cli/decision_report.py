@@ -50,6 +50,8 @@ def explanation(shown: DecisionRecord, newest: Sequence[DecisionRecord], *, is_a
     for name, text in _details(shown):
         table.add_row(name, Text(text))
     table.add_row("model", f"{shown.model} ({shown.model_digest[:12]})")
+    if shown.worker:
+        table.add_row("worker", Text(shown.worker))
     if shown.notice:
         table.add_row("notice", Text(shown.notice))
     table.add_row("policy", f"{shown.policy} ({shown.policy_digest[:12]})")

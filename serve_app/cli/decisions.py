@@ -44,6 +44,12 @@ def decisions(
     ] = None,
     rule: Annotated[str | None, typer.Option(help="Only this rule of the policy.", show_default=False)] = None,
     source: Annotated[str | None, typer.Option(help="Only this source.", show_default=False)] = None,
+    worker: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those that this worker scored: OWNER/NAME, as `pictwarden workers` shows it.", show_default=False
+        ),
+    ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="Only pictures that are still to be scanned.")] = False,
     shadow_differs: Annotated[
         bool, typer.Option("--shadow-differs", help="Only where the policy on trial would give another verdict.")
@@ -69,6 +75,7 @@ def decisions(
         "reason": reason,
         "rule": rule,
         "source": source,
+        "worker": worker,
         "pending": "true" if pending else None,
         "shadow_differs": "true" if shadow_differs else None,
         "canary": "true" if canary else None,

@@ -73,6 +73,7 @@ decisions = Table(
     Column("elapsed_ms", Float, nullable=False),
     Column("preprocess_ms", Float),
     Column("score_ms", Float),
+    Column("worker", Text),  # elsewhere, whose scores were judged
     Column("context", BigInteger, nullable=False),
     Column("lists_version", BigInteger, nullable=False),
     Column("media_type", Text),
@@ -116,6 +117,7 @@ label_scores = Table(
     Column("frames_seen", Integer, nullable=False),
     Column("frames_total", Integer, nullable=False),
     Column("is_truncated", Boolean, nullable=False),
+    Column("worker", Text),  # elsewhere, that scored
 )
 Index("label_scores_by_time", label_scores.c.recorded_at_us)
 

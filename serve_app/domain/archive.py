@@ -57,10 +57,10 @@ class RecordedDecision:
 class DecisionFilter:
     """Which decisions are wanted: all of the fields that are set must match.
 
-    ``since`` is inclusive, ``until`` exclusive. ``reason`` and ``rule`` as in :class:`~serve_app.domain.Decision`,
-    ``done_how`` as in :class:`RecordedDecision`. ``shadow_differs`` where the policy on trial would have given another
-    verdict. ``is_canary`` leaves the decisions on the canary out, which count in no statistic; True wants them alone,
-    and None all.
+    ``since`` is inclusive, ``until`` exclusive. ``reason``, ``rule`` and ``worker`` as in
+    :class:`~serve_app.domain.Decision`, ``done_how`` as in :class:`RecordedDecision`. ``shadow_differs`` where the
+    policy on trial would have given another verdict. ``is_canary`` leaves the decisions on the canary out, which count
+    in no statistic; True wants them alone, and None all.
     """
 
     sha256: str | None = None
@@ -74,6 +74,7 @@ class DecisionFilter:
     shadow_differs: bool | None = None
     is_canary: bool | None = False
     done_how: str | None = None
+    worker: str | None = None
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -91,6 +92,7 @@ class DecisionFilter:
             and (self.reason is None or decision.reason == self.reason)
             and (self.rule is None or decision.rule == self.rule)
             and (self.done_how is None or recorded.done_how == self.done_how)
+            and (self.worker is None or decision.worker == self.worker)
             and (self.is_pending is None or recorded.is_pending is self.is_pending)
             and (self.shadow_differs is None or (decision.shadow_judgement is not None) is self.shadow_differs)
             and (self.is_canary is None or decision.is_canary is self.is_canary)

@@ -107,7 +107,8 @@ class Decision:
     ``examination`` is what was seen, None where the picture was not scanned or its bytes are listed; ``labels`` name
     the columns of its scores. ``lists_version`` is that of the lists that were asked;
     ``shadow_matches`` is what their shadow banks would have decided. ``shadow_judgement`` is that of the policy on
-    trial, where its verdict is another one.
+    trial, where its verdict is another one. ``worker`` names the worker elsewhere that scored the picture, also where
+    its scores were recalled; None where an engine of the service's own did, or nothing was scored.
     """
 
     request_id: str
@@ -128,6 +129,7 @@ class Decision:
     lists_version: int = 0
     shadow_matches: tuple[Listed, ...] = ()
     shadow_judgement: ShadowJudgement | None = None
+    worker: str | None = None
 
     @property
     def fingerprints(self) -> tuple[FrameFingerprint, ...]:

@@ -137,6 +137,10 @@ class DecisionArchive(Protocol):
         """
         ...
 
+    async def count(self, wanted: DecisionFilter) -> int:
+        """How many decisions :meth:`search` would find."""
+        ...
+
     async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
         """Decisions whose picture waits to be scanned, oldest first; ``after`` is the cursor of the page before.
 

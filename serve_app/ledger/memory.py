@@ -108,6 +108,10 @@ class MemoryLedger:
             page = replace(page, records=tuple(map(self._with_examination, page.records)))
         return page
 
+    async def count(self, wanted: DecisionFilter) -> int:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return sum(map(wanted.includes, self._records.values()))
+
     async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         found = sorted((each for each in self._records.values() if each.is_pending), key=Cursor.of)

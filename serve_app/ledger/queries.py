@@ -97,6 +97,7 @@ def conditions_of(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
         columns.reason: wanted.reason,
         columns.rule: wanted.rule,
         columns.done_how: wanted.done_how,
+        columns.worker: wanted.worker,
     }
     if wanted.verdict is not None:
         texts[columns.verdict] = wanted.verdict.value

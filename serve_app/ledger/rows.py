@@ -143,6 +143,7 @@ def decision_row(decision: Decision, context: int) -> Row:
         "elapsed_ms": decision.elapsed_ms,
         "preprocess_ms": seen.preprocess_ms if seen else None,
         "score_ms": seen.score_ms if seen else None,
+        "worker": decision.worker,
         "context": context,
         "lists_version": decision.lists_version,
         "media_type": None if isinstance(outcome, Unscanned) else outcome.media_type,
@@ -172,6 +173,7 @@ def label_scores_row(decision: Decision, seen: Examination, context: Row) -> Row
         "frames_seen": seen.frames_seen,
         "frames_total": seen.frames_total,
         "is_truncated": seen.is_truncated,
+        "worker": seen.scores.worker,
     }
 
 
@@ -208,6 +210,7 @@ def recorded_decision(
         lists_version=row["lists_version"],
         shadow_matches=_shadow_matches_of(row),
         shadow_judgement=_shadow_judgement_of(row),
+        worker=row["worker"],
     )
     done_at = None if row["done_at_us"] is None else moment_of(row["done_at_us"])
     is_reopened = row["is_pending"] and not decision.is_pending
@@ -248,7 +251,7 @@ def examination_of(row: Row, context: Context, fingerprints: tuple[FrameFingerpr
     places = unpack_places(row["places"])
     values = unpack_values(row["cosines"], len(places))
     return Examination(
-        scores=LabelScores(values, row["logit_scale"], context.model),
+        scores=LabelScores(values, row["logit_scale"], context.model, row["worker"]),
         places=places,
         media_type=row["media_type"],
         frames_seen=row["frames_seen"],

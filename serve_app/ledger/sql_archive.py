@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database, is_outage
@@ -109,6 +109,11 @@ class SqlArchive:
         if cursor is not None:
             found = found.where(queries.before(Cursor.parse(cursor)))
         return await self._page(found, limit, with_examinations=with_examinations)
+
+    async def count(self, wanted: DecisionFilter) -> int:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        found = select(func.count()).select_from(decisions).where(*queries.conditions_of(wanted))
+        return await self._read(lambda connection: connection.execute(found).scalar_one())
 
     async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
         """See :class:`~serve_app.domain.DecisionArchive`."""

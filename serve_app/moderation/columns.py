@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from serve_app.domain import Examination, Recollection
+from serve_app.domain import Examination, LabelScores, Recollection
 
 
 def with_recalled_columns(
@@ -20,12 +20,12 @@ def with_recalled_columns(
     """``seen``, whose columns are ``labels``, and behind them the recalled columns of other ``wanted`` labels.
 
     Labels that nobody wants any more are left out, so that the columns stay few. Nothing is added where not the same
-    views were scored by the same model.
+    views were scored by the same model, and by the same worker: a decision names the one whose scores were judged.
     """
     if recalled is None or recalled.examination.places != seen.places:
         return seen, labels
     earlier = recalled.examination.scores
-    if (earlier.model.digest, earlier.logit_scale) != (seen.scores.model.digest, seen.scores.logit_scale):
+    if _origin(earlier) != _origin(seen.scores):
         return seen, labels
     others = tuple(label for label in recalled.labels if label in wanted and label not in labels)
     picked = earlier.picked(recalled.labels, others) if others else None
@@ -33,3 +33,7 @@ def with_recalled_columns(
         return seen, labels
     scores = replace(seen.scores, values=np.hstack((seen.scores.values, picked.values)))
     return replace(seen, scores=scores), (*labels, *others)
+
+
+def _origin(scores: LabelScores) -> tuple[str, float, str | None]:
+    return scores.model.digest, scores.logit_scale, scores.worker

@@ -234,6 +234,7 @@ class Moderator:
             labels=seen.labels if seen else (),
             lists_version=lists.version if lists else 0,
             shadow_matches=tuple(map(listed, known.shadow)),
+            worker=seen.examination.scores.worker if seen else None,
         )
         with timed(Stage.RECORD, call):
             answered = await self._sinks.record(terms.beside(decision))

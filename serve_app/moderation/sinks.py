@@ -126,6 +126,7 @@ class LogSink:
             source=decision.source,
             lane=decision.lane,
             model=decision.model,
+            worker=decision.worker,
             policy=decision.policy,
             notice=decision.model.notice,
         )
@@ -138,6 +139,7 @@ def _in_words(decision: Decision) -> str:
         f"{_outcome(decision)} rule={decision.rule} margin={margin} kept={decision.kept} sha256={decision.sha256} "
         f"bytes={decision.body_bytes} type={_media_type(decision)} views={judged.views_seen if judged else 0} "
         f"ms={decision.elapsed_ms:.1f} source={decision.source} model={decision.model} policy={decision.policy}"
+        f"{f' worker={decision.worker}' if decision.worker else ''}"
         f"{' pending' if decision.is_pending else ''}"
         f"{f' NOTICE: {decision.model.notice}' if decision.model.notice else ''}"
     )

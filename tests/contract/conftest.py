@@ -59,11 +59,11 @@ class Made:
         judgement = Judgement(verdict, rule, "größer", view=1, scores={"red": 0.25, "round": -0.5}, margin=0.125)
         return Judged(judgement, ViewPlace(3, (0.0, 0.25, 0.5, 1.0)), "image/gif", 2, 2, 90, is_truncated)
 
-    def examination(self, *, is_truncated: bool = False, labels: int = 3) -> Examination:
+    def examination(self, *, is_truncated: bool = False, labels: int = 3, worker: str | None = None) -> Examination:
         cosines = np.linspace(-1, 1, 2 * labels, dtype=np.float32).reshape(2, labels)
         fingerprints = tuple(FrameFingerprint(frame, 80 + frame, bytes(range(frame, 256 + frame))) for frame in (0,))
         return Examination(
-            LabelScores(cosines, 100.0, self.model),
+            LabelScores(cosines, 100.0, self.model, worker),
             (ViewPlace(0, (0.0, 0.0, 1.0, 1.0)), ViewPlace(3, (0.0, 0.25, 0.5, 1.0))),
             "image/gif",
             2,

@@ -197,10 +197,11 @@ async def test_an_admin_can_go_back_by_one_and_keeps_every_decision(
 async def test_decisions_of_an_earlier_version_are_read_and_those_of_its_spool_written(
     location: Location, database: Database, made: Made
 ) -> None:
-    new = {"lane", "shadow_judgement"}
+    new = {"lane", "shadow_judgement", "worker"}
     earlier = Entry.of(made.decision(1), MediaLimits().media_key)
     rows = dict(earlier.rows)
     rows["decisions"] = {name: value for name, value in rows["decisions"].items() if name not in new}
+    rows["label_scores"] = {name: value for name, value in rows["label_scores"].items() if name not in new}
     rows["contexts"] = {name: value for name, value in rows["contexts"].items() if name != "model_parts"}
     later = Entry.of(made.decision(2), MediaLimits().media_key)
     rows_to_come = dict(later.rows)

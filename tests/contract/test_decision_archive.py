@@ -52,6 +52,7 @@ async def test_a_decision_comes_back_as_it_was(
         lists_version=17,
         shadow_matches=shadow,
         shadow_judgement=ON_TRIAL if lane is Lane.LIVE else None,
+        worker="anna/desktop" if lane is Lane.LIVE else None,
     )
     await ledger.record(decision)
     found = await ledger.get("r-1")
@@ -112,11 +113,14 @@ async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -
         made.decision(2, REFUSED, source="other"),
         made.decision(3, Listed(Verdict.REJECT, "bank", "7", "known"), kept=False),
         made.decision(4, REFUSED, kept=False),
-        made.decision(5, shadow_judgement=ON_TRIAL),
+        made.decision(5, shadow_judgement=ON_TRIAL, worker="anna/desktop"),
     )
 
     async def found(**wanted: Any) -> list[int]:
-        return [int(each.removeprefix("r-")) for each in ids(await ledger.search(DecisionFilter(**wanted)))]
+        filter_ = DecisionFilter(**wanted)
+        numbers = [int(each.removeprefix("r-")) for each in ids(await ledger.search(filter_))]
+        assert await ledger.count(filter_) == len(numbers)
+        return numbers
 
     assert await found() == [5, 4, 3, 2, 1, 0]
     assert await found(since=made.noon + timedelta(seconds=1)) == [5, 4, 3, 2, 1], "inclusive"
@@ -131,6 +135,8 @@ async def test_each_filter_finds_what_it_names(ledger: FullLedger, made: Made) -
     assert await found(is_pending=False) == [5, 4, 3, 1, 0]
     assert await found(shadow_differs=True) == [5]
     assert await found(shadow_differs=False) == [4, 3, 2, 1, 0]
+    assert await found(worker="anna/desktop") == [5]
+    assert await found(worker="anna") == []
     await ledger.mark_done("r-2", "rescan: unscannable")
     assert await found(done_how="rescan: unscannable") == [2]
     assert await found(done_how="rescan: accepted") == []

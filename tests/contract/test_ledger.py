@@ -39,6 +39,7 @@ def require_recalled(recalled: Recollection | None, decision: Decision) -> Recol
     np.testing.assert_allclose(seen.scores.values, recorded.scores.values, rtol=0, atol=FLOAT16_STEP)
     assert seen.scores.values.dtype == np.float32
     assert (seen.scores.logit_scale, seen.scores.model) == (recorded.scores.logit_scale, recorded.scores.model)
+    assert seen.scores.worker == recorded.scores.worker
     assert recalled.labels == decision.labels
     assert seen.places == recorded.places
     assert seen.fingerprints == recorded.fingerprints
@@ -51,6 +52,13 @@ async def test_what_was_seen_is_recalled_whole(ledger: FullLedger, made: Made) -
     await ledger.record(decision)
     recalled = require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
     assert (recalled.judged, recalled.policy_digest) == (decision.outcome, decision.policy_digest)
+
+
+async def test_what_a_worker_has_scored_is_recalled_with_its_name(ledger: FullLedger, made: Made) -> None:
+    for number, worker in enumerate(("anna/desktop", None, "ben/größer")):
+        decision = made.decision(number, worker=worker, examination=made.examination(worker=worker))
+        await ledger.record(decision)
+        require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
 
 
 async def test_an_empty_ledger_recalls_nothing(ledger: FullLedger, made: Made) -> None:

@@ -100,6 +100,15 @@ def test_where_the_policy_on_trial_differs_is_shown(admin: AdminService, run: Ru
     assert "accept, no rule held, margin -0.250; policy on-trial (dddddddddddd)" in told
 
 
+def test_decisions_of_a_worker_are_listed_since_a_moment_and_why_names_it(admin: AdminService, run: Run) -> None:
+    admin.record(decision(1, worker="anna/desktop"), decision(2), decision(3, worker="anna/desktop"))
+    for since, numbers in (("2026-01-31T12:00:00Z", (3, 1)), ("2026-01-31T12:00:02Z", (3,))):
+        lines = run("decisions", "--worker", "anna/desktop", "--since", since).output.splitlines()
+        assert [line.split()[-1] for line in lines[1:]] == [f"{number:032x}" for number in numbers]
+    assert "anna/desktop" in run("why", f"{1:032x}").output
+    assert "worker" not in run("why", f"{2:032x}").output
+
+
 def test_a_cut_list_says_so(admin: AdminService, run: Run) -> None:
     admin.record(decision(1), decision(2))
     assert "more than these 1" in run("decisions", "--limit", "1").stderr

@@ -65,6 +65,7 @@ async def test_a_decision_is_told_whole(admin: Admin) -> None:
         "policy_digest": "c" * 64,
         "lists_version": 4,
         "elapsed_ms": 12.5,
+        "worker": None,
         "media_type": "image/gif",
         "scores": {"triangle": 0.31},
         "margin": 0.04,
@@ -88,6 +89,13 @@ async def test_where_the_policy_on_trial_differs_is_told_and_found(admin: Admin)
     assert (await admin.ask("/decisions/r-2"))["shadow"] == {
         "verdict": "accept", "rule": None, "margin": -0.25, "policy": "on-trial", "policy_digest": "d" * 64
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/decisions", "/scores"])
+async def test_the_worker_that_scored_is_told_and_its_decisions_are_found(admin: Admin, path: str) -> None:
+    await admin.record([decision(1), replace(decision(2), worker="anna/desktop"), replace(decision(3), worker="anna")])
+    (found,) = (await admin.ask(path, params={"worker": "anna/desktop"}))["decisions"]
+    assert (found["id"], found["worker"]) == ("r-2", "anna/desktop")
 
 
 async def test_each_outcome_says_what_decided(admin: Admin) -> None:
@@ -193,6 +201,7 @@ async def test_scores_are_told_with_their_labels_and_model_and_without_fingerpri
         "verdict": "reject",
         "reason": "policy",
         "rule": "triangles",
+        "worker": None,
         "scores": {
             "model": 0,
             "labels": 0,

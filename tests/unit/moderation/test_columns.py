@@ -42,9 +42,20 @@ def test_the_columns_that_other_sources_want_stay() -> None:
                 EARLIER.examination, scores=replace(seen(1, 1, 1).scores, model=replace(MODEL, digest="1" * 64))
             ),
         ),
+        replace(
+            EARLIER,
+            examination=replace(EARLIER.examination, scores=replace(EARLIER.examination.scores, worker="anna/desktop")),
+        ),
         replace(EARLIER, labels=("green", "blue", "long ago")),
     ],
-    ids=["nothing recalled", "other views", "another scale", "another model", "no other label that is wanted"],
+    ids=[
+        "nothing recalled",
+        "other views",
+        "another scale",
+        "another model",
+        "another worker",
+        "no other label that is wanted",
+    ],
 )
 def test_nothing_else_is_added(recalled: Recollection | None) -> None:
     fresh = seen(0.7, 0.8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,23 @@ async def test_the_same_bytes_are_judged_once(service: Service, draw: Callable[.
     assert [each.examination.is_recalled for each in (first, second) if each.examination] == [False, True]
     await service.moderator.moderate(Body.of(draw(GREEN)), Call("r-3", in_time()))
     assert service.scorer.calls == 2
+
+
+async def test_a_decision_names_the_worker_that_scored_also_where_its_scores_are_recalled(
+    service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    service.scorer.worker = "anna/desktop"
+    first = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", in_time()))
+    service.scorer.worker = "ben/desktop"
+    recalled = await service.moderator.moderate(Body.of(draw(RED)), Call("r-2", in_time()))
+    assert service.scorer.calls == 1
+    assert (first.worker, recalled.worker) == ("anna/desktop", "anna/desktop")
+    service.scorer.fault = OverloadedError("later")
+    unscanned = await service.moderator.moderate(Body.of(draw(GREEN)), Call("r-3", in_time()))
+    assert unscanned.worker is None
+    decisions = [each.getMessage() for each in caplog.records if " kept=" in each.getMessage()]
+    assert [" worker=anna/desktop" in each for each in decisions] == [True, True, False]
 
 
 @pytest.mark.parametrize("on_unscanned", ["reject", "accept"])

@@ -93,6 +93,7 @@ async def page_of(archive: DecisionArchive, query: DecisionQuery, *, with_examin
         shadow_differs=query.shadow_differs,
         is_canary=query.canary,
         done_how=query.done_how,
+        worker=query.worker,
     )
     return await _page(archive, wanted, query.limit, query.cursor, with_examinations=with_examinations)
 
@@ -154,6 +155,7 @@ def record_of(recorded: RecordedDecision) -> DecisionRecord:
         policy_digest=decision.policy_digest,
         lists_version=decision.lists_version,
         elapsed_ms=decision.elapsed_ms,
+        worker=decision.worker,
         shadow=ShadowRecord(**asdict(shadow)) if (shadow := decision.shadow_judgement) else None,
         shadow_matches=[_match(each) for each in decision.shadow_matches],
     )

@@ -87,6 +87,7 @@ def _record_of(
         verdict=decision.verdict,
         reason=decision.reason,
         rule=decision.rule,
+        worker=decision.worker,
         scores=scores,
     )
 
