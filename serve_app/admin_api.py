@@ -20,6 +20,7 @@ from serve_app.domain import Lane, UnscannedReason, Verdict
 from serve_app.domain.canary import CANARY_BANK
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.domain.storable_text import require_storable
+from serve_app.domain.workers import WorkerState
 from serve_app.wire import DecidingView
 
 ADMIN_PATH = "/api/v1/admin"
@@ -432,6 +433,30 @@ class Purges(BaseModel):
     """Purges, newest first."""
 
     purges: list[PurgeRecord]
+
+
+class WorkerRecord(BaseModel):
+    """A worker elsewhere that is connected."""
+
+    name: str = Field(description="OWNER/NAME, as in its decisions")
+    owner: str = Field(description="the name of its secret")
+    state: WorkerState = Field(description="pictures go to those that are trusted alone")
+    device: str = Field(description="as it says itself, like its version and its models")
+    version: str
+    models: list[str] = Field(description="name and digest of each")
+    since: datetime
+    pictures: int = Field(description="scored since then")
+    in_flight: int
+    view_ms: float = Field(description="of its device, as measured")
+    round_trip_ms: float
+
+
+class Workers(BaseModel):
+    """The workers that are connected, in the order in which they joined."""
+
+    workers: list[WorkerRecord]
+    absent_since: datetime | None = Field(description="set while none of them gets pictures")
+    fallback_since: datetime | None = Field(description="set while the service's own model scores in their place")
 
 
 class ImportAnswer(BaseModel):

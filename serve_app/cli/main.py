@@ -37,6 +37,7 @@ from serve_app.cli.storage_report import storage_forget, storage_report
 from serve_app.cli.storage_scan import storage_scan
 from serve_app.cli.training import train
 from serve_app.cli.upgrading import settings_upgrade
+from serve_app.cli.workers import workers_app
 from serve_app.cli.working import worker
 
 app = typer.Typer(
@@ -94,6 +95,7 @@ app.add_typer(model_app, name="model")
 notices_app = typer.Typer(no_args_is_help=True, help="Notices to admins: try them.")
 notices_app.command("test")(notices_test)
 app.add_typer(notices_app, name="notices")
+app.add_typer(workers_app, name="workers")
 settings_app = typer.Typer(no_args_is_help=True, help="Upgrade configuration files.")
 settings_app.command("upgrade")(settings_upgrade)
 app.add_typer(settings_app, name="settings")

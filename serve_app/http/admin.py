@@ -25,10 +25,21 @@ from serve_app.domain import (
     TooLargeError,
     UnavailableError,
 )
+from serve_app.domain.workers import WorkersView
 from serve_app.http.admin_gate import AdminGate, problem
 from serve_app.http.app import NO_TELEMETRY
 from serve_app.http.guard import Guard
-from serve_app.http.routes.admin import decisions, forgetting, list_files, lists, pictures, purges, scores, uploaders
+from serve_app.http.routes.admin import (
+    decisions,
+    forgetting,
+    list_files,
+    lists,
+    pictures,
+    purges,
+    scores,
+    uploaders,
+    workers,
+)
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
 from serve_app.logs import EventLogger
@@ -64,7 +75,12 @@ _STATUSES: Mapping[type[PictwardenError], int] = {
 
 
 def create_admin_app(
-    guard: Guard, ledger: OpenLedger, store: ListStore, settings: Settings, moderate: Moderate
+    guard: Guard,
+    ledger: OpenLedger,
+    store: ListStore,
+    settings: Settings,
+    moderate: Moderate,
+    workers_view: WorkersView | None = None,
 ) -> FastAPI:
     """The application; its paths are below :data:`~serve_app.admin_api.ADMIN_PATH`.
 
@@ -74,6 +90,7 @@ def create_admin_app(
         store: has the lists.
         settings: name pict-rs, Lemmy, and the limits of a body.
         moderate: decides about a picture that pict-rs has stored.
+        workers_view: has the workers elsewhere; None where the models compute in the service.
     """
     # FastAPI's own page of documentation loads scripts from a CDN.
     app = FastAPIOffline(
@@ -94,6 +111,7 @@ def create_admin_app(
         purges.router(ledger),
         pictures.router(store, StoredPictures(settings, ledger, lister, moderate)),
         uploaders.router(ledger, Uploaders(settings)),
+        workers.router(workers_view),
     ):
         app.include_router(routes, prefix=ADMIN_PATH)
     _add_error_answers(app)

@@ -24,7 +24,7 @@ from tests.contract.conftest import LEDGERS, fresh_location
 
 SECRET = "the-secret-of-alice"
 
-_FILLED = {"request_id": "r-1", "sha256": "1" * 64, "entry": "1", "bank": "ours"}
+_FILLED = {"request_id": "r-1", "sha256": "1" * 64, "entry": "1", "bank": "ours", "worker": "anna/desktop"}
 _UNSTORABLE = ("a\0b", "\0", "a\ud800b", "\udfff")
 
 

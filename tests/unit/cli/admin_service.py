@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from typer.testing import Result
 
 from serve_app.domain import Body, Call, Decision
+from serve_app.domain.workers import WorkersView
 from serve_app.http.admin import create_admin_app
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
@@ -56,12 +57,15 @@ class AdminService:
 
 @contextlib.contextmanager
 def running_admin_service(
-    settings: Settings | None = None, moderate: Moderate = _scan_nothing, ledger: MemoryLedger | None = None
+    settings: Settings | None = None,
+    moderate: Moderate = _scan_nothing,
+    ledger: MemoryLedger | None = None,
+    workers: WorkersView | None = None,
 ) -> Iterator[AdminService]:
     """An admin API over empty lists, and a ledger that is empty unless it is given."""
     ledger, lists = ledger or MemoryLedger(), MemoryListStore()
     guard = Guard(["a-secret-for-pict-rs"], admin_secrets={"alice": SECRET})
-    app = create_admin_app(guard, ledger, lists, settings or parse_settings({}), moderate)
+    app = create_admin_app(guard, ledger, lists, settings or parse_settings({}), moderate, workers)
     listener = socket.create_server(("127.0.0.1", 0))
     ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 

@@ -1,0 +1,81 @@
+"""``pictwarden workers``: the workers that are connected to a service, and how to send one away."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from serve_app.admin_api import WorkerRecord, Workers
+from serve_app.cli.admin_connection import AdminConnection, path_segment
+from serve_app.cli.admin_errors import told
+from serve_app.cli.decisions import Json
+from serve_app.cli.moments import local
+
+workers_app = typer.Typer(
+    invoke_without_command=True, help="The workers that are connected to a running service (setting `remote`)."
+)
+
+
+@workers_app.callback()
+@told
+def workers(context: typer.Context, as_json: Json = False) -> None:
+    """List the workers that are connected to a running service, and say whether they score.
+
+    A worker on trial gets no pictures until it has scored its first probe pictures rightly. A silent one gets none
+    until it answers again, and a leaving one none any more.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found = AdminConnection().get(Workers, "/workers")
+    if as_json:
+        typer.echo(found.model_dump_json())
+        return
+    if found.workers:
+        Console().print(_table(found.workers))
+    for line in _state(found):
+        typer.echo(line)
+
+
+@told
+def workers_dismiss(
+    name: Annotated[str, typer.Argument(help="OWNER/NAME, as `pictwarden workers` shows it.", show_default=False)],
+) -> None:
+    """Send a worker away: its pictures go to others, and its process ends.
+
+    Whoever started it may start it again. To keep it away, remove its secret from PICTWARDEN_WORKER_SECRETS.
+    """
+    gone = AdminConnection().send(WorkerRecord, "DELETE", f"/workers/{path_segment(name)}")
+    typer.echo(f"{gone.name} is dismissed; it had scored {gone.pictures:,} pictures since {local(gone.since)}.")
+
+
+workers_app.command("dismiss")(workers_dismiss)
+
+
+def _table(found: list[WorkerRecord]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("worker", "state", "device", "version", "model"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("since", no_wrap=True)
+    for heading in ("pictures", "in flight", "ms a view", "round trip ms"):
+        table.add_column(heading, justify="right")
+    for each in found:
+        table.add_row(
+            *(Text(text) for text in (each.name, each.state, each.device, each.version, ", ".join(each.models))),
+            local(each.since),
+            *(f"{each.pictures:,}", f"{each.in_flight:,}", f"{each.view_ms:.2f}", f"{each.round_trip_ms:.0f}"),
+        )
+    return table
+
+
+def _state(found: Workers) -> list[str]:
+    lines = []
+    if found.absent_since is not None:
+        who = "None of them gets pictures" if found.workers else "No worker is connected"
+        lines.append(f"{who}, since {local(found.absent_since)}.")
+    if found.fallback_since is not None:
+        lines.append(f"The service scores by itself (remote.fallback), since {local(found.fallback_since)}.")
+    return lines

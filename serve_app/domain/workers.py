@@ -1,0 +1,116 @@
+"""Workers elsewhere, as admins see them: which are connected, whether they score, and which of them are in doubt."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from serve_app.domain.archive import SERVICE, AuditEntry
+
+
+class WorkerState(enum.StrEnum):
+    """Whether a connected worker gets pictures: only while it is trusted, and does not leave."""
+
+    ON_TRIAL = "on trial"
+    TRUSTED = "trusted"
+    SILENT = "silent"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedWorker:
+    """A worker that is connected.
+
+    ``name`` is the one in its decisions, ``owner`` the name of its secret. ``device``, ``version`` and ``models`` are
+    what it says of itself. ``pictures`` counts since ``since``. ``view_ms`` is the time of its device for a view, and
+    ``round_trip_ms`` that of its connection, as measured.
+    """
+
+    name: str
+    owner: str
+    state: WorkerState
+    device: str
+    version: str
+    models: Sequence[str]
+    since: datetime
+    pictures: int
+    in_flight: int
+    view_ms: float
+    round_trip_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersHealth:
+    """Whether workers score.
+
+    ``absent_since`` is set while there is none that gets pictures, though ``connected`` ones may be on trial or leave.
+    ``fallback_since`` is set while the service's own model scores in their place.
+    """
+
+    connected: int = 0
+    absent_since: datetime | None = None
+    fallback_since: datetime | None = None
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether pictures go to workers."""
+        return self.absent_since is None and self.fallback_since is None
+
+
+class WorkersView(Protocol):
+    """What admins see of the workers of a service, and may do."""
+
+    def connected(self) -> Sequence[ConnectedWorker]:
+        """Those that are connected, in the order in which they joined."""
+        ...
+
+    def health(self) -> WorkersHealth:
+        """Whether workers score."""
+        ...
+
+    def dismiss(self, name: str, actor: str) -> bool:
+        """End the connection of a worker, which ends by itself then; False if none of that name is connected."""
+        ...
+
+
+DISTRUST: Final = "distrust"
+"""The action in the audit when the scores of workers are in doubt."""
+
+_WORKER, _OTHER, _SINCE, _WHY = "worker", "other", "since", "why"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """From ``at`` on, scores of ``workers`` are in doubt.
+
+    It is one worker whose scores were wrong, or two that contradict each other. ``since`` is when they were last known
+    to be right; None where they never were, and so had no picture.
+    """
+
+    workers: tuple[str, ...]
+    at: datetime
+    since: datetime | None
+    why: str
+
+    def entry(self) -> AuditEntry:
+        """For the audit."""
+        detail: dict[str, str | int] = dict(zip((_WORKER, _OTHER), self.workers, strict=False))
+        if self.since is not None:
+            detail[_SINCE] = self.since.isoformat()
+        return AuditEntry(self.at, SERVICE, DISTRUST, detail | {_WHY: self.why})
+
+
+def doubts_in(entries: Iterable[AuditEntry]) -> list[Doubt]:
+    """What entries of the audit say, which are those of :data:`DISTRUST`."""
+    return [
+        Doubt(
+            tuple(str(each.detail[key]) for key in (_WORKER, _OTHER) if key in each.detail),
+            each.at,
+            datetime.fromisoformat(str(each.detail[_SINCE])) if _SINCE in each.detail else None,
+            str(each.detail.get(_WHY, "")),
+        )
+        for each in entries
+    ]

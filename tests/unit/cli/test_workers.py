@@ -1,0 +1,82 @@
+"""``pictwarden workers``: which are connected, whether they score, and how one is sent away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from serve_app.cli.moments import local
+from serve_app.domain.workers import WorkersHealth, WorkerState
+from tests.unit.cli.admin_service import AdminService, Run, running_admin_service
+from tests.unit.connected_workers import SINCE, ShownWorkers, worker
+
+
+@pytest.fixture
+def shown() -> ShownWorkers:
+    return ShownWorkers([worker("anna/desktop"), worker("ben/rented card", WorkerState.ON_TRIAL)])
+
+
+@pytest.fixture
+def admin(shown: ShownWorkers) -> Iterator[AdminService]:
+    with running_admin_service(workers=shown) as service:
+        yield service
+
+
+def test_workers_are_shown_with_what_they_are_and_do(run: Run) -> None:
+    header, anna, ben = run("workers").stdout.splitlines()
+    assert header.split() == [
+        *("worker", "state", "device", "version", "model", "since", "pictures", "in", "flight"),
+        *("ms", "a", "view", "round", "trip", "ms"),
+    ]
+    assert anna.startswith("anna/desktop")
+    assert [anna.count(each) for each in ("trusted", "cuda: a card", "1.2.3", "demo@aaaaaaaaaaaa", local(SINCE))] == (
+        [1] * 5
+    )
+    assert anna.split()[-4:] == ["1,234", "3", "1.25", "41"]
+    assert "on trial" in ben
+
+
+@pytest.mark.parametrize(
+    ("state", "lines"),
+    [
+        (WorkersHealth(1), []),
+        (WorkersHealth(1, SINCE), [f"None of them gets pictures, since {local(SINCE)}."]),
+        (
+            WorkersHealth(1, None, SINCE),
+            [f"The service scores by itself (remote.fallback), since {local(SINCE)}."],
+        ),
+    ],
+)
+def test_it_says_whether_they_score(shown: ShownWorkers, run: Run, state: WorkersHealth, lines: list[str]) -> None:
+    shown.state = state
+    assert run("workers").stdout.splitlines()[3:] == lines
+
+
+def test_where_none_is_connected_there_is_no_empty_table(shown: ShownWorkers, run: Run) -> None:
+    shown.workers, shown.state = [], WorkersHealth(0, SINCE)
+    assert run("workers").stdout == f"No worker is connected, since {local(SINCE)}.\n"
+
+
+def test_json_is_for_scripts(run: Run) -> None:
+    told = json.loads(run("workers", "--json").stdout)
+    assert [each["name"] for each in told["workers"]] == ["anna/desktop", "ben/rented card"]
+    assert told["workers"][1]["state"] == "on trial"
+    assert (told["absent_since"], told["fallback_since"]) == (None, None)
+
+
+def test_a_worker_is_sent_away_by_its_name(shown: ShownWorkers, admin: AdminService, run: Run) -> None:
+    told = run("workers", "dismiss", "ben/rented card").stdout
+    assert told == f"ben/rented card is dismissed; it had scored 1,234 pictures since {local(SINCE)}.\n"
+    assert shown.dismissed == [("ben/rented card", "alice")]
+    assert admin.actions()[0] == ("alice", "DELETE /api/v1/admin/workers/ben/rented card")
+    assert "no worker anna is connected" in run("workers", "dismiss", "anna", exit_code=2).stderr
+    assert [each.name for each in shown.workers] == ["anna/desktop"]
+
+
+def test_a_service_whose_models_compute_in_it_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_admin_service() as without:
+        monkeypatch.setenv("PICTWARDEN_ADMIN_URL", without.url)
+        for command in (("workers",), ("workers", "dismiss", "anna/desktop")):
+            assert "pictwarden serve --scorers remote" in run(*command, exit_code=2).stderr
