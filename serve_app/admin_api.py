@@ -456,7 +456,7 @@ class Workers(BaseModel):
 
     workers: list[WorkerRecord]
     absent_since: datetime | None = Field(description="set while none of them gets pictures")
-    fallback_since: datetime | None = Field(description="set while the service's own model scores in their place")
+    has_fallback: bool = Field(description="whether the service scans by itself then")
 
 
 class ImportAnswer(BaseModel):

@@ -11,18 +11,20 @@ from typing import Final
 from serve_app.domain import (
     ConfigurationError,
     Deadline,
+    DecisionFilter,
     NotScannedError,
     SettingsError,
     UnscannedReason,
     in_words,
 )
+from serve_app.domain.workers import DISTRUST, Doubt, WorkersHealth, WorkersView, doubts_in
 from serve_app.ledger import OpenLedger
 from serve_app.lists.asking import in_thread
 from serve_app.lists.live import LiveLists
 from serve_app.logs import EventLogger
 from serve_app.moderation import Moderator
 from serve_app.notices.addresses import addresses
-from serve_app.notices.facts import HuntedPictures, SuspendedEntry
+from serve_app.notices.facts import DoubtedScores, HuntedPictures, SuspendedEntry
 from serve_app.notices.reporter import Reporter
 from serve_app.notices.sending import HOW_TO_INSTALL, AppriseProcess, Sender
 from serve_app.purges import PURGE
@@ -44,20 +46,29 @@ _MOST_SUSPENDED: Final = 1000
 
 @contextlib.asynccontextmanager
 async def own_work(
-    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists
+    settings: Settings,
+    moderator: Moderator,
+    ledger: OpenLedger,
+    lists: LiveLists,
+    workers: WorkersView | None = None,
 ) -> AsyncIterator[None]:
-    """For as long as the block, do all of it."""
+    """For as long as the block, do all of it; ``workers`` are those elsewhere, None where there can be none."""
     async with (
         rescanning(settings, moderator, ledger, lists),
         hunting(settings, moderator.policies, ledger, lists),
-        noticing(settings, moderator, ledger, lists),
+        noticing(settings, moderator, ledger, lists, workers=workers),
     ):
         yield
 
 
 @contextlib.asynccontextmanager
 async def noticing(
-    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists, sender: Sender | None = None
+    settings: Settings,
+    moderator: Moderator,
+    ledger: OpenLedger,
+    lists: LiveLists,
+    sender: Sender | None = None,
+    workers: WorkersView | None = None,
 ) -> AsyncIterator[None]:
     """For as long as the block, send notices, if the environment says where to."""
     variable = settings.notices.urls_env
@@ -75,7 +86,7 @@ async def noticing(
         logger.error("notices_impossible", text, why=HOW_TO_INSTALL)
         yield
         return
-    watched = WatchedService(moderator, ledger, lists)
+    watched = WatchedService(moderator, ledger, lists, workers=workers)
     reporter = Reporter(settings, ledger, watched, sender or AppriseProcess(), lambda: addresses(variable))
     running = asyncio.create_task(reporter.run(), name="notices")
     problem = ""
@@ -101,8 +112,11 @@ class WatchedService:
         ledger: OpenLedger,
         lists: LiveLists,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        workers: WorkersView | None = None,
     ) -> None:
         self._moderator = moderator
+        self._workers = workers
+        self._doubts: dict[Doubt, DoubtedScores] = {}
         self._ledger = ledger
         self._lists = lists
         self._wall_clock = wall_clock
@@ -141,3 +155,22 @@ class WatchedService:
         entries = await self._ledger.audited(PURGE, since)
         named = {each.detail["sha256"] for each in entries if "sha256" in each.detail}
         return len(named) + sum("sha256" not in each.detail for each in entries)
+
+    def workers(self) -> WorkersHealth | None:
+        """See the port."""
+        return None if self._workers is None else self._workers.health()
+
+    async def doubts_since(self, since: datetime) -> Sequence[DoubtedScores]:
+        """See the port. The decisions of each are counted once: many may have to be read for it."""
+        if self._workers is None:
+            return ()
+        doubts = doubts_in(await self._ledger.audited(DISTRUST, since))
+        self._doubts = {each: self._doubts.get(each) or await self._counted(each) for each in doubts}
+        return tuple(self._doubts.values())
+
+    async def _counted(self, doubt: Doubt) -> DoubtedScores:
+        of_each = dict.fromkeys(doubt.workers, 0)
+        if doubt.since is not None:
+            for name in of_each:
+                of_each[name] = await self._ledger.count(DecisionFilter(worker=name, since=doubt.since))
+        return DoubtedScores(doubt.at, doubt.since, doubt.why, of_each)

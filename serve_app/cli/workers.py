@@ -72,10 +72,8 @@ def _table(found: list[WorkerRecord]) -> Table:
 
 
 def _state(found: Workers) -> list[str]:
-    lines = []
-    if found.absent_since is not None:
-        who = "None of them gets pictures" if found.workers else "No worker is connected"
-        lines.append(f"{who}, since {local(found.absent_since)}.")
-    if found.fallback_since is not None:
-        lines.append(f"The service scores by itself (remote.fallback), since {local(found.fallback_since)}.")
-    return lines
+    if found.absent_since is None:
+        return [] if found.workers else ["No worker is connected."]
+    who = "None of them gets pictures" if found.workers else "No worker is connected"
+    meanwhile = "The service scans by itself (remote.fallback)" if found.has_fallback else "No picture can be scanned"
+    return [f"{who}, since {local(found.absent_since)}.", f"{meanwhile}."]

@@ -17,3 +17,5 @@ class NoticeKind(enum.StrEnum):
     PURGE_QUOTA = "purge_quota"
     SOURCE_QUOTA = "source_quota"
     LEDGER = "ledger"
+    WORKERS = "workers"
+    DISTRUST = "distrust"

@@ -47,17 +47,12 @@ class WorkersHealth:
     """Whether workers score.
 
     ``absent_since`` is set while there is none that gets pictures, though ``connected`` ones may be on trial or leave.
-    ``fallback_since`` is set while the service's own model scores in their place.
+    The service scans by itself then, if it ``has_fallback``.
     """
 
     connected: int = 0
     absent_since: datetime | None = None
-    fallback_since: datetime | None = None
-
-    @property
-    def is_scoring(self) -> bool:
-        """Whether pictures go to workers."""
-        return self.absent_since is None and self.fallback_since is None
+    has_fallback: bool = False
 
 
 class WorkersView(Protocol):

@@ -12,6 +12,7 @@ from serve_app.metrics.front import FrontMetrics
 from serve_app.metrics.node_page import SNAPSHOT_EVERY_S, NodePage
 from serve_app.metrics.stage_times import StageTimes
 from serve_app.metrics.stages import watch_decoding, watch_scoring
+from serve_app.metrics.workers import watch_workers
 
 __all__ = [
     "SNAPSHOT_EVERY_S",
@@ -26,4 +27,5 @@ __all__ = [
     "page_text",
     "watch_decoding",
     "watch_scoring",
+    "watch_workers",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from serve_app.domain import LedgerHealth, PendingDecisions, Tally
+from serve_app.domain.workers import WorkersHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,27 @@ class HuntedPictures:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtedScores:
+    """Scores of one worker that were wrong, or of two that contradict each other (:class:`~serve_app.domain.Doubt`).
+
+    ``decisions`` counts those of each worker since ``since``, when its scores were last known to be right.
+    """
+
+    at: datetime
+    since: datetime | None
+    why: str
+    decisions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is so at the moment ``at``.
 
     ``scanner_problem`` is why no picture can be scanned; None if one can. The service may have ended for it.
     ``purged_today`` counts since midnight, UTC. ``over_quota`` counts pictures beyond the quota of their source, by
-    source, since that was told last; ``is_over_quota`` if one of them came since the look before. Both, and the health
-    of the ledger, are of this process alone; the rest is of all replicas.
+    source, since that was told last; ``is_over_quota`` if one of them came since the look before. ``workers`` is None
+    where the models compute in the service. These three, and the health of the ledger, are of this process alone; the
+    rest is of all replicas.
     """
 
     at: datetime
@@ -47,6 +62,8 @@ class Facts:
     over_quota: Mapping[str, int] = field(default_factory=dict)
     is_over_quota: bool = False
     ledger: LedgerHealth = field(default_factory=LedgerHealth)
+    workers: WorkersHealth | None = None
+    doubts: Sequence[DoubtedScores] = ()
 
     @property
     def has_unrecorded(self) -> bool:

@@ -25,6 +25,12 @@ APART: Final = timedelta(hours=1)
 LEDGER_AFTER: Final = timedelta(minutes=2)
 """A database that restarts is no news."""
 
+WORKERS_AFTER: Final = timedelta(minutes=1)
+"""A worker that is started again is no news."""
+
+DOUBTS_ARE_NEWS_FOR: Final = timedelta(days=1)
+"""Scores that are in doubt are told of once, within it."""
+
 SOURCE_QUOTA_AFTER: Final = timedelta(minutes=1)
 """A short burst of one source is what its quota is for."""
 
@@ -37,11 +43,11 @@ LONG_PENDING: Final = timedelta(hours=6)
 
 _STANDING: Final = frozenset(NoticeKind) - {NoticeKind.REJECTED, NoticeKind.UNSCANNED}
 
-_UNBROKEN: Final = frozenset({NoticeKind.SCANNER, NoticeKind.LEDGER})
+_UNBROKEN: Final = frozenset({NoticeKind.SCANNER, NoticeKind.LEDGER, NoticeKind.WORKERS})
 """Is told only after it was so at every look for a while; the quota of a source is exceeded at single moments."""
 
-_ENDS_UNTOLD: Final = frozenset({NoticeKind.HUNT, NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA})
-"""A hunt has ended already, a quota of purges ends at midnight, and the last has no end that would matter."""
+_ENDS_UNTOLD: Final = frozenset({NoticeKind.HUNT, NoticeKind.PURGE_QUOTA, NoticeKind.SOURCE_QUOTA, NoticeKind.DISTRUST})
+"""A hunt has ended already, a quota of purges ends at midnight, and the others have no end that would matter."""
 
 
 class Phase(enum.Enum):
@@ -82,6 +88,7 @@ class Incidents:
             NoticeKind.SCANNER: timedelta(seconds=settings.unreachable_after_s),
             NoticeKind.LEDGER: LEDGER_AFTER,
             NoticeKind.SOURCE_QUOTA: SOURCE_QUOTA_AFTER,
+            NoticeKind.WORKERS: WORKERS_AFTER,
         }
         self._open: dict[NoticeKind, _Incident] = {}
         self._begun_told_at: dict[NoticeKind, datetime] = {}
@@ -173,7 +180,7 @@ class Incidents:
     def _is_so(self, kind: NoticeKind, facts: Facts) -> bool:
         match kind:
             case NoticeKind.SCANNER:
-                return facts.scanner_problem is not None
+                return facts.scanner_problem is not None and not self._is_for_want_of_workers(facts)
             case NoticeKind.PENDING:
                 oldest_at = facts.pending.oldest_at
                 is_long = oldest_at is not None and facts.at - oldest_at >= LONG_PENDING
@@ -189,13 +196,34 @@ class Incidents:
             case NoticeKind.LEDGER:
                 return facts.has_unrecorded
             case _:
-                return False
+                return _is_so_of_workers(kind, facts)
+
+    def _is_for_want_of_workers(self, facts: Facts) -> bool:
+        """Whether the notice of the workers says already that nothing is scanned."""
+        health = facts.workers
+        if health is None or NoticeKind.WORKERS not in self._settings.kinds:
+            return False
+        return health.absent_since is not None and not health.has_fallback
 
     @staticmethod
     def _since(kind: NoticeKind, facts: Facts) -> datetime:
-        if kind is NoticeKind.FLOOD_GUARD:
-            return min(each.at for each in facts.suspended)
-        return facts.at
+        match kind:
+            case NoticeKind.FLOOD_GUARD:
+                return min(each.at for each in facts.suspended)
+            case NoticeKind.WORKERS if facts.workers is not None and facts.workers.absent_since is not None:
+                return min(facts.workers.absent_since, facts.at)
+            case _:
+                return facts.at
+
+
+def _is_so_of_workers(kind: NoticeKind, facts: Facts) -> bool:
+    match kind:
+        case NoticeKind.WORKERS:
+            return facts.workers is not None and facts.workers.absent_since is not None
+        case NoticeKind.DISTRUST:
+            return any(facts.at - each.at < DOUBTS_ARE_NEWS_FOR for each in facts.doubts)
+        case _:
+            return False
 
 
 def _is_worth_telling(hunted: HuntedPictures, at: datetime) -> bool:
@@ -209,5 +237,7 @@ def _has_news(kind: NoticeKind, facts: Facts, told_at: datetime) -> bool:
             return any(each.at > told_at for each in facts.suspended)
         case NoticeKind.HUNT:
             return facts.hunted is not None and facts.hunted.at > told_at
+        case NoticeKind.DISTRUST:
+            return any(each.at > told_at for each in facts.doubts)
         case _:
             return False

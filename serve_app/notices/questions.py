@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
 from serve_app.domain import LedgerHealth, NoticeKind, PendingDecisions
-from serve_app.notices.facts import Facts, HuntedPictures, SuspendedEntry
+from serve_app.domain.workers import WorkersHealth
+from serve_app.notices.facts import DoubtedScores, Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.faults import Faults
+from serve_app.notices.incidents import DOUBTS_ARE_NEWS_FOR
 
 ANSWER_WITHIN_S: Final = 10.0
 """Seconds until a database that does not answer counts as one that refuses."""
@@ -53,6 +55,14 @@ class Watched(Protocol):
         """How many pictures were purged since a moment."""
         ...
 
+    def workers(self) -> WorkersHealth | None:
+        """Whether workers elsewhere score; None where the models compute in the service."""
+        ...
+
+    async def doubts_since(self, since: datetime) -> Sequence[DoubtedScores]:
+        """The scores of workers that came into doubt since a moment, oldest first."""
+        ...
+
 
 class Questions:
     """What is asked about the kinds of notices that are wanted."""
@@ -85,15 +95,17 @@ class Questions:
 
         none_suspended: Sequence[SuspendedEntry] = ()
         none_hunted: HuntedPictures | None = None
+        none_doubted: Sequence[DoubtedScores] = ()
         over_quota, earlier = Counter(self._watched.over_quota()), self._over_quota
         self._over_quota = over_quota
         midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        scanner_problem, pending, suspended, hunted, purged_today = await asyncio.gather(
+        scanner_problem, pending, suspended, hunted, purged_today, doubts = await asyncio.gather(
             answer(NoticeKind.SCANNER, self._watched.scanner_problem, None),
             answer(NoticeKind.PENDING, self._health.pending_count, PendingDecisions()),
             answer(NoticeKind.FLOOD_GUARD, self._watched.suspended, none_suspended),
             answer(NoticeKind.HUNT, self._watched.hunted, none_hunted),
             answer(NoticeKind.PURGE_QUOTA, lambda: self._watched.purged_since(midnight), 0),
+            answer(NoticeKind.DISTRUST, lambda: self._watched.doubts_since(at - DOUBTS_ARE_NEWS_FOR), none_doubted),
         )
         facts = Facts(
             at,
@@ -105,6 +117,8 @@ class Questions:
             over_quota=over_quota - self._over_quota_told,
             is_over_quota=over_quota != earlier,
             ledger=self._health.health(),
+            workers=self._watched.workers(),
+            doubts=doubts,
         )
         return facts, self._kinds - unknown
 

@@ -120,6 +120,11 @@ class Member:
         return not (self._is_leaving or self._has_ended)
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether it takes no more pictures, and ends."""
+        return self._is_leaving
+
+    @property
     def has_ended(self) -> bool:
         """Whether it is no member any more."""
         return self._has_ended

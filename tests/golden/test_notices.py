@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 from serve_app.domain import UNNAMED_SOURCE, Lane, LedgerHealth, NoticeKind, PendingDecisions, Tally, Verdict
-from serve_app.notices.facts import Facts, HuntedPictures, SuspendedEntry
+from serve_app.domain.workers import WorkersHealth
+from serve_app.notices.facts import DoubtedScores, Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.hours import counted_in
 from serve_app.notices.incidents import Phase, Telling
 from serve_app.notices.message import Paragraph, message_of
@@ -65,6 +67,20 @@ SCANNER, PENDING, GUARD, QUOTA, LEDGER = (
 )
 SILENT = "the scorer did not answer in time"
 ENDED = "batching has ended"
+WORKERS, DISTRUST = NoticeKind.WORKERS, NoticeKind.DISTRUST
+ABSENT = WorkersHealth(0, NOW)
+WRONG = DoubtedScores(
+    NOW - timedelta(minutes=2),
+    NOW - timedelta(minutes=19),
+    "compared with ben/rented card: 3 of 20 views are 0.31 apart",
+    {"anna/desktop": 1_203},
+)
+CONTRADICTION = DoubtedScores(
+    NOW,
+    NOW - 2 * HOUR,
+    "workers anna/desktop and ben/rented card disagree: 0.4 apart. Nobody is there to say which of them is right",
+    {"anna/desktop": 1, "ben/rented card": 7},
+)
 SPOOLING = LedgerHealth("cannot be written", 37, 2)
 FIVE_HUNDRED = PendingDecisions(512, NOW - 30 * HOUR)
 
@@ -131,6 +147,16 @@ MESSAGES: Mapping[str, Sequence[Paragraph]] = {
     "ledger-begun": [incident(LEDGER, Phase.BEGUN, hours=0.05, missed=1, ledger=SPOOLING)],
     "ledger-lasts": [incident(LEDGER, Phase.LASTS, hours=26, ledger=LedgerHealth(None, 1_000_000))],
     "ledger-over": [incident(LEDGER, Phase.OVER, hours=1)],
+    "workers-absent": [incident(WORKERS, Phase.BEGUN, hours=0.02, workers=ABSENT)],
+    "workers-absent-accepting": [incident(WORKERS, Phase.LASTS, hours=30, missed=2, accepts=True, workers=ABSENT)],
+    "workers-not-trusted": [incident(WORKERS, Phase.BEGUN, hours=0.02, workers=replace(ABSENT, connected=2))],
+    "workers-fallback": [incident(WORKERS, Phase.BEGUN, hours=0.02, workers=replace(ABSENT, has_fallback=True))],
+    "workers-over": [incident(WORKERS, Phase.OVER, hours=1.5, workers=WorkersHealth(1))],
+    "distrust-one": [incident(DISTRUST, Phase.BEGUN, doubts=[WRONG])],
+    "distrust-never-right": [incident(DISTRUST, Phase.BEGUN, doubts=[replace(WRONG, since=None)])],
+    "distrust-several": [
+        incident(DISTRUST, Phase.BEGUN, doubts=[CONTRADICTION, replace(CONTRADICTION, since=None), *[WRONG] * 3])
+    ],
     "several": [
         *counted(rejected(12, "no-red"), unscanned(2, "overloaded")),
         incident(SCANNER, Phase.BEGUN, hours=0.05, scanner_problem=SILENT),

@@ -22,6 +22,7 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
+from serve_app.domain.workers import Doubt, WorkersHealth
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
@@ -31,6 +32,7 @@ from serve_app.own_work import WatchedService, noticing
 from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from tests.contract.conftest import Made
+from tests.unit.connected_workers import ShownWorkers
 from tests.unit.notices.conftest import WatchedSender
 from tests.virtual_clock import VirtualClock
 
@@ -106,6 +108,38 @@ async def test_suspended_entries_come_with_their_banks_and_times(parts: Parts) -
     (suspended,) = await parts.watched.suspended()
     assert (suspended.entry, suspended.bank) == (first, "community")
     assert suspended.at.utcoffset() == timedelta(0)
+
+
+async def test_doubted_workers_come_with_the_decisions_that_they_made_since_they_were_right(parts: Parts) -> None:
+    workers = ShownWorkers(state=WorkersHealth(1))
+    watched = WatchedService(cast(Moderator, parts.moderator), parts.ledger, parts.lists, lambda: NOON, workers)
+    since = NOON - timedelta(minutes=10)
+    for number, (name, minutes_ago) in enumerate(
+        [("anna/desktop", 11), ("anna/desktop", 10), ("anna/desktop", 1), ("ben/card", 1), (None, 1)]
+    ):
+        at = NOON - timedelta(minutes=minutes_ago)
+        await parts.ledger.record(dataclasses.replace(Made().decision(number), decided_at=at, worker=name))
+    for doubt in (
+        Doubt(("anna/desktop",), NOON - timedelta(minutes=2), since, "0.3 apart"),
+        Doubt(("anna/desktop", "ben/card"), NOON - timedelta(minutes=1), since, "0.4 apart"),
+        Doubt(("carl/card",), NOON, None, "0.5 apart"),
+    ):
+        await parts.ledger.audit(doubt.entry())
+    found = await watched.doubts_since(NOON - timedelta(days=1))
+    assert [dict(each.decisions) for each in found] == [
+        {"anna/desktop": 2},
+        {"anna/desktop": 2, "ben/card": 1},
+        {"carl/card": 0},
+    ]
+    assert (found[1].at, found[1].since, found[1].why) == (NOON - timedelta(minutes=1), since, "0.4 apart")
+    assert len(await watched.doubts_since(NOON)) == 1
+    assert watched.workers() == WorkersHealth(1)
+
+
+async def test_a_service_without_workers_has_no_doubts_about_them(parts: Parts) -> None:
+    await parts.ledger.audit(Doubt(("anna/desktop",), NOON, None, "0.3 apart").entry())
+    assert await parts.watched.doubts_since(NOON - timedelta(days=1)) == ()
+    assert parts.watched.workers() is None
 
 
 async def test_purges_are_counted_as_the_quota_does(parts: Parts) -> None:

@@ -41,11 +41,14 @@ def test_workers_are_shown_with_what_they_are_and_do(run: Run) -> None:
 @pytest.mark.parametrize(
     ("state", "lines"),
     [
-        (WorkersHealth(1), []),
-        (WorkersHealth(1, SINCE), [f"None of them gets pictures, since {local(SINCE)}."]),
+        (WorkersHealth(1, has_fallback=True), []),
+        (WorkersHealth(1, SINCE), [f"None of them gets pictures, since {local(SINCE)}.", "No picture can be scanned."]),
         (
-            WorkersHealth(1, None, SINCE),
-            [f"The service scores by itself (remote.fallback), since {local(SINCE)}."],
+            WorkersHealth(1, SINCE, has_fallback=True),
+            [
+                f"None of them gets pictures, since {local(SINCE)}.",
+                "The service scans by itself (remote.fallback).",
+            ],
         ),
     ],
 )
@@ -56,14 +59,16 @@ def test_it_says_whether_they_score(shown: ShownWorkers, run: Run, state: Worker
 
 def test_where_none_is_connected_there_is_no_empty_table(shown: ShownWorkers, run: Run) -> None:
     shown.workers, shown.state = [], WorkersHealth(0, SINCE)
-    assert run("workers").stdout == f"No worker is connected, since {local(SINCE)}.\n"
+    assert run("workers").stdout == f"No worker is connected, since {local(SINCE)}.\nNo picture can be scanned.\n"
+    shown.state = WorkersHealth()
+    assert run("workers").stdout == "No worker is connected.\n"
 
 
 def test_json_is_for_scripts(run: Run) -> None:
     told = json.loads(run("workers", "--json").stdout)
     assert [each["name"] for each in told["workers"]] == ["anna/desktop", "ben/rented card"]
     assert told["workers"][1]["state"] == "on trial"
-    assert (told["absent_since"], told["fallback_since"]) == (None, None)
+    assert (told["absent_since"], told["has_fallback"]) == (None, False)
 
 
 def test_a_worker_is_sent_away_by_its_name(shown: ShownWorkers, admin: AdminService, run: Run) -> None:

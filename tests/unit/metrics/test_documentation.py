@@ -11,8 +11,9 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from serve_app.batching import BatcherStats
-from serve_app.metrics import FrontMetrics, NodePage, watch_decoding, watch_scoring
+from serve_app.metrics import FrontMetrics, NodePage, watch_decoding, watch_scoring, watch_workers
 from serve_app.stages import Stage
+from tests.unit.metrics import test_workers
 from tests.unit.metrics.test_stages import Scorers, Workers
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ async def test_every_metric_is_in_the_table_and_no_other(
     service = make_service(metrics=metrics)
     watch_decoding(metrics.registry, Workers(0))
     watch_scoring(metrics.registry, Scorers(BatcherStats({}, 0, 0)))
+    watch_workers(metrics.registry, test_workers.Workers(), test_workers.Trust())
     await metrics.count_pending(service.ledger.kept)
     of_a_node = NodePage(tmp_path / "metrics").text().decode()
     families = [*metrics.registry.collect(), *text_string_to_metric_families(of_a_node)]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.domain import LedgerHealth, NoticeKind, PendingDecisions
-from serve_app.notices.facts import Facts, HuntedPictures, SuspendedEntry
+from serve_app.domain.workers import WorkersHealth
+from serve_app.notices.facts import DoubtedScores, Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.incidents import AGAIN_AFTER, APART, OVER_AFTER, Incidents, Phase, Telling
 from serve_app.notices.told import Told
 from serve_app.settings import NoticeSettings
@@ -118,6 +119,12 @@ CASES: list[tuple[NoticeKind, Callable[[datetime], dict[str, Any]], bool]] = [
     (NoticeKind.PURGE_QUOTA, lambda _: {"purged_today": 100}, True),
     (NoticeKind.FLOOD_GUARD, lambda now: {"suspended": (SuspendedEntry(7, "community", now),)}, True),
     (NoticeKind.LEDGER, lambda _: {"ledger": LedgerHealth(None, 0, 5)}, False),
+    (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(1)}, False),
+    (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(0, now)}, False),
+    (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(0, now - minutes(1))}, True),
+    (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(1, now - minutes(1), True)}, True),
+    (NoticeKind.DISTRUST, lambda now: {"doubts": (DoubtedScores(now, None, "why", {"a/b": 0}),)}, True),
+    (NoticeKind.DISTRUST, lambda now: {"doubts": (DoubtedScores(now - minutes(1440), None, "", {"a/b": 0}),)}, False),
 ]
 
 
@@ -168,6 +175,47 @@ def test_another_suspended_entry_is_told_within_the_hour() -> None:
     seen.see(5, suspended=(first,))
     seen.see(120, suspended=(first, second))
     assert seen.told == [(0, "flood_guard", Phase.BEGUN), (60, "flood_guard", Phase.BEGUN)]
+    assert seen.last[0].told_before == NOON
+
+
+def test_a_worker_that_is_started_again_is_no_news_and_one_that_goes_on_and_off_is_no_flood() -> None:
+    seen = Seen()
+    for _ in range(100):
+        seen.see(1, workers=WorkersHealth(0, seen.now))
+        seen.see(1, workers=WorkersHealth(1))
+    assert seen.told == []
+    for _ in range(100):
+        since = seen.now
+        for _ in range(3):
+            seen.see(1, workers=WorkersHealth(0, since))
+        seen.see(2, workers=WorkersHealth(1))
+    assert [phase for _, _, phase in seen.told] == [Phase.BEGUN]
+
+
+@pytest.mark.parametrize(
+    ("health", "kinds"),
+    [
+        (WorkersHealth(0, NOON), ["workers"]),
+        (WorkersHealth(0, NOON, has_fallback=True), ["workers", "scanner"]),
+        (WorkersHealth(1), ["scanner"]),
+    ],
+)
+def test_that_nothing_is_scanned_for_want_of_workers_is_told_once(health: WorkersHealth, kinds: list[str]) -> None:
+    seen = Seen()
+    seen.see(5, scanner_problem=SILENT, workers=health)
+    assert [kind for _, kind, _ in seen.told] == kinds
+    without = Seen(NoticeSettings(kinds=(NoticeKind.SCANNER,)))
+    without.see(5, scanner_problem=SILENT, workers=health)
+    assert [kind for _, kind, _ in without.told] == ["scanner"]
+
+
+def test_another_doubt_is_told_within_the_hour_and_its_end_is_not() -> None:
+    first, second = (DoubtedScores(NOON + minutes(each), None, "why", {"a/b": 0}) for each in (0, 5))
+    seen = Seen()
+    seen.see(5, doubts=(first,))
+    seen.see(1440, doubts=(first, second))
+    seen.see(1440)
+    assert seen.told == [(0, "distrust", Phase.BEGUN), (60, "distrust", Phase.BEGUN)]
     assert seen.last[0].told_before == NOON
 
 

@@ -28,9 +28,10 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.domain.ports import WorkLease
+from serve_app.domain.workers import WorkersHealth
 from serve_app.ledger import MemoryLedger
 from serve_app.notices import questions
-from serve_app.notices.facts import SuspendedEntry
+from serve_app.notices.facts import DoubtedScores, SuspendedEntry
 from serve_app.notices.reporter import LOOK_EVERY_S, Reporter
 from serve_app.notices.told import NOTICE, Told
 from serve_app.settings import parse_settings
@@ -112,6 +113,8 @@ class Watched:
     fault: Exception | None = None
     silent: frozenset[str] = frozenset()
     asked_since: list[datetime] = field(default_factory=list)
+    health: WorkersHealth | None = None
+    doubts: Sequence[DoubtedScores] = ()
 
     async def scanner_problem(self) -> str | None:
         await self.answer("scanner")
@@ -132,6 +135,13 @@ class Watched:
 
     def over_quota(self) -> dict[str, int]:
         return dict(self.beyond)
+
+    def workers(self) -> WorkersHealth | None:
+        return self.health
+
+    async def doubts_since(self, since: datetime) -> Sequence[DoubtedScores]:
+        await self.answer("doubts")
+        return [each for each in self.doubts if each.at >= since]
 
     async def purged_since(self, since: datetime) -> int:
         self.asked_since.append(since)
@@ -510,6 +520,27 @@ async def test_an_hour_is_counted_once_its_decisions_are_taken_back_from_the_spo
         ((at, job),) = process.sender.taken
         assert f"{at:%H:%M:%S}" == told_at
         assert job.message.title == "Pictwarden: 2 pictures were rejected"
+
+
+async def test_that_no_worker_is_there_is_one_notice_and_that_they_score_again_another(shared: Shared) -> None:
+    shared.watched.problem = "no worker is connected"
+    shared.watched.health = WorkersHealth(0, shared.clock.now)
+    async with Process(shared).running() as process:
+        await shared.wait(minutes=30)
+        assert process.sender.titles() == ["no worker is connected"], "and not that no picture can be scanned"
+        shared.watched.problem, shared.watched.health = None, WorkersHealth(1)
+        await shared.wait(minutes=30)
+        assert process.sender.titles()[1:] == ["workers score again"]
+    assert [each["workers"].partition(" ")[0] for each in await shared.audit()] == ["since", "over"]
+
+
+async def test_doubts_about_workers_are_told_once_by_whichever_process(shared: Shared) -> None:
+    since = shared.clock.now - timedelta(minutes=7)
+    shared.watched.doubts = [DoubtedScores(shared.clock.now, since, "another score", {"anna/desktop": 12})]
+    for told in (["scores of a worker are in doubt"], []):
+        async with Process(shared).running() as process:
+            await shared.wait(hours=13)
+        assert process.sender.titles() == told
 
 
 async def test_only_the_kinds_that_are_wanted_are_told(shared: Shared) -> None:

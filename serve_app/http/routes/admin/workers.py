@@ -33,7 +33,7 @@ def router(view: WorkersView | None) -> APIRouter:
         return Workers(
             workers=[_record_of(each) for each in known().connected()],
             absent_since=health.absent_since,
-            fallback_since=health.fallback_since,
+            has_fallback=health.has_fallback,
         )
 
     @routes.delete("/workers/{worker:path}", summary="End the connection of a worker, which ends by itself then")
