@@ -57,16 +57,18 @@ workers_app.command("dismiss")(workers_dismiss)
 
 def _table(found: list[WorkerRecord]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("worker", "state", "device", "version", "model"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("since", no_wrap=True)
-    for heading in ("pictures", "in flight", "ms a view", "round trip ms"):
+    table.add_column("worker", overflow="fold")
+    for heading in ("state", "since"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("pictures", "in flight", "view", "round trip"):
         table.add_column(heading, justify="right")
     for each in found:
+        is_what = f"{each.device}, {', '.join(each.models)}, version {each.version}"
         table.add_row(
-            *(Text(text) for text in (each.name, each.state, each.device, each.version, ", ".join(each.models))),
-            local(each.since),
-            *(f"{each.pictures:,}", f"{each.in_flight:,}", f"{each.view_ms:.2f}", f"{each.round_trip_ms:.0f}"),
+            Text.assemble(each.name, "\n", (is_what, "dim")),
+            each.state,
+            each.since.astimezone().strftime("%m-%d %H:%M:%S"),
+            *(f"{each.pictures:,}", f"{each.in_flight:,}", f"{each.view_ms:.2f} ms", f"{each.round_trip_ms:.0f} ms"),
         )
     return table
 

@@ -45,7 +45,7 @@ class TrustRecord:
     def passed(self, report: PassedProbe) -> None:
         """See :class:`~serve_app.remote.reports.TrustReports`. Only the first one of a worker has a line."""
         if report.ends_trial:
-            text = f"the worker {report.worker} is trusted: its scores are those of {report.compared_with}"
+            text = f"the worker {report.worker} is trusted: it has passed its trial, against {report.compared_with}"
             logger.info(
                 "worker_trusted",
                 text,

@@ -87,7 +87,7 @@ async def test_one_that_begins_to_be_trusted_or_is_dropped_for_a_while_has_a_lin
     record.suspended(Suspended("anna/desktop", "anna", NOON, 60.0, "30 late"))
     await record.close()
     assert [each.getMessage() for each in caplog.records] == [
-        "the worker anna/desktop is trusted: its scores are those of the service's own model",
+        "the worker anna/desktop is trusted: it has passed its trial, against the service's own model",
         "the worker anna/desktop was dropped for 60 s: 30 late",
     ]
     assert await audit.doubts() == []
