@@ -181,6 +181,16 @@ class DecisionArchive(Protocol):
         """
         ...
 
+    async def forget_scores(self, worker: str, since: datetime) -> int:
+        """Erase what a worker elsewhere has scored since a moment: the same bytes are then scanned anew.
+
+        Its decisions stay. How many bodies' scores it was.
+
+        Raises:
+            UnavailableError: the ledger was closed before all was erased.
+        """
+        ...
+
     async def prune(self, now: datetime) -> Erased:
         """Erase what is older than its retention (:class:`serve_app.domain.Retention`)."""
         ...

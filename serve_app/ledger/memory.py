@@ -168,6 +168,10 @@ class MemoryLedger:
         await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
 
+    async def forget_scores(self, worker: str, since: datetime) -> int:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        return self._examinations.drop_of(worker, since)
+
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         self._audit.forget_reads(now - self._retention.reads)

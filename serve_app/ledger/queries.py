@@ -156,6 +156,11 @@ def erase_decisions(connection: Connection, chosen: Sequence[Any], condition: Co
     return Erased(count, _erase_seen(connection, label_scores, bodies), _erase_seen(connection, fingerprints, bodies))
 
 
+def scored_by(worker: str, since: datetime) -> ColumnElement[bool]:
+    """The label scores that a worker elsewhere has made since a moment."""
+    return (label_scores.c.recorded_at_us >= microseconds(since)) & (label_scores.c.worker == worker)
+
+
 def chosen_label_scores(connection: Connection, condition: ColumnElement[bool]) -> Sequence[Any]:
     """The keys of at most :data:`CHOSEN_AT_ONCE` label scores."""
     chosen = select(*label_scores.primary_key.columns).where(condition)

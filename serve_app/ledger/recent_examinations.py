@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
 
 from serve_app.domain import Decision, Examination, Judged, Recollection
 
@@ -14,6 +15,7 @@ _OBJECT_BYTES = 2000
 @dataclass(frozen=True, slots=True)
 class _Recent:
     recollection: Recollection
+    scored_at: datetime
     size_bytes: int
 
 
@@ -41,7 +43,10 @@ class RecentExaminations:
             judged, policy_digest = earlier.recollection.judged, earlier.recollection.policy_digest
         recollection = Recollection(decision.examination, decision.labels, judged, policy_digest)
         self.drop(*key)
-        self._recent[key] = _Recent(recollection, _size_bytes(decision.examination))
+        scored_at = decision.decided_at
+        if earlier is not None and decision.examination.is_recalled:
+            scored_at = earlier.scored_at
+        self._recent[key] = _Recent(recollection, scored_at, _size_bytes(decision.examination))
         self._bytes += self._recent[key].size_bytes
         while self._bytes > self._max_bytes and len(self._recent) > 1:
             self.drop(*next(iter(self._recent)))
@@ -53,6 +58,17 @@ class RecentExaminations:
             return None
         self._recent.move_to_end((sha256, model_digest))
         return recent.recollection
+
+    def drop_of(self, worker: str, since: datetime) -> int:
+        """Forget those that a worker has scored since a moment: how many."""
+        wrong = [
+            key
+            for key, each in self._recent.items()
+            if each.recollection.examination.scores.worker == worker and each.scored_at >= since
+        ]
+        for key in wrong:
+            self.drop(*key)
+        return len(wrong)
 
     def drop(self, sha256: str, model_digest: str) -> Recollection | None:
         """Forget one, and return it; None if it was not there."""

@@ -173,6 +173,23 @@ class SqlArchive:
         """See :class:`~serve_app.domain.DecisionArchive`. One after the other, in a thread of their own."""
         return await self._prepared(lambda: self._forget(scope, actor, show), self._forgetting)
 
+    async def forget_scores(self, worker: str, since: datetime) -> int:
+        """See :class:`~serve_app.domain.DecisionArchive`."""
+        condition = queries.scored_by(worker, since)
+
+        def forget() -> int:
+            erased = Erased()
+            for some in self._erase(
+                lambda connection, _: queries.chosen_label_scores(connection, condition),
+                lambda connection, chosen: queries.erase_label_scores(connection, chosen, condition),
+            ):
+                erased += some
+                if self._is_closed.wait(ERASING_PAUSE_S):
+                    raise UnavailableError(_ENDS)
+            return erased.label_scores
+
+        return await self._prepared(forget, self._forgetting)
+
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         return await self._in_thread(lambda: self.prune_in_thread(now))

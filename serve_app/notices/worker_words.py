@@ -93,7 +93,7 @@ def _doubt(doubt: DoubtedScores, facts: Facts) -> list[str]:
         decisions = f"{count:,} decision{'s' * (count != 1)}"
         command = f"pictwarden decisions --worker {shlex.quote(name)} --since {moment_of(doubt.since)}"
         lines.append(f"{decisions} since then {'is' if count == 1 else 'are'} by {shown(name)}: {command}")
-    return lines
+    return [*lines, "These scores are not used again: the same pictures are scanned anew when they come."]
 
 
 def _capital(sentence: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 
 from serve_app.domain import AuditEntry, in_words
 from serve_app.domain.workers import Doubt
@@ -15,27 +16,43 @@ from serve_app.remote.reports import Disagreed, Distrusted, PassedProbe, Suspend
 logger = EventLogger(__name__)
 
 AGAIN_AFTER_S: Final = 10.0
-"""Seconds between two tries to have the audit say it."""
+"""Seconds between two tries to have the ledger know it."""
 
 _MOST_WAITING: Final = 100
 
 _WRONG, _DISAGREEMENT, _SUSPENDED = "wrong", "disagreement", "suspended"
 
 
+class Records(Protocol):
+    """Of a ledger what is needed here."""
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Add an entry to the audit."""
+        ...
+
+    async def forget_scores(self, worker: str, since: datetime) -> int:
+        """Erase what a worker has scored since a moment."""
+        ...
+
+
 class TrustRecord:
-    """:class:`serve_app.remote.reports.TrustReports`. For one event loop; close it after use."""
+    """:class:`serve_app.remote.reports.TrustReports`. For one event loop; close it after use.
+
+    Scores that are in doubt are forgotten, so that the same bytes are scanned anew: their decisions stay.
+    """
 
     def __init__(
         self,
-        audit: Callable[[AuditEntry], Awaitable[None]],
+        records: Records,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """``audit`` adds an entry, and is tried until it does."""
-        self._audit = audit
+        """``records`` are tried until they have taken what is in doubt."""
+        self._records = records
         self._sleep = sleep
         self._dropped: Counter[str] = Counter(dict.fromkeys((_WRONG, _DISAGREEMENT, _SUSPENDED), 0))
         self._waiting: list[Doubt] = []
-        self._auditing: asyncio.Task[None] | None = None
+        self._audited: set[Doubt] = set()
+        self._recording: asyncio.Task[None] | None = None
 
     @property
     def dropped_workers(self) -> Mapping[str, int]:
@@ -100,26 +117,35 @@ class TrustRecord:
         )
 
     async def close(self) -> None:
-        """What the audit does not say yet is in the log alone."""
-        if self._auditing is not None:
-            self._auditing.cancel()
-            await asyncio.gather(self._auditing, return_exceptions=True)
+        """What the ledger does not know yet is in the log alone."""
+        if self._recording is not None:
+            self._recording.cancel()
+            await asyncio.gather(self._recording, return_exceptions=True)
 
     def _record(self, doubt: Doubt) -> None:
         self._waiting = [*self._waiting, doubt][-_MOST_WAITING:]
-        if self._auditing is None or self._auditing.done():
-            self._auditing = asyncio.create_task(self._keep_auditing(), name="recording doubts")
+        if self._recording is None or self._recording.done():
+            self._recording = asyncio.create_task(self._keep_recording(), name="recording doubts")
 
-    async def _keep_auditing(self) -> None:
+    async def _take(self, doubt: Doubt) -> None:
+        if doubt not in self._audited:
+            await self._records.audit(doubt.entry())
+            self._audited.add(doubt)
+        if doubt.since is not None:
+            for worker in doubt.workers:
+                await self._records.forget_scores(worker, doubt.since)
+        self._audited.discard(doubt)
+
+    async def _keep_recording(self) -> None:
         is_told = False
         while self._waiting:
             doubt = self._waiting[0]
             try:
-                await self._audit(doubt.entry())
+                await self._take(doubt)
             except Exception as error:
                 if not is_told:
                     why = in_words(error)
-                    text = f"the audit does not say yet which workers are in doubt, and is tried again: {why}"
+                    text = f"the ledger does not know yet which workers are in doubt, and is tried again: {why}"
                     logger.error("doubt_unrecorded", text, worker=doubt.workers[0], why=why)
                 is_told = True
                 await self._sleep(AGAIN_AFTER_S)

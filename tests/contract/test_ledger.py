@@ -12,6 +12,7 @@ import pytest
 
 from serve_app.domain import (
     Decision,
+    DecisionFilter,
     Listed,
     ListMatch,
     ModelIdentity,
@@ -59,6 +60,25 @@ async def test_what_a_worker_has_scored_is_recalled_with_its_name(ledger: FullLe
         decision = made.decision(number, worker=worker, examination=made.examination(worker=worker))
         await ledger.record(decision)
         require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
+
+
+async def test_what_a_worker_has_scored_since_a_moment_can_be_forgotten_and_its_decisions_stay(
+    ledger: FullLedger, made: Made
+) -> None:
+    bodies = {f"{number}" * 64: worker for number, worker in enumerate(("anna/desktop", "anna/desktop", "ben/card"))}
+    for number, (sha256, worker) in enumerate(bodies.items()):
+        seen = made.examination(worker=worker)
+        await ledger.record(made.decision(number, sha256=sha256, worker=worker, examination=seen))
+    recalled = dataclasses.replace(made.examination(worker="anna/desktop"), is_recalled=True)
+    await ledger.record(made.decision(9, sha256="0" * 64, worker="anna/desktop", examination=recalled))
+    assert await ledger.forget_scores("anna/desktop", made.noon + timedelta(seconds=1)) == 1
+    assert await ledger.forget_scores("anna", made.noon) == 0
+    known = [await ledger.recall(sha256, made.model.digest) is not None for sha256 in bodies]
+    assert known == [True, False, True], "the first was scored before"
+    found = await ledger.search(DecisionFilter(worker="anna/desktop"))
+    assert [each.decision.request_id for each in found.records] == ["r-9", "r-1", "r-0"]
+    await ledger.record(made.decision(10, sha256="1" * 64))
+    assert await ledger.recall("1" * 64, made.model.digest) is not None, "it is scored anew"
 
 
 async def test_an_empty_ledger_recalls_nothing(ledger: FullLedger, made: Made) -> None:

@@ -1,4 +1,4 @@
-"""Doubts about workers are logged, and come into the audit whatever becomes of the database meanwhile."""
+"""Doubts about workers are logged, and the ledger learns of them whatever becomes of the database meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SINCE = NOON - timedelta(minutes=7)
 
 
 class Audit:
-    """One that cannot be written for a while, and wakes whoever waits."""
+    """A ledger that cannot be written for a while, and wakes whoever waits."""
 
     def __init__(self) -> None:
         self.ledger = MemoryLedger()
@@ -29,13 +29,29 @@ class Audit:
         self.has_all = asyncio.Event()
         self.wanted = 0
         self.slept: list[float] = []
+        self.fails_at = -1
+        self.forgotten: list[tuple[str, datetime]] = []
 
-    async def write(self, entry: AuditEntry) -> None:
+    async def audit(self, entry: AuditEntry) -> None:
+        self.fail()
+        await self.ledger.audit(entry)
+        self.count()
+
+    async def forget_scores(self, worker: str, since: datetime) -> int:
+        self.fail()
+        self.forgotten.append((worker, since))
+        self.count()
+        return 0
+
+    def fail(self) -> None:
         if self.faults:
             self.faults -= 1
             raise ConnectionError("gone")
-        await self.ledger.audit(entry)
+
+    def count(self) -> None:
         self.wanted -= 1
+        if self.wanted == self.fails_at:
+            self.faults = 1
         if not self.wanted:
             self.has_all.set()
 
@@ -52,8 +68,8 @@ async def test_whoever_scores_wrongly_or_contradicts_another_one_is_in_the_log_a
 ) -> None:
     caplog.set_level(logging.INFO)
     audit = Audit()
-    audit.wanted, audit.faults = 3, 2
-    record = TrustRecord(audit.write, audit.sleep)
+    audit.wanted, audit.faults, audit.fails_at = 6, 2, 5
+    record = TrustRecord(audit, audit.sleep)
     record.distrusted(Distrusted("anna/desktop", "anna", NOON, SINCE, "0.3 apart"))
     record.disagreed(Disagreed(("anna/desktop", "ben/card"), NOON, SINCE, "r-1", True, "0.4 apart"))
     record.distrusted(Distrusted("carl/card", "carl", NOON, None, "0.5 apart"))
@@ -65,7 +81,8 @@ async def test_whoever_scores_wrongly_or_contradicts_another_one_is_in_the_log_a
         Doubt(("carl/card",), NOON, None, "0.5 apart"),
     ]
     assert record.dropped_workers == {"wrong": 2, "disagreement": 1, "suspended": 0}
-    assert audit.slept == [10.0, 10.0]
+    assert audit.slept == [10.0, 10.0, 10.0]
+    assert audit.forgotten == [("anna/desktop", SINCE), ("anna/desktop", SINCE), ("ben/card", SINCE)]
     *reported, unrecorded = (each.getMessage() for each in caplog.records)
     assert reported == [
         "the worker anna/desktop scored wrongly and was dropped: 0.3 apart; its decisions since "
@@ -73,7 +90,7 @@ async def test_whoever_scores_wrongly_or_contradicts_another_one_is_in_the_log_a
         "request r-1: 0.4 apart",
         "the worker carl/card scored wrongly and was dropped: 0.5 apart",
     ]
-    assert unrecorded.startswith("the audit does not say yet which workers are in doubt, and is tried again")
+    assert unrecorded.startswith("the ledger does not know yet which workers are in doubt, and is tried again")
 
 
 async def test_one_that_begins_to_be_trusted_or_is_dropped_for_a_while_has_a_line_and_no_doubt(
@@ -81,7 +98,7 @@ async def test_one_that_begins_to_be_trusted_or_is_dropped_for_a_while_has_a_lin
 ) -> None:
     caplog.set_level(logging.INFO)
     audit = Audit()
-    record = TrustRecord(audit.write, audit.sleep)
+    record = TrustRecord(audit, audit.sleep)
     for ends_trial in (True, False):
         record.passed(PassedProbe("anna/desktop", "anna", NOON, "the service's own model", 0.05, ends_trial))
     record.suspended(Suspended("anna/desktop", "anna", NOON, 60.0, "30 late"))
@@ -97,7 +114,7 @@ async def test_one_that_begins_to_be_trusted_or_is_dropped_for_a_while_has_a_lin
 async def test_a_record_ends_while_the_audit_cannot_be_written() -> None:
     audit = Audit()
     audit.faults = 1_000_000
-    record = TrustRecord(audit.write, audit.sleep)
+    record = TrustRecord(audit, audit.sleep)
     record.distrusted(Distrusted("anna/desktop", "anna", NOON, SINCE, "0.3 apart"))
     await asyncio.sleep(0)
     await record.close()
