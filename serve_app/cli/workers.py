@@ -14,6 +14,7 @@ from serve_app.cli.admin_connection import AdminConnection, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decisions import Json
 from serve_app.cli.moments import local
+from serve_app.domain.workers import WorkerState
 
 workers_app = typer.Typer(
     invoke_without_command=True, help="The workers that are connected to a running service (setting `remote`)."
@@ -36,6 +37,8 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
         return
     if found.workers:
         Console().print(_table(found.workers))
+    for each in found.workers:
+        typer.echo(f"{each.name}: {each.device}, {', '.join(each.models)}, version {each.version}")
     for line in _state(found):
         typer.echo(line)
 
@@ -57,15 +60,13 @@ workers_app.command("dismiss")(workers_dismiss)
 
 def _table(found: list[WorkerRecord]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("worker", overflow="fold")
-    for heading in ("state", "since"):
-        table.add_column(heading, no_wrap=True)
+    for heading in ("worker", "state", "since"):
+        table.add_column(heading, no_wrap=heading != "worker", overflow="fold")
     for heading in ("pictures", "in flight", "view", "round trip"):
         table.add_column(heading, justify="right")
     for each in found:
-        is_what = f"{each.device}, {', '.join(each.models)}, version {each.version}"
         table.add_row(
-            Text.assemble(each.name, "\n", (is_what, "dim")),
+            Text(each.name),
             each.state,
             each.since.astimezone().strftime("%m-%d %H:%M:%S"),
             *(f"{each.pictures:,}", f"{each.in_flight:,}", f"{each.view_ms:.2f} ms", f"{each.round_trip_ms:.0f} ms"),
@@ -74,6 +75,8 @@ def _table(found: list[WorkerRecord]) -> Table:
 
 
 def _state(found: Workers) -> list[str]:
+    if any(each.state is WorkerState.TRUSTED for each in found.workers):
+        return []  # that workers are back is known after some seconds
     if found.absent_since is None:
         return [] if found.workers else ["No worker is connected."]
     who = "None of them gets pictures" if found.workers else "No worker is connected"

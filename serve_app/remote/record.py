@@ -78,16 +78,8 @@ class FleetRecord:
         """No worker gets pictures from now on, or one does again."""
         if away is (self._absent_since is not None):
             return
-        if away:
-            self._absent_since, self._absent_since_s = self._wall_clock(), self._clock()
-            meanwhile = "the service scans by itself" if self._has_fallback else "no picture can be scanned"
-            text = f"no worker gets pictures, of {len(self._fleet.members)} that are connected: {meanwhile}"
-            logger.warning("workers_absent", text, workers=len(self._fleet.members), has_fallback=self._has_fallback)
-            return
-        absent_s = self.absent_s
-        self._absent_since = self._absent_since_s = None
-        text = f"workers score again, after {absent_s:.0f} s without one"
-        logger.info("workers_back", text, workers=len(self._fleet.members), absent_s=round(absent_s, 1))
+        self._absent_since = self._wall_clock() if away else None
+        self._absent_since_s = self._clock() if away else None
 
     # As what the metrics ask for
 

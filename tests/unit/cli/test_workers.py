@@ -25,11 +25,11 @@ def admin(shown: ShownWorkers) -> Iterator[AdminService]:
 
 
 def test_workers_are_shown_with_what_they_are_and_do(run: Run) -> None:
-    header, anna, what, ben, _ = run("workers").stdout.splitlines()
+    header, anna, ben, what, _ = run("workers").stdout.splitlines()
     assert header.split() == ["worker", "state", "since", "pictures", "in", "flight", "view", "round", "trip"]
     since = SINCE.astimezone().strftime("%m-%d %H:%M:%S").split()
     assert anna.split() == ["anna/desktop", "trusted", *since, "1,234", "3", "1.25", "ms", "41", "ms"]
-    assert what.strip() == "cuda: a card, demo@aaaaaaaaaaaa, version 1.2.3"
+    assert what == "anna/desktop: cuda: a card, demo@aaaaaaaaaaaa, version 1.2.3"
     assert ben.startswith("ben/rented card")
     assert " on trial " in ben
 
@@ -50,7 +50,13 @@ def test_workers_are_shown_with_what_they_are_and_do(run: Run) -> None:
 )
 def test_it_says_whether_they_score(shown: ShownWorkers, run: Run, state: WorkersHealth, lines: list[str]) -> None:
     shown.state = state
+    shown.workers = [worker("anna/desktop", WorkerState.ON_TRIAL), worker("ben/card", WorkerState.LEAVING)]
     assert run("workers").stdout.splitlines()[5:] == lines
+
+
+def test_a_worker_that_has_just_come_back_gets_pictures(shown: ShownWorkers, run: Run) -> None:
+    shown.state = WorkersHealth(2, SINCE)
+    assert len(run("workers").stdout.splitlines()) == 5
 
 
 def test_where_none_is_connected_there_is_no_empty_table(shown: ShownWorkers, run: Run) -> None:
