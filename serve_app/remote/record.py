@@ -12,8 +12,9 @@ from serve_app.domain import Call, Clock, LabelScores, NotScannedError, Views
 from serve_app.domain.workers import ConnectedWorker, WorkersHealth, WorkerState
 from serve_app.logs import EventLogger
 from serve_app.remote.fleet import Fleet, FleetStats
-from serve_app.remote.member import Member, MemberStats
+from serve_app.remote.member import Member
 from serve_app.remote.messages import Refusal, Refused
+from serve_app.remote.stats import MemberStats
 
 logger = EventLogger(__name__)
 
