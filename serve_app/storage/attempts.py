@@ -36,10 +36,17 @@ class Attempts:
             self._waits.pop(request_id, None)
         elif finding.result is Result.REJECTED:
             self._next[request_id] = next_day(now)
+            self._waits.pop(request_id, None)
         else:
             wait = self._waits.get(request_id, _FIRST_WAIT)
             self._next[request_id] = now + wait
             self._waits[request_id] = min(2 * wait, _LONGEST_WAIT)
+
+    def retry_unscanned(self) -> None:
+        """Whatever could not be scanned is due: who scans is another one now. What is rejected waits all the same."""
+        for request_id in self._waits:
+            self._next.pop(request_id, None)
+        self._waits.clear()
 
 
 class NextAttempt:

@@ -84,13 +84,21 @@ class ModeratorScanner:
 
 @contextlib.asynccontextmanager
 async def rescanning(
-    settings: Settings, moderator: Moderator, ledger: OpenLedger, lists: LiveLists
+    settings: Settings,
+    moderator: Moderator,
+    ledger: OpenLedger,
+    lists: LiveLists,
+    came_back: asyncio.Event | None = None,
 ) -> AsyncIterator[None]:
-    """For as long as the block, rescan as ``settings.rescan`` says, and note what the lists have learnt too late."""
+    """For as long as the block, rescan as ``settings.rescan`` says, and note what the lists have learnt too late.
+
+    ``came_back`` is set whenever there is somebody again who scans.
+    """
     running = [asyncio.create_task(reopen_late_matches(lists, ledger), name="late-matches")]
     if settings.rescan is not RescanMode.OFF:
         scanner = ModeratorScanner(moderator, settings.deadline_s)
-        running.append(asyncio.create_task(ServiceRescans(settings, scanner, ledger).run(), name="rescan"))
+        rescans = ServiceRescans(settings, scanner, ledger, came_back=came_back)
+        running.append(asyncio.create_task(rescans.run(), name="rescan"))
     try:
         yield
     finally:
@@ -100,7 +108,10 @@ async def rescanning(
 
 
 class ServiceRescans:
-    """Looks for pending decisions every minute, while this process holds the lease; one picture at a time."""
+    """Looks for pending decisions, while this process holds the lease; one picture at a time.
+
+    It looks every minute, and at once when ``came_back`` is set.
+    """
 
     def __init__(
         self,
@@ -109,12 +120,14 @@ class ServiceRescans:
         ledger: OpenLedger,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        came_back: asyncio.Event | None = None,
     ) -> None:
         self._settings = settings
         self._scanner = scanner
         self._ledger = ledger
         self._wall_clock = wall_clock
         self._sleep = sleep
+        self._came_back = came_back or asyncio.Event()
         self._attempts = Attempts(wall_clock)
         self._told = ""
 
@@ -148,14 +161,31 @@ class ServiceRescans:
             problem = ""
             try:
                 while not await self._scanner.is_ready():
-                    await self._sleep(READY_EVERY_S)
+                    await self._pause(READY_EVERY_S)
                 await self._look()
             except Exception as error:
                 problem = in_words(error)
             if problem and problem != self._told:
                 logger.error("rescan_postponed", f"rescanning goes on in a minute: {problem}", why=problem)
             self._told = problem
-            await self._sleep(LOOK_EVERY_S)
+            await self._pause(LOOK_EVERY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep for so long, or until there is somebody again who scans."""
+        if not self._came_back.is_set():
+            either: list[asyncio.Future[object]] = [
+                asyncio.ensure_future(self._sleep(seconds)),
+                asyncio.ensure_future(self._came_back.wait()),
+            ]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in either:
+                    each.cancel()
+                await asyncio.gather(*either, return_exceptions=True)
+        if self._came_back.is_set():
+            self._came_back.clear()
+            self._attempts.retry_unscanned()
 
     async def _look(self) -> None:
         # At each look anew: the key of pict-rs may have been replaced.

@@ -1,4 +1,7 @@
-"""All decisions that wait for a scan, oldest first. Each comes once in a run: it is done, or left for the next run."""
+"""All decisions that wait for a scan, newest first: those are the pictures that people are looking at.
+
+Each comes once in a run: it is done, or left for the next run.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from serve_app.domain import DecisionPage, UnavailableError
+from serve_app.domain import DecisionFilter, DecisionPage, UnavailableError
 from serve_app.pictrs import STORED_WITHIN
 from serve_app.storage.rescan import Finding, Rescanner, Result
 
@@ -18,8 +21,8 @@ MAX_LATER_IN_A_ROW = 16
 class Archive(Protocol):
     """Of :class:`~serve_app.domain.DecisionArchive` what is needed here."""
 
-    async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
-        """Decisions whose picture waits to be scanned, oldest first."""
+    async def search(self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None) -> DecisionPage:
+        """The newest decisions that are wanted."""
         ...
 
     async def mark_done(self, request_id: str, how: str) -> bool:
@@ -40,12 +43,11 @@ async def rescan_pending(
         PictrsRefusedError: the settings have to be changed first.
         UnauthorisedError: nor is the secret right.
     """
+    wanted = DecisionFilter(is_pending=True, until=now, is_canary=None)
     cursor, later = None, 0
     while True:
-        page = await archive.pending(after=cursor)
+        page = await archive.search(wanted, cursor=cursor)
         for record in page.records:
-            if record.decision.decided_at >= now:
-                return
             if not is_due(record.decision.request_id):
                 continue
             finding = await rescanner.rescan(record.decision)

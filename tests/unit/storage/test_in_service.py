@@ -42,13 +42,15 @@ class Waiting:
         self.bench = bench
         self.clock = VirtualClock()
         self.ledger = MemoryLedger(wall_clock=self.clock)
+        self.came_back = asyncio.Event()
 
     async def add(self, *words: str) -> None:
         for word in words:
             number = len((await self.ledger.pending()).records)
             body = f"{word} number {number}".encode()
             self.bench.pictrs.store(body)
-            await self.ledger.record(let_through(body, f"w-{word}-{number}", self.clock.now - timedelta(hours=1)))
+            hour_ago = self.clock.now - timedelta(hours=1)
+            await self.ledger.record(let_through(body, f"w-{word}-{number}", hour_ago + timedelta(seconds=number)))
 
     async def left(self) -> list[str]:
         return [record.decision.request_id for record in (await self.ledger.pending()).records]
@@ -60,7 +62,9 @@ class Waiting:
         settings = parse_settings(
             {"rescan": mode, "sources": sources or {}, "pictrs": {"url": self.bench.pictrs.url} | pictrs}
         )
-        rescans = ServiceRescans(settings, self.bench.scanner, self.ledger, self.clock, self.clock.sleep)
+        rescans = ServiceRescans(
+            *(settings, self.bench.scanner, self.ledger, self.clock, self.clock.sleep, self.came_back)
+        )
         running = asyncio.create_task(rescans.run())
         try:
             yield running
@@ -100,7 +104,7 @@ async def test_it_purges_what_is_rejected_within_the_quota_of_each_day(waiting: 
     await waiting.add("reject", "reject", "reject")
     async with waiting.rescans("purge", max_purges_per_day=2):
         await waiting.look()
-        assert await waiting.left() == ["w-reject-2"]
+        assert await waiting.left() == ["w-reject-0"], "newest first"
         assert len(waiting.bench.pictrs.stored) == 1
         await waiting.look()
         assert len(waiting.bench.scanner.bodies) == 3
@@ -154,6 +158,38 @@ async def test_until_a_model_is_warm_nothing_is_fetched(waiting: Waiting) -> Non
         waiting.bench.scanner.is_warm = True
         await waiting.clock.advance(READY_EVERY_S, BOTH)
         assert await waiting.left() == []
+
+
+async def test_it_looks_at_once_when_somebody_scans_again(waiting: Waiting) -> None:
+    scanner = waiting.bench.scanner
+    await waiting.add("accept", "reject", "overloaded")
+    async with waiting.rescans():
+        await waiting.look()
+        assert len(scanner.bodies) == 3 + 1, "the one that was not scanned is tried again after a minute"
+        scanner.is_warm = False
+        await waiting.add("accept")
+        await waiting.look()
+        assert len(scanner.bodies) == 4
+        scanner.is_warm = True
+        waiting.came_back.set()
+        await waiting.clock.asleep(BOTH - 1)
+        await waiting.clock.asleep(BOTH)
+        assert len(scanner.bodies) == 6
+        assert scanner.bodies[4].startswith(b"accept"), "newest first"
+        assert scanner.bodies[5].startswith(b"overloaded"), "whoever comes back may be able to"
+        assert await waiting.left() == ["w-reject-1", "w-overloaded-2"]
+        assert not waiting.came_back.is_set()
+
+
+async def test_whoever_comes_back_during_a_look_begins_another_one(waiting: Waiting) -> None:
+    await waiting.add("overloaded")
+    async with waiting.rescans():
+        await waiting.clock.asleep(BOTH - 1)
+        waiting.came_back.set()
+        await waiting.clock.asleep(BOTH)
+        assert len(waiting.bench.scanner.bodies) == 2
+        await waiting.look()
+        assert len(waiting.bench.scanner.bodies) == 3
 
 
 async def test_a_pict_rs_that_refuses_is_told_of_once(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:

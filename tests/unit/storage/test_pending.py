@@ -20,7 +20,7 @@ END = START + timedelta(hours=1)
 
 
 async def waiting(bench: Bench, *words: str) -> MemoryLedger:
-    """A ledger with a pending decision for each word, and their pictures in pict-rs."""
+    """A ledger with a pending decision for each word, the oldest first, and their pictures in pict-rs."""
     ledger = MemoryLedger()
     for number, word in enumerate(words):
         body = f"{word} number {number}".encode()
@@ -41,13 +41,13 @@ async def left(ledger: MemoryLedger) -> list[str]:
 async def test_what_is_done_is_marked_and_the_rest_waits(bench: Bench) -> None:
     ledger = await waiting(bench, "accept", "reject", "overloaded", "undecodable", "flag")
     bench.pictrs.stored.pop()
-    expected = [Result.ACCEPTED, Result.REJECTED, Result.LATER, Result.UNSCANNABLE, Result.GONE]
-    assert await run(bench, ledger) == expected
+    expected = [Result.GONE, Result.UNSCANNABLE, Result.LATER, Result.REJECTED, Result.ACCEPTED]
+    assert await run(bench, ledger) == expected, "newest first"
     assert await left(ledger) == ["w-1", "w-2"]
     done = await ledger.get("w-0")
     assert done is not None
     assert done.done_how == "rescan: accepted"
-    assert await run(bench, ledger) == [Result.REJECTED, Result.LATER]
+    assert await run(bench, ledger) == [Result.LATER, Result.REJECTED]
 
 
 async def test_many_decisions_are_all_met(bench: Bench) -> None:
@@ -62,7 +62,7 @@ async def test_a_run_that_was_ended_goes_on(bench: Bench) -> None:
         findings = rescan_pending(ledger, rescanner, END)
         await anext(findings)
         await findings.aclose()
-    assert await left(ledger) == ["w-1", "w-2"]
+    assert await left(ledger) == ["w-0", "w-1"]
     assert await run(bench, ledger) == [Result.ACCEPTED] * 2
 
 
@@ -83,13 +83,13 @@ async def test_a_service_that_scans_nothing_ends_a_run(bench: Bench) -> None:
 
 
 async def test_pictures_that_always_reach_the_deadline_do_not_end_a_run(bench: Bench) -> None:
-    ledger = await waiting(bench, *["deadline"] * MAX_LATER_IN_A_ROW, "accept")
+    ledger = await waiting(bench, "accept", *["deadline"] * MAX_LATER_IN_A_ROW)
     assert await run(bench, ledger) == [Result.LATER] * MAX_LATER_IN_A_ROW + [Result.ACCEPTED]
 
 
 async def test_pictures_that_pictrs_has_spoilt_do_not_end_a_run(bench: Bench) -> None:
     ledger = await waiting(bench, *["accept"] * (MAX_LATER_IN_A_ROW + 1))
-    for spoilt in bench.pictrs.stored[:-1]:
+    for spoilt in bench.pictrs.stored[1:]:
         answer = partial(web.Response, body=b"half of it", headers={"ETag": spoilt.etag})
         bench.pictrs.answers[f"/image/original/{spoilt.aliases[0]}"] = answer
     assert await run(bench, ledger) == [Result.LATER] * MAX_LATER_IN_A_ROW + [Result.ACCEPTED]
@@ -109,7 +109,7 @@ async def test_of_twice_the_quota_exactly_the_quota_is_purged_in_a_day(bench: Be
     await ledger.audit(AuditEntry(START, "admin", PURGE, {"alias": "of another command"}))
     quota = Quota(4, ledger, "root", lambda: now)
     assert await run(bench, ledger, quota) == [Result.PURGED] * 3 + [Result.REJECTED] * 3
-    assert await left(ledger) == ["w-3", "w-4", "w-5"]
+    assert await left(ledger) == ["w-0", "w-1", "w-2"]
     assert len(bench.pictrs.stored) == 3
     assert {each.actor for each in await ledger.audited(PURGE, START)} == {"admin", "root"}
     now = START + timedelta(days=1)
