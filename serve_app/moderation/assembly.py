@@ -6,9 +6,9 @@ Each use case has an examiner of its own, for the labels that it wants: a pictur
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from serve_app.domain import UNNAMED_SOURCE, Examiner, Ledger, output_label
+from serve_app.domain import UNNAMED_SOURCE, Examiner, Ledger, OnUnscanned, output_label
 from serve_app.lists.live import LiveLists
 from serve_app.metrics import FrontMetrics
 from serve_app.misskey_api import OUTPUT_BY_CLASS, SEXUAL_CLASSES
@@ -56,22 +56,28 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     replicas: Callable[[], int] = lambda: 1,
     metrics: FrontMetrics | None = None,
     budgets: Budgets = ANSWERING,
+    stand_in: Policy | None = None,
 ) -> Moderator:
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for.
 
     ``of_sources`` are the policies of sources that have their own, by name. ``replicas`` gives the number of processes
-    that share the quotas of sources. ``metrics`` tell of all of it. ``budgets`` are those of the ledger.
+    that share the quotas of sources. ``metrics`` tell of all of it. ``budgets`` are those of the ledger. ``stand_in``
+    is a policy for uploads while the models of the others are unavailable; it has labels that none of them has.
     """
     # One for each set of labels: what was learnt of a model, and pictures on their way, are known to all that share it.
     examiner_of = functools.cache(examiner_of)
     examiner = examiner_of(labels_of(policy, shadow))
 
+    def stand_in_of(on_unscanned: OnUnscanned, banks: Collection[str] | None = None) -> Terms | None:
+        return None if stand_in is None else Terms(stand_in, examiner_of(stand_in.labels), on_unscanned, banks=banks)
+
     def terms_of(name: str) -> Terms:
         source = settings.sources[name]
         on_unscanned, own = source.on_unscanned or settings.on_unscanned, of_sources.get(name)
+        others = stand_in_of(on_unscanned, source.lists)
         if own is not None:
-            return Terms(own, examiner_of(own.labels), on_unscanned, banks=source.lists)
-        return Terms(policy, examiner, on_unscanned, shadow=shadow, banks=source.lists)
+            return Terms(own, examiner_of(own.labels), on_unscanned, banks=source.lists, stand_in=others)
+        return Terms(policy, examiner, on_unscanned, shadow=shadow, banks=source.lists, stand_in=others)
 
     quotas = {name: source.quota_per_minute for name, source in settings.sources.items() if source.quota_per_minute}
     moderator = Moderator(
@@ -88,6 +94,7 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
         of_sources={name: terms_of(name) for name in settings.sources},
         quotas=Quotas(quotas, replicas),
         budgets=budgets,
+        stand_in=stand_in_of(settings.on_unscanned),
     )
     if metrics is not None:
         metrics.watch(

@@ -60,12 +60,25 @@ class _Scanned:
 
     ``labels`` name the columns of the examination's scores: the policy's, and more where a shadow policy is on trial,
     the examination was recalled, or another source has other labels. ``known`` is what the lists say about it.
+    ``terms`` are those that it was judged by; ``unavailable`` is why others stand in for them, if they do.
     """
 
     outcome: Judged
     examination: Examination
     labels: tuple[str, ...]
+    terms: Terms
     known: Matches = NOTHING
+    unavailable: UnavailableError | None = None
+
+    @property
+    def let_through_for_now(self) -> Unscanned | None:
+        """The outcome of a picture that others than its own terms let through: it is still to be scanned."""
+        if self.unavailable is None or not self.outcome.judgement.verdict.keeps_picture:
+            return None
+        judgement = self.outcome.judgement
+        how = "let it through" if judgement.rule is None else f"let it through ({judgement.verdict}: {judgement.rule})"
+        detail = f"{self.unavailable}: the fallback {self.terms.policy.name} {how}, and it is scanned later"
+        return Unscanned(self.unavailable.reason, detail)
 
 
 class Moderator:
@@ -88,15 +101,17 @@ class Moderator:
         quotas: Quotas | None = None,
         count: Callable[[Decision], None] | None = None,
         budgets: Budgets = ANSWERING,
+        stand_in: Terms | None = None,
     ) -> None:
         """``sinks`` receive each decision, beside the ledger, and ``count`` is told of it.
 
         ``shadow`` is a policy on trial, which decides nothing. The examiner scores the labels of both policies
         (:func:`serve_app.policy.labels_of`). Without ``lists``, the policy alone decides. ``of_sources`` are the terms
-        of sources that have their own, by name. ``budgets`` are those of the ledger and the sinks.
+        of sources that have their own, by name. ``budgets`` are those of the ledger and the sinks. ``stand_in`` as in
+        :class:`Terms`.
         """
         self.policy = policy
-        self._service = Terms(policy, examiner, on_unscanned, shadow=shadow)
+        self._service = Terms(policy, examiner, on_unscanned, shadow=shadow, stand_in=stand_in)
         self._of_sources = dict(of_sources or {})
         self._labels = {label for terms in (self._service, *self._of_sources.values()) for label in terms.labels}
         self._ledger = ledger
@@ -205,9 +220,10 @@ class Moderator:
             with timed(Stage.KNOWN, call):
                 exact = await self._known.exact(lists, body, call)
             known = exact.matches
-            result = known.deciding or await self._scan(body, call, lists, terms)
+            result = known.deciding or await self._scan_or_stand_in(body, call, lists, terms)
         except DeadlineExceededError as error:
             result = error
+        model = terms.model
         match result:
             case Match():
                 outcome, kept = _listed(result)
@@ -215,6 +231,9 @@ class Moderator:
                 seen = result
                 known = Matches(seen.known.deciding, (*known.shadow, *seen.known.shadow))
                 outcome, kept = _listed(known.deciding, seen.examination) if known.deciding else _judged(seen)
+                terms, model = seen.terms, seen.examination.scores.model
+                if known.deciding is None and (for_now := seen.let_through_for_now) is not None:
+                    outcome, seen = for_now, None
             case _:
                 outcome, kept = Unscanned(result.reason, str(result)), terms.keeps_unscanned(result)
         decision = Decision(
@@ -224,7 +243,7 @@ class Moderator:
             body_bytes=len(body.content),
             outcome=outcome,
             kept=kept,
-            model=seen.examination.scores.model if seen else terms.model,
+            model=model,
             policy=terms.policy.name,
             policy_digest=terms.policy.digest,
             elapsed_ms=(call.deadline.clock() - started_s) * 1e3,
@@ -241,6 +260,16 @@ class Moderator:
         judged = seen.outcome if seen else None
         self._known.decided(answered, known.deciding, exact.other_digests, judged, terms.banks)
         return answered
+
+    async def _scan_or_stand_in(
+        self, body: Body, call: Call, lists: Snapshot | None, terms: Terms
+    ) -> _Scanned | UnscannedError:
+        """As :meth:`_scan`; an upload for which no scorer is there, by the terms that stand in, if there are any."""
+        result = await self._scan(body, call, lists, terms)
+        if not isinstance(result, UnavailableError) or terms.stand_in is None or call.lane is Lane.BACKGROUND:
+            return result
+        stood_in = await self._scan(body, call, lists, terms.stand_in)
+        return replace(stood_in, unavailable=result) if isinstance(stood_in, _Scanned) else stood_in
 
     async def _scan(self, body: Body, call: Call, lists: Snapshot | None, terms: Terms) -> _Scanned | UnscannedError:
         """What was seen of ``body``, judged and known of it, or why it was not scanned."""
@@ -259,7 +288,7 @@ class Moderator:
                     with timed(Stage.JUDGE, call):
                         outcome = terms.judge(examination, scores or examination.scores)
                     columns = with_recalled_columns(examination, terms.labels, recalled, self._labels)
-                    scanned = _Scanned(outcome, *columns)
+                    scanned = _Scanned(outcome, *columns, terms)
                 with timed(Stage.NEAREST, call):
                     known = await self._known.nearest(lists, scanned.examination, call.request_id)
                 return replace(scanned, known=known)
@@ -272,7 +301,7 @@ class Moderator:
 
     async def _recall(self, sha256: str, request_id: str, terms: Terms) -> Recollection | None:
         """What is recorded of the same bytes and the same model. A ledger that fails or hangs counts as a miss."""
-        model = terms.examiner.model
+        model = terms.examiner.model or terms.last_heard_of
         if model is None:
             return None
         try:
@@ -314,7 +343,7 @@ def _judged_again(recalled: Recollection, terms: Terms) -> _Scanned | None:
     # Recorded scores are rounded: only the judgement itself is the same one for certain.
     is_same_policy = recalled.policy_digest == terms.policy.digest
     earlier = recalled.judged if is_same_policy else None
-    return _Scanned(earlier or terms.judge(examination, scores), examination, recalled.labels)
+    return _Scanned(earlier or terms.judge(examination, scores), examination, recalled.labels, terms)
 
 
 def _listed(match: Match, seen: Examination | None = None) -> tuple[Outcome, bool]:

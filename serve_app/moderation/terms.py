@@ -32,6 +32,7 @@ class Terms:
         *,
         shadow: Policy | None = None,
         banks: Collection[str] | None = None,
+        stand_in: Terms | None = None,
     ) -> None:
         """Create them.
 
@@ -41,12 +42,15 @@ class Terms:
             on_unscanned: whether a picture that could not be scanned may be stored.
             shadow: a policy on trial, which decides nothing.
             banks: of the lists, those that apply; None if all do.
+            stand_in: by which an upload is looked at while the examiner is unavailable. What they reject is rejected;
+                what they let through is stored, and waits for these terms.
         """
         self.policy = policy
         self.labels = labels_of(policy, shadow)
         self.examiner = examiner
         self.on_unscanned = on_unscanned
         self.banks = banks
+        self.stand_in = stand_in
         self._shadow = ShadowPolicy(shadow) if shadow is not None else None
         self._last_heard_of: ModelIdentity | None = None
 
@@ -54,6 +58,11 @@ class Terms:
     def model(self) -> ModelIdentity:
         """The latest known model; before the first answer of a scorer, the policy's name for it and no digest."""
         return self._last_heard_of or ModelIdentity(" + ".join(self.policy.models), "", 0)
+
+    @property
+    def last_heard_of(self) -> ModelIdentity | None:
+        """The latest known model, also where no scorer is there; None before the first answer of one."""
+        return self._last_heard_of
 
     @property
     def is_model_known(self) -> bool:
