@@ -8,11 +8,15 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from serve_app.domain import Call, LabelScores, NotScannedError, SettingsError, Views
+from serve_app.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.http.guard import Guard
 from serve_app.http.node_listener import Listener, node_listening
 from serve_app.http.server import serving_beside
 from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
+from serve_app.logs import EventLogger
 from serve_app.policy import Policy
+from serve_app.remote.absence import Absence
+from serve_app.remote.fallback import Scorers
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import PROTOCOL, Wanted
 from serve_app.remote.requirements import require_without_heads, requirement_of
@@ -20,12 +24,19 @@ from serve_app.remote.scorers import RemoteScorers
 from serve_app.settings import Settings
 from serve_app.version import own_version
 
+logger = EventLogger(__name__)
+
 
 class Front:
     """A fleet, the door to it, and scorers over it. For one event loop."""
 
     def __init__(
-        self, settings: Settings, guard: Guard, label_sets: Sequence[tuple[str, ...]], policies: Sequence[Policy]
+        self,
+        settings: Settings,
+        guard: Guard,
+        label_sets: Sequence[tuple[str, ...]],
+        policies: Sequence[Policy],
+        came_back: asyncio.Event | None = None,
     ) -> None:
         """Without workers; ``settings`` have a section ``remote``.
 
@@ -33,10 +44,11 @@ class Front:
             settings: of the application.
             guard: knows the secrets of workers.
             label_sets: those that pictures want.
-            policies: whose thresholds the models of workers have to fit.
+            policies: whose thresholds the models of workers have to fit; that of the service is the first.
+            came_back: set whenever the first worker comes, after none was there.
 
         Raises:
-            SettingsError: a policy has heads.
+            SettingsError: a policy has heads, or the fallback is no other one.
         """
         remote = settings.remote
         if remote is None:
@@ -45,12 +57,31 @@ class Front:
         self._remote = remote
         sets = tuple(label_sets)
         self.fleet = Fleet(sets, max_workers=remote.max_workers)
-        self.scorers = RemoteScorers(self.fleet, sets)
+        self._scorers = RemoteScorers(self.fleet, sets)
+        self._settings, self._remote, self._sets, self._policy = settings, remote, sets, policies[0]
+        self.stand_in = stand_in_of(remote.fallback, sets)
+        """The policy that looks at uploads while no worker is there, if one does."""
+        self.switched: list[Callable[[bool], None]] = [self._tell_switch]
+        """Told whether workers are away, once that has lasted."""
+        self.absence = Absence(self._is_anybody_there, self._switched, came_back or asyncio.Event())
         self._arrivals = _Arrivals()
         self.fleet.watchers.append(self._arrivals)
         wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s)
         requirement = requirement_of(policies, sets)
         self._door = WorkerDoor(guard, self.fleet, wanted, requirement, remote.max_workers)
+
+    @property
+    def scores_alone(self) -> bool:
+        """Whether it has the models of the workers itself."""
+        return self._remote.fallback == "cpu"
+
+    def open_scorers(self) -> Scorers:
+        """The scorers over the fleet, and those of the fallback. Blocks until these are warm.
+
+        Raises:
+            ModelError: a model of the fallback cannot be had.
+        """
+        return with_fallback(self._settings, self._policy, self._scorers, self._sets, self._is_anybody_there)
 
     @contextlib.asynccontextmanager
     async def taking_workers(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
@@ -60,10 +91,28 @@ class Front:
             "worker", worker_app(self._door), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
         )
         async with listening:
+            watching = asyncio.create_task(self.absence.run(), name="watching for workers")
             try:
                 yield
             finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
                 await self._door.close()
+
+    def _is_anybody_there(self) -> bool:
+        return any(member.is_usable for member in self.fleet.members)
+
+    def _switched(self, is_away: bool) -> None:
+        for tell in self.switched:
+            tell(is_away)
+
+    def _tell_switch(self, is_away: bool) -> None:
+        if is_away:
+            what = what_happens(self._remote.fallback, self._settings.on_unscanned)
+            fallback = self._remote.fallback
+            logger.error("workers_absent", f"no worker is connected: {what}", fallback=fallback)
+        else:
+            logger.info("workers_back", "a worker is connected again, and scores from now on")
 
     @contextlib.asynccontextmanager
     async def taking_workers_of_node(self) -> AsyncIterator[None]:

@@ -22,7 +22,7 @@ from serve_app.moderation import Pipeline, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
-from serve_app.remote.scorers import RemoteScorers
+from serve_app.remote.fallback import Scorers
 from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
@@ -40,7 +40,7 @@ class Stages:
         policy: Policy,
         shadow: Policy | None = None,
         of_sources: Mapping[str, Policy] = NO_POLICIES,
-        elsewhere: RemoteScorers | None = None,
+        elsewhere: Scorers | None = None,
     ) -> None:
         """Blocks until both are warm. ``of_sources`` are the policies of sources that have their own.
 
@@ -62,7 +62,7 @@ class Stages:
         try:
             heads = heads_of(policy, shadow, *of_sources.values())
             reference = PolicyReference(settings.policy_source, policy.digest, heads)
-            self.scorers: EngineScorers | RemoteScorers = elsewhere or EngineScorers(
+            self.scorers: EngineScorers | Scorers = elsewhere or EngineScorers(
                 settings.model, sets, reference, settings.deadline_s
             )
         except BaseException:

@@ -51,10 +51,15 @@ async def own_work(
     ledger: OpenLedger,
     lists: LiveLists,
     workers: WorkersView | None = None,
+    came_back: asyncio.Event | None = None,
 ) -> AsyncIterator[None]:
-    """For as long as the block, do all of it; ``workers`` are those elsewhere, None where there can be none."""
+    """For as long as the block, do all of it.
+
+    ``workers`` are those elsewhere, None where there can be none; ``came_back`` is set when there is somebody again who
+    scans.
+    """
     async with (
-        rescanning(settings, moderator, ledger, lists),
+        rescanning(settings, moderator, ledger, lists, came_back),
         hunting(settings, moderator.policies, ledger, lists),
         noticing(settings, moderator, ledger, lists, workers=workers),
     ):

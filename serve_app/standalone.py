@@ -62,6 +62,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
     of_sources: Mapping[str, Policy] = NO_POLICIES,
     on_waiting: Callable[[], None] = lambda: None,
+    came_back: asyncio.Event | None = None,
 ) -> None:
     """Serve until ``stop``; then answer what is inside.
 
@@ -78,6 +79,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         beside: work of the service's own, until ``stop``. It begins before the model is loaded.
         of_sources: the policies of sources that have their own, by name.
         on_waiting: called once, in a thread, when all is there but a worker, where workers elsewhere score.
+        came_back: set whenever the first of these comes, after none was there.
 
     Raises:
         ConfigurationError: the ledger or the lists cannot be used, or the model cannot be had, or is not the policy's.
@@ -86,8 +88,13 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     began_s = time.monotonic()
     front = None
     if settings.remote is not None:
-        sets = label_sets(settings, policy, shadow, of_sources)
-        front = Front(settings, guard, sets, [policy, *of_sources.values()])
+        front = Front(
+            settings,
+            guard,
+            label_sets(settings, policy, shadow, of_sources),
+            [policy, *of_sources.values()],
+            came_back,
+        )
     location = locate(settings.ledger)
     opened = await unless_stopped(stop, lambda: open_records(location, settings.limits), close_records)
     if opened is None:
@@ -102,7 +109,9 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
 
     metrics = FrontMetrics() if sockets.metrics else None
     moderator = assemble_moderator(
-        *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources), metrics=metrics
+        *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources),
+        metrics=metrics,
+        stand_in=front.stand_in if front is not None else None,
     )
     detector = assemble_detector(settings, examiner_of, admission)
     app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
@@ -112,6 +121,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         contextlib.AsyncExitStack() as until_stop,
     ):
         after_the_answers.callback(ledger.close)
+        after_the_answers.callback(_close, sockets.worker)  # nobody listens on them before the stages are warm
         lists.start()
         after_the_answers.callback(lists.close)
         if sockets.admin:
@@ -123,7 +133,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
         stages = await unless_stopped(
             stop,
-            lambda: Stages(settings, policy, shadow, of_sources, front.scorers if front is not None else None),
+            lambda: Stages(settings, policy, shadow, of_sources, front.open_scorers() if front is not None else None),
             lambda late: late.workers.close(),
         )
         if stages is None:
@@ -141,14 +151,20 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             await unless_stopped(stop, lambda: on_ready(identity, time.monotonic() - began_s))
 
         async with contextlib.AsyncExitStack() as until_the_end:
-            if front is None:
-                await tell_ready()
-            else:
+            if front is not None:
                 await after_the_answers.enter_async_context(front.taking_workers(sockets.worker))
                 await unless_stopped(stop, on_waiting)
+            if front is None or front.scores_alone:
+                await tell_ready()
+            else:
                 await until_the_end.enter_async_context(front.once_there_are_workers(tell_ready, stop))
             await until_the_end.enter_async_context(returning_memory())
             await watch(stages.require_alive, stop, on_alive)
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
 
 
 @contextlib.asynccontextmanager

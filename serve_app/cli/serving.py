@@ -124,7 +124,7 @@ async def _serve(
     from serve_app import standalone
     from serve_app.own_work import own_work
 
-    stop = asyncio.Event()
+    stop, came_back = asyncio.Event(), asyncio.Event()
 
     @functools.cache  # once, whatever begins it
     def bound_the_end() -> None:
@@ -185,9 +185,10 @@ async def _serve(
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
             shadow,
-            own_work,
+            functools.partial(own_work, came_back=came_back),
             load_source_policies(settings),
             on_waiting,
+            came_back,
         )
     ending.cancel()
 

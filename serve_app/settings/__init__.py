@@ -11,6 +11,7 @@ from serve_app.settings.parsing import parse_settings, wrong_keys
 from serve_app.settings.schema import (
     AuthenticationSettings,
     EngineName,
+    FallbackKind,
     LemmySettings,
     LogSettings,
     MetricsSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_DEADLINE_S",
     "AuthenticationSettings",
     "EngineName",
+    "FallbackKind",
     "LemmySettings",
     "LogSettings",
     "MetricsSettings",

@@ -40,6 +40,9 @@ from serve_app.settings.networks import Network, trusted_network
 # What each is, and who opens it: serve_app/models/registry.py.
 EngineName = Literal["auto", "torch", "openvino", "openvino-int8"]
 
+# What scores while no worker is there: serve_app/fallback.py.
+FallbackKind = Literal["none", "cpu", "classifier"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -131,7 +134,7 @@ class RemoteSettings(_Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 14054
     max_workers: Annotated[int, Field(ge=1, le=1024)] = 16
-    fallback: Literal["none", "cpu", "classifier"] = "none"
+    fallback: FallbackKind = "none"
     probe_every: Annotated[int, Field(ge=1)] = 200
     double_every: Annotated[int, Field(ge=1)] = 100
 

@@ -31,6 +31,7 @@ from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.stages import Stage
 from tests.unit.colour_classifier import ColourClassifier
+from tests.unit.fake_classifier import fake_classifier
 from tests.unit.metric_samples import labels, samples
 
 SECRET = "a-secret-of-the-tests"
@@ -65,6 +66,8 @@ class Running:
         self.metrics_url = f"http://127.0.0.1:{metrics.getsockname()[1]}/metrics"
         self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._beside = {"admin": admin, "metrics": metrics}
+        workers = [socket.create_server(("127.0.0.1", 0))] if "remote" in args else []
+        self.is_waiting = asyncio.Event()
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
         guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET}, misskey_secrets=[MISSKEY_SECRET])
         self.task = asyncio.create_task(
@@ -72,11 +75,12 @@ class Running:
                 settings,
                 policy,
                 guard,
-                standalone.Sockets([self._listener], [admin], [metrics]),
+                standalone.Sockets([self._listener], [admin], [metrics], workers),
                 self.stop,
                 self.on_ready,
                 self.is_watched.set,
                 beside=self.beside,
+                on_waiting=self.on_waiting,
             )
         )
 
@@ -92,6 +96,9 @@ class Running:
         assert ready_after_s > 0
         self.identity = identity
         self._loop.call_soon_threadsafe(self.is_ready.set)
+
+    def on_waiting(self) -> None:
+        self._loop.call_soon_threadsafe(self.is_waiting.set)
 
     def close_listener(self, name: str) -> None:
         self._beside[name].close()
@@ -530,3 +537,55 @@ async def test_an_examiner_without_stages_is_not_there() -> None:
         await examiner.identify(deadline)
     with pytest.raises(UnavailableError, match="starting"):
         await examiner.examine(Body(b"x", "0" * 64), Call("a-request", deadline, Lane.LIVE))
+
+
+async def test_a_front_without_a_worker_refuses_what_it_cannot_have_scanned(
+    run: Run, draw: Callable[..., bytes]
+) -> None:
+    service = run(remote={})
+    await service.is_waiting.wait()
+    answer = await service.scan(draw("white"))
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert answer.json()["message"] == "no worker is connected"
+    assert not service.is_ready.is_set()
+
+
+async def test_a_front_with_the_models_of_its_workers_is_ready_without_one(
+    run: Run, draw: Callable[..., bytes]
+) -> None:
+    service = run(remote={"fallback": "cpu"})
+    await service.is_ready.wait()
+    answers = [await service.scan(draw(colour)) for colour in ("white", (255, 0, 0))]
+    assert [each.status_code for each in answers] == [200, 406]
+    assert {each.json()["policy"].partition("@")[0] for each in answers} == {"colours"}
+
+
+async def test_a_front_with_a_classifier_lets_through_what_is_scanned_later(
+    run: Run, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Sequence[tuple[str, ...]]] = []
+
+    def classifier(source: str | None, label_sets: Sequence[tuple[str, ...]], **options: Any) -> list[FakeEngine]:
+        opened.append(label_sets)
+        return [fake_classifier("open-nsfw", labels) for labels in label_sets]
+
+    monkeypatch.setattr(scoring, "open_engines", classifier)
+    service = run(remote={"fallback": "classifier"})
+    await service.is_waiting.wait()
+    assert opened == [[("open-nsfw/nsfw",)]], "the front has no other model"
+    answer = await service.scan(draw("white"))
+    told = answer.json()
+    assert (answer.status_code, told["verdict"], told["reason"]) == (200, None, "unavailable")
+    assert (told["model"].partition("@")[0], told["policy"].partition("@")[0]) == ("open-nsfw", "nsfw")
+    assert not service.is_ready.is_set()
+
+
+async def test_a_front_whose_fallback_cannot_be_had_does_not_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "open_engines", _no_model)
+    service = run(remote={"fallback": "cpu"})
+    with pytest.raises(ModelError, match="no such model"):
+        await service.task
+
+
+def _no_model(*_: Any, **__: Any) -> Any:
+    raise ModelError("no such model")

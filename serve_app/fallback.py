@@ -1,0 +1,79 @@
+"""What a front scores by itself while no worker is there, as ``remote.fallback`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.models.agreement import PolicyReference
+from serve_app.policy import Policy, load_policy
+from serve_app.remote.fallback import Scorers, ScorersWithFallback
+from serve_app.scoring import EngineScorers
+from serve_app.settings import FallbackKind, ModelSettings, Settings
+
+STAND_IN: Final = "shipped:nsfw"
+"""The policy of the classifier, which ships and needs no GPU: what it rejects would mostly be rejected."""
+
+
+def stand_in_of(kind: FallbackKind, label_sets: Sequence[tuple[str, ...]]) -> Policy | None:
+    """The policy that stands in for those of the workers; None unless ``kind`` is ``classifier``.
+
+    Raises:
+        SettingsError: the workers score for that policy itself.
+    """
+    if kind != "classifier":
+        return None
+    policy = load_policy(STAND_IN)
+    if policy.labels in label_sets:
+        raise SettingsError(
+            f"remote.fallback: classifier is the policy {policy.name}, which the workers score for already: choose cpu"
+        )
+    return policy
+
+
+def with_fallback(
+    settings: Settings,
+    policy: Policy,
+    fleet: Scorers,
+    label_sets: Sequence[tuple[str, ...]],
+    is_anybody_there: Callable[[], bool],
+) -> Scorers:
+    """The scorers of a fleet, and those of the fallback. Blocks until its models are warm.
+
+    They are loaded at the start: what is missing, or does not fit into the memory, shows then, and not in the night in
+    which the last worker has gone; and no upload of its first minute waits for it.
+
+    Raises:
+        ModelError: a model of the fallback cannot be had.
+    """
+    remote = settings.remote
+    kind = remote.fallback if remote is not None else "none"
+    stand_in = stand_in_of(kind, label_sets)
+    if stand_in is not None:
+        model = ModelSettings(device="cpu", cpu_threads=settings.model.cpu_threads)
+        own = EngineScorers(
+            *(model, [stand_in.labels], PolicyReference(STAND_IN, stand_in.digest), settings.deadline_s)
+        )
+        return ScorersWithFallback(fleet, label_sets, is_anybody_there, own, is_same_model=False)
+    if kind == "cpu":
+        # What is set for a device of this process is not for its processor.
+        has_gpu = settings.model.device == "cuda"
+        model = settings.model.model_copy(update={"device": "cpu"} | ({"precision": "auto"} if has_gpu else {}))
+        reference = PolicyReference(settings.policy_source, policy.digest)
+        own = EngineScorers(model, label_sets, reference, settings.deadline_s)
+        return ScorersWithFallback(fleet, label_sets, is_anybody_there, own, is_same_model=True)
+    return fleet
+
+
+def what_happens(kind: FallbackKind, on_unscanned: OnUnscanned) -> str:
+    """What becomes of uploads while no worker is there, in words."""
+    match kind:
+        case "cpu":
+            return "this machine scores what it can in time"
+        case "classifier":
+            return "a classifier looks at uploads, and what it lets through is scanned once a worker is back"
+        case "none" if on_unscanned is OnUnscanned.ACCEPT:
+            return "pictures are stored unscanned, and scanned once a worker is back"
+        case _:
+            return "all pictures are refused"

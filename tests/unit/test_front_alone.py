@@ -1,0 +1,103 @@
+"""A front and who is there: it says when nobody is, and has the work that waited begun at once when somebody comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.fallback import stand_in_of, what_happens
+from serve_app.front import Front
+from serve_app.http.guard import Guard
+from serve_app.models.fake import FakeEngine
+from serve_app.policy import Policy, load_policy
+from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refusal, Refused
+from serve_app.settings import parse_settings
+
+
+class Line:
+    """Of the connection to a worker: what it was told last."""
+
+    unsent_bytes = 0
+    refused: Refused | None = None
+
+    def send(self, message: FromFront) -> None:
+        """Nobody reads it."""
+
+    def close(self, refused: Refused | None = None) -> None:
+        self.refused = refused
+
+
+MakeFront = Callable[..., Front]
+
+
+@pytest.fixture
+def make_front(make_policy: Callable[..., Policy]) -> MakeFront:
+    def make(came_back: asyncio.Event | None = None, **args: Any) -> Front:
+        remote: Mapping[str, Any] = args.pop("remote", {})
+        settings = parse_settings({"model": {"source": "fake"}, "remote": remote} | args)
+        policy = make_policy()
+        guard = Guard(["a-secret-of-the-tests"])
+        return Front(settings, guard, [policy.labels], [policy], came_back or asyncio.Event())
+
+    return make
+
+
+def hello(policy_labels: tuple[str, ...]) -> Hello:
+    return Hello(PROTOCOL, "1", "desk", "a device", (Offer(FakeEngine(policy_labels).identity, {1: 0.01}),))
+
+
+async def test_what_waited_begins_when_the_first_worker_comes(make_front: MakeFront) -> None:
+    came_back = asyncio.Event()
+    front = make_front(came_back)
+    front.absence.look()
+    assert not came_back.is_set()
+    member = front.fleet.join(hello(()), Line(), "alice")
+    member.is_on_trial = True
+    front.absence.look()
+    assert not came_back.is_set(), "a worker on trial scores no pictures yet"
+    member.is_on_trial = False
+    front.absence.look()
+    assert came_back.is_set()
+    front.fleet.dismiss(member, Refused(Refusal.STOPPING, "the end"))
+
+
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        ({}, "all pictures are refused"),
+        ({"on_unscanned": "accept"}, "pictures are stored unscanned, and scanned once a worker is back"),
+        ({"remote": {"fallback": "cpu"}}, "this machine scores what it can in time"),
+        ({"remote": {"fallback": "classifier"}}, "a classifier looks at uploads"),
+    ],
+)
+async def test_that_nobody_is_there_is_said_and_what_becomes_of_pictures(
+    make_front: MakeFront, caplog: pytest.LogCaptureFixture, args: dict[str, Any], what: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    front, told = make_front(**args), list[bool]()
+    front.switched.append(told.append)
+    for is_away in (True, False):
+        front._switched(is_away)
+    assert told == [True, False]
+    away, back = caplog.records
+    assert away.message.startswith("no worker is connected: ")
+    assert what in away.message
+    assert back.message == "a worker is connected again, and scores from now on"
+
+
+def test_a_classifier_that_the_workers_score_for_already_is_no_fallback() -> None:
+    labels = load_policy("shipped:nsfw").labels
+    with pytest.raises(SettingsError, match="choose cpu"):
+        stand_in_of("classifier", [labels])
+    assert stand_in_of("cpu", [labels]) is None
+    assert stand_in_of("none", [labels]) is None
+
+
+@pytest.mark.parametrize("on_unscanned", OnUnscanned)
+def test_every_fallback_says_what_happens(on_unscanned: OnUnscanned) -> None:
+    assert len({what_happens(kind, on_unscanned) for kind in ("none", "cpu", "classifier")}) == 3
