@@ -7,18 +7,23 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from serve_app.domain import Call, LabelScores, NotScannedError, SettingsError, Views
+from serve_app.domain import Call, Examiner, LabelScores, NotScannedError, Preprocessor, SettingsError, Views
 from serve_app.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.http.guard import Guard
 from serve_app.http.node_listener import Listener, node_listening
+from serve_app.http.routes.pop import pop_routes
 from serve_app.http.server import serving_beside
+from serve_app.http.strangers import Strangers
 from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
 from serve_app.logs import EventLogger
+from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
 from serve_app.remote.absence import Absence
 from serve_app.remote.fallback import Scorers
+from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import PROTOCOL, Wanted
+from serve_app.remote.popped import PoppedJobs
 from serve_app.remote.requirements import require_without_heads, requirement_of
 from serve_app.remote.scorers import RemoteScorers
 from serve_app.settings import Settings
@@ -59,21 +64,36 @@ class Front:
         self.fleet = Fleet(sets, max_workers=remote.max_workers)
         self._scorers = RemoteScorers(self.fleet, sets)
         self._settings, self._remote, self._sets, self._policy = settings, remote, sets, policies[0]
-        self.stand_in = stand_in_of(remote.fallback, sets)
-        """The policy that looks at uploads while no worker is there, if one does."""
+        self._stand_in = stand_in_of(remote.fallback, sets)
+        self._popped = PoppedJobs()
+        self._popped_examiner = PoppedExaminer(self._popped)
         self.switched: list[Callable[[bool], None]] = [self._tell_switch]
         """Told whether workers are away, once that has lasted."""
-        self.absence = Absence(self._is_anybody_there, self._switched, came_back or asyncio.Event())
+        self.absence = Absence(
+            lambda: self._is_anybody_there() or self._popped.is_anybody_there,
+            self._switched,
+            came_back or asyncio.Event(),
+        )
         self._arrivals = _Arrivals()
         self.fleet.watchers.append(self._arrivals)
         wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s)
         requirement = requirement_of(policies, sets)
         self._door = WorkerDoor(guard, self.fleet, wanted, requirement, remote.max_workers)
+        self._routes = pop_routes(guard.require_worker, self._popped, Strangers()) if remote.fedi_safety else []
 
     @property
     def scores_alone(self) -> bool:
         """Whether it has the models of the workers itself."""
         return self._remote.fallback == "cpu"
+
+    def stand_ins(self, examiner_of: Callable[[tuple[str, ...]], Examiner]) -> Sequence[StandIn]:
+        """Who looks at uploads while no worker is there, in this order. ``examiner_of`` as for other policies."""
+        found = []
+        if self._remote.fedi_safety:
+            found.append(StandIn(fedi_safety_policy(), self._popped_examiner, suffices=True))
+        if self._stand_in is not None:
+            found.append(StandIn(self._stand_in, examiner_of(self._stand_in.labels)))
+        return found
 
     def open_scorers(self) -> Scorers:
         """The scorers over the fleet, and those of the fallback. Blocks until these are warm.
@@ -84,11 +104,15 @@ class Front:
         return with_fallback(self._settings, self._policy, self._scorers, self._sets, self._is_anybody_there)
 
     @contextlib.asynccontextmanager
-    async def taking_workers(self, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
-        """Workers connect to ``sockets`` for as long as the block; at its end they are told to come back."""
+    async def taking_workers(self, sockets: Sequence[socket.socket], preprocessor: Preprocessor) -> AsyncIterator[None]:
+        """Workers connect to ``sockets`` for as long as the block; at its end they are told to come back.
+
+        ``preprocessor`` looks at what the workers of fedi-safety get.
+        """
+        self._popped_examiner.started(preprocessor)
         stop = asyncio.Event()
         listening = serving_beside(
-            "worker", worker_app(self._door), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
+            "worker", worker_app(self._door, self._routes), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
         )
         async with listening:
             watching = asyncio.create_task(self.absence.run(), name="watching for workers")

@@ -111,7 +111,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     moderator = assemble_moderator(
         *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources),
         metrics=metrics,
-        stand_in=front.stand_in if front is not None else None,
+        stand_ins=front.stand_ins(examiner_of) if front is not None else (),
     )
     detector = assemble_detector(settings, examiner_of, admission)
     app = create_app(moderator, guard, settings, detector=detector, metrics=metrics)
@@ -152,7 +152,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
 
         async with contextlib.AsyncExitStack() as until_the_end:
             if front is not None:
-                await after_the_answers.enter_async_context(front.taking_workers(sockets.worker))
+                await after_the_answers.enter_async_context(front.taking_workers(sockets.worker, stages.workers))
                 await unless_stopped(stop, on_waiting)
             if front is None or front.scores_alone:
                 await tell_ready()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -130,11 +131,11 @@ class WorkerDoor:
                     await self._changed.wait()
 
 
-def worker_app(door: WorkerDoor) -> Starlette:
-    """The application of the workers' listener."""
+def worker_app(door: WorkerDoor, others: Sequence[Route] = ()) -> Starlette:
+    """The application of the workers' listener; ``others`` are routes of other protocols."""
 
     async def explain(_: Request) -> Response:
         text = "a worker connects here by WebSocket: have your reverse proxy pass Upgrade and Connection on"
         return PlainTextResponse(f"{text}\n", 426, {"Upgrade": "websocket", "Connection": "Upgrade"})
 
-    return Starlette(routes=[WebSocketRoute(WORKER_PATH, door.answer), Route(WORKER_PATH, explain)])
+    return Starlette(routes=[WebSocketRoute(WORKER_PATH, door.answer), Route(WORKER_PATH, explain), *others])

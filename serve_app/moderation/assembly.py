@@ -6,7 +6,7 @@ Each use case has an examiner of its own, for the labels that it wants: a pictur
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from serve_app.domain import UNNAMED_SOURCE, Examiner, Ledger, OnUnscanned, output_label
 from serve_app.lists.live import LiveLists
@@ -17,7 +17,7 @@ from serve_app.moderation.detection import Detector
 from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.quotas import Quotas
 from serve_app.moderation.sinks import ANSWERING, Budgets, LogSink
-from serve_app.moderation.terms import Terms
+from serve_app.moderation.terms import StandIn, Terms
 from serve_app.policy import Policy, labels_of
 from serve_app.settings import Settings
 
@@ -56,20 +56,25 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     replicas: Callable[[], int] = lambda: 1,
     metrics: FrontMetrics | None = None,
     budgets: Budgets = ANSWERING,
-    stand_in: Policy | None = None,
+    stand_ins: Sequence[StandIn] = (),
 ) -> Moderator:
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for.
 
     ``of_sources`` are the policies of sources that have their own, by name. ``replicas`` gives the number of processes
-    that share the quotas of sources. ``metrics`` tell of all of it. ``budgets`` are those of the ledger. ``stand_in``
-    is a policy for uploads while the models of the others are unavailable; it has labels that none of them has.
+    that share the quotas of sources. ``metrics`` tell of all of it. ``budgets`` are those of the ledger. ``stand_ins``
+    look at uploads while the models of the policies are unavailable: each where those before it are too.
     """
     # One for each set of labels: what was learnt of a model, and pictures on their way, are known to all that share it.
     examiner_of = functools.cache(examiner_of)
     examiner = examiner_of(labels_of(policy, shadow))
 
     def stand_in_of(on_unscanned: OnUnscanned, banks: Collection[str] | None = None) -> Terms | None:
-        return None if stand_in is None else Terms(stand_in, examiner_of(stand_in.labels), on_unscanned, banks=banks)
+        terms = None
+        for each in reversed(stand_ins):
+            terms = Terms(
+                *(each.policy, each.examiner, on_unscanned), banks=banks, stand_in=terms, suffices=each.suffices
+            )
+        return terms
 
     def terms_of(name: str) -> Terms:
         source = settings.sources[name]

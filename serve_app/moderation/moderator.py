@@ -73,7 +73,7 @@ class _Scanned:
     @property
     def let_through_for_now(self) -> Unscanned | None:
         """The outcome of a picture that others than its own terms let through: it is still to be scanned."""
-        if self.unavailable is None or not self.outcome.judgement.verdict.keeps_picture:
+        if self.unavailable is None or self.terms.suffices or not self.outcome.judgement.verdict.keeps_picture:
             return None
         judgement = self.outcome.judgement
         how = "let it through" if judgement.rule is None else f"let it through ({judgement.verdict}: {judgement.rule})"
@@ -268,7 +268,7 @@ class Moderator:
         result = await self._scan(body, call, lists, terms)
         if not isinstance(result, UnavailableError) or terms.stand_in is None or call.lane is Lane.BACKGROUND:
             return result
-        stood_in = await self._scan(body, call, lists, terms.stand_in)
+        stood_in = await self._scan_or_stand_in(body, call, lists, terms.stand_in)
         return replace(stood_in, unavailable=result) if isinstance(stood_in, _Scanned) else stood_in
 
     async def _scan(self, body: Body, call: Call, lists: Snapshot | None, terms: Terms) -> _Scanned | UnscannedError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from serve_app.domain import (
     Deadline,
@@ -21,6 +22,15 @@ from serve_app.moderation.shadow import ShadowPolicy
 from serve_app.policy import Policy, evaluate, labels_of
 
 
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A policy over an examiner for its labels, while those of all terms are unavailable; ``suffices`` as there."""
+
+    policy: Policy
+    examiner: Examiner
+    suffices: bool = False
+
+
 class Terms:
     """A policy over an examiner for its labels, the banks of the lists, and the answer without a scan."""
 
@@ -33,6 +43,7 @@ class Terms:
         shadow: Policy | None = None,
         banks: Collection[str] | None = None,
         stand_in: Terms | None = None,
+        suffices: bool = False,
     ) -> None:
         """Create them.
 
@@ -44,6 +55,7 @@ class Terms:
             banks: of the lists, those that apply; None if all do.
             stand_in: by which an upload is looked at while the examiner is unavailable. What they reject is rejected;
                 what they let through is stored, and waits for these terms.
+            suffices: whether what these terms let through in the place of others waits for nothing.
         """
         self.policy = policy
         self.labels = labels_of(policy, shadow)
@@ -51,6 +63,7 @@ class Terms:
         self.on_unscanned = on_unscanned
         self.banks = banks
         self.stand_in = stand_in
+        self.suffices = suffices
         self._shadow = ShadowPolicy(shadow) if shadow is not None else None
         self._last_heard_of: ModelIdentity | None = None
 

@@ -15,6 +15,7 @@ from serve_app.logs.redaction import hide_secrets
 from serve_app.secret_files import MIN_SECRET_CHARACTERS, why_unusable
 from serve_app.settings.ledger import MEMORY, is_postgresql
 from serve_app.settings.schema import Settings
+from serve_app.wire import WORKER_SECRETS_ENV
 
 KNOWN_IDS_ENV = "KNOWN_PICTRS_IDS"
 
@@ -47,7 +48,7 @@ def notices(settings: Settings, environment: Mapping[str, str] = os.environ) -> 
     return [
         *_about_callers(settings, given),
         *_about_unscanned(settings, given),
-        *_about_workers(given),
+        *_about_workers(settings, given),
         *_about_database(settings, given),
     ]
 
@@ -92,8 +93,13 @@ def _about_unscanned(settings: Settings, given: Mapping[str, str]) -> Iterator[s
         )
 
 
-def _about_workers(given: Mapping[str, str]) -> Iterator[str]:
-    if _WORKER_AUTH in given:
+def _about_workers(settings: Settings, given: Mapping[str, str]) -> Iterator[str]:
+    if _WORKER_AUTH in given and settings.remote is not None and settings.remote.fedi_safety:
+        yield (
+            f"{_WORKER_AUTH} is not read: set {WORKER_SECRETS_ENV} to NAME:SECRET, and PICTRS_SAFETY_APIKEY of the "
+            "workers of fedi-safety to that secret"
+        )
+    elif _WORKER_AUTH in given:
         yield f"{_WORKER_AUTH} has no meaning here: this service scans by itself, so stop the workers of fedi-safety"
     if useless := [name for name in (_IMAGE_FOLDER, _SESSION_KEY) if name in given]:
         yield (

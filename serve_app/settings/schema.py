@@ -137,6 +137,16 @@ class RemoteSettings(_Section):
     fallback: FallbackKind = "none"
     probe_every: Annotated[int, Field(ge=1)] = 200
     double_every: Annotated[int, Field(ge=1)] = 100
+    fedi_safety: bool = False
+
+    @model_validator(mode="after")
+    def _require_absence(self) -> Self:
+        if self.fedi_safety and self.fallback == "cpu":
+            raise ValueError(
+                "fedi_safety has its workers asked where nobody else is there, and with fallback: cpu this machine "
+                "always is: choose another fallback, or no fedi_safety"
+            )
+        return self
 
 
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")

@@ -58,6 +58,12 @@ def test_every_variable_without_a_meaning_is_named_and_no_value_is_shown(environ
     assert LINE in text
 
 
+def test_workers_of_fedi_safety_that_may_stay_need_a_secret_of_a_worker() -> None:
+    text = told(LEMMY_ANSIBLE, remote={"fedi_safety": True})
+    assert "FEDIVERSE_SAFETY_WORKER_AUTH is not read: set PICTWARDEN_WORKER_SECRETS to NAME:SECRET" in text
+    assert "stop the workers" not in text
+
+
 @pytest.mark.parametrize(
     ("environment", "args", "left"),
     [

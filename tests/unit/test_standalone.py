@@ -37,6 +37,7 @@ from tests.unit.metric_samples import labels, samples
 SECRET = "a-secret-of-the-tests"
 ADMIN_SECRET = "a-secret-of-an-admin"
 MISSKEY_SECRET = "a-secret-of-misskey"
+WORKER_SECRET = "a-secret-of-a-worker"
 PATIENT_S = 30.0
 
 
@@ -68,8 +69,14 @@ class Running:
         self._beside = {"admin": admin, "metrics": metrics}
         workers = [socket.create_server(("127.0.0.1", 0))] if "remote" in args else []
         self.is_waiting = asyncio.Event()
+        self.pop_url = f"http://127.0.0.1:{workers[0].getsockname()[1]}/api/v1/pop" if workers else ""
         settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
-        guard = Guard([SECRET], admin_secrets={"alice": ADMIN_SECRET}, misskey_secrets=[MISSKEY_SECRET])
+        guard = Guard(
+            [SECRET],
+            admin_secrets={"alice": ADMIN_SECRET},
+            misskey_secrets=[MISSKEY_SECRET],
+            worker_secrets={"alice": WORKER_SECRET},
+        )
         self.task = asyncio.create_task(
             standalone.serve(
                 settings,
@@ -578,6 +585,35 @@ async def test_a_front_with_a_classifier_lets_through_what_is_scanned_later(
     assert (answer.status_code, told["verdict"], told["reason"]) == (200, None, "unavailable")
     assert (told["model"].partition("@")[0], told["policy"].partition("@")[0]) == ("open-nsfw", "nsfw")
     assert not service.is_ready.is_set()
+
+
+@pytest.mark.parametrize(("is_csam", "status"), [(False, 200), (True, 406)])
+async def test_the_workers_of_fedi_safety_decide_at_a_front_that_lets_them(
+    run: Run, draw: Callable[..., bytes], is_csam: bool, status: int
+) -> None:
+    service, picture = run(remote={"fedi_safety": True}), draw("white", encoding="JPEG")
+    await service.is_waiting.wait()
+    async with httpx.AsyncClient(headers={"apikey": WORKER_SECRET}, trust_env=False) as worker:
+        assert (await worker.get(service.pop_url)).status_code == 204
+        scanning = asyncio.create_task(service.scan(picture))
+        while (popped := await worker.get(service.pop_url)).status_code == 204:
+            assert not scanning.done()
+        assert popped.content == picture
+        name = popped.headers["Content-Disposition"].split("=", 1)[1]
+        said = {"image": name, "is_csam": is_csam, "is_nsfw": is_csam}
+        assert (await worker.post(service.pop_url, json=said)).status_code == 201
+    answer = await scanning
+    told = answer.json()
+    assert (answer.status_code, told["model"]) == (status, "fedi-safety")
+    assert told["policy"].startswith("fedi-safety@")
+    assert "A worker of fedi-safety decided" in told["notice"]
+
+
+async def test_a_front_does_not_let_the_workers_of_fedi_safety_in_unasked(run: Run) -> None:
+    service = run(remote={})
+    await service.is_waiting.wait()
+    async with httpx.AsyncClient(headers={"apikey": WORKER_SECRET}, trust_env=False) as worker:
+        assert (await worker.get(service.pop_url)).status_code == 404
 
 
 async def test_a_front_whose_fallback_cannot_be_had_does_not_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

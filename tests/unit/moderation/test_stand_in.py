@@ -191,3 +191,21 @@ async def test_the_lists_decide_about_what_they_see_too(kind: ListKind, verdict:
     assert (decision.reason, decision.verdict) == ("listed", verdict)
     assert (decision.policy, decision.model.name) == ("stand-in", "small")
     assert await front.pending() == []
+
+
+async def test_terms_that_suffice_decide_for_good_and_have_a_stand_in_of_their_own(draw: Draw) -> None:
+    front = Front()
+    admission = AdmissionControl(8.0)
+    last = Terms(STAND_IN, Pipeline(front.preprocessor, front.small), OnUnscanned.REJECT)
+    middle = InProcessScorer(engine=fake_classifier("small", STAND_IN.labels))
+    second = Terms(*(STAND_IN, Pipeline(front.preprocessor, middle), OnUnscanned.REJECT), stand_in=last, suffices=True)
+    own = Pipeline(front.preprocessor, front.scorer)
+    front.moderator = Moderator(OWN, own, front.ledger, OnUnscanned.REJECT, admission, stand_in=second)
+    decision = await front.moderate(draw("white"))
+    assert (decision.reason, decision.verdict, decision.policy) == ("policy", Verdict.ACCEPT, "stand-in")
+    assert await front.pending() == []
+    middle.asleep = middle.fault = UnavailableError("nor is this one")
+    decision = await front.moderate(draw(GREEN))
+    assert decision.is_pending
+    _, answer = answer_for_decision(decision, 1.0)
+    assert answer.message.startswith("no worker is connected: the fallback stand-in")
