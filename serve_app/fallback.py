@@ -51,7 +51,8 @@ def with_fallback(
     kind = remote.fallback if remote is not None else "none"
     stand_in = stand_in_of(kind, label_sets)
     if stand_in is not None:
-        model = ModelSettings(device="cpu", cpu_threads=settings.model.cpu_threads)
+        # Larger batches are no faster on a CPU, and take the memory of a small front.
+        model = ModelSettings(device="cpu", cpu_threads=settings.model.cpu_threads, max_batch_views=4)
         own = EngineScorers(
             *(model, [stand_in.labels], PolicyReference(STAND_IN, stand_in.digest), settings.deadline_s)
         )

@@ -59,10 +59,9 @@ class Front:
         if remote is None:
             raise SettingsError("remote is null: no worker can connect")
         require_without_heads(*policies)
-        self._remote = remote
         sets = tuple(label_sets)
         self.fleet = Fleet(sets, max_workers=remote.max_workers)
-        self._scorers = RemoteScorers(self.fleet, sets)
+        self.scorers = RemoteScorers(self.fleet, sets)
         self._settings, self._remote, self._sets, self._policy = settings, remote, sets, policies[0]
         self._stand_in = stand_in_of(remote.fallback, sets)
         self._popped = PoppedJobs()
@@ -101,7 +100,7 @@ class Front:
         Raises:
             ModelError: a model of the fallback cannot be had.
         """
-        return with_fallback(self._settings, self._policy, self._scorers, self._sets, self._is_anybody_there)
+        return with_fallback(self._settings, self._policy, self.scorers, self._sets, self._is_anybody_there)
 
     @contextlib.asynccontextmanager
     async def taking_workers(self, sockets: Sequence[socket.socket], preprocessor: Preprocessor) -> AsyncIterator[None]:
@@ -134,9 +133,9 @@ class Front:
         if is_away:
             what = what_happens(self._remote.fallback, self._settings.on_unscanned)
             fallback = self._remote.fallback
-            logger.error("workers_absent", f"no worker is connected: {what}", fallback=fallback)
+            logger.error("workers_absent", f"no worker is there: {what}", fallback=fallback)
         else:
-            logger.info("workers_back", "a worker is connected again, and scores from now on")
+            logger.info("workers_back", "a worker is there again, and scores from now on")
 
     @contextlib.asynccontextmanager
     async def taking_workers_of_node(self) -> AsyncIterator[None]:

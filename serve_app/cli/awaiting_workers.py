@@ -6,7 +6,7 @@ import enum
 from pathlib import Path
 
 from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.domain import SettingsError
 from serve_app.logs import EventLogger
 from serve_app.secret_files import FILE_SUFFIX
 from serve_app.settings import RemoteSettings
@@ -36,32 +36,31 @@ def worker_address(remote: RemoteSettings) -> ListeningAddress:
         ) from error
 
 
-def how_to_connect(address: ListeningAddress, secret: Path | None, on_unscanned: OnUnscanned) -> str:
+def how_to_connect(address: ListeningAddress, secret: Path | None, meanwhile: str) -> str:
     """That no worker is there, what that means, and how one is started.
 
     Args:
         address: where workers connect.
         secret: the file that has their secret; None if the environment has it.
-        on_unscanned: what becomes of pictures meanwhile.
+        meanwhile: what becomes of pictures until there is one.
     """
     where = str(secret) if secret else f"the secret that {WORKER_SECRETS_ENV} or {WORKER_SECRETS_ENV}{FILE_SUFFIX} has"
     return (
-        f"{_waiting(on_unscanned)}.\n\n"
+        f"{_waiting(meanwhile)}.\n\n"
         f"Copy {where} to the machine with the GPU, and start a worker there. Its --url is the address at which that "
         f"machine reaches port {address.port} of this one, best through a reverse proxy with TLS; on this machine it "
         f"is:\n\n{_command(address, secret)}\n"
     )
 
 
-def log_how_to_connect(address: ListeningAddress, secret: Path | None, on_unscanned: OnUnscanned) -> None:
+def log_how_to_connect(address: ListeningAddress, secret: Path | None, meanwhile: str) -> None:
     """The same as a line of the log."""
-    text = f"{_waiting(on_unscanned)}; start one with: {_command(address, secret)}"
+    text = f"{_waiting(meanwhile)}; start one with: {_command(address, secret)}"
     logger.info("waiting_for_worker", text, address=address.root_url)
 
 
-def _waiting(on_unscanned: OnUnscanned) -> str:
-    until = "refused" if on_unscanned is OnUnscanned.REJECT else "stored unscanned, and scanned later"
-    return f"no worker is connected yet: until one is, pictures are {until} (on_unscanned: {on_unscanned})"
+def _waiting(meanwhile: str) -> str:
+    return f"no worker is connected yet: until one is, {meanwhile}"
 
 
 def _command(address: ListeningAddress, secret: Path | None) -> str:

@@ -122,6 +122,7 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
+    from serve_app.fallback import what_happens
     from serve_app.own_work import own_work
 
     stop, came_back = asyncio.Event(), asyncio.Event()
@@ -138,11 +139,12 @@ async def _serve(
     def on_waiting() -> None:
         release_start_memory()
         store_url(url)
-        if workers is not None:
+        if workers is not None and settings.remote is not None:
+            meanwhile = what_happens(settings.remote.fallback, settings.on_unscanned)
             if shows_secrets():
-                text = how_to_connect(workers, worker_secret, settings.on_unscanned)
+                text = how_to_connect(workers, worker_secret, meanwhile)
                 console.print(text, markup=False, soft_wrap=True)
-            log_how_to_connect(workers, worker_secret, settings.on_unscanned)
+            log_how_to_connect(workers, worker_secret, meanwhile)
         systemd.notify(systemd.READY)
 
     def on_ready(identity: ModelIdentity, ready_after_s: float) -> None:

@@ -61,7 +61,7 @@ class ModelIdentity:
         return tuple(f"{each.name}: {each.notice}" for each in self.each if each.notice)
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.digest[:12]}"
+        return f"{self.name}@{self.digest[:12]}" if self.digest else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _about(decision: Decision, message: str, elapsed_ms: float) -> Answer:
         message=message,
         request_id=decision.request_id,
         sha256=decision.sha256,
-        model=str(decision.model) if decision.model.digest else decision.model.name,
+        model=str(decision.model),
         policy=f"{decision.policy}@{decision.policy_digest[:12]}",
         elapsed_ms=round(elapsed_ms, 2),
         notice=decision.model.notice,

@@ -67,7 +67,8 @@ class Absence:
             self._switched(self._is_away)
 
     async def run(self, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
-        """Look until this is cancelled."""
+        """Look until this is cancelled; nobody could come before it began."""
+        self._since_s = self._clock()
         while True:
             self.look()
             await sleep(LOOK_EVERY_S)

@@ -85,9 +85,9 @@ async def test_that_nobody_is_there_is_said_and_what_becomes_of_pictures(
         front._switched(is_away)
     assert told == [True, False]
     away, back = caplog.records
-    assert away.message.startswith("no worker is connected: ")
+    assert away.message.startswith("no worker is there: ")
     assert what in away.message
-    assert back.message == "a worker is connected again, and scores from now on"
+    assert back.message == "a worker is there again, and scores from now on"
 
 
 def test_a_classifier_that_the_workers_score_for_already_is_no_fallback() -> None:
