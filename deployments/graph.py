@@ -64,7 +64,7 @@ def build_app(args: dict[str, Any]) -> Application:
         remote = serve.deployment(
             max_ongoing_requests=_STAGE_ONGOING, num_replicas=1, ray_actor_options={"num_cpus": _REMOTE_SCORER_CPUS}
         )(RemoteScorer)
-        scorer = remote.bind(settings, scored, (policy, *of_sources.values()))
+        scorer = remote.bind(settings, scored, (policy, *of_sources.values()), locate(settings.ledger))
     return ingress.bind(
         settings,
         policy,

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_process import set_up_replica
+from serve_app.database.location import Location
 from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIdentity, UnavailableError
 from serve_app.front import Front
 from serve_app.http.guard import Guard
+from serve_app.ledger import open_ledger
 from serve_app.logs import of_request
 from serve_app.policy import Policy
 from serve_app.settings import Settings
@@ -21,20 +23,29 @@ from serve_app.settings import Settings
 class RemoteScorer:
     """One fleet of workers, for all ingress replicas. It has one replica: workers connect to one port."""
 
-    def __init__(self, settings: Settings, label_sets: Sequence[tuple[str, ...]], policies: Sequence[Policy]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        label_sets: Sequence[tuple[str, ...]],
+        policies: Sequence[Policy],
+        location: Location | None = None,
+    ) -> None:
         """Listen for workers from when the port is free.
 
         Args:
             settings: of the application, with a section ``remote``.
             label_sets: those that pictures want.
             policies: whose thresholds the models of workers have to fit.
+            location: of the ledger, in which scores of a worker that is not trusted any more are found; None: in no
+                database.
 
         Raises:
             SettingsError: the secrets are unusable, or a policy has heads.
         """
         set_up_replica("scorer", settings.log)
         guard = Guard.from_environment(settings.authentication, sources=settings.sources)
-        self._front = Front(settings, guard, label_sets, policies)
+        self._ledger = open_ledger(location, settings.limits)
+        self._front = Front(settings, guard, label_sets, policies, asyncio.Event(), self._ledger)
         self._deadline_s = settings.deadline_s
         self._listening = asyncio.get_running_loop().create_task(self._listen(), name="listening for workers")
 
@@ -71,3 +82,4 @@ class RemoteScorer:
         """Send the workers away."""
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
+        self._ledger.close()

@@ -19,13 +19,16 @@ from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
 from serve_app.remote.absence import Absence
+from serve_app.remote.doubts import Records, TrustRecord
 from serve_app.remote.fallback import Scorers
 from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import PROTOCOL, Wanted
 from serve_app.remote.popped import PoppedJobs
+from serve_app.remote.record import FleetRecord
 from serve_app.remote.requirements import require_without_heads, requirement_of
 from serve_app.remote.scorers import RemoteScorers
+from serve_app.remote.trust import Trust
 from serve_app.settings import Settings
 from serve_app.version import own_version
 
@@ -41,7 +44,8 @@ class Front:
         guard: Guard,
         label_sets: Sequence[tuple[str, ...]],
         policies: Sequence[Policy],
-        came_back: asyncio.Event | None = None,
+        came_back: asyncio.Event,
+        records: Records,
     ) -> None:
         """Without workers; ``settings`` have a section ``remote``.
 
@@ -51,6 +55,7 @@ class Front:
             label_sets: those that pictures want.
             policies: whose thresholds the models of workers have to fit; that of the service is the first.
             came_back: set whenever the first worker comes, after none was there.
+            records: are told which workers are in doubt.
 
         Raises:
             SettingsError: a policy has heads, or the fallback is no other one.
@@ -66,18 +71,36 @@ class Front:
         self._stand_in = stand_in_of(remote.fallback, sets)
         self._popped = PoppedJobs()
         self._popped_examiner = PoppedExaminer(self._popped)
-        self.switched: list[Callable[[bool], None]] = [self._tell_switch]
+        self.trust_record = TrustRecord(records)
+        self._trust = Trust(
+            self.fleet,
+            sets,
+            self.trust_record,
+            probe_every=remote.probe_every,
+            double_every=remote.double_every,
+            deadline_s=settings.deadline_s,
+        )
+        self.record = FleetRecord(self.fleet, has_fallback=remote.fallback != "none")
+        self.switched: list[Callable[[bool], None]] = [self._tell_switch, self.record.switched]
         """Told whether workers are away, once that has lasted."""
         self.absence = Absence(
             lambda: self._is_anybody_there() or self._popped.is_anybody_there,
             self._switched,
-            came_back or asyncio.Event(),
+            came_back,
         )
         self._arrivals = _Arrivals()
         self.fleet.watchers.append(self._arrivals)
         wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s)
         requirement = requirement_of(policies, sets)
-        self._door = WorkerDoor(guard, self.fleet, wanted, requirement, remote.max_workers)
+        self._door = WorkerDoor(
+            guard,
+            self.fleet,
+            wanted,
+            requirement,
+            remote.max_workers,
+            record=self.record,
+            require_welcome=self._trust.require_welcome,
+        )
         self._routes = pop_routes(guard.require_worker, self._popped, Strangers()) if remote.fedi_safety else []
 
     @property
@@ -113,14 +136,8 @@ class Front:
         listening = serving_beside(
             "worker", worker_app(self._door, self._routes), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
         )
-        async with listening:
-            watching = asyncio.create_task(self.absence.run(), name="watching for workers")
-            try:
-                yield
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-                await self._door.close()
+        async with listening, self._watching():
+            yield
 
     def _is_anybody_there(self) -> bool:
         return any(member.is_usable for member in self.fleet.members)
@@ -144,11 +161,24 @@ class Front:
         listener = Listener(
             "worker", "the workers' port", remote.host, remote.port, ANSWER_WITHIN_S, DRAIN_S, has_websockets=True
         )
-        async with node_listening(worker_app(self._door), listener):
-            try:
-                yield
-            finally:
-                await self._door.close()
+        async with node_listening(worker_app(self._door), listener), self._watching():
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """Watch whether workers are there and can be trusted, for as long as the block; then send them away."""
+        watching = (
+            asyncio.create_task(self.absence.run(), name="watching for workers"),
+            asyncio.create_task(self._trust.run(), name="trust in workers"),
+        )
+        try:
+            yield
+        finally:
+            for each in watching:
+                each.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            await self._door.close()
+            await self.trust_record.close()
 
     @contextlib.asynccontextmanager
     async def once_there_are_workers(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from serve_app.abandonable import unless_stopped
 from serve_app.database.location import locate
 from serve_app.domain import Deadline, ModelIdentity
+from serve_app.domain.workers import WorkersView
 from serve_app.front import Front
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
@@ -28,7 +29,7 @@ from serve_app.http.server import serving, serving_beside
 from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.local_stages import Stages, StartingExaminer, close_records, open_records, returning_memory, watch
-from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding, watch_scoring
+from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding, watch_scoring, watch_workers
 from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy
@@ -46,7 +47,9 @@ class Sockets:
     worker: Sequence[socket.socket] = ()
 
 
-Beside = Callable[[Settings, Moderator, OpenLedger, LiveLists], contextlib.AbstractAsyncContextManager[None]]
+Beside = Callable[
+    [Settings, Moderator, OpenLedger, LiveLists, WorkersView | None], contextlib.AbstractAsyncContextManager[None]
+]
 """Work that the service does on its own account, for as long as the block."""
 
 
@@ -59,7 +62,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
     shadow: Policy | None = None,
-    beside: Beside = lambda settings, moderator, ledger, lists: contextlib.nullcontext(),
+    beside: Beside = lambda settings, moderator, ledger, lists, workers: contextlib.nullcontext(),
     of_sources: Mapping[str, Policy] = NO_POLICIES,
     on_waiting: Callable[[], None] = lambda: None,
     came_back: asyncio.Event | None = None,
@@ -86,20 +89,13 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         UnavailableError: a part of the service has ended or is stuck, and only a new process helps.
     """
     began_s = time.monotonic()
-    front = None
-    if settings.remote is not None:
-        front = Front(
-            settings,
-            guard,
-            label_sets(settings, policy, shadow, of_sources),
-            [policy, *of_sources.values()],
-            came_back,
-        )
     location = locate(settings.ledger)
     opened = await unless_stopped(stop, lambda: open_records(location, settings.limits), close_records)
     if opened is None:
         return
     ledger, lists = opened
+    front = _front_of(settings, policy, guard, opened, shadow, of_sources, came_back or asyncio.Event())
+    workers = None if front is None else front.record
     admission = admission_of(settings)
     examiners: list[StartingExaminer] = []
 
@@ -125,12 +121,12 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         lists.start()
         after_the_answers.callback(lists.close)
         if sockets.admin:
-            admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate)
+            admin_app = create_admin_app(guard, ledger, lists.store, settings, moderator.moderate, workers)
             listening = serving_beside("admin", admin_app, ANSWER_WITHIN_S, sockets.admin, stop, DRAIN_S)
             await after_the_answers.enter_async_context(listening)
         if metrics is not None:
             await after_the_answers.enter_async_context(_telling(metrics, ledger, sockets.metrics, stop))
-        await until_stop.enter_async_context(beside(settings, moderator, ledger, lists))
+        await until_stop.enter_async_context(beside(settings, moderator, ledger, lists, workers))
         stages = await unless_stopped(
             stop,
             lambda: Stages(settings, policy, shadow, of_sources, front.open_scorers() if front is not None else None),
@@ -143,8 +139,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             examiner.started(stages)
         if metrics is not None:
             watch_decoding(metrics.registry, stages.workers)
-            if isinstance(stages.scorers, EngineScorers):
-                watch_scoring(metrics.registry, stages.scorers)
+            _watch_scorers(metrics, stages, front)
 
         async def tell_ready() -> None:
             identity = await moderator.ready(Deadline.after(settings.deadline_s))
@@ -165,6 +160,33 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
 def _close(sockets: Sequence[socket.socket]) -> None:
     for each in sockets:
         each.close()
+
+
+def _front_of(
+    settings: Settings,
+    policy: Policy,
+    guard: Guard,
+    records: tuple[OpenLedger, LiveLists],
+    shadow: Policy | None,
+    of_sources: Mapping[str, Policy],
+    came_back: asyncio.Event,
+) -> Front | None:
+    """The front, if workers elsewhere score; ``records`` are closed if there cannot be one."""
+    if settings.remote is None:
+        return None
+    sets = label_sets(settings, policy, shadow, of_sources)
+    try:
+        return Front(settings, guard, sets, [policy, *of_sources.values()], came_back, records[0])
+    except BaseException:
+        close_records(records)
+        raise
+
+
+def _watch_scorers(metrics: FrontMetrics, stages: Stages, front: Front | None) -> None:
+    if front is not None:
+        watch_workers(metrics.registry, front.record, front.trust_record)
+    if isinstance(stages.scorers, EngineScorers):
+        watch_scoring(metrics.registry, stages.scorers)
 
 
 @contextlib.asynccontextmanager

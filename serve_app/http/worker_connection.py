@@ -87,6 +87,10 @@ class Door(Protocol):
         """Take a worker into the fleet; raises RefusedError if it is not taken."""
         ...
 
+    def note_refused(self, refused: Refused) -> None:
+        """A worker was not taken."""
+        ...
+
     def dismiss(self, member: Member, refused: Refused) -> None:
         """Send a member away."""
         ...
@@ -140,6 +144,8 @@ class WorkerConnection:
         if member is None:
             text = f"a worker of {self._owner} was not taken: {told}"
             logger.warning("worker_not_taken", text, owner=self._owner, why=told)
+            if refused is not None:
+                self._door.note_refused(refused)
             self._line.close()
         else:
             if not member.has_ended:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -38,6 +38,18 @@ DRAIN_S: Final = 3.0
 """At the end: workers are told to come back, and close."""
 
 
+class Refusals(Protocol):
+    """Counts workers that are not taken."""
+
+    def refused(self, reason: Refusal) -> None:
+        """One had a right secret."""
+        ...
+
+    def stranger_refused(self) -> None:
+        """One had none."""
+        ...
+
+
 class WorkerDoor:
     """Takes workers into a fleet."""
 
@@ -49,6 +61,9 @@ class WorkerDoor:
         require: Requirement = lambda hello: None,
         max_workers: int = 16,
         times: ConnectionTimes = DEFAULT_TIMES,
+        *,
+        record: Refusals | None = None,
+        require_welcome: Callable[[str], None] = lambda owner: None,
     ) -> None:
         """A door without connections.
 
@@ -59,7 +74,11 @@ class WorkerDoor:
             require: checks their models.
             max_workers: of the fleet; twice as many may be connected, since some are loading or lost.
             times: of a connection.
+            record: counts who is not taken.
+            require_welcome: checks an owner; raises RefusedError.
         """
+        self._record = record
+        self._require_welcome = require_welcome
         self.wanted = wanted
         self.times = times
         self._guard = guard
@@ -76,6 +95,8 @@ class WorkerDoor:
         try:
             owner = self._guard.require_worker(websocket.headers.get("authorization"))
         except UnauthorisedError as error:
+            if self._record is not None:
+                self._record.stranger_refused()
             if self._strangers.has_line():
                 logger.info("worker_unauthorised", f"a worker was refused: {error}")
             refusal = PlainTextResponse(f"{error}\n", 401, {"WWW-Authenticate": "Bearer"})
@@ -112,8 +133,14 @@ class WorkerDoor:
         Raises:
             RefusedError: it is not taken.
         """
+        self._require_welcome(owner)
         self._require(hello)
         return self._fleet.join(hello, line, owner)
+
+    def note_refused(self, refused: Refused) -> None:
+        """A worker was not taken."""
+        if self._record is not None:
+            self._record.refused(refused.reason)
 
     def dismiss(self, member: Member, refused: Refused) -> None:
         """Send a member away."""

@@ -13,6 +13,7 @@ from serve_app.domain import OnUnscanned, SettingsError
 from serve_app.fallback import stand_in_of, what_happens
 from serve_app.front import Front
 from serve_app.http.guard import Guard
+from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, load_policy
 from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refusal, Refused
@@ -42,7 +43,7 @@ def make_front(make_policy: Callable[..., Policy]) -> MakeFront:
         settings = parse_settings({"model": {"source": "fake"}, "remote": remote} | args)
         policy = make_policy()
         guard = Guard(["a-secret-of-the-tests"])
-        return Front(settings, guard, [policy.labels], [policy], came_back or asyncio.Event())
+        return Front(settings, guard, [policy.labels], [policy], came_back or asyncio.Event(), MemoryLedger())
 
     return make
 
