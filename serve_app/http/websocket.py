@@ -32,6 +32,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_IN_KERNEL_BYTES)
 
+    async def send(self, message: Any) -> None:
+        """See uvicorn."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            # Else uvicorn takes a refusal for a fault, and writes a line for each stranger.
+            self.handshake_complete = True
+
     async def run_asgi(self) -> None:
         """See uvicorn."""
         state: dict[str, Any] = self.scope["state"]

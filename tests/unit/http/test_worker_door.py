@@ -74,7 +74,7 @@ async def test_many_wrong_secrets_have_few_lines_and_leave_nothing(caplog: pytes
 
         for _ in range(50):
             assert set(await asyncio.gather(*(knock() for _ in range(20)))) == {401}
-        assert len([each for each in caplog.records if "worker" in each.getMessage()]) == 10
+        assert len(caplog.records) == 10
         async with front.worker() as worker:
             await worker.join()
 
