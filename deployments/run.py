@@ -138,7 +138,10 @@ def _serve(
                 announce(url, time.monotonic() - started_s, console, application.chosen_preset, file)
             else:
                 workers = ListeningAddress(application.remote.host, application.remote.port)
-                text = how_to_connect(workers, worker_secret, application.on_unscanned)
+                from serve_app.fallback import what_happens  # a second to import, and most starts need none of it
+
+                meanwhile = what_happens("none", application.on_unscanned)
+                text = how_to_connect(workers, worker_secret, meanwhile)
                 console.print(text, markup=False, soft_wrap=True)
                 console.print(f"The URL for pict-rs, with its secret, is in {file}", markup=False, soft_wrap=True)
             console.print(f"Logs: {logs}", soft_wrap=True)

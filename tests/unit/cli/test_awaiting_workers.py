@@ -11,6 +11,7 @@ import pytest
 from serve_app.cli.awaiting_workers import how_to_connect, log_how_to_connect, worker_address
 from serve_app.cli.listening import ListeningAddress
 from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.fallback import what_happens
 from serve_app.settings import RemoteSettings
 
 ADDRESS = ListeningAddress("0.0.0.0", 14054)
@@ -18,18 +19,18 @@ COMMAND = "pictwarden worker --url http://127.0.0.1:14054 --secret-file"
 
 
 def test_a_front_without_a_worker_says_what_that_means_and_how_one_is_started() -> None:
-    refusing = how_to_connect(ADDRESS, Path("/srv/.pictwarden/worker-secret"), OnUnscanned.REJECT)
-    assert "pictures are refused (on_unscanned: reject)" in refusing
+    refusing = how_to_connect(ADDRESS, Path("/srv/.pictwarden/worker-secret"), what_happens("none", OnUnscanned.REJECT))
+    assert "until one is, all pictures are refused." in refusing
     assert f"{COMMAND} /srv/.pictwarden/worker-secret\n" in refusing
-    accepting = how_to_connect(ADDRESS, None, OnUnscanned.ACCEPT)
-    assert "pictures are stored unscanned, and scanned later (on_unscanned: accept)" in accepting
+    accepting = how_to_connect(ADDRESS, None, what_happens("none", OnUnscanned.ACCEPT))
+    assert "pictures are stored unscanned, and scanned once a worker is back" in accepting
     assert "the secret that PICTWARDEN_WORKER_SECRETS or PICTWARDEN_WORKER_SECRETS_FILE has" in accepting
     assert f"{COMMAND} FILE\n" in accepting
 
 
 def test_the_log_has_it_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    log_how_to_connect(ADDRESS, None, OnUnscanned.REJECT)
+    log_how_to_connect(ADDRESS, None, "all pictures are refused")
     (line,) = caplog.messages
     assert line.startswith("no worker is connected yet")
     assert line.endswith(f"start one with: {COMMAND} FILE")
