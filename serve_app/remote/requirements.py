@@ -8,6 +8,7 @@ from serve_app.domain import PolicyError, SettingsError
 from serve_app.policy import Policy, heads_of
 from serve_app.remote.admission import RefusedError
 from serve_app.remote.messages import PROTOCOL, Hello, Refusal, Refused
+from serve_app.settings import RemoteSettings
 
 Requirement = Callable[[Hello], None]
 """Raises RefusedError for a worker that is not taken."""
@@ -41,4 +42,17 @@ def require_without_heads(*policies: Policy | None) -> None:
         raise SettingsError(
             f"workers do not have the files of heads, and the policy has {len(heads)} of them (the first: {first}): "
             "score here (remote: null, or --scorers here), or choose a policy without `score: head`"
+        )
+
+
+def require_without_fallback(remote: RemoteSettings) -> None:
+    """Refuse, on Ray Serve, what only a front in one process has.
+
+    Raises:
+        SettingsError: there is a fallback, or workers of fedi-safety are let in.
+    """
+    if remote.fallback != "none" or remote.fedi_safety:
+        raise SettingsError(
+            "remote.fallback and remote.fedi_safety are for `pictwarden serve`: on Ray Serve leave them at none and "
+            "false, and give the cluster a scorer of its own where no worker may be missing"
         )

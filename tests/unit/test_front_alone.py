@@ -17,7 +17,8 @@ from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, load_policy
 from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refusal, Refused
-from serve_app.settings import parse_settings
+from serve_app.remote.requirements import require_without_fallback
+from serve_app.settings import RemoteSettings, parse_settings
 
 
 class Line:
@@ -102,3 +103,10 @@ def test_a_classifier_that_the_workers_score_for_already_is_no_fallback() -> Non
 @pytest.mark.parametrize("on_unscanned", OnUnscanned)
 def test_every_fallback_says_what_happens(on_unscanned: OnUnscanned) -> None:
     assert len({what_happens(kind, on_unscanned) for kind in ("none", "cpu", "classifier")}) == 3
+
+
+@pytest.mark.parametrize("remote", [{"fallback": "cpu"}, {"fallback": "classifier"}, {"fedi_safety": True}])
+def test_on_ray_serve_there_is_no_fallback_and_it_is_refused(remote: dict[str, Any]) -> None:
+    require_without_fallback(RemoteSettings())
+    with pytest.raises(SettingsError, match="are for `pictwarden serve`"):
+        require_without_fallback(RemoteSettings(**remote))
