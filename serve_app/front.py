@@ -67,7 +67,7 @@ class Front:
         sets = tuple(label_sets)
         self.fleet = Fleet(sets, max_workers=remote.max_workers)
         self.scorers = RemoteScorers(self.fleet, sets)
-        self._settings, self._remote, self._sets, self._policy = settings, remote, sets, policies[0]
+        self._settings, self._remote, self._sets, self._policies = settings, remote, sets, tuple(policies)
         self._stand_in = stand_in_of(remote.fallback, sets)
         self._popped = PoppedJobs()
         self._popped_examiner = PoppedExaminer(self._popped)
@@ -123,7 +123,7 @@ class Front:
         Raises:
             ModelError: a model of the fallback cannot be had.
         """
-        return with_fallback(self._settings, self._policy, self.scorers, self._sets, self._is_anybody_there)
+        return with_fallback(self._settings, self._policies[0], self.scorers, self._sets, self._is_anybody_there)
 
     @contextlib.asynccontextmanager
     async def taking_workers(self, sockets: Sequence[socket.socket], preprocessor: Preprocessor) -> AsyncIterator[None]:

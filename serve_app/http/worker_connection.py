@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -37,6 +38,10 @@ _NORMAL, _TOO_LARGE = 1000, 1009
 # Models have some hundred bytes each; the texts of a worker stand in log lines, decisions and answers.
 _MOST_HELLO_BYTES: Final = 64 * 1024
 _MOST_TEXT: Final = 200
+_MOST_MODEL_TEXT: Final = 1000
+"""Of the name of several models together, and of their notices."""
+
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 # Of the reason in a frame that closes (RFC 6455, 5.5).
 _MOST_REASON_BYTES: Final = 123
@@ -148,6 +153,8 @@ class WorkerConnection:
                 self._door.note_refused(refused)
             self._line.close()
         else:
+            if member.is_leaving and refused is None:
+                told = "it was stopped"
             if not member.has_ended:
                 member.lost(why)
             logger.warning("worker_left", f"worker {member.name} has left: {told}", worker=member.name, why=told)
@@ -239,9 +246,18 @@ class WorkerConnection:
 
 
 def _require_small(hello: Hello, frame_bytes: int) -> None:
+    models = [model for offer in hello.offers for model in (offer.model, *offer.model.each)]
+    notices = [model.notice for model in models if model.notice is not None]
     texts = (hello.name, hello.version, hello.device)
-    if frame_bytes > _MOST_HELLO_BYTES or any(len(each) > _MOST_TEXT or not each.isprintable() for each in texts):
+    of_models = (*notices, *(model.name for model in models))
+    is_small = all(len(each) <= _MOST_TEXT for each in texts) and all(
+        len(each) <= _MOST_MODEL_TEXT for each in of_models
+    )
+    if frame_bytes > _MOST_HELLO_BYTES or not is_small or not all(map(str.isprintable, (*texts, *of_models))):
         raise MalformedRequestError("Hello: a text that is too long, or cannot be printed")
+    digests = [each for model in models for each in (model.digest, model.derived_from) if each is not None]
+    if any(_DIGEST.fullmatch(each) is None for each in digests):
+        raise MalformedRequestError("Hello: a digest of a model is 64 hexadecimal digits")
     if not hello.name or any(each.isspace() for each in hello.name):
         raise MalformedRequestError(f"Hello: {hello.name!r} is no name: it has characters, and no white space")
 

@@ -64,8 +64,16 @@ class Discipline:
             f"the scores of this worker are wrong ({why}): check its memory, its overclocking and its model; the front "
             f"takes no worker with the secret of {member.owner} for {_DISTRUSTED_FOR_S / 60:.0f} minutes"
         )
-        last_good_at = self._last_good_at.pop(member.name, None)
         self._fleet.dismiss(member, Refused(Refusal.DISTRUSTED, text))
+        self._report_distrusted(member, why)
+
+    def remember_distrusted(self, member: Member, why: str) -> None:
+        """The fleet has sent a worker away for answers that no honest one gives."""
+        self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
+        self._report_distrusted(member, why)
+
+    def _report_distrusted(self, member: Member, why: str) -> None:
+        last_good_at = self._last_good_at.pop(member.name, None)
         self._reports.distrusted(Distrusted(member.name, member.owner, self._environment.now(), last_good_at, why))
 
     def forgive(self, member: Member) -> None:

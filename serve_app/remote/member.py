@@ -96,6 +96,8 @@ class Member:
         self._pictures = self._rows = 0
         self._resting = Resting(clock)
         self._is_on_trial = self._is_leaving = self._has_ended = False
+        self.refused: Refused | None = None
+        """What it was sent away with, once it was."""
         self._pinging = Pinging(self._link, lambda: bool(self._in_flight), self._fell_silent, self.lost)
 
     @property
@@ -224,6 +226,7 @@ class Member:
     def end(self, refused: Refused | None) -> Sequence[Picture]:
         """Close the line: the pictures that are without a worker by it."""
         self._has_ended = True
+        self.refused = refused
         self._pinging.stop()
         self._line.close(refused)
         pictures = self.pictures

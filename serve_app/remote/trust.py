@@ -25,6 +25,7 @@ from serve_app.remote.doubles import Doubles
 from serve_app.remote.environment import Environment
 from serve_app.remote.fleet import Fleet
 from serve_app.remote.member import Member
+from serve_app.remote.messages import Refusal
 from serve_app.remote.probes import PictureShape
 from serve_app.remote.reports import Disagreed, PassedProbe, TrustReports
 from serve_app.remote.standings import Standing, Standings
@@ -103,7 +104,12 @@ class Trust:
     def left(self, member: Member, why: str) -> None:
         """See the protocol."""
         self._standings.remove(member)
-        if not self._discipline.is_kept_out(member.owner):
+        if self._discipline.is_kept_out(member.owner):
+            return
+        if member.refused is not None and member.refused.reason is Refusal.DISTRUSTED:
+            self._checking.recorded.forget(member.name)
+            self._discipline.remember_distrusted(member, why)
+        else:
             self._strike(member, "its connection ended")
 
     def scored(self, member: Member, label_set: int, views: Views, call: Call, scores: LabelScores) -> None:

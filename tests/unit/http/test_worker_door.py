@@ -116,6 +116,10 @@ async def test_a_secret_that_is_taken_away_closes_its_connections(tmp_path: Path
         (named("a name"), Refusal.PROTOCOL, "no white space"),
         (named(""), Refusal.PROTOCOL, "no name"),
         (replace(HELLO, device="a\x1b[2J GPU"), Refusal.PROTOCOL, "cannot be printed"),
+        (of_model(name="a\0model"), Refusal.PROTOCOL, "cannot be printed"),
+        (of_model(notice="x" * 1001), Refusal.PROTOCOL, "too long"),
+        (of_model(parts=(replace(MODEL, notice="a\nline"),)), Refusal.PROTOCOL, "cannot be printed"),
+        (of_model(digest="' OR 1"), Refusal.PROTOCOL, "hexadecimal"),
     ],
 )
 async def test_a_worker_that_does_not_fit_is_told_why(hello: Hello, reason: Refusal, message: str) -> None:
