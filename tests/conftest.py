@@ -26,6 +26,7 @@ _MARKERS = {
     "serve": "serve",
     "e2e/browser": "browser",
     "e2e/pictrs": "pictrs",
+    "e2e/remote": "slow",
     "faults": "slow",
     "unit/benchmarks/test_commands.py": "slow",
     "unit/cli/test_ending.py": "slow",

@@ -163,16 +163,23 @@ class Relay:
         assert task is not None  # noqa: S101 - a handler of asyncio's server runs in a task
         self._pairs[task] = (writer,)
         try:
-            from_front, to_front = await self._connected()
-            self._pairs[task] = (writer, to_front)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_forward(reader, to_front, self._ways[Way.TO_FRONT]))
-                both.create_task(_forward(from_front, writer, self._ways[Way.TO_WORKER]))
+            # asyncio's server takes a handler that was cancelled for one that failed.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._relay_both(task, reader, writer)
         except* OSError:
             pass
         finally:
             for each in self._pairs.pop(task):
                 each.transport.abort()
+
+    async def _relay_both(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        from_front, to_front = await self._connected()
+        self._pairs[task] = (writer, to_front)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_forward(reader, to_front, self._ways[Way.TO_FRONT]))
+            both.create_task(_forward(from_front, writer, self._ways[Way.TO_WORKER]))
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """To the front."""

@@ -1,0 +1,87 @@
+"""A worker behind a link that is slow, stands still, is reset or cut: each picture is answered in time, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from benchmarks.remote_parts.relay import Link, Relay, Way, relaying
+from benchmarks.remote_parts.workers import Connection, accepted, work_at
+from tests.e2e.remote.conftest import Working
+from tests.e2e.remote.front import RED, UNSCANNED, Front, all_scanned, secret_of
+
+HOME = Link(delay_s=0.02, bytes_per_s=20e6 / 8)
+"""40 ms there and back, 20 Mbit/s each way."""
+
+VIEW_S = 0.01
+PICTURE_BYTES = 150_528
+"""Of a view of 224 px: the least that a picture has."""
+
+
+@contextlib.asynccontextmanager
+async def worker(url: str, owner: str = "home", view_s: float = VIEW_S) -> AsyncIterator[Connection]:
+    """One that answers, until the block ends."""
+    async with accepted(url, secret_of(owner), "tested", view_s) as connection:
+        working = asyncio.create_task(work_at(connection, view_s))
+        try:
+            yield connection
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def behind_a_relay(front: Front, link: Link) -> AsyncIterator[Relay]:
+    """A worker that answers, behind a relay."""
+    async with relaying(front.remote_port, link) as relay, worker(relay.url):
+        yield relay
+
+
+async def test_a_slow_link_beside_none(front: Front) -> None:
+    async with behind_a_relay(front, HOME), worker(front.remote_url, "rented"):
+        assert all_scanned(await front.scan_all(40, per_s=20))
+
+
+@pytest.mark.parametrize("fault", [Relay.reset, Relay.swallow, Relay.stall])
+async def test_a_fault_in_mid_picture_with_another_worker(front: Front, fault) -> None:
+    async with behind_a_relay(front, HOME) as relay:
+        await front.has_worker()
+        async with worker(front.remote_url, "rented"):
+            happened = asyncio.Event()
+            relay.after(PICTURE_BYTES // 2, Way.TO_WORKER, lambda: fault(relay))
+            relay.after(PICTURE_BYTES // 2, Way.TO_WORKER, happened.set)
+            assert all_scanned(await front.scan_all(40, per_s=20))
+            assert happened.is_set()
+
+
+async def test_an_answer_that_is_cut_in_mid_frame(front: Front) -> None:
+    async with behind_a_relay(front, HOME) as relay:
+        await front.has_worker()
+        async with worker(front.remote_url, "rented"):
+            relay.after(3, Way.TO_FRONT, relay.reset)
+            assert all_scanned(await front.scan_all(20, per_s=20))
+
+
+async def test_a_cut_cable_of_the_only_worker_and_its_way_back(front: Front, working: Working) -> None:
+    async with relaying(front.remote_port, HOME) as relay:
+        with working(relay.url) as process:
+            await front.has_worker()
+            relay.after(PICTURE_BYTES // 2, Way.TO_WORKER, relay.swallow)
+            sent = await front.scan_all(10, per_s=10)
+            assert {each.status for each in sent} == {UNSCANNED}
+            relay.heal()
+            await front.has_worker()
+            assert (await front.scan_one(RED)).outcome.is_scanned
+            assert process.is_running
+
+
+async def test_a_link_that_stood_still_for_a_second(front: Front) -> None:
+    async with behind_a_relay(front, HOME) as relay:
+        await front.has_worker()
+        sending = asyncio.create_task(front.scan_all(10, per_s=10))
+        relay.stall()
+        asyncio.get_running_loop().call_later(1.0, relay.heal)
+        assert all_scanned(await sending)
