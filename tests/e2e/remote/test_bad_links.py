@@ -16,7 +16,9 @@ from tests.e2e.remote.front import RED, UNSCANNED, Front, all_scanned, secret_of
 HOME = Link(delay_s=0.02, bytes_per_s=20e6 / 8)
 """40 ms there and back, 20 Mbit/s each way."""
 
-VIEW_S = 0.01
+NEAR = Link(delay_s=0.002)
+
+VIEW_S, OTHER_VIEW_S = 0.01, 0.08
 PICTURE_BYTES = 150_528
 """Of a view of 224 px: the least that a picture has."""
 
@@ -40,29 +42,18 @@ async def behind_a_relay(front: Front, link: Link) -> AsyncIterator[Relay]:
         yield relay
 
 
-async def test_a_slow_link_beside_none(front: Front) -> None:
-    async with behind_a_relay(front, HOME), worker(front.remote_url, "rented"):
-        assert all_scanned(await front.scan_all(40, per_s=20))
-
-
 @pytest.mark.parametrize("fault", [Relay.reset, Relay.swallow, Relay.stall])
-async def test_a_fault_in_mid_picture_with_another_worker(front: Front, fault) -> None:
-    async with behind_a_relay(front, HOME) as relay:
+@pytest.mark.parametrize(("way", "after_bytes"), [(Way.TO_WORKER, PICTURE_BYTES // 2), (Way.TO_FRONT, 20)])
+async def test_a_fault_in_mid_frame_with_another_worker(front: Front, fault, way: Way, after_bytes: int) -> None:
+    """The one behind the link is the faster one, so that it has pictures; the other one takes them over."""
+    async with behind_a_relay(front, NEAR) as relay:
         await front.has_worker()
-        async with worker(front.remote_url, "rented"):
+        async with worker(front.remote_url, "rented", OTHER_VIEW_S):
             happened = asyncio.Event()
-            relay.after(PICTURE_BYTES // 2, Way.TO_WORKER, lambda: fault(relay))
-            relay.after(PICTURE_BYTES // 2, Way.TO_WORKER, happened.set)
-            assert all_scanned(await front.scan_all(40, per_s=20))
+            relay.after(after_bytes, way, lambda: fault(relay))
+            relay.after(after_bytes, way, happened.set)
+            assert all_scanned(await front.scan_all(16, per_s=8))
             assert happened.is_set()
-
-
-async def test_an_answer_that_is_cut_in_mid_frame(front: Front) -> None:
-    async with behind_a_relay(front, HOME) as relay:
-        await front.has_worker()
-        async with worker(front.remote_url, "rented"):
-            relay.after(3, Way.TO_FRONT, relay.reset)
-            assert all_scanned(await front.scan_all(20, per_s=20))
 
 
 async def test_a_cut_cable_of_the_only_worker_and_its_way_back(front: Front, working: Working) -> None:
