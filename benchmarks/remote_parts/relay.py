@@ -139,7 +139,7 @@ class Relay:
 
     async def open_port(self) -> None:
         """Accept connections, on the same port as before."""
-        listener = socket.socket()
+        listener = _socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
         listener.bind(("127.0.0.1", self._port))
@@ -183,7 +183,7 @@ class Relay:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """To the front."""
-        front = socket.socket()
+        front = _socket()
         try:
             front.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
             front.setblocking(False)
@@ -203,6 +203,11 @@ async def relaying(front_port: int, link: Link = Link()) -> AsyncIterator[Relay]
         yield relay
     finally:
         await relay.close()
+
+
+def _socket() -> socket.socket:
+    """One that asyncio knows as TCP, so that it has no small piece wait for an acknowledgement."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: _OneWay) -> None:
