@@ -250,10 +250,8 @@ def _require_small(hello: Hello, frame_bytes: int) -> None:
     notices = [model.notice for model in models if model.notice is not None]
     texts = (hello.name, hello.version, hello.device)
     of_models = (*notices, *(model.name for model in models))
-    is_small = all(len(each) <= _MOST_TEXT for each in texts) and all(
-        len(each) <= _MOST_MODEL_TEXT for each in of_models
-    )
-    if frame_bytes > _MOST_HELLO_BYTES or not is_small or not all(map(str.isprintable, (*texts, *of_models))):
+    is_long = max(map(len, texts)) > _MOST_TEXT or max(map(len, of_models), default=0) > _MOST_MODEL_TEXT
+    if frame_bytes > _MOST_HELLO_BYTES or is_long or not all(map(str.isprintable, (*texts, *of_models))):
         raise MalformedRequestError("Hello: a text that is too long, or cannot be printed")
     digests = [each for model in models for each in (model.digest, model.derived_from) if each is not None]
     if any(_DIGEST.fullmatch(each) is None for each in digests):

@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import Any
 
 import httpx
 import pytest
@@ -154,18 +153,18 @@ async def test_a_port_that_has_two_uses_is_told(port: int, errors: Errors, asked
 
 async def test_a_server_that_fails_begins_again(port: int, errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_listener, "_TRY_EVERY_S", 0.01)
-    create, made = socket.create_server, 0
+    create, made = node_listener._listener, 0
 
-    def first_is_broken(address: tuple[str, int], **options: Any) -> socket.socket:
+    def first_is_broken(host: str, its_port: int) -> socket.socket:
         nonlocal made
-        listener = create(address, **options)
-        if address[1] == port:  # a thread of another test may listen elsewhere
+        listener = create(host, its_port)
+        if its_port == port:  # a thread of another test may listen elsewhere
             made += 1
             if made == 1:
                 listener.close()
         return listener
 
-    monkeypatch.setattr(socket, "create_server", first_is_broken)
+    monkeypatch.setattr(node_listener, "_listener", first_is_broken)
     async with admin_listening(app_of("again"), "127.0.0.1", port):
         assert await who(port) == "again"
     assert errors.texts == ["the admin server has ended: bad file descriptor"]

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -105,6 +106,10 @@ async def test_a_secret_that_is_taken_away_closes_its_connections(tmp_path: Path
 
 
 # What it says first
+
+
+def of_model(**changed: Any) -> Hello:
+    return replace(HELLO, offers=(replace(HELLO.offers[0], model=replace(MODEL, **changed)),))
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,13 @@ class TestWorker:
         rows = len(work.pixels) + len(work.faces)
         await self.send(Scored(work.number, np.full((rows, 2), values, np.float32), 100.0, 0.01))
 
+    async def work(self) -> None:
+        """Answer everything, each view by its colours, until the connection ends."""
+        while True:
+            work = await self.receive(Work)
+            colours = work.pixels.mean(axis=(1, 2), dtype=np.float32)[:, :2] / 255
+            await self.send(Scored(work.number, colours, 100.0, 0.01))
+
     async def close_code(self) -> int | None:
         """Once the front has closed."""
         async with asyncio.timeout(PATIENT_S):
