@@ -32,6 +32,12 @@ class Binding:
         """Those of them that have not had ``picture``."""
         return [member for member in self.usable if member.name not in picture.tried]
 
+    def may_have_others(self, picture: Picture) -> bool:
+        """Whether one of the others can take ``picture``, or may while it waits: nobody else would wait behind it."""
+        if self.usable:
+            return bool(self.others(picture))
+        return any(member.may_return and member.name not in picture.tried for member in self._members())
+
     def can_in_time(self, picture: Picture) -> bool:
         """Whether one of the others can score it by its deadline, if it is sent now."""
         remaining_s = picture.due_s - self._clock()

@@ -32,6 +32,9 @@ _FOLLOWS_WITHIN_S: Final = 5.0
 """Between the probes of a worker that has pictures too: at any moment of so many seconds."""
 
 
+_REFERENCE_WITHIN_S: Final = 3.0
+"""A reference that takes longer is away, or has other work: meanwhile pictures may wait for the one on trial."""
+
 _RECORDED_VIEWS: Final = 2 * ENOUGH_VIEWS
 
 
@@ -195,12 +198,13 @@ class Checking:
     async def _by_reference(self, reference: Reference, shape: PictureShape, views: Views) -> LabelScores:
         try:
             if reference.member is not None:
-                return await self._by_worker(reference.member, shape, views)
+                async with asyncio.timeout(_REFERENCE_WITHIN_S):
+                    return await self._by_worker(reference.member, shape, views)
             if reference.is_recorded:
                 raise UnavailableError("what is recorded cannot be asked")
             engine = self._engines[shape.label_set]
             return await engine.score(views, self._call(shape), LoadSignals())
-        except NotScannedError as error:
+        except (NotScannedError, TimeoutError) as error:
             raise ReferenceLostError(f"{reference}: {error}") from error
 
     def _call(self, shape: PictureShape) -> Call:

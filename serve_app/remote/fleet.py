@@ -216,7 +216,7 @@ class Fleet:
         if picture.future.done() or self._binding.waiting.has(picture):
             return
         is_second = len(picture.tried) > 1
-        if picture.is_bound or is_second or not self._binding.others(picture):
+        if picture.is_bound or is_second or not self._binding.may_have_others(picture):
             if error is not None:
                 picture.fail(error)
             return

@@ -39,7 +39,7 @@ from serve_app.remote.stats import MemberStats
 from serve_app.remote.workload import Expected, Workload
 
 # A live picture is late after twice its predicted time, and a little more where that is short.
-_LATE_TIMES, _LATE_BEYOND_S = 2.0, 0.25
+_LATE_TIMES, _LATE_BEYOND_S, _LATE_AGAIN_S = 2.0, 0.25, 0.5
 
 # More than predictions of the link err, so that deadlines at the worker are in the order of the turns.
 _AHEAD_S = 0.1
@@ -61,7 +61,6 @@ class _InFlight:
     transfer: Transfer
     expected: Expected
     live_sent: int
-    late: asyncio.TimerHandle | None
 
 
 class Member:
@@ -91,6 +90,7 @@ class Member:
         self._link = Link(line, clock)
         self._load = Workload(hello.offers, clock)
         self._in_flight: dict[int, _InFlight] = {}
+        self._late: dict[int, asyncio.TimerHandle] = {}
         self._numbers = 0
         self._live_sent = 0
         self._pictures = self._rows = 0
@@ -199,10 +199,9 @@ class Member:
         self._numbers += 1
         number = self._numbers
         late_s = (on_link_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
-        late = None
         if lane is Lane.LIVE and not picture.is_bound:
-            late = asyncio.get_running_loop().call_later(late_s, self._late, number)
-        self._in_flight[number] = _InFlight(picture, now_s, transfer, expected, self._live_sent, late)
+            self._late[number] = asyncio.get_running_loop().call_later(late_s, self._tell_late, number)
+        self._in_flight[number] = _InFlight(picture, now_s, transfer, expected, self._live_sent)
         picture.holders.add(self.name)
         picture.tried.append(self.name)
         # The worker goes by deadlines: a picture whose source has its turn must not wait behind those of other sources
@@ -293,8 +292,8 @@ class Member:
 
     def _take(self, number: int, *, is_answer: bool) -> None:
         sent = self._in_flight.pop(number)
-        if sent.late is not None:
-            sent.late.cancel()
+        if (late := self._late.pop(number, None)) is not None:
+            late.cancel()
         picture = sent.picture
         picture.holders.discard(self.name)
         whose = picture.label_set, picture.rows, picture.call.lane
@@ -303,9 +302,12 @@ class Member:
         else:
             self._load.remove(*whose)
 
-    def _late(self, number: int) -> None:
+    def _tell_late(self, number: int) -> None:
         sent = self._in_flight[number]
         self._dispatcher.late(self, sent.picture, f"no answer for {self._clock() - sent.sent_s:.1f} s")
+        if number in self._in_flight and len(sent.picture.tried) == 1:
+            # Another one may be there by then.
+            self._late[number] = asyncio.get_running_loop().call_later(_LATE_AGAIN_S, self._tell_late, number)
 
     def _fell_silent(self, why: str) -> None:
         for picture in self.pictures:

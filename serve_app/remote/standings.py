@@ -19,7 +19,7 @@ class Standing:
         is_checked: whether a check is under way.
         is_close: whether its scores of probes were close to the reference's, number by number, so far.
         contested_by: names of workers that differ from it, with nobody to say who is right.
-        silent: names of workers on trial that did not answer when it was to be compared with them.
+        silent: names of workers that did not answer when it was to be compared with them.
     """
 
     member: Member
@@ -71,7 +71,7 @@ class Standings:
     def reference(self, standing: Standing) -> Reference:
         """Whose scores those of a worker are compared with."""
         member = standing.member
-        others = self.trusted_beside(member)
+        others = [each for each in self.trusted_beside(member) if each.name not in standing.silent]
         foreign = [other for other in others if other.owner != member.owner]
         if foreign:
             return Reference(self._chance.choice(foreign))

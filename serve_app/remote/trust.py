@@ -176,18 +176,21 @@ class Trust:
 
     async def _passed(self, standing: Standing, label_set: int, at_least_views: int) -> Check | None:
         """The check that a worker has passed; None where it has not, or nobody can say."""
-        member, reference = standing.member, self._standings.reference(standing)
-        try:
-            if reference.is_recorded and not self._checking.recorded.has(label_set):
-                await self._record(member, label_set)
-            check = await self._checking.check(member, reference, label_set, at_least_views)
-            if check.evidence.agreement is Agreement.AGREES:
-                return check
-            return await self._judged(standing, check)
-        except ReferenceLostError:
-            if reference.member is not None:
+        member = standing.member
+        while True:
+            reference = self._standings.reference(standing)
+            try:
+                if reference.is_recorded and not self._checking.recorded.has(label_set):
+                    await self._record(member, label_set)
+                check = await self._checking.check(member, reference, label_set, at_least_views)
+                if check.evidence.agreement is Agreement.AGREES:
+                    return check
+                return await self._judged(standing, check)
+            except ReferenceLostError:
+                if reference.member is None:
+                    return None
+                # Pictures may wait for this worker: another one is asked at once.
                 standing.silent.add(reference.member.name)
-            return None
 
     async def _record(self, member: Member, label_set: int) -> None:
         scores = await self._checking.record(member, label_set)
@@ -230,6 +233,7 @@ class Trust:
         for each in self._standings.named(standing.contested_by):
             each.contested_by.discard(standing.member.name)
         standing.contested_by.clear()
+        standing.silent.clear()
         self._trust(standing, sent_at, checks[-1].compared_with, share)
         for each in reconciled:
             self._trust(each, sent_at, standing.member.name, share)

@@ -25,8 +25,16 @@ from tests.serve.conftest import FAKE_POLICY, ROOT, SECRET, drawn, free_port, wa
 BLUE, RED = "blue", "red"
 ACCEPTED, REJECTED, UNSCANNED = 200, 406, 503
 
-OWNERS = ("home", "rented", "garbling", "lying", "doubling", "flooding")
+_OWNERS = ("home", "rented", *(f"owner-{number}" for number in range(100)))
 """Each has a secret of its own: what one does is held against it alone."""
+
+_NOBODY_YET = iter(_OWNERS[2:])
+
+
+def somebody() -> str:
+    """An owner of whom the front knows nothing."""
+    return next(_NOBODY_YET)
+
 
 _SIZE_PX = (320, 240)
 _BODIES = {colour: drawn(colour, "JPEG", _SIZE_PX) for colour in (BLUE, RED)}
@@ -36,7 +44,7 @@ def secret_of(owner: str) -> str:
     return f"a-secret-of-a-worker-of-the-tests-{owner}"
 
 
-WORKER_SECRETS = {"PICTWARDEN_WORKER_SECRETS": ",".join(f"{each}:{secret_of(each)}" for each in OWNERS)}
+WORKER_SECRETS = {"PICTWARDEN_WORKER_SECRETS": ",".join(f"{each}:{secret_of(each)}" for each in _OWNERS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,12 @@ class Front:
         """Wait until a picture is scanned, whatever its verdict, or until none is since no worker is there."""
         async with asyncio.timeout(timeout_s), load.session() as client:
             while ((await self.scan(client)).status == UNSCANNED) == is_there:  # noqa: ASYNC110 - another process's
+                await asyncio.sleep(0.05)
+
+    async def trusts(self, worker: str, times: int = 1) -> None:
+        """Wait until this worker has passed its trial so often."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while self.process.text.count(f"the worker {worker} is trusted") < times:  # noqa: ASYNC110 - another process's
                 await asyncio.sleep(0.05)
 
 

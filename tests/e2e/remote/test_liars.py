@@ -15,7 +15,7 @@ from benchmarks.remote_parts.workers import Connection, accepted, connecting, wo
 from serve_app.remote.frames import packed
 from serve_app.remote.messages import PROTOCOL, Refusal, Refused, Scored, Work
 from serve_app.wire import WORKER_PATH
-from tests.e2e.remote.front import Front, all_scanned, secret_of
+from tests.e2e.remote.front import Front, all_scanned, secret_of, somebody
 from tests.e2e.remote.processes import until
 
 STRANGERS = 1_000
@@ -35,7 +35,7 @@ async def ended(connection: Connection) -> Refused | None:
 async def test_another_model_than_the_first_is_refused(front: Front) -> None:
     async with (
         accepted(front.remote_url, secret_of("home"), "honest"),
-        connecting(front.remote_url, secret_of("lying")) as liar,
+        connecting(front.remote_url, secret_of(somebody())) as liar,
     ):
         hello = liar.hello("liar", 0.01)
         offers = [
@@ -48,7 +48,7 @@ async def test_another_model_than_the_first_is_refused(front: Front) -> None:
 
 
 async def test_another_protocol_is_refused_with_what_to_upgrade(front: Front) -> None:
-    async with connecting(front.remote_url, secret_of("lying")) as liar:
+    async with connecting(front.remote_url, secret_of(somebody())) as liar:
         hello = liar.hello("liar", 0.01)
         await liar.send(dataclasses.replace(hello, protocol=PROTOCOL + 1, version="99.0"))
         refused = await ended(liar)
@@ -61,12 +61,13 @@ async def test_another_protocol_is_refused_with_what_to_upgrade(front: Front) ->
     "garbage", [b"", b"\xff" * 64, struct.pack(">BI", 9, 2**31), b"{}" * 1000], ids=["nothing", "ff", "length", "text"]
 )
 async def test_garbage_ends_the_connection_and_nothing_else(front: Front, garbage: bytes) -> None:
-    async with connecting(front.remote_url, secret_of("garbling")) as garbler:
+    async with connecting(front.remote_url, secret_of(somebody())) as garbler:
         await garbler.socket.send_bytes(garbage)
         await ended(garbler)
-    async with accepted(front.remote_url, secret_of("home"), "honest", 0.01) as honest:
+    async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
-        async with accepted(front.remote_url, secret_of("garbling"), "garbler", 0.001) as garbler:
+        await front.trusts(honest.name)
+        async with accepted(front.remote_url, secret_of(somebody()), "garbler", 0.001) as garbler:
             sending = asyncio.create_task(front.scan_all(8, per_s=20))
             await first_work(garbler)
             await garbler.socket.send_bytes(garbage)
@@ -84,9 +85,10 @@ async def first_work(connection: Connection) -> Work:
 
 @pytest.mark.parametrize("flaw", ["nan", "too few", "of another work", "a scale of nothing"])
 async def test_scores_that_cannot_be(front: Front, flaw: str) -> None:
-    async with accepted(front.remote_url, secret_of("home"), "honest", 0.01) as honest:
+    async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
-        async with accepted(front.remote_url, secret_of("lying"), "liar", 0.001) as liar:
+        await front.trusts(honest.name)
+        async with accepted(front.remote_url, secret_of(somebody()), "liar", 0.001) as liar:
             sending = asyncio.create_task(front.scan_all(8, per_s=20))
             work = await first_work(liar)
             right = liar.scored(work)
@@ -102,7 +104,7 @@ async def test_scores_that_cannot_be(front: Front, flaw: str) -> None:
 
 
 async def test_everything_answered_twice_and_out_of_order(front: Front) -> None:
-    async with accepted(front.remote_url, secret_of("doubling"), "double", 0.01) as doubling:
+    async with accepted(front.remote_url, secret_of(somebody()), "double", 0.01) as doubling:
         answered = Counter[int]()
 
         async def answer() -> None:
@@ -122,11 +124,12 @@ async def test_everything_answered_twice_and_out_of_order(front: Front) -> None:
 
 
 async def test_a_frame_of_100_mb(front: Front) -> None:
-    async with accepted(front.remote_url, secret_of("home"), "honest", 0.01) as honest:
+    async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
+        await front.trusts(honest.name)
         await front.scan_one()
         before_bytes = front.memory_bytes
-        async with accepted(front.remote_url, secret_of("flooding"), "flood") as flooding:
+        async with accepted(front.remote_url, secret_of(somebody()), "flood") as flooding:
             sending = asyncio.create_task(front.scan_all(20, per_s=20))
             with pytest.raises((aiohttp.ClientConnectionError, ConnectionError)):
                 await asyncio.gather(*(flooding.socket.send_bytes(bytes(100 * MB)) for _ in range(2)))
@@ -136,8 +139,9 @@ async def test_a_frame_of_100_mb(front: Front) -> None:
 
 
 async def test_a_thousand_strangers(front: Front) -> None:
-    async with accepted(front.remote_url, secret_of("home"), "honest", 0.01) as honest:
+    async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
+        await front.trusts(honest.name)
         await front.scan_all(20, per_s=40)
         before_bytes, lines_before = front.memory_bytes, len(front.process.lines)
         statuses = Counter[int]()
@@ -162,7 +166,7 @@ async def test_a_thousand_strangers(front: Front) -> None:
 
 
 async def test_a_frame_of_the_front_is_no_frame_of_a_worker(front: Front) -> None:
-    async with connecting(front.remote_url, secret_of("garbling")) as garbler:
+    async with connecting(front.remote_url, secret_of(somebody())) as garbler:
         await garbler.socket.send_bytes(packed(garbler.wanted))
         await ended(garbler)
 
@@ -176,6 +180,6 @@ async def test_no_secret_and_another_scopes_secret(front: Front) -> None:
 
 
 async def test_a_worker_that_says_nothing(front: Front) -> None:
-    async with connecting(front.remote_url, secret_of("lying")):
+    async with connecting(front.remote_url, secret_of(somebody())):
         assert not (await front.scan_one()).outcome.is_scanned
     await until(lambda: front.process.is_running)

@@ -14,7 +14,7 @@ from benchmarks.remote_parts.relay import Link, Way, relaying
 from benchmarks.remote_parts.workers import accepted, work_at
 from serve_app.remote.messages import Work
 from tests.e2e.remote.conftest import Working
-from tests.e2e.remote.front import ACCEPTED, REJECTED, Front, all_scanned, config_of, secret_of, serving
+from tests.e2e.remote.front import ACCEPTED, REJECTED, Front, all_scanned, config_of, secret_of, serving, somebody
 from tests.e2e.remote.processes import until
 from tests.serve.conftest import ROOT
 
@@ -91,19 +91,24 @@ async def test_a_home_link_and_a_front_that_is_restarted(tmp_path: Path, working
 async def test_a_worker_that_answers_after_everybody_has_gone(front: Front, beside: bool) -> None:
     """With another one the picture is handed over; alone it is refused in time. The late answer changes nothing."""
     async with contextlib.AsyncExitStack() as stack:
-        slow = await stack.enter_async_context(accepted(front.remote_url, secret_of("home"), "late", 0.01))
+        slow = await stack.enter_async_context(accepted(front.remote_url, secret_of(somebody()), "late", 0.01))
         kept: list[Work] = []
+        is_late = asyncio.Event()
 
         async def keep() -> None:
             while (message := await slow.received()) is not None:
-                if isinstance(message, Work):
+                if isinstance(message, Work) and is_late.is_set():
                     kept.append(message)
+                elif isinstance(message, Work):
+                    await slow.send(slow.scored(message))
 
         keeping = asyncio.create_task(keep())
+        await front.trusts(slow.name)
+        is_late.set()
         sending = asyncio.create_task(front.scan_all(4, per_s=20))
         await until(lambda: kept, told=front.process.text)
         if beside:
-            other = await stack.enter_async_context(accepted(front.remote_url, secret_of("rented"), "prompt", 0.01))
+            other = await stack.enter_async_context(accepted(front.remote_url, secret_of(somebody()), "prompt", 0.01))
             stack.callback(asyncio.create_task(work_at(other, 0.01)).cancel)
         sent = await sending
         assert all(each.outcome.is_scanned == beside for each in sent), sent
