@@ -297,3 +297,32 @@ def test_closing_tells_all():
             assert [each.refused and each.refused.reason for each in front.workers] == [Refusal.STOPPING] * 2
 
     play(scene())
+
+
+def test_pictures_of_a_lost_worker_wait_for_one_that_is_about_to_be_trusted():
+    async def scene():
+        async with Front(GPU, GPU) as front:
+            front.members[1].is_on_trial = True
+            asked = [front.ask() for _ in range(10)]
+            await asyncio.sleep(0.01)
+            front.workers[0].lose()
+            await asyncio.sleep(3)
+            front.members[1].is_on_trial = False
+            await front.answers()
+            assert {each.worker for each in asked} == {"owner/desktop-2"}
+
+    play(scene())
+
+
+def test_a_picture_that_is_late_goes_to_a_worker_that_comes_later():
+    async def scene():
+        async with Front(GPU) as front:
+            await front.measure()
+            front.workers[0].pause()
+            late = front.ask()
+            await asyncio.sleep(3)
+            front.join(GPU)
+            await front.answers()
+            assert late.worker == "owner/desktop-2"
+
+    play(scene())
