@@ -70,6 +70,7 @@ ELSEWHERE = {
     "pictwarden model convert": Run("tests/unit/cli/test_model_convert.py", '"model", "convert"'),
     "pictwarden model fetch": Run("tests/unit/cli/test_model_fetch.py", '"model", "fetch"'),
     "pictwarden rescan": Run("tests/e2e/pictrs/test_rescan.py", '"serve_app.cli", "rescan"'),
+    "pictwarden worker": Run("tests/unit/cli/test_working.py", '"worker"'),
     "pictwarden serve": Run("tests/serve/conftest.py", '"serve_app.cli", "serve"'),
     "pictwarden policy from-horde-safety": Run("tests/unit/cli/test_policies.py", 'policy("from-horde-safety")'),
 }
