@@ -73,6 +73,7 @@ class RemoteScorer:
         """Called by Serve at intervals; an error makes Serve replace this replica."""
         if self._listening.done():
             raise UnavailableError("the listener for workers has ended")
+        self._front.require_alive()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve at intervals. More replicas would be no more workers: there is nothing to scale."""

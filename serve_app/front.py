@@ -7,7 +7,17 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from serve_app.domain import Call, Examiner, LabelScores, NotScannedError, Preprocessor, SettingsError, Views
+from serve_app.domain import (
+    Call,
+    Examiner,
+    LabelScores,
+    NotScannedError,
+    Preprocessor,
+    SettingsError,
+    UnauthorisedError,
+    UnavailableError,
+    Views,
+)
 from serve_app.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.http.guard import Guard
 from serve_app.http.node_listener import Listener, node_listening
@@ -19,8 +29,9 @@ from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
 from serve_app.remote.absence import Absence
+from serve_app.remote.admission import RefusedError
 from serve_app.remote.doubts import Records, TrustRecord
-from serve_app.remote.fallback import Scorers
+from serve_app.remote.fallback import Scorers, ScorersWithFallback
 from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import PROTOCOL, Wanted
@@ -33,6 +44,8 @@ from serve_app.settings import Settings
 from serve_app.version import own_version
 
 logger = EventLogger(__name__)
+
+_TELL_AGAIN_S = 1.0
 
 
 class Front:
@@ -88,6 +101,7 @@ class Front:
             self._switched,
             came_back,
         )
+        self._watching_tasks: tuple[asyncio.Task[None], ...] = ()
         self._arrivals = _Arrivals()
         self.fleet.watchers.append(self._arrivals)
         wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s)
@@ -101,7 +115,32 @@ class Front:
             record=self.record,
             require_welcome=self._trust.require_welcome,
         )
-        self._routes = pop_routes(guard.require_worker, self._popped, Strangers()) if remote.fedi_safety else []
+        self._routes = (
+            pop_routes(self._owner_of_popping(guard), self._popped, Strangers()) if remote.fedi_safety else []
+        )
+
+    def _owner_of_popping(self, guard: Guard) -> Callable[[str | None], str]:
+        """Whose secret a worker of fedi-safety has: none of an owner whose workers were sent away."""
+
+        def owner_of(authorization: str | None) -> str:
+            owner = guard.require_worker(authorization)
+            try:
+                self._trust.require_welcome(owner)
+            except RefusedError as error:
+                raise UnauthorisedError(str(error)) from error
+            return owner
+
+        return owner_of
+
+    def require_alive(self) -> None:
+        """For a health check.
+
+        Raises:
+            UnavailableError: nobody watches over the workers any more.
+        """
+        for task in self._watching_tasks:
+            if task.done():
+                raise UnavailableError(f"{task.get_name()} has ended: see the log")
 
     @property
     def scores_alone(self) -> bool:
@@ -123,7 +162,10 @@ class Front:
         Raises:
             ModelError: a model of the fallback cannot be had.
         """
-        return with_fallback(self._settings, self._policies[0], self.scorers, self._sets, self._is_anybody_there)
+        scorers = with_fallback(self._settings, self._policies[0], self.scorers, self._sets, self._is_anybody_there)
+        if isinstance(scorers, ScorersWithFallback):
+            self._trust.compare_with([scorers.own_of(labels) for labels in self._sets] if self.scores_alone else ())
+        return scorers
 
     @contextlib.asynccontextmanager
     async def taking_workers(self, sockets: Sequence[socket.socket], preprocessor: Preprocessor) -> AsyncIterator[None]:
@@ -167,7 +209,7 @@ class Front:
     @contextlib.asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:
         """Watch whether workers are there and can be trusted, for as long as the block; then send them away."""
-        watching = (
+        watching = self._watching_tasks = (
             asyncio.create_task(self.absence.run(), name="watching for workers"),
             asyncio.create_task(self._trust.run(), name="trust in workers"),
         )
@@ -177,6 +219,7 @@ class Front:
             for each in watching:
                 each.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
+            self._watching_tasks = ()
             await self._door.close()
             await self.trust_record.close()
 
@@ -197,6 +240,7 @@ class Front:
                 with contextlib.suppress(NotScannedError):
                     await tell()
                     return
+                await asyncio.sleep(_TELL_AGAIN_S)  # it may be on trial
 
         telling = asyncio.create_task(wait_and_tell(), name="waiting for a worker")
         telling.add_done_callback(lambda ended: stop.set() if not ended.cancelled() and ended.exception() else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding,
 from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy
+from serve_app.remote.requirements import require_without_heads
 from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
@@ -154,7 +156,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             else:
                 await until_the_end.enter_async_context(front.once_there_are_workers(tell_ready, stop))
             await until_the_end.enter_async_context(returning_memory())
-            await watch(stages.require_alive, stop, on_alive)
+            await watch(functools.partial(_require_alive, stages, front), stop, on_alive)
 
 
 def _close(sockets: Sequence[socket.socket]) -> None:
@@ -176,10 +178,17 @@ def _front_of(
         return None
     sets = label_sets(settings, policy, shadow, of_sources)
     try:
+        require_without_heads(policy, shadow, *of_sources.values())
         return Front(settings, guard, sets, [policy, *of_sources.values()], came_back, records[0])
     except BaseException:
         close_records(records)
         raise
+
+
+def _require_alive(stages: Stages, front: Front | None) -> None:
+    stages.require_alive()
+    if front is not None:
+        front.require_alive()
 
 
 def _watch_scorers(metrics: FrontMetrics, stages: Stages, front: Front | None) -> None:

@@ -43,6 +43,9 @@ _MOST_MODEL_TEXT: Final = 1000
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
+# Of views: the fake engine's are the smallest.
+_SIZES_PX: Final = range(4, 1025)
+
 # Of the reason in a frame that closes (RFC 6455, 5.5).
 _MOST_REASON_BYTES: Final = 123
 
@@ -253,6 +256,8 @@ def _require_small(hello: Hello, frame_bytes: int) -> None:
     is_long = max(map(len, texts)) > _MOST_TEXT or max(map(len, of_models), default=0) > _MOST_MODEL_TEXT
     if frame_bytes > _MOST_HELLO_BYTES or is_long or not all(map(str.isprintable, (*texts, *of_models))):
         raise MalformedRequestError("Hello: a text that is too long, or cannot be printed")
+    if any(model.image_size_px not in _SIZES_PX for model in models):
+        raise MalformedRequestError("Hello: a model has views of a size that no model has")
     digests = [each for model in models for each in (model.digest, model.derived_from) if each is not None]
     if any(_DIGEST.fullmatch(each) is None for each in digests):
         raise MalformedRequestError("Hello: a digest of a model is 64 hexadecimal digits")

@@ -199,11 +199,11 @@ class Incidents:
                 return _is_so_of_workers(kind, facts)
 
     def _is_for_want_of_workers(self, facts: Facts) -> bool:
-        """Whether the notice of the workers says already that nothing is scanned."""
+        """Whether the notice of the workers says already who scans, or will."""
         health = facts.workers
         if health is None or NoticeKind.WORKERS not in self._settings.kinds:
             return False
-        return health.absent_since is not None and not health.has_fallback
+        return health.absent_since is not None or not health.connected
 
     @staticmethod
     def _since(kind: NoticeKind, facts: Facts) -> datetime:

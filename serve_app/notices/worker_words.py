@@ -57,9 +57,7 @@ def _state(health: WorkersHealth) -> str:
 def _meanwhile(health: WorkersHealth, *, is_refusing: bool) -> str:
     rest = "refused" if is_refusing else "stored unscanned, and scanned once that is possible"
     if health.has_fallback:
-        return (
-            f"The service scans by itself meanwhile (remote.fallback); pictures that it cannot scan in time are {rest}."
-        )
+        return "The service looks at uploads by itself meanwhile, as remote.fallback says."
     return f"No picture can be scanned: uploads are {rest}."
 
 

@@ -56,6 +56,10 @@ class Admission:
         if self._models is None:
             self._models = tuple(offer.model for offer in hello.offers)
 
+    def forget_models(self) -> None:
+        """No worker is left: the next one decides anew."""
+        self._models = None
+
     def _require_models(self, hello: Hello) -> None:
         if len(hello.offers) != self._label_sets:
             raise _refused(

@@ -97,7 +97,8 @@ class Checking:
         """As :class:`serve_app.remote.trust.Trust` is made."""
         self.shapes = RecentShapes(deadline_s)
         self.recorded = RecordedProbes()
-        self._fleet, self._label_sets, self._engines = fleet, tuple(label_sets), tuple(engines)
+        self._fleet, self._label_sets = fleet, tuple(label_sets)
+        self.engines = tuple(engines)
         self._deadline_s, self._environment, self._chance = deadline_s, environment, environment.chance
 
     @property
@@ -202,7 +203,7 @@ class Checking:
                     return await self._by_worker(reference.member, shape, views)
             if reference.is_recorded:
                 raise UnavailableError("what is recorded cannot be asked")
-            engine = self._engines[shape.label_set]
+            engine = self.engines[shape.label_set]
             return await engine.score(views, self._call(shape), LoadSignals())
         except (NotScannedError, TimeoutError) as error:
             raise ReferenceLostError(f"{reference}: {error}") from error

@@ -68,6 +68,11 @@ async def connected(url: str, secret: str) -> AsyncIterator[WebSocket]:
             raise _refusal(url, error.status) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _failure(url, error) from error
+        except ValueError as error:
+            text = (
+                f"{url} cannot be asked: {error}. An entry for it in ~/.netrc? --secret-file counts: take the entry out"
+            )
+            raise NoFrontError(text) from error
         try:
             yield WebSocket(opened)
         finally:

@@ -64,13 +64,24 @@ class Discipline:
             f"the scores of this worker are wrong ({why}): check its memory, its overclocking and its model; the front "
             f"takes no worker with the secret of {member.owner} for {_DISTRUSTED_FOR_S / 60:.0f} minutes"
         )
-        self._fleet.dismiss(member, Refused(Refusal.DISTRUSTED, text))
+        refused = Refused(Refusal.DISTRUSTED, text)
+        self._fleet.dismiss(member, refused)
         self._report_distrusted(member, why)
+        self._send_away_others(member, refused)
 
     def remember_distrusted(self, member: Member, why: str) -> None:
         """The fleet has sent a worker away for answers that no honest one gives."""
         self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
         self._report_distrusted(member, why)
+        if member.refused is not None:
+            self._send_away_others(member, member.refused)
+
+    def _send_away_others(self, member: Member, refused: Refused) -> None:
+        """Whoever has one worker that lies is not believed with the next."""
+        for other in self._fleet.members:
+            if other.owner == member.owner and not other.has_ended:
+                self._fleet.dismiss(other, refused)
+                self._report_distrusted(other, f"{member.name}, of the same owner, was sent away")
 
     def _report_distrusted(self, member: Member, why: str) -> None:
         last_good_at = self._last_good_at.pop(member.name, None)
@@ -91,7 +102,10 @@ class Discipline:
 
     def suspend(self, member: Member) -> None:
         """Send a worker away for a while; also one whose connection has ended."""
-        why = str(self._strikes.pop(member.name))
+        strikes = self._strikes.pop(member.name, None)
+        if strikes is None:
+            return  # two things at once were too many, and it is away already
+        why = str(strikes)
         self._kept_out.keep_out(member.owner, _SUSPENDED_FOR_S)
         self._fleet.dismiss(member, _suspended(member.owner, _SUSPENDED_FOR_S))
         report = Suspended(member.name, member.owner, self._environment.now(), _SUSPENDED_FOR_S, why)

@@ -128,9 +128,11 @@ class TrustRecord:
             self._recording = asyncio.create_task(self._keep_recording(), name="recording doubts")
 
     async def _take(self, doubt: Doubt) -> None:
-        if doubt not in self._audited:
-            await self._records.audit(doubt.entry())
-            self._audited.add(doubt)
+        # The audit first, of all that wait: forgetting takes long, and whoever looks for news goes by its moments.
+        for each in tuple(self._waiting):
+            if each not in self._audited:
+                await self._records.audit(each.entry())
+                self._audited.add(each)
         if doubt.since is not None:
             for worker in doubt.workers:
                 await self._records.forget_scores(worker, doubt.since)

@@ -12,6 +12,7 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     LabelScores,
+    Lane,
     LoadSignals,
     ModelIdentity,
     Scorer,
@@ -108,11 +109,15 @@ class WithFallback:
 
         Raises:
             DeadlineExceededError: it takes longer than the time that is left.
+            UnavailableError: so does a stored picture.
         """
         remaining_s = call.deadline.require("scoring")
         takes_s = local.view_s * (len(views.pixels) + len(views.faces.pixels))
         if takes_s <= remaining_s:
             return
+        if call.lane is Lane.BACKGROUND:
+            # Whoever works off a backlog stops here, and does not fetch all of it in vain.
+            raise UnavailableError("no worker is connected, and the service itself is too slow for stored pictures")
         now_s = self._clock()
         if now_s - self._tried_s >= TRIED_EVERY_S:
             self._tried_s = now_s
@@ -151,6 +156,10 @@ class ScorersWithFallback:
             return self._local.of(labels)
         local = self._local.of(labels) if self._is_same_model else None
         return WithFallback(self._fleet.of(labels), self._is_anybody_there, local)
+
+    def own_of(self, labels: tuple[str, ...]) -> Scorer:
+        """The one of the front's own models, for labels that these are for."""
+        return self._local.of(labels)
 
     def require_alive(self) -> None:
         """See :class:`Scorers`."""

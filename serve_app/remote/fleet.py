@@ -174,7 +174,8 @@ class Fleet:
             expiry.cancel()
             self._binding.waiting.remove(picture)
             for name in tuple(picture.holders):
-                self._members[name].drop(picture)
+                if (holder := self._members.get(name)) is not None:
+                    holder.drop(picture)
             self.changed()
 
     def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
@@ -196,6 +197,8 @@ class Fleet:
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
         """See :class:`serve_app.remote.dispatching.Dispatcher`."""
         del self._members[member.name]
+        if not self._members:
+            self._admission.forget_models()
         pictures = member.end(refused)
         for watcher in self.watchers:
             watcher.left(member, why)

@@ -117,7 +117,7 @@ def _arrays(kind: type[Message], shapes: tuple[tuple[int, ...], ...], frame: byt
     arrays: dict[str, Any] = {}
     for (name, (dtype, dimensions)), shape in zip(wanted.items(), shapes, strict=True):
         size_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-        if len(shape) != dimensions or min(shape) < 0 or size_bytes > len(frame) - start:
+        if len(shape) != dimensions or min(shape) < 0 or max(shape) > len(frame) or size_bytes > len(frame) - start:
             raise MalformedRequestError(f"{kind.__name__}: {name}: {shape} is no shape of what was sent")
         arrays[name] = np.frombuffer(frame, dtype, math.prod(shape), start).reshape(shape)
         start += size_bytes

@@ -188,6 +188,9 @@ class Member:
         """Send ``picture``, ahead of those that wait, of which the earliest is due at ``first_due_s``."""
         if not self._in_flight:
             self._pinging.ping()
+            if self._has_ended:
+                picture.fail(UnavailableError(f"worker {self.name} is lost"))
+                return
         now_s = self._clock()
         transfer = self._link.began(picture.size_bytes)
         round_trip_s = self._link.round_trip_s

@@ -34,7 +34,7 @@ class Standings:
 
     def __init__(self, chance: random.Random, *, has_engine: bool) -> None:
         """``has_engine`` if the front can compute itself."""
-        self._chance, self._has_engine = chance, has_engine
+        self._chance, self.has_engine = chance, has_engine
         self._standings: dict[str, Standing] = {}
 
     def __iter__(self) -> Iterator[Standing]:
@@ -75,7 +75,7 @@ class Standings:
         foreign = [other for other in others if other.owner != member.owner]
         if foreign:
             return Reference(self._chance.choice(foreign))
-        if self._has_engine:
+        if self.has_engine:
             return Reference(is_engine=True)
         # Two workers of one owner may lie alike, and on trial are both: then a comparison shows a difference at least.
         untried = [each for each in self if each is not standing and each.member.name not in standing.silent]
@@ -83,10 +83,11 @@ class Standings:
         return Reference(self._chance.choice(members)) if members else Reference()
 
     def judge(self, *members: Member) -> Reference | None:
-        """A third one to these; None if there is none."""
-        if self._has_engine:
+        """A third one to these, of neither's owner; None if there is none."""
+        if self.has_engine:
             return Reference(is_engine=True)
-        others = self.trusted_beside(*members)
+        owners = {member.owner for member in members}
+        others = [each for each in self.trusted_beside(*members) if each.owner not in owners]
         return Reference(self._chance.choice(others)) if others else None
 
     def second(self, member: Member) -> Reference | None:
@@ -96,4 +97,4 @@ class Standings:
         foreign = [other for other in idle if other.owner != member.owner]
         if idle:
             return Reference(self._chance.choice(foreign or idle))
-        return Reference(is_engine=True) if self._has_engine and not others else None
+        return Reference(is_engine=True) if self.has_engine and not others else None

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from serve_app.domain import Call, LabelScores, NotScannedError, Scorer, Views
+from serve_app.logs import EventLogger
 from serve_app.remote.checking import Check, Checking, Reference, ReferenceLostError
 from serve_app.remote.comparing import ENOUGH_VIEWS, Agreement, is_constant
 from serve_app.remote.discipline import Discipline
@@ -29,6 +30,8 @@ from serve_app.remote.messages import Refusal
 from serve_app.remote.probes import PictureShape
 from serve_app.remote.reports import Disagreed, PassedProbe, TrustReports
 from serve_app.remote.standings import Standing, Standings
+
+logger = EventLogger(__name__)
 
 _PROBE_WITHIN_S: Final = 20.0
 """After the picture that a probe follows."""
@@ -76,6 +79,7 @@ class Trust:
         self._doubles = Doubles(self._checking, self._standings.judge)
         self._discipline = Discipline(fleet, reports, self._environment)
         self._owes_double = False
+        self._deadline_s = deadline_s
         self._jobs: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] = asyncio.Queue()
         fleet.watchers.append(self)
 
@@ -83,7 +87,19 @@ class Trust:
         """Do what pictures and workers give rise to, until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                tasks.create_task((await self._jobs.get())())
+                tasks.create_task(self._do(await self._jobs.get()))
+
+    def compare_with(self, engines: Sequence[Scorer]) -> None:
+        """The front has engines of its own from now on: one for each set of labels, of the workers' weights."""
+        self._checking.engines = tuple(engines)
+        self._standings.has_engine = bool(engines)
+
+    async def _do(self, job: Callable[[], Coroutine[None, None, None]]) -> None:
+        try:
+            await job()
+        except Exception:
+            # A fault in one job must not leave all workers on trial for ever.
+            logger.exception("trust_failed", "a check of a worker failed: it is made again")
 
     def require_welcome(self, owner: str) -> None:
         """To be asked before a worker joins.
@@ -105,6 +121,7 @@ class Trust:
         """See the protocol."""
         self._standings.remove(member)
         if self._discipline.is_kept_out(member.owner):
+            self._checking.recorded.forget(member.name)
             return
         if member.refused is not None and member.refused.reason is Refusal.DISTRUSTED:
             self._checking.recorded.forget(member.name)
@@ -116,7 +133,7 @@ class Trust:
         """See the protocol."""
         self._discipline.forgive(member)
         rows = len(views.pixels) + len(views.faces.pixels)
-        took_s = (member.stats.round_trip_ms + member.stats.view_ms * rows) / 1e3
+        took_s = min((member.stats.round_trip_ms + member.stats.view_ms * rows) / 1e3, self._deadline_s)
         self._checking.shapes.add(
             PictureShape(
                 label_set,
@@ -147,7 +164,14 @@ class Trust:
         if self._discipline.is_kept_out(member.owner):
             self._discipline.turn_away(member)
         label_sets = tuple(self._checking.label_sets)
-        while not member.has_ended and member.is_on_trial and not await self._check(member, label_sets, ENOUGH_VIEWS):
+        while not member.has_ended and member.is_on_trial:
+            try:
+                if await self._check(member, label_sets, ENOUGH_VIEWS):
+                    return
+            except Exception:
+                logger.exception("trust_failed", "a check of a worker failed: it is made again", worker=member.name)
+            if (standing := self._standings.of(member)) is not None:
+                standing.silent.clear()
             await self._environment.sleep(_TRIED_AGAIN_S)
 
     async def _probe(self, member: Member, label_set: int) -> None:
@@ -179,6 +203,8 @@ class Trust:
         member = standing.member
         while True:
             reference = self._standings.reference(standing)
+            if reference.is_recorded and standing.contested_by:
+                return None  # its own word does not settle it
             try:
                 if reference.is_recorded and not self._checking.recorded.has(label_set):
                     await self._record(member, label_set)

@@ -26,6 +26,11 @@ _MOST_BUCKET: Final = 4096
 """Of a worker's offer: a larger size is a stranger's nonsense, and would cost memory."""
 
 
+_LEAST_PASS_S: Final = 1e-6
+_MOST_PASS_S: Final = 600.0
+"""Of an offer: no device takes longer, or less."""
+
+
 class PassTimes:
     """Seconds for rows on a device, in passes that are as large as they can be."""
 
@@ -46,7 +51,9 @@ class PassTimes:
     @staticmethod
     def are_sound(pass_s: Mapping[int, float]) -> bool:
         """Whether an offer can be true."""
-        return bool(pass_s) and min(pass_s) >= 1 and max(pass_s) <= _MOST_BUCKET and min(pass_s.values()) > 0
+        if not pass_s or min(pass_s) < 1 or max(pass_s) > _MOST_BUCKET:
+            return False
+        return all(_LEAST_PASS_S <= seconds <= _MOST_PASS_S for seconds in pass_s.values())
 
     def total_s(self, rows: int) -> float:
         """Seconds until ``rows`` have all been through the device."""

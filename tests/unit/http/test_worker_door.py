@@ -125,6 +125,7 @@ def of_model(**changed: Any) -> Hello:
         (of_model(notice="x" * 1001), Refusal.PROTOCOL, "too long"),
         (of_model(parts=(replace(MODEL, notice="a\nline"),)), Refusal.PROTOCOL, "cannot be printed"),
         (of_model(digest="' OR 1"), Refusal.PROTOCOL, "hexadecimal"),
+        *((of_model(image_size_px=size), Refusal.PROTOCOL, "of a size") for size in (-1, 0, 20_000)),
     ],
 )
 async def test_a_worker_that_does_not_fit_is_told_why(hello: Hello, reason: Refusal, message: str) -> None:

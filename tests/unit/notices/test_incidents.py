@@ -196,7 +196,8 @@ def test_a_worker_that_is_started_again_is_no_news_and_one_that_goes_on_and_off_
     ("health", "kinds"),
     [
         (WorkersHealth(0, NOON), ["workers"]),
-        (WorkersHealth(0, NOON, has_fallback=True), ["workers", "scanner"]),
+        (WorkersHealth(0, NOON, has_fallback=True), ["workers"]),
+        (WorkersHealth(0), []),
         (WorkersHealth(1), ["scanner"]),
     ],
 )

@@ -101,6 +101,14 @@ def test_each_side_takes_the_other_s_messages_alone(message: Message) -> None:
         wrong(packed(message))
 
 
+@pytest.mark.parametrize("size", [10**30, 2**63, 2**40, -1])
+def test_shapes_that_no_array_has_are_refused(size: int) -> None:
+    frame = packed(SCORED)
+    header = frame[5 : 5 + int.from_bytes(frame[1:5], "big")].replace(b"[2,2]", f"[0,{size}]".encode())
+    with pytest.raises(MalformedRequestError):
+        from_worker(frame[:1] + len(header).to_bytes(4, "big") + header)
+
+
 def test_a_later_version_may_say_more_of_itself() -> None:
     frame = packed(MESSAGES[0])
     header = frame[5:].replace(b"{", b'{"colour": "blue", ', 1)

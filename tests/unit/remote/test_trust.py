@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.virtual_time import play
+from serve_app.domain import Call, Deadline
 from serve_app.remote.admission import RefusedError
-from serve_app.remote.messages import Refusal, Work
+from serve_app.remote.messages import PROTOCOL, Hello, Offer, Refusal, Work
 from serve_app.remote.reports import Disagreed, Distrusted, PassedProbe, Suspended
-from tests.unit.remote.liars import DEADLINE_S, NEVER, Lie, Scene, Values, Worker, honest, in_precision, scores_of
+from tests.unit.remote.liars import (
+    DEADLINE_S,
+    MODEL,
+    NEVER,
+    Lie,
+    Scene,
+    Values,
+    Worker,
+    honest,
+    in_precision,
+    scores_of,
+)
 
 
 class Stale:
@@ -315,5 +328,72 @@ def test_a_worker_that_refuses_its_pictures_is_suspended_if_another_is_there() -
             assert report.why.startswith("a picture was handed over to another worker (")
             assert bad.refused is not None
             assert bad.refused.reason is Refusal.SUSPENDED
+
+    in_virtual_time(scene)
+
+
+def test_two_incidents_at_once_suspend_a_worker_once_and_trust_goes_on() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            bad, good = Worker(), Worker()
+            await scene.trusted(bad, good)
+            assert bad.member is not None
+            for _ in range(12):
+                scene.trust.handed_over(bad.member, Call("r", Deadline.after(8.0, scene.loop.time)), "late")
+                scene.trust.handed_over(bad.member, Call("r", Deadline.after(8.0, scene.loop.time)), "late")
+                await asyncio.sleep(1.5)
+            assert len(scene.told.of(Suspended)) == 1
+            assert not scene.runs.done()
+            newcomer = scene.join(Worker(), "newcomer")
+            await asyncio.sleep(5)
+            assert not newcomer.is_on_trial
+
+    in_virtual_time(scene)
+
+
+def test_all_workers_of_a_liar_are_sent_away_with_it() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            await scene.trusted(Worker(), Worker())
+            liar, sibling = Worker(), Worker()
+            for each in (liar, sibling):
+                member = scene.join(each, "mallory")
+                await asyncio.sleep(5)
+                assert not member.is_on_trial
+            liar.answers = constant
+            await scene.pictures_for(600, until=Distrusted)
+            await asyncio.sleep(1)
+            assert {report.owner for report in scene.told.of(Distrusted)} == {"mallory"}
+            assert len(scene.told.of(Distrusted)) == 2
+            assert sibling.member is not None
+            assert sibling.member.has_ended
+
+    in_virtual_time(scene)
+
+
+def test_the_second_worker_of_an_owner_is_no_judge_of_the_first() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            honest, first, second = Worker(), Worker(), Worker()
+            await scene.trusted(honest)
+            for each in (first, second):
+                scene.join(each, "mallory")
+                await asyncio.sleep(5)
+            first.answers = second.answers = shuffled
+            await scene.pictures_for(300)
+            assert honest.member is not None
+            assert honest.member.name not in {report.worker for report in scene.told.of(Distrusted)}
+
+    in_virtual_time(scene)
+
+
+def test_a_model_is_decided_anew_once_no_worker_is_left() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            first = scene.join(Worker())
+            first.lost("gone")
+            other = replace(MODEL, image_size_px=64)
+            hello = Hello(PROTOCOL, "1", "desk", "small", (Offer(other, {1: 0.005}),))
+            assert scene.fleet.join(hello, Worker(), "another").name == "another/desk"
 
     in_virtual_time(scene)
