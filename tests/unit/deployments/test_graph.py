@@ -117,7 +117,7 @@ def test_where_workers_elsewhere_score_one_small_replica_takes_the_scorer_s_plac
     assert not scorer.ray_actor_options.get("num_gpus")
     inside = options["Ingress"]._deployment_config
     assert scorer._deployment_config.max_ongoing_requests > inside.max_ongoing_requests + inside.max_queued_requests
-    settings, sets, policies = scorer.init_args
+    settings, sets, policies, _ = scorer.init_args
     assert (settings.remote.port, sets[0], policies[0].name) == (14099, policies[0].labels, "demo-red-triangle")
 
 

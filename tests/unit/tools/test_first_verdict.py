@@ -10,7 +10,11 @@ import pytest
 from tools.first_verdict import NoVerdictError, measure
 
 SERVES = 'run:\n\t@dd if=/dev/zero of=installed bs=1000 count=500 status=none\n\t@echo "$(ARGS)"; {then}\n'
-VERDICT = "trap 'touch ../stopped; exit 0' INT; echo PICTRS__MEDIA__EXTERNAL_VALIDATION=http://127.0.0.1/; sleep 600"
+# In the background: a shell waits for what runs in front of it before it does what a trap says.
+VERDICT = (
+    "trap 'touch ../stopped; kill $$!; exit 0' INT; echo PICTRS__MEDIA__EXTERNAL_VALIDATION=http://127.0.0.1/; "
+    "sleep 600 & wait"
+)
 
 
 def repository(folder: Path, then: str) -> Path:
