@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.domain import SettingsError
+from serve_app.http.listening_socket import listening_socket
 
 _LOOPBACK = "127.0.0.1"
 _INSTEAD_OF_EVERY = {"0.0.0.0": _LOOPBACK, "::": "::1"}  # noqa: S104 - read, not bound
@@ -39,19 +40,10 @@ class ListeningAddress:
         Raises:
             SettingsError: it is not free any more.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # asyncio switches Nagle's algorithm off only where TCP is named: answers would wait 40 ms for the peer.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if listener.family is socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.host != "::")
-            listener.bind((self.host, self.port))
-            listener.listen()  # two sockets may be bound to one address, as long as neither listens
+            return listening_socket(self.host, self.port, with_ipv4=self.host == "::")
         except OSError as error:
-            listener.close()
             raise SettingsError(_why_not(error, self.host, self.port)) from error
-        return listener
 
 
 def listening_address(host: Any, port: Any) -> ListeningAddress:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.domain import in_words
+from serve_app.http.listening_socket import listening_socket
 from serve_app.http.server import serve_beside
 from serve_app.logs import EventLogger
 
@@ -59,27 +59,11 @@ async def node_listening(app: ASGIApp, listener: Listener) -> AsyncIterator[None
         await listening
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    """As :func:`socket.create_server`, whose sockets asyncio does not know as TCP: answers would wait 40 ms."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family is socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((host, port))
-        listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
 async def _listen(app: ASGIApp, wanted: Listener, stop: asyncio.Event) -> None:
     host, port, told, tries_while_taken = wanted.host, wanted.port, 0, 0
     while not stop.is_set():
         try:
-            listener = _listener(host, port)
+            listener = listening_socket(host, port)
         except OSError as error:
             is_taken = error.errno == errno.EADDRINUSE
             tries_while_taken = tries_while_taken + 1 if is_taken else 0

@@ -64,8 +64,8 @@ class Trust:
             fleet: whose workers are on trial until they have passed it.
             label_sets: those of the fleet.
             reports: who is told.
-            probe_every: one picture in so many is followed by a probe of its worker.
-            double_every: one picture in so many goes to a second worker too, or to the engine where there is none.
+            probe_every: after one picture in this many, its worker gets a probe.
+            double_every: one picture in this many goes to a second worker too, or to the engine where there is none.
             deadline_s: of a picture.
             engines: the front's own scorers, one for each set of labels, of the same weights; empty without.
             environment: time and chance.

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from serve_app.http import admin_listener, node_listener
 from serve_app.http.admin_listener import admin_listening
+from serve_app.http.listening_socket import listening_socket
 from serve_app.http.metrics_listener import metrics_listening
 
 
@@ -153,7 +154,7 @@ async def test_a_port_that_has_two_uses_is_told(port: int, errors: Errors, asked
 
 async def test_a_server_that_fails_begins_again(port: int, errors: Errors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_listener, "_TRY_EVERY_S", 0.01)
-    create, made = node_listener._listener, 0
+    create, made = listening_socket, 0
 
     def first_is_broken(host: str, its_port: int) -> socket.socket:
         nonlocal made
@@ -164,7 +165,7 @@ async def test_a_server_that_fails_begins_again(port: int, errors: Errors, monke
                 listener.close()
         return listener
 
-    monkeypatch.setattr(node_listener, "_listener", first_is_broken)
+    monkeypatch.setattr(node_listener, "listening_socket", first_is_broken)
     async with admin_listening(app_of("again"), "127.0.0.1", port):
         assert await who(port) == "again"
     assert errors.texts == ["the admin server has ended: bad file descriptor"]
