@@ -39,6 +39,18 @@ class Relay:
     most_bytes: list[int] = field(default_factory=list)
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def start(self, server_port: int, *ends: Any) -> None:
+        """Relay one connection; :meth:`close` ends it, if nobody else does."""
+        task = asyncio.create_task(self.relay(server_port, *ends))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def relay(self, server_port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -58,6 +70,7 @@ class Relay:
             sending.cancel()
             for end in (writer, to_server):
                 end.transport.abort()
+            await asyncio.gather(sending, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,13 +84,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def relay(as_user: Sshd) -> AsyncIterator[Relay]:
     relay = Relay()
     relay.flows.set()
-    server = await asyncio.start_server(lambda *ends: relay.relay(as_user.port, *ends), "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda *ends: relay.start(as_user.port, *ends), "127.0.0.1", 0)
     relay.port = server.sockets[0].getsockname()[1]
     as_user.know(relay.port)
     yield relay
-    relay.flows.set()
     server.close()
     await server.wait_closed()
+    await relay.close()
 
 
 @pytest.fixture
