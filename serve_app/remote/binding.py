@@ -33,10 +33,15 @@ class Binding:
         return [member for member in self.usable if member.name not in picture.tried]
 
     def may_have_others(self, picture: Picture) -> bool:
-        """Whether one of the others can take ``picture``, or may while it waits: nobody else would wait behind it."""
+        """Whether one of the others can take ``picture``; where no worker can take any, whether one may by then."""
         if self.usable:
             return bool(self.others(picture))
-        return any(member.may_return and member.name not in picture.tried for member in self._members())
+        return any(member.name not in picture.tried for member in self._usable_by(picture))
+
+    @property
+    def may_be_usable(self) -> bool:
+        """Whether a member may be given pictures, now or later."""
+        return any(member.may_be_usable_by(math.inf) for member in self._members())
 
     def can_in_time(self, picture: Picture) -> bool:
         """Whether one of the others can score it by its deadline, if it is sent now."""
@@ -47,17 +52,17 @@ class Binding:
         """Let a picture that has just come wait for a worker.
 
         Raises:
-            UnavailableError: none is there.
+            UnavailableError: none is there, or can be by its deadline.
             OverloadedError: none can do it in time.
         """
-        usable = self.usable
-        if not usable:
+        members = self.usable or self._usable_by(picture)
+        if not members:
             raise nobody()
         remaining_s = picture.due_s - self._clock()
-        wait_s = self.waiting.wait_s(picture, usable) * _WAITS_LONGER
-        finish_s = min(max(member.finish_s(picture), wait_s + member.own_s(picture)) for member in usable)
+        wait_s = self.waiting.wait_s(picture, members) * _WAITS_LONGER
+        finish_s = min(max(member.finish_s(picture), wait_s + member.own_s(picture)) for member in members)
         # One with nothing to do is always tried: it has to be able to show that it is fast again.
-        is_idle = not len(self.waiting) and any(not member.load.rows for member in usable)
+        is_idle = any(not (member.load.rows or self._has_work(member)) for member in members)
         if finish_s > remaining_s and not is_idle:
             raise OverloadedError(
                 f"{len(self.waiting)} pictures wait for workers, about {finish_s:.1f} s; {remaining_s:.1f} s are left"
@@ -65,27 +70,46 @@ class Binding:
         self.waiting.put(picture)
 
     def bind(self) -> float:
-        """Send all that it is time to send. A background picture waits until no live one does.
+        """Send all that it is time to send: each worker gets background pictures while no live one waits for it.
 
         Returns the seconds until a worker has room for one that waits; infinite if none does, or only an answer can
         tell.
         """
-        if not any(member.may_return for member in self._members()):
+        if not self.usable:
             for picture in self.waiting:
-                self._give_up(picture, nobody())
+                if not self._usable_by(picture):
+                    self._give_up(picture, nobody())
+        room_in_s = math.inf
         for lane in Lane:
-            while self._bind_one(lane):
+            takers = self._takers(lane)
+            while takers and self._bind_one(lane, takers):
                 pass
             if self.waiting.waits(lane):
-                rooms_in_s = (member.room_in_s(lane) for member in self.usable)
-                return min((room_in_s for room_in_s in rooms_in_s if room_in_s > 0.0), default=math.inf)
-        return math.inf
+                rooms_in_s = (member.room_in_s(lane) for member in takers)
+                room_in_s = min([room_in_s, *(each_s for each_s in rooms_in_s if each_s > 0.0)])
+        return room_in_s
 
-    def _bind_one(self, lane: Lane) -> bool:
-        """Whether a picture of ``lane`` waits no longer."""
-        picture = self.waiting.head(lane)
-        if picture is None:
-            return False
+    def _usable_by(self, picture: Picture) -> Sequence[Member]:
+        """Members that may be given pictures before the deadline of ``picture``."""
+        return [member for member in self._members() if member.may_be_usable_by(picture.due_s)]
+
+    def _has_work(self, member: Member) -> bool:
+        """Whether a picture waits that ``member`` may have."""
+        return any(self.waiting.waits_for(member.name, lane) for lane in Lane)
+
+    def _takers(self, lane: Lane) -> Sequence[Member]:
+        """Members for which no live picture waits, if ``lane`` is another one."""
+        if lane is Lane.LIVE:
+            return self.usable
+        return [member for member in self.usable if not self.waiting.waits_for(member.name, Lane.LIVE)]
+
+    def _bind_one(self, lane: Lane, takers: Sequence[Member]) -> bool:
+        """Whether a picture of ``lane`` waits no longer, which one of ``takers`` may have been given."""
+        # One that waits for another worker must not keep from those behind it a worker that has had it.
+        return any(self._bind_head(picture, takers) for picture in self.waiting.heads(lane))
+
+    def _bind_head(self, picture: Picture, takers: Sequence[Member]) -> bool:
+        lane = picture.call.lane
         others = sorted((member.finish_s(picture), place, member) for place, member in enumerate(self.others(picture)))
         if not others:
             if picture.tried and self.usable:
@@ -100,18 +124,18 @@ class Binding:
                 self._give_up(picture, DeadlineExceededError(f"{remaining_s:.2f} s are left; scoring takes longer"))
                 return True
             best = idle
-        if best.room_in_s(lane) <= 0.0:
+        with_room = {member: finish_s for finish_s, _, member in others if member.room_in_s(lane) <= 0.0}
+        if best in with_room and best in takers:
             self._start(best, picture)
             return True
-        return any(
-            self._helps(member, finish_s, lane) for finish_s, _, member in others if member.room_in_s(lane) <= 0.0
-        )
+        return any(self._helps(member, finish_s, picture) for member, finish_s in with_room.items() if member in takers)
 
-    def _helps(self, member: Member, finish_s: float, lane: Lane) -> bool:
+    def _helps(self, member: Member, finish_s: float, head: Picture) -> bool:
         """Let a worker that is not the fastest take a picture that would wait for longer than it takes."""
-        if self.waiting.drained_s(lane, [each for each in self.usable if each is not member]) < finish_s:
+        faster = [each for each in self.others(head) if each is not member]
+        if self.waiting.drained_s(head.call.lane, faster) < finish_s:
             return False
-        picture = self.waiting.first_due_after(self._clock() + finish_s, lane)
+        picture = self.waiting.first_due_after(self._clock() + finish_s, head)
         if picture is None:
             return False
         self._start(member, picture)
@@ -119,7 +143,7 @@ class Binding:
 
     def _start(self, member: Member, picture: Picture) -> None:
         self.waiting.take(picture)
-        member.start(picture, self.waiting.first_due_s(picture.call.lane))
+        member.start(picture, self.waiting.first_due_s(member.name, picture.call.lane))
 
     def _give_up(self, picture: Picture, error: NotScannedError) -> None:
         """No more work is spent on ``picture``; a worker that has it already may still answer."""

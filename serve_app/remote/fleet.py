@@ -114,7 +114,7 @@ class Fleet:
             DeadlineExceededError: all are on trial, or silent, until the deadline.
         """
         while not (usable := self._binding.usable):
-            if not self._members:
+            if not self._binding.may_be_usable:
                 raise nobody()
             try:
                 async with asyncio.timeout(deadline.require("waiting for a worker")):
@@ -128,7 +128,7 @@ class Fleet:
         """The scores of one picture, by whichever worker; it is named in them.
 
         Raises:
-            UnavailableError: no worker is there, or two failed.
+            UnavailableError: no worker is there, nor will be in time; or two failed.
             OverloadedError: no worker can do it in time.
             DeadlineExceededError: none did.
         """

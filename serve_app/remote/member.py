@@ -116,10 +116,9 @@ class Member:
         is_away = self._is_on_trial or self._is_leaving or self._has_ended
         return not (is_away or self._pinging.is_silent or self._resting.is_resting)
 
-    @property
-    def may_return(self) -> bool:
-        """Whether it may be given pictures again, where it may not be now."""
-        return not (self._is_leaving or self._has_ended)
+    def may_be_usable_by(self, due_s: float) -> bool:
+        """Whether it may be given pictures before a deadline: its trial, its silence or its rest can end."""
+        return not (self._is_leaving or self._has_ended) and self._resting.is_over_by(due_s)
 
     @property
     def is_leaving(self) -> bool:

@@ -22,6 +22,10 @@ class Resting:
         """Whether it is given nothing."""
         return self._until_s > self._clock()
 
+    def is_over_by(self, at_s: float) -> bool:
+        """Whether it may be given pictures at a moment of the clock."""
+        return self._until_s <= at_s
+
     def succeeded(self) -> None:
         """It scored a picture."""
         self._failures = 0

@@ -35,6 +35,10 @@ class Waiting:
         """Whether a picture of ``lane`` waits."""
         return bool(self._again[lane]) or any(self._queue.waiting(lane).values())
 
+    def waits_for(self, worker: str, lane: Lane) -> bool:
+        """Whether a picture of ``lane`` waits that a worker of this name has not had."""
+        return any(self._again_for(worker, lane)) or any(self._queue.waiting(lane).values())
+
     def put(self, picture: Picture) -> None:
         """Add one that has just come."""
         self._jobs[picture] = picture.job()
@@ -62,35 +66,47 @@ class Waiting:
         else:
             self._queue.take_job(job)
 
-    def head(self, lane: Lane) -> Picture | None:
-        """The next one of ``lane``."""
+    def heads(self, lane: Lane) -> Sequence[Picture]:
+        """The next one of ``lane`` among those that the same workers have had, for each such set of workers."""
+        heads: dict[frozenset[str], Picture] = {}
         for picture in self._again[lane]:
             if not picture.future.done():
-                return picture
+                heads.setdefault(frozenset(picture.tried), picture)
         job = self._queue.head((lane,))
-        return None if job is None else job.items[0]
+        return [*heads.values(), *(job.items if job is not None else ())]
 
-    def first_due_s(self, lane: Lane) -> float:
-        """The earliest deadline in ``lane``; infinite if none waits."""
+    def first_due_s(self, worker: str, lane: Lane) -> float:
+        """The earliest deadline in ``lane`` of those that ``worker`` has not had; infinite if none waits."""
         first_s = self._queue.first_due_s(lane)
-        return min([*(each.due_s for each in self._again[lane]), math.inf if first_s is None else first_s])
+        again_s = (each.due_s for each in self._again_for(worker, lane))
+        return min([*again_s, math.inf if first_s is None else first_s])
 
-    def first_due_after(self, due_s: float, lane: Lane) -> Picture | None:
-        """The next one of ``lane`` among those that are due at ``due_s`` or later."""
+    def first_due_after(self, due_s: float, head: Picture) -> Picture | None:
+        """The next one that is due at ``due_s`` or later, of those of which ``head`` is the next (:meth:`heads`)."""
+        lane = head.call.lane
+        if head.tried:
+            alike = (each for each in self._again[lane] if set(each.tried) == set(head.tried) and each.due_s >= due_s)
+            return next((each for each in alike if not each.future.done()), None)
         job = self._queue.head_due_after(due_s, lane)
         return None if job is None else job.items[0]
+
+    def _again_for(self, worker: str, lane: Lane) -> Iterator[Picture]:
+        return (each for each in self._again[lane] if worker not in each.tried and not each.future.done())
 
     def wait_s(self, picture: Picture, members: Sequence[Member]) -> float:
         """Seconds until ``members`` have begun all that goes before a picture that comes now."""
         call = picture.call
         ahead = _rows(self._queue.ahead_of(picture.due_s, 1, call.source, call.share / max(1, picture.rows), call.lane))
         for lane in Lane if call.lane is Lane.BACKGROUND else (Lane.LIVE,):
-            ahead.update(_rows(Counter((each.label_set, each.rows) for each in self._again[lane])))
+            ahead.update(self._rows_again(lane))
         return _shared_s(ahead, call.lane, members)
 
     def drained_s(self, lane: Lane, members: Sequence[Member]) -> float:
-        """Seconds in which ``members`` would work off all of ``lane``."""
-        return _shared_s(_rows(self._queue.waiting(lane)), lane, members)
+        """Seconds in which ``members`` would work off all of ``lane``; infinite without members."""
+        return _shared_s(_rows(self._queue.waiting(lane)) + self._rows_again(lane), lane, members)
+
+    def _rows_again(self, lane: Lane) -> Counter[int]:
+        return _rows(Counter((each.label_set, each.rows) for each in self._again[lane]))
 
 
 def _rows(pictures: Mapping[Any, int]) -> Counter[int]:
