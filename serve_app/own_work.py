@@ -161,9 +161,9 @@ class WatchedService:
         named = {each.detail["sha256"] for each in entries if "sha256" in each.detail}
         return len(named) + sum("sha256" not in each.detail for each in entries)
 
-    def workers(self) -> WorkersHealth | None:
+    async def workers(self) -> WorkersHealth | None:
         """See the port."""
-        return None if self._workers is None else self._workers.health()
+        return None if self._workers is None else await self._workers.health()
 
     async def doubts_since(self, since: datetime) -> Sequence[DoubtedScores]:
         """See the port. The decisions of each are counted once: many may have to be read for it."""

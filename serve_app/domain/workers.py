@@ -56,17 +56,20 @@ class WorkersHealth:
 
 
 class WorkersView(Protocol):
-    """What admins see of the workers of a service, and may do."""
+    """What admins see of the workers of a service, and may do.
 
-    def connected(self) -> Sequence[ConnectedWorker]:
+    Each raises UnavailableError where the process that they connect to does not answer.
+    """
+
+    async def connected(self) -> Sequence[ConnectedWorker]:
         """Those that are connected, in the order in which they joined."""
         ...
 
-    def health(self) -> WorkersHealth:
+    async def health(self) -> WorkersHealth:
         """Whether workers score."""
         ...
 
-    def dismiss(self, name: str, actor: str) -> bool:
+    async def dismiss(self, name: str, actor: str) -> bool:
         """End the connection of a worker, which ends by itself then; False if none of that name is connected."""
         ...
 

@@ -55,7 +55,7 @@ class Watched(Protocol):
         """How many pictures were purged since a moment."""
         ...
 
-    def workers(self) -> WorkersHealth | None:
+    async def workers(self) -> WorkersHealth | None:
         """Whether workers elsewhere score; None where the models compute in the service."""
         ...
 
@@ -99,13 +99,19 @@ class Questions:
         over_quota, earlier = Counter(self._watched.over_quota()), self._over_quota
         self._over_quota = over_quota
         midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        scanner_problem, pending, suspended, hunted, purged_today, doubts = await asyncio.gather(
+        of_pictures = asyncio.gather(
             answer(NoticeKind.SCANNER, self._watched.scanner_problem, None),
             answer(NoticeKind.PENDING, self._health.pending_count, PendingDecisions()),
             answer(NoticeKind.FLOOD_GUARD, self._watched.suspended, none_suspended),
             answer(NoticeKind.HUNT, self._watched.hunted, none_hunted),
             answer(NoticeKind.PURGE_QUOTA, lambda: self._watched.purged_since(midnight), 0),
+        )
+        of_workers = asyncio.gather(
+            answer(NoticeKind.WORKERS, self._watched.workers, None),
             answer(NoticeKind.DISTRUST, lambda: self._watched.doubts_since(at - DOUBTS_ARE_NEWS_FOR), none_doubted),
+        )
+        (scanner_problem, pending, suspended, hunted, purged_today), (workers, doubts) = await asyncio.gather(
+            of_pictures, of_workers
         )
         facts = Facts(
             at,
@@ -117,7 +123,7 @@ class Questions:
             over_quota=over_quota - self._over_quota_told,
             is_over_quota=over_quota != earlier,
             ledger=self._health.health(),
-            workers=self._watched.workers(),
+            workers=workers,
             doubts=doubts,
         )
         return facts, self._kinds - unknown

@@ -117,15 +117,15 @@ class FleetRecord:
 
     # As what admins see
 
-    def connected(self) -> Sequence[ConnectedWorker]:
+    async def connected(self) -> Sequence[ConnectedWorker]:
         """See :class:`~serve_app.domain.workers.WorkersView`."""
         return [self._connected(member, member.stats) for member in self._fleet.members]
 
-    def health(self) -> WorkersHealth:
+    async def health(self) -> WorkersHealth:
         """See :class:`~serve_app.domain.workers.WorkersView`."""
         return WorkersHealth(len(self._fleet.members), self._absent_since, self._has_fallback)
 
-    def dismiss(self, name: str, actor: str) -> bool:
+    async def dismiss(self, name: str, actor: str) -> bool:
         """See :class:`~serve_app.domain.workers.WorkersView`."""
         member = next((each for each in self._fleet.members if each.name == name), None)
         if member is None:

@@ -24,13 +24,13 @@ class ShownWorkers:
     state: WorkersHealth = field(default_factory=WorkersHealth)
     dismissed: list[tuple[str, str]] = field(default_factory=list)
 
-    def connected(self) -> list[ConnectedWorker]:
+    async def connected(self) -> list[ConnectedWorker]:
         return self.workers
 
-    def health(self) -> WorkersHealth:
+    async def health(self) -> WorkersHealth:
         return self.state
 
-    def dismiss(self, name: str, actor: str) -> bool:
+    async def dismiss(self, name: str, actor: str) -> bool:
         self.dismissed.append((name, actor))
         left = [each for each in self.workers if each.name != name]
         is_gone, self.workers = len(left) < len(self.workers), left

@@ -133,13 +133,13 @@ async def test_doubted_workers_come_with_the_decisions_that_they_made_since_they
     ]
     assert (found[1].at, found[1].since, found[1].why) == (NOON - timedelta(minutes=1), since, "0.4 apart")
     assert len(await watched.doubts_since(NOON)) == 1
-    assert watched.workers() == WorkersHealth(1)
+    assert await watched.workers() == WorkersHealth(1)
 
 
 async def test_a_service_without_workers_has_no_doubts_about_them(parts: Parts) -> None:
     await parts.ledger.audit(Doubt(("anna/desktop",), NOON, None, "0.3 apart").entry())
     assert await parts.watched.doubts_since(NOON - timedelta(days=1)) == ()
-    assert parts.watched.workers() is None
+    assert await parts.watched.workers() is None
 
 
 async def test_purges_are_counted_as_the_quota_does(parts: Parts) -> None:

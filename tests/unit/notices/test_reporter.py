@@ -136,7 +136,8 @@ class Watched:
     def over_quota(self) -> dict[str, int]:
         return dict(self.beyond)
 
-    def workers(self) -> WorkersHealth | None:
+    async def workers(self) -> WorkersHealth | None:
+        await self.answer("workers")
         return self.health
 
     async def doubts_since(self, since: datetime) -> Sequence[DoubtedScores]:

@@ -105,11 +105,11 @@ def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 async def test_who_comes_and_goes_is_shown(recorded: Recorded) -> None:
-    assert recorded.record.connected() == []
+    assert await recorded.record.connected() == []
     anna = recorded.join("anna")
     recorded.now_s += 60
     recorded.join("ben").is_on_trial = True
-    first, second = recorded.record.connected()
+    first, second = await recorded.record.connected()
     assert (first.name, first.owner, first.state, first.device, first.version) == (
         *("anna/desktop", "anna", WorkerState.TRUSTED),
         *("cuda: a card", "1.2.3"),
@@ -122,7 +122,7 @@ async def test_who_comes_and_goes_is_shown(recorded: Recorded) -> None:
     anna.received(Leaving())
     assert recorded.record.states == {"on trial": 1, "trusted": 0, "silent": 0, "leaving": 1}
     anna.lost("the connection was closed")
-    assert [each.name for each in recorded.record.connected()] == ["ben/desktop"]
+    assert [each.name for each in await recorded.record.connected()] == ["ben/desktop"]
 
 
 async def test_pictures_are_counted_for_each_worker(recorded: Recorded) -> None:
@@ -131,7 +131,7 @@ async def test_pictures_are_counted_for_each_worker(recorded: Recorded) -> None:
     assert recorded.record.stats.in_flight == 1
     anna.received(scored(recorded.lines["anna/desktop"].works[0]))
     assert (await asked).worker == "anna/desktop"
-    (shown,) = recorded.record.connected()
+    (shown,) = await recorded.record.connected()
     assert (shown.pictures, shown.in_flight) == (1, 0)
 
 
@@ -166,23 +166,23 @@ async def test_workers_that_are_not_taken_are_counted_by_the_reason(recorded: Re
 
 async def test_for_how_long_no_worker_is_there_is_known(recorded: Recorded) -> None:
     record = recorded.record
-    assert (record.health(), record.absent_s) == (WorkersHealth(has_fallback=True), 0.0)
+    assert (await record.health(), record.absent_s) == (WorkersHealth(has_fallback=True), 0.0)
     assert not record.is_fallback_scoring
     record.switched(False)
     record.switched(True)
     recorded.now_s += 90
     record.switched(True)
-    assert record.health() == WorkersHealth(0, NOON, has_fallback=True)
+    assert await record.health() == WorkersHealth(0, NOON, has_fallback=True)
     assert (record.absent_s, record.is_fallback_scoring) == (90.0, True)
     record.switched(False)
-    assert record.health() == WorkersHealth(has_fallback=True)
+    assert await record.health() == WorkersHealth(has_fallback=True)
     assert (record.absent_s, record.is_fallback_scoring) == (0.0, False)
 
 
 async def test_a_worker_that_an_admin_sends_away_is_told_and_ends(recorded: Recorded) -> None:
     recorded.join("anna")
-    assert not recorded.record.dismiss("anna", "alice")
-    assert recorded.record.dismiss("anna/desktop", "alice")
+    assert not await recorded.record.dismiss("anna", "alice")
+    assert await recorded.record.dismiss("anna/desktop", "alice")
     (refused,) = recorded.lines["anna/desktop"].closed_with
     assert refused is not None
     assert refused.reason.is_final

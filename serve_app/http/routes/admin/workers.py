@@ -29,17 +29,17 @@ def router(view: WorkersView | None) -> APIRouter:
 
     @routes.get("/workers", summary="The workers that are connected, and whether they score")
     async def workers() -> Workers:
-        health = known().health()
+        health = await known().health()
         return Workers(
-            workers=[_record_of(each) for each in known().connected()],
+            workers=[_record_of(each) for each in await known().connected()],
             absent_since=health.absent_since,
             has_fallback=health.has_fallback,
         )
 
     @routes.delete("/workers/{worker:path}", summary="End the connection of a worker, which ends by itself then")
     async def dismiss(name: WorkerInPath, request: Request) -> WorkerRecord:
-        found = next((each for each in known().connected() if each.name == name), None)
-        if found is None or not known().dismiss(name, request.state.actor):
+        found = next((each for each in await known().connected() if each.name == name), None)
+        if found is None or not await known().dismiss(name, request.state.actor):
             raise HTTPException(404, f"no worker {name} is connected: `pictwarden workers` lists those that are")
         return _record_of(found)
 
