@@ -13,6 +13,7 @@ from deployments.clip_scorer import ClipScorer
 from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.ingress import Ingress
 from deployments.labels_before import with_those_before
+from deployments.ledger_file import require_database
 from deployments.preprocessor import Preprocessor
 from deployments.ray_table import RayTable
 from deployments.remote_scorer import RemoteScorer
@@ -62,6 +63,7 @@ def build_app(args: dict[str, Any]) -> Application:
     else:
         require_without_heads(policy, shadow, *of_sources.values())
         require_without_fallback(settings.remote)
+        require_database(settings)
         remote = serve.deployment(
             max_ongoing_requests=_STAGE_ONGOING, num_replicas=1, ray_actor_options={"num_cpus": _REMOTE_SCORER_CPUS}
         )(RemoteScorer)

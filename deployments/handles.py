@@ -9,6 +9,8 @@ one of the other version refuses is made again, until one of its own answers (do
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
@@ -23,12 +25,14 @@ from serve_app.domain import (
     LabelScores,
     LoadSignals,
     ModelIdentity,
+    NotScannedError,
     OtherVersionError,
     OverloadedError,
     PictwardenError,
     UnavailableError,
     Views,
 )
+from serve_app.domain.workers import ConnectedWorker, WorkersHealth
 from serve_app.logs import EventLogger
 
 logger = EventLogger(__name__)
@@ -41,6 +45,9 @@ _OTHER_VERSION_S = 3.0
 _OTHER_VERSION_PAUSE_S = 0.05
 # Lines then name the request on whose behalf the scorer is asked, if there is one.
 _OF_NO_PICTURE = ""
+
+_ANSWER_WITHIN_S = 5.0
+"""About workers, for an admin or a notice."""
 
 
 class PreprocessorHandle:
@@ -83,6 +90,46 @@ class ScorerHandle:
             self._handle.score, "scoring", call, self._labels, views.pixels, views.faces.pixels, call, load
         )
         return scores
+
+
+class WorkersHandle:
+    """:class:`serve_app.domain.workers.WorkersView` behind the handle of the deployment that workers connect to."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def connected(self) -> Sequence[ConnectedWorker]:
+        """See the port."""
+        found: Sequence[ConnectedWorker] = await self._asked(self._handle.connected_workers)
+        return found
+
+    async def health(self) -> WorkersHealth:
+        """See the port."""
+        found: WorkersHealth = await self._asked(self._handle.workers_health)
+        return found
+
+    async def dismiss(self, name: str, actor: str) -> bool:
+        """See the port."""
+        is_gone: bool = await self._asked(self._handle.dismiss_worker, name, actor)
+        return is_gone
+
+    async def back_at(self) -> datetime | None:
+        """When the first worker came, after none was there; None while none has come.
+
+        Raises:
+            UnavailableError: the replica does not answer.
+        """
+        found: datetime | None = await self._asked(self._handle.workers_back_at)
+        return found
+
+    @staticmethod
+    async def _asked(method: Any, *args: Any) -> Any:
+        try:
+            return await _called(
+                method, "asking about workers", Call(_OF_NO_PICTURE, Deadline.after(_ANSWER_WITHIN_S)), *args
+            )
+        except NotScannedError as error:
+            raise UnavailableError(f"the replica that workers connect to does not answer: {error}") from error
 
 
 async def _called(method: Any, stage: str, call: Call, *args: Any) -> Any:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.handles import PreprocessorHandle, ScorerHandle
-from deployments.ledger_file import alive_nodes, require_one_file, require_shared
+from deployments.handles import PreprocessorHandle, ScorerHandle, WorkersHandle
+from deployments.ledger_file import require_one_file_in_cluster, require_shared
 from deployments.ray_environment import is_behind_haproxy
-from deployments.ray_table import RayTable
 from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
+from deployments.workers_return import watch_for_return
 from serve_app.database.location import Location
 from serve_app.domain import Deadline, OtherVersionError, Scorer, UnscannedError, needs_faces
 from serve_app.http import create_app
@@ -79,6 +79,7 @@ class Ingress:
             metrics=self._metrics,
         )
         self._detector = assemble_detector(settings, examiner_of, admission)
+        self._workers = WorkersHandle(scorer) if settings.remote is not None else None
         self._scorers = [ScorerHandle(scorer, labels) for labels in label_sets(settings, policy, shadow, of_sources)]
         if self._metrics is not None:
             self._metrics.silent_replicas = publish_metrics(self._metrics.registry, settings.metrics)
@@ -87,10 +88,7 @@ class Ingress:
     def _open_ledger(location: Location | None, limits: MediaLimits) -> OpenLedger:
         require_shared(location, serve.get_replica_context().world_size)
         ledger = open_ledger(location, limits)
-        alive = alive_nodes()
-        require_one_file(
-            location, ray.get_runtime_context().get_node_id(), RayTable(), lambda node: alive.get(node, False)
-        )
+        require_one_file_in_cluster(location)
         return ledger
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -112,10 +110,19 @@ class Ingress:
             if self._guard.has_admins:
                 admin = self._settings.admin
                 app = create_admin_app(
-                    self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate
+                    *(self._guard, self._ledger, self._lists.store, self._settings, self._moderator.moderate),
+                    self._workers,
                 )
                 await stack.enter_async_context(admin_listening(app, admin.host, admin.port))
-            await stack.enter_async_context(own_work(self._settings, self._moderator, self._ledger, self._lists))
+            came_back = asyncio.Event()
+            if self._workers is not None:
+                watching = asyncio.create_task(
+                    watch_for_return(self._workers.back_at, came_back), name="workers' return"
+                )
+                stack.callback(watching.cancel)
+            await stack.enter_async_context(
+                own_work(self._settings, self._moderator, self._ledger, self._lists, self._workers, came_back)
+            )
             yield
 
 

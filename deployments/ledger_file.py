@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deployments.ray_table import Table
-from serve_app.database.location import Location
-from serve_app.domain import ConfigurationError
+from serve_app.database.location import Location, locate
+from serve_app.domain import ConfigurationError, SettingsError
+from serve_app.settings import Settings
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -52,8 +53,21 @@ def require_shared(location: Location | None, replicas: int) -> None:
         )
 
 
+def require_database(settings: Settings) -> None:
+    """Return if the ledger is one that the replica can reach that workers connect to.
+
+    Raises:
+        SettingsError: it is in the memory of the ingress.
+    """
+    if locate(settings.ledger) is None:
+        raise SettingsError(
+            "`ledger: memory` is out of reach for RemoteScorer, which has to forget the scores of a worker that is not "
+            "trusted any more: set `ledger` to a database"
+        )
+
+
 def require_one_file(location: Location | None, node: str, table: Table, is_alive: Callable[[str], bool]) -> None:
-    """Return if no ingress replica on another node has another file.
+    """Return if no replica on another node has another file: of the ingress, or the one that workers connect to.
 
     Args:
         location: the ledger's, opened; a database that is no file is the same for all.
@@ -76,10 +90,28 @@ def require_one_file(location: Location | None, node: str, table: Table, is_aliv
         return
     if first.node != node and is_alive(first.node):
         raise ConfigurationError(
-            f"ingress replicas on two nodes ({first.node[:12]} and {node[:12]}) would each record in a file of their "
-            f"own ({location.file}): set `ledger` to a PostgreSQL database, or keep the ingress replicas on one node"
+            f"replicas on two nodes ({first.node[:12]} and {node[:12]}) would each record in a file of their own "
+            f"({location.file}): set `ledger` to a PostgreSQL database, or keep the replicas of Ingress, and that of "
+            "RemoteScorer, on one node"
         )
     table.replace(key, value)  # its node is gone, or the file was removed
+
+
+def require_one_file_in_cluster(location: Location | None) -> None:
+    """:func:`require_one_file`, for the replica that this process is.
+
+    Raises:
+        ConfigurationError: as there.
+    """
+    if location is None or location.file is None:
+        return
+    import ray
+
+    from deployments.ray_table import RayTable
+
+    alive = alive_nodes()
+    node = ray.get_runtime_context().get_node_id()
+    require_one_file(location, node, RayTable(), lambda each: alive.get(each, False))
 
 
 def alive_nodes() -> Mapping[str, bool]:

@@ -40,7 +40,7 @@ from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.settings import Settings, parse_settings
 from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
 from serve_app.state_folder import STATE_ENV, state_folder
-from serve_app.wire import SCAN_PATH
+from serve_app.wire import HEALTH_PATH, READY_PATH, SCAN_PATH
 
 _DEFAULT_CONFIG = Path(__file__).with_name("local.yaml")
 
@@ -129,7 +129,8 @@ def _serve(
         with bounded(_READY_TIMEOUT_S + _HUNG_AFTER_S, "the start of the application"):
             deploy(settings)
             wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
-            wait_until_answered(address.root_url, stop)
+            # Without a worker, no replica is ready.
+            wait_until_answered(address.root_url, READY_PATH if application.remote is None else HEALTH_PATH, stop)
         status.stop()
         if not stop.is_set():
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"

@@ -86,8 +86,10 @@ def ray_folder(folder: Path) -> Path:
     return folder / _RAY_FOLDER
 
 
-def wait_until_answered(root_url: str, stop: threading.Event) -> None:
+def wait_until_answered(root_url: str, path: str, stop: threading.Event) -> None:
     """Wait until HAProxy knows the replicas, which takes about a second, or ``stop`` is set.
+
+    ``path`` is one that is answered with 200 by then.
 
     Raises:
         SettingsError: it does not answer in time.
@@ -95,7 +97,7 @@ def wait_until_answered(root_url: str, stop: threading.Event) -> None:
     give_up_s = time.monotonic() + _ANSWERED_S
     while not stop.wait(_POLL_S):
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if _status(root_url, "/readyz") == HTTPStatus.OK:
+            if _status(root_url, path) == HTTPStatus.OK:
                 return
         if time.monotonic() > give_up_s:
             raise SettingsError(f"HAProxy does not answer at {root_url}: see the log")

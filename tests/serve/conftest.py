@@ -44,7 +44,7 @@ RAY, ONE_PROCESS = "Ray", "one process"
 MODULES = {RAY: ["deployments.run"], ONE_PROCESS: ["serve_app.cli", "serve"]}
 
 # What a service says of its start: it shows the URL itself, which holds the secret, at a terminal alone.
-STARTED = "the URL for pict-rs, with its secret, is in "
+STARTED = "URL for pict-rs, with its secret, is in "
 
 FAKE_POLICY = """\
 policy: fake-red

@@ -121,6 +121,11 @@ def test_where_workers_elsewhere_score_one_small_replica_takes_the_scorer_s_plac
     assert (settings.remote.port, sets[0], policies[0].name) == (14099, policies[0].labels, "demo-red-triangle")
 
 
+def test_scores_that_nobody_could_forget_are_not_recorded():
+    with pytest.raises(SettingsError, match="out of reach for RemoteScorer"):
+        build_app({"preset": "demo", "remote": {}, "ledger": "memory"})
+
+
 def test_nor_is_one_of_the_documented_cluster():
     config = yaml.safe_load(SERVE_CONFIG.read_text("utf-8"))["applications"][0]
     stages = {each["name"]: each for each in config["deployments"]}

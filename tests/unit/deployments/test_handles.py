@@ -1,6 +1,7 @@
 """Ray's errors become ours; a lost call is made once more, while the deadline allows. No Ray runs here."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RaySystemError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from deployments.handles import PreprocessorHandle, ScorerHandle
+from deployments.handles import PreprocessorHandle, ScorerHandle, WorkersHandle
 from deployments.transfer_gate import TransferGate
 from serve_app.domain import (
     Call,
@@ -23,6 +24,7 @@ from serve_app.domain import (
     UndecodableError,
     Views,
 )
+from serve_app.domain.workers import WorkersHealth
 from serve_app.models.fake import FakeEngine
 
 LABELS = ("red",)
@@ -66,7 +68,8 @@ class Method:
 
 class Handle:
     def __init__(self, *outcomes):
-        self.preprocess = self.score = self.identify = Method(*outcomes)
+        self.preprocess = self.score = self.identify = method = Method(*outcomes)
+        self.connected_workers = self.workers_health = self.dismiss_worker = self.workers_back_at = method
 
 
 def handle_of(*outcomes) -> Any:
@@ -192,3 +195,19 @@ async def test_a_call_is_not_made_again_beyond_its_deadline():
     with pytest.raises(DeadlineExceededError):
         await ScorerHandle(handle, LABELS).score(VIEWS, within(0.01), LoadSignals())
     assert len(handle.score.calls) == 1
+
+
+async def test_workers_are_those_of_the_replica_that_they_connect_to():
+    handle = handle_of((), health := WorkersHealth(1), True, at := datetime(2026, 11, 26, tzinfo=UTC))
+    workers = WorkersHandle(handle)
+    assert await workers.connected() == ()
+    assert await workers.health() is health
+    assert await workers.dismiss("anna/desktop", "alice")
+    assert handle.dismiss_worker.calls == [(), (), ("anna/desktop", "alice")]
+    assert await workers.back_at() == at
+
+
+@pytest.mark.parametrize("failure", [DeploymentUnavailableError(DeploymentID("RemoteScorer")), TimeoutError()])
+async def test_a_replica_that_does_not_tell_of_its_workers_is_unavailable(failure):
+    with pytest.raises(UnavailableError, match="the replica that workers connect to does not answer"):
+        await WorkersHandle(handle_of(failure)).health()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -15,6 +17,7 @@ import pytest
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.remote_scorer import RemoteScorer
 from serve_app.domain import NO_FACES, LoadSignals, OtherVersionError, UnavailableError
+from serve_app.domain.workers import WorkersHealth, WorkerState
 from serve_app.policy import load_policy
 from serve_app.remote.messages import Accepted, Wanted
 from serve_app.settings import Settings, parse_settings
@@ -64,6 +67,31 @@ async def test_it_scores_by_the_workers_that_connect(settings: Settings, replica
         scores = await replica.score(SETS[0], PIXELS, NO_FACES.pixels, call(), LoadSignals())
         assert scores.worker == "alice/desktop"
         np.testing.assert_allclose(scores.values, PIXELS.mean(axis=(1, 2))[:, :2] / 255, rtol=1e-5)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_its_workers_are_shown_and_sent_away(settings: Settings, replica: RemoteScorer) -> None:
+    assert settings.remote is not None
+    assert list(await replica.connected_workers()) == []
+    assert (await replica.workers_health(), await replica.workers_back_at()) == (WorkersHealth(), None)
+    began_at = datetime.now(UTC)
+    async with worker(settings.remote.port) as connected:
+        await connected.receive(Wanted)
+        await connected.send(HELLO)
+        await connected.receive(Accepted)
+        working = asyncio.create_task(connected.work())
+        await replica.identify(SETS[0])
+        (shown,) = await replica.connected_workers()
+        assert pickle.loads(pickle.dumps(shown)) == shown, "as it travels to an ingress replica"
+        assert (shown.name, shown.state) == ("alice/desktop", WorkerState.TRUSTED)
+        async with asyncio.timeout(PATIENT_S):
+            while (back_at := await replica.workers_back_at()) is None:  # noqa: ASYNC110 - it looks every second
+                await asyncio.sleep(0.05)
+        assert began_at <= back_at <= datetime.now(UTC)
+        assert not await replica.dismiss_worker("alice", "an-admin")
+        assert await replica.dismiss_worker("alice/desktop", "an-admin")
+        assert list(await replica.connected_workers()) == []
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
