@@ -1,17 +1,22 @@
-"""Workers elsewhere on a real Ray: a `pictwarden worker` scores, is lost, and another one takes its place."""
+"""Workers elsewhere on a real Ray: a `pictwarden worker` scores, is lost, and another one works off what was missed."""
 
+import asyncio
 import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import httpx
 import pytest
 
+from serve_app.pictrs import API_KEY_ENV
+from tests.contract.pictrs.stand_in import API_KEY, standing_in
 from tests.e2e.remote.processes import started
 
 from .conftest import ROOT, drawn, environment_of_a_service, free_port, running, wait_for
+from .test_notices import SENT_WITHIN_S, webhook, where_to
 
 ADMIN_SECRET = "a-secret-of-an-admin-of-the-tests"
 WORKER_SECRET = "a-secret-of-a-worker-of-the-tests"
@@ -24,11 +29,35 @@ _WIDTHS_PX = iter(range(40, 400))
 
 
 @pytest.fixture(scope="module")
-def config(fake_config, tmp_path_factory):
+def pictrs():
+    """A stand-in for pict-rs, on a loop of its own."""
+    loop, stop, opened = asyncio.new_event_loop(), asyncio.Event(), []
+    is_ready = threading.Event()
+
+    async def stand_in():
+        async with standing_in() as pictrs:
+            opened.append(pictrs)
+            is_ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(stand_in(),), daemon=True)
+    thread.start()
+    assert is_ready.wait(PATIENT_S)
+    yield opened[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(PATIENT_S)
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def config(fake_config, pictrs, tmp_path_factory):
     application = fake_config["applications"][0]
     application["args"] |= {
         "model": {"source": MODEL},
         "ledger": str(tmp_path_factory.mktemp("ledger") / "ledger.db"),
+        "on_unscanned": "accept",
+        "rescan": "purge",
+        "pictrs": {"url": pictrs.url},
         **{name: {"port": free_port()} for name in ("admin", "metrics", "remote")},
     }
     (scorer,) = (each for each in application["deployments"] if each["name"] == "ClipScorer")
@@ -42,8 +71,16 @@ def args(config):
 
 
 @pytest.fixture(scope="module")
-def service(config, tmp_path_factory):
+def hook():
+    with webhook() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def service(config, hook, tmp_path_factory):
     secrets = {
+        **where_to(hook[0]),
+        API_KEY_ENV: API_KEY,
         "PICTWARDEN_ADMIN_SECRETS": f"alice:{ADMIN_SECRET}",
         "PICTWARDEN_WORKER_SECRETS": f"home:{WORKER_SECRET},rented:{WORKER_SECRET}-2",
     }
@@ -84,13 +121,12 @@ def command(args, tmp_path):
 
 
 def scan(service, colour):
-    """The status and the answer for a picture that was not sent before."""
-    answered = service.scan(drawn(colour, size=(next(_WIDTHS_PX), 48)))
-    return answered.status_code, answered.json()
+    """The answer for a picture that was not sent before."""
+    return service.scan(drawn(colour, size=(next(_WIDTHS_PX), 48))).json()
 
 
 def is_scanned(service):
-    return scan(service, "blue")[0] == 200
+    return scan(service, "blue").get("verdict") is not None
 
 
 def metric(args, name):
@@ -106,27 +142,44 @@ def connected(args):
     return sum(metric(args, "pictwarden_workers{").values())
 
 
-def test_workers_score_are_lost_come_back_and_are_sent_away(service, args, working, command):
+def is_trusted(command, name):
+    workers = json.loads(command("workers", "--json"))["workers"]
+    return [(each["name"], each["state"]) for each in workers] == [(name, "trusted")]
+
+
+def test_that_no_worker_is_there_is_never_silent(service, args, hook, command):
     assert "pictwarden worker --url" in service.text
-    assert scan(service, "blue")[0] == 503
+    assert not is_scanned(service)
     wait_for(lambda: any(metric(args, "pictwarden_workers_absent_seconds").values()), PATIENT_S)
     assert "No worker is connected, since" in command("workers")
+    assert hook[1].get(timeout=SENT_WITHIN_S)["title"] == "Pictwarden: no worker is connected"
+
+
+def test_a_worker_is_lost_and_another_one_works_off_what_was_missed(service, args, pictrs, working, command):
     with working("home", "desktop") as worker:
-        wait_for(lambda: is_scanned(service), PATIENT_S)
-        status, answer = scan(service, "red")
-        assert (status, answer["verdict"]) == (406, "reject")
-        assert "home/desktop" in command("why", answer["request_id"])
-        (shown,) = json.loads(command("workers", "--json"))["workers"]
-        assert (shown["name"], shown["state"]) == ("home/desktop", "trusted")
+        wait_for(lambda: is_trusted(command, "home/desktop"), PATIENT_S)
+        rejected = scan(service, "red")
+        assert rejected["verdict"] == "reject"
+        assert "home/desktop" in command("why", rejected["request_id"])
         wait_for(lambda: connected(args) == 1, PATIENT_S)
         worker.kill()
-        wait_for(lambda: scan(service, "blue")[0] == 503, PATIENT_S)
-    with working("rented", "card") as other:
-        wait_for(lambda: is_scanned(service), PATIENT_S)
-        status, answer = scan(service, "red")
-        assert (status, answer["verdict"]) == (406, "reject")
-        assert "rented/card" in command("why", answer["request_id"])
-        assert "rented/card is dismissed" in command("workers", "dismiss", "rented/card")
-        wait_for(lambda: not other.is_running, PATIENT_S)
-    assert scan(service, "blue")[0] == 503
+        wait_for(lambda: not is_scanned(service), PATIENT_S)
+    missed = drawn("red", size=(next(_WIDTHS_PX), 48))
+    let_through = service.scan(missed).json()
+    pictrs.store(missed)
+    assert let_through.get("verdict") is None
+    assert let_through["request_id"] in command("decisions", "--pending", "--json")
+    with working("rented", "card"):
+        wait_for(lambda: is_trusted(command, "rented/card"), PATIENT_S)
+        assert "rented/card" in command("why", scan(service, "red")["request_id"])
+        done = ("decisions", "--done", "rescan: purged", "--json")
+        wait_for(lambda: let_through["request_id"] in command(*done), PATIENT_S)
+
+
+def test_a_worker_is_sent_away(service, args, working, command):
+    with working("home", "laptop") as worker:
+        wait_for(lambda: is_trusted(command, "home/laptop"), PATIENT_S)
+        assert "home/laptop is dismissed" in command("workers", "dismiss", "home/laptop")
+        wait_for(lambda: not worker.is_running, PATIENT_S)
+    assert not is_scanned(service)
     wait_for(lambda: connected(args) == 0 and metric(args, "pictwarden_workers{"), PATIENT_S)
