@@ -28,7 +28,7 @@ from serve_app.lists import Snapshot, partition_of
 MOST_S = 5.0
 """For one entry, among a million bodies."""
 
-MOST_OF_POLICY_S = 20.0
+MOST_OF_POLICY_S = 10.0
 """Of one core, for a million bodies."""
 
 MOST_OF_POLICY_MB = 100.0

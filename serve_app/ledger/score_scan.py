@@ -19,13 +19,13 @@ from serve_app.ledger.encoding import unpack_planes
 from serve_app.ledger.pages import pages
 from serve_app.ledger.rows import Context
 
-BODIES_AT_ONCE = 2000
+BODIES_AT_ONCE = 4000
 
 BYTES_AT_ONCE = 8_000_000
 """As recorded; a part ends at the body that reaches it: videos have many views."""
 
-MOST_VALUES = 4_000_000
-"""Of one part: 16 MB, and a few times as much while a policy judges it."""
+MOST_VALUES = 400_000
+"""Of one part: 2 MB. A policy judges larger parts more slowly, because they leave the caches of a core."""
 
 _SHA256_BYTES = 32
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import Judgement, LabelScores, ModelIdentity, PolicyError, Verdict
-from serve_app.policy.evaluation import evaluate, margins_of
+from serve_app.policy.evaluation import evaluate, margins_of, views_reaching
 from serve_app.policy.rounding import most_rounding_errors, rounding_errors
 from serve_app.policy.schema import Policy, Rule
 
@@ -91,11 +91,11 @@ def may_reject(
     picked = scores.picked(labels, policy.labels)
     if picked is None:
         raise ValueError("these scores lack a label of the policy")
-    made_of, errors = margins_of(policy, picked), most_rounding_errors(policy, picked)
+    errors = most_rounding_errors(policy, picked)
     near = np.zeros(len(picked.values), dtype=np.bool_)
     for rule in policy.rules:
         if rule.verdict is Verdict.REJECT:
-            near |= made_of.least_of(rule.when) >= -errors[rule.name]
+            near[views_reaching(policy, picked, rule.when, -errors[rule.name])] = True
     return np.logical_or.reduceat(near, firsts).nonzero()[0]
 
 

@@ -16,6 +16,7 @@ from serve_app.ledger.encoding import (
     pack_values,
     unpack_fingerprints,
     unpack_places,
+    unpack_planes,
     unpack_values,
 )
 
@@ -59,3 +60,12 @@ def test_a_sha256_is_its_bytes(digest: bytes) -> None:
 
 def test_a_text_that_is_no_sha256_is_no_body() -> None:
     assert body_key("no digest") == b""
+
+
+def test_every_number_of_16_bits_comes_back_as_it_is() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    planes = every.view(np.uint8).reshape(-1, 2).T.tobytes()
+    found = unpack_planes(planes, 1, 1 << 8)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.ravel(), every.astype(np.float32))
+    assert np.array_equal(np.signbit(found.ravel()), np.signbit(every))
