@@ -7,7 +7,6 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -38,6 +37,8 @@ class ScanShow:
         self.console = Console(stderr=True, highlight=False)
         self._progress = progress
         self._prints_json = prints_json
+        # Asked once: a question for each line lets another thread in, and waits for it.
+        self._is_terminal = self.console.is_terminal and sys.stdout.isatty()
 
     def note(self, record: FileRecord) -> None:
         """Show what became of a file, if people should know, or always for programs."""
@@ -84,8 +85,10 @@ class ScanShow:
         return ", ".join(f"{self._progress.done[each]:,} {each.word}" for each in outcomes if self._progress.done[each])
 
     def _print(self, line: str) -> None:
-        if self.console.is_terminal and sys.stdout.isatty():
+        if self._is_terminal:
             # Above what moves, on the same terminal. As a text: names have brackets and colons.
             self.console.print(Text(line), soft_wrap=True)
         else:
-            typer.echo(line)
+            # As typer would, which asks for each line what kind of output this is.
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
