@@ -230,6 +230,7 @@ class Batcher(Generic[Item, Outcome]):
         if self._device is not None:
             self._device.cancel()
             await asyncio.gather(self._device, return_exceptions=True)
+        self._has_ended = True
 
     @property
     def _is_idle(self) -> bool:

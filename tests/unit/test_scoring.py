@@ -77,3 +77,11 @@ async def test_each_has_its_own_model_and_size(scorers: EngineScorers) -> None:
 async def test_other_labels_are_those_of_another_configuration(scorers: EngineScorers) -> None:
     with pytest.raises(UnavailableError, match="being replaced"):
         scorers.of(("blue",))
+
+
+async def test_one_that_is_closed_before_its_first_use_is_unavailable(scorers: EngineScorers) -> None:
+    await scorers.close()
+    with pytest.raises(UnavailableError):
+        await scorers.of(SMALL).score(views(1, 8), call(), LoadSignals())
+    with pytest.raises(UnavailableError):
+        scorers.require_alive()
