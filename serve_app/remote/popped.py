@@ -1,7 +1,8 @@
 """Pictures for the workers of fedi-safety, which ask for one, look at it, and say whether it is abuse material.
 
 Theirs is another protocol than that of :mod:`serve_app.remote.messages`: a worker says neither which model it has, nor
-that it lives, and is told no deadline. A picture that is not answered for in time goes to another worker once.
+that it lives, and is told no deadline. A picture that is not answered for in time goes to another worker once. One that
+asks and never answers gets no pictures for a while, and no upload waits for it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ THERE_FOR_S: Final = 5.0
 
 AGAIN_AFTER_S: Final = 3.0
 """Seconds until a picture goes to another worker: within the deadline, and longer than a busy graphics card takes."""
+
+REST_S: Final = 60.0
+"""Seconds for which a worker that has answered nothing in :data:`AGAIN_AFTER_S` counts as away; then it is tried again."""
 
 _MOST_TIMES = 2
 
@@ -57,6 +61,19 @@ class Job:
     again_at_s: float = -math.inf
 
 
+@dataclass(slots=True)
+class _Worker:
+    """One that has asked. ``owes_since_s`` is when it was handed the first picture since its last answer."""
+
+    asked_s: float
+    owes_since_s: float | None = None
+
+    def is_resting(self, now_s: float) -> bool:
+        """Whether it owes an answer for too long, and not yet for so long that it is tried again."""
+        owes_s = 0.0 if self.owes_since_s is None else now_s - self.owes_since_s
+        return AGAIN_AFTER_S <= owes_s < AGAIN_AFTER_S + REST_S
+
+
 class PoppedJobs:
     """The pictures that wait, in memory alone; for one event loop."""
 
@@ -64,12 +81,14 @@ class PoppedJobs:
         """None waits, and nobody has asked."""
         self._clock = clock
         self._jobs: dict[str, Job] = {}
-        self._asked_s = -math.inf
+        self._workers: dict[str, _Worker] = {}
 
     @property
     def is_anybody_there(self) -> bool:
-        """Whether a worker has asked lately."""
-        return self._clock() - self._asked_s < THERE_FOR_S
+        """Whether a worker has asked recently that answers too."""
+        now_s = self._clock()
+        workers = self._workers.values()
+        return any(now_s - each.asked_s < THERE_FOR_S and not each.is_resting(now_s) for each in workers)
 
     def require_anybody(self) -> None:
         """Return if a worker is there.
@@ -106,9 +125,13 @@ class PoppedJobs:
         finally:
             del self._jobs[job.name]
 
-    def pop(self) -> Job | None:
-        """The next picture for a worker; None if there is nothing to do."""
-        now_s = self._asked_s = self._clock()
+    def pop(self, name: str) -> Job | None:
+        """The next picture for the worker of this name; None if there is nothing to do, or it rests."""
+        now_s = self._clock()
+        worker = self._workers.setdefault(name, _Worker(now_s))
+        worker.asked_s = now_s
+        if worker.is_resting(now_s):
+            return None
         ready = [
             job
             for job in self._jobs.values()
@@ -118,11 +141,17 @@ class PoppedJobs:
         if job is not None:
             job.times += 1
             job.again_at_s = now_s + AGAIN_AFTER_S
+            if worker.owes_since_s is None or now_s - worker.owes_since_s >= AGAIN_AFTER_S:
+                worker.owes_since_s = now_s
         return job
 
     def answered(self, name: str, answer: PoppedAnswer) -> bool:
         """A worker says this of the picture ``name``; False if nobody waits for that, or it was never handed out."""
         job = self._jobs.get(name)
+        worker = self._workers.get(answer.worker)
+        if worker is not None and (job is None or job.times):
+            # Also where nobody waits any more: it works, and may have been too late.
+            worker.owes_since_s = None
         if job is None or job.times == 0 or job.answer.done():
             return False
         job.answer.set_result(answer)

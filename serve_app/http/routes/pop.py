@@ -46,9 +46,10 @@ def pop_routes(owner_of: OwnerOf, jobs: PoppedJobs, strangers: Strangers) -> lis
             return None
 
     async def hand_out(request: Request) -> Response:
-        if owner(request) is None:
+        name = owner(request)
+        if name is None:
             return _message(403, "the secret of a worker is needed, in the header apikey")
-        job = jobs.pop()
+        job = jobs.pop(f"{name}/fedi-safety")
         if job is None:
             return Response(status_code=204)
         # The worker takes everything behind the first = for the name.

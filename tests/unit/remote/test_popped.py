@@ -21,11 +21,14 @@ from serve_app.domain import (
 from serve_app.media import MediaLimits
 from serve_app.policy import evaluate
 from serve_app.remote.fedi_safety import MODEL, PoppedExaminer, fedi_safety_policy
-from serve_app.remote.popped import AGAIN_AFTER_S, THERE_FOR_S, Job, PoppedAnswer, PoppedJobs
+from serve_app.remote.popped import AGAIN_AFTER_S, REST_S, THERE_FOR_S, Job, PoppedAnswer, PoppedJobs
 from tests.stand_ins import InProcessPreprocessor
 
 CLEAN = PoppedAnswer(is_csam=False, is_nsfw=False, worker="alice/fedi-safety")
 BAD = PoppedAnswer(is_csam=True, is_nsfw=True, worker="bob/fedi-safety")
+
+
+ALICE, BOB, CAROL, DAVE = (f"{owner}/fedi-safety" for owner in ("alice", "bob", "carol", "dave"))
 
 
 class Popping:
@@ -34,15 +37,15 @@ class Popping:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.jobs = PoppedJobs(lambda: self.now_s)
-        self.jobs.pop()
+        self.jobs.pop(ALICE)
 
     async def begin(self, content: bytes = b"a picture", media_type: str = "image/png") -> asyncio.Task[PoppedAnswer]:
         submitting = asyncio.create_task(self.jobs.submit(content, media_type, Deadline.after(8.0)))
         await asyncio.sleep(0)
         return submitting
 
-    def popped(self) -> Job:
-        job = self.jobs.pop()
+    def popped(self, worker: str = ALICE) -> Job:
+        job = self.jobs.pop(worker)
         assert job is not None
         return job
 
@@ -57,11 +60,11 @@ async def test_a_picture_is_handed_out_once_and_answered_for(popping: Popping) -
     job = popping.popped()
     assert (job.content, job.media_type) == (b"its bytes", "image/jpeg")
     assert re.fullmatch(r"[0-9a-f]{32}\.jpg", job.name)
-    assert popping.jobs.pop() is None
+    assert popping.jobs.pop(ALICE) is None
     assert popping.jobs.answered(job.name, BAD)
     assert await submitting == BAD
     assert not popping.jobs.answered(job.name, CLEAN), "the first answer counts"
-    assert popping.jobs.pop() is None
+    assert popping.jobs.pop(ALICE) is None
 
 
 async def test_no_name_tells_of_another(popping: Popping) -> None:
@@ -77,13 +80,13 @@ async def test_it_goes_to_another_worker_once_if_no_answer_comes(popping: Poppin
     first, second = await popping.begin(b"first"), await popping.begin(b"second")
     lost = popping.popped()
     popping.now_s += AGAIN_AFTER_S
-    assert popping.popped().content == b"second", "what nobody has had yet comes first"
-    again = popping.popped()
+    assert popping.popped(BOB).content == b"second", "what nobody has had yet comes first"
+    again = popping.popped(BOB)
     assert again.name == lost.name
     popping.now_s += AGAIN_AFTER_S
-    assert popping.popped().content == b"second"
+    assert popping.popped(CAROL).content == b"second"
     popping.now_s += AGAIN_AFTER_S
-    assert popping.jobs.pop() is None
+    assert popping.jobs.pop(DAVE) is None
     for each in (first, second):
         each.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
@@ -93,7 +96,7 @@ async def test_what_was_handed_out_twice_has_the_first_answer(popping: Popping) 
     submitting = await popping.begin()
     name = popping.popped().name
     popping.now_s += AGAIN_AFTER_S
-    popping.popped()
+    popping.popped(BOB)
     assert popping.jobs.answered(name, CLEAN)
     assert not popping.jobs.answered(name, BAD)
     assert await submitting == CLEAN
@@ -119,7 +122,7 @@ async def test_a_caller_that_leaves_takes_its_picture_with_it(popping: Popping) 
 async def test_without_an_answer_in_time_it_is_unscanned(popping: Popping) -> None:
     with pytest.raises(DeadlineExceededError, match="no worker of fedi-safety has answered in time"):
         await popping.jobs.submit(b"a picture", "image/png", Deadline.after(0.01))
-    assert popping.jobs.pop() is None
+    assert popping.jobs.pop(ALICE) is None
 
 
 async def test_a_worker_is_there_for_some_seconds_after_it_has_asked(popping: Popping) -> None:
@@ -128,6 +131,42 @@ async def test_a_worker_is_there_for_some_seconds_after_it_has_asked(popping: Po
     popping.now_s += 0.1
     with pytest.raises(UnavailableError, match="no worker of fedi-safety is there"):
         await popping.jobs.submit(b"a picture", "image/png", Deadline.after(8.0))
+
+
+async def test_one_that_asks_and_never_answers_is_not_there_for_a_while(popping: Popping) -> None:
+    submitting = await popping.begin()
+    name = popping.popped().name
+    popping.now_s += AGAIN_AFTER_S
+    assert popping.jobs.pop(ALICE) is None
+    assert not popping.jobs.is_anybody_there
+    assert popping.popped(BOB).name == name, "it is for another one"
+    assert popping.jobs.is_anybody_there
+    popping.jobs.answered(name, BAD)
+    assert await submitting == BAD
+    popping.now_s += THERE_FOR_S
+    popping.jobs.pop(ALICE)
+    assert not popping.jobs.is_anybody_there, "it is still away"
+    popping.now_s += REST_S
+    popping.jobs.pop(ALICE)
+    assert popping.jobs.is_anybody_there, "it is tried again"
+    submitting = await popping.begin()
+    popping.popped()
+    popping.now_s += AGAIN_AFTER_S
+    popping.jobs.pop(ALICE)
+    assert not popping.jobs.is_anybody_there
+    submitting.cancel()
+    await asyncio.gather(submitting, return_exceptions=True)
+
+
+async def test_one_that_answers_late_is_there_again(popping: Popping) -> None:
+    submitting = await popping.begin()
+    name = popping.popped().name
+    popping.now_s += AGAIN_AFTER_S
+    popping.jobs.pop(ALICE)
+    assert not popping.jobs.is_anybody_there
+    assert popping.jobs.answered(name, CLEAN)
+    assert popping.jobs.is_anybody_there
+    assert await submitting == CLEAN
 
 
 @pytest.mark.parametrize("media_type", ["video/mp4", "image/avif", "image/jxl"])
@@ -153,7 +192,7 @@ class AnsweredJobs(PoppedJobs):
     async def submit(self, content: bytes, media_type: str, deadline: Deadline) -> PoppedAnswer:
         submitting = asyncio.create_task(super().submit(content, media_type, deadline))
         await asyncio.sleep(0)
-        job = self.pop()
+        job = self.pop(ALICE)
         assert job is not None
         assert self.answered(job.name, self.answer)
         return await submitting
@@ -166,7 +205,7 @@ def jobs() -> AnsweredJobs:
 
 @pytest.fixture
 def examiner(jobs: AnsweredJobs) -> PoppedExaminer:
-    jobs.pop()
+    jobs.pop(ALICE)
     made = PoppedExaminer(jobs)
     made.started(InProcessPreprocessor(limits=MediaLimits(max_pixels=1_000_000)))
     return made
@@ -204,7 +243,7 @@ async def test_bytes_that_cannot_be_decoded_are_given_to_nobody(popping: Popping
     examiner.started(InProcessPreprocessor())
     with pytest.raises(UnscannableError):
         await examiner.examine(Body.of(draw("white", (64, 64))[:60]), Call("r-1", Deadline.after(8.0)))
-    assert popping.jobs.pop() is None
+    assert popping.jobs.pop(ALICE) is None
 
 
 async def test_it_has_a_model_while_a_worker_is_there(popping: Popping) -> None:
