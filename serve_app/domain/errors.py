@@ -17,6 +17,7 @@
     |       |       `-- SourceFullError  one of several sources has no room now, whatever the others have
     |       `-- UnavailableError
     |           |-- DeviceMemoryError
+    |           |-- NoWorkerError      the service runs as it should, and no worker takes pictures
     |           `-- OtherVersionError  another replica may be of the caller's version
     |-- RequestError                   the request itself is wrong; there is no picture to scan
     |   |-- EmptyBodyError
@@ -127,6 +128,10 @@ class UnavailableError(NotScannedError):
 
 class DeviceMemoryError(UnavailableError):
     """A pass does not fit into the device's memory; one with fewer views may."""
+
+
+class NoWorkerError(UnavailableError):
+    """The models are on other machines, and none of these takes pictures now."""
 
 
 class OtherVersionError(UnavailableError):

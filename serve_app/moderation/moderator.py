@@ -25,6 +25,7 @@ from serve_app.domain import (
     Ledger,
     LedgerHealth,
     ModelIdentity,
+    NotScannedError,
     OnUnscanned,
     Outcome,
     Recollection,
@@ -151,6 +152,16 @@ class Moderator:
         for terms in every:
             terms.hear_of(identities[id(terms.examiner)])
         return identities[id(self._service.examiner)]
+
+    async def standing_in(self, deadline: Deadline) -> tuple[Policy, ModelIdentity] | None:
+        """The policy that looks at uploads while the models are unavailable, with its model; None if none does."""
+        terms = self._service.stand_in
+        while terms is not None:
+            try:
+                return terms.policy, await terms.ready(deadline)
+            except NotScannedError:
+                terms = terms.stand_in
+        return None
 
     def _terms_of(self, source: str) -> Terms:
         return self._of_sources.get(source, self._service)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from serve_app.domain import Clock, DeadlineExceededError, Lane, NotScannedError, OverloadedError, UnavailableError
+from serve_app.domain import (
+    Clock,
+    DeadlineExceededError,
+    Lane,
+    NotScannedError,
+    NoWorkerError,
+    OverloadedError,
+    UnavailableError,
+)
 from serve_app.remote.member import Member
 from serve_app.remote.picture import Picture
 from serve_app.remote.waiting import Waiting
@@ -152,6 +160,6 @@ class Binding:
             picture.fail(error)
 
 
-def nobody() -> UnavailableError:
+def nobody() -> NoWorkerError:
     """The error of a picture that comes while there is no worker."""
-    return UnavailableError("no worker is connected")
+    return NoWorkerError("no worker is connected")

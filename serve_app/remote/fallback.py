@@ -15,6 +15,7 @@ from serve_app.domain import (
     Lane,
     LoadSignals,
     ModelIdentity,
+    NoWorkerError,
     Scorer,
     UnavailableError,
     Views,
@@ -101,7 +102,7 @@ class WithFallback:
 
     def _own(self) -> LocalScorer:
         if self._local is None:
-            raise UnavailableError("no worker is connected")
+            raise NoWorkerError("no worker is connected")
         return self._local
 
     def _require_time(self, local: LocalScorer, views: Views, call: Call) -> None:

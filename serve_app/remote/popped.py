@@ -23,7 +23,7 @@ AGAIN_AFTER_S: Final = 3.0
 """Seconds until a picture goes to another worker: within the deadline, and longer than a busy graphics card takes."""
 
 REST_S: Final = 60.0
-"""Seconds for which a worker that has answered nothing in :data:`AGAIN_AFTER_S` counts as away; then it is tried again."""
+"""Seconds away for a worker that has answered nothing in :data:`AGAIN_AFTER_S` until it is tried again."""
 
 _MOST_TIMES = 2
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from serve_app.domain import ConfigurationError, LedgerHealth, NotScannedError
+from serve_app.domain import ConfigurationError, Deadline, LedgerHealth, NotScannedError, NoWorkerError, OnUnscanned
 from serve_app.domain.lists import ListsHealth
 from serve_app.http.answers import json_response
 from serve_app.http.arrival import Arrival
@@ -21,7 +21,7 @@ logger = EventLogger(__name__)
 
 # Shorter than the second that load balancers commonly give a probe.
 _READY_WAIT_S = 0.8
-
+_STAND_IN_WAIT_S = 0.1
 
 STALE_AFTER_S = 10.0
 """What should be a second old at most is told from this age on."""
@@ -38,14 +38,14 @@ def router(moderator: Moderator, guard: Guard, settings: Settings, metrics: Fron
     async def healthz() -> Response:
         return Response("ok\n", media_type="text/plain")
 
-    @routes.get(READY_PATH, summary="A scorer has warmed up", response_model=Answer, responses={503: {"model": Answer}})
+    @routes.get(READY_PATH, summary="Uploads are answered", response_model=Answer, responses={503: {"model": Answer}})
     async def readyz() -> Response:
         arrival = Arrival.now(_READY_WAIT_S)
         of_request(arrival.request_id)
         try:
             identity = await moderator.ready(arrival.deadline)
         except NotScannedError as error:
-            status, answer = 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
+            status, answer = await without_models(error, arrival)
         except ConfigurationError:
             logger.exception("model_not_of_policy", "the model does not fit the policy")
             message = "the loaded model is not the one of the policy: see the log"
@@ -57,6 +57,20 @@ def router(moderator: Moderator, guard: Guard, settings: Settings, metrics: Fron
             told = {"model": str(identity), "policy": str(moderator.policy), "notice": identity.notice}
             status, answer = 200, ready.model_copy(update=told)
         return json_response(status, answer, settings.retry_after_s)
+
+    async def without_models(error: NotScannedError, arrival: Arrival) -> tuple[int, Answer]:
+        """Ready all the same where uploads are answered as configured: another front would answer no better."""
+        told = None
+        if (standing_in := await moderator.standing_in(Deadline.after(_STAND_IN_WAIT_S))) is not None:
+            policy, identity = standing_in
+            message = f"{error}: the policy {policy.name} looks at uploads meanwhile"
+            told = {"model": str(identity), "policy": str(policy), "notice": identity.notice}
+        elif isinstance(error, NoWorkerError) and settings.on_unscanned is OnUnscanned.ACCEPT:
+            message = f"{error}: pictures are stored unscanned, and scanned once a worker is back"
+            told = {"policy": str(moderator.policy)}
+        if told is None:
+            return 503, bare_answer("unavailable", str(error), arrival.request_id, arrival.elapsed_ms)
+        return 200, bare_answer("ready", message, arrival.request_id, arrival.elapsed_ms).model_copy(update=told)
 
     return routes
 

@@ -16,6 +16,7 @@ from serve_app.domain import (
     LedgerHealth,
     ModelIdentity,
     NotScannedError,
+    NoWorkerError,
     OverloadedError,
     UnavailableError,
     UnscannedReason,
@@ -362,6 +363,23 @@ async def test_ready_only_when_a_scorer_is_warm(service: Service) -> None:
     assert answer["model"] == str(service.scorer.engine.identity)
     assert answer["policy"] == str(service.policy)
     assert answer["notice"] == FAKE_NOTICE
+
+
+@pytest.mark.parametrize(
+    ("on_unscanned", "error", "status"),
+    [
+        ("accept", NoWorkerError("no worker is connected"), 200),
+        ("reject", NoWorkerError("no worker is connected"), 503),
+        ("accept", UnavailableError("starting"), 503),
+    ],
+)
+async def test_ready_without_a_worker_where_pictures_are_stored_then(
+    make_service: Callable[..., Service], on_unscanned: str, error: UnavailableError, status: int
+) -> None:
+    service = make_service(on_unscanned=on_unscanned)
+    service.scorer.asleep = error
+    answer = service.answered(await service.request("GET", "/readyz"), status)
+    assert answer["message"].startswith(str(error))
 
 
 async def test_never_ready_with_a_model_that_is_not_the_policys(

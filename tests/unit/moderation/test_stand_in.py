@@ -209,3 +209,9 @@ async def test_terms_that_suffice_decide_for_good_and_have_a_stand_in_of_their_o
     assert decision.is_pending
     _, answer = answer_for_decision(decision, 1.0)
     assert answer.message.startswith("no worker is connected: the fallback stand-in")
+
+
+async def test_who_stands_in_is_known(front: Front) -> None:
+    assert await front.moderator.standing_in(Deadline.after(8.0)) == (STAND_IN, front.small.engine.identity)
+    front.small.asleep = UnavailableError("the service is starting")
+    assert await front.moderator.standing_in(Deadline.after(8.0)) is None
