@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import hmac
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from serve_app.domain import UNNAMED_SOURCE, UnauthorisedError
 from serve_app.http.neighbours import TRUST_MY_ADDRESS, Neighbours
@@ -83,6 +83,11 @@ class Guard:
     def has_workers(self) -> bool:
         """Whether any secret permits to score pictures."""
         return bool(self._scopes().workers)
+
+    @property
+    def worker_owners(self) -> Collection[str]:
+        """The names of all whose workers may score pictures."""
+        return frozenset(name for name, _ in self._scopes().workers)
 
     @property
     def has_misskey(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from serve_app.domain import Clock
 from serve_app.logs import EventLogger
@@ -15,14 +16,21 @@ _MOST_LINES = 10
 _INTERVAL_S = 60.0
 
 
+def _tell_strangers(requests: int) -> None:
+    text = f"{requests} more requests before it had no right secret"
+    logger.info("strangers_refused", text, requests=requests)
+
+
 class Strangers:
     """A minute has a line for each of the first requests without a right secret; the others are told as a number.
 
     By their number and not by their addresses: behind a front end all of them have the same. For one event loop.
     """
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic, tell: Callable[[int], None] = _tell_strangers) -> None:
+        """``tell`` is told the number of those without a line."""
         self._clock = clock
+        self._tell_more = tell
         self._began_s = -math.inf
         self._requests = 0
 
@@ -38,5 +46,4 @@ class Strangers:
     def _tell(self) -> None:
         requests = self._requests - _MOST_LINES
         if requests > 0:
-            text = f"{requests} more requests before it had no right secret"
-            logger.info("strangers_refused", text, requests=requests)
+            self._tell_more(requests)

@@ -64,6 +64,8 @@ class ConnectionTimes:
     """A secret that was taken away closes its connections within this."""
     farewell_s: float = 2.0
     """For the last message to be written, and then for the end to be."""
+    leaving_s: float = 2.0
+    """Beyond the deadline of a picture, for one that has said that it leaves: all is answered by then."""
 
 
 DEFAULT_TIMES: Final = ConnectionTimes()
@@ -82,9 +84,12 @@ class Door(Protocol):
         """Of a connection."""
         ...
 
-    @property
-    def is_overfull(self) -> bool:
-        """Whether more are connected than may be."""
+    def require_place(self, owner: str) -> None:
+        """Return if a worker of this owner would be taken; raises RefusedError if not."""
+        ...
+
+    def has_line(self) -> bool:
+        """Whether a worker that was not taken has a line of its own in the log."""
         ...
 
     def permits(self, websocket: WebSocket) -> bool:
@@ -111,7 +116,7 @@ class WorkerConnection:
         """``websocket`` is accepted."""
         self._door = door
         self._websocket = websocket
-        self._owner = owner
+        self.owner = owner
         self._line = WorkerLine(websocket)
         self._member: Member | None = None
         self._clock = asyncio.get_running_loop().time
@@ -119,10 +124,12 @@ class WorkerConnection:
 
     async def run(self) -> None:
         """Until either side has enough, or the connection is lost."""
-        if self._door.is_overfull:
-            self._line.close(Refused(Refusal.FULL, "too many workers are connected: the worker tries again by itself"))
-        else:
+        try:
+            # Before it loads its models, which takes minutes.
+            self._door.require_place(self.owner)
             self._line.send(self._door.wanted)
+        except RefusedError as error:
+            self._line.close(error.refused)
         writing = asyncio.create_task(self._line.write(), name="writing to a worker")
         others = [
             asyncio.create_task(self._read(), name="reading from a worker"),
@@ -150,8 +157,9 @@ class WorkerConnection:
         member, refused = self._member, self._line.refused
         told = refused.message if refused is not None else why
         if member is None:
-            text = f"a worker of {self._owner} was not taken: {told}"
-            logger.warning("worker_not_taken", text, owner=self._owner, why=told)
+            text = f"a worker of {self.owner} was not taken: {told}"
+            if self._door.has_line():
+                logger.warning("worker_not_taken", text, owner=self.owner, why=told)
             if refused is not None:
                 self._door.note_refused(refused)
             self._line.close()
@@ -209,7 +217,7 @@ class WorkerConnection:
         return None
 
     def _join(self, hello: Hello) -> None:
-        self._member = member = self._door.join(hello, self._line, self._owner)
+        self._member = member = self._door.join(hello, self._line, self.owner)
         self._line.send(Accepted(member.name))
         models = [str(offer.model) for offer in hello.offers]
         text = f"worker {member.name} has joined: {hello.device}, Pictwarden {hello.version}, {', '.join(models)}"
@@ -231,6 +239,7 @@ class WorkerConnection:
         times = self._door.times
         began_s = pinged_s = self._clock()
         number = 0
+        leaving_since_s: float | None = None
         while True:
             await asyncio.sleep(times.look_every_s)
             if not self._door.permits(self._websocket):
@@ -238,6 +247,10 @@ class WorkerConnection:
                 return self.refuse(Refused(Refusal.REVOKED, text))
             now_s = self._clock()
             if self._member is not None:
+                if leaving_since_s is None:
+                    leaving_since_s = now_s if self._member.is_leaving else None
+                elif now_s - leaving_since_s > self._door.wanted.deadline_s + times.leaving_s:
+                    return "it said that it leaves, and stayed"
                 continue
             if now_s - began_s > times.hello_s:
                 return f"it has not said what it has for {times.hello_s:.0f} s"

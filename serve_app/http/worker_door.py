@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -22,10 +23,12 @@ from serve_app.http.guard import Guard
 from serve_app.http.strangers import Strangers
 from serve_app.http.worker_connection import DEFAULT_TIMES, ConnectionTimes, WorkerConnection
 from serve_app.logs import EventLogger
+from serve_app.remote.admission import RefusedError
 from serve_app.remote.fleet import Fleet
 from serve_app.remote.line import Line
 from serve_app.remote.member import Member
 from serve_app.remote.messages import Hello, Refusal, Refused, Wanted
+from serve_app.remote.places import why_no_place
 from serve_app.remote.requirements import Requirement
 from serve_app.wire import WORKER_PATH
 
@@ -50,6 +53,10 @@ class Refusals(Protocol):
         ...
 
 
+def _tell_not_taken(workers: int) -> None:
+    logger.warning("workers_not_taken", f"{workers} more workers before it were not taken", workers=workers)
+
+
 class WorkerDoor:
     """Takes workers into a fleet."""
 
@@ -72,7 +79,8 @@ class WorkerDoor:
             fleet: that they join.
             wanted: what they are told first.
             require: checks their models.
-            max_workers: of the fleet; twice as many may be connected, since some are loading or lost.
+            max_workers: of the fleet; twice as many may be connected, since some are loading or lost. Of either, one
+                is kept for each owner who has none.
             times: of a connection.
             record: counts who is not taken.
             require_welcome: checks an owner; raises RefusedError.
@@ -84,8 +92,9 @@ class WorkerDoor:
         self._guard = guard
         self._fleet = fleet
         self._require = require
-        self._most_connections = 2 * max_workers
+        self._max_workers = max_workers
         self._strangers = Strangers()
+        self._not_taken = Strangers(tell=_tell_not_taken)
         self._is_closing = False
         self._changed = asyncio.Event()
         self._connections: set[WorkerConnection] = set()
@@ -105,19 +114,43 @@ class WorkerDoor:
         if self._is_closing:
             await websocket.send_denial_response(PlainTextResponse("the front stops\n", 503))
             return
-        await websocket.accept()
+        if (why := self._why_not_connect(owner)) is not None:
+            self.note_refused(Refused(Refusal.FULL, why))
+            if self.has_line():
+                text = f"a worker of {owner} was not taken: {why}"
+                logger.warning("worker_not_taken", text, owner=owner, why=why)
+            await websocket.send_denial_response(PlainTextResponse(f"{why}\n", 429))
+            return
         connection = WorkerConnection(self, websocket, owner)
         self._connections.add(connection)
         try:
+            await websocket.accept()
             await connection.run()
         finally:
             self._connections.discard(connection)
             self._changed.set()
 
-    @property
-    def is_overfull(self) -> bool:
-        """Whether more are connected than may be."""
-        return len(self._connections) > self._most_connections
+    def _why_not_connect(self, owner: str) -> str | None:
+        connected = Counter(each.owner for each in self._connections)
+        why = why_no_place(owner, connected, self._guard.worker_owners, 2 * self._max_workers)
+        return None if why is None else f"too many connections: {why}"
+
+    def require_place(self, owner: str) -> None:
+        """Return if a worker of this owner would be taken, whatever it has.
+
+        Raises:
+            RefusedError: one was sent away recently, or there are enough.
+        """
+        self._require_welcome(owner)
+        taken = Counter(member.owner for member in self._fleet.members if not member.is_leaving)
+        why = why_no_place(owner, taken, self._guard.worker_owners, self._max_workers)
+        if why is not None:
+            text = f"{why}: stop another worker, or have remote.max_workers of the front set higher"
+            raise RefusedError(Refused(Refusal.FULL, text))
+
+    def has_line(self) -> bool:
+        """Count a worker that was not taken; whether it has a line of its own in the log."""
+        return self._not_taken.has_line()
 
     def permits(self, websocket: WebSocket) -> bool:
         """Whether the secret of a connection still counts."""
@@ -133,7 +166,7 @@ class WorkerDoor:
         Raises:
             RefusedError: it is not taken.
         """
-        self._require_welcome(owner)
+        self.require_place(owner)
         self._require(hello)
         return self._fleet.join(hello, line, owner)
 

@@ -123,7 +123,11 @@ def _refusal(url: str, status: int) -> Exception:
             f"{url} refused the secret (it answered {status}): write the secret that the service has in "
             "PICTWARDEN_WORKER_SECRETS into --secret-file"
         )
-    if status == _NOT_NOW or status >= _FAULTS_FROM:
+    if status == _NOT_NOW:
+        return ConnectionLostError(
+            f"{url} answered {status}: too many workers are connected already; stop one of yours"
+        )
+    if status >= _FAULTS_FROM:
         return ConnectionLostError(f"{url} answered {status}: the front is starting, or its reverse proxy has none")
     return NoFrontError(
         f"no Pictwarden takes workers at {url} (it answered {status}): correct --url, start the service with "

@@ -87,7 +87,7 @@ class Fleet:
         Raises:
             RefusedError: it is not taken: the error has what it should be told.
         """
-        self._admission.require(hello, len(self._members))
+        self._admission.require(hello, sum(not member.is_leaving for member in self._members.values()))
         name = unique_name(owner, hello.name, self._members)
         member = Member(name, owner, hello, line, self._label_sets, self, self._clock)
         self._members[name] = member

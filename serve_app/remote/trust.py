@@ -188,7 +188,8 @@ class Trust:
         try:
             checks = [await self._passed(standing, label_set, at_least_views) for label_set in label_sets]
         except NotScannedError:
-            self._strike(member, "a probe was not scored")
+            # One on trial gets no pictures: nobody needs it, and another one may want its place.
+            self._strike(member, "a probe was not scored", is_needed=not member.is_on_trial)
             return False
         finally:
             standing.is_checked = False
@@ -320,8 +321,9 @@ class Trust:
         self._checking.recorded.forget(member.name)
         self._discipline.distrust(member, why)
 
-    def _strike(self, member: Member, why: str) -> None:
-        if self._discipline.strike(member, why, is_needed=not self._standings.trusted_beside(member)):
+    def _strike(self, member: Member, why: str, *, is_needed: bool = True) -> None:
+        is_needed = is_needed and not self._standings.trusted_beside(member)
+        if self._discipline.strike(member, why, is_needed=is_needed):
             self._begin(partial(self._suspend, member))
 
     async def _suspend(self, member: Member) -> None:

@@ -163,8 +163,45 @@ async def test_connections_of_workers_that_load_for_ever_are_bounded() -> None:
     async with listening(max_workers=1) as front, front.worker() as first, front.worker() as second:
         await first.receive(Wanted)
         await second.receive(Wanted)
-        async with front.worker() as third:
-            assert (await third.refused()).reason is Refusal.FULL
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with front.worker():
+                pass
+        assert refused.value.status == 429, "before there is a WebSocket"
+
+
+BOB = "a-secret-of-bob-s-workers"
+
+
+async def test_one_is_refused_before_it_loads_its_models_and_a_place_is_kept_for_each_owner() -> None:
+    guard = Guard(["a-secret-for-pict-rs"], worker_secrets={"alice": SECRET, "bob": BOB})
+    async with listening(guard, max_workers=2) as front, front.worker() as first:
+        await first.join()
+        async with front.worker() as second:
+            refused = await second.refused()
+        assert refused.reason is Refusal.FULL
+        assert "kept for other owners: stop another worker, or have remote.max_workers" in refused.message
+        async with front.worker(BOB) as other:
+            await other.join()
+            async with front.worker(BOB) as third:
+                assert "all 2 places" in (await third.refused()).message
+
+
+async def test_refused_workers_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with listening(max_workers=1) as front, front.worker() as first:
+        await first.join()
+        for _ in range(15):
+            async with front.worker() as other:
+                await other.refused()
+                await other.close_code()
+    assert sum("was not taken" in each for each in caplog.messages) == 10
+
+
+async def test_one_that_leaves_and_stays_is_closed() -> None:
+    async with listening(times=replace(QUICK, leaving_s=0.02)) as front, front.worker() as worker:
+        front.door.wanted = replace(WANTED, deadline_s=0.01)
+        await worker.join()
+        await worker.send(Leaving())
+        await front.without_members()
 
 
 async def test_one_that_never_says_what_it_has_is_closed() -> None:
