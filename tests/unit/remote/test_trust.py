@@ -332,6 +332,21 @@ def test_a_worker_that_refuses_its_pictures_is_suspended_if_another_is_there() -
     in_virtual_time(scene)
 
 
+def test_one_that_scores_no_probe_does_not_keep_its_place_on_trial_for_ever() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            worker = Worker()
+            worker.is_overloaded = True
+            scene.join(worker)
+            await asyncio.sleep(1200)
+            assert worker.refused is not None
+            assert worker.refused.reason is Refusal.SUSPENDED
+            (report,) = scene.told.of(Suspended)
+            assert report.why.startswith("a probe was not scored (")
+
+    in_virtual_time(scene)
+
+
 def test_two_incidents_at_once_suspend_a_worker_once_and_trust_goes_on() -> None:
     async def scene() -> None:
         async with Scene() as scene:
