@@ -22,7 +22,7 @@ from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets
 from serve_app.policy import heads_of
-from serve_app.remote.requirements import require_without_fallback, require_without_heads
+from serve_app.remote.requirements import heads_to_send, require_without_fallback
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
 # that waits in Serve is on no clock of ours.
@@ -61,13 +61,14 @@ def build_app(args: dict[str, Any]) -> Application:
         clip = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
         scorer = clip.bind(settings.model, scored, reference, settings.deadline_s, settings.log, settings.metrics)
     else:
-        require_without_heads(policy, shadow, *of_sources.values())
         require_without_fallback(settings.remote)
         require_database(settings)
+        # Read here, beside the policy: workers get them, and the nodes need no copy.
+        heads = heads_to_send(policy, shadow, *of_sources.values())
         remote = serve.deployment(
             max_ongoing_requests=_STAGE_ONGOING, num_replicas=1, ray_actor_options={"num_cpus": _REMOTE_SCORER_CPUS}
         )(RemoteScorer)
-        scorer = remote.bind(settings, scored, (policy, *of_sources.values()), locate(settings.ledger))
+        scorer = remote.bind(settings, scored, (policy, *of_sources.values()), locate(settings.ledger), heads)
     return ingress.bind(
         settings,
         policy,

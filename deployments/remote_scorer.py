@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -34,6 +34,7 @@ class RemoteScorer:
         label_sets: Sequence[tuple[str, ...]],
         policies: Sequence[Policy],
         location: Location | None = None,
+        heads: Mapping[str, bytes] | None = None,
     ) -> None:
         """Listen for workers from when the port is free.
 
@@ -43,9 +44,10 @@ class RemoteScorer:
             policies: whose thresholds the models of workers have to fit.
             location: of the ledger, in which scores of a worker that is not trusted any more are found; None: in no
                 database.
+            heads: the files of those among the labels; None: there are none.
 
         Raises:
-            SettingsError: the secrets are unusable, or a policy has heads.
+            SettingsError: the secrets are unusable.
             ConfigurationError: the ledger is a file, and the ingress has another one, on another node.
         """
         set_up_replica("scorer", settings.log)
@@ -54,7 +56,7 @@ class RemoteScorer:
         require_one_file_in_cluster(location)
         self._came_back = asyncio.Event()
         self._back_at: datetime | None = None
-        self._front = Front(settings, guard, label_sets, policies, self._came_back, self._ledger)
+        self._front = Front(settings, guard, label_sets, policies, self._came_back, self._ledger, heads or {})
         publish_stage(
             settings.metrics, lambda registry: watch_workers(registry, self._front.record, self._front.trust_record)
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from serve_app.domain import OnUnscanned, SettingsError
 from serve_app.models.agreement import PolicyReference
+from serve_app.models.heads import parse_head
 from serve_app.policy import Policy, load_policy
 from serve_app.remote.fallback import Scorers, ScorersWithFallback
 from serve_app.scoring import EngineScorers
@@ -38,6 +39,7 @@ def with_fallback(
     fleet: Scorers,
     label_sets: Sequence[tuple[str, ...]],
     is_anybody_there: Callable[[], bool],
+    head_files: Mapping[str, bytes],
 ) -> Scorers:
     """The scorers of a fleet, and those of the fallback. Blocks until its models are warm.
 
@@ -62,7 +64,8 @@ def with_fallback(
         has_gpu = settings.model.device == "cuda"
         model = settings.model.model_copy(update={"device": "cpu"} | ({"precision": "auto"} if has_gpu else {}))
         reference = PolicyReference(settings.policy_source, policy.digest)
-        own = EngineScorers(model, label_sets, reference, settings.deadline_s)
+        heads = {label: parse_head(content, label) for label, content in head_files.items()}
+        own = EngineScorers(model, label_sets, reference, settings.deadline_s, heads)
         return ScorersWithFallback(fleet, label_sets, is_anybody_there, own, is_same_model=True)
     return fleet
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from serve_app.domain import (
     Call,
@@ -37,7 +39,7 @@ from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import PROTOCOL, Wanted
 from serve_app.remote.popped import PoppedJobs
 from serve_app.remote.record import FleetRecord
-from serve_app.remote.requirements import require_without_heads, requirement_of
+from serve_app.remote.requirements import requirement_of
 from serve_app.remote.scorers import RemoteScorers
 from serve_app.remote.trust import Trust
 from serve_app.settings import Settings
@@ -46,6 +48,8 @@ from serve_app.version import own_version
 logger = EventLogger(__name__)
 
 _TELL_AGAIN_S = 1.0
+
+_NO_HEADS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class Front:
@@ -59,6 +63,7 @@ class Front:
         policies: Sequence[Policy],
         came_back: asyncio.Event,
         records: Records,
+        heads: Mapping[str, bytes] = _NO_HEADS,
     ) -> None:
         """Without workers; ``settings`` have a section ``remote``.
 
@@ -69,18 +74,19 @@ class Front:
             policies: whose thresholds the models of workers have to fit; that of the service is the first.
             came_back: set whenever the first worker comes, after none was there.
             records: are told which workers are in doubt.
+            heads: the files of those among the labels, as :func:`serve_app.remote.requirements.heads_to_send` reads.
 
         Raises:
-            SettingsError: a policy has heads, or the fallback is no other one.
+            SettingsError: the fallback is no other one.
         """
         remote = settings.remote
         if remote is None:
             raise SettingsError("remote is null: no worker can connect")
-        require_without_heads(*policies)
         sets = tuple(label_sets)
         self.fleet = Fleet(sets, max_workers=remote.max_workers)
         self.scorers = RemoteScorers(self.fleet, sets)
         self._settings, self._remote, self._sets, self._policies = settings, remote, sets, tuple(policies)
+        self._heads = dict(heads)
         self._stand_in = stand_in_of(remote.fallback, sets)
         self._popped = PoppedJobs()
         self._popped_examiner = PoppedExaminer(self._popped)
@@ -104,7 +110,7 @@ class Front:
         self._watching_tasks: tuple[asyncio.Task[None], ...] = ()
         self._arrivals = _Arrivals()
         self.fleet.watchers.append(self._arrivals)
-        wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s)
+        wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s, self._heads)
         requirement = requirement_of(policies, sets)
         self._door = WorkerDoor(
             guard,
@@ -162,7 +168,9 @@ class Front:
         Raises:
             ModelError: a model of the fallback cannot be had.
         """
-        scorers = with_fallback(self._settings, self._policies[0], self.scorers, self._sets, self._is_anybody_there)
+        scorers = with_fallback(
+            self._settings, self._policies[0], self.scorers, self._sets, self._is_anybody_there, self._heads
+        )
         if isinstance(scorers, ScorersWithFallback):
             self._trust.compare_with([scorers.own_of(labels) for labels in self._sets] if self.scores_alone else ())
         return scorers

@@ -32,6 +32,7 @@ from serve_app.logs import EventLogger
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine, Staged
 from serve_app.models.factory import open_engines
+from serve_app.models.heads import Head
 from serve_app.models.with_faces import Item, WithFaces, items_of
 from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
@@ -63,6 +64,7 @@ class EngineScorers:
         label_sets: Sequence[tuple[str, ...]],
         policy: PolicyReference | None,
         deadline_s: float,
+        heads: Mapping[str, Head] | None = None,
     ) -> None:
         """Load the models and warm them.
 
@@ -72,6 +74,7 @@ class EngineScorers:
             policy: the policy for which a quantised engine needs an agreement, and the files of its heads; None has
                 neither.
             deadline_s: of the application; a pass may take a share of it.
+            heads: by label, those that are read already, instead of the files of ``policy``.
 
         Raises:
             ModelError: as :func:`serve_app.models.factory.open_engines`.
@@ -85,6 +88,7 @@ class EngineScorers:
             engine=settings.engine,
             policy=policy,
             cache_folder=settings.cache_folder,
+            heads=heads,
         )
         self._engines = dict(zip(label_sets, opened, strict=True))
         self._stages_ahead = any(engine.stages_ahead for engine in opened)

@@ -34,7 +34,7 @@ from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding,
 from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy
-from serve_app.remote.requirements import require_without_heads
+from serve_app.remote.requirements import heads_to_send
 from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
@@ -178,8 +178,8 @@ def _front_of(
         return None
     sets = label_sets(settings, policy, shadow, of_sources)
     try:
-        require_without_heads(policy, shadow, *of_sources.values())
-        return Front(settings, guard, sets, [policy, *of_sources.values()], came_back, records[0])
+        heads = heads_to_send(policy, shadow, *of_sources.values())
+        return Front(settings, guard, sets, [policy, *of_sources.values()], came_back, records[0], heads)
     except BaseException:
         close_records(records)
         raise

@@ -98,7 +98,7 @@ from serve_app.domain.fingerprints import (
     PDQ_BYTES,
     FrameFingerprint,
 )
-from serve_app.domain.heads import HEAD_DIGEST_CHARS, HeadFile, head_label, is_head, is_prompt
+from serve_app.domain.heads import HEAD_DIGEST_CHARS, HeadFile, head_digest, head_label, is_head, is_prompt
 from serve_app.domain.media import (
     FACE_SIZE_PX,
     NO_FACES,
@@ -231,6 +231,7 @@ __all__ = [
     "ViewPlace",
     "Views",
     "WorkLease",
+    "head_digest",
     "head_label",
     "in_words",
     "is_head",

@@ -28,6 +28,11 @@ def head_label(name: str, digest: str) -> str:
     return f"head/{name}@{digest[:HEAD_DIGEST_CHARS].lower()}"
 
 
+def head_digest(label: str) -> str:
+    """The first :data:`HEAD_DIGEST_CHARS` characters of the digest of the file of the head with this label."""
+    return label.rpartition("@")[2]
+
+
 def is_head(label: str) -> bool:
     """Whether ``label`` is that of a head."""
     return _LABEL.fullmatch(label) is not None

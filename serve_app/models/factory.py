@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -13,7 +13,7 @@ from serve_app.extras import how_to_install
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part
-from serve_app.models.heads import directions_of, every_direction, read_head
+from serve_app.models.heads import Head, directions_of, every_direction, read_head
 from serve_app.models.registry import OPENERS, EngineSpec, open_fake
 from serve_app.models.source import ConvertedFolder, FakeModel, parse_source
 from serve_app.models.with_faces import WithFaces
@@ -51,7 +51,7 @@ def open_engine(
     return opened
 
 
-def open_engines(
+def open_engines(  # noqa: PLR0913, PLR0917 - as for open_engine, and heads that are read already
     source: str | None,
     label_sets: Sequence[Sequence[str]],
     device: str = "auto",
@@ -60,6 +60,7 @@ def open_engines(
     engine: str = "auto",
     policy: PolicyReference | None = None,
     cache_folder: Path | None = None,
+    heads: Mapping[str, Head] | None = None,
 ) -> list[Engine]:
     """An engine for each set of labels, not yet warm: each runs the models of its own labels, loaded once for all.
 
@@ -74,6 +75,7 @@ def open_engines(
             (:mod:`serve_app.models.fastest`).
         policy: under which an agreement is recorded, and which has the files of the heads among the labels.
         cache_folder: where converted models and records of agreement are; None for the user's own cache.
+        heads: by label, those that are read already, instead of the files of ``policy``.
 
     Raises:
         ModelError: a model or a head cannot be had, a head is for another model, the device is not there, the engine
@@ -82,7 +84,8 @@ def open_engines(
     labels = tuple(dict.fromkeys(itertools.chain.from_iterable(label_sets)))
     prompts = tuple(filter(is_prompt, labels))
     files = policy.heads if policy is not None else {}
-    heads = {label: read_head(files[label]) for label in filter(is_head, labels)}
+    given = heads or {}
+    heads = {label: given.get(label) or read_head(files[label]) for label in filter(is_head, labels)}
     parts = []
     if prompts or heads:
         if source is None:
@@ -92,7 +95,7 @@ def open_engines(
             spec = replace(spec, directions=directions_of(heads))
         of_model = _open_clip(spec, engine)
         for label, head in heads.items():
-            head.require_model(files[label].file, of_model.identity)
+            head.require_model(label if label in given else str(files[label].file), of_model.identity)
         opened = WithHeads(of_model, tuple(heads.values())) if heads else of_model
         parts.append(Part(opened, (*prompts, *heads)))
     parts += _open_classifiers(labels, device, cpu_threads, cache_folder)

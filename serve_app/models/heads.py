@@ -50,15 +50,15 @@ class Head:
         smaller = np.exp(-np.abs(logits))
         return np.where(logits >= 0, 1 / (1 + smaller), smaller / (1 + smaller)).astype(np.float32)
 
-    def require_model(self, file: Path, identity: ModelIdentity) -> None:
-        """Refuse another embedding than the one that the head was trained on.
+    def require_model(self, name: str, identity: ModelIdentity) -> None:
+        """Refuse another embedding than the one that the head, which people know by ``name``, was trained on.
 
         Raises:
             ModelError: the weights are others. Those of a converted model are the original's.
         """
         if identity.weights_digest != self.model_digest:
             raise ModelError(
-                f"the head {file} was trained on {self.model}@{self.model_digest[:12]}, and the loaded model is "
+                f"the head {name} was trained on {self.model}@{self.model_digest[:12]}, and the loaded model is "
                 f"{identity.name}@{identity.weights_digest[:12]}: load that model, or train the head again on this one"
             )
 
@@ -94,7 +94,16 @@ def read_head(of: HeadFile) -> Head:
     Raises:
         ModelError: it is not there, or another one; or safetensors is not installed.
     """
-    safetensors, file = _safetensors(), of.file
+    return parse_head(read_head_bytes(of), str(of.file))
+
+
+def read_head_bytes(of: HeadFile) -> bytes:
+    """The content of the file that a policy names; needs no safetensors.
+
+    Raises:
+        ModelError: it is not there, or another one.
+    """
+    file = of.file
     try:
         content = file.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
@@ -108,10 +117,20 @@ def read_head(of: HeadFile) -> Head:
             f"the head {file} is not the one that the policy names: its sha256 is {actual}, and {of.digest} is wanted. "
             f"Copy the right file, or write digest: {actual[:HEAD_DIGEST_CHARS]} and measure its threshold again"
         )
+    return content
+
+
+def parse_head(content: bytes, name: str) -> Head:
+    """The head in the content of a file, which may be a stranger's; people know it by ``name``.
+
+    Raises:
+        ModelError: it is none; or safetensors is not installed.
+    """
+    safetensors = _safetensors()
     try:
         return _parsed(safetensors.load(content), _description(content))
     except Exception as error:  # safetensors has its own tree of errors, which only it exports
-        raise ModelError(f"{file} is no head that `pictwarden train` has written") from error
+        raise ModelError(f"{name} is no head that `pictwarden train` has written") from error
 
 
 def directions_of(heads: Mapping[str, Head]) -> Directions:
@@ -153,9 +172,11 @@ def _parsed(tensors: Mapping[str, NDArray[np.generic]], description: Mapping[str
     scale, bias = (float(each) for each in tensors["scale_and_bias"])
     trained_on = description["trained_on"]
     is_whole = direction.ndim == 1 and np.isfinite([*direction, scale, bias]).all() and isinstance(trained_on, dict)
-    if description["schema"] != _SCHEMA or not is_whole:
+    model, model_digest = str(description["model"]), str(description["model_digest"])
+    # Both are told to people.
+    if description["schema"] != _SCHEMA or not is_whole or not (model + model_digest).isprintable():
         raise ValueError("another form of head")
-    return Head(str(description["model"]), str(description["model_digest"]), direction, scale, bias, trained_on)
+    return Head(model, model_digest, direction, scale, bias, trained_on)
 
 
 def _description(content: bytes) -> Mapping[str, Any]:

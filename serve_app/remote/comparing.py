@@ -45,6 +45,13 @@ _FLOOR: Final = 0.25
 
 _LOGIT_SCALE_SHARE: Final = 0.01
 _COSINES: Final = "prompts"
+_HEADS: Final = "heads"
+
+_LEAST_PROBABILITY: Final = 1e-7
+"""Of a head, from which its logit is taken: float32 cannot tell less from 0 to 1."""
+
+_CLOSE_LOGITS: Final = 4 * _CLOSE_PROBABILITIES
+"""The slope of a logistic function is a quarter at most."""
 
 
 class Agreement(enum.Enum):
@@ -109,7 +116,7 @@ class Evidence:
             return 0.0
         expected, values = np.concatenate(self._references), np.concatenate(self._answers)
         return max(
-            (_share(expected[:, columns], values[:, columns], _close(kind)) for kind, columns in self._kinds.items()),
+            (_share_of(kind, expected[:, columns], values[:, columns]) for kind, columns in self._kinds.items()),
             default=0.0,
         )
 
@@ -153,7 +160,7 @@ def _columns_by_kind(labels: Sequence[str]) -> Mapping[str, NDArray[np.intp]]:
     kinds: dict[str, list[int]] = {}
     for column, label in enumerate(labels):
         output = output_of(label)
-        kind = _COSINES if output is None and not is_head(label) else output[0] if output else "heads"
+        kind = _COSINES if output is None and not is_head(label) else output[0] if output else _HEADS
         kinds.setdefault(kind, []).append(column)
     return {kind: np.array(columns) for kind, columns in kinds.items()}
 
@@ -162,7 +169,19 @@ def _close(kind: str) -> float:
     return _CLOSE_COSINES if kind == _COSINES else _CLOSE_PROBABILITIES
 
 
-def _share(expected: NDArray[np.float32], values: NDArray[np.float32], close: float) -> float:
+def _share_of(kind: str, expected: NDArray[np.float32], values: NDArray[np.float32]) -> float:
+    """Heads are compared by their logits: these vary as cosines do, however steep a head is."""
+    if kind == _HEADS:
+        return _share(_logits(expected), _logits(values), _CLOSE_LOGITS)
+    return _share(expected, values, _close(kind))
+
+
+def _logits(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    inside = np.clip(probabilities.astype(np.float64), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def _share(expected: NDArray[np.floating], values: NDArray[np.floating], close: float) -> float:
     known = ~np.isnan(expected).any(axis=1) & ~np.isnan(values).any(axis=1)
     if not known.any():
         return 0.0

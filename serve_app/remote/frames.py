@@ -10,16 +10,20 @@ import math
 import struct
 import typing
 from collections.abc import Mapping
-from typing import Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from serve_app.domain import MalformedRequestError
 from serve_app.remote.messages import FromFront, FromWorker, Hello, Message, Refused, Scored, Wanted, Work
 
 MAX_HEADER_BYTES: Final = 1024 * 1024
 """The labels of a large policy have a tenth of it."""
+
+MAX_HEADS: Final = 32
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""Of the file of a head: an embedding of 4,000 numbers. All of them together fit into a header."""
 
 _PREFIX: Final = struct.Struct(">BI")
 _SHAPES: Final = "shapes"
@@ -28,6 +32,15 @@ _ARRAYS: Final[Mapping[type[Message], Mapping[str, tuple[type[np.generic], int]]
     Scored: {"values": (np.float32, 2)},
 }
 """The arrays of the messages that have some: the type of their elements, and how many dimensions they have."""
+
+_BOUNDED: Final[Mapping[type[Message], Mapping[str, Any]]] = {
+    Wanted: {
+        "heads": Annotated[
+            Mapping[str, Annotated[bytes, Field(max_length=MAX_HEAD_BYTES)]], Field(max_length=MAX_HEADS)
+        ]
+    },
+}
+"""The types of attributes that have to be smaller than the header that they are in."""
 
 # A kind is a place here: what is added comes last.
 _KINDS: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(typing.get_args(Message)))
@@ -38,14 +51,15 @@ _TOLERANT: Final = (Wanted, Hello, Refused)
 
 
 def _header_of(message: type[Message]) -> type[BaseModel]:
-    hints, arrays = get_type_hints(message), _ARRAYS.get(message, {})
+    hints, arrays = {**get_type_hints(message), **_BOUNDED.get(message, {})}, _ARRAYS.get(message, {})
     plain: dict[str, Any] = {
         each.name: (hints[each.name], ...) for each in dataclasses.fields(message) if each.name not in arrays
     }
     if arrays:
         plain[_SHAPES] = (tuple[tuple[int, ...], ...], ...)
     extra: Literal["ignore", "forbid"] = "ignore" if message in _TOLERANT else "forbid"
-    return create_model(message.__name__, __config__=ConfigDict(extra=extra, allow_inf_nan=False), **plain)
+    config = ConfigDict(extra=extra, allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
+    return create_model(message.__name__, __config__=config, **plain)
 
 
 _HEADERS: Final[Mapping[type[Message], type[BaseModel]]] = {kind: _header_of(kind) for kind in _KINDS}

@@ -33,6 +33,7 @@ class Wanted:
             where the policy has classifiers alone.
         label_sets: the labels of each kind of picture; a kind is named by its place here.
         deadline_s: of a picture: a pass may take a share of it.
+        heads: the content of the file of each head among the labels, by label.
     """
 
     protocol: int
@@ -40,6 +41,7 @@ class Wanted:
     model: str | None
     label_sets: tuple[tuple[str, ...], ...]
     deadline_s: float
+    heads: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

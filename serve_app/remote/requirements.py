@@ -1,12 +1,14 @@
-"""What a front asks of its workers, and what it cannot ask."""
+"""What a front asks of its workers and sends them for it, and what it cannot ask."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from serve_app.domain import PolicyError, SettingsError
+from serve_app.models.heads import read_head_bytes
 from serve_app.policy import Policy, heads_of
 from serve_app.remote.admission import RefusedError
+from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADS
 from serve_app.remote.messages import PROTOCOL, Hello, Refusal, Refused
 from serve_app.settings import RemoteSettings
 
@@ -31,18 +33,28 @@ def requirement_of(policies: Sequence[Policy], label_sets: Sequence[tuple[str, .
     return require
 
 
-def require_without_heads(*policies: Policy | None) -> None:
-    """Refuse policies whose scores come from files of this machine.
+def heads_to_send(*policies: Policy | None) -> dict[str, bytes]:
+    """The files of the heads of policies, by label: workers have none of them.
 
     Raises:
-        SettingsError: one has heads.
+        ModelError: a file is not there, or another one than the policy names.
+        SettingsError: they are too many, or one is too large.
     """
-    if heads := heads_of(*policies):
-        first = next(iter(heads))
+    files = heads_of(*policies)
+    if len(files) > MAX_HEADS:
         raise SettingsError(
-            f"workers do not have the files of heads, and the policy has {len(heads)} of them (the first: {first}): "
-            "score here (remote: null, or --scorers here), or choose a policy without `score: head`"
+            f"the policies have {len(files)} heads, and at most {MAX_HEADS} are sent to workers: "
+            "score here (remote: null, or --scorers here), or use fewer heads"
         )
+    heads = {}
+    for label, of in files.items():
+        heads[label] = content = read_head_bytes(of)
+        if len(content) > MAX_HEAD_BYTES:
+            raise SettingsError(
+                f"the head {of.file} has {len(content)} bytes, and at most {MAX_HEAD_BYTES} are sent to workers: "
+                "score here (remote: null, or --scorers here), or train it on a model with a smaller embedding"
+            )
+    return heads
 
 
 def require_without_fallback(remote: RemoteSettings) -> None:

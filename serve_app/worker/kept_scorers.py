@@ -7,18 +7,20 @@ import concurrent.futures
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from serve_app.abandonable import begin
-from serve_app.domain import Call, LabelScores, LoadSignals, ModelError, OtherVersionError, is_head
+from serve_app.domain import Call, LabelScores, LoadSignals, ModelError, OtherVersionError
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.logs import EventLogger
 from serve_app.models.device_name import device_name
+from serve_app.models.heads import Head
 from serve_app.models.source import ConvertedFolder, FolderModel, parse_source
 from serve_app.remote.messages import Offer, Wanted, Work
 from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
+from serve_app.worker.sent_heads import sent_heads
 
 logger = EventLogger(__name__)
 
@@ -52,7 +54,7 @@ class OpenedEngines:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """What other models are needed for when it changes."""
+    """What other models are needed for when it changes. The label of a head has its digest."""
 
     model: str | None
     label_sets: tuple[tuple[str, ...], ...]
@@ -83,14 +85,14 @@ class KeptScorers:
             ModelError: this worker cannot have them, or takes no such name from a front.
         """
         source = self._settings.source or _safe(wanted.model)
-        _refuse_heads(wanted)
+        heads = sent_heads(wanted)
         key = _Key(source, wanted.label_sets, min(wanted.deadline_s, MAX_DEADLINE_S))
         async with self._opening:
             if self._key != key or self._loading is None:
                 await self.close()
                 settings = self._settings.model_copy(update={"source": source})
                 self._key = key
-                self._loading = begin(lambda: self._load(settings, key))
+                self._loading = begin(lambda: self._load(settings, key, heads))
             loading = self._loading
             async with _telling(source):
                 try:
@@ -120,8 +122,8 @@ class KeptScorers:
         if self._letting_go:
             await asyncio.shield(asyncio.gather(*self._letting_go))
 
-    def _load(self, settings: ModelSettings, key: _Key) -> EngineScorers:
-        scorers = EngineScorers(settings, key.label_sets, None, key.deadline_s)
+    def _load(self, settings: ModelSettings, key: _Key, heads: Mapping[str, Head]) -> EngineScorers:
+        scorers = EngineScorers(settings, key.label_sets, None, key.deadline_s, heads)
         self._on_warm()
         return scorers
 
@@ -145,15 +147,6 @@ def _safe(model: str | None) -> str | None:
             "give your own copy of that model with --model"
         )
     return model
-
-
-def _refuse_heads(wanted: Wanted) -> None:
-    heads = [label for labels in wanted.label_sets for label in labels if is_head(label)]
-    if heads:
-        raise ModelError(
-            f"the policy of the front has a concept with a head ({heads[0]}), whose file is on the front alone: "
-            "a worker scores prompts and classifiers. Serve this policy without --scorers remote"
-        )
 
 
 @contextlib.asynccontextmanager

@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 
 from serve_app import standalone
-from serve_app.domain import ModelIdentity, SettingsError
-from serve_app.front import Front
+from serve_app.domain import ModelIdentity
 from serve_app.http.guard import Guard
-from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy
 from serve_app.remote.frames import from_front, packed
@@ -183,12 +181,3 @@ async def test_a_front_that_stops_answers_what_is_inside_and_sends_its_workers_a
         await service.task
         said = await working
     assert (said[0], said[-1]) == ("Wanted", "Refused")
-
-
-def test_a_policy_with_heads_cannot_be_scored_elsewhere(
-    make_policy: Callable[..., Policy], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings, guard, policy = parse_settings({"remote": {}}), Guard([SCAN_SECRET]), make_policy()
-    monkeypatch.setattr("serve_app.remote.requirements.heads_of", lambda *policies: {"head/mine": object()})
-    with pytest.raises(SettingsError, match=r"workers do not have the files of heads.*\(the first: head/mine\)"):
-        Front(settings, guard, [policy.labels], [policy], asyncio.Event(), MemoryLedger())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from serve_app.domain import LabelScores, Lane, ModelIdentity
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine, open_quantised
+from serve_app.models.heads import Head
 from serve_app.models.openvino.quantisation_views import QuantisationViews
 from serve_app.remote.comparing import ENOUGH_VIEWS, Agreement, Evidence, is_constant
 from serve_app.remote.probes import PictureShape, Probe
@@ -123,6 +124,26 @@ def test_a_lie_about_one_classifier_is_not_lost_among_the_prompts() -> None:
         lie = values.copy()
         lie[:, column] = np.where(np.isnan(lie[:, column]), np.nan, 0.02)
         assert evidence(values, lie, MIXED).agreement is Agreement.DIFFERS
+
+
+HEAD = (f"head/spam@{'a' * 12}",)
+
+
+def of_head(cosines: Values, scale: float) -> Values:
+    return Head("m", "a" * 64, np.ones(1, np.float32), scale, -0.2 * scale, {}).probabilities(cosines)
+
+
+@pytest.mark.parametrize("scale", [8.0, 140.0, 800.0])
+def test_a_head_as_steep_as_any_is_compared_as_the_cosine_that_it_is_of(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        cosines = rng.normal(0.2, 0.03, (ENOUGH_VIEWS, 1)).astype(np.float32)
+        rounded = cosines + rng.normal(0, 0.006, cosines.shape).astype(np.float32)
+        assert evidence(of_head(cosines, scale), of_head(rounded, scale), HEAD).agreement is Agreement.AGREES
+        # Of a flat head all scores are close.
+        for lie in (rng.permutation(of_head(cosines, scale)), np.full_like(cosines, 0.02)):
+            if scale > 100:
+                assert evidence(of_head(cosines, scale), lie, HEAD).agreement is Agreement.DIFFERS
 
 
 def test_a_lie_about_prompts_is_not_lost_among_probabilities() -> None:

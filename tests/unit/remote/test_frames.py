@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from serve_app.domain import Lane, MalformedRequestError, ModelIdentity, UnscannedReason
-from serve_app.remote.frames import from_front, from_worker, packed
+from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_HEADS, from_front, from_worker, packed
 from serve_app.remote.messages import (
     PROTOCOL,
     Accepted,
@@ -33,11 +36,13 @@ from serve_app.remote.messages import (
 
 PART = ModelIdentity("ViT-B-32/openai", "ab" * 32, 224, derived_from="cd" * 32)
 PIXELS, NO_FACES = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3), np.empty((0, 64, 64, 3), np.uint8)
+HEAD = f"head/spam@{'a' * 12}"
 WORK = Work(7, 1, 3.25, Lane.BACKGROUND, PIXELS, NO_FACES)
 SCORED = Scored(7, np.array([[0.25, np.nan], [-1.0, 1.0]], np.float32), 100.0, 0.125)
 
 MESSAGES: tuple[Message, ...] = (
     Wanted(PROTOCOL, "0.2.0", "random:ViT-B-32", (("a circle", "ä"), ("open-nsfw/nsfw",)), 8.0),
+    Wanted(PROTOCOL, "0.2.0", "fake", ((HEAD,),), 8.0, {HEAD: bytes(range(256))}),
     Wanted(PROTOCOL, "0.2.0", None, (("open-nsfw/nsfw",),), 8.0),
     Hello(PROTOCOL, "0.2.0", "desktop", "NVIDIA", (Offer(ModelIdentity.together([PART, PART]), {1: 0.01, 2: 0.02}),)),
     Accepted("desktop-2"),
@@ -107,6 +112,33 @@ def test_shapes_that_no_array_has_are_refused(size: int) -> None:
     header = frame[5 : 5 + int.from_bytes(frame[1:5], "big")].replace(b"[2,2]", f"[0,{size}]".encode())
     with pytest.raises(MalformedRequestError):
         from_worker(frame[:1] + len(header).to_bytes(4, "big") + header)
+
+
+def wanted_with(heads: dict[str, bytes]) -> Wanted:
+    return Wanted(PROTOCOL, "0.2.0", "fake", (tuple(heads),), 8.0, heads)
+
+
+@given(st.dictionaries(st.text(max_size=20), st.binary(max_size=2_000), max_size=8))
+def test_every_head_comes_back_byte_by_byte(heads: dict[str, bytes]) -> None:
+    assert from_front(packed(wanted_with(heads))) == wanted_with(heads)
+
+
+def test_the_most_and_largest_heads_fit_into_a_header() -> None:
+    most = {f"head/{number}_{'x' * 60}@{'a' * 12}": b"\xff" * MAX_HEAD_BYTES for number in range(MAX_HEADS)}
+    frame = packed(wanted_with(most))
+    assert len(frame) < 0.75 * MAX_HEADER_BYTES, "labels need room too"
+    assert from_front(frame) == wanted_with(most)
+
+
+@pytest.mark.parametrize("heads", [{HEAD: bytes(MAX_HEAD_BYTES + 1)}, dict.fromkeys(map(str, range(33)), b"")])
+def test_more_or_larger_heads_are_neither_sent_nor_taken(heads: dict[str, bytes]) -> None:
+    with pytest.raises(ValidationError):
+        packed(wanted_with(heads))
+    header = json.loads(packed(wanted_with({}))[5:])
+    header["heads"] = {label: base64.b64encode(content).decode() for label, content in heads.items()}
+    content = json.dumps(header).encode()
+    with pytest.raises(MalformedRequestError, match=r"Wanted: heads.* at most"):
+        from_front(b"\0" + len(content).to_bytes(4, "big") + content)
 
 
 def test_a_later_version_may_say_more_of_itself() -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from serve_app import scoring
 from serve_app.domain import Call, Deadline, ModelError, OtherVersionError
-from serve_app.domain.heads import HEAD_DIGEST_CHARS
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engines
 from serve_app.settings import ModelSettings
@@ -90,12 +89,6 @@ async def test_the_owner_s_own_model_is_taken_instead(opening: Opening) -> None:
 async def test_a_policy_without_prompts_needs_no_model(kept: KeptScorers, opening: Opening) -> None:
     await kept.open(wanted(None))
     assert opening.sources == [None]
-
-
-async def test_heads_are_refused_with_the_reason(kept: KeptScorers, opening: Opening) -> None:
-    with pytest.raises(ModelError, match=r"head/cats@[0-9a-f]+.*on the front alone"):
-        await kept.open(wanted("fake", ("red", f"head/cats@{'a' * HEAD_DIGEST_CHARS}")))
-    assert opening.sources == []
 
 
 async def test_the_same_wish_loads_nothing_again(kept: KeptScorers, opening: Opening) -> None:
