@@ -156,9 +156,9 @@ def config_of(folder: Path, **args: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def serving(config: dict[str, Any], folder: Path, **environment: str) -> Iterator[Front]:
-    """A front, once it answers; nothing of it is left afterwards."""
-    arguments = ("serve", "--scorers", "remote", "--config", written(config, folder))
+def serving(config: dict[str, Any], folder: Path, scorers: str = "remote", **environment: str) -> Iterator[Front]:
+    """A front, or with ``scorers="here"`` a service without workers, once it answers; nothing is left afterwards."""
+    arguments = ("serve", "--scorers", scorers, "--config", written(config, folder))
     ports = config["http_options"]["port"], config["applications"][0]["args"]["remote"]["port"]
     with started(arguments, folder, {"PICTWARDEN_SECRETS": SECRET, **WORKER_SECRETS, **environment}) as process:
         front = Front(process, *ports)

@@ -96,6 +96,15 @@ async def test_its_workers_are_shown_and_sent_away(settings: Settings, replica: 
         await asyncio.gather(working, return_exceptions=True)
 
 
+async def test_workers_are_sent_the_heads_that_it_was_given(settings: Settings) -> None:
+    heads = {f"head/spam@{'a' * 12}": b"the content of a file"}
+    replica = RemoteScorer(settings, [(*SETS[0], *heads)], [], heads=heads)
+    assert settings.remote is not None
+    async with worker(settings.remote.port) as connected:
+        assert (await connected.receive(Wanted)).heads == heads
+    await replica.close()
+
+
 async def test_labels_of_another_version_are_not_scored(replica: RemoteScorer) -> None:
     with pytest.raises(OtherVersionError):
         await replica.score(("other",), PIXELS, NO_FACES.pixels, call(), LoadSignals())

@@ -143,7 +143,7 @@ def test_a_head_for_other_weights_is_refused(make_model: MakeModel, tmp_path: Pa
 
 def test_a_converted_model_has_the_embedding_of_its_original() -> None:
     converted = ModelIdentity("tiny", "b" * 64, 32, derived_from="a" * 64)
-    head().require_model(Path("s.safetensors"), converted)
+    head().require_model("s.safetensors", converted)
 
 
 def test_a_model_in_int8_scores_no_heads(make_model: MakeModel, tmp_path: Path) -> None:
