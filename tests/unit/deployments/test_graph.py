@@ -1,5 +1,6 @@
 """What ``build_app`` refuses before anything is deployed, and how the stages' limits fit each other."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -117,8 +118,22 @@ def test_where_workers_elsewhere_score_one_small_replica_takes_the_scorer_s_plac
     assert not scorer.ray_actor_options.get("num_gpus")
     inside = options["Ingress"]._deployment_config
     assert scorer._deployment_config.max_ongoing_requests > inside.max_ongoing_requests + inside.max_queued_requests
-    settings, sets, policies, _ = scorer.init_args
+    settings, sets, policies, _, heads = scorer.init_args
     assert (settings.remote.port, sets[0], policies[0].name) == (14099, policies[0].labels, "demo-red-triangle")
+    assert not heads
+
+
+def test_heads_are_read_where_the_graph_is_built_and_travel_to_the_replica(tmp_path):
+    content = b"the content of a file"
+    (tmp_path / "spam.safetensors").write_bytes(content)
+    policy = tmp_path / "p.yaml"
+    concept = f"{{score: head, file: spam.safetensors, digest: '{hashlib.sha256(content).hexdigest()}'}}"
+    rule = "{name: spam, verdict: flag, when: {concept: spam, above: 0.5}}"
+    policy.write_text(f"policy: p\nmodel: fake\nconcepts:\n  spam: {concept}\nrules:\n  - {rule}\n", "utf-8")
+    args = {"policy": str(policy), "model": {"source": "fake"}, "remote": {"port": 14099}}
+    scorer = {each.name: each for each in bound(build_app(args))}["RemoteScorer"]
+    *_, heads = scorer.init_args
+    assert list(heads.values()) == [content]
 
 
 def test_scores_that_nobody_could_forget_are_not_recorded():
