@@ -37,6 +37,7 @@ _PASSWORD_ENV = "PGPASSWORD"  # noqa: S105 - a name
 _MIGRATION_LOCK = 0x7069_6374
 _WRITERS_LOCK = _MIGRATION_LOCK + 1
 _IMPORT_LOCK = _MIGRATION_LOCK + 2
+_SCORES_LOCK = _MIGRATION_LOCK + 3
 
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": _CONNECT_S,
@@ -103,6 +104,17 @@ class Database:
         """In a transaction that writes: wait until the others that call this are over. SQLite has one writer anyway."""
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
+
+    def share_scores(self, connection: Connection) -> None:
+        """In a transaction that reads which workers are in doubt, and then writes scores: nobody waits for others."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _SCORES_LOCK})
+
+    def wait_for_scores(self) -> None:
+        """Return once each transaction is over that called :meth:`share_scores` before."""
+        with self.writing() as connection:  # SQLite has one writer anyway
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCORES_LOCK})
 
     @contextlib.contextmanager
     def alone_in_importing(self) -> Iterator[Callable[[], None] | None]:

@@ -21,6 +21,7 @@ from serve_app.domain.call import Call, Deadline, LoadSignals
 from serve_app.domain.decision import Decision, Recollection
 from serve_app.domain.examination import Examination, LabelScores, ModelIdentity
 from serve_app.domain.media import Body, Views
+from serve_app.domain.workers import Doubt
 
 
 class Examiner(Protocol):
@@ -181,10 +182,11 @@ class DecisionArchive(Protocol):
         """
         ...
 
-    async def forget_scores(self, worker: str, since: datetime) -> int:
-        """Erase what a worker elsewhere has scored since a moment: the same bytes are then scanned anew.
+    async def forget_scores(self, doubt: Doubt) -> int:
+        """Erase the scores in doubt that are recorded: the same bytes are then scanned anew.
 
-        Its decisions stay. How many bodies' scores it was.
+        Their decisions stay. How many bodies' scores it was. From the doubt's entry in the audit on, which comes before
+        this, no such scores are recalled, and none are recorded that come later.
 
         Raises:
             UnavailableError: the ledger was closed before all was erased.

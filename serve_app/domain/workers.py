@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from serve_app.domain.archive import SERVICE, AuditEntry
@@ -79,6 +79,9 @@ DISTRUST: Final = "distrust"
 
 _WORKER, _OTHER, _SINCE, _WHY = "worker", "other", "since", "why"
 
+LATE: Final = timedelta(minutes=1)
+"""How long after ``at`` a decision can still rest on scores in doubt: it was on its way, or clocks are apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -92,6 +95,15 @@ class Doubt:
     at: datetime
     since: datetime | None
     why: str
+
+    @property
+    def until(self) -> datetime:
+        """The last moment of decisions in doubt. A worker that is trusted again is not in doubt after it."""
+        return self.at + LATE
+
+    def includes(self, worker: str | None, decided_at: datetime) -> bool:
+        """Whether what ``worker`` scored for a decision of then is in doubt."""
+        return self.since is not None and worker in self.workers and self.since <= decided_at <= self.until
 
     def entry(self) -> AuditEntry:
         """For the audit."""

@@ -24,6 +24,7 @@ from serve_app.domain import (
     Tally,
     Verdict,
 )
+from serve_app.domain.workers import DISTRUST, Doubt, doubts_in
 from serve_app.ledger.cursors import Cursor
 from serve_app.ledger.memory_audit import MemoryAudit
 from serve_app.ledger.recent_examinations import RecentExaminations
@@ -168,9 +169,9 @@ class MemoryLedger:
         await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
 
-    async def forget_scores(self, worker: str, since: datetime) -> int:
+    async def forget_scores(self, doubt: Doubt) -> int:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return self._examinations.drop_of(worker, since)
+        return self._examinations.drop_in_doubt(doubt)
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""
@@ -180,6 +181,9 @@ class MemoryLedger:
     async def audit(self, entry: AuditEntry) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         self._audit.add(entry)
+        if entry.action == DISTRUST:
+            for doubt in doubts_in([entry]):
+                self._examinations.drop_in_doubt(doubt)
 
     async def audit_within(self, entry: AuditEntry, most_a_day: int, once_per: str) -> bool:
         """See :class:`~serve_app.domain.DecisionArchive`."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from serve_app.database.moments import microseconds
 from serve_app.database.tables import audit, contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import LONG_KEPT, READING, DecisionFilter, Erased, ForgetScope, Retention
+from serve_app.domain.workers import Doubt
 from serve_app.ledger.cursors import Cursor
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.rows import CANARY_EXPLANATION, OUTCOME_COLUMNS
@@ -61,7 +62,12 @@ FINGERPRINTS_OF_BODIES = select(fingerprints).where(fingerprints.c.sha256.in_(_B
 """Their fingerprints, which are recorded for longer than what models saw."""
 
 JUDGED = (
-    select(*(decisions.c[name] for name in OUTCOME_COLUMNS), contexts.c.policy_digest)
+    select(
+        *(decisions.c[name] for name in OUTCOME_COLUMNS),
+        decisions.c.decided_at_us,
+        decisions.c.worker,
+        contexts.c.policy_digest,
+    )
     .join(contexts, contexts.c.context == decisions.c.context)
     .where(
         decisions.c.sha256 == bindparam("sha256"),
@@ -156,9 +162,11 @@ def erase_decisions(connection: Connection, chosen: Sequence[Any], condition: Co
     return Erased(count, _erase_seen(connection, label_scores, bodies), _erase_seen(connection, fingerprints, bodies))
 
 
-def scored_by(worker: str, since: datetime) -> ColumnElement[bool]:
-    """The label scores that a worker elsewhere has made since a moment."""
-    return (label_scores.c.recorded_at_us >= microseconds(since)) & (label_scores.c.worker == worker)
+def in_doubt(doubt: Doubt, since: datetime) -> ColumnElement[bool]:
+    """The label scores that are in doubt since a moment."""
+    return label_scores.c.recorded_at_us.between(
+        microseconds(since), microseconds(doubt.until)
+    ) & label_scores.c.worker.in_(doubt.workers)
 
 
 def chosen_label_scores(connection: Connection, condition: ColumnElement[bool]) -> Sequence[Any]:

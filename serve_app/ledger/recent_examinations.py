@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from serve_app.domain import Decision, Examination, Judged, Recollection
+from serve_app.domain.workers import Doubt
 
 # Of an examination without its arrays: the objects around them.
 _OBJECT_BYTES = 2000
+
+_MOST_DOUBTS: Final = 1000
+"""Remembered for decisions on their way, which are seconds old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +31,17 @@ class RecentExaminations:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._recent: OrderedDict[tuple[str, str], _Recent] = OrderedDict()
+        self._doubts: deque[Doubt] = deque(maxlen=_MOST_DOUBTS)
 
     def __len__(self) -> int:
         return len(self._recent)
 
     def add(self, decision: Decision) -> None:
-        """Remember the examination of ``decision``, if it has one."""
+        """Remember the examination of ``decision``, if it has one whose scores are not in doubt."""
         if decision.examination is None:
+            return
+        worker = decision.examination.scores.worker
+        if any(doubt.includes(worker, decision.decided_at) for doubt in self._doubts):
             return
         key = decision.sha256, decision.model.digest
         judged = decision.outcome if isinstance(decision.outcome, Judged) else None
@@ -59,12 +68,14 @@ class RecentExaminations:
         self._recent.move_to_end((sha256, model_digest))
         return recent.recollection
 
-    def drop_of(self, worker: str, since: datetime) -> int:
-        """Forget those that a worker has scored since a moment: how many."""
+    def drop_in_doubt(self, doubt: Doubt) -> int:
+        """Forget those whose scores are in doubt, and remember none that come later: how many are forgotten."""
+        if doubt not in self._doubts:
+            self._doubts.append(doubt)
         wrong = [
             key
             for key, each in self._recent.items()
-            if each.recollection.examination.scores.worker == worker and each.scored_at >= since
+            if doubt.includes(each.recollection.examination.scores.worker, each.scored_at)
         ]
         for key in wrong:
             self.drop(*key)

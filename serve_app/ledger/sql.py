@@ -21,6 +21,7 @@ from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
 from serve_app.ledger import queries
+from serve_app.ledger.distrusted import has_scores_of_workers, is_in_doubt, without_distrusted
 from serve_app.ledger.encoding import body_key
 from serve_app.ledger.entries import Choose, Entry, EntryWriter
 from serve_app.ledger.forgotten import without_forgotten
@@ -149,6 +150,8 @@ class SqlLedger(SqlArchive):
         judged = None if row is None else outcome_of(row)
         if row is None or not isinstance(judged, Judged):
             return Recollection(*seen)
+        if is_in_doubt(connection, row["worker"], row["decided_at_us"]):
+            return Recollection(*seen)  # these scores are honest, and the judgement may rest on others
         return Recollection(*seen, judged, row["policy_digest"])
 
     def _note_problem(self, problem: str, error: Exception | None = None) -> None:
@@ -161,11 +164,10 @@ class SqlLedger(SqlArchive):
     # In the thread that commits
 
     def _commit(self, decisions: Sequence[Decision]) -> list[Exception | None]:
-        return self._write_entries([partial(Entry.of, decision, self._media_key) for decision in decisions])
+        makers = [partial(Entry.of, decision, self._media_key) for decision in decisions]
+        return self._write_entries(makers, self._not_distrusted)
 
-    def _write_entries(
-        self, makers: Sequence[Callable[[], Entry]], choose: Choose | None = None
-    ) -> list[Exception | None]:
+    def _write_entries(self, makers: Sequence[Callable[[], Entry]], choose: Choose) -> list[Exception | None]:
         """Commit all in one transaction. If one of them is at fault, it alone is not committed."""
         try:
             self._writer.write([make() for make in makers], choose)
@@ -236,7 +238,13 @@ class SqlLedger(SqlArchive):
 
     def _not_forgotten(self, connection: Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
         self._database.wait_for_others(connection)  # one that forgets would not see these entries, nor they its scope
-        return without_forgotten(connection, entries)
+        return self._not_distrusted(connection, without_forgotten(connection, entries))
+
+    def _not_distrusted(self, connection: Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
+        if not has_scores_of_workers(entries):
+            return entries
+        self._database.share_scores(connection)
+        return without_distrusted(connection, entries)
 
     # In the thread of the spool
 

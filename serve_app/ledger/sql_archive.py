@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from serve_app.database.access import Database, is_outage
-from serve_app.database.auditing import add_to_audit
+from serve_app.database.auditing import add_to_audit, entry_of
 from serve_app.database.lease import Lease
 from serve_app.database.moments import microseconds, moment_of
 from serve_app.database.tables import audit, decisions, label_scores
@@ -37,9 +37,11 @@ from serve_app.domain import (
     Verdict,
     in_words,
 )
+from serve_app.domain.workers import Doubt
 from serve_app.ledger import queries
 from serve_app.ledger.body_scans import BodyScans
 from serve_app.ledger.cursors import Cursor, midnight_before
+from serve_app.ledger.distrusted import is_in_doubt
 from serve_app.ledger.encoding import unpack_fingerprints
 from serve_app.ledger.rows import Context, examination_of, recorded_decision
 from serve_app.ledger.sql_lease import SqlLease
@@ -173,11 +175,15 @@ class SqlArchive:
         """See :class:`~serve_app.domain.DecisionArchive`. One after the other, in a thread of their own."""
         return await self._prepared(lambda: self._forget(scope, actor, show), self._forgetting)
 
-    async def forget_scores(self, worker: str, since: datetime) -> int:
+    async def forget_scores(self, doubt: Doubt) -> int:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        condition = queries.scored_by(worker, since)
+        if doubt.since is None:
+            return 0
+        condition = queries.in_doubt(doubt, doubt.since)
 
         def forget() -> int:
+            # What is recorded by transactions that have not seen the doubt in the audit is found below.
+            self._database.wait_for_scores()
             erased = Erased()
             for some in self._erase(
                 lambda connection, _: queries.chosen_label_scores(connection, condition),
@@ -248,7 +254,7 @@ class SqlArchive:
 
     async def _entries(self, wanted: Select[Any]) -> Sequence[AuditEntry]:
         rows = await self._read(lambda connection: connection.execute(wanted).all())
-        return [AuditEntry(moment_of(row.at_us), row.actor, row.action, json.loads(row.detail)) for row in rows]
+        return list(map(entry_of, rows))
 
     async def _page(self, found: Select[Any], limit: int, *, with_examinations: bool = False) -> DecisionPage:
         one_more = found.limit(limit + 1)
@@ -362,9 +368,9 @@ class SqlArchive:
     def _seen(
         self, connection: Connection, sha256: bytes, model_key: int
     ) -> tuple[Examination, tuple[str, ...]] | None:
-        """The recorded examination of a body by a model, and the labels of its scores."""
+        """The recorded examination of a body by a model, and the labels of its scores; None if these are in doubt."""
         row = connection.execute(queries.SEEN, {"sha256": sha256, "model_key": model_key}).mappings().one_or_none()
-        if row is None:
+        if row is None or is_in_doubt(connection, row["worker"], row["recorded_at_us"]):
             return None
         context = self._context(connection, row["context"])
         return examination_of(row, context, unpack_fingerprints(row["frames"] or b"")), context.labels

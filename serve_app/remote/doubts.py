@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Final, Protocol
 
 from serve_app.domain import AuditEntry, in_words
@@ -30,8 +29,8 @@ class Records(Protocol):
         """Add an entry to the audit."""
         ...
 
-    async def forget_scores(self, worker: str, since: datetime) -> int:
-        """Erase what a worker has scored since a moment."""
+    async def forget_scores(self, doubt: Doubt) -> int:
+        """Erase the scores in doubt."""
         ...
 
 
@@ -128,14 +127,13 @@ class TrustRecord:
             self._recording = asyncio.create_task(self._keep_recording(), name="recording doubts")
 
     async def _take(self, doubt: Doubt) -> None:
-        # The audit first, of all that wait: forgetting takes long, and whoever looks for news goes by its moments.
+        # The audit first, of all that wait: forgetting takes long, and from its entry on nothing in doubt is recalled.
         for each in tuple(self._waiting):
             if each not in self._audited:
                 await self._records.audit(each.entry())
                 self._audited.add(each)
         if doubt.since is not None:
-            for worker in doubt.workers:
-                await self._records.forget_scores(worker, doubt.since)
+            await self._records.forget_scores(doubt)
         self._audited.discard(doubt)
 
     async def _keep_recording(self) -> None:

@@ -21,6 +21,7 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
+from serve_app.domain.workers import Doubt
 from serve_app.ledger import MemoryLedger, open_ledger
 from serve_app.limits import MEDIA_VERSION, MediaLimits
 
@@ -71,8 +72,10 @@ async def test_what_a_worker_has_scored_since_a_moment_can_be_forgotten_and_its_
         await ledger.record(made.decision(number, sha256=sha256, worker=worker, examination=seen))
     recalled = dataclasses.replace(made.examination(worker="anna/desktop"), is_recalled=True)
     await ledger.record(made.decision(9, sha256="0" * 64, worker="anna/desktop", examination=recalled))
-    assert await ledger.forget_scores("anna/desktop", made.noon + timedelta(seconds=1)) == 1
-    assert await ledger.forget_scores("anna", made.noon) == 0
+    doubt = Doubt(("anna/desktop",), made.noon + timedelta(seconds=10), made.noon + timedelta(seconds=1), "wrong")
+    assert await ledger.forget_scores(doubt) == 1
+    assert await ledger.forget_scores(dataclasses.replace(doubt, workers=("anna",))) == 0
+    assert await ledger.forget_scores(dataclasses.replace(doubt, since=None)) == 0
     known = [await ledger.recall(sha256, made.model.digest) is not None for sha256 in bodies]
     assert known == [True, False, True], "the first was scored before"
     found = await ledger.search(DecisionFilter(worker="anna/desktop"))

@@ -30,16 +30,16 @@ class Audit:
         self.wanted = 0
         self.slept: list[float] = []
         self.fails_at = -1
-        self.forgotten: list[tuple[str, datetime]] = []
+        self.forgotten: list[Doubt] = []
 
     async def audit(self, entry: AuditEntry) -> None:
         self.fail()
         await self.ledger.audit(entry)
         self.count()
 
-    async def forget_scores(self, worker: str, since: datetime) -> int:
+    async def forget_scores(self, doubt: Doubt) -> int:
         self.fail()
-        self.forgotten.append((worker, since))
+        self.forgotten.append(doubt)
         self.count()
         return 0
 
@@ -68,21 +68,19 @@ async def test_whoever_scores_wrongly_or_contradicts_another_one_is_in_the_log_a
 ) -> None:
     caplog.set_level(logging.INFO)
     audit = Audit()
-    audit.wanted, audit.faults, audit.fails_at = 6, 2, 5
+    audit.wanted, audit.faults, audit.fails_at = 5, 2, 4
     record = TrustRecord(audit, audit.sleep)
     record.distrusted(Distrusted("anna/desktop", "anna", NOON, SINCE, "0.3 apart"))
     record.disagreed(Disagreed(("anna/desktop", "ben/card"), NOON, SINCE, "r-1", True, "0.4 apart"))
     record.distrusted(Distrusted("carl/card", "carl", NOON, None, "0.5 apart"))
     await audit.has_all.wait()
     await record.close()
-    assert await audit.doubts() == [
-        Doubt(("anna/desktop",), NOON, SINCE, "0.3 apart"),
-        Doubt(("anna/desktop", "ben/card"), NOON, SINCE, "0.4 apart"),
-        Doubt(("carl/card",), NOON, None, "0.5 apart"),
-    ]
+    wrong = Doubt(("anna/desktop",), NOON, SINCE, "0.3 apart")
+    contradiction = Doubt(("anna/desktop", "ben/card"), NOON, SINCE, "0.4 apart")
+    assert await audit.doubts() == [wrong, contradiction, Doubt(("carl/card",), NOON, None, "0.5 apart")]
     assert record.dropped_workers == {"wrong": 2, "disagreement": 1, "suspended": 0}
     assert audit.slept == [10.0, 10.0, 10.0]
-    assert audit.forgotten == [("anna/desktop", SINCE), ("anna/desktop", SINCE), ("ben/card", SINCE)]
+    assert audit.forgotten == [wrong, contradiction], "of who never had a picture there is nothing to forget"
     *reported, unrecorded = (each.getMessage() for each in caplog.records)
     assert reported == [
         "the worker anna/desktop scored wrongly and was dropped: 0.3 apart; its decisions since "
