@@ -94,7 +94,8 @@ async def _findings(settings: Settings, scan_url: str, *, purges: bool) -> Async
                 purger if purges else None,
                 of_source=settings.pictrs_source,
             )
-            async for finding in rescan_pending(archive, rescanner, _now()):
+            began = _now()
+            async for finding in rescan_pending(archive, rescanner, lambda: began):
                 yield finding
 
 

@@ -110,7 +110,7 @@ async def rescanning(
 class ServiceRescans:
     """Looks for pending decisions, while this process holds the lease; one picture at a time.
 
-    It looks every minute, and at once when ``came_back`` is set.
+    It looks every minute, and at once when ``came_back`` is set: then from the newest on, whatever it was at.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class ServiceRescans:
             try:
                 while not await self._scanner.is_ready():
                     await self._pause(READY_EVERY_S)
+                self._note_return()
                 await self._look()
             except Exception as error:
                 problem = in_words(error)
@@ -183,6 +184,9 @@ class ServiceRescans:
                 for each in either:
                     each.cancel()
                 await asyncio.gather(*either, return_exceptions=True)
+        self._note_return()
+
+    def _note_return(self) -> None:
         if self._came_back.is_set():
             self._came_back.clear()
             self._attempts.retry_unscanned()
@@ -190,11 +194,13 @@ class ServiceRescans:
     async def _look(self) -> None:
         # At each look anew: the key of pict-rs may have been replaced.
         async with open_pictrs(self._settings.pictrs) as pictrs:
-            findings = rescan_pending(self._ledger, self._rescanner(pictrs), self._wall_clock(), self._attempts.is_due)
+            findings = rescan_pending(self._ledger, self._rescanner(pictrs), self._wall_clock, self._attempts.is_due)
             async with contextlib.aclosing(findings):
                 async for finding in findings:
                     self._attempts.note(finding)
                     _tell(finding)
+                    if self._came_back.is_set():
+                        return  # what was left while nobody scanned, and is newer, comes before the rest
 
     def _rescanner(self, pictrs: PictrsClient) -> Rescanner:
         settings = self._settings

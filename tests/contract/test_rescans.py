@@ -43,7 +43,7 @@ class Watched:
 async def run(archive: Watched, pictures: Pictures, seconds: float) -> int:
     """Of the decisions that were made within so much of noon: how many findings there were."""
     now = NOON + timedelta(seconds=seconds)
-    return len([each async for each in rescan_pending(archive, cast(Rescanner, pictures), now)])
+    return len([each async for each in rescan_pending(archive, cast(Rescanner, pictures), lambda: now)])
 
 
 async def test_the_newest_comes_first_and_only_what_is_pending_comes(ledger: FullLedger, made: Made) -> None:
@@ -72,3 +72,32 @@ async def test_many_are_worked_off_a_page_at_a_time(ledger: FullLedger, made: Ma
     assert pictures.met == [f"r-{number}" for number in reversed(range(MANY))]
     assert max(watched.sizes) <= 100
     assert (await ledger.pending_count()).count == 0
+
+
+async def test_those_that_come_meanwhile_are_next_and_none_comes_twice(ledger: FullLedger, made: Made) -> None:
+    """A picture takes six seconds, and whoever lets new ones through stops after a while."""
+    for number in range(60):
+        await ledger.record(made.decision(number, NOBODY_THERE))
+    seconds, new_ones = 60, iter(range(1000, 1040))
+
+    class Busy(Pictures):
+        async def rescan(self, decision: Decision) -> Finding:
+            nonlocal seconds
+            seconds += 6
+            if (new := next(new_ones, None)) is not None:
+                moment = NOON + timedelta(seconds=seconds - 1)
+                await ledger.record(made.decision(new, NOBODY_THERE, decided_at=moment))
+            return await super().rescan(decision)
+
+    pictures = Busy({f"r-{number}": Result.LATER for number in (59, 7)} | {"r-1010": Result.REJECTED})
+    watched = Watched(ledger)
+    clock = lambda: NOON + timedelta(seconds=seconds)  # noqa: E731
+    found = [each async for each in rescan_pending(watched, cast(Rescanner, pictures), clock)]
+    old, new = [f"r-{number}" for number in range(60)], [f"r-{number}" for number in range(1000, 1040)]
+    assert sorted(pictures.met) == sorted([*old, *new])
+    assert len(found) == 100
+    assert pictures.met[:20] == old[:-21:-1], "those that were read at once"
+    assert pictures.met[20:40] == new[19::-1], "those that came meanwhile"
+    assert pictures.met[-40:] == old[39::-1], "as soon as no newer ones come"
+    assert max(watched.sizes) <= 20
+    assert [each.decision.request_id for each in (await ledger.pending()).records] == ["r-7", "r-59", "r-1010"]

@@ -27,8 +27,9 @@ from serve_app.storage.in_service import (
     ServiceRescans,
     rescanning,
 )
+from serve_app.wire import Answer
 from tests.contract.pictrs.stand_in import API_KEY
-from tests.unit.storage.conftest import Bench, let_through
+from tests.unit.storage.conftest import Bench, Scanner, let_through
 from tests.virtual_clock import VirtualClock
 
 BOTH = 2
@@ -190,6 +191,25 @@ async def test_whoever_comes_back_during_a_look_begins_another_one(waiting: Wait
         assert len(waiting.bench.scanner.bodies) == 2
         await waiting.look()
         assert len(waiting.bench.scanner.bodies) == 3
+
+
+async def test_whoever_comes_back_in_the_middle_of_a_look_begins_with_the_newest(waiting: Waiting) -> None:
+    scanner = waiting.bench.scanner
+    await waiting.add("accept", "accept", "overloaded")
+
+    async def scan_once_back(body: bytes, of_source: str = UNNAMED_SOURCE) -> Answer:
+        if len(scanner.bodies) == 1:
+            waiting.came_back.set()
+        return await Scanner.scan(scanner, body, of_source)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanner, "scan", scan_once_back)
+        async with waiting.rescans():
+            await waiting.clock.asleep(BOTH)
+    order = [body.decode() for body in scanner.bodies]
+    assert order == ["overloaded number 2", "accept number 1", "overloaded number 2", "accept number 0"]
+    assert not waiting.came_back.is_set()
+    assert await waiting.left() == ["w-overloaded-2"]
 
 
 async def test_a_pict_rs_that_refuses_is_told_of_once(waiting: Waiting, caplog: pytest.LogCaptureFixture) -> None:

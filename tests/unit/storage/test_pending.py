@@ -31,7 +31,7 @@ async def waiting(bench: Bench, *words: str) -> MemoryLedger:
 
 async def run(bench: Bench, ledger: MemoryLedger, quota: Quota | None = None) -> list[Result]:
     async with bench.rescanner(quota) as rescanner:
-        return [finding.result async for finding in rescan_pending(ledger, rescanner, END)]
+        return [finding.result async for finding in rescan_pending(ledger, rescanner, lambda: END)]
 
 
 async def left(ledger: MemoryLedger) -> list[str]:
@@ -59,7 +59,7 @@ async def test_many_decisions_are_all_met(bench: Bench) -> None:
 async def test_a_run_that_was_ended_goes_on(bench: Bench) -> None:
     ledger = await waiting(bench, "accept", "accept", "accept")
     async with bench.rescanner() as rescanner:
-        findings = rescan_pending(ledger, rescanner, END)
+        findings = rescan_pending(ledger, rescanner, lambda: END)
         await anext(findings)
         await findings.aclose()
     assert await left(ledger) == ["w-0", "w-1"]
