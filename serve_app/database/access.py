@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serve_app.database.file_system import network_file_system
@@ -29,6 +29,15 @@ _LOCK_WAIT_S = 10.0
 _CONNECT_S = 3
 _STATEMENT_MS = 10_000
 _UNACKNOWLEDGED_MS = 5_000
+
+MIGRATION_LOCK_MS = 500
+"""For which a migration waits for a lock of PostgreSQL, since every other statement on its table waits behind it."""
+
+MIGRATION_PAUSE_S = 1.0
+MIGRATED_WITHIN_S = 10.0
+"""Seconds for which a migration that met a lock is tried again, after a pause each time."""
+
+_LOCKED = frozenset({"55P03", "40P01"})  # PostgreSQL's lock_not_available and deadlock_detected
 
 # As libpq calls it; PGPASSWORD_FILE is of our own.
 _PASSWORD_ENV = "PGPASSWORD"  # noqa: S105 - a name
@@ -73,6 +82,8 @@ class Database:
 
     def prepare(self) -> None:
         """Make the tables, or bring them up to date, once; programs that start at one time wait for each other.
+
+        A transaction that uses the tables for long keeps them as they are, and nobody else waits for that.
 
         Raises:
             ConfigurationError: the tables are newer than this program can use.
@@ -214,9 +225,37 @@ class Database:
         with self.reading() as connection:
             is_current = require_usable(connection) >= SCHEMA_VERSION
         if not is_current:
-            with self._alone(), self.writing() as connection:
-                bring_up_to_date(connection)
+            with self._alone():
+                self._migrate()
         self._is_prepared = True
+
+    def _migrate(self) -> None:
+        give_up_s = time.monotonic() + MIGRATED_WITHIN_S
+        while True:
+            try:
+                with self.writing() as connection:
+                    if not self.is_sqlite:
+                        connection.execute(text(f"SET LOCAL lock_timeout = {MIGRATION_LOCK_MS}"))
+                        connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long table takes its time
+                    bring_up_to_date(connection)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _LOCKED:
+                    raise
+                if time.monotonic() >= give_up_s:
+                    raise OperationalError(None, None, _TablesInUseError(self._longest_session())) from error
+                time.sleep(MIGRATION_PAUSE_S)
+            else:
+                return
+
+    def _longest_session(self) -> int | None:
+        """The process id, at the server, of the longest transaction beside this program's."""
+        longest = text(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1"
+        )
+        with self.reading() as connection:
+            found: int | None = connection.execute(longest).scalar_one_or_none()
+            return found
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -225,6 +264,7 @@ class Database:
             with self._engine.connect() as connection:
                 try:
                     connection.execute(text("SET lock_timeout = 0"))
+                    connection.execute(text("SET statement_timeout = 0"))
                     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
                     yield
                 finally:
@@ -235,6 +275,17 @@ class Database:
         with lock.open("wb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+class _TablesInUseError(Exception):
+    """Why the tables stay as they are, in words."""
+
+    def __init__(self, session: int | None) -> None:
+        one, pid = ("a session", "pid") if session is None else (f"the session with the process id {session}", session)
+        super().__init__(
+            f"the tables have to be brought up to date, and {one} uses them in a long transaction: wait until that is "
+            f"over, or end it with pg_terminate_backend({pid})"
+        )
 
 
 def open_database(location: Location) -> Database:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from serve_app.database.location import Location
-from serve_app.domain import ConfigurationError, DecisionArchive, Ledger, WorkLease
+from serve_app.domain import ConfigurationError, DecisionArchive, Ledger, WorkLease, in_words
 from serve_app.ledger.memory import MemoryLedger
 from serve_app.limits import MediaLimits
 from serve_app.logs import EventLogger
@@ -45,7 +45,8 @@ def open_ledger(
 
     A decision waits ``commit_wait_s`` for its commit, by default as long as an answer may, and then goes to the spool.
 
-    A PostgreSQL server that cannot be reached now does not keep the service from starting: decisions wait in the spool.
+    A PostgreSQL server that cannot be reached now, or whose tables are in use when they have to be changed, does not
+    keep the service from starting: decisions wait in the spool.
 
     Raises:
         ConfigurationError: the database cannot be used, or there is no room for the spool.
@@ -66,8 +67,9 @@ def open_ledger(
         except DBAPIError as error:
             if database.is_sqlite:
                 raise ConfigurationError(_unusable(location, error)) from error
-            text = f"the ledger {location} cannot be reached: decisions wait in its spool"
-            logger.error("ledger_unreachable", text, ledger=location)
+            why = in_words(error)
+            text = f"the ledger {location} cannot be used yet ({why}): decisions wait in its spool"
+            logger.error("ledger_unreachable", text, ledger=location, why=why)
         ledger = SqlLedger(
             database,
             Spool.create(location.spool_folder, location.name),
