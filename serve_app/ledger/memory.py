@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -100,11 +101,11 @@ class MemoryLedger:
         self, wanted: DecisionFilter, limit: int = 100, cursor: str | None = None, *, with_examinations: bool = False
     ) -> DecisionPage:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        found = sorted(filter(wanted.includes, self._records.values()), key=Cursor.of, reverse=True)
+        found = filter(wanted.includes, self._records.values())
         if cursor is not None:
             before = Cursor.parse(cursor)
-            found = [each for each in found if Cursor.of(each) < before]
-        page = Cursor.page(found, limit)
+            found = filter(lambda each: Cursor.of(each) < before, found)
+        page = Cursor.page(heapq.nlargest(limit + 1, found, key=Cursor.of), limit)
         if with_examinations:
             page = replace(page, records=tuple(map(self._with_examination, page.records)))
         return page
@@ -115,11 +116,11 @@ class MemoryLedger:
 
     async def pending(self, limit: int = 100, after: str | None = None) -> DecisionPage:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        found = sorted((each for each in self._records.values() if each.is_pending), key=Cursor.of)
+        found = filter(lambda each: each.is_pending, self._records.values())
         if after is not None:
             behind = Cursor.parse(after)
-            found = [each for each in found if Cursor.of(each) > behind]
-        return Cursor.page(found, limit)
+            found = filter(lambda each: Cursor.of(each) > behind, found)
+        return Cursor.page(heapq.nsmallest(limit + 1, found, key=Cursor.of), limit)
 
     async def pending_count(self) -> PendingDecisions:
         """See :class:`~serve_app.domain.DecisionArchive`."""
