@@ -9,11 +9,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serve_app.batching import Batcher, PassCosts
-from serve_app.domain import Call, Deadline, ModelIdentity, NotScannedError, ViewPlace, Views
+from serve_app.domain import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
+    Call,
+    Deadline,
+    ModelIdentity,
+    NotScannedError,
+    ViewPlace,
+    Views,
+)
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import (
     PROTOCOL,
+    BodyWork,
     Cancelled,
+    Examined,
     Failed,
     FromFront,
     Hello,
@@ -37,11 +48,13 @@ class Machine:
         pass_s: seconds of a pass by batch size.
         one_way_s: seconds of a byte on the network.
         bytes_per_s: towards the worker.
+        decoders: bodies that it decodes at once, in no time; 0 takes views alone.
     """
 
     pass_s: Mapping[int, float] = field(default_factory=lambda: {1: 0.010, 2: 0.012, 4: 0.016, 8: 0.024, 16: 0.040})
     one_way_s: float = 0.020
     bytes_per_s: float = 2.5e6
+    decoders: int = 0
 
 
 def views_of(value: int, count: int) -> Views:
@@ -64,7 +77,9 @@ class SimulatedWorker:
         self.refused: Refused | None = None
         self.is_closed = False
         self.works: list[Work] = []
-        """All that arrived."""
+        """All views that arrived."""
+        self.bodies: list[BodyWork] = []
+        """All bodies that did."""
         self._labels = labels
         self._loop = asyncio.get_running_loop()
         self._free_s = self._loop.time()
@@ -79,7 +94,7 @@ class SimulatedWorker:
     def join(self, fleet: Fleet, name: str = "desktop", owner: str = "owner") -> Member:
         """Connect."""
         offers = (Offer(MODEL, self.machine.pass_s),)
-        self._member = fleet.join(Hello(PROTOCOL, "1", name, "simulated", offers), self, owner)
+        self._member = fleet.join(Hello(PROTOCOL, "1", name, "simulated", offers, self.machine.decoders), self, owner)
         return self._member
 
     @property
@@ -92,6 +107,8 @@ class SimulatedWorker:
         size = 64
         if isinstance(message, Work):
             size += message.pixels.nbytes + message.faces.nbytes
+        elif isinstance(message, BodyWork):
+            size += message.content.nbytes
         self._free_s = max(self._free_s, self._loop.time()) + size / self.machine.bytes_per_s
         self._loop.call_at(self._free_s + self.machine.one_way_s, self._arrived, message)
 
@@ -133,8 +150,11 @@ class SimulatedWorker:
     def _arrived(self, message: FromFront) -> None:
         if self.is_cut or self.is_closed:
             return
-        if isinstance(message, Work):
-            self.works.append(message)
+        if isinstance(message, Work | BodyWork):
+            if isinstance(message, BodyWork):
+                self.bodies.append(message)
+            else:
+                self.works.append(message)
             task = self._loop.create_task(self._score(message, self._loop.time()))
             self._running[message.number] = task
             task.add_done_callback(lambda _: self._running.pop(message.number, None))
@@ -151,12 +171,12 @@ class SimulatedWorker:
         await self._unpaused.wait()
         self._answer(Pong(number))
 
-    async def _score(self, work: Work, arrived_s: float) -> None:
+    async def _score(self, work: Work | BodyWork, arrived_s: float) -> None:
         await self._unpaused.wait()
         deadline = Deadline(arrived_s + work.remaining_s, self._loop.time)
         call = Call(str(work.number), deadline, work.lane)
-        # A pixel is the score, so that it shows whose scores they are.
-        items = [int(view[0, 0, 0]) for view in work.pixels]
+        # A pixel, or the first byte, is the score, so that it shows whose scores they are.
+        items = [int(work.content[0])] if isinstance(work, BodyWork) else [int(view[0, 0, 0]) for view in work.pixels]
         try:
             values = await self._batcher.submit(items, call)
         except NotScannedError as error:
@@ -164,7 +184,11 @@ class SimulatedWorker:
             return
         await self._unpaused.wait()
         rows = np.repeat(np.array(values, np.float32)[:, None], self._labels, axis=1)
-        self._answer(self.scored(work.number, rows, self._loop.time() - arrived_s))
+        held_s = self._loop.time() - arrived_s
+        if isinstance(work, BodyWork):
+            self._answer(_examined(work.number, rows, held_s))
+        else:
+            self._answer(self.scored(work.number, rows, held_s))
 
     def scored(self, number: int, rows: np.ndarray, held_s: float) -> Scored | Failed:
         """What it answers: for a test to spoil."""
@@ -176,9 +200,15 @@ class SimulatedWorker:
         await self._unpaused.wait()
         return [float(item) for item in items]
 
-    def _answer(self, message: Scored | Failed | Pong | Leaving) -> None:
+    def _answer(self, message: Scored | Examined | Failed | Pong | Leaving) -> None:
         self._loop.call_later(self.machine.one_way_s, self._received, message)
 
-    def _received(self, message: Scored | Failed | Pong | Leaving) -> None:
+    def _received(self, message: Scored | Examined | Failed | Pong | Leaving) -> None:
         if not self.is_cut and not self.is_closed and self._member is not None:
             self._member.received(message)
+
+
+def _examined(number: int, rows: np.ndarray, held_s: float) -> Examined:
+    places = (ViewPlace(0, (0.0, 0.0, 1.0, 1.0)),) * len(rows)
+    no_hashes = np.empty((0, DIHEDRAL_HASHES * PDQ_BYTES), np.uint8)
+    return Examined(number, rows, 100.0, held_s, 0.0, places, (), "image/png", 1, 1, False, (), no_hashes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -27,16 +28,18 @@ from serve_app.http.routes.pop import pop_routes
 from serve_app.http.server import serving_beside
 from serve_app.http.strangers import Strangers
 from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
+from serve_app.limits import MEDIA_VERSION, MediaLimits
 from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
 from serve_app.remote.absence import Absence
 from serve_app.remote.admission import RefusedError
+from serve_app.remote.bodies import RemoteBodies
 from serve_app.remote.doubts import Records, TrustRecord
 from serve_app.remote.fallback import Scorers, ScorersWithFallback
 from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy
 from serve_app.remote.fleet import Fleet, Member
-from serve_app.remote.messages import PROTOCOL, Wanted
+from serve_app.remote.messages import PROTOCOL, Decoding, Wanted
 from serve_app.remote.popped import PoppedJobs
 from serve_app.remote.record import FleetRecord
 from serve_app.remote.requirements import requirement_of
@@ -110,7 +113,15 @@ class Front:
         self._watching_tasks: tuple[asyncio.Task[None], ...] = ()
         self._arrivals = _Arrivals()
         self.fleet.watchers.append(self._arrivals)
-        wanted = Wanted(PROTOCOL, own_version(), settings.model.source, sets, settings.deadline_s, self._heads)
+        wanted = Wanted(
+            PROTOCOL,
+            own_version(),
+            settings.model.source,
+            sets,
+            settings.deadline_s,
+            self._heads,
+            _decoding(settings),
+        )
         requirement = requirement_of(policies, sets)
         self._door = WorkerDoor(
             guard,
@@ -162,6 +173,12 @@ class Front:
             found.append(StandIn(self._stand_in, examiner_of(self._stand_in.labels)))
         return found
 
+    def bodies_of(self, labels: tuple[str, ...]) -> RemoteBodies | None:
+        """The workers that take bodies, for labels that workers score; None where views alone are sent."""
+        if self._remote.sends != "bodies" or labels not in self._sets:
+            return None
+        return RemoteBodies(self.fleet, self._sets.index(labels), self._trust.examined)
+
     def open_scorers(self) -> Scorers:
         """The scorers over the fleet, and those of the fallback. Blocks until these are warm.
 
@@ -182,6 +199,7 @@ class Front:
         ``preprocessor`` looks at what the workers of fedi-safety get.
         """
         self._popped_examiner.started(preprocessor)
+        self._trust.decode_with(preprocessor)
         stop = asyncio.Event()
         listening = serving_beside(
             "worker", worker_app(self._door, self._routes), ANSWER_WITHIN_S, sockets, stop, DRAIN_S, has_websockets=True
@@ -258,6 +276,14 @@ class Front:
             telling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await telling
+
+
+def _decoding(settings: Settings) -> Decoding | None:
+    """How workers decode, where they may."""
+    if settings.remote is None or settings.remote.sends != "bodies":
+        return None
+    limits = MediaLimits(**{each.name: getattr(settings.limits, each.name) for each in dataclasses.fields(MediaLimits)})
+    return Decoding(MEDIA_VERSION, limits.within(settings.deadline_s), settings.truncated)
 
 
 class _Arrivals:

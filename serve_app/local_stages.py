@@ -20,6 +20,7 @@ from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import Pipeline, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
+from serve_app.moderation.pipeline import Elsewhere
 from serve_app.policy import Policy, heads_of
 from serve_app.process import return_freed_memory
 from serve_app.remote.fallback import Scorers
@@ -93,10 +94,18 @@ class StartingExaminer:
         self._demand = demand
         self._pipeline: Pipeline | None = None
 
-    def started(self, stages: Stages) -> None:
-        """From now on ``stages`` examine."""
+    def started(
+        self, stages: Stages, elsewhere_of: Callable[[tuple[str, ...]], Elsewhere | None] = lambda labels: None
+    ) -> None:
+        """From now on ``stages`` examine, and whoever there is elsewhere for the labels before them."""
         scorer = stages.scorers.of(self._labels)
-        self._pipeline = Pipeline(stages.workers, scorer, self._demand, with_faces=any(map(needs_faces, self._labels)))
+        self._pipeline = Pipeline(
+            stages.workers,
+            scorer,
+            self._demand,
+            with_faces=any(map(needs_faces, self._labels)),
+            elsewhere=elsewhere_of(self._labels),
+        )
 
     @property
     def model(self) -> ModelIdentity | None:

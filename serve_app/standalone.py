@@ -138,7 +138,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             return
         after_the_answers.push_async_callback(stages.close)
         for examiner in examiners:
-            examiner.started(stages)
+            examiner.started(stages, front.bodies_of if front is not None else lambda labels: None)
         if metrics is not None:
             watch_decoding(metrics.registry, stages.workers)
             _watch_scorers(metrics, stages, front)

@@ -57,6 +57,10 @@ def worker(
     cache_folder: Annotated[
         Path | None, typer.Option(help="Where converted models and fetched classifiers are.")
     ] = None,
+    takes: Annotated[
+        Literal["views", "bodies"],
+        typer.Option(help="What the front sends. bodies: whole files, decoded here, where the front sends them."),
+    ] = "views",
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Allow http:// beyond this machine: pictures travel in clear.")
     ] = False,
@@ -80,6 +84,7 @@ def worker(
             model=ModelSettings(
                 source=model, device=device, engine=engine, cpu_threads=threads, cache_folder=cache_folder
             ),
+            decode_workers=(os.cpu_count() or 1) if takes == "bodies" else 0,
         )
     except (SettingsError, ValueError) as error:
         raise typer.BadParameter(_told(error)) from error

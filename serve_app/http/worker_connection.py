@@ -43,6 +43,8 @@ _MOST_MODEL_TEXT: Final = 1000
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
+_MOST_DECODERS: Final = 1024
+
 # Of views: the fake engine's are the smallest.
 _SIZES_PX: Final = range(4, 1025)
 
@@ -271,6 +273,8 @@ def _require_small(hello: Hello, frame_bytes: int) -> None:
         raise MalformedRequestError("Hello: a text that is too long, or cannot be printed")
     if any(model.image_size_px not in _SIZES_PX for model in models):
         raise MalformedRequestError("Hello: a model has views of a size that no model has")
+    if not 0 <= hello.decoders <= _MOST_DECODERS:
+        raise MalformedRequestError(f"Hello: {hello.decoders} decoders")
     digests = [each for model in models for each in (model.digest, model.derived_from) if each is not None]
     if any(_DIGEST.fullmatch(each) is None for each in digests):
         raise MalformedRequestError("Hello: a digest of a model is 64 hexadecimal digits")

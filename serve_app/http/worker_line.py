@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from serve_app.http.websocket import unwritten_bytes_of
 from serve_app.remote.frames import packed
-from serve_app.remote.messages import Cancelled, FromFront, Refused, Work
+from serve_app.remote.messages import BodyWork, Cancelled, FromFront, Refused, Work
 
 # The views of some hundred pictures: more than a link carries within a deadline.
 MOST_UNSENT_BYTES: Final = 64 * 1024 * 1024
@@ -84,7 +84,7 @@ class WorkerLine:
 
     def _took_back(self, number: int) -> bool:
         for place, message in enumerate(self._outbox):
-            if isinstance(message, Work) and message.number == number:
+            if isinstance(message, Work | BodyWork) and message.number == number:
                 del self._outbox[place]
                 self._outbox_bytes -= _size_bytes(message)
                 return True
@@ -92,4 +92,6 @@ class WorkerLine:
 
 
 def _size_bytes(message: FromFront) -> int:
+    if isinstance(message, BodyWork):
+        return message.content.nbytes
     return message.pixels.nbytes + message.faces.nbytes if isinstance(message, Work) else 0

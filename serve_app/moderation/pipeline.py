@@ -6,6 +6,7 @@ The front calls both: a chain in which the preprocessor calls the scorer costs m
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from serve_app.domain import (
     Body,
@@ -16,6 +17,7 @@ from serve_app.domain import (
     Lane,
     LoadSignals,
     ModelIdentity,
+    NotScannedError,
     Preprocessor,
     Scorer,
     UnavailableError,
@@ -24,6 +26,19 @@ from serve_app.domain import (
 from serve_app.moderation.shared_call import AbandonedError, SharedCall
 from serve_app.moderation.time_limit import until
 from serve_app.stages import Stage, timed
+
+
+class Elsewhere(Protocol):
+    """Workers that take bodies, and do both stages."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether any may be given pictures."""
+        ...
+
+    async def examine(self, body: Body, call: Call) -> Examination:
+        """See :class:`serve_app.domain.Examiner`; it leaves time for both stages here."""
+        ...
 
 
 class Pipeline:
@@ -36,6 +51,7 @@ class Pipeline:
         demand: Callable[[], float] = lambda: 1.0,
         *,
         with_faces: bool = False,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """Over two stages, which several pipelines may share.
 
@@ -44,11 +60,13 @@ class Pipeline:
             scorer: gives them their scores.
             demand: gives the current one, as in :class:`serve_app.domain.LoadSignals`.
             with_faces: whether the scorer looks at faces.
+            elsewhere: is asked first, while it is there.
         """
         self._preprocessor = preprocessor
         self._scorer = scorer
         self._demand = demand
         self._with_faces = with_faces
+        self._elsewhere = elsewhere
         self._coming = 0
         self._model: ModelIdentity | None = None
         self._identifying: SharedCall[ModelIdentity] | None = None
@@ -78,6 +96,15 @@ class Pipeline:
 
     async def examine(self, body: Body, call: Call) -> Examination:
         """See the port."""
+        if self._elsewhere is not None and self._elsewhere.is_there:
+            try:
+                with timed(Stage.SCORE, call):
+                    examination = await self._elsewhere.examine(body, call)
+            except NotScannedError:
+                call.deadline.require("decoding")
+            else:
+                self._model = examination.scores.model
+                return examination
         model = self._model or await self.identify(call.deadline)
         clock = call.deadline.clock
         began_s = clock()

@@ -8,7 +8,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from serve_app.domain import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
     Call,
     Clock,
     ConfigurationError,
@@ -24,7 +28,9 @@ from serve_app.remote.frames import MAX_HEADER_BYTES, from_front, packed
 from serve_app.remote.messages import (
     PROTOCOL,
     Accepted,
+    BodyWork,
     Cancelled,
+    Examined,
     Failed,
     FromFront,
     FromWorker,
@@ -183,7 +189,7 @@ class Client:
             case Accepted() if self._offered is not None and self._scorers is None:
                 self._scorers = self._offered
                 self._on_accepted(message, self._scorers)
-            case Work() if self._scorers is not None and message.number not in self._in_flight:
+            case Work() | BodyWork() if self._scorers is not None and message.number not in self._in_flight:
                 await self._take_work(message, self._scorers, size_bytes, arrived_s)
             case Cancelled(number) if self._scorers is not None:
                 if cancelled := self._in_flight.get(number):
@@ -210,14 +216,16 @@ class Client:
             await self._refuse(Refusal.MODEL, told, str(error))
             return
         self._offered = scorers
-        await self._send(Hello(PROTOCOL, self._version, self._name, scorers.device, scorers.offers))
+        await self._send(Hello(PROTOCOL, self._version, self._name, scorers.device, scorers.offers, scorers.decoders))
 
     async def _refuse(self, reason: Refusal, told: str, why: str) -> None:
         """Refuse the front, which is ``told`` so; the owner of the worker learns ``why``."""
         await self._send(Refused(reason, told))
         self._end(Refused(reason, why))
 
-    async def _take_work(self, work: Work, scorers: OpenedScorers, size_bytes: int, arrived_s: float) -> None:
+    async def _take_work(
+        self, work: Work | BodyWork, scorers: OpenedScorers, size_bytes: int, arrived_s: float
+    ) -> None:
         if self._is_leaving:
             await self._fail(work, UnscannedReason.UNAVAILABLE, "the worker is leaving", arrived_s)
             return
@@ -235,21 +243,49 @@ class Client:
         if not self._in_flight:
             self._all_answered.set()
 
-    async def _answer(self, work: Work, scorers: OpenedScorers, arrived_s: float) -> None:
+    async def _answer(self, work: Work | BodyWork, scorers: OpenedScorers, arrived_s: float) -> None:
         deadline = Deadline(arrived_s + min(work.remaining_s, self._deadline_s), self._clock)
         try:
-            scores = await scorers.score(work, Call(str(work.number), deadline, work.lane))
+            call = Call(str(work.number), deadline, work.lane)
+            if isinstance(work, BodyWork):
+                answer: Scored | Examined = await self._examined(work, scorers, call, arrived_s)
+            else:
+                scores = await scorers.score(work, call)
+                answer = Scored(work.number, scores.values, scores.logit_scale, self._clock() - arrived_s)
         except UnscannedError as error:
             await self._fail(work, error.reason, str(error), arrived_s)
         except Exception:
             logger.exception("work_failed", "scoring failed by a fault of the worker; its front hands the picture on")
             await self._fail(work, UnscannedReason.UNAVAILABLE, "scoring failed in the worker", arrived_s)
         else:
-            held_s = self._clock() - arrived_s
-            await self._send(Scored(work.number, scores.values, scores.logit_scale, held_s))
+            await self._send(answer)
 
-    async def _fail(self, work: Work, reason: UnscannedReason, message: str, arrived_s: float) -> None:
-        await self._send(Failed(work.number, reason, message, self._clock() - arrived_s))
+    async def _examined(self, work: BodyWork, scorers: OpenedScorers, call: Call, arrived_s: float) -> Examined:
+        views = await scorers.decode(work, call)
+        decoded_s = self._clock() - arrived_s
+        of_views = Work(work.number, work.label_set, 0.0, work.lane, views.pixels, views.faces.pixels)
+        scores = await scorers.score(of_views, call)
+        fingerprints = views.fingerprints
+        hashes = np.frombuffer(b"".join(each.hashes for each in fingerprints), np.uint8)
+        return Examined(
+            work.number,
+            scores.values,
+            scores.logit_scale,
+            self._clock() - arrived_s,
+            decoded_s,
+            views.places,
+            views.faces.places,
+            views.media_type,
+            views.frames_seen,
+            views.frames_total,
+            views.is_truncated,
+            tuple((each.frame, each.quality) for each in fingerprints),
+            hashes.reshape(len(fingerprints), DIHEDRAL_HASHES * PDQ_BYTES),
+        )
+
+    async def _fail(self, work: Work | BodyWork, reason: UnscannedReason, message: str, arrived_s: float) -> None:
+        told = printable(message[:_TOLD_CHARACTERS])[:_TOLD_CHARACTERS]
+        await self._send(Failed(work.number, reason, told, self._clock() - arrived_s))
 
     async def _leave_on_stop(self) -> None:
         await self._stop.wait()

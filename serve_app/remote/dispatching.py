@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from serve_app.domain import LabelScores, NotScannedError
+from serve_app.domain import UnscannedError
 from serve_app.remote.messages import Refused
-from serve_app.remote.picture import Picture
+from serve_app.remote.picture import Answered, Picture
 
 if TYPE_CHECKING:
     from serve_app.remote.member import Member
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Dispatcher(Protocol):
     """The fleet, as a member calls it."""
 
-    def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
+    def answered(self, member: Member, picture: Picture, outcome: Answered | UnscannedError) -> None:
         """A worker has answered for ``picture``."""
         ...
 

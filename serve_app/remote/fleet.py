@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 
 from serve_app.domain import (
+    Body,
     Call,
     Clock,
     Deadline,
@@ -24,6 +25,8 @@ from serve_app.domain import (
     ModelIdentity,
     NotScannedError,
     UnavailableError,
+    UnscannableError,
+    UnscannedError,
     Views,
 )
 from serve_app.remote.admission import Admission, RefusedError, unique_name
@@ -31,11 +34,17 @@ from serve_app.remote.binding import Binding, nobody
 from serve_app.remote.line import Line
 from serve_app.remote.member import Member
 from serve_app.remote.messages import Hello, Refusal, Refused
-from serve_app.remote.picture import Picture
+from serve_app.remote.picture import Answered, Picture
 from serve_app.remote.stats import FleetStats, MemberStats
 from serve_app.remote.watching import FleetWatcher
 
 _ROOM_SLACK_S = 0.001
+
+_NEWEST_WEIGHT = 0.05
+"""Of the mean number of rows of a picture."""
+
+MOST_SENT_BODY_BYTES = 16_000_000
+"""Larger ones are decoded by the front: their views are a hundredth of them."""
 
 __all__ = ["Fleet", "FleetStats", "FleetWatcher", "Member", "MemberStats", "RefusedError"]
 
@@ -65,6 +74,9 @@ class Fleet:
         self._admission = Admission(len(self._label_sets), max_workers, wanted_digests)
         self._members: dict[str, Member] = {}
         self._binding = Binding(self._members.values, clock)
+        # Bodies wait apart, so that a worker that takes views alone never stands still behind one.
+        self._of_bodies = Binding(lambda: [each for each in self.members if each.takes_bodies], clock)
+        self._mean_rows = [1.0] * len(self._label_sets)
         self._changed = asyncio.Event()
         self._is_binding = False
         self._next_room: asyncio.TimerHandle | None = None
@@ -79,7 +91,9 @@ class Fleet:
     def stats(self) -> FleetStats:
         """What the fleet has now."""
         members = tuple(member.stats for member in self.members)
-        return FleetStats(len(self._binding.waiting), sum(each.in_flight for each in members), members)
+        return FleetStats(
+            len(self._binding.waiting) + len(self._of_bodies.waiting), sum(each.in_flight for each in members), members
+        )
 
     def join(self, hello: Hello, line: Line, owner: str) -> Member:
         """Take a worker.
@@ -124,6 +138,26 @@ class Fleet:
                 raise DeadlineExceededError("no worker has passed its trial yet") from None
         return usable[0].hello.offers[label_set].model
 
+    @property
+    def takes_bodies(self) -> bool:
+        """Whether a worker that decodes may be given pictures."""
+        return bool(self._of_bodies.usable)
+
+    async def examine(self, label_set: int, body: Body, call: Call) -> Answered:
+        """The scores of one picture, by whichever worker that takes bodies, and what it saw of it.
+
+        Raises:
+            UnscannableError: a worker says that these bytes can never be scanned.
+            NotScannedError: as :meth:`score`.
+        """
+        if len(body.content) > MOST_SENT_BODY_BYTES:
+            raise UnavailableError("the body is too large to be sent")
+        picture = self._picture(label_set, None, call)
+        picture.body, picture.expected_rows = body.content, max(1, round(self._mean_rows[label_set]))
+        self._of_bodies.require(picture)
+        self.changed()
+        return await self._outcome(picture)
+
     async def score(self, label_set: int, views: Views, call: Call) -> LabelScores:
         """The scores of one picture, by whichever worker; it is named in them.
 
@@ -136,7 +170,7 @@ class Fleet:
             picture = self._picture(label_set, views, call)
             self._binding.require(picture)
             self.changed()
-            return await self._outcome(picture)
+            return (await self._outcome(picture)).scores
         except NotScannedError as error:
             for watcher in self.watchers:
                 watcher.failed(call, error)
@@ -154,44 +188,47 @@ class Fleet:
         picture = self._picture(label_set, views, call)
         picture.is_bound = True
         member.start(picture)
-        return await self._outcome(picture)
+        return (await self._outcome(picture)).scores
 
-    def _picture(self, label_set: int, views: Views, call: Call) -> Picture:
+    def _picture(self, label_set: int, views: Views | None, call: Call) -> Picture:
         remaining_s = call.deadline.require("scoring")
-        future: asyncio.Future[list[LabelScores]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Answered]] = asyncio.get_running_loop().create_future()
         return Picture(label_set, views, call, self._clock() + remaining_s, future)
 
-    async def _outcome(self, picture: Picture) -> LabelScores:
+    async def _outcome(self, picture: Picture) -> Answered:
         expiry = asyncio.get_running_loop().call_later(
             max(0.0, picture.due_s - self._clock()),
             picture.fail,
             DeadlineExceededError("no worker answered in time"),
         )
         try:
-            [scores] = await picture.future
-            return scores
+            [answered] = await picture.future
+            return answered
         finally:
             expiry.cancel()
-            self._binding.waiting.remove(picture)
+            self._binding_of(picture).waiting.remove(picture)
             for name in tuple(picture.holders):
                 if (holder := self._members.get(name)) is not None:
                     holder.drop(picture)
             self.changed()
 
-    def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
+    def answered(self, member: Member, picture: Picture, outcome: Answered | UnscannedError) -> None:
         """See :class:`serve_app.remote.dispatching.Dispatcher`."""
-        if isinstance(outcome, LabelScores):
+        if isinstance(outcome, Answered):
+            self._learn_rows(picture.label_set, len(outcome.scores.values))
             if not picture.future.done():
                 picture.future.set_result([outcome])
                 for watcher in self.watchers if not picture.is_bound else ():
-                    watcher.scored(member, picture.label_set, picture.views, picture.call, outcome)
+                    watcher.scored(member, picture.label_set, outcome.views, picture.call, outcome.scores)
+        elif isinstance(outcome, UnscannableError):
+            picture.fail(outcome)
         elif not picture.holders:
             self._hand_over(member, picture, str(outcome), outcome)
         self.changed()
 
     def late(self, member: Member, picture: Picture, why: str) -> None:
         """See :class:`serve_app.remote.dispatching.Dispatcher`."""
-        if self._binding.can_in_time(picture):
+        if self._binding_of(picture).can_in_time(picture):
             self._hand_over(member, picture, why, None)
 
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
@@ -214,25 +251,32 @@ class Fleet:
             self._is_binding = True
             asyncio.get_running_loop().call_soon(self._bind)
 
-    def _hand_over(self, member: Member, picture: Picture, why: str, error: NotScannedError | None) -> None:
+    def _hand_over(self, member: Member, picture: Picture, why: str, error: UnscannedError | None) -> None:
         """Let another one score it; with ``error``, or nobody else, that is its end."""
-        if picture.future.done() or self._binding.waiting.has(picture):
+        binding = self._binding_of(picture)
+        if picture.future.done() or binding.waiting.has(picture):
             return
         is_second = len(picture.tried) > 1
-        if picture.is_bound or is_second or not self._binding.may_have_others(picture):
+        if picture.is_bound or is_second or not binding.may_have_others(picture):
             if error is not None:
                 picture.fail(error)
             return
-        self._binding.waiting.put_back(picture)
+        binding.waiting.put_back(picture)
         for watcher in self.watchers:
             watcher.handed_over(member, picture.call, why)
         self.changed()
+
+    def _binding_of(self, picture: Picture) -> Binding:
+        return self._of_bodies if picture.views is None else self._binding
+
+    def _learn_rows(self, label_set: int, rows: int) -> None:
+        self._mean_rows[label_set] += _NEWEST_WEIGHT * (rows - self._mean_rows[label_set])
 
     def _bind(self) -> None:
         self._is_binding = False
         if self._next_room is not None:
             self._next_room.cancel()
-        room_in_s = self._binding.bind()
+        room_in_s = min(self._of_bodies.bind(), self._binding.bind())
         if room_in_s < math.inf:
             # A little later, so that it surely is there.
             self._next_room = asyncio.get_running_loop().call_later(room_in_s + _ROOM_SLACK_S, self.changed)

@@ -16,7 +16,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from serve_app.domain import MalformedRequestError
-from serve_app.remote.messages import FromFront, FromWorker, Hello, Message, Refused, Scored, Wanted, Work
+from serve_app.remote.messages import (
+    BodyWork,
+    Examined,
+    FromFront,
+    FromWorker,
+    Hello,
+    Message,
+    Refused,
+    Scored,
+    Wanted,
+    Work,
+)
 
 MAX_HEADER_BYTES: Final = 1024 * 1024
 """The labels of a large policy have a tenth of it."""
@@ -30,6 +41,8 @@ _SHAPES: Final = "shapes"
 _ARRAYS: Final[Mapping[type[Message], Mapping[str, tuple[type[np.generic], int]]]] = {
     Work: {"pixels": (np.uint8, 4), "faces": (np.uint8, 4)},
     Scored: {"values": (np.float32, 2)},
+    BodyWork: {"content": (np.uint8, 1)},
+    Examined: {"values": (np.float32, 2), "hashes": (np.uint8, 2)},
 }
 """The arrays of the messages that have some: the type of their elements, and how many dimensions they have."""
 
@@ -43,7 +56,11 @@ _BOUNDED: Final[Mapping[type[Message], Mapping[str, Any]]] = {
 """The types of attributes that have to be smaller than the header that they are in."""
 
 # A kind is a place here: what is added comes last.
-_KINDS: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(typing.get_args(Message)))
+_ADDED: Final[tuple[type[Message], ...]] = (BodyWork, Examined)
+_KINDS: Final[tuple[type[Message], ...]] = (
+    *(kind for kind in dict.fromkeys(typing.get_args(Message)) if kind not in _ADDED),
+    *_ADDED,
+)
 
 
 # Two versions have to understand each other as far as to say that they do not.

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from serve_app.domain import (
     Clock,
     DeadlineExceededError,
@@ -14,15 +16,23 @@ from serve_app.domain import (
     Lane,
     NotScannedError,
     OverloadedError,
+    TooLargeError,
+    TruncatedError,
     UnavailableError,
+    UndecodableError,
+    UnscannableError,
+    UnscannedError,
     UnscannedReason,
+    UnsupportedError,
 )
-from serve_app.remote.answers import flaw_of
+from serve_app.remote.answers import flaw_of, flaw_of_views, views_told
 from serve_app.remote.dispatching import Dispatcher
 from serve_app.remote.line import Line
 from serve_app.remote.link import Link, Transfer
 from serve_app.remote.messages import (
+    BodyWork,
     Cancelled,
+    Examined,
     Failed,
     Hello,
     Leaving,
@@ -32,7 +42,7 @@ from serve_app.remote.messages import (
     Scored,
     Work,
 )
-from serve_app.remote.picture import Picture
+from serve_app.remote.picture import Answered, Picture
 from serve_app.remote.pinging import Pinging
 from serve_app.remote.resting import Resting
 from serve_app.remote.stats import MemberStats
@@ -51,6 +61,14 @@ _ROOM_PASSES = 2.0
 _ERRORS: dict[UnscannedReason, type[NotScannedError]] = {
     UnscannedReason.OVERLOADED: OverloadedError,
     UnscannedReason.DEADLINE: DeadlineExceededError,
+}
+
+# Of bodies alone: whoever gets views has nothing to decode.
+_UNSCANNABLE: dict[UnscannedReason, type[UnscannableError]] = {
+    UnscannedReason.UNDECODABLE: UndecodableError,
+    UnscannedReason.TRUNCATED: TruncatedError,
+    UnscannedReason.UNSUPPORTED: UnsupportedError,
+    UnscannedReason.TOO_LARGE: TooLargeError,
 }
 
 
@@ -153,6 +171,11 @@ class Member:
             self._link.bytes_per_s,
         )
 
+    @property
+    def takes_bodies(self) -> bool:
+        """Whether it decodes."""
+        return self.hello.decoders > 0
+
     def finish_s(self, picture: Picture) -> float:
         """Seconds until it would have answered for ``picture``, sent now."""
         on_link_s = self._link.transfer_s(picture.size_bytes) + self._link.round_trip_s
@@ -215,7 +238,11 @@ class Member:
         if transfer.expected_s + held_s < remaining_s:
             remaining_s -= transfer.expected_s
         views = picture.views
-        self._line.send(Work(number, picture.label_set, remaining_s, lane, views.pixels, views.faces.pixels))
+        if views is None:
+            content = np.frombuffer(picture.body, np.uint8)
+            self._line.send(BodyWork(number, picture.label_set, remaining_s, lane, content))
+        else:
+            self._line.send(Work(number, picture.label_set, remaining_s, lane, views.pixels, views.faces.pixels))
 
     def drop(self, picture: Picture) -> None:
         """Nobody waits for ``picture`` any more."""
@@ -235,7 +262,7 @@ class Member:
             self._take(number, is_answer=False)
         return pictures
 
-    def received(self, message: Scored | Failed | Pong | Leaving) -> None:
+    def received(self, message: Scored | Examined | Failed | Pong | Leaving) -> None:
         """A message came from the worker."""
         if self._has_ended:
             return
@@ -259,21 +286,34 @@ class Member:
         if not self._has_ended:
             self._dispatcher.ended(self, why, None)
 
-    def _answered(self, message: Scored | Failed) -> None:
+    def _answered(self, message: Scored | Examined | Failed) -> None:
         sent = self._in_flight[message.number]
         picture = sent.picture
-        outcome: LabelScores | NotScannedError
-        if isinstance(message, Scored):
-            flaw = flaw_of(message, picture.views, self._label_sets[picture.label_set])
-            if flaw is not None:
-                self._distrust(flaw)
+        outcome: Answered | UnscannedError
+        if not isinstance(message, Failed):
+            if isinstance(message, Examined) is not (picture.views is None):
+                self._distrust("it answered views as a body, or a body as views")
+                return
+            flaw, views = None, picture.views
+            if isinstance(message, Examined):
+                flaw = flaw_of_views(message)
+                views = views_told(message) if flaw is None else None
+            if views is not None:
+                flaw = flaw_of(message, views, self._label_sets[picture.label_set])
+            if flaw is not None or views is None:
+                self._distrust(str(flaw))
                 return
             model = self.hello.offers[picture.label_set].model
-            outcome = LabelScores(message.values, message.logit_scale, model, self.name)
+            scores = LabelScores(message.values, message.logit_scale, model, self.name)
+            decoded_s = message.decoded_s if isinstance(message, Examined) else 0.0
+            outcome = Answered(views, scores, decoded_s)
             self._measure(sent, message.held_s)
             self._resting.succeeded()
             self._pictures += 1
-            self._rows += picture.rows
+            self._rows += len(message.values)
+        elif picture.views is None and message.reason in _UNSCANNABLE:
+            outcome = _UNSCANNABLE[message.reason](f"worker {self.name}: {message.message}")
+            self._resting.succeeded()
         else:
             outcome = _ERRORS.get(message.reason, UnavailableError)(f"worker {self.name}: {message.message}")
             if message.reason not in _ERRORS and (rest_s := self._resting.failed()):

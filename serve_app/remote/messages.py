@@ -16,10 +16,26 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.domain import Lane, ModelIdentity, UnscannedReason
+from serve_app.domain import Lane, ModelIdentity, OnTruncated, UnscannedReason, ViewPlace
+from serve_app.limits import MediaLimits
 
 PROTOCOL = 1
 """Both sides speak the same number, or do not speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a worker that takes bodies decodes them, so that it sees what the front would.
+
+    Attributes:
+        media_version: :data:`serve_app.limits.MEDIA_VERSION` of the front.
+        limits: on media, within the deadline of a picture.
+        truncated: the treatment of a picture whose end is missing, by lane.
+    """
+
+    media_version: int
+    limits: MediaLimits
+    truncated: Mapping[Lane, OnTruncated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +50,7 @@ class Wanted:
         label_sets: the labels of each kind of picture; a kind is named by its place here.
         deadline_s: of a picture: a pass may take a share of it.
         heads: the content of the file of each head among the labels, by label.
+        decoding: how bodies are decoded; None where the front sends views alone.
     """
 
     protocol: int
@@ -42,6 +59,7 @@ class Wanted:
     label_sets: tuple[tuple[str, ...], ...]
     deadline_s: float
     heads: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,7 @@ class Hello:
         name: that its owner gave it; the front makes it unique.
         device: that computes, for people.
         offers: for each set of labels.
+        decoders: bodies that it decodes at once; 0 for a worker that takes views alone.
     """
 
     protocol: int
@@ -69,6 +88,7 @@ class Hello:
     name: str
     device: str
     offers: tuple[Offer, ...]
+    decoders: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +145,25 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class BodyWork:
+    """The body of one picture, for a worker that decodes: answered with :class:`Examined` or :class:`Failed`.
+
+    Attributes:
+        number: as of :class:`Work`.
+        label_set: as of :class:`Work`.
+        remaining_s: seconds.
+        lane: that of the picture.
+        content: uint8, the bytes of the file.
+    """
+
+    number: int
+    label_set: int
+    remaining_s: float
+    lane: Lane
+    content: NDArray[np.uint8] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """The scores of one work: float32, ``(views + faces, labels)``.
 
@@ -136,6 +175,29 @@ class Scored:
     values: NDArray[np.float32] = field(repr=False)
     logit_scale: float
     held_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The scores of one body, and all of its :class:`serve_app.domain.Views` but the pixels.
+
+    ``values`` and ``held_s`` are as of :class:`Scored`. ``decoded_s`` is the part of it until the views were cut.
+    ``readings`` are the frame and the quality of each fingerprint, ``hashes`` its hashes: uint8, ``(readings, 256)``.
+    """
+
+    number: int
+    values: NDArray[np.float32] = field(repr=False)
+    logit_scale: float
+    held_s: float
+    decoded_s: float
+    places: tuple[ViewPlace, ...]
+    faces: tuple[ViewPlace, ...]
+    media_type: str
+    frames_seen: int
+    frames_total: int
+    is_truncated: bool
+    readings: tuple[tuple[int, int], ...]
+    hashes: NDArray[np.uint8] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +236,6 @@ class Leaving:
     """The worker takes no more work, and ends once what it has is answered."""
 
 
-FromFront = Wanted | Accepted | Refused | Work | Cancelled | Ping
-FromWorker = Hello | Refused | Scored | Failed | Pong | Leaving
+FromFront = Wanted | Accepted | Refused | Work | Cancelled | Ping | BodyWork
+FromWorker = Hello | Refused | Scored | Failed | Pong | Leaving | Examined
 Message = FromFront | FromWorker

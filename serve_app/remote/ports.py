@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from serve_app.domain import Call, LabelScores
-from serve_app.remote.messages import Offer, Wanted, Work
+from serve_app.domain import Call, LabelScores, Views
+from serve_app.remote.messages import BodyWork, Offer, Wanted, Work
 
 
 class ConnectionLostError(Exception):
@@ -44,6 +44,19 @@ class OpenedScorers(Protocol):
     @property
     def offers(self) -> tuple[Offer, ...]:
         """For each set of labels, in the front's order."""
+        ...
+
+    @property
+    def decoders(self) -> int:
+        """Bodies that are decoded at once; 0 where views alone are taken."""
+        ...
+
+    async def decode(self, work: BodyWork, call: Call) -> Views:
+        """The views of a body, where bodies are taken.
+
+        Raises:
+            UnscannedError: they cannot be had.
+        """
         ...
 
     async def score(self, work: Work, call: Call) -> LabelScores:

@@ -13,11 +13,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from serve_app.domain import Call, LabelScores, NotScannedError, Scorer, Views
+from serve_app.domain import (
+    Body,
+    Call,
+    Deadline,
+    LabelScores,
+    Lane,
+    LoadSignals,
+    NotScannedError,
+    Preprocessor,
+    Scorer,
+    UnscannableError,
+    Views,
+    needs_faces,
+)
 from serve_app.logs import EventLogger
 from serve_app.remote.checking import Check, Checking, Reference, ReferenceLostError
 from serve_app.remote.comparing import ENOUGH_VIEWS, Agreement, is_constant
@@ -27,9 +41,11 @@ from serve_app.remote.environment import Environment
 from serve_app.remote.fleet import Fleet
 from serve_app.remote.member import Member
 from serve_app.remote.messages import Refusal
+from serve_app.remote.picture import Answered
 from serve_app.remote.probes import PictureShape
 from serve_app.remote.reports import Disagreed, PassedProbe, TrustReports
 from serve_app.remote.standings import Standing, Standings
+from serve_app.remote.telling_apart import difference_of
 
 logger = EventLogger(__name__)
 
@@ -80,6 +96,8 @@ class Trust:
         self._discipline = Discipline(fleet, reports, self._environment)
         self._owes_double = False
         self._deadline_s = deadline_s
+        self._label_sets = tuple(label_sets)
+        self._preprocessor: Preprocessor | None = None
         self._jobs: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] = asyncio.Queue()
         fleet.watchers.append(self)
 
@@ -93,6 +111,10 @@ class Trust:
         """The front has engines of its own from now on: one for each set of labels, of the workers' weights."""
         self._checking.engines = tuple(engines)
         self._standings.has_engine = bool(engines)
+
+    def decode_with(self, preprocessor: Preprocessor) -> None:
+        """What workers say of bodies is compared with the views that this one cuts."""
+        self._preprocessor = preprocessor
 
     async def _do(self, job: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
@@ -145,10 +167,36 @@ class Trust:
         )
         if self._comes_up(self._probe_every):
             self._begin(partial(self._probe, member, label_set))
+        if not views.pixels.size:
+            return  # a body, of which examined() is told
         self._owes_double = self._owes_double or self._comes_up(self._double_every)
         if self._owes_double and (second := self._standings.second(member)) is not None:
             self._owes_double = False
             self._begin(partial(self._double, member, second, label_set, views, call, scores))
+
+    def examined(self, label_set: int, body: Body, call: Call, answered: Answered) -> None:
+        """A worker decoded a picture and scored it: of some the front cuts views too, and compares."""
+        member = next((each for each in self._fleet.members if each.name == answered.scores.worker), None)
+        if member is not None and self._comes_up(self._double_every):
+            self._begin(partial(self._compare_body, member, label_set, body, call, answered))
+
+    async def _compare_body(self, member: Member, label_set: int, body: Body, call: Call, answered: Answered) -> None:
+        if self._preprocessor is None:
+            return
+        size_px = member.hello.offers[label_set].model.image_size_px
+        with_faces = any(map(needs_faces, self._label_sets[label_set]))
+        own = replace(call, deadline=Deadline.after(self._deadline_s), lane=Lane.BACKGROUND)
+        try:
+            views = await self._preprocessor.preprocess(body.content, size_px, own, LoadSignals(), with_faces)
+        except UnscannableError as error:
+            self._distrust(member, f"it scored bytes that cannot be scanned ({error.reason})")
+            return
+        except NotScannedError:
+            return
+        if (how := difference_of(answered.views, views)) is not None:
+            self._distrust(member, f"compared with what the front decodes, over a picture: {how}")
+        elif (second := self._standings.second(member)) is not None:
+            await self._double(member, second, label_set, views, call, answered.scores)
 
     def handed_over(self, member: Member, call: Call, why: str) -> None:
         """See the protocol."""

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from serve_app.batching.job_queue import Job, JobQueue
-from serve_app.domain import LabelScores, Lane
+from serve_app.domain import Lane
 from serve_app.remote.member import Member
-from serve_app.remote.picture import Picture
+from serve_app.remote.picture import Answered, Picture
 
 
 class Waiting:
     """By lane, turns of sources and deadline; those that are handed over come first in their lane."""
 
     def __init__(self) -> None:
-        self._queue: JobQueue[Picture, LabelScores] = JobQueue()
-        self._jobs: dict[Picture, Job[Picture, LabelScores]] = {}
+        self._queue: JobQueue[Picture, Answered] = JobQueue()
+        self._jobs: dict[Picture, Job[Picture, Answered]] = {}
         self._again: dict[Lane, list[Picture]] = {lane: [] for lane in Lane}
 
     def __len__(self) -> int:

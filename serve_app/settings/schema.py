@@ -137,6 +137,7 @@ class RemoteSettings(_Section):
     fallback: FallbackKind = "none"
     probe_every: Annotated[int, Field(ge=1)] = 200
     double_every: Annotated[int, Field(ge=1)] = 100
+    sends: Literal["views", "bodies"] = "views"
     fedi_safety: bool = False
 
     @model_validator(mode="after")

@@ -9,15 +9,29 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from serve_app.abandonable import begin
-from serve_app.domain import Call, LabelScores, LoadSignals, ModelError, OtherVersionError
-from serve_app.limits import MAX_DEADLINE_S
+from serve_app.decoding import detector_for
+from serve_app.domain import (
+    Call,
+    ConfigurationError,
+    LabelScores,
+    LoadSignals,
+    ModelError,
+    OtherVersionError,
+    UnavailableError,
+    Views,
+    needs_faces,
+)
+from serve_app.limits import MAX_DEADLINE_S, MEDIA_VERSION
 from serve_app.logs import EventLogger
+from serve_app.media import require_decoders
+from serve_app.media.workers import DecodeWorkers
 from serve_app.models.device_name import device_name
 from serve_app.models.heads import Head
 from serve_app.models.source import ConvertedFolder, FolderModel, parse_source
-from serve_app.remote.messages import Offer, Wanted, Work
+from serve_app.remote.messages import BodyWork, Decoding, Offer, Wanted, Work
 from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 from serve_app.worker.sent_heads import sent_heads
@@ -37,6 +51,8 @@ class OpenedEngines:
     scorers: EngineScorers
     label_sets: tuple[tuple[str, ...], ...]
     device: str
+    workers: DecodeWorkers | None = None
+    decoders: int = 0
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -46,10 +62,21 @@ class OpenedEngines:
 
     async def score(self, work: Work, call: Call) -> LabelScores:
         """See the port."""
-        if not 0 <= work.label_set < len(self.label_sets):
-            raise OtherVersionError(f"the front wants no set of labels {work.label_set}")
-        scorer = self.scorers.of(self.label_sets[work.label_set])
+        scorer = self.scorers.of(self._labels(work.label_set))
         return await scorer.score_pixels(work.pixels, work.faces, call, LoadSignals())
+
+    async def decode(self, work: BodyWork, call: Call) -> Views:
+        """See the port."""
+        if self.workers is None:
+            raise UnavailableError("the worker takes views alone")
+        labels = self._labels(work.label_set)
+        size_px, with_faces = self.scorers.of(labels).model.image_size_px, any(map(needs_faces, labels))
+        return await self.workers.preprocess(work.content.tobytes(), size_px, call, LoadSignals(), with_faces)
+
+    def _labels(self, label_set: int) -> tuple[str, ...]:
+        if not 0 <= label_set < len(self.label_sets):
+            raise OtherVersionError(f"the front wants no set of labels {label_set}")
+        return self.label_sets[label_set]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +86,28 @@ class _Key:
     model: str | None
     label_sets: tuple[tuple[str, ...], ...]
     deadline_s: float
+    decoding: Decoding | None
 
 
 class KeptScorers:
     """Opens what a front wants, and keeps it for as long as it wants the same. For one event loop."""
 
-    def __init__(self, settings: ModelSettings, on_warm: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: ModelSettings, on_warm: Callable[[], None] = lambda: None, decode_workers: int = 0
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             settings: how models are run; its source is the owner's own model, and None takes the front's.
             on_warm: called in a thread, each time that models are loaded.
+            decode_workers: bodies that are decoded at once, where the front sends bodies; 0 takes views alone.
         """
         self._settings = settings
         self._on_warm = on_warm
+        self._decode_workers = decode_workers
         self._letting_go: set[asyncio.Task[None]] = set()
         self._key: _Key | None = None
-        self._loading: concurrent.futures.Future[EngineScorers] | None = None
+        self._loading: concurrent.futures.Future[_Loaded] | None = None
         self._opening = asyncio.Lock()
 
     async def open(self, wanted: Wanted) -> OpenedEngines:
@@ -86,7 +118,13 @@ class KeptScorers:
         """
         source = self._settings.source or _safe(wanted.model)
         heads = sent_heads(wanted)
-        key = _Key(source, wanted.label_sets, min(wanted.deadline_s, MAX_DEADLINE_S))
+        decoding = wanted.decoding if self._decode_workers else None
+        if decoding is not None and decoding.media_version != MEDIA_VERSION:
+            raise ModelError(
+                "the front decodes pictures in another way than this worker: install the same version of Pictwarden on "
+                "both machines, or take views"
+            )
+        key = _Key(source, wanted.label_sets, min(wanted.deadline_s, MAX_DEADLINE_S), decoding)
         async with self._opening:
             if self._key != key or self._loading is None:
                 await self.close()
@@ -96,11 +134,13 @@ class KeptScorers:
             loading = self._loading
             async with _telling(source):
                 try:
-                    scorers = await asyncio.wrap_future(loading)
+                    loaded = await asyncio.wrap_future(loading)
                 except ModelError:
                     self._key = self._loading = None
                     raise
-        return OpenedEngines(scorers, wanted.label_sets, device_name(is_cpu=scorers.shares_cores))
+        device = device_name(is_cpu=loaded.scorers.shares_cores)
+        decoders = 0 if loaded.workers is None else self._decode_workers
+        return OpenedEngines(loaded.scorers, wanted.label_sets, device, loaded.workers, decoders)
 
     def require_alive(self) -> None:
         """For a health check.
@@ -122,13 +162,51 @@ class KeptScorers:
         if self._letting_go:
             await asyncio.shield(asyncio.gather(*self._letting_go))
 
-    def _load(self, settings: ModelSettings, key: _Key, heads: Mapping[str, Head]) -> EngineScorers:
-        scorers = EngineScorers(settings, key.label_sets, None, key.deadline_s, heads)
+    def _load(self, settings: ModelSettings, key: _Key, heads: Mapping[str, Head]) -> _Loaded:
+        workers = None if key.decoding is None else self._started(key.decoding, key.label_sets)
+        try:
+            scorers = EngineScorers(settings, key.label_sets, None, key.deadline_s, heads)
+        except BaseException:
+            if workers is not None:
+                workers.close()
+            raise
         self._on_warm()
-        return scorers
+        return _Loaded(scorers, workers)
+
+    def _started(self, decoding: Decoding, label_sets: tuple[tuple[str, ...], ...]) -> DecodeWorkers:
+        try:
+            require_decoders()
+            return DecodeWorkers(
+                decoding.limits,
+                self._decode_workers,
+                on_truncated=decoding.truncated,
+                detector=detector_for(tuple(chain.from_iterable(label_sets)), self._settings.cache_folder),
+            )
+        except (ConfigurationError, UnavailableError) as error:
+            raise ModelError(f"the worker cannot decode: {error}") from error
 
 
-async def _let_go(loading: concurrent.futures.Future[EngineScorers]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a front wants, warm; without ``workers`` where views alone are taken."""
+
+    scorers: EngineScorers
+    workers: DecodeWorkers | None
+
+    def require_alive(self) -> None:
+        """As :meth:`KeptScorers.require_alive`."""
+        self.scorers.require_alive()
+        if self.workers is not None:
+            self.workers.require_alive()
+
+    async def close(self) -> None:
+        """End both."""
+        if self.workers is not None:
+            await asyncio.to_thread(self.workers.close)
+        await self.scorers.close()
+
+
+async def _let_go(loading: concurrent.futures.Future[_Loaded]) -> None:
     with contextlib.suppress(ModelError):
         await (await asyncio.wrap_future(loading)).close()
 

@@ -33,12 +33,14 @@ class WorkerSettings:
         secret: that the front knows it by.
         name: of the worker.
         model: how models are run; a source in it is taken instead of what the front wants.
+        decode_workers: bodies that are decoded at once; 0 takes views alone.
     """
 
     url: str
     secret: str = field(repr=False)
     name: str
     model: ModelSettings
+    decode_workers: int = 0
 
 
 Connect = Callable[[str, str], AbstractAsyncContextManager[Socket]]
@@ -72,7 +74,7 @@ class Worker:
         self._backoff = backoff or Backoff()
         self._connect = connect
         self._on_alive = on_alive
-        self._kept = KeptScorers(settings.model, on_warm)
+        self._kept = KeptScorers(settings.model, on_warm, settings.decode_workers)
         self._was_accepted = False
 
     async def run(self) -> None:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serve_app.domain import Body, Call, Deadline, DeadlineExceededError, Lane, LoadSignals, UnavailableError
+from serve_app.domain import (
+    Body,
+    Call,
+    Deadline,
+    DeadlineExceededError,
+    Examination,
+    Lane,
+    LoadSignals,
+    OverloadedError,
+    UnavailableError,
+    UndecodableError,
+)
 from serve_app.moderation import Pipeline
 
 if TYPE_CHECKING:
@@ -70,3 +81,58 @@ async def test_whoever_asks_for_the_model_keeps_a_deadline_of_their_own(service:
         await hurried
     service.scorer.release.set()
     assert await patient == service.scorer.engine.identity
+
+
+class Elsewhere:
+    """Workers that take bodies, or fail."""
+
+    def __init__(self, examination: Examination) -> None:
+        self.examination = examination
+        self.is_there = True
+        self.fault: Exception | None = None
+
+    async def examine(self, body: Body, call: Call) -> Examination:
+        if self.fault is not None:
+            raise self.fault
+        return self.examination
+
+
+@pytest.fixture
+async def elsewhere(pipeline: Pipeline, draw: Callable[..., bytes]) -> Elsewhere:
+    return Elsewhere(await pipeline.examine(Body.of(draw()), call()))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_nothing_is_decoded_here_while_a_worker_that_takes_bodies_is_there(
+    service: Service, elsewhere: Elsewhere, draw: Callable[..., bytes], is_there: bool
+) -> None:
+    pipeline = Pipeline(service.preprocessor, service.scorer, elsewhere=elsewhere)
+    elsewhere.is_there = is_there
+    before = service.preprocessor.calls
+    examination = await pipeline.examine(Body.of(draw()), call())
+    assert (examination is elsewhere.examination) is is_there
+    assert service.preprocessor.calls == before + (not is_there)
+    assert pipeline.model == examination.scores.model
+
+
+async def test_bodies_that_a_worker_fails_on_are_decoded_here(
+    service: Service, elsewhere: Elsewhere, draw: Callable[..., bytes]
+) -> None:
+    pipeline = Pipeline(service.preprocessor, service.scorer, elsewhere=elsewhere)
+    for fault in (UnavailableError("lost"), OverloadedError("full"), DeadlineExceededError("late")):
+        elsewhere.fault = fault
+        before = service.preprocessor.calls
+        assert await pipeline.examine(Body.of(draw()), call()) is not elsewhere.examination
+        assert service.preprocessor.calls == before + 1
+        with pytest.raises(DeadlineExceededError, match="no time was left for decoding"):
+            await pipeline.examine(Body.of(draw()), call(seconds=0.0))
+
+
+async def test_bytes_that_a_worker_cannot_decode_are_not_decoded_again(
+    service: Service, elsewhere: Elsewhere, draw: Callable[..., bytes]
+) -> None:
+    pipeline = Pipeline(service.preprocessor, service.scorer, elsewhere=elsewhere)
+    before, elsewhere.fault = service.preprocessor.calls, UndecodableError("worker a/b: no picture")
+    with pytest.raises(UndecodableError, match="a/b"):
+        await pipeline.examine(Body.of(draw()), call())
+    assert service.preprocessor.calls == before

@@ -12,11 +12,16 @@ import pytest
 from serve_app.domain import (
     Call,
     DeadlineExceededError,
+    FrameFingerprint,
     LabelScores,
+    Lane,
     ModelError,
     ModelIdentity,
     OverloadedError,
+    UndecodableError,
     UnscannedReason,
+    ViewPlace,
+    Views,
 )
 from serve_app.remote import client as client_module
 from serve_app.remote.client import Client
@@ -24,7 +29,9 @@ from serve_app.remote.frames import from_worker, packed
 from serve_app.remote.messages import (
     PROTOCOL,
     Accepted,
+    BodyWork,
     Cancelled,
+    Examined,
     Failed,
     FromFront,
     FromWorker,
@@ -84,11 +91,19 @@ class Scorers:
 
     device: str = "a card"
     offers: tuple[Offer, ...] = (OFFER,)
+    decoders: int = 2
     calls: dict[int, Call] = field(default_factory=dict)
     failures: dict[int, Exception] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def decode(self, work: BodyWork, call: Call) -> Views:
+        if failure := self.failures.get(work.number):
+            raise failure
+        place = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
+        hashes = FrameFingerprint(0, 100, bytes(range(256)))
+        return Views(views(1), (place,), work.content.tobytes().decode(), 1, 3, fingerprints=(hashes,))
 
     async def score(self, work: Work, call: Call) -> LabelScores:
         self.calls[work.number] = call
@@ -148,7 +163,7 @@ async def bench() -> Bench:
 
 async def test_a_worker_says_what_it_has_and_scores_what_it_is_sent(bench: Bench) -> None:
     bench.socket.say(wanted())
-    assert await bench.socket.next(Hello) == Hello(PROTOCOL, "0.2.0", "desktop", "a card", (OFFER,))
+    assert await bench.socket.next(Hello) == Hello(PROTOCOL, "0.2.0", "desktop", "a card", (OFFER,), 2)
     bench.socket.say(Accepted("desktop-2"), work(7, views(3)))
     await bench.scorers.has_begun.wait()
     bench.now_s += 0.25
@@ -377,3 +392,28 @@ async def test_it_leaves_at_once_before_it_was_accepted(bench: Bench, begin: Cal
     bench.stop.set()
     assert await bench.task is None
     assert not bench.socket.has_more
+
+
+def body(number: int, content: bytes = b"image/webp") -> BodyWork:
+    return BodyWork(number, 0, 8.0, Lane.LIVE, np.frombuffer(content, np.uint8))
+
+
+async def test_a_body_is_decoded_and_scored(bench: Bench) -> None:
+    await bench.accept()
+    bench.scorers.gate.set()
+    bench.socket.say(body(3))
+    examined = await bench.socket.next(Examined)
+    assert (examined.number, examined.media_type, examined.frames_total) == (3, "image/webp", 3)
+    assert examined.values.tolist() == [[3.0, 3.0]]
+    assert examined.readings == ((0, 100),)
+    assert examined.hashes.tobytes() == bytes(range(256))
+
+
+async def test_a_body_that_cannot_be_decoded_is_answered_as_such_in_few_printable_words(bench: Bench) -> None:
+    await bench.accept()
+    bench.scorers.failures[4] = UndecodableError("no \x1b picture " + 1000 * "x")
+    bench.socket.say(body(4))
+    failed = await bench.socket.next(Failed)
+    assert failed.reason is UnscannedReason.UNDECODABLE
+    assert failed.message.isprintable()
+    assert len(failed.message) <= 500

@@ -13,12 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve_app.domain import Lane, MalformedRequestError, ModelIdentity, UnscannedReason
+from serve_app.domain import Lane, MalformedRequestError, ModelIdentity, OnTruncated, UnscannedReason, ViewPlace
+from serve_app.limits import MediaLimits
 from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_HEADS, from_front, from_worker, packed
 from serve_app.remote.messages import (
     PROTOCOL,
     Accepted,
+    BodyWork,
     Cancelled,
+    Decoding,
+    Examined,
     Failed,
     FromFront,
     Hello,
@@ -40,6 +44,20 @@ HEAD = f"head/spam@{'a' * 12}"
 WORK = Work(7, 1, 3.25, Lane.BACKGROUND, PIXELS, NO_FACES)
 SCORED = Scored(7, np.array([[0.25, np.nan], [-1.0, 1.0]], np.float32), 100.0, 0.125)
 
+EXAMINED = Examined(
+    *(
+        7,
+        SCORED.values,
+        100.0,
+        0.5,
+        0.25,
+        (ViewPlace(3, (0.0, 0.25, 1.0, 1.0)),),
+        (ViewPlace(3, (0.0, 0.0, 0.5, 0.5)),),
+    ),
+    *("image/gif", 2, 9, True, ((3, 77),), np.arange(256, dtype=np.uint8).reshape(1, 256)),
+)
+DECODING = Decoding(1, MediaLimits(max_frames=3), {Lane.LIVE: OnTruncated.SCAN, Lane.BACKGROUND: OnTruncated.REFUSE})
+
 MESSAGES: tuple[Message, ...] = (
     Wanted(PROTOCOL, "0.2.0", "random:ViT-B-32", (("a circle", "ä"), ("open-nsfw/nsfw",)), 8.0),
     Wanted(PROTOCOL, "0.2.0", "fake", ((HEAD,),), 8.0, {HEAD: bytes(range(256))}),
@@ -54,6 +72,9 @@ MESSAGES: tuple[Message, ...] = (
     Ping(1),
     Pong(1),
     Leaving(),
+    Wanted(PROTOCOL, "0.2.0", None, (("open-nsfw/nsfw",),), 8.0, DECODING),
+    BodyWork(8, 0, 3.25, Lane.LIVE, np.frombuffer(b"a file", np.uint8)),
+    EXAMINED,
 )
 
 
