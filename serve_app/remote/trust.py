@@ -23,7 +23,6 @@ from serve_app.domain import (
     Call,
     Deadline,
     LabelScores,
-    Lane,
     LoadSignals,
     NotScannedError,
     Preprocessor,
@@ -185,11 +184,13 @@ class Trust:
             return
         size_px = member.hello.offers[label_set].model.image_size_px
         with_faces = any(map(needs_faces, self._label_sets[label_set]))
-        own = replace(call, deadline=Deadline.after(self._deadline_s), lane=Lane.BACKGROUND)
+        # In its own lane, since that says what becomes of a picture whose end is missing.
+        own = replace(call, deadline=Deadline.after(self._deadline_s))
         try:
             views = await self._preprocessor.preprocess(body.content, size_px, own, LoadSignals(), with_faces)
         except UnscannableError as error:
-            self._distrust(member, f"it scored bytes that cannot be scanned ({error.reason})")
+            # A slower machine may run into a limit that the worker does not.
+            self._strike(member, f"it scored bytes that the front cannot scan ({error.reason})")
             return
         except NotScannedError:
             return

@@ -95,3 +95,24 @@ async def test_a_worker_that_decodes_is_killed_and_another_takes_views(bodies_fr
         assert all_scanned(await front.scan_all(10, per_s=20))
         await until(lambda: front.process.said("has left"), told=front.process.text)
         assert all_scanned(await front.scan_all(10, per_s=20))
+
+
+async def test_a_hostile_file_costs_a_worker_no_more_than_a_decoder(tmp_path: Path, working: Working) -> None:
+    remote = {"port": free_port(), "sends": "bodies"}
+    config = config_of(tmp_path, remote=remote, limits={"max_decode_s": 0.05})
+    hostile = drawn("blue", "PNG", (6300, 6300))
+    assert len(hostile) < 1_000_000
+    with (
+        serving(config, tmp_path) as front,
+        working(front.remote_url, "--takes", "bodies", "--name", "decoder") as worker,
+    ):
+        await front.trusts("home/decoder")
+        async with load.session() as client:
+            status, text = await load.post(client, front.url, hostile)
+        assert status == 422, text
+        answer = json.loads(text)
+        assert answer["reason"] == "undecodable"
+        assert "worker home/decoder" in answer["message"]
+        assert all_scanned(await front.scan_all(10, per_s=20))
+        assert worker.is_running
+        assert not front.process.said("has left")
