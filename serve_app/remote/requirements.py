@@ -61,10 +61,10 @@ def require_without_fallback(remote: RemoteSettings) -> None:
     """Refuse, on Ray Serve, what only a front in one process has.
 
     Raises:
-        SettingsError: there is a fallback, or workers of fedi-safety are let in.
+        SettingsError: there is a fallback, workers of fedi-safety are let in, or bodies are sent.
     """
-    if remote.fallback != "none" or remote.fedi_safety:
+    if remote.fallback != "none" or remote.fedi_safety or remote.sends != "views":
         raise SettingsError(
-            "remote.fallback and remote.fedi_safety are for `pictwarden serve`: on Ray Serve leave them at none and "
-            "false, and give the cluster a scorer of its own where no worker may be missing"
+            "remote.fallback, remote.fedi_safety and remote.sends are for `pictwarden serve`: on Ray Serve leave "
+            "them at none, false and views, and give the cluster a scorer of its own where no worker may be missing"
         )

@@ -105,7 +105,9 @@ def test_every_fallback_says_what_happens(on_unscanned: OnUnscanned) -> None:
     assert len({what_happens(kind, on_unscanned) for kind in ("none", "cpu", "classifier")}) == 3
 
 
-@pytest.mark.parametrize("remote", [{"fallback": "cpu"}, {"fallback": "classifier"}, {"fedi_safety": True}])
+@pytest.mark.parametrize(
+    "remote", [{"fallback": "cpu"}, {"fallback": "classifier"}, {"fedi_safety": True}, {"sends": "bodies"}]
+)
 def test_on_ray_serve_there_is_no_fallback_and_it_is_refused(remote: dict[str, Any]) -> None:
     require_without_fallback(RemoteSettings())
     with pytest.raises(SettingsError, match="are for `pictwarden serve`"):
