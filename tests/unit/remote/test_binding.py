@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated_worker import MODEL, Machine, views_of
 from benchmarks.virtual_time import play
-from serve_app.domain import Call, Deadline, LabelScores, Lane, NotScannedError
+from serve_app.domain import Call, Deadline, LabelScores, Lane, UnscannedError
 from serve_app.remote.binding import Binding
 from serve_app.remote.member import Member
 from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refused, Scored
-from serve_app.remote.picture import Picture
+from serve_app.remote.picture import Answered, Picture
 from tests.unit.remote.fleets import GPU, slower
 
 MACHINES = st.sampled_from([GPU, slower(4), slower(50)])
@@ -35,7 +35,7 @@ class Line:
 class NoFleet:
     """Does nothing about what a worker does."""
 
-    def answered(self, member: Member, picture: Picture, outcome: LabelScores | NotScannedError) -> None:
+    def answered(self, member: Member, picture: Picture, outcome: Answered | UnscannedError) -> None:
         pass
 
     def late(self, member: Member, picture: Picture, why: str) -> None:

@@ -72,7 +72,7 @@ MESSAGES: tuple[Message, ...] = (
     Ping(1),
     Pong(1),
     Leaving(),
-    Wanted(PROTOCOL, "0.2.0", None, (("open-nsfw/nsfw",),), 8.0, DECODING),
+    Wanted(PROTOCOL, "0.2.0", None, (("open-nsfw/nsfw",),), 8.0, decoding=DECODING),
     BodyWork(8, 0, 3.25, Lane.LIVE, np.frombuffer(b"a file", np.uint8)),
     EXAMINED,
 )
