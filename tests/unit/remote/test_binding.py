@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated_worker import MODEL, Machine, views_of
 from benchmarks.virtual_time import play
-from serve_app.domain import Call, Deadline, LabelScores, Lane, UnscannedError
+from serve_app.domain import Call, Deadline, Lane, UnscannedError
 from serve_app.remote.binding import Binding
 from serve_app.remote.member import Member
 from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refused, Scored

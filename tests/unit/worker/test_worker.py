@@ -118,16 +118,23 @@ async def test_so_does_an_address_that_is_none_of_a_front(front: Front, answers:
     assert front.requests == 1
 
 
-@pytest.mark.parametrize("answers", [429, 502, 503])
-async def test_a_front_that_is_starting_is_asked_again(
-    front: Front, answers: int, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (429, "too many workers are connected already; stop one of yours"),
+        (502, "the front is starting, or its reverse proxy has none"),
+        (503, "the front is starting, or its reverse proxy has none"),
+    ],
+)
+async def test_a_front_that_has_no_room_or_is_starting_is_asked_again(
+    front: Front, answers: int, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     front.answers = answers
     async with running(front.url):
         await front.asked(3)
         front.answers = None
         await (await front.connection()).accept(wanted())
-    assert f"answered {answers}: the front is starting, or its reverse proxy has none; trying again in" in caplog.text
+    assert f"answered {answers}: {why}; trying again in" in caplog.text
 
 
 async def test_a_front_that_was_there_is_asked_again_whatever_stands_in_its_place(front: Front) -> None:
