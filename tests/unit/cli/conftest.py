@@ -13,8 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serve_app.cli.main import app
+from serve_app.database.access import open_database
 from serve_app.domain.canary import CANARY_REASON
 from tests.unit.cli.admin_service import SECRET, AdminService, Run, running_admin_service
+from tests.unit.cli.storage_bench import Bench
 
 SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
 
@@ -137,3 +139,18 @@ def run(admin: AdminService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return result
 
     return run
+
+
+@pytest.fixture
+def bench(tmp_path: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    for says, (status, fields) in ANSWERS.items():
+        if "verdict" in fields:
+            monkeypatch.setitem(ANSWERS, says, (status, {"request_id": "r-1", "elapsed_ms": 1.0, **fields}))
+    bench = Bench(tmp_path, {"PICTWARDEN_URL": service.url, "STATE_DIRECTORY": str(tmp_path), "COLUMNS": "200"})
+    bench.store.mkdir()
+    database = open_database(bench.location)
+    database.prepare()
+    database.close()
+    # It holds for the whole process, which here is that of the tests.
+    monkeypatch.setattr("serve_app.cli.storage_scan.write_no_core", lambda: bench.limited.append("core"))
+    return bench
