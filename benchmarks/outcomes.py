@@ -220,6 +220,11 @@ def latencies_s(outcomes: Iterable[Outcome]) -> list[float]:
     return [each.latency_s for each in outcomes if each.is_answered]
 
 
+def p99_ms(loads: Iterable[Load]) -> float:
+    """Of all that were answered in any of these loads; NaN if none was."""
+    return percentile_ms([each for of in loads for each in latencies_s(of.outcomes)], 0.99) or float("nan")
+
+
 def goodput_per_s(outcomes: Iterable[Outcome], from_s: float, until_s: float) -> float:
     """Pictures scanned a second, of those answered between two moments and not late.
 

@@ -30,7 +30,9 @@ from benchmarks.servers import NotServedError, Way, ours, running
 UPLOADERS = 8
 PICTURE_BYTES = 153_000
 
-_STORED = 201
+STORED = 201
+"""What pict-rs answers once it has stored an upload."""
+
 _LEAST_SHARE = {Way.ONE_PROCESS: 0.3, Way.RAY: 0.2}
 
 # pict-rs posts a cut body now and then: 13 of 5,741 of 20 KB were, on a busy machine.
@@ -39,6 +41,9 @@ _MOST_REFUSED_PERCENT = 1.0
 _BOUNDARY = "pictwarden-benchmark"
 _HEAD = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="images[]"; filename="a"\r\n\r\n'.encode()
 _END = f"\r\n--{_BOUNDARY}--\r\n".encode()
+
+FORM_TYPE = f"multipart/form-data; boundary={_BOUNDARY}"
+"""The content type of :func:`form_of`."""
 
 _RATES = {"uploads/s": 0, "of the rate without": 2, "p50 ms": 1, "p99 ms": 1, "not stored": 0}
 _CORES = {"core-ms: pict-rs": 2, "Pictwarden": 2, "the uploaders": 2}
@@ -56,7 +61,7 @@ class Measured:
     @property
     def stored(self) -> int:
         """Uploads that pict-rs answered with an alias."""
-        return sum(each.status == _STORED for each in self.uploads.outcomes)
+        return sum(each.status == STORED for each in self.uploads.outcomes)
 
     @property
     def per_s(self) -> float:
@@ -83,7 +88,7 @@ def bench(
     run = Run("pictrs", seed, out)
     jpeg = photo_like_jpeg(PICTURE_BYTES, seed)
     try:
-        measure = partial(_measured, pictrs, lambda: _HEAD + unique(jpeg) + _END, duration_s)
+        measure = partial(_measured, pictrs, lambda: form_of(unique(jpeg)), duration_s)
         without = measure(None)
         asked = {way: measure(way) for way in _LEAST_SHARE}
     except (NotServedError, PictrsFailedError) as error:
@@ -98,6 +103,11 @@ def bench(
     rows = [_row(name, each, without.per_s) for name, each in loads.items()]
     checks = [*shares(without, asked), *validity([each.uploads for each in loads.values()])]
     run.finish("In front of a real pict-rs", [table("Uploads to pict-rs", _COLUMNS, rows, note)], checks)
+
+
+def form_of(jpeg: bytes) -> bytes:
+    """An upload to pict-rs's ``/image``."""
+    return _HEAD + jpeg + _END
 
 
 def shares(without: Measured, asked: Mapping[Way, Measured]) -> list[Check]:
@@ -120,8 +130,7 @@ def _measured(binary: Path, make_body: Callable[[], bytes], duration_s: float, w
     with contextlib.ExitStack() as ended, console.status(f"uploads, {way or 'without validation'}"):
         service = ended.enter_context(running(ours(way, "--preset", "demo"))) if way else None
         pictrs = ended.enter_context(running_process(service.url if service else None, binary=binary))
-        content_type = f"multipart/form-data; boundary={_BOUNDARY}"
-        target = Target(f"{pictrs.url}/image", make_body, content_type, service.process if service else None)
+        target = Target(f"{pictrs.url}/image", make_body, FORM_TYPE, service.process if service else None)
         load.at_once(target, UPLOADERS, duration_s / 4)
         process = psutil.Process(pictrs.process.pid)
         before_s = cpu_s(process)

@@ -1,9 +1,10 @@
-"""What a front costs, what a worker elsewhere adds to an answer, and whether two workers are worth two.
+"""What a front costs, what a worker elsewhere adds, whether two are worth two, and how long uploads wait for pending.
 
 Starts its own services. The front decodes, keeps a ledger and takes PDQs. Its own cost, and the rates, are measured
 with workers that speak the protocol in a process of their own and take a set time a view, asleep: two cores have no
 room for two devices. What a worker adds is measured with ``pictwarden worker`` beside the same engine in the service
-itself, by turns: over the loopback, and through a relay that delays each way by half of a round trip.
+itself, by turns: over the loopback, and through a relay that delays each way by half of a round trip. What pending
+pictures cost uploads is measured with a real pict-rs that has them (`make e2e` builds it).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,14 +27,16 @@ from benchmarks import load
 from benchmarks.bodies import MakeBody, Size, pictures_of
 from benchmarks.checks import load_table, validity
 from benchmarks.command import Out, Run, Seed, console, give_up, require_goodput
-from benchmarks.decision_parts.services import serving
+from benchmarks.decision_parts.services import location_in, serving
 from benchmarks.load import Target
 from benchmarks.outcomes import Load, between, goodput_per_s, joined, latencies_s, percentile_ms
+from benchmarks.pictrs_process import BINARY, MISSING, PictrsFailedError
 from benchmarks.processes import memory_bytes
 from benchmarks.record import Check, at_least, at_most, table
-from benchmarks.remote_parts import processes
+from benchmarks.remote_parts import pending, processes
 from benchmarks.servers import Home, NotServedError, Running
 from deployments.ray_environment import free_ports
+from serve_app.pictrs import API_KEY_ENV
 from serve_app.wire import WORKER_SECRETS_ENV
 
 MOST_FRONT_MB, MOST_CORE_MS = 200.0, 8.0
@@ -94,6 +98,7 @@ class Measured:
     rates: Rates
     killed: Load
     killed_s: float
+    pending: pending.Measured
 
     @property
     def after_kill(self) -> float:
@@ -107,15 +112,19 @@ def bench(
     pictures: Annotated[int, typer.Option(min=1, help="One after another for each latency, in two turns.")] = 200,
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each load at capacity.")] = 12.0,
     kill_s: Annotated[float, typer.Option(min=5, help="Seconds of the load in which a worker is killed.")] = 20.0,
+    waiting: Annotated[int, typer.Option("--pending", min=1, help="Pictures that wait to be worked off.")] = 10_000,
+    pending_s: Annotated[float, typer.Option(min=1, help="Seconds of uploads without it, and beside it.")] = 20.0,
     connections: Annotated[int, typer.Option(min=1, help="That never rest, at capacity.")] = load.FEWEST_CONNECTIONS,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:
-    """Measure; exit code 1 if a check does not hold, 2 if a service or a worker does not start."""
+    """Measure; exit code 1 if a check does not hold, 2 if a service, a worker or pict-rs does not start."""
+    if not BINARY.is_file():
+        give_up(MISSING)
     run = Run("remote", seed, out)
     body = pictures_of(_SIZE, seed)
     secret = secrets.token_hex(16)
-    os.environ |= {WORKER_SECRETS_ENV: f"{_OWNER}:{secret}", processes.SECRET_ENV: secret}
+    os.environ |= {WORKER_SECRETS_ENV: f"{_OWNER}:{secret}", processes.SECRET_ENV: secret, API_KEY_ENV: secret}
     try:
         with tempfile.TemporaryDirectory(prefix="pw-bench-", ignore_cleanup_errors=True) as folder:
             fronts = _Fronts(Path(folder), body, secret)
@@ -125,20 +134,23 @@ def bench(
                 killed, killed_s = front.kill_one(rates.two_per_s * _SHARE_OF_TWO, kill_s, seed)
             with console.status("what a worker adds"):
                 local, loopback, far = fronts.latencies(pictures)
-    except NotServedError as error:
+            with console.status(f"uploads beside {waiting:,} pending pictures"), fronts.pending(waiting, seed) as both:
+                worked_off = both.measure(pending_s, connections, seed)
+    except (NotServedError, PictrsFailedError) as error:
         give_up(str(error))
-    measured = Measured(front_mb, own, local, loopback, far, rates, killed, killed_s)
+    measured = Measured(front_mb, own, local, loopback, far, rates, killed, killed_s, worked_off)
     note = (
         f"{_SIZE} pictures. Latencies: one after another, `{_MODEL}` in the service or in `pictwarden worker`; the far "
         f"one is {1e3 * _ROUND_TRIP_S:.0f} ms away, there and back. The front's own cost: a worker whose model costs "
         f"nothing. The kill: {_SHARE_OF_TWO:.0%} of two workers."
     )
-    loads = [own, local, loopback, far, killed]
+    loads = [own, local, loopback, far, killed, worked_off.alone, worked_off.beside]
     rows = zip(("one", "two", f"one, and one {_TIMES_SLOWER} times as slow"), _per_s(rates), strict=True)
     set_speed = f"Workers of a set speed ({1e3 * _VIEW_S:.0f} ms a view, slept), {connections} connections."
     tables = [
         load_table("Loads", loads, note),
         table("Pictures a second", {"workers": 0, "pictures/s": 1}, rows, set_speed),
+        pending.pending_table(worked_off),
         table("Core-ms of the front a picture", {"stage": 0, "core-ms": 2}, own.core_ms.items()),
     ]
     run.finish("Workers elsewhere", tables, checks_of(measured))
@@ -146,7 +158,7 @@ def bench(
 
 def checks_of(measured: Measured) -> list[Check]:
     """What is wanted."""
-    rates, killed = measured.rates, measured.killed
+    rates, killed, both = measured.rates, measured.killed, (measured.pending.alone, measured.pending.beside)
     local_ms, loopback_ms, far_ms = map(_p50_ms, (measured.local, measured.loopback, measured.far))
     round_trips = (far_ms - local_ms) / (1e3 * _ROUND_TRIP_S)
     unscanned = sum(len(of.outcomes) - of.scanned for of in (measured.own, measured.local, measured.loopback))
@@ -166,7 +178,8 @@ def checks_of(measured: Measured) -> list[Check]:
             digits=2,
         ),
         at_most("pictures that were not scanned, while no worker was killed", unscanned, 0),
-        *validity([measured.own, measured.local, measured.loopback, measured.far, killed]),
+        *pending.checks_of(measured.pending),
+        *validity([measured.own, measured.local, measured.loopback, measured.far, killed, *both]),
     ]
 
 
@@ -239,6 +252,14 @@ class _Fronts:
                 first.close()
                 yield _Front(service, url, self._body)
 
+    @contextlib.contextmanager
+    def pending(self, pictures: int, seed: int) -> Iterator[pending.Fronts]:
+        """Fronts whose ledger has so many pending pictures, all of which a pict-rs has."""
+        location = location_in(Home.within(self._folder / "pending"))
+        start = partial(self._serving, "pending")
+        with pending.pending_pictures(location, pictures, self._secret_file.read_text("utf-8"), seed) as url:
+            yield pending.Fronts(start, location, url, self._body)
+
     def latencies(self, pictures: int) -> tuple[Load, Load, Load]:
         """Of a local scorer, of a worker over the loopback, and of one far away."""
         found: list[list[Load]] = [[], [], []]
@@ -264,7 +285,7 @@ class _Fronts:
             _wait_for(lambda: load.answer_to(target.url, self._body()) in load.STORED_OR_REJECTED)
             yield
 
-    def _serving(self, name: str, args: dict[str, Any]) -> contextlib.AbstractContextManager[Running]:
+    def _serving(self, name: str, args: Mapping[str, Any]) -> contextlib.AbstractContextManager[Running]:
         own = {"model": {"source": _MODEL}, "policy": str(self._policy)}
         return serving(Home.within(self._folder / name), {**own, **args})
 

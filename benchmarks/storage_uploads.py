@@ -26,7 +26,7 @@ from benchmarks.checks import load_table, validity
 from benchmarks.command import Connections, Out, Run, Seed, console, give_up, measured_capacity
 from benchmarks.decision_parts.services import serving
 from benchmarks.load import Target
-from benchmarks.outcomes import Load, joined, latencies_s, percentile_ms
+from benchmarks.outcomes import Load, joined, p99_ms
 from benchmarks.processes import scorer_environment
 from benchmarks.record import Check, Table, at_least, at_most, table
 from benchmarks.servers import REPOSITORY, Home, NotServedError, Way
@@ -68,7 +68,7 @@ class Measured:
     @property
     def times_p99(self) -> float:
         """p99 beside the scan over p99 without it."""
-        return _p99_ms(self.beside) / _p99_ms(self.alone)
+        return p99_ms(self.beside) / p99_ms(self.alone)
 
     @property
     def bare_per_s(self) -> float:
@@ -212,7 +212,3 @@ def _rate_per_s(scan: RunningScan, duration_s: float) -> float:
         time.sleep(_POLL_S)
     ended_s = time.perf_counter()
     return scan.run.between_s(began_s, ended_s) / (ended_s - began_s)
-
-
-def _p99_ms(loads: Sequence[Load]) -> float:
-    return percentile_ms([each for of in loads for each in latencies_s(of.outcomes)], 0.99) or float("nan")

@@ -1,0 +1,222 @@
+"""Uploads to a front whose one worker works off pictures that were let through unscanned, and uploads alone.
+
+The ledger has the pending decisions, and a real pict-rs their pictures, before a front starts. Two fronts start over
+that same ledger, one after the other: one with ``rescan: off``, and one that begins to work them off when its worker
+comes. Both get uploads at the same moments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from benchmarks import load
+from benchmarks.bodies import photo_like_jpeg, unique
+from benchmarks.command import require_goodput
+from benchmarks.decision_parts.commits import sample_decision
+from benchmarks.load import Target
+from benchmarks.outcomes import Load, p99_ms
+from benchmarks.pictrs import FORM_TYPE, STORED, form_of
+from benchmarks.pictrs_process import PictrsFailedError, running_process
+from benchmarks.record import Check, Table, at_least, at_most, table
+from benchmarks.remote_parts import processes
+from benchmarks.servers import NotServedError, Running
+from deployments.ray_environment import free_ports
+from serve_app.database.location import Location
+from serve_app.domain import Decision, DecisionFilter, RescanMode, Unscanned, UnscannedReason
+from serve_app.ledger import OpenLedger, open_archive, open_ledger
+from serve_app.storage.rescan import Result
+
+MOST_TIMES_P99 = 1.3
+
+_VIEW_S = 0.05
+_SHARE = 0.5
+_CAPACITY_SHARE = 0.25
+
+_PICTURE_BYTES = 5_000
+_UPLOADERS = 16
+_RECORDED_AT_ONCE = 1_000
+_COMMIT_WAIT_S = 60.0
+_AGE = timedelta(hours=1)
+_APART = timedelta(seconds=1)
+
+_WARM_UP = 16
+_BEGINS_WITHIN_S = 30.0
+_POLL_S = 0.1
+
+Start = Callable[[Mapping[str, Any]], contextlib.AbstractContextManager[Running]]
+"""Starts a front with these settings beside its own, over the ledger that has the pending decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkedOff:
+    """Pending pictures that were scanned while uploads came, and those that were left at the end."""
+
+    pictures: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Uploads at capacity, at half of it alone, and at half of it beside the work."""
+
+    saturated: Load
+    alone: Load
+    beside: Load
+    worked_off: WorkedOff
+
+    @property
+    def times_p99(self) -> float:
+        """p99 of uploads beside the work over p99 without it."""
+        return p99_ms([self.beside]) / p99_ms([self.alone])
+
+    @property
+    def worked_off_per_s(self) -> float:
+        """Pending pictures scanned a second, while uploads came."""
+        return self.worked_off.pictures / self.beside.elapsed_s
+
+
+@contextlib.contextmanager
+def pending_pictures(location: Location, pictures: int, api_key: str, seed: int) -> Iterator[str]:
+    """The URL of a pict-rs with so many pictures, each of which the ledger at ``location`` has as pending.
+
+    They are small: what they cost beside their view is not what is measured.
+
+    Raises:
+        PictrsFailedError: it did not start, or did not store them all.
+    """
+    jpeg = photo_like_jpeg(_PICTURE_BYTES, seed)
+    posted: list[bytes] = []
+
+    def next_form() -> bytes:
+        body = unique(jpeg)
+        posted.append(hashlib.sha256(body).digest())
+        return form_of(body)
+
+    with running_process(SERVER__API_KEY=api_key) as pictrs:
+        uploads = load.each_in_turn(Target(f"{pictrs.url}/image", next_form, FORM_TYPE), pictures, _UPLOADERS)
+        stored = sum(each.status == STORED for each in uploads.outcomes)
+        if stored < pictures:
+            raise PictrsFailedError(f"it stored {stored} of {pictures} pictures")
+        body_bytes = len(unique(jpeg))
+        let_through = [pending_decision(number, sha256.hex(), body_bytes) for number, sha256 in enumerate(posted)]
+        record(location, let_through)
+        yield pictrs.url
+
+
+def pending_decision(number: int, sha256: str, body_bytes: int) -> Decision:
+    """One that let a picture through unscanned, an hour ago and so many seconds."""
+    sample = sample_decision()
+    return replace(
+        sample,
+        request_id=f"pending-{number}",
+        decided_at=sample.decided_at - _AGE - number * _APART,
+        sha256=sha256,
+        body_bytes=body_bytes,
+        outcome=Unscanned(UnscannedReason.UNAVAILABLE, "no worker is connected"),
+        examination=None,
+        labels=(),
+    )
+
+
+def record(location: Location, decisions: Sequence[Decision]) -> None:
+    """Write decisions to a ledger of their own, which is made where it is missing."""
+
+    async def write(ledger: OpenLedger) -> None:
+        for first in range(0, len(decisions), _RECORDED_AT_ONCE):
+            await asyncio.gather(*map(ledger.record, decisions[first : first + _RECORDED_AT_ONCE]))
+
+    with contextlib.closing(open_ledger(location, commit_wait_s=_COMMIT_WAIT_S)) as ledger:
+        asyncio.run(write(ledger))
+
+
+def scanned_and_left(location: Location) -> WorkedOff:
+    """How many pending pictures have been scanned and accepted so far, and how many wait."""
+
+    async def count() -> WorkedOff:
+        scanned = await archive.count(DecisionFilter(done_how=f"rescan: {Result.ACCEPTED}"))
+        return WorkedOff(scanned, (await archive.pending_count()).count)
+
+    with contextlib.closing(open_archive(location)) as archive:
+        return asyncio.run(count())
+
+
+@dataclass(frozen=True, slots=True)
+class Fronts:
+    """Fronts over one ledger with pending pictures, which are in the pict-rs at ``pictrs_url``."""
+
+    start: Start
+    location: Location
+    pictrs_url: str
+    make_body: Callable[[], bytes]
+
+    def measure(self, duration_s: float, connections: int, seed: int) -> Measured:
+        """Uploads at capacity, and for so many seconds each, alone and beside the work.
+
+        Raises:
+            NotServedError: a front did not start, or does not begin to work pictures off.
+        """
+        with self._front(RescanMode.OFF) as target:
+            saturated = load.saturate(target, connections, _CAPACITY_SHARE * duration_s, "uploads at capacity")
+            rate_per_s = _SHARE * require_goodput(saturated).goodput_per_s
+            # The same moments for both, so that chance makes no difference between them.
+            arrivals_s = load.poisson_arrivals_s(rate_per_s, duration_s, seed)
+            alone = load.open_loop(target, arrivals_s, "uploads, nothing pending is worked off")
+        with self._front(RescanMode.REPORT) as target:
+            before = self._once_begun()
+            beside = load.open_loop(target, arrivals_s, "uploads, pending is worked off")
+            after = scanned_and_left(self.location)
+        return Measured(saturated, alone, beside, WorkedOff(after.pictures - before, after.left))
+
+    @contextlib.contextmanager
+    def _front(self, rescan: RescanMode) -> Iterator[Target]:
+        """A front whose worker has come after it, as one comes back."""
+        (port,) = free_ports(1)
+        pictrs = {"url": self.pictrs_url}
+        args = {"remote": {"port": port}, "on_unscanned": "accept", "rescan": rescan.value, "pictrs": pictrs}
+        with self.start(args) as service, processes.worker(f"http://127.0.0.1:{port}", "comes-back", _VIEW_S):
+            target = Target(service.url, self.make_body, service=service.process)
+            load.each_in_turn(target, _WARM_UP)
+            yield target
+
+    def _once_begun(self) -> int:
+        """How many have been scanned, once there is one more."""
+        before, give_up_s = scanned_and_left(self.location).pictures, time.monotonic() + _BEGINS_WITHIN_S
+        while (scanned := scanned_and_left(self.location).pictures) == before:
+            if time.monotonic() > give_up_s:
+                raise NotServedError("the front works no pending picture off: its worker is there, and so is pict-rs")
+            time.sleep(_POLL_S)
+        return scanned
+
+
+def checks_of(measured: Measured) -> list[Check]:
+    """What is wanted."""
+    loads, worked_off = (measured.alone, measured.beside), measured.worked_off
+    unscanned = sum(len(each.outcomes) - each.scanned for each in loads)
+    return [
+        at_most("pending is worked off: p99 of uploads ÷ p99 without", measured.times_p99, MOST_TIMES_P99, digits=2),
+        at_most("pending is worked off: uploads that were refused, or not scanned", unscanned, 0),
+        at_most("pending is worked off: uploads that were late", sum(each.late for each in loads), 0),
+        at_least("pending pictures that were worked off beside uploads", worked_off.pictures, 1),
+        at_least("pending pictures that were left then", worked_off.left, 1),
+    ]
+
+
+def pending_table(measured: Measured) -> Table:
+    """What uploads and pending pictures had of the worker."""
+    rates = {
+        "uploads at capacity": measured.saturated.goodput_per_s,
+        "uploads, while pending is worked off": measured.beside.goodput_per_s,
+        "pending, worked off beside them": measured.worked_off_per_s,
+    }
+    note = (
+        f"{measured.worked_off.pictures:,} were worked off while uploads came at {_SHARE:.0%} of capacity; "
+        f"{measured.worked_off.left:,} were left. One worker, {1e3 * _VIEW_S:.0f} ms a view, slept."
+    )
+    return table("Pending worked off beside uploads", {"": 0, "pictures/s": 1}, rates.items(), note)
