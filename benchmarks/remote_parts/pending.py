@@ -1,8 +1,8 @@
 """Uploads to a front whose one worker works off pictures that were let through unscanned, and uploads alone.
 
-The ledger has the pending decisions, and a real pict-rs their pictures, before a front starts. Two fronts start over
-that same ledger, one after the other: one with ``rescan: off``, and one that begins to work them off when its worker
-comes. Both get uploads at the same moments.
+The ledger has the pending decisions, and a real pict-rs the pictures of the newest, before a front starts. Two fronts
+start over that same ledger, one after the other: one with ``rescan: off``, and one that begins to work them off when
+its worker comes. Both get uploads at the same moments.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +42,7 @@ _SHARE = 0.5
 _CAPACITY_SHARE = 0.25
 
 _PICTURE_BYTES = 5_000
+_SHA256_BYTES = 32
 _UPLOADERS = 16
 _RECORDED_AT_ONCE = 1_000
 _COMMIT_WAIT_S = 60.0
@@ -82,31 +85,36 @@ class Measured:
         return self.worked_off.pictures / self.beside.elapsed_s
 
 
-@contextlib.contextmanager
-def pending_pictures(location: Location, pictures: int, api_key: str, seed: int) -> Iterator[str]:
-    """The URL of a pict-rs with so many pictures, each of which the ledger at ``location`` has as pending.
+def reached(duration_s: float) -> int:
+    """More pending pictures than the worker can score while uploads come for so long, and in the wait before."""
+    return int((duration_s + _BEGINS_WITHIN_S) / _VIEW_S)
 
+
+@contextlib.contextmanager
+def pending_pictures(location: Location, pending: int, stored: int, api_key: str, seed: int) -> Iterator[str]:
+    """The URL of a pict-rs, and so many pending decisions in the ledger at ``location``.
+
+    It has the pictures of the newest, ``stored`` of them: to store what nobody gets to would take longer than all else.
     They are small: what they cost beside their view is not what is measured.
 
     Raises:
         PictrsFailedError: it did not start, or did not store them all.
     """
     jpeg = photo_like_jpeg(_PICTURE_BYTES, seed)
-    posted: list[bytes] = []
+    posted: list[str] = []
 
     def next_form() -> bytes:
         body = unique(jpeg)
-        posted.append(hashlib.sha256(body).digest())
+        posted.append(hashlib.sha256(body).hexdigest())
         return form_of(body)
 
     with running_process(SERVER__API_KEY=api_key) as pictrs:
-        uploads = load.each_in_turn(Target(f"{pictrs.url}/image", next_form, FORM_TYPE), pictures, _UPLOADERS)
-        stored = sum(each.status == STORED for each in uploads.outcomes)
-        if stored < pictures:
-            raise PictrsFailedError(f"it stored {stored} of {pictures} pictures")
+        uploads = load.each_in_turn(Target(f"{pictrs.url}/image", next_form, FORM_TYPE), stored, _UPLOADERS)
+        if missing := sum(each.status != STORED for each in uploads.outcomes):
+            raise PictrsFailedError(f"it did not store {missing} of {stored} pictures")
+        names = itertools.chain(posted, (secrets.token_hex(_SHA256_BYTES) for _ in range(pending - stored)))
         body_bytes = len(unique(jpeg))
-        let_through = [pending_decision(number, sha256.hex(), body_bytes) for number, sha256 in enumerate(posted)]
-        record(location, let_through)
+        record(location, [pending_decision(number, sha256, body_bytes) for number, sha256 in enumerate(names)])
         yield pictrs.url
 
 
@@ -148,7 +156,7 @@ def scanned_and_left(location: Location) -> WorkedOff:
 
 
 @dataclass(frozen=True, slots=True)
-class Fronts:
+class PendingFronts:
     """Fronts over one ledger with pending pictures, which are in the pict-rs at ``pictrs_url``."""
 
     start: Start

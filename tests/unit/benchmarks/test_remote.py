@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.outcomes import Load, Outcome
-from benchmarks.remote import Measured, Rates, checks_of
+from benchmarks.remote import Measured, checks_of
 from benchmarks.remote_parts import pending
+from benchmarks.remote_parts.fronts import Rates
 
 
 def load_of(*answered: tuple[float, float, int], name: str = "") -> Load:
