@@ -17,10 +17,10 @@ from serve_app.domain import (
     Lane,
     LoadSignals,
     ModelIdentity,
-    NotScannedError,
     Preprocessor,
     Scorer,
     UnavailableError,
+    UnscannedError,
     Views,
 )
 from serve_app.moderation.shared_call import AbandonedError, SharedCall
@@ -100,7 +100,8 @@ class Pipeline:
             try:
                 with timed(Stage.SCORE, call):
                     examination = await self._elsewhere.examine(body, call)
-            except NotScannedError:
+            except UnscannedError:
+                # What can never be scanned, this side says itself: nobody checks a refusal of theirs.
                 call.deadline.require("decoding")
             else:
                 self._model = examination.scores.model

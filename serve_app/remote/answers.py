@@ -18,10 +18,10 @@ from serve_app.domain import (
     needs_faces,
 )
 from serve_app.domain.media import FACE_SIZE_PX
+from serve_app.remote.frames import MOST_VIEWS
 from serve_app.remote.messages import Examined, Scored
 
 _MOST_FRAMES: Final = 2**31 - 1
-_MOST_VIEWS: Final = 256
 _MOST_QUALITY: Final = 100
 _MEDIA_TYPE_CHARACTERS: Final = 100
 
@@ -50,7 +50,7 @@ def flaw_of_views(examined: Examined) -> str | None:
     views, places = len(examined.places), (*examined.places, *examined.faces)
     readings, frames = examined.readings, (examined.frames_seen, examined.frames_total)
     media_type = examined.media_type
-    if not 1 <= views <= _MOST_VIEWS or len(examined.faces) > _MOST_VIEWS:
+    if not 1 <= views <= MOST_VIEWS or len(examined.faces) > MOST_VIEWS:
         return f"it answered with {views} views and {len(examined.faces)} faces of a picture"
     if not all(map(_is_place, places)):
         return "it answered with a view that lies outside of its picture"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from serve_app.domain import (
@@ -30,6 +31,8 @@ class Binding:
         self._members = members
         self._clock = clock
         self.waiting = Waiting()
+        self.beside: Binding | None = None
+        """Of other pictures, whose members are some of these or all."""
 
     @property
     def usable(self) -> Sequence[Member]:
@@ -67,7 +70,7 @@ class Binding:
         if not members:
             raise nobody()
         remaining_s = picture.due_s - self._clock()
-        wait_s = self.waiting.wait_s(picture, members) * _WAITS_LONGER
+        wait_s = self.waiting.wait_s(picture, members, self._rows_beside(picture)) * _WAITS_LONGER
         finish_s = min(max(member.finish_s(picture), wait_s + member.own_s(picture)) for member in members)
         # One with nothing to do is always tried: it has to be able to show that it is fast again.
         is_idle = any(not (member.load.rows or self._has_work(member)) for member in members)
@@ -77,7 +80,11 @@ class Binding:
             )
         self.waiting.put(picture)
 
-    def bind(self) -> float:
+    def has(self, member: Member) -> bool:
+        """Whether it is one of the members."""
+        return member in self._members()
+
+    def bind(self, lanes: Iterable[Lane] = Lane) -> float:
         """Send all that it is time to send: each worker gets background pictures while no live one waits for it.
 
         Returns the seconds until a worker has room for one that waits; infinite if none does, or only an answer can
@@ -85,10 +92,10 @@ class Binding:
         """
         if not self.usable:
             for picture in self.waiting:
-                if not self._usable_by(picture):
+                if not self.may_have_others(picture):
                     self._give_up(picture, nobody())
         room_in_s = math.inf
-        for lane in Lane:
+        for lane in lanes:
             takers = self._takers(lane)
             while takers and self._bind_one(lane, takers):
                 pass
@@ -103,13 +110,24 @@ class Binding:
 
     def _has_work(self, member: Member) -> bool:
         """Whether a picture waits that ``member`` may have."""
-        return any(self.waiting.waits_for(member.name, lane) for lane in Lane)
+        return any(self._waits_for(member, lane) for lane in Lane)
+
+    def _waits_for(self, member: Member, lane: Lane) -> bool:
+        beside = self.beside if self.beside is not None and self.beside.has(member) else None
+        all_waiting = (self.waiting,) if beside is None else (self.waiting, beside.waiting)
+        return any(waiting.waits_for(member.name, lane) for waiting in all_waiting)
+
+    def _rows_beside(self, picture: Picture) -> Counter[int]:
+        """That wait elsewhere for the same members, and go before ``picture``."""
+        if self.beside is None or not self.beside.usable:
+            return Counter()
+        return self.beside.waiting.rows_before(picture.call.lane)
 
     def _takers(self, lane: Lane) -> Sequence[Member]:
         """Members for which no live picture waits, if ``lane`` is another one."""
         if lane is Lane.LIVE:
             return self.usable
-        return [member for member in self.usable if not self.waiting.waits_for(member.name, Lane.LIVE)]
+        return [member for member in self.usable if not self._waits_for(member, Lane.LIVE)]
 
     def _bind_one(self, lane: Lane, takers: Sequence[Member]) -> bool:
         """Whether a picture of ``lane`` waits no longer, which one of ``takers`` may have been given."""

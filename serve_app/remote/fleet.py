@@ -22,8 +22,10 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     LabelScores,
+    Lane,
     ModelIdentity,
     NotScannedError,
+    OverloadedError,
     UnavailableError,
     UnscannableError,
     UnscannedError,
@@ -76,6 +78,7 @@ class Fleet:
         self._binding = Binding(self._members.values, clock)
         # Bodies wait apart, so that a worker that takes views alone never stands still behind one.
         self._of_bodies = Binding(lambda: [each for each in self.members if each.takes_bodies], clock)
+        self._binding.beside, self._of_bodies.beside = self._of_bodies, self._binding
         self._mean_rows = [1.0] * len(self._label_sets)
         self._changed = asyncio.Event()
         self._is_binding = False
@@ -154,6 +157,9 @@ class Fleet:
             raise UnavailableError("the body is too large to be sent")
         picture = self._picture(label_set, None, call)
         picture.body, picture.expected_rows = body.content, max(1, round(self._mean_rows[label_set]))
+        if self._of_bodies.usable and not self._of_bodies.can_in_time(picture):
+            # Not even to one with nothing to do: what is on its link would delay the views that follow.
+            raise OverloadedError("no worker can have the body and answer in time")
         self._of_bodies.require(picture)
         self.changed()
         return await self._outcome(picture)
@@ -276,7 +282,11 @@ class Fleet:
         self._is_binding = False
         if self._next_room is not None:
             self._next_room.cancel()
-        room_in_s = min(self._of_bodies.bind(), self._binding.bind())
+        room_in_s = math.inf
+        for lane in Lane:
+            both = sorted((self._of_bodies, self._binding), key=lambda each: each.waiting.first_due_s("", lane))
+            for binding in both:
+                room_in_s = min(room_in_s, binding.bind((lane,)))
         if room_in_s < math.inf:
             # A little later, so that it surely is there.
             self._next_room = asyncio.get_running_loop().call_later(room_in_s + _ROOM_SLACK_S, self.changed)

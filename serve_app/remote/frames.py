@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from serve_app.domain import MalformedRequestError
+from serve_app.domain import MalformedRequestError, ViewPlace
+from serve_app.domain.storable_text import printable
 from serve_app.remote.messages import (
     BodyWork,
     Examined,
@@ -36,6 +37,12 @@ MAX_HEADS: Final = 32
 MAX_HEAD_BYTES: Final = 16 * 1024
 """Of the file of a head: an embedding of 4,000 numbers. All of them together fit into a header."""
 
+MOST_VIEWS: Final = 4096
+"""Of a picture, in an answer: more would take the front's time before they are seen to be too many."""
+
+_MOST_TOLD: Final = 100
+"""Characters of a stranger's that an error repeats."""
+
 _PREFIX: Final = struct.Struct(">BI")
 _SHAPES: Final = "shapes"
 _ARRAYS: Final[Mapping[type[Message], Mapping[str, tuple[type[np.generic], int]]]] = {
@@ -46,11 +53,19 @@ _ARRAYS: Final[Mapping[type[Message], Mapping[str, tuple[type[np.generic], int]]
 }
 """The arrays of the messages that have some: the type of their elements, and how many dimensions they have."""
 
+_Shape = Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(max_length=4)]
+_Places = Annotated[tuple[ViewPlace, ...], Field(max_length=MOST_VIEWS)]
+
 _BOUNDED: Final[Mapping[type[Message], Mapping[str, Any]]] = {
     Wanted: {
         "heads": Annotated[
             Mapping[str, Annotated[bytes, Field(max_length=MAX_HEAD_BYTES)]], Field(max_length=MAX_HEADS)
         ]
+    },
+    Examined: {
+        "places": _Places,
+        "faces": _Places,
+        "readings": Annotated[tuple[tuple[int, int], ...], Field(max_length=MOST_VIEWS)],
     },
 }
 """The types of attributes that have to be smaller than the header that they are in."""
@@ -73,7 +88,7 @@ def _header_of(message: type[Message]) -> type[BaseModel]:
         each.name: (hints[each.name], ...) for each in dataclasses.fields(message) if each.name not in arrays
     }
     if arrays:
-        plain[_SHAPES] = (tuple[tuple[int, ...], ...], ...)
+        plain[_SHAPES] = (tuple[_Shape, ...], ...)
     extra: Literal["ignore", "forbid"] = "ignore" if message in _TOLERANT else "forbid"
     config = ConfigDict(extra=extra, allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
     return create_model(message.__name__, __config__=config, **plain)
@@ -133,7 +148,7 @@ def _unpacked(frame: bytes) -> Message:
         header = _HEADERS[kind].model_validate_json(frame[_PREFIX.size : end])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = printable(".".join(map(str, first["loc"]))[:_MOST_TOLD])
         raise MalformedRequestError(f"{kind.__name__}: {where}: {first['msg']}") from None
     values = {name: getattr(header, name) for name in type(header).model_fields if name != _SHAPES}
     shapes = getattr(header, _SHAPES, ())
@@ -148,7 +163,7 @@ def _arrays(kind: type[Message], shapes: tuple[tuple[int, ...], ...], frame: byt
     arrays: dict[str, Any] = {}
     for (name, (dtype, dimensions)), shape in zip(wanted.items(), shapes, strict=True):
         size_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-        if len(shape) != dimensions or min(shape) < 0 or max(shape) > len(frame) or size_bytes > len(frame) - start:
+        if len(shape) != dimensions or max(shape) > len(frame) or size_bytes > len(frame) - start:
             raise MalformedRequestError(f"{kind.__name__}: {name}: {shape} is no shape of what was sent")
         arrays[name] = np.frombuffer(frame, dtype, math.prod(shape), start).reshape(shape)
         start += size_bytes

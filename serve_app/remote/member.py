@@ -51,6 +51,9 @@ from serve_app.remote.workload import Expected, Workload
 # A live picture is late after twice its predicted time, and a little more where that is short.
 _LATE_TIMES, _LATE_BEYOND_S, _LATE_AGAIN_S = 2.0, 0.25, 0.5
 
+# Of a body: how long it takes to decode is not known before.
+_LATE_BODY_BEYOND_S = 2.0
+
 # More than predictions of the link err, so that deadlines at the worker are in the order of the turns.
 _AHEAD_S = 0.1
 
@@ -223,7 +226,8 @@ class Member:
         self._live_sent += lane is Lane.LIVE
         self._numbers += 1
         number = self._numbers
-        late_s = (on_link_s + held_s) * _LATE_TIMES + _LATE_BEYOND_S
+        beyond_s = _LATE_BODY_BEYOND_S if picture.views is None else _LATE_BEYOND_S
+        late_s = (on_link_s + held_s) * _LATE_TIMES + beyond_s
         if lane is Lane.LIVE and not picture.is_bound:
             self._late[number] = asyncio.get_running_loop().call_later(late_s, self._tell_late, number)
         self._in_flight[number] = _InFlight(picture, now_s, transfer, expected, self._live_sent)

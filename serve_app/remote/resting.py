@@ -5,7 +5,7 @@ from __future__ import annotations
 from serve_app.domain import Clock
 
 _IN_A_ROW = 3
-_MOST_S = 60.0
+_MOST_S, _DOUBLINGS = 60.0, 6
 
 
 class Resting:
@@ -35,6 +35,6 @@ class Resting:
         self._failures += 1
         if self._failures < _IN_A_ROW:
             return 0.0
-        rest_s = min(2.0 ** (self._failures - _IN_A_ROW), _MOST_S)
+        rest_s = min(2.0 ** min(self._failures - _IN_A_ROW, _DOUBLINGS), _MOST_S)
         self._until_s = self._clock() + rest_s
         return rest_s

@@ -196,6 +196,8 @@ class Trust:
             return
         if (how := difference_of(answered.views, views)) is not None:
             self._distrust(member, f"compared with what the front decodes, over a picture: {how}")
+        elif len(answered.views.faces.places) != len(views.faces.places):
+            pass  # scores of other faces say nothing of those of these
         elif (second := self._standings.second(member)) is not None:
             await self._double(member, second, label_set, views, call, answered.scores)
 

@@ -93,13 +93,24 @@ class Waiting:
     def _again_for(self, worker: str, lane: Lane) -> Iterator[Picture]:
         return (each for each in self._again[lane] if worker not in each.tried and not each.future.done())
 
-    def wait_s(self, picture: Picture, members: Sequence[Member]) -> float:
-        """Seconds until ``members`` have begun all that goes before a picture that comes now."""
+    def wait_s(self, picture: Picture, members: Sequence[Member], beside: Mapping[int, int]) -> float:
+        """Seconds until ``members`` have begun all that goes before a picture that comes now.
+
+        ``beside`` are rows of each set of labels that wait elsewhere for the same members.
+        """
         call = picture.call
         ahead = _rows(self._queue.ahead_of(picture.due_s, 1, call.source, call.share / max(1, picture.rows), call.lane))
         for lane in Lane if call.lane is Lane.BACKGROUND else (Lane.LIVE,):
             ahead.update(self._rows_again(lane))
+        ahead.update(beside)
         return _shared_s(ahead, call.lane, members)
+
+    def rows_before(self, lane: Lane) -> Counter[int]:
+        """All that wait and go before a picture of ``lane`` that comes elsewhere."""
+        rows: Counter[int] = Counter()
+        for each in Lane if lane is Lane.BACKGROUND else (Lane.LIVE,):
+            rows.update(_rows(self._queue.waiting(each)) + self._rows_again(each))
+        return rows
 
     def drained_s(self, lane: Lane, members: Sequence[Member]) -> float:
         """Seconds in which ``members`` would work off all of ``lane``; infinite without members."""

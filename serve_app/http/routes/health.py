@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from serve_app.domain import ConfigurationError, Deadline, LedgerHealth, NotScannedError, NoWorkerError, OnUnscanned
+from serve_app.domain import (
+    ConfigurationError,
+    Deadline,
+    DeadlineExceededError,
+    LedgerHealth,
+    NotScannedError,
+    NoWorkerError,
+    OnUnscanned,
+)
 from serve_app.domain.lists import ListsHealth
 from serve_app.http.answers import json_response
 from serve_app.http.arrival import Arrival
@@ -65,7 +73,7 @@ def router(moderator: Moderator, guard: Guard, settings: Settings, metrics: Fron
             policy, identity = standing_in
             message = f"{error}: the policy {policy.name} looks at uploads meanwhile"
             told = {"model": str(identity), "policy": str(policy), "notice": identity.notice}
-        elif isinstance(error, NoWorkerError) and settings.on_unscanned is OnUnscanned.ACCEPT:
+        elif _is_without_workers(error, settings) and settings.on_unscanned is OnUnscanned.ACCEPT:
             message = f"{error}: pictures are stored unscanned, and scanned once a worker is back"
             told = {"policy": str(moderator.policy)}
         if told is None:
@@ -73,6 +81,12 @@ def router(moderator: Moderator, guard: Guard, settings: Settings, metrics: Fron
         return 200, bare_answer("ready", message, arrival.request_id, arrival.elapsed_ms).model_copy(update=told)
 
     return routes
+
+
+def _is_without_workers(error: NotScannedError, settings: Settings) -> bool:
+    """Whether no worker is there, or all are on trial or silent."""
+    is_waiting = settings.remote is not None and isinstance(error, DeadlineExceededError)
+    return is_waiting or isinstance(error, NoWorkerError)
 
 
 def _ready_message(

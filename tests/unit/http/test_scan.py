@@ -365,6 +365,16 @@ async def test_ready_only_when_a_scorer_is_warm(service: Service) -> None:
     assert answer["notice"] == FAKE_NOTICE
 
 
+@pytest.mark.parametrize(("on_unscanned", "status"), [("accept", 200), ("reject", 503)])
+async def test_ready_while_all_workers_are_on_trial_where_pictures_are_stored_then(
+    make_service: Callable[..., Service], on_unscanned: str, status: int
+) -> None:
+    service = make_service(on_unscanned=on_unscanned, remote={})
+    service.scorer.asleep = DeadlineExceededError("no worker has passed its trial yet")
+    answer = service.answered(await service.request("GET", "/readyz"), status)
+    assert answer["message"].startswith("no worker has passed its trial yet")
+
+
 @pytest.mark.parametrize(
     ("on_unscanned", "error", "status"),
     [

@@ -135,6 +135,26 @@ def test_shapes_that_no_array_has_are_refused(size: int) -> None:
         from_worker(frame[:1] + len(header).to_bytes(4, "big") + header)
 
 
+@pytest.mark.parametrize(
+    ("message", "name", "value"),
+    [
+        (SCORED, "shapes", [[9] * 100_000]),
+        (SCORED, "\x1b[2J" * 100_000, 1),
+        (EXAMINED, "places", [{"frame": 0, "box": [0.0, 0.0, 1.0, 1.0]}] * 5_000),
+        (EXAMINED, "readings", [[0, 100]] * 5_000),
+    ],
+    ids=["a shape of many numbers", "an unknown key", "places", "readings"],
+)
+def test_what_a_stranger_sent_is_refused_in_a_few_words(message: Message, name: str, value: object) -> None:
+    frame = packed(message)
+    header = json.loads(frame[5 : 5 + int.from_bytes(frame[1:5], "big")]) | {name: value}
+    content = json.dumps(header).encode()
+    with pytest.raises(MalformedRequestError) as refused:
+        from_worker(frame[:1] + len(content).to_bytes(4, "big") + content)
+    assert len(str(refused.value)) < 800
+    assert str(refused.value).isprintable()
+
+
 def wanted_with(heads: dict[str, bytes]) -> Wanted:
     return Wanted(PROTOCOL, "0.2.0", "fake", (tuple(heads),), 8.0, heads)
 

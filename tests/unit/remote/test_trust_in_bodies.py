@@ -62,6 +62,10 @@ async def examined(scene: Scene, worker: Worker, told: Views, off: float = 0.0) 
 
 LIES = {
     "fingerprint": replace(TOLD, fingerprints=(FrameFingerprint(0, 100, bytes(256)),)),
+    "quality that no list asks for": replace(TOLD, fingerprints=(replace(VIEWS.fingerprints[0], quality=49),)),
+    "no fingerprint of it turned": replace(
+        TOLD, fingerprints=(FrameFingerprint(0, 100, VIEWS.fingerprints[0].pdq + bytes(224)),)
+    ),
     "no fingerprint": replace(TOLD, fingerprints=()),
     "type": replace(TOLD, media_type="image/gif"),
     "place": replace(TOLD, places=(ViewPlace(0, (0.0, 0.0, 0.5, 0.5)),)),
