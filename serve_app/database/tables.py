@@ -139,6 +139,7 @@ audit = Table(
     Column("detail", Text, nullable=False),  # JSON
 )
 Index("audit_by_time", audit.c.at_us, audit.c.action)
+Index("audit_by_action", audit.c.action, audit.c.at_us)
 
 leases = Table(
     "leases",
