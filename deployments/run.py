@@ -129,7 +129,7 @@ def _serve(
         with bounded(_READY_TIMEOUT_S + _HUNG_AFTER_S, "the start of the application"):
             deploy(settings)
             wait_until_running(_READY_TIMEOUT_S, lambda waiting: status.update(f"waiting for {waiting}"), stop)
-            # Without a worker, no replica is ready.
+            # Without a worker, replicas are not ready where unscanned pictures are refused.
             wait_until_answered(address.root_url, READY_PATH if application.remote is None else HEALTH_PATH, stop)
         status.stop()
         if not stop.is_set():

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from serve_app.database.file_system import network_file_system
 from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
+from serve_app.database.tables import metadata
 from serve_app.domain import ConfigurationError, UnavailableError, in_words
 from serve_app.secret_files import read_secret
 from serve_app.state_folder import make_private_file, make_private_folder
@@ -117,15 +118,16 @@ class Database:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS_LOCK})
 
     def share_scores(self, connection: Connection) -> None:
-        """In a transaction that reads which workers are in doubt, and then writes scores: nobody waits for others."""
+        """In a transaction that reads who is in doubt, and then writes scores: these do not exclude each other."""
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _SCORES_LOCK})
 
     def wait_for_scores(self) -> None:
         """Return once each transaction is over that called :meth:`share_scores` before."""
-        with self.writing() as connection:  # SQLite has one writer anyway
-            if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCORES_LOCK})
+        if self.is_sqlite:
+            return  # it has one writer at a time
+        with self.writing() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCORES_LOCK})
 
     @contextlib.contextmanager
     def alone_in_importing(self) -> Iterator[Callable[[], None] | None]:
@@ -248,13 +250,14 @@ class Database:
                 return
 
     def _longest_session(self) -> int | None:
-        """The process id, at the server, of the longest transaction beside this program's."""
+        """The process id, at the server, of the longest transaction that uses the tables."""
         longest = text(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-            "AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1"
+            "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() AND granted "
+            "AND relation IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name) "
+            "AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1"
         )
         with self.reading() as connection:
-            found: int | None = connection.execute(longest).scalar_one_or_none()
+            found: int | None = connection.execute(longest, {"tables": list(metadata.tables)}).scalar_one_or_none()
             return found
 
     @contextlib.contextmanager

@@ -92,3 +92,32 @@ def test_a_transaction_that_does_not_end_is_named_with_the_way_out(
             with others.reading() as beside:
                 assert version_of(beside) == 1, "nothing of it is half done"
         database.prepare()
+
+
+def test_only_a_transaction_that_uses_the_tables_is_named(
+    old: Location, others: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one of the program that migrates, nor any other in this database, however long they last."""
+    monkeypatch.setattr(access, "MIGRATED_WITHIN_S", 0.0)
+    with (
+        contextlib.closing(open_database(old)) as database,
+        ThreadPoolExecutor(1) as threads,
+        others.writing() as bystander,
+        contextlib.ExitStack() as preparing,
+    ):
+        bystander.execute(text("SELECT count(*) FROM pg_class"))
+        preparing.enter_context(others._alone())
+        migrating = threads.submit(database.prepare)
+        wait_until(lambda: is_waiting_to_prepare(others))
+        with others.writing() as user:
+            pid = user.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            user.execute(text("SELECT count(*) FROM decisions"))
+            preparing.close()
+            with pytest.raises(OperationalError, match=rf"process id {pid} uses them "):
+                migrating.result(timeout=30.0)
+
+
+def is_waiting_to_prepare(database: Database) -> bool:
+    found = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with database.reading() as connection:
+        return bool(connection.execute(found).scalar_one())
