@@ -1,7 +1,7 @@
 """All decisions that wait for a scan, newest first: those are the pictures that people are looking at.
 
-Each comes once in a run: it is done, or left for the next run. Those that come during a run are next,
-as soon as the few that were read before are over.
+Each comes once in a run: it is done, or left for the next run. One that pict-rs may not have stored yet comes again
+in the same run. Those that come during a run are next, as soon as the few that were read before are over.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _AT_ONCE: Final = 20
 
 _NEW_ONES_EVERY: Final = timedelta(seconds=5)
 
-_RECORDED_WITHIN: Final = timedelta(minutes=1)
-"""After a decision was made; what stays in a spool for longer is left for the next run."""
+_AGAIN_WITHIN: Final = timedelta(minutes=3)
+"""After a decision was made: it may be recorded late, or stored late. What takes longer is left for the next run."""
 
 
 class Archive(Protocol):
@@ -63,13 +63,14 @@ async def rescan_pending(
             if decision.request_id in left or not is_due(decision.request_id):
                 continue
             finding = await rescanner.rescan(decision)
-            if finding.result is Result.GONE and decision.decided_at > wall_clock() - STORED_WITHIN:
+            is_early = finding.result is Result.GONE and decision.decided_at > wall_clock() - STORED_WITHIN
+            if is_early:
                 # pict-rs stores a picture after it has our answer.
                 why = "pict-rs may not have stored it yet"
                 finding = replace(finding, result=Result.LATER, why=why, is_of_picture=True)
             if finding.result.is_done:
                 await archive.mark_done(decision.request_id, f"rescan: {finding.result}")
-            else:
+            elif not is_early:
                 left.add(decision.request_id)
             yield finding
             if finding.result is not Result.LATER:
@@ -89,7 +90,7 @@ class _Stretch:
 
 
 class _NewestFirst:
-    """Pending decisions, some at a time. Those of the last minute may come again for as long as they are pending."""
+    """Pending decisions, some at a time. Those of the last minutes may come again for as long as they are pending."""
 
     def __init__(self, archive: Archive, wall_clock: Callable[[], datetime]) -> None:
         self._archive, self._wall_clock = archive, wall_clock
@@ -102,7 +103,7 @@ class _NewestFirst:
         if not self._stretches:
             return None
         if (now := self._wall_clock()) >= self._read_until + _NEW_ONES_EVERY:
-            since, self._read_until = self._read_until - _RECORDED_WITHIN, now
+            since, self._read_until = self._read_until - _AGAIN_WITHIN, now
             self._add(since)
         stretch = self._stretches[-1]
         page = await self._archive.search(stretch.wanted, _AT_ONCE, stretch.cursor)

@@ -12,8 +12,10 @@ from serve_app.domain import AuditEntry, UnavailableError
 from serve_app.ledger import MemoryLedger
 from serve_app.purges import PURGE
 from serve_app.storage import Result, rescan_pending
+from serve_app.storage.attempts import Attempts
 from serve_app.storage.pending import MAX_LATER_IN_A_ROW
 from tests.unit.storage.conftest import Bench, Quota, let_through
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
 END = START + timedelta(hours=1)
@@ -101,6 +103,25 @@ async def test_pictures_that_pictrs_may_still_store_do_not_end_a_run(bench: Benc
         body = f"accept number {number}".encode()
         await ledger.record(let_through(body, f"w-{number}", END - timedelta(seconds=1)))
     assert await run(bench, ledger) == [Result.LATER] * (MAX_LATER_IN_A_ROW + 1)
+
+
+async def test_a_picture_that_pictrs_stores_during_a_run_is_met_again_in_it(bench: Bench) -> None:
+    ledger, clock = await waiting(bench, *["accept"] * 40), VirtualClock(END)
+    await ledger.record(let_through(b"accept soon", "soon", END - timedelta(seconds=1)))
+    attempts, found = Attempts(clock), list[tuple[str, Result]]()
+    async with bench.rescanner() as rescanner:
+        async for finding in rescan_pending(ledger, rescanner, clock, attempts.is_due):
+            attempts.note(finding)
+            if not found:
+                bench.pictrs.store(b"accept soon")
+            found.append((finding.decision.request_id, finding.result))
+            clock.now += timedelta(seconds=5)
+    assert [(index, result) for index, (name, result) in enumerate(found) if name == "soon"] == [
+        (0, Result.LATER),
+        (20, Result.ACCEPTED),
+    ]
+    assert len(found) == 42
+    assert await left(ledger) == []
 
 
 async def test_of_twice_the_quota_exactly_the_quota_is_purged_in_a_day(bench: Bench) -> None:
