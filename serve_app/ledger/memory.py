@@ -170,9 +170,9 @@ class MemoryLedger:
         await self.audit(AuditEntry.of_forgetting(self._wall_clock(), actor, scope, erased))
         return erased
 
-    async def forget_scores(self, doubt: Doubt) -> int:
+    async def forget_scores(self, doubt: Doubt) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
-        return self._examinations.drop_in_doubt(doubt)
+        self._examinations.drop_in_doubt(doubt)
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""

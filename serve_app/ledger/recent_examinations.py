@@ -68,8 +68,8 @@ class RecentExaminations:
         self._recent.move_to_end((sha256, model_digest))
         return recent.recollection
 
-    def drop_in_doubt(self, doubt: Doubt) -> int:
-        """Forget those whose scores are in doubt, and remember none that come later: how many are forgotten."""
+    def drop_in_doubt(self, doubt: Doubt) -> None:
+        """Forget those whose scores are in doubt, and remember none that come later."""
         if doubt not in self._doubts:
             self._doubts.append(doubt)
         wrong = [
@@ -79,7 +79,6 @@ class RecentExaminations:
         ]
         for key in wrong:
             self.drop(*key)
-        return len(wrong)
 
     def drop(self, sha256: str, model_digest: str) -> Recollection | None:
         """Forget one, and return it; None if it was not there."""

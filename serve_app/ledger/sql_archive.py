@@ -175,26 +175,23 @@ class SqlArchive:
         """See :class:`~serve_app.domain.DecisionArchive`. One after the other, in a thread of their own."""
         return await self._prepared(lambda: self._forget(scope, actor, show), self._forgetting)
 
-    async def forget_scores(self, doubt: Doubt) -> int:
+    async def forget_scores(self, doubt: Doubt) -> None:
         """See :class:`~serve_app.domain.DecisionArchive`."""
         if doubt.since is None:
-            return 0
+            return
         condition = queries.in_doubt(doubt, doubt.since)
 
-        def forget() -> int:
+        def forget() -> None:
             # What is recorded by transactions that have not seen the doubt in the audit is found below.
             self._database.wait_for_scores()
-            erased = Erased()
-            for some in self._erase(
+            for _ in self._erase(
                 lambda connection, _: queries.chosen_label_scores(connection, condition),
                 lambda connection, chosen: queries.erase_label_scores(connection, chosen, condition),
             ):
-                erased += some
                 if self._is_closed.wait(ERASING_PAUSE_S):
                     raise UnavailableError(_ENDS)
-            return erased.label_scores
 
-        return await self._prepared(forget, self._forgetting)
+        await self._prepared(forget, self._forgetting)
 
     async def prune(self, now: datetime) -> Erased:
         """See :class:`~serve_app.domain.DecisionArchive`."""

@@ -29,7 +29,7 @@ class Records(Protocol):
         """Add an entry to the audit."""
         ...
 
-    async def forget_scores(self, doubt: Doubt) -> int:
+    async def forget_scores(self, doubt: Doubt) -> None:
         """Erase the scores in doubt."""
         ...
 

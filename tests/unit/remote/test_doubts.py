@@ -37,11 +37,10 @@ class Audit:
         await self.ledger.audit(entry)
         self.count()
 
-    async def forget_scores(self, doubt: Doubt) -> int:
+    async def forget_scores(self, doubt: Doubt) -> None:
         self.fail()
         self.forgotten.append(doubt)
         self.count()
-        return 0
 
     def fail(self) -> None:
         if self.faults:
