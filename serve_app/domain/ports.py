@@ -185,8 +185,8 @@ class DecisionArchive(Protocol):
     async def forget_scores(self, doubt: Doubt) -> None:
         """Erase the scores in doubt that are recorded: the same bytes are then scanned anew.
 
-        Their decisions stay. From the doubt's entry in the audit on, which comes before this, no such scores are
-        recalled, and none are recorded that come later.
+        Fingerprints too, where these are in doubt. Decisions stay. From the doubt's entry in the audit on, which
+        comes before this, no such scores are recalled, and none are recorded that come later.
 
         Raises:
             UnavailableError: the ledger was closed before all was erased.

@@ -77,7 +77,7 @@ class WorkersView(Protocol):
 DISTRUST: Final = "distrust"
 """The action in the audit when the scores of workers are in doubt."""
 
-_WORKER, _OTHER, _SINCE, _WHY = "worker", "other", "since", "why"
+_WORKER, _OTHER, _SINCE, _WHY, _HAS_DECODED = "worker", "other", "since", "why", "has_decoded"
 
 LATE: Final = timedelta(minutes=1)
 """How long after ``at`` a decision can still rest on scores in doubt: it was on its way, or clocks are apart."""
@@ -88,13 +88,15 @@ class Doubt:
     """From ``at`` on, scores of ``workers`` are in doubt.
 
     It is one worker whose scores were wrong, or two that contradict each other. ``since`` is when they were last known
-    to be right; None where they never were, and so had no picture.
+    to be right; None where they never were, and so had no picture. One that ``has_decoded`` got whole files: what it
+    says is in them is in doubt as well.
     """
 
     workers: tuple[str, ...]
     at: datetime
     since: datetime | None
     why: str
+    has_decoded: bool = False
 
     @property
     def until(self) -> datetime:
@@ -110,6 +112,8 @@ class Doubt:
         detail: dict[str, str | int] = dict(zip((_WORKER, _OTHER), self.workers, strict=False))
         if self.since is not None:
             detail[_SINCE] = self.since.isoformat()
+        if self.has_decoded:
+            detail[_HAS_DECODED] = True
         return AuditEntry(self.at, SERVICE, DISTRUST, detail | {_WHY: self.why})
 
 
@@ -121,6 +125,7 @@ def doubts_in(entries: Iterable[AuditEntry]) -> list[Doubt]:
             each.at,
             datetime.fromisoformat(str(each.detail[_SINCE])) if _SINCE in each.detail else None,
             str(each.detail.get(_WHY, "")),
+            bool(each.detail.get(_HAS_DECODED, False)),
         )
         for each in entries
     ]

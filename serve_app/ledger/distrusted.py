@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from serve_app.database.auditing import entry_of
 from serve_app.database.moments import microseconds, moment_of
-from serve_app.database.tables import label_scores
+from serve_app.database.tables import fingerprints, label_scores
 from serve_app.domain.workers import DISTRUST, LATE, Doubt, doubts_in
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.queries import audited
@@ -23,10 +23,10 @@ def is_in_doubt(connection: Connection, worker: str | None, decided_at_us: int) 
 
 
 def without_distrusted(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
-    """``entries`` without scores that are in doubt; their decisions stay."""
+    """``entries`` without scores and fingerprints that are in doubt; their decisions stay."""
     moments = [scored[1] for entry in entries if (scored := _scored(entry))]
     doubts = _doubts(connection, min(moments)) if moments else []
-    return [_without_scores(entry) if _is_among(entry, doubts) else entry for entry in entries]
+    return [_without_doubted(entry, doubts) for entry in entries]
 
 
 def has_scores_of_workers(entries: Sequence[Entry]) -> bool:
@@ -47,10 +47,12 @@ def _scored(entry: Entry) -> tuple[str, datetime] | None:
     return None if row is None or worker is None else (worker, moment_of(row["recorded_at_us"]))
 
 
-def _is_among(entry: Entry, doubts: Sequence[Doubt]) -> bool:
+def _without_doubted(entry: Entry, doubts: Sequence[Doubt]) -> Entry:
     scored = _scored(entry)
-    return scored is not None and any(doubt.includes(*scored) for doubt in doubts)
-
-
-def _without_scores(entry: Entry) -> Entry:
-    return replace(entry, rows={name: row for name, row in entry.rows.items() if name != label_scores.name})
+    about = [doubt for doubt in doubts if scored is not None and doubt.includes(*scored)]
+    if not about:
+        return entry
+    left_out = {label_scores.name}
+    if any(doubt.has_decoded for doubt in about):
+        left_out.add(fingerprints.name)
+    return replace(entry, rows={name: row for name, row in entry.rows.items() if name not in left_out})

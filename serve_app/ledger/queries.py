@@ -181,6 +181,21 @@ def erase_label_scores(connection: Connection, chosen: Sequence[Any], condition:
     return Erased(label_scores=connection.execute(delete(label_scores).where(is_chosen, condition)).rowcount)
 
 
+def erase_decoded(connection: Connection, chosen: Sequence[Any], condition: ColumnElement[bool]) -> Erased:
+    """Erase all that was seen of the bodies of chosen label scores, as far as the condition still holds for these.
+
+    Without fingerprints, what another model saw in such a body would be recalled and no list asked.
+    """
+    is_chosen = tuple_(*label_scores.primary_key.columns).in_([tuple(row) for row in chosen])
+    erased = delete(label_scores).where(is_chosen, condition).returning(label_scores.c.sha256)
+    bodies = connection.execute(erased).scalars().all()
+    others, frames = (
+        connection.execute(delete(table).where(table.c.sha256.in_(bodies))).rowcount
+        for table in (label_scores, fingerprints)
+    )
+    return Erased(label_scores=len(bodies) + others, fingerprints=frames)
+
+
 def tally(since: datetime, until: datetime) -> Select[Any]:
     """How many decisions of a time are alike, without those on the canary."""
     columns = decisions.c

@@ -180,13 +180,14 @@ class SqlArchive:
         if doubt.since is None:
             return
         condition = queries.in_doubt(doubt, doubt.since)
+        erase = queries.erase_decoded if doubt.has_decoded else queries.erase_label_scores
 
         def forget() -> None:
             # What is recorded by transactions that have not seen the doubt in the audit is found below.
             self._database.wait_for_scores()
             for _ in self._erase(
                 lambda connection, _: queries.chosen_label_scores(connection, condition),
-                lambda connection, chosen: queries.erase_label_scores(connection, chosen, condition),
+                lambda connection, chosen: erase(connection, chosen, condition),
             ):
                 if self._is_closed.wait(ERASING_PAUSE_S):
                     raise UnavailableError(_ENDS)

@@ -21,12 +21,13 @@ _NAMES_KEPT: Final = 256
 
 
 class Discipline:
-    """Sends workers away, and remembers by name when each was last found right, as far back as 256 names."""
+    """Sends workers away, and remembers of 256 names when each was last found right, and of 256 that they decode."""
 
     def __init__(self, fleet: Fleet, reports: TrustReports, environment: Environment) -> None:
         """``reports`` are told of each that is sent away."""
         self._fleet, self._reports, self._environment = fleet, reports, environment
         self._last_good_at: OrderedDict[str, datetime] = OrderedDict()
+        self._decoded: OrderedDict[str, None] = OrderedDict()
         self._strikes: OrderedDict[str, Strikes] = OrderedDict()
         self._kept_out = KeptOut(environment.clock)
 
@@ -50,6 +51,17 @@ class Discipline:
         self._last_good_at[name] = sent_at
         if len(self._last_good_at) > _NAMES_KEPT:
             self._last_good_at.popitem(last=False)
+
+    def decoded(self, name: str) -> None:
+        """This worker said what is in a whole file."""
+        self._decoded.pop(name, None)
+        self._decoded[name] = None
+        if len(self._decoded) > _NAMES_KEPT:
+            self._decoded.popitem(last=False)
+
+    def has_decoded(self, names: Sequence[str]) -> bool:
+        """Whether one of these has said what is in a whole file."""
+        return any(name in self._decoded for name in names)
 
     def last_good_at(self, names: Sequence[str]) -> datetime | None:
         """The earliest of the moments at which these were last found right; None if none of them was."""
@@ -85,7 +97,8 @@ class Discipline:
 
     def _report_distrusted(self, member: Member, why: str) -> None:
         last_good_at = self._last_good_at.pop(member.name, None)
-        self._reports.distrusted(Distrusted(member.name, member.owner, self._environment.now(), last_good_at, why))
+        has_decoded, at = self.has_decoded([member.name]), self._environment.now()
+        self._reports.distrusted(Distrusted(member.name, member.owner, at, last_good_at, why, has_decoded))
 
     def forgive(self, member: Member) -> None:
         """A worker scored a picture."""

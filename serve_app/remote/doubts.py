@@ -85,7 +85,7 @@ class TrustRecord:
             why=report.why,
             since=report.last_good_at,
         )
-        self._record(Doubt((report.worker,), report.at, since, report.why))
+        self._record(Doubt((report.worker,), report.at, since, report.why, report.has_decoded))
 
     def disagreed(self, report: Disagreed) -> None:
         """See :class:`~serve_app.remote.reports.TrustReports`."""
@@ -101,7 +101,7 @@ class TrustRecord:
             since=report.last_good_at,
             on_trial=report.on_trial,
         )
-        self._record(Doubt(report.workers, report.at, report.last_good_at, report.why))
+        self._record(Doubt(report.workers, report.at, report.last_good_at, report.why, report.has_decoded))
 
     def suspended(self, report: Suspended) -> None:
         """See :class:`~serve_app.remote.reports.TrustReports`."""

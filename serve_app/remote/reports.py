@@ -39,6 +39,7 @@ class Distrusted:
         last_good_at: when the last probe that it passed was sent, with an offset: its decisions from then until ``at``
             are in doubt. None where it never passed one, and so got no picture, since the start of the service.
         why: for people.
+        has_decoded: whether it got whole files, and said what is in them.
     """
 
     worker: str
@@ -46,6 +47,7 @@ class Distrusted:
     at: datetime
     last_good_at: datetime | None
     why: str
+    has_decoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Disagreed:
         request_id: of the picture that both scored; None where it was a probe.
         on_trial: whether both get no pictures until it is known which of them is right.
         why: for people, with what to do.
+        has_decoded: whether one of them got whole files, and said what is in them.
     """
 
     workers: tuple[str, str]
@@ -68,6 +71,7 @@ class Disagreed:
     request_id: str | None
     on_trial: bool
     why: str
+    has_decoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

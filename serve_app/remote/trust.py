@@ -175,6 +175,8 @@ class Trust:
 
     def examined(self, label_set: int, body: Body, call: Call, answered: Answered) -> None:
         """A worker decoded a picture and scored it: of some the front cuts views too, and compares."""
+        if answered.scores.worker is not None:
+            self._discipline.decoded(answered.scores.worker)
         member = next((each for each in self._fleet.members if each.name == answered.scores.worker), None)
         if member is not None and self._comes_up(self._double_every):
             self._begin(partial(self._compare_body, member, label_set, body, call, answered))
@@ -365,8 +367,9 @@ class Trust:
             f"workers {names[0]} and {names[1]} disagree: {how}. Nobody is there to say which of them is right: "
             f"{what}. Remove the secret of the one that you trust less, or connect a third worker"
         )
-        last_good_at = self._discipline.last_good_at(names)
-        self._reports.disagreed(Disagreed(names, self._environment.now(), last_good_at, request_id, on_trial, why))
+        last_good_at, has_decoded = self._discipline.last_good_at(names), self._discipline.has_decoded(names)
+        at = self._environment.now()
+        self._reports.disagreed(Disagreed(names, at, last_good_at, request_id, on_trial, why, has_decoded))
 
     def _distrust(self, member: Member, why: str) -> None:
         self._checking.recorded.forget(member.name)

@@ -101,6 +101,35 @@ async def test_a_late_lie_spoils_neither_honest_scores_nor_their_judgement(ledge
     assert recalled.judged in (None, honest.outcome), "else it is judged anew"
 
 
+async def fingerprints_of(ledger: FullLedger, *decisions: Decision) -> list[bool]:
+    """Which of their bodies have fingerprints."""
+    found = [await ledger.get(each.request_id) for each in decisions]
+    return [each is not None and bool(each.fingerprints) for each in found]
+
+
+async def test_fingerprints_of_whoever_decodes_go_with_its_scores(ledger: FullLedger, made: Made) -> None:
+    before, lie, of_other, late = scored(made, 1), scored(made, 10), scored(made, 11, "ben/card"), scored(made, 12)
+    for each in (before, lie, of_other):
+        await ledger.record(each)
+    await distrust(ledger, dataclasses.replace(doubt_of(made, 5, 20), has_decoded=True))
+    await ledger.record(late)
+    assert await fingerprints_of(ledger, before, lie, of_other, late) == [True, False, True, False]
+    assert await known(ledger, made, before, lie, of_other, late) == [True, False, True, False]
+    anew = scored(made, 90, None, sha256=lie.sha256)
+    await ledger.record(anew)
+    assert await fingerprints_of(ledger, lie) == [True]
+
+
+async def test_fingerprints_that_the_front_made_stay(location: Location, made: Made) -> None:
+    lie, late = scored(made, 10), scored(made, 11)
+    with contextlib.closing(patient_ledger(location)) as ledger:
+        await ledger.record(lie)
+        await distrust(ledger, doubt_of(made, 5, 20))
+        await ledger.record(late)
+        assert await fingerprints_of(ledger, lie, late) == [True, True]
+        assert await scores_in(ledger) == []
+
+
 def spooled(location: Location, *decisions: Decision) -> Spool:
     """The spool of a process that has died."""
     spool = Spool.create(location.spool_folder, location.name, reserved_bytes=100_000)

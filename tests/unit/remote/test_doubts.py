@@ -70,12 +70,12 @@ async def test_whoever_scores_wrongly_or_contradicts_another_one_is_in_the_log_a
     audit.wanted, audit.faults, audit.fails_at = 5, 2, 4
     record = TrustRecord(audit, audit.sleep)
     record.distrusted(Distrusted("anna/desktop", "anna", NOON, SINCE, "0.3 apart"))
-    record.disagreed(Disagreed(("anna/desktop", "ben/card"), NOON, SINCE, "r-1", True, "0.4 apart"))
+    record.disagreed(Disagreed(("anna/desktop", "ben/card"), NOON, SINCE, "r-1", True, "0.4 apart", True))
     record.distrusted(Distrusted("carl/card", "carl", NOON, None, "0.5 apart"))
     await audit.has_all.wait()
     await record.close()
     wrong = Doubt(("anna/desktop",), NOON, SINCE, "0.3 apart")
-    contradiction = Doubt(("anna/desktop", "ben/card"), NOON, SINCE, "0.4 apart")
+    contradiction = Doubt(("anna/desktop", "ben/card"), NOON, SINCE, "0.4 apart", has_decoded=True)
     assert await audit.doubts() == [wrong, contradiction, Doubt(("carl/card",), NOON, None, "0.5 apart")]
     assert record.dropped_workers == {"wrong": 2, "disagreement": 1, "suspended": 0}
     assert audit.slept == [10.0, 10.0, 10.0]
@@ -119,10 +119,13 @@ async def test_a_record_ends_while_the_audit_cannot_be_written() -> None:
 
 
 @given(
-    st.lists(st.text(min_size=1), min_size=1, max_size=2).map(tuple),
-    st.none() | st.datetimes(timezones=st.just(UTC)),
-    st.text(),
+    workers=st.lists(st.text(min_size=1), min_size=1, max_size=2).map(tuple),
+    since=st.none() | st.datetimes(timezones=st.just(UTC)),
+    why=st.text(),
+    has_decoded=st.booleans(),
 )
-def test_every_doubt_comes_back_from_its_entry(workers: tuple[str, ...], since: datetime | None, why: str) -> None:
-    doubt = Doubt(workers, NOON, since, why)
+def test_every_doubt_comes_back_from_its_entry(
+    workers: tuple[str, ...], since: datetime | None, why: str, *, has_decoded: bool
+) -> None:
+    doubt = Doubt(workers, NOON, since, why, has_decoded)
     assert doubts_in([doubt.entry()]) == [doubt]

@@ -84,6 +84,7 @@ def test_a_worker_that_lies_about_a_file_is_sent_away_though_it_is_alone(told: V
             await examined(scene, liar, told)
             (report,) = scene.told.of(Distrusted)
             assert "compared with what the front decodes" in report.why
+            assert report.has_decoded
             assert liar.refused is not None
 
     play(run())
