@@ -120,6 +120,21 @@ async def test_fingerprints_of_whoever_decodes_go_with_its_scores(ledger: FullLe
     assert await fingerprints_of(ledger, lie) == [True]
 
 
+async def test_nothing_is_recalled_of_a_body_without_its_fingerprints(location: Location, made: Made) -> None:
+    """Those of an honest scan with another model were replaced by the lie."""
+    seen = made.examination()
+    model = dataclasses.replace(made.model, digest="d" * 64)
+    seen = dataclasses.replace(seen, scores=dataclasses.replace(seen.scores, model=model))
+    lie = scored(made, 10)
+    honest = made.decision(1, sha256=lie.sha256, model=model, examination=seen)
+    with contextlib.closing(patient_ledger(location)) as ledger:
+        for each in (honest, lie):
+            await ledger.record(each)
+        assert await ledger.recall(honest.sha256, model.digest) is not None
+        await distrust(ledger, dataclasses.replace(doubt_of(made, 5, 20), has_decoded=True))
+        assert await ledger.recall(honest.sha256, model.digest) is None
+
+
 async def test_fingerprints_that_the_front_made_stay(location: Location, made: Made) -> None:
     lie, late = scored(made, 10), scored(made, 11)
     with contextlib.closing(patient_ledger(location)) as ledger:
