@@ -46,7 +46,7 @@ HIDDEN = {
     "serve_app.remote.scorers": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.front": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
-    "serve_app.worker": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.worker": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP, *DATABASES),
     "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.cli.serving": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
     "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
