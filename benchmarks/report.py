@@ -84,7 +84,7 @@ PLAN = (
     Planned("storage", "storage", 8),
     Planned("storage-uploads", "storage_uploads", 7),
     Planned("storage-uploads-ray", "storage_uploads --way ray", 8),
-    Planned("remote", "remote", 4),
+    Planned("remote", "remote", 6),
     Planned("metrics-one-process", "metrics", 1.5),
     Planned("metrics-ray", "metrics --way ray", 2),
     Planned("pictrs", "pictrs", 1.5),
