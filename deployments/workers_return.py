@@ -1,4 +1,4 @@
-"""Knows in one process that workers are back which connect to another one."""
+"""On Ray Serve workers connect to the replica of the scorer: how an ingress replica learns that they are back."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from benchmarks.load import Target
 from benchmarks.outcomes import Load, joined
 from benchmarks.processes import memory_bytes
 from benchmarks.remote_parts import pending, processes
+from benchmarks.served import FAKE_POLICY
 from benchmarks.servers import Home, NotServedError, Running
 from deployments.ray_environment import free_ports
 
@@ -30,14 +31,6 @@ ROUND_TRIP_S = 0.04
 VIEW_S = 0.05
 TIMES_SLOWER = 3
 
-_POLICY = """\
-policy: fake-red
-model: fake
-concepts:
-  red: {score: cosine, prompts: [red]}
-rules:
-  - {name: red, verdict: reject, when: {concept: red, above: 0.5}}
-"""
 _KILLED_AT_SHARE = 0.4
 _JOIN_TIMEOUT_S = 60.0
 _POLL_S = 0.1
@@ -117,7 +110,7 @@ class Fronts:
     def __init__(self, folder: Path, body: MakeBody, secret: str) -> None:
         self._folder, self._body = folder, body
         self._policy, self._secret_file = folder / "fake-red.yaml", folder / "worker.secret"
-        self._policy.write_text(_POLICY, "utf-8")
+        self._policy.write_text(FAKE_POLICY, "utf-8")
         self._secret_file.write_text(secret, "utf-8")
 
     @contextlib.contextmanager
