@@ -33,18 +33,16 @@ from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
 from serve_app.remote.absence import Absence
-from serve_app.remote.admission import RefusedError
 from serve_app.remote.bodies import RemoteBodies
-from serve_app.remote.doubts import Records, TrustRecord
 from serve_app.remote.fallback import Scorers, ScorersWithFallback
 from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy
-from serve_app.remote.fleet import Fleet, Member
+from serve_app.remote.fleet import Fleet, Member, RefusedError
 from serve_app.remote.messages import PROTOCOL, Decoding, Wanted
 from serve_app.remote.popped import PoppedJobs
 from serve_app.remote.record import FleetRecord
 from serve_app.remote.requirements import requirement_of
 from serve_app.remote.scorers import RemoteScorers
-from serve_app.remote.trust import Trust
+from serve_app.remote.trust import Records, Trust, TrustRecord
 from serve_app.settings import Settings
 from serve_app.version import own_version
 
@@ -287,7 +285,7 @@ def _decoding(settings: Settings) -> Decoding | None:
 
 
 class _Arrivals:
-    """:class:`serve_app.remote.watching.FleetWatcher` for who waits for a worker."""
+    """:class:`serve_app.remote.fleet.watching.FleetWatcher` for who waits for a worker."""
 
     def __init__(self) -> None:
         self.has_joined = asyncio.Event()

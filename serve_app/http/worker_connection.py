@@ -14,10 +14,9 @@ from serve_app.domain import MalformedRequestError
 from serve_app.http.websocket import MOST_FRAME_BYTES
 from serve_app.http.worker_line import WorkerLine
 from serve_app.logs import EventLogger
-from serve_app.remote.admission import RefusedError
+from serve_app.remote.fleet import Member, RefusedError
+from serve_app.remote.fleet.line import Line
 from serve_app.remote.frames import from_worker
-from serve_app.remote.line import Line
-from serve_app.remote.member import Member
 from serve_app.remote.messages import (
     PROTOCOL,
     Accepted,

@@ -23,12 +23,10 @@ from serve_app.http.guard import Guard
 from serve_app.http.strangers import Strangers
 from serve_app.http.worker_connection import DEFAULT_TIMES, ConnectionTimes, WorkerConnection
 from serve_app.logs import EventLogger
-from serve_app.remote.admission import RefusedError
-from serve_app.remote.fleet import Fleet
-from serve_app.remote.line import Line
-from serve_app.remote.member import Member
+from serve_app.remote.fleet import Fleet, Member, RefusedError
+from serve_app.remote.fleet.line import Line
+from serve_app.remote.fleet.places import why_no_place
 from serve_app.remote.messages import Hello, Refusal, Refused, Wanted
-from serve_app.remote.places import why_no_place
 from serve_app.remote.requirements import Requirement
 from serve_app.wire import WORKER_PATH
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from serve_app.domain import Body, Call, Deadline, Examination
-from serve_app.remote.fleet import Fleet
-from serve_app.remote.picture import Answered
+from serve_app.remote.fleet import Answered, Fleet
 
 _SHARE: Final = 0.6
 """Of the time left, for workers that decode: in the rest the front can still decode by itself, and send views."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from serve_app.domain import PolicyError, SettingsError
 from serve_app.models.heads import read_head_bytes
 from serve_app.policy import Policy, heads_of
-from serve_app.remote.admission import RefusedError
+from serve_app.remote.fleet import RefusedError
 from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADS
 from serve_app.remote.messages import PROTOCOL, Hello, Refusal, Refused
 from serve_app.settings import RemoteSettings

@@ -46,7 +46,7 @@ _SAFE = re.compile(r"fake(:\w+)?|(embedded|random):[\w][\w.-]*|\w[\w.-]*/\w[\w.-
 
 @dataclass(frozen=True, slots=True)
 class OpenedEngines:
-    """:class:`serve_app.remote.ports.OpenedScorers` over the engines of this process."""
+    """:class:`serve_app.worker.ports.OpenedScorers` over the engines of this process."""
 
     scorers: EngineScorers
     label_sets: tuple[tuple[str, ...], ...]

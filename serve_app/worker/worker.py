@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 from serve_app.domain import ConfigurationError
 from serve_app.logs import EventLogger
-from serve_app.remote.backoff import Backoff
-from serve_app.remote.client import Client
-from serve_app.remote.connecting import NoFrontError, SecretRefusedError, connected
 from serve_app.remote.messages import Accepted, Refused
-from serve_app.remote.ports import ConnectionLostError, OpenedScorers, Socket
 from serve_app.settings import ModelSettings
 from serve_app.version import own_version
+from serve_app.worker.backoff import Backoff
+from serve_app.worker.client import Client
+from serve_app.worker.connecting import NoFrontError, SecretRefusedError, connected
 from serve_app.worker.kept_scorers import KeptScorers
+from serve_app.worker.ports import ConnectionLostError, OpenedScorers, Socket
 
 logger = EventLogger(__name__)
 
@@ -44,7 +44,7 @@ class WorkerSettings:
 
 
 Connect = Callable[[str, str], AbstractAsyncContextManager[Socket]]
-"""As :func:`serve_app.remote.connecting.connected`."""
+"""As :func:`serve_app.worker.connecting.connected`."""
 
 
 class Worker:

@@ -17,7 +17,7 @@ from serve_app.remote.fleet import Fleet
 from serve_app.remote.scorers import RemoteScorers
 from serve_app.scoring import EngineScorer
 from serve_app.settings import parse_settings
-from tests.unit.remote.front import NO_FACES, views
+from tests.unit.worker.front import NO_FACES, views
 
 
 async def test_the_processor_scores_heads_too(make_policy: Callable[..., Policy], tmp_path: Path) -> None:

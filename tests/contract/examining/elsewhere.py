@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from serve_app.domain import Call, Deadline, LoadSignals, NotScannedError
-from serve_app.remote.fleet import Fleet
+from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.frames import from_front, from_worker, packed
-from serve_app.remote.member import Member
 from serve_app.remote.messages import (
     PROTOCOL,
     Cancelled,
@@ -32,7 +31,7 @@ SETS = (stages.LABELS, stages.OTHER_LABELS)
 
 
 class Worker:
-    """:class:`serve_app.remote.line.Line` to an engine of this process."""
+    """:class:`serve_app.remote.fleet.line.Line` to an engine of this process."""
 
     unsent_bytes = 0
 

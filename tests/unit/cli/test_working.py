@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from serve_app.cli.main import app
 from serve_app.models.factory import open_engine
 from serve_app.remote.messages import Leaving, Ping, Pong, Refusal, Refused, Scored
-from tests.unit.remote.front import PATIENT_S, SECRET, Front, views, wanted, work
+from tests.unit.worker.front import PATIENT_S, SECRET, Front, views, wanted, work
 
 ROOT = Path(__file__).parents[3]
 LABELS = ("a red circle", "a blue square")

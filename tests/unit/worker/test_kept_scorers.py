@@ -17,7 +17,7 @@ from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engines
 from serve_app.settings import ModelSettings
 from serve_app.worker import KeptScorers
-from tests.unit.remote.front import views, wanted, work
+from tests.unit.worker.front import views, wanted, work
 
 
 class Opening:

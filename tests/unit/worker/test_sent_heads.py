@@ -20,7 +20,7 @@ from serve_app.remote.messages import Wanted
 from serve_app.settings import ModelSettings
 from serve_app.worker import KeptScorers
 from serve_app.worker.sent_heads import sent_heads
-from tests.unit.remote.front import views, wanted, work
+from tests.unit.worker.front import views, wanted, work
 
 DEMO = "embedded:demo-shapes"
 DIRECTION = np.array([0.6, 0.8, 0.0], np.float32)

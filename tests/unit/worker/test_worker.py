@@ -14,14 +14,14 @@ from serve_app import scoring
 from serve_app.domain import ConfigurationError, UnavailableError, UnscannedReason
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine, open_engines
-from serve_app.remote.backoff import Backoff
-from serve_app.remote.connecting import connected
 from serve_app.remote.messages import PROTOCOL, Failed, Leaving, Ping, Pong, Refusal, Refused, Scored
-from serve_app.remote.ports import Socket
 from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 from serve_app.worker import Worker, WorkerSettings
-from tests.unit.remote.front import PATIENT_S, SECRET, Front, views, wanted, work
+from serve_app.worker.backoff import Backoff
+from serve_app.worker.connecting import connected
+from serve_app.worker.ports import Socket
+from tests.unit.worker.front import PATIENT_S, SECRET, Front, views, wanted, work
 
 DEMO_LABELS = ("a red circle", "a blue square", "a photo")
 

@@ -1,0 +1,155 @@
+"""Trust in workers, as lines of the log and entries of the audit, from which notices are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+from serve_app.domain import AuditEntry, in_words
+from serve_app.domain.workers import Doubt
+from serve_app.logs import EventLogger
+from serve_app.remote.trust.reports import Disagreed, Distrusted, PassedProbe, Suspended
+
+logger = EventLogger(__name__)
+
+AGAIN_AFTER_S: Final = 10.0
+"""Seconds between two tries to have the ledger know it."""
+
+_MOST_WAITING: Final = 100
+
+_WRONG, _DISAGREEMENT, _SUSPENDED = "wrong", "disagreement", "suspended"
+
+
+class Records(Protocol):
+    """Of a ledger what is needed here."""
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Add an entry to the audit."""
+        ...
+
+    async def forget_scores(self, doubt: Doubt) -> None:
+        """Erase the scores in doubt."""
+        ...
+
+
+class TrustRecord:
+    """:class:`serve_app.remote.trust.reports.TrustReports`. For one event loop; close it after use.
+
+    Scores that are in doubt are forgotten, so that the same bytes are scanned anew: their decisions stay.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """``records`` are tried until they have taken what is in doubt."""
+        self._records = records
+        self._sleep = sleep
+        self._dropped: Counter[str] = Counter(dict.fromkeys((_WRONG, _DISAGREEMENT, _SUSPENDED), 0))
+        self._waiting: list[Doubt] = []
+        self._audited: set[Doubt] = set()
+        self._recording: asyncio.Task[None] | None = None
+
+    @property
+    def dropped_workers(self) -> Mapping[str, int]:
+        """How often workers were dropped, or two contradicted each other, since the start."""
+        return dict(self._dropped)
+
+    def passed(self, report: PassedProbe) -> None:
+        """See :class:`~serve_app.remote.trust.reports.TrustReports`. Only the first one of a worker has a line."""
+        if report.ends_trial:
+            text = f"the worker {report.worker} is trusted: it has passed its trial, against {report.compared_with}"
+            logger.info(
+                "worker_trusted",
+                text,
+                worker=report.worker,
+                owner=report.owner,
+                compared_with=report.compared_with,
+            )
+
+    def distrusted(self, report: Distrusted) -> None:
+        """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
+        self._dropped[_WRONG] += 1
+        since = report.last_good_at
+        text = f"the worker {report.worker} scored wrongly and was dropped: {report.why}"
+        if since is not None:
+            text += f"; its decisions since {since.isoformat(timespec='seconds')} are in doubt"
+        logger.error(
+            "worker_distrusted",
+            text,
+            worker=report.worker,
+            owner=report.owner,
+            why=report.why,
+            since=report.last_good_at,
+        )
+        self._record(Doubt((report.worker,), report.at, since, report.why, report.has_decoded))
+
+    def disagreed(self, report: Disagreed) -> None:
+        """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
+        self._dropped[_DISAGREEMENT] += 1
+        one, other = report.workers
+        logger.error(
+            "workers_disagree",
+            report.why,
+            request_id=report.request_id,
+            worker=one,
+            other=other,
+            why=report.why,
+            since=report.last_good_at,
+            on_trial=report.on_trial,
+        )
+        self._record(Doubt(report.workers, report.at, report.last_good_at, report.why, report.has_decoded))
+
+    def suspended(self, report: Suspended) -> None:
+        """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
+        self._dropped[_SUSPENDED] += 1
+        logger.warning(
+            "worker_suspended",
+            f"the worker {report.worker} was dropped for {report.for_s:.0f} s: {report.why}",
+            worker=report.worker,
+            owner=report.owner,
+            why=report.why,
+            for_s=report.for_s,
+        )
+
+    async def close(self) -> None:
+        """What the ledger does not know yet is in the log alone."""
+        if self._recording is not None:
+            self._recording.cancel()
+            await asyncio.gather(self._recording, return_exceptions=True)
+
+    def _record(self, doubt: Doubt) -> None:
+        self._waiting = [*self._waiting, doubt][-_MOST_WAITING:]
+        if self._recording is None or self._recording.done():
+            self._recording = asyncio.create_task(self._keep_recording(), name="recording doubts")
+
+    async def _take(self, doubt: Doubt) -> None:
+        # The audit first, of all that wait: forgetting takes long, and from its entry on nothing in doubt is recalled.
+        for each in tuple(self._waiting):
+            if each not in self._audited:
+                await self._records.audit(each.entry())
+                self._audited.add(each)
+        if doubt.since is not None:
+            await self._records.forget_scores(doubt)
+        self._audited.discard(doubt)
+
+    async def _keep_recording(self) -> None:
+        is_told = False
+        while self._waiting:
+            doubt = self._waiting[0]
+            try:
+                await self._take(doubt)
+            except Exception as error:
+                if not is_told:
+                    why = in_words(error)
+                    text = f"the ledger does not know yet which workers are in doubt, and is tried again: {why}"
+                    logger.error("doubt_unrecorded", text, worker=doubt.workers[0], why=why)
+                is_told = True
+                await self._sleep(AGAIN_AFTER_S)
+                continue
+            is_told = False
+            if self._waiting and self._waiting[0] is doubt:
+                self._waiting.pop(0)

@@ -1,0 +1,301 @@
+"""A worker's side of one connection: it says what it has, scores what it is sent, and leaves in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from serve_app.domain import (
+    DIHEDRAL_HASHES,
+    PDQ_BYTES,
+    Call,
+    Clock,
+    ConfigurationError,
+    Deadline,
+    MalformedRequestError,
+    UnscannedError,
+    UnscannedReason,
+)
+from serve_app.domain.storable_text import printable
+from serve_app.limits import MAX_DEADLINE_S
+from serve_app.logs import EventLogger
+from serve_app.remote.frames import MAX_HEADER_BYTES, from_front, packed
+from serve_app.remote.messages import (
+    PROTOCOL,
+    Accepted,
+    BodyWork,
+    Cancelled,
+    Examined,
+    Failed,
+    FromFront,
+    FromWorker,
+    Hello,
+    Leaving,
+    Ping,
+    Pong,
+    Refusal,
+    Refused,
+    Scored,
+    Wanted,
+    Work,
+)
+from serve_app.worker.ports import ConnectionLostError, OpenedScorers, OpenScorers, Socket
+
+logger = EventLogger(__name__)
+
+MAX_FRAME_BYTES: Final = 256 * 448 * 448 * 3 + 2 * MAX_HEADER_BYTES
+"""Of a front: the views of one picture, for the largest of models."""
+
+MAX_WORKS: Final = 1024
+MAX_WORKS_BYTES: Final = 512 * 1024 * 1024
+"""In flight at once, beyond one work; a front that sends more is answered that there is no room."""
+
+SILENT_S: Final = 60.0
+"""A front whose connection stands says something every 10 s."""
+
+LEAVING_MARGIN_S: Final = 0.5
+"""Beyond the deadline of a picture: its answer has a way to the front."""
+
+# Of what a front says to people.
+_TOLD_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    """A work that was not answered yet."""
+
+    size_bytes: int
+    task: asyncio.Task[None]
+
+
+class Client:
+    """One connection of a worker."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        open_scorers: OpenScorers,
+        name: str,
+        version: str,
+        stop: asyncio.Event,
+        on_accepted: Callable[[Accepted, OpenedScorers], None] = lambda accepted, scorers: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """For an open connection.
+
+        Args:
+            socket: the connection, which the caller closes.
+            open_scorers: called once, with what the front wants; cancelled when the connection ends first.
+            name: of this worker.
+            version: of its Pictwarden.
+            stop: has it leave.
+            on_accepted: called once it is one of the front's.
+            clock: in seconds.
+        """
+        self._socket = socket
+        self._open_scorers = open_scorers
+        self._name = name
+        self._version = version
+        self._stop = stop
+        self._on_accepted = on_accepted
+        self._clock = clock
+        self._wanted: Wanted | None = None
+        self._deadline_s = MAX_DEADLINE_S
+        self._offered: OpenedScorers | None = None
+        self._scorers: OpenedScorers | None = None  # once accepted
+        self._is_leaving = False
+        self._in_flight: dict[int, _InFlight] = {}
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> Refused | None:
+        """Work until the connection ends; None once ``stop`` is set and all that was taken is answered, or is late.
+
+        Returns:
+            Why one side refuses the other, in words for the owner of the worker.
+
+        Raises:
+            ConnectionLostError: the connection broke, or the front says what it may not.
+        """
+        self._begin(self._read(), "reading")
+        self._begin(self._leave_on_stop(), "leaving")
+        try:
+            return await self._ended
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._note_end)
+        return task
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self._ended.done():
+            self._ended.set_exception(error)
+
+    def _end(self, refused: Refused | None) -> None:
+        if not self._ended.done():
+            self._ended.set_result(refused)
+
+    async def _send(self, message: FromWorker) -> None:
+        await self._socket.send(packed(message))
+
+    async def _read(self) -> None:
+        while not self._ended.done():
+            frame = await self._next_frame()
+            arrived_s = self._clock()
+            try:
+                message = from_front(frame)
+            except MalformedRequestError as error:
+                if self._wanted is None:
+                    await self._refuse(Refusal.PROTOCOL, self._unreadable(error), self._unreadable(error))
+                    return
+                raise ConnectionLostError(f"the front sent a message that cannot be read ({error})") from error
+            await self._take(message, len(frame), arrived_s)
+
+    async def _next_frame(self) -> bytes:
+        try:
+            async with asyncio.timeout(SILENT_S):
+                return await self._socket.receive()
+        except TimeoutError:
+            raise ConnectionLostError(f"the front has said nothing for {SILENT_S:g} s") from None
+
+    def _unreadable(self, error: MalformedRequestError) -> str:
+        return (
+            f"the first message of the front cannot be read by the worker, which is Pictwarden {self._version} and "
+            f"speaks protocol {PROTOCOL} ({error}): install the same version of Pictwarden on both machines"
+        )
+
+    async def _take(self, message: FromFront, size_bytes: int, arrived_s: float) -> None:
+        match message:
+            case Ping(number):
+                await self._send(Pong(number))
+            case Refused(reason, text):
+                self._end(Refused(reason, printable(text[:_TOLD_CHARACTERS])))
+            case Wanted() if self._wanted is None:
+                self._wanted, self._deadline_s = message, min(message.deadline_s, MAX_DEADLINE_S)
+                self._begin(self._introduce(message), "opening")
+            case Accepted() if self._offered is not None and self._scorers is None:
+                self._scorers = self._offered
+                self._on_accepted(message, self._scorers)
+            case Work() | BodyWork() if self._scorers is not None and message.number not in self._in_flight:
+                await self._take_work(message, self._scorers, size_bytes, arrived_s)
+            case Cancelled(number) if self._scorers is not None:
+                if cancelled := self._in_flight.get(number):
+                    cancelled.task.cancel()
+            case _:
+                raise ConnectionLostError(f"the front sent {type(message).__name__} out of turn")
+
+    async def _introduce(self, wanted: Wanted) -> None:
+        """Load what is wanted, and say what there is; or refuse."""
+        if wanted.protocol != PROTOCOL:
+            behind = "worker" if wanted.protocol > PROTOCOL else "front"
+            of_front = printable(wanted.version[:_TOLD_CHARACTERS])
+            text = (
+                f"the front is Pictwarden {of_front} and speaks protocol {wanted.protocol}, the worker is "
+                f"Pictwarden {self._version} and speaks protocol {PROTOCOL}: upgrade the {behind}"
+            )
+            await self._refuse(Refusal.PROTOCOL, text, text)
+            return
+        try:
+            scorers = await self._open_scorers(wanted)
+        except ConfigurationError as error:
+            # It may name folders of the owner's, which are no business of the front's.
+            told = f"the worker cannot open the models that are wanted (prompts: {wanted.model}): its own log says why"
+            await self._refuse(Refusal.MODEL, told, str(error))
+            return
+        self._offered = scorers
+        await self._send(Hello(PROTOCOL, self._version, self._name, scorers.device, scorers.offers, scorers.decoders))
+
+    async def _refuse(self, reason: Refusal, told: str, why: str) -> None:
+        """Refuse the front, which is ``told`` so; the owner of the worker learns ``why``."""
+        await self._send(Refused(reason, told))
+        self._end(Refused(reason, why))
+
+    async def _take_work(
+        self, work: Work | BodyWork, scorers: OpenedScorers, size_bytes: int, arrived_s: float
+    ) -> None:
+        if self._is_leaving:
+            await self._fail(work, UnscannedReason.UNAVAILABLE, "the worker is leaving", arrived_s)
+            return
+        held_bytes = sum(each.size_bytes for each in self._in_flight.values())
+        if len(self._in_flight) >= MAX_WORKS or (held_bytes and held_bytes + size_bytes > MAX_WORKS_BYTES):
+            await self._fail(work, UnscannedReason.OVERLOADED, "the worker has too many pictures already", arrived_s)
+            return
+        self._all_answered.clear()
+        task = self._begin(self._answer(work, scorers, arrived_s), "scoring")
+        self._in_flight[work.number] = _InFlight(size_bytes, task)
+        task.add_done_callback(lambda _: self._note_answered(work.number))
+
+    def _note_answered(self, number: int) -> None:
+        del self._in_flight[number]
+        if not self._in_flight:
+            self._all_answered.set()
+
+    async def _answer(self, work: Work | BodyWork, scorers: OpenedScorers, arrived_s: float) -> None:
+        deadline = Deadline(arrived_s + min(work.remaining_s, self._deadline_s), self._clock)
+        try:
+            call = Call(str(work.number), deadline, work.lane)
+            if isinstance(work, BodyWork):
+                answer: Scored | Examined = await self._examined(work, scorers, call, arrived_s)
+            else:
+                scores = await scorers.score(work, call)
+                answer = Scored(work.number, scores.values, scores.logit_scale, self._clock() - arrived_s)
+        except UnscannedError as error:
+            await self._fail(work, error.reason, str(error), arrived_s)
+        except Exception:
+            logger.exception("work_failed", "scoring failed by a fault of the worker; its front hands the picture on")
+            await self._fail(work, UnscannedReason.UNAVAILABLE, "scoring failed in the worker", arrived_s)
+        else:
+            await self._send(answer)
+
+    async def _examined(self, work: BodyWork, scorers: OpenedScorers, call: Call, arrived_s: float) -> Examined:
+        views = await scorers.decode(work, call)
+        decoded_s = self._clock() - arrived_s
+        of_views = Work(work.number, work.label_set, 0.0, work.lane, views.pixels, views.faces.pixels)
+        scores = await scorers.score(of_views, call)
+        fingerprints = views.fingerprints
+        hashes = np.frombuffer(b"".join(each.hashes for each in fingerprints), np.uint8)
+        return Examined(
+            work.number,
+            scores.values,
+            scores.logit_scale,
+            self._clock() - arrived_s,
+            decoded_s,
+            views.places,
+            views.faces.places,
+            views.media_type,
+            views.frames_seen,
+            views.frames_total,
+            views.is_truncated,
+            tuple((each.frame, each.quality) for each in fingerprints),
+            hashes.reshape(len(fingerprints), DIHEDRAL_HASHES * PDQ_BYTES),
+        )
+
+    async def _fail(self, work: Work | BodyWork, reason: UnscannedReason, message: str, arrived_s: float) -> None:
+        told = printable(message[:_TOLD_CHARACTERS])[:_TOLD_CHARACTERS]
+        await self._send(Failed(work.number, reason, told, self._clock() - arrived_s))
+
+    async def _leave_on_stop(self) -> None:
+        await self._stop.wait()
+        if self._scorers is not None:
+            self._is_leaving = True
+            try:
+                async with asyncio.timeout(self._deadline_s + LEAVING_MARGIN_S):
+                    await self._send(Leaving())
+                    await self._all_answered.wait()
+            except TimeoutError:
+                left = len(self._in_flight)
+                logger.warning("works_abandoned", f"left with {left} pictures unanswered: they are late", pictures=left)
+        self._end(None)
