@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from serve_app.remote.fleet import Fleet, Member, RefusedError
 from serve_app.remote.messages import Refusal, Refused
 from serve_app.remote.trust.environment import Environment
-from serve_app.remote.trust.reports import Distrusted, Suspended, TrustReports
+from serve_app.remote.trust.jobs import Jobs
+from serve_app.remote.trust.recent import Recent
+from serve_app.remote.trust.recorded_probes import RecordedProbes
+from serve_app.remote.trust.reports import Disagreed, Distrusted, Suspended, TrustReports
+from serve_app.remote.trust.standings import Standings
 from serve_app.remote.trust.strikes import KeptOut, Strikes
 
 _DISTRUSTED_FOR_S: Final = 1800.0
@@ -21,12 +25,21 @@ _NAMES_KEPT: Final = 256
 class Discipline:
     """Sends workers away, and remembers of 256 names when each was last found right, and of 256 that they decode."""
 
-    def __init__(self, fleet: Fleet, reports: TrustReports, environment: Environment) -> None:
-        """``reports`` are told of each that is sent away."""
+    def __init__(
+        self,
+        fleet: Fleet,
+        reports: TrustReports,
+        environment: Environment,
+        standings: Standings,
+        recorded: RecordedProbes,
+        jobs: Jobs,
+    ) -> None:
+        """``reports`` are told of each that is sent away; ``recorded`` loses the scores of those that were wrong."""
         self._fleet, self._reports, self._environment = fleet, reports, environment
-        self._last_good_at: OrderedDict[str, datetime] = OrderedDict()
-        self._decoded: OrderedDict[str, None] = OrderedDict()
-        self._strikes: OrderedDict[str, Strikes] = OrderedDict()
+        self._standings, self._recorded, self._jobs = standings, recorded, jobs
+        self._last_good_at: Recent[str, datetime] = Recent(_NAMES_KEPT)
+        self._decoded: Recent[str, None] = Recent(_NAMES_KEPT)
+        self._strikes: Recent[str, Strikes] = Recent(_NAMES_KEPT)
         self._kept_out = KeptOut(environment.clock)
 
     def require_welcome(self, owner: str) -> None:
@@ -45,28 +58,27 @@ class Discipline:
 
     def passed(self, name: str, sent_at: datetime) -> None:
         """This worker scored a probe as it should, which was sent at ``sent_at``."""
-        self._last_good_at.pop(name, None)
         self._last_good_at[name] = sent_at
-        if len(self._last_good_at) > _NAMES_KEPT:
-            self._last_good_at.popitem(last=False)
 
     def decoded(self, name: str) -> None:
         """This worker said what is in a whole file."""
-        self._decoded.pop(name, None)
         self._decoded[name] = None
-        if len(self._decoded) > _NAMES_KEPT:
-            self._decoded.popitem(last=False)
 
-    def has_decoded(self, names: Sequence[str]) -> bool:
-        """Whether one of these has said what is in a whole file."""
-        return any(name in self._decoded for name in names)
-
-    def last_good_at(self, names: Sequence[str]) -> datetime | None:
-        """The earliest of the moments at which these were last found right; None if none of them was."""
-        return min((self._last_good_at[name] for name in names if name in self._last_good_at), default=None)
+    def left(self, member: Member, why: str) -> None:
+        """A worker has left: its owner's fault, a lie that the fleet has seen, or a strike."""
+        if self.is_kept_out(member.owner):
+            self._recorded.forget(member.name)
+        elif member.refused is not None and member.refused.reason is Refusal.DISTRUSTED:
+            self._recorded.forget(member.name)
+            self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
+            self._report_distrusted(member, why)
+            self._send_away_others(member, member.refused)
+        else:
+            self.strike(member, "its connection ended")
 
     def distrust(self, member: Member, why: str) -> None:
         """Send a worker away for wrong scores."""
+        self._recorded.forget(member.name)
         if member.has_ended:
             return
         self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
@@ -79,12 +91,17 @@ class Discipline:
         self._report_distrusted(member, why)
         self._send_away_others(member, refused)
 
-    def remember_distrusted(self, member: Member, why: str) -> None:
-        """The fleet has sent a worker away for answers that no honest one gives."""
-        self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
-        self._report_distrusted(member, why)
-        if member.refused is not None:
-            self._send_away_others(member, member.refused)
+    def report_disagreement(self, member: Member, other: Member, request_id: str | None, how: str) -> None:
+        """Two workers differ over a picture, or over probes, and nobody can say which of them is wrong."""
+        names, on_trial = (member.name, other.name), request_id is None
+        what = "neither gets pictures until it is known which of them is right" if on_trial else "both are probed"
+        why = (
+            f"workers {names[0]} and {names[1]} disagree: {how}. Nobody is there to say which of them is right: "
+            f"{what}. Remove the secret of the one that you trust less, or connect a third worker"
+        )
+        last_good_at = min((self._last_good_at[name] for name in names if name in self._last_good_at), default=None)
+        at, has_decoded = self._environment.now(), self._has_decoded(names)
+        self._reports.disagreed(Disagreed(names, at, last_good_at, request_id, on_trial, why, has_decoded))
 
     def _send_away_others(self, member: Member, refused: Refused) -> None:
         """Whoever has one worker that lies is not believed with the next."""
@@ -95,42 +112,44 @@ class Discipline:
 
     def _report_distrusted(self, member: Member, why: str) -> None:
         last_good_at = self._last_good_at.pop(member.name, None)
-        has_decoded, at = self.has_decoded([member.name]), self._environment.now()
+        has_decoded, at = self._has_decoded([member.name]), self._environment.now()
         self._reports.distrusted(Distrusted(member.name, member.owner, at, last_good_at, why, has_decoded))
 
     def forgive(self, member: Member) -> None:
         """A worker scored a picture."""
         self._strikes_of(member.name).forgive()
 
-    def strike(self, member: Member, why: str, *, is_needed: bool) -> bool:
-        """Count a strike; whether there are too many, so that the worker has to be suspended.
+    def strike(self, member: Member, why: str, *, may_be_needed: bool = True) -> None:
+        """Count a strike; a worker with too many of them is sent away for a while, also once its connection has ended.
 
-        One that ``is_needed``, since no other is there, stays however slow it is.
+        One that is needed, since no other is there, stays however slow it is.
         """
         strikes = self._strikes_of(member.name)
         strikes.add(why)
-        return strikes.are_too_many and not is_needed
+        is_needed = may_be_needed and not self._standings.trusted_beside(member)
+        if strikes.are_too_many and not is_needed:
+            # The fleet may be about to tell others of what gave rise to it.
+            self._jobs.begin(partial(self._suspend, member))
 
-    def suspend(self, member: Member) -> None:
-        """Send a worker away for a while; also one whose connection has ended."""
+    async def _suspend(self, member: Member) -> None:
         strikes = self._strikes.pop(member.name, None)
         if strikes is None:
             return  # two things at once were too many, and it is away already
-        why = str(strikes)
         self._kept_out.keep_out(member.owner, _SUSPENDED_FOR_S)
         self._fleet.dismiss(member, _suspended(member.owner, _SUSPENDED_FOR_S))
-        report = Suspended(member.name, member.owner, self._environment.now(), _SUSPENDED_FOR_S, why)
-        self._reports.suspended(report)
+        now, why = self._environment.now(), str(strikes)
+        self._reports.suspended(Suspended(member.name, member.owner, now, _SUSPENDED_FOR_S, why))
 
     def turn_away(self, member: Member) -> None:
         """Send away a worker whose owner is kept out."""
         self._fleet.dismiss(member, _suspended(member.owner, self._kept_out.remaining_s(member.owner)))
 
+    def _has_decoded(self, names: Sequence[str]) -> bool:
+        """Whether one of these has said what is in a whole file."""
+        return any(name in self._decoded for name in names)
+
     def _strikes_of(self, name: str) -> Strikes:
-        strikes = self._strikes.pop(name, None) or Strikes(self._environment.clock)
-        self._strikes[name] = strikes
-        if len(self._strikes) > _NAMES_KEPT:
-            self._strikes.popitem(last=False)
+        self._strikes[name] = strikes = self._strikes.get(name) or Strikes(self._environment.clock)
         return strikes
 
 

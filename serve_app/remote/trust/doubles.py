@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from serve_app.domain import LabelScores, Views
+from serve_app.domain import Call, LabelScores, Views
 from serve_app.remote.fleet import Member
 from serve_app.remote.trust.checking import Checking, Reference, ReferenceLostError
+from serve_app.remote.trust.discipline import Discipline
+from serve_app.remote.trust.environment import Environment
+from serve_app.remote.trust.jobs import Jobs
+from serve_app.remote.trust.recent import Recent
 from serve_app.remote.trust.score_agreement import ENOUGH_VIEWS, Agreement, Evidence
+from serve_app.remote.trust.standings import Standings
+from serve_app.remote.trust.trials import Trials
 
 _POOLS_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Dispute:
+class _Dispute:
     """Two scored a picture differently; ``wrong`` is None where nobody can say which of them is wrong."""
 
     how: str
@@ -30,33 +35,71 @@ class Doubles:
     scores of several pictures are taken together.
     """
 
-    def __init__(self, checking: Checking, judge: Callable[[Member, Member], Reference | None]) -> None:
-        """``judge`` finds a third one to two workers."""
-        self._checking, self._judge = checking, judge
-        self._pools: OrderedDict[tuple[str, str, int], Evidence] = OrderedDict()
+    def __init__(
+        self,
+        double_every: int,
+        checking: Checking,
+        standings: Standings,
+        discipline: Discipline,
+        trials: Trials,
+        environment: Environment,
+        jobs: Jobs,
+    ) -> None:
+        """One picture in ``double_every`` is scored twice."""
+        self._double_every, self._checking, self._standings = double_every, checking, standings
+        self._discipline, self._trials, self._environment, self._jobs = discipline, trials, environment, jobs
+        self._is_owed = False
+        self._pools: Recent[tuple[str, str, int], Evidence] = Recent(_POOLS_KEPT)
+
+    def comes_up(self) -> bool:
+        """Whether a picture is one of those that are scored twice."""
+        return self._environment.comes_up(self._double_every)
+
+    def scored(self, member: Member, label_set: int, views: Views, call: Call, scores: LabelScores) -> None:
+        """A worker scored a picture: it is scored again, if it comes up and a second one has nothing to do."""
+        self._is_owed = self._is_owed or self.comes_up()
+        if self._is_owed and (second := self._standings.second(member)) is not None:
+            self._is_owed = False
+            self._jobs.begin(partial(self.compare, member, second, label_set, views, call, scores))
 
     async def compare(
-        self, member: Member, second: Reference, label_set: int, views: Views, scores: LabelScores, *, are_close: bool
-    ) -> Dispute | None:
-        """Have ``second`` score what ``member`` has scored; None where they agree, or no answer came."""
+        self, member: Member, second: Reference, label_set: int, views: Views, call: Call, scores: LabelScores
+    ) -> None:
+        """Have ``second`` score what ``member`` has scored; where they differ, what follows is done."""
+        both = [each for each in (member, second.member) if each is not None]
+        are_close = all(standing.is_close for each in both if (standing := self._standings.of(each)) is not None)
+        dispute = await self._dispute(member, second, label_set, views, scores, are_close)
+        if dispute is None:
+            return
+        if dispute.wrong is not None:
+            self._discipline.distrust(dispute.wrong, dispute.how)
+        elif second.member is not None:
+            self._discipline.report_disagreement(member, second.member, call.request_id, dispute.how)
+            for each in both:
+                self._jobs.begin(partial(self._trials.probe, each, label_set))
+
+    async def _dispute(
+        self, member: Member, second: Reference, label_set: int, views: Views, scores: LabelScores, are_close: bool
+    ) -> _Dispute | None:
+        """None where they agree, or no answer came."""
         try:
             again = await self._checking.of_picture(second, label_set, views)
             how = self._difference(member, second, label_set, again, scores, are_close)
             if how is None:
                 return None
             if second.member is None:
-                return Dispute(f"compared with {second}, over a picture: {how}", member)
-            judge = self._judge(member, second.member)
+                return _Dispute(f"compared with {second}, over a picture: {how}", member)
+            judge = self._standings.judge(member, second.member)
             if judge is None:
-                return Dispute(how, None)
+                return _Dispute(how, None)
             third = await self._checking.of_picture(judge, label_set, views)
         except ReferenceLostError:
             return None
         is_right, is_second_right = (self._one(label_set, third, each).is_close_enough for each in (scores, again))
         if is_right == is_second_right:
-            return Dispute(how, None)
+            return _Dispute(how, None)
         wrong, other = (second.member, member.name) if is_right else (member, second.member.name)
-        return Dispute(f"compared with {other} and {judge}, over a picture: {how}", wrong)
+        return _Dispute(f"compared with {other} and {judge}, over a picture: {how}", wrong)
 
     def _difference(
         self,
@@ -78,8 +121,6 @@ class Doubles:
             return pool.difference
         if pool.views < ENOUGH_VIEWS:
             self._pools[key] = pool
-            if len(self._pools) > _POOLS_KEPT:
-                self._pools.popitem(last=False)
         return None
 
     def _one(self, label_set: int, reference: LabelScores, answer: LabelScores) -> Evidence:

@@ -31,3 +31,7 @@ class Environment:
     now: Callable[[], datetime] = _utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: random.Random = field(default_factory=random.SystemRandom)
+
+    def comes_up(self, one_in: int) -> bool:
+        """True once in ``one_in`` times, by chance."""
+        return self.chance.random() * one_in < 1

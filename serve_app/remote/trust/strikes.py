@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Final
 
 from serve_app.domain import Clock
+from serve_app.remote.trust.recent import Recent
 
 _HALVED_AFTER_S: Final = 300.0
 _FORGIVEN_A_PICTURE: Final = 0.1
@@ -66,13 +67,11 @@ class KeptOut:
     def __init__(self, clock: Clock) -> None:
         """``clock`` gives seconds."""
         self._clock = clock
-        self._until_s: OrderedDict[str, float] = OrderedDict()
+        self._until_s: Recent[str, float] = Recent(_OWNERS_KEPT)
 
     def keep_out(self, owner: str, for_s: float) -> None:
         """No worker of ``owner`` for ``for_s`` seconds."""
-        self._until_s[owner] = max(self._clock() + for_s, self._until_s.pop(owner, 0.0))
-        if len(self._until_s) > _OWNERS_KEPT:
-            self._until_s.popitem(last=False)
+        self._until_s[owner] = max(self._clock() + for_s, self._until_s.get(owner, 0.0))
 
     def remaining_s(self, owner: str) -> float:
         """Seconds for which no worker of ``owner`` is taken; zero if one is."""
