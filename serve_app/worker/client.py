@@ -1,26 +1,13 @@
-"""A worker's side of one connection: it says what it has, scores what it is sent, and leaves in order."""
+"""A worker's side of one connection: it says what it has, takes what it is sent, and leaves in order."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from serve_app.domain import (
-    DIHEDRAL_HASHES,
-    PDQ_BYTES,
-    Call,
-    Clock,
-    ConfigurationError,
-    Deadline,
-    MalformedRequestError,
-    UnscannedError,
-    UnscannedReason,
-)
+from serve_app.domain import Clock, ConfigurationError, MalformedRequestError
 from serve_app.domain.storable_text import printable
 from serve_app.limits import MAX_DEADLINE_S
 from serve_app.logs import EventLogger
@@ -30,8 +17,6 @@ from serve_app.remote.messages import (
     Accepted,
     BodyWork,
     Cancelled,
-    Examined,
-    Failed,
     FromFront,
     FromWorker,
     Hello,
@@ -40,20 +25,16 @@ from serve_app.remote.messages import (
     Pong,
     Refusal,
     Refused,
-    Scored,
     Wanted,
     Work,
 )
+from serve_app.worker.answering import Answering
 from serve_app.worker.ports import ConnectionLostError, OpenedScorers, OpenScorers, Socket
 
 logger = EventLogger(__name__)
 
 MAX_FRAME_BYTES: Final = 256 * 448 * 448 * 3 + 2 * MAX_HEADER_BYTES
 """Of a front: the views of one picture, for the largest of models."""
-
-MAX_WORKS: Final = 1024
-MAX_WORKS_BYTES: Final = 512 * 1024 * 1024
-"""In flight at once, beyond one work; a front that sends more is answered that there is no room."""
 
 SILENT_S: Final = 60.0
 """A front whose connection stands says something every 10 s."""
@@ -63,14 +44,6 @@ LEAVING_MARGIN_S: Final = 0.5
 
 # Of what a front says to people.
 _TOLD_CHARACTERS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _InFlight:
-    """A work that was not answered yet."""
-
-    size_bytes: int
-    task: asyncio.Task[None]
 
 
 class Client:
@@ -107,11 +80,7 @@ class Client:
         self._wanted: Wanted | None = None
         self._deadline_s = MAX_DEADLINE_S
         self._offered: OpenedScorers | None = None
-        self._scorers: OpenedScorers | None = None  # once accepted
-        self._is_leaving = False
-        self._in_flight: dict[int, _InFlight] = {}
-        self._all_answered = asyncio.Event()
-        self._all_answered.set()
+        self._answering: Answering | None = None  # once accepted
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
 
@@ -186,14 +155,13 @@ class Client:
             case Wanted() if self._wanted is None:
                 self._wanted, self._deadline_s = message, min(message.deadline_s, MAX_DEADLINE_S)
                 self._begin(self._introduce(message), "opening")
-            case Accepted() if self._offered is not None and self._scorers is None:
-                self._scorers = self._offered
-                self._on_accepted(message, self._scorers)
-            case Work() | BodyWork() if self._scorers is not None and message.number not in self._in_flight:
-                await self._take_work(message, self._scorers, size_bytes, arrived_s)
-            case Cancelled(number) if self._scorers is not None:
-                if cancelled := self._in_flight.get(number):
-                    cancelled.task.cancel()
+            case Accepted() if self._offered is not None and self._answering is None:
+                self._answering = Answering(self._offered, self._deadline_s, self._send, self._begin, self._clock)
+                self._on_accepted(message, self._offered)
+            case Work() | BodyWork() if self._answering is not None and not self._answering.has(message.number):
+                await self._answering.take(message, size_bytes, arrived_s)
+            case Cancelled(number) if self._answering is not None:
+                self._answering.cancel(number)
             case _:
                 raise ConnectionLostError(f"the front sent {type(message).__name__} out of turn")
 
@@ -223,79 +191,15 @@ class Client:
         await self._send(Refused(reason, told))
         self._end(Refused(reason, why))
 
-    async def _take_work(
-        self, work: Work | BodyWork, scorers: OpenedScorers, size_bytes: int, arrived_s: float
-    ) -> None:
-        if self._is_leaving:
-            await self._fail(work, UnscannedReason.UNAVAILABLE, "the worker is leaving", arrived_s)
-            return
-        held_bytes = sum(each.size_bytes for each in self._in_flight.values())
-        if len(self._in_flight) >= MAX_WORKS or (held_bytes and held_bytes + size_bytes > MAX_WORKS_BYTES):
-            await self._fail(work, UnscannedReason.OVERLOADED, "the worker has too many pictures already", arrived_s)
-            return
-        self._all_answered.clear()
-        task = self._begin(self._answer(work, scorers, arrived_s), "scoring")
-        self._in_flight[work.number] = _InFlight(size_bytes, task)
-        task.add_done_callback(lambda _: self._note_answered(work.number))
-
-    def _note_answered(self, number: int) -> None:
-        del self._in_flight[number]
-        if not self._in_flight:
-            self._all_answered.set()
-
-    async def _answer(self, work: Work | BodyWork, scorers: OpenedScorers, arrived_s: float) -> None:
-        deadline = Deadline(arrived_s + min(work.remaining_s, self._deadline_s), self._clock)
-        try:
-            call = Call(str(work.number), deadline, work.lane)
-            if isinstance(work, BodyWork):
-                answer: Scored | Examined = await self._examined(work, scorers, call, arrived_s)
-            else:
-                scores = await scorers.score(work, call)
-                answer = Scored(work.number, scores.values, scores.logit_scale, self._clock() - arrived_s)
-        except UnscannedError as error:
-            await self._fail(work, error.reason, str(error), arrived_s)
-        except Exception:
-            logger.exception("work_failed", "scoring failed by a fault of the worker; its front hands the picture on")
-            await self._fail(work, UnscannedReason.UNAVAILABLE, "scoring failed in the worker", arrived_s)
-        else:
-            await self._send(answer)
-
-    async def _examined(self, work: BodyWork, scorers: OpenedScorers, call: Call, arrived_s: float) -> Examined:
-        views = await scorers.decode(work, call)
-        decoded_s = self._clock() - arrived_s
-        of_views = Work(work.number, work.label_set, 0.0, work.lane, views.pixels, views.faces.pixels)
-        scores = await scorers.score(of_views, call)
-        fingerprints = views.fingerprints
-        hashes = np.frombuffer(b"".join(each.hashes for each in fingerprints), np.uint8)
-        return Examined(
-            work.number,
-            scores.values,
-            scores.logit_scale,
-            self._clock() - arrived_s,
-            decoded_s,
-            views.places,
-            views.faces.places,
-            views.media_type,
-            views.frames_seen,
-            views.frames_total,
-            views.is_truncated,
-            tuple((each.frame, each.quality) for each in fingerprints),
-            hashes.reshape(len(fingerprints), DIHEDRAL_HASHES * PDQ_BYTES),
-        )
-
-    async def _fail(self, work: Work | BodyWork, reason: UnscannedReason, message: str, arrived_s: float) -> None:
-        told = printable(message[:_TOLD_CHARACTERS])[:_TOLD_CHARACTERS]
-        await self._send(Failed(work.number, reason, told, self._clock() - arrived_s))
-
     async def _leave_on_stop(self) -> None:
         await self._stop.wait()
-        if self._scorers is not None:
-            self._is_leaving = True
+        if self._answering is not None:
+            self._answering.take_no_more()
             try:
                 async with asyncio.timeout(self._deadline_s + LEAVING_MARGIN_S):
                     await self._send(Leaving())
-                    await self._all_answered.wait()
+                    await self._answering.wait_until_all_are_answered()
             except TimeoutError:
-                left = len(self._in_flight)
+                left = len(self._answering)
                 logger.warning("works_abandoned", f"left with {left} pictures unanswered: they are late", pictures=left)
         self._end(None)

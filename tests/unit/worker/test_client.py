@@ -44,6 +44,7 @@ from serve_app.remote.messages import (
     Wanted,
     Work,
 )
+from serve_app.worker import answering as answering_module
 from serve_app.worker import client as client_module
 from serve_app.worker.client import Client
 from serve_app.worker.ports import ConnectionLostError, OpenedScorers
@@ -270,7 +271,7 @@ async def test_a_front_that_sends_more_than_is_sane_is_told_so(
     bench: Bench, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = work(1, views(1))
-    monkeypatch.setattr(client_module, limit, 2 if limit == "MAX_WORKS" else 2 * len(packed(one)))
+    monkeypatch.setattr(answering_module, limit, 2 if limit == "MAX_WORKS" else 2 * len(packed(one)))
     await bench.accept()
     bench.socket.say(*(work(number, views(1)) for number in range(1, 5)))
     failed = [await bench.socket.next(Failed) for _ in range(2)]
@@ -285,7 +286,7 @@ async def test_a_front_that_sends_more_than_is_sane_is_told_so(
 
 
 async def test_a_work_alone_is_taken_whatever_its_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MAX_WORKS_BYTES", 1)
+    monkeypatch.setattr(answering_module, "MAX_WORKS_BYTES", 1)
     await bench.accept()
     bench.scorers.gate.set()
     bench.socket.say(work(1, views(2)))
