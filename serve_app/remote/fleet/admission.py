@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from serve_app.domain import ModelIdentity
 from serve_app.remote.fleet.workload import PassTimes
@@ -22,15 +22,12 @@ class RefusedError(Exception):
 
 
 class Admission:
-    """Says who may join. The first worker decides which model it is, where nothing is wanted."""
+    """Says who may join. The first worker decides which model it is."""
 
-    def __init__(self, label_sets: int, max_workers: int, wanted_digests: Sequence[str | None] = ()) -> None:
-        """``wanted_digests`` are those of the weights for each set of labels; None where any model will do."""
+    def __init__(self, label_sets: int, max_workers: int) -> None:
+        """For workers with a model for each of so many sets of labels."""
         self._label_sets = label_sets
         self._max_workers = max_workers
-        self._wanted = tuple(each and each.lower() for each in wanted_digests) or (None,) * label_sets
-        if len(self._wanted) != label_sets:
-            raise ValueError(f"{len(self._wanted)} digests for {label_sets} sets of labels")
         self._models: tuple[ModelIdentity, ...] | None = None
 
     def require(self, hello: Hello, members: int) -> None:
@@ -70,16 +67,9 @@ class Admission:
         for place, offer in enumerate(hello.offers):
             if not PassTimes.are_sound(offer.pass_s):
                 raise _refused(Refusal.MODEL, f"the worker says impossible pass costs of {offer.model}: start it again")
-            wanted, model = self._wanted[place], offer.model
-            if wanted is not None and model.weights_digest != wanted:
-                raise _refused(
-                    Refusal.MODEL,
-                    f"the worker has {model.name} with weights {model.weights_digest[:12]}, and the policy is for "
-                    f"{wanted[:12]}: give the worker the policy's model (--model)",
-                )
             if self._models is None:
                 continue
-            seen = self._models[place]
+            model, seen = offer.model, self._models[place]
             if (model.weights_digest, model.image_size_px) != (seen.weights_digest, seen.image_size_px):
                 raise _refused(
                     Refusal.MODEL,

@@ -58,7 +58,6 @@ class Fleet:
         *,
         clock: Clock = time.monotonic,
         max_workers: int = 16,
-        wanted_digests: Sequence[str | None] = (),
     ) -> None:
         """A fleet without workers.
 
@@ -66,12 +65,10 @@ class Fleet:
             label_sets: the labels of each kind of picture.
             clock: of everything but the timers, which are the event loop's.
             max_workers: at once.
-            wanted_digests: of the weights for each set of labels, where the policy names them; else those of the first
-                worker.
         """
         self._label_sets = tuple(label_sets)
         self._clock = clock
-        self._admission = Admission(len(self._label_sets), max_workers, wanted_digests)
+        self._admission = Admission(len(self._label_sets), max_workers)
         self._members: dict[str, Member] = {}
         self._binding = Binding(self._members.values, clock)
         # Bodies wait apart, so that a worker that takes views alone never stands still behind one.

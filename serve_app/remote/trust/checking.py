@@ -89,7 +89,6 @@ class Checking:
         self,
         fleet: Fleet,
         label_sets: Sequence[tuple[str, ...]],
-        engines: Sequence[Scorer],
         deadline_s: float,
         environment: Environment,
     ) -> None:
@@ -97,7 +96,8 @@ class Checking:
         self.shapes = RecentShapes(deadline_s)
         self.recorded = RecordedProbes()
         self._fleet, self._label_sets = fleet, tuple(label_sets)
-        self.engines = tuple(engines)
+        self.engines: tuple[Scorer, ...] = ()
+        """The front's own, one for each set of labels, of the workers' weights; empty without."""
         self._deadline_s, self._environment, self._chance = deadline_s, environment, environment.chance
 
     @property

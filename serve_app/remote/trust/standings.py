@@ -32,9 +32,11 @@ class Standing:
 class Standings:
     """Those of all connected workers."""
 
-    def __init__(self, chance: random.Random, *, has_engine: bool) -> None:
-        """``has_engine`` if the front can compute itself."""
-        self._chance, self.has_engine = chance, has_engine
+    def __init__(self, chance: random.Random) -> None:
+        """``chance`` says with whom of several a worker is compared."""
+        self._chance = chance
+        self.has_engine = False
+        """Whether the front can compute itself."""
         self._standings: dict[str, Standing] = {}
 
     def __iter__(self) -> Iterator[Standing]:

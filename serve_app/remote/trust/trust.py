@@ -41,7 +41,6 @@ class Trust:
         probe_every: int,
         double_every: int,
         deadline_s: float,
-        engines: Sequence[Scorer] = (),
         environment: Environment | None = None,
     ) -> None:
         """Watch ``fleet`` from now on.
@@ -53,14 +52,13 @@ class Trust:
             probe_every: after one picture in this many, its worker gets a probe.
             double_every: one picture in this many goes to a second worker too, or to the engine where there is none.
             deadline_s: of a picture.
-            engines: the front's own scorers, one for each set of labels, of the same weights; empty without.
             environment: time and chance.
         """
         self._environment = around = environment or Environment()
         self._probe_every, self._deadline_s = probe_every, deadline_s
         self._jobs = jobs = Jobs()
-        self._checking = checking = Checking(fleet, label_sets, engines, deadline_s, around)
-        self._standings = standings = Standings(around.chance, has_engine=bool(engines))
+        self._checking = checking = Checking(fleet, label_sets, deadline_s, around)
+        self._standings = standings = Standings(around.chance)
         self._discipline = discipline = Discipline(fleet, reports, around, standings, checking.recorded, jobs)
         self._trials = trials = Trials(checking, standings, discipline, reports, around, jobs)
         self._doubles = Doubles(double_every, checking, standings, discipline, trials, around, jobs)

@@ -78,12 +78,6 @@ def test_a_converted_model_is_the_same_one():
     assert len(joined(HELLO, with_model(converted))) == 2
 
 
-def test_another_model_than_the_policy_s():
-    with pytest.raises(RefusedError, match=r"weights 0{12}, and the policy is for a{12}.*--model"):
-        joined(HELLO, wanted_digests=["A" * 64])
-    assert joined(HELLO, wanted_digests=["0" * 64])
-
-
 def test_offers_for_other_labels():
     with pytest.raises(RefusedError, match="models for 2 sets of labels"):
         joined(replace(HELLO, offers=HELLO.offers * 2))

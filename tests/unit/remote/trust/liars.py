@@ -137,7 +137,6 @@ class Scene:
         self.told = Told()
         self.fleet = Fleet([LABELS], clock=self.loop.time)
         environment = Environment(self.loop.time, self.now, asyncio.sleep, random.Random(seed))
-        engines = (Engine(),) if with_engine else ()
         self.trust = Trust(
             self.fleet,
             [LABELS],
@@ -145,9 +144,10 @@ class Scene:
             probe_every=probe_every,
             double_every=double_every,
             deadline_s=DEADLINE_S,
-            engines=engines,
             environment=environment,
         )
+        if with_engine:
+            self.trust.compare_with([Engine()])
         self.runs = self.loop.create_task(self.trust.run())
         self.pictures = random.Random(seed + 1)
 
