@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from serve_app.domain import (
-    Call,
-    Examiner,
-    LabelScores,
-    NotScannedError,
-    Preprocessor,
-    SettingsError,
-    UnauthorisedError,
-    UnavailableError,
-    Views,
-)
+from serve_app.domain import Examiner, Preprocessor, SettingsError, UnauthorisedError, UnavailableError
 from serve_app.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.http.guard import Guard
 from serve_app.http.node_listener import Listener, node_listening
@@ -28,7 +17,6 @@ from serve_app.http.routes.pop import pop_routes
 from serve_app.http.server import serving_beside
 from serve_app.http.strangers import Strangers
 from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
-from serve_app.limits import MEDIA_VERSION, MediaLimits
 from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
@@ -36,19 +24,15 @@ from serve_app.remote.absence import Absence
 from serve_app.remote.bodies import RemoteBodies
 from serve_app.remote.fallback import Scorers, ScorersWithFallback
 from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy
-from serve_app.remote.fleet import Fleet, Member, RefusedError
-from serve_app.remote.messages import PROTOCOL, Decoding, Wanted
+from serve_app.remote.fleet import Fleet, RefusedError
 from serve_app.remote.popped import PoppedJobs
 from serve_app.remote.record import FleetRecord
-from serve_app.remote.requirements import requirement_of
+from serve_app.remote.requirements import requirement_of, wanted_of
 from serve_app.remote.scorers import RemoteScorers
 from serve_app.remote.trust import Records, Trust, TrustRecord
 from serve_app.settings import Settings
-from serve_app.version import own_version
 
 logger = EventLogger(__name__)
-
-_TELL_AGAIN_S = 1.0
 
 _NO_HEADS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
@@ -109,23 +93,11 @@ class Front:
             came_back,
         )
         self._watching_tasks: tuple[asyncio.Task[None], ...] = ()
-        self._arrivals = _Arrivals()
-        self.fleet.watchers.append(self._arrivals)
-        wanted = Wanted(
-            PROTOCOL,
-            own_version(),
-            settings.model.source,
-            sets,
-            settings.deadline_s,
-            self._heads,
-            _decoding(settings),
-        )
-        requirement = requirement_of(policies, sets)
         self._door = WorkerDoor(
             guard,
             self.fleet,
-            wanted,
-            requirement,
+            wanted_of(settings, sets, self._heads),
+            requirement_of(policies, sets),
             remote.max_workers,
             record=self.record,
             require_welcome=self._trust.require_welcome,
@@ -246,62 +218,3 @@ class Front:
             self._watching_tasks = ()
             await self._door.close()
             await self.trust_record.close()
-
-    @contextlib.asynccontextmanager
-    async def once_there_are_workers(
-        self, tell: Callable[[], Awaitable[None]], stop: asyncio.Event
-    ) -> AsyncIterator[None]:
-        """For as long as the block, have ``tell`` called once there is a worker, and again where it had left by then.
-
-        What else it raises sets ``stop``, and is raised at the end of the block.
-        """
-
-        async def wait_and_tell() -> None:
-            while True:
-                while not self.fleet.members:
-                    self._arrivals.has_joined.clear()
-                    await self._arrivals.has_joined.wait()
-                with contextlib.suppress(NotScannedError):
-                    await tell()
-                    return
-                await asyncio.sleep(_TELL_AGAIN_S)  # it may be on trial
-
-        telling = asyncio.create_task(wait_and_tell(), name="waiting for a worker")
-        telling.add_done_callback(lambda ended: stop.set() if not ended.cancelled() and ended.exception() else None)
-        try:
-            yield
-        finally:
-            telling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await telling
-
-
-def _decoding(settings: Settings) -> Decoding | None:
-    """How workers decode, where they may."""
-    if settings.remote is None or settings.remote.sends != "bodies":
-        return None
-    limits = MediaLimits(**{each.name: getattr(settings.limits, each.name) for each in dataclasses.fields(MediaLimits)})
-    return Decoding(MEDIA_VERSION, limits.within(settings.deadline_s), settings.truncated)
-
-
-class _Arrivals:
-    """:class:`serve_app.remote.fleet.watching.FleetWatcher` for who waits for a worker."""
-
-    def __init__(self) -> None:
-        self.has_joined = asyncio.Event()
-
-    def joined(self, member: Member) -> None:
-        """See the port."""
-        self.has_joined.set()
-
-    def left(self, member: Member, why: str) -> None:
-        """See the port."""
-
-    def scored(self, member: Member, label_set: int, views: Views, call: Call, scores: LabelScores) -> None:
-        """See the port."""
-
-    def handed_over(self, member: Member, call: Call, why: str) -> None:
-        """See the port."""
-
-    def failed(self, call: Call, error: NotScannedError) -> None:
-        """See the port."""

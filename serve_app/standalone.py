@@ -34,6 +34,7 @@ from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding,
 from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy
+from serve_app.remote.arrival import once_there_are_workers
 from serve_app.remote.requirements import heads_to_send
 from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
@@ -154,7 +155,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
             if front is None or front.scores_alone:
                 await tell_ready()
             else:
-                await until_the_end.enter_async_context(front.once_there_are_workers(tell_ready, stop))
+                await until_the_end.enter_async_context(once_there_are_workers(front.fleet, tell_ready, stop))
             await until_the_end.enter_async_context(returning_memory())
             await watch(functools.partial(_require_alive, stages, front), stop, on_alive)
 

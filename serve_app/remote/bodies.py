@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from serve_app.domain import Body, Call, Deadline, Examination
+from serve_app.domain import Body, Call, Deadline, Examination, UnavailableError
 from serve_app.remote.fleet import Answered, Fleet
 
 _SHARE: Final = 0.6
 """Of the time left, for workers that decode: in the rest the front can still decode by itself, and send views."""
+
+MOST_SENT_BODY_BYTES: Final = 16_000_000
+"""Larger ones are decoded by the front: their views are a hundredth of them."""
 
 Examined = Callable[[int, Body, Call, Answered], None]
 """Is told of each answer: the set of labels, the body, its call, and what the worker said of it."""
@@ -37,6 +40,8 @@ class RemoteBodies:
             UnscannableError: a worker says that these bytes can never be scanned.
             NotScannedError: no worker that takes bodies can do it in that time.
         """
+        if len(body.content) > MOST_SENT_BODY_BYTES:
+            raise UnavailableError("the body is too large to be sent")
         clock = call.deadline.clock
         remaining_s, began_s = call.deadline.require("scoring"), clock()
         within = replace(call, deadline=Deadline(began_s + remaining_s * _SHARE, clock))

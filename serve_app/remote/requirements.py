@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 
 from serve_app.domain import PolicyError, SettingsError
+from serve_app.limits import MEDIA_VERSION, MediaLimits
 from serve_app.models.heads import read_head_bytes
 from serve_app.policy import Policy, heads_of
 from serve_app.remote.fleet import RefusedError
 from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADS
-from serve_app.remote.messages import PROTOCOL, Hello, Refusal, Refused
-from serve_app.settings import RemoteSettings
+from serve_app.remote.messages import PROTOCOL, Decoding, Hello, Refusal, Refused, Wanted
+from serve_app.settings import RemoteSettings, Settings
+from serve_app.version import own_version
 
 Requirement = Callable[[Hello], None]
 """Raises RefusedError for a worker that is not taken."""
@@ -31,6 +34,20 @@ def requirement_of(policies: Sequence[Policy], label_sets: Sequence[tuple[str, .
                         raise RefusedError(Refused(Refusal.MODEL, f"of the worker: {error}")) from error
 
     return require
+
+
+def wanted_of(settings: Settings, label_sets: Sequence[tuple[str, ...]], heads: Mapping[str, bytes]) -> Wanted:
+    """What a worker is told first; ``heads`` are as :func:`heads_to_send` reads."""
+    source, deadline_s = settings.model.source, settings.deadline_s
+    return Wanted(PROTOCOL, own_version(), source, tuple(label_sets), deadline_s, dict(heads), _decoding(settings))
+
+
+def _decoding(settings: Settings) -> Decoding | None:
+    """How workers decode, where they may."""
+    if settings.remote is None or settings.remote.sends != "bodies":
+        return None
+    limits = MediaLimits(**{each.name: getattr(settings.limits, each.name) for each in dataclasses.fields(MediaLimits)})
+    return Decoding(MEDIA_VERSION, limits.within(settings.deadline_s), settings.truncated)
 
 
 def heads_to_send(*policies: Policy | None) -> dict[str, bytes]:

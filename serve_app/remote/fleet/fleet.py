@@ -11,7 +11,6 @@ Not thread-safe: everything runs on one event loop.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Sequence
 
@@ -22,7 +21,6 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     LabelScores,
-    Lane,
     ModelIdentity,
     NotScannedError,
     OverloadedError,
@@ -36,17 +34,13 @@ from serve_app.remote.fleet.binding import Binding, nobody
 from serve_app.remote.fleet.line import Line
 from serve_app.remote.fleet.member import Member
 from serve_app.remote.fleet.picture import Answered, Picture
+from serve_app.remote.fleet.rounds import Rounds
 from serve_app.remote.fleet.stats import FleetStats
 from serve_app.remote.fleet.watching import FleetWatcher
 from serve_app.remote.messages import Hello, Refusal, Refused
 
-_ROOM_SLACK_S = 0.001
-
 _NEWEST_WEIGHT = 0.05
 """Of the mean number of rows of a picture."""
-
-MOST_SENT_BODY_BYTES = 16_000_000
-"""Larger ones are decoded by the front: their views are a hundredth of them."""
 
 
 class Fleet:
@@ -76,8 +70,7 @@ class Fleet:
         self._binding.beside, self._of_bodies.beside = self._of_bodies, self._binding
         self._mean_rows = [1.0] * len(self._label_sets)
         self._changed = asyncio.Event()
-        self._is_binding = False
-        self._next_room: asyncio.TimerHandle | None = None
+        self._rounds = Rounds((self._of_bodies, self._binding))
         self.watchers: list[FleetWatcher] = []
 
     @property
@@ -118,6 +111,12 @@ class Fleet:
         for member in self.members:
             self.dismiss(member, Refused(Refusal.STOPPING, "the front stops"))
 
+    async def wait_for_member(self) -> None:
+        """Return once a worker is connected."""
+        while not self._members:
+            self._changed.clear()
+            await self._changed.wait()
+
     async def identify(self, label_set: int, deadline: Deadline) -> ModelIdentity:
         """Which model the workers have.
 
@@ -148,8 +147,6 @@ class Fleet:
             UnscannableError: a worker says that these bytes can never be scanned.
             NotScannedError: as :meth:`score`.
         """
-        if len(body.content) > MOST_SENT_BODY_BYTES:
-            raise UnavailableError("the body is too large to be sent")
         picture = self._picture(label_set, None, call)
         picture.body, picture.expected_rows = body.content, max(1, round(self._mean_rows[label_set]))
         if self._of_bodies.usable and not self._of_bodies.can_in_time(picture):
@@ -246,11 +243,9 @@ class Fleet:
         self.changed()
 
     def changed(self) -> None:
-        """Something may be bound: once what happens at the same time has happened."""
+        """See :class:`serve_app.remote.fleet.dispatching.Dispatcher`."""
         self._changed.set()
-        if not self._is_binding:
-            self._is_binding = True
-            asyncio.get_running_loop().call_soon(self._bind)
+        self._rounds.soon()
 
     def _hand_over(self, member: Member, picture: Picture, why: str, error: UnscannedError | None) -> None:
         """Let another one score it; with ``error``, or nobody else, that is its end."""
@@ -272,16 +267,3 @@ class Fleet:
 
     def _learn_rows(self, label_set: int, rows: int) -> None:
         self._mean_rows[label_set] += _NEWEST_WEIGHT * (rows - self._mean_rows[label_set])
-
-    def _bind(self) -> None:
-        self._is_binding = False
-        if self._next_room is not None:
-            self._next_room.cancel()
-        room_in_s = math.inf
-        for lane in Lane:
-            both = sorted((self._of_bodies, self._binding), key=lambda each: each.waiting.first_due_s("", lane))
-            for binding in both:
-                room_in_s = min(room_in_s, binding.bind((lane,)))
-        if room_in_s < math.inf:
-            # A little later, so that it surely is there.
-            self._next_room = asyncio.get_running_loop().call_later(room_in_s + _ROOM_SLACK_S, self.changed)

@@ -18,9 +18,8 @@ from serve_app.domain import (
     UndecodableError,
     UnscannedReason,
 )
-from serve_app.remote.bodies import RemoteBodies
+from serve_app.remote.bodies import MOST_SENT_BODY_BYTES, RemoteBodies
 from serve_app.remote.fleet import Answered
-from serve_app.remote.fleet.fleet import MOST_SENT_BODY_BYTES
 from serve_app.remote.messages import Failed
 from tests.unit.remote.fleet.fleets import DEADLINE_S, GPU, Front
 
