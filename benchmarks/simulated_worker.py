@@ -65,7 +65,7 @@ def views_of(value: int, count: int) -> Views:
 
 
 class SimulatedWorker:
-    """Implements :class:`serve_app.remote.fleet.line.Line` from the front's side, and answers as a worker does."""
+    """Implements :class:`serve_app.remote.fleet.ports.Line` from the front's side, and answers as a worker does."""
 
     def __init__(self, machine: Machine, labels: int = 1) -> None:
         """A worker of ``machine`` that is not connected yet."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -12,16 +11,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serve_app.domain import MalformedRequestError
 from serve_app.http.websocket import MOST_FRAME_BYTES
+from serve_app.http.worker_bounds import MOST_TEXT, require_short, require_small
 from serve_app.http.worker_line import WorkerLine
 from serve_app.logs import EventLogger
-from serve_app.remote.fleet import Member, RefusedError
-from serve_app.remote.fleet.line import Line
+from serve_app.remote.fleet import Line, Member, RefusedError
 from serve_app.remote.frames import from_worker
 from serve_app.remote.messages import (
     PROTOCOL,
     Accepted,
-    Failed,
-    FromWorker,
     Hello,
     Ping,
     Pong,
@@ -33,19 +30,6 @@ from serve_app.remote.messages import (
 logger = EventLogger(__name__)
 
 _NORMAL, _TOO_LARGE = 1000, 1009
-
-# Models have some hundred bytes each; the texts of a worker stand in log lines, decisions and answers.
-_MOST_HELLO_BYTES: Final = 64 * 1024
-_MOST_TEXT: Final = 200
-_MOST_MODEL_TEXT: Final = 1000
-"""Of the name of several models together, and of their notices."""
-
-_DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
-
-_MOST_DECODERS: Final = 1024
-
-# Of views: the fake engine's are the smallest.
-_SIZES_PX: Final = range(4, 1025)
 
 # Of the reason in a frame that closes (RFC 6455, 5.5).
 _MOST_REASON_BYTES: Final = 123
@@ -204,16 +188,16 @@ class WorkerConnection:
         message = from_worker(frame)
         match message:
             case Refused():
-                return f"it refuses: {message.message[:_MOST_TEXT]}"
+                return f"it refuses: {message.message[:MOST_TEXT]}"
             case Hello() if self._member is None:
-                _require_small(message, len(frame))
+                require_small(message, len(frame))
                 self._join(message)
             case Pong() if self._member is None:
                 pass
             case _ if self._member is None or isinstance(message, Hello):
                 raise MalformedRequestError(f"{type(message).__name__} out of turn")
             case _:
-                _require_short(message)
+                require_short(message)
                 self._member.received(message)
         return None
 
@@ -260,27 +244,3 @@ class WorkerConnection:
             if now_s - pinged_s >= times.ping_every_s:
                 pinged_s, number = now_s, number + 1
                 self._line.send(Ping(number))
-
-
-def _require_small(hello: Hello, frame_bytes: int) -> None:
-    models = [model for offer in hello.offers for model in (offer.model, *offer.model.each)]
-    notices = [model.notice for model in models if model.notice is not None]
-    texts = (hello.name, hello.version, hello.device)
-    of_models = (*notices, *(model.name for model in models))
-    is_long = max(map(len, texts)) > _MOST_TEXT or max(map(len, of_models), default=0) > _MOST_MODEL_TEXT
-    if frame_bytes > _MOST_HELLO_BYTES or is_long or not all(map(str.isprintable, (*texts, *of_models))):
-        raise MalformedRequestError("Hello: a text that is too long, or cannot be printed")
-    if any(model.image_size_px not in _SIZES_PX for model in models):
-        raise MalformedRequestError("Hello: a model has views of a size that no model has")
-    if not 0 <= hello.decoders <= _MOST_DECODERS:
-        raise MalformedRequestError(f"Hello: {hello.decoders} decoders")
-    digests = [each for model in models for each in (model.digest, model.derived_from) if each is not None]
-    if any(_DIGEST.fullmatch(each) is None for each in digests):
-        raise MalformedRequestError("Hello: a digest of a model is 64 hexadecimal digits")
-    if not hello.name or any(each.isspace() for each in hello.name):
-        raise MalformedRequestError(f"Hello: {hello.name!r} is no name: it has characters, and no white space")
-
-
-def _require_short(message: FromWorker) -> None:
-    if isinstance(message, Failed) and not (len(message.message) <= _MOST_TEXT * 5 and message.message.isprintable()):
-        raise MalformedRequestError("Failed: a text that is too long, or cannot be printed")

@@ -23,8 +23,7 @@ from serve_app.http.guard import Guard
 from serve_app.http.strangers import Strangers
 from serve_app.http.worker_connection import DEFAULT_TIMES, ConnectionTimes, WorkerConnection
 from serve_app.logs import EventLogger
-from serve_app.remote.fleet import Fleet, Member, RefusedError
-from serve_app.remote.fleet.line import Line
+from serve_app.remote.fleet import Fleet, Line, Member, RefusedError
 from serve_app.remote.fleet.places import why_no_place
 from serve_app.remote.messages import Hello, Refusal, Refused, Wanted
 from serve_app.remote.requirements import Requirement

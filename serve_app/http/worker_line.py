@@ -21,7 +21,7 @@ STALLED_AFTER_S: Final = 30.0
 
 
 class WorkerLine:
-    """:class:`serve_app.remote.fleet.line.Line` over an accepted WebSocket. For one event loop."""
+    """:class:`serve_app.remote.fleet.ports.Line` over an accepted WebSocket. For one event loop."""
 
     def __init__(self, websocket: WebSocket, stalled_after_s: float = STALLED_AFTER_S) -> None:
         """Nothing is written until :meth:`write` runs."""

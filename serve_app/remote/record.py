@@ -46,24 +46,24 @@ class FleetRecord:
     # As a watcher of the fleet, and of who is let into it
 
     def joined(self, member: Member) -> None:
-        """See :class:`~serve_app.remote.fleet.watching.FleetWatcher`."""
+        """See :class:`~serve_app.remote.fleet.ports.FleetWatcher`."""
         self._since[member.name] = self._wall_clock()
 
     def left(self, member: Member, why: str) -> None:
-        """See :class:`~serve_app.remote.fleet.watching.FleetWatcher`."""
+        """See :class:`~serve_app.remote.fleet.ports.FleetWatcher`."""
         self._since.pop(member.name, None)
 
     def scored(self, member: Member, label_set: int, views: Views, call: Call, scores: LabelScores) -> None:
-        """See :class:`~serve_app.remote.fleet.watching.FleetWatcher`: the decision names the worker."""
+        """See :class:`~serve_app.remote.fleet.ports.FleetWatcher`: the decision names the worker."""
 
     def handed_over(self, member: Member, call: Call, why: str) -> None:
-        """See :class:`~serve_app.remote.fleet.watching.FleetWatcher`."""
+        """See :class:`~serve_app.remote.fleet.ports.FleetWatcher`."""
         self._handed_over += 1
         text = f"the picture is handed over from the worker {member.name} to another one: {why}"
         logger.info("picture_handed_over", text, request_id=call.request_id, worker=member.name, why=why)
 
     def failed(self, call: Call, error: NotScannedError) -> None:
-        """See :class:`~serve_app.remote.fleet.watching.FleetWatcher`: the decision has the reason."""
+        """See :class:`~serve_app.remote.fleet.ports.FleetWatcher`: the decision has the reason."""
 
     def refused(self, reason: Refusal) -> None:
         """A worker with a right secret was not taken."""

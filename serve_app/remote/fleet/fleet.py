@@ -31,12 +31,11 @@ from serve_app.domain import (
 )
 from serve_app.remote.fleet.admission import Admission, unique_name
 from serve_app.remote.fleet.binding import Binding, nobody
-from serve_app.remote.fleet.line import Line
 from serve_app.remote.fleet.member import Member
 from serve_app.remote.fleet.picture import Answered, Picture
+from serve_app.remote.fleet.ports import FleetWatcher, Line
 from serve_app.remote.fleet.rounds import Rounds
 from serve_app.remote.fleet.stats import FleetStats
-from serve_app.remote.fleet.watching import FleetWatcher
 from serve_app.remote.messages import Hello, Refusal, Refused
 
 _NEWEST_WEIGHT = 0.05
@@ -211,7 +210,7 @@ class Fleet:
             self.changed()
 
     def answered(self, member: Member, picture: Picture, outcome: Answered | UnscannedError) -> None:
-        """See :class:`serve_app.remote.fleet.dispatching.Dispatcher`."""
+        """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""
         if isinstance(outcome, Answered):
             self._learn_rows(picture.label_set, len(outcome.scores.values))
             if not picture.future.done():
@@ -225,12 +224,12 @@ class Fleet:
         self.changed()
 
     def late(self, member: Member, picture: Picture, why: str) -> None:
-        """See :class:`serve_app.remote.fleet.dispatching.Dispatcher`."""
+        """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""
         if self._binding_of(picture).can_in_time(picture):
             self._hand_over(member, picture, why, None)
 
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
-        """See :class:`serve_app.remote.fleet.dispatching.Dispatcher`."""
+        """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""
         del self._members[member.name]
         if not self._members:
             self._admission.forget_models()
@@ -243,7 +242,7 @@ class Fleet:
         self.changed()
 
     def changed(self) -> None:
-        """See :class:`serve_app.remote.fleet.dispatching.Dispatcher`."""
+        """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""
         self._changed.set()
         self._rounds.soon()
 

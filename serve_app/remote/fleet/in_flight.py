@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from serve_app.domain import Clock, Lane
-from serve_app.remote.fleet.line import Line
 from serve_app.remote.fleet.link import Link, Transfer
 from serve_app.remote.fleet.picture import Picture
+from serve_app.remote.fleet.ports import Line
 from serve_app.remote.fleet.workload import Expected, Workload
 from serve_app.remote.messages import BodyWork, Cancelled, Work
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from serve_app.domain import Clock
-from serve_app.remote.fleet.line import Line
+from serve_app.remote.fleet.ports import Line
 from serve_app.remote.messages import Ping
 
 _ASSUMED_ROUND_TRIP_S = 0.1

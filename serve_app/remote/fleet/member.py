@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from serve_app.domain import Clock, Lane, UnavailableError, UnscannableError, UnscannedError
-from serve_app.remote.fleet.dispatching import Dispatcher
 from serve_app.remote.fleet.in_flight import InFlight
-from serve_app.remote.fleet.line import Line
 from serve_app.remote.fleet.link import Link
 from serve_app.remote.fleet.outcomes import ImpossibleAnswerError, outcome_of
 from serve_app.remote.fleet.picture import Answered, Picture
 from serve_app.remote.fleet.pinging import Pinging
+from serve_app.remote.fleet.ports import Dispatcher, Line
 from serve_app.remote.fleet.resting import Resting
 from serve_app.remote.fleet.stats import MemberStats
 from serve_app.remote.fleet.workload import Workload

@@ -31,7 +31,7 @@ SETS = (stages.LABELS, stages.OTHER_LABELS)
 
 
 class Worker:
-    """:class:`serve_app.remote.fleet.line.Line` to an engine of this process."""
+    """:class:`serve_app.remote.fleet.ports.Line` to an engine of this process."""
 
     unsent_bytes = 0
 

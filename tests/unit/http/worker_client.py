@@ -107,7 +107,7 @@ class TestWorker:
 
 
 class Departures:
-    """:class:`serve_app.remote.fleet.watching.FleetWatcher` for who waits for a worker to leave."""
+    """:class:`serve_app.remote.fleet.ports.FleetWatcher` for who waits for a worker to leave."""
 
     def __init__(self) -> None:
         self.has_left = asyncio.Event()

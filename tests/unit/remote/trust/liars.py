@@ -61,7 +61,7 @@ def honest(values: Values, _: Work) -> Values:
 
 
 class Worker:
-    """Implements :class:`serve_app.remote.fleet.line.Line`, and answers after 10 ms."""
+    """Implements :class:`serve_app.remote.fleet.ports.Line`, and answers after 10 ms."""
 
     def __init__(self, answers: Lie = honest) -> None:
         self.answers = answers
