@@ -31,6 +31,8 @@ class Rounds:
         self._is_due = False
         if self._next_room is not None:
             self._next_room.cancel()
+        if not any(binding.waiting for binding in self._bindings):
+            return
         room_in_s = math.inf
         for lane in Lane:
             for binding in sorted(self._bindings, key=lambda each: each.waiting.first_due_s("", lane)):
