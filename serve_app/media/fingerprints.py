@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from serve_app.domain import FrameFingerprint
 from serve_app.media.frames import Frame
 from serve_app.media.pdq import pdq
+from serve_app.media.resampling import Kernel, resampled
 
 MAX_UNREDUCED_PX = 512
 """The reference enlarges or squeezes a picture with a longer side to a square of this many pixels, and no other."""
@@ -20,11 +20,9 @@ _REDUCED_PX = 256
 
 def fingerprint(frame: Frame) -> FrameFingerprint:
     """The PDQ of an upright RGB frame: of one larger than 512 px as of a copy that was squeezed to 512x512."""
-    luminance = frame.picture.convert("L")
-    as_if_px = None
+    picture, as_if_px = frame.picture, None
     if max(frame.full_size_px) > MAX_UNREDUCED_PX:
-        # Whole blocks are averaged first, which is cheap: no dearer filter comes nearer to the reference.
-        luminance = luminance.resize((_REDUCED_PX, _REDUCED_PX), Image.Resampling.BILINEAR, reducing_gap=1.0)
+        picture = resampled(picture, _REDUCED_PX, _REDUCED_PX, Kernel.BILINEAR)
         as_if_px = (MAX_UNREDUCED_PX, MAX_UNREDUCED_PX)
-    quality, hashes = pdq(np.asarray(luminance, np.float32), as_if_px)
+    quality, hashes = pdq(np.asarray(picture.convert("L"), np.float32), as_if_px)
     return FrameFingerprint(frame.index, quality, hashes)

@@ -9,11 +9,13 @@ least, 28 px of a 224 px model. Very large pictures add a grid of overlapping ti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from serve_app.media.resampling import Kernel, resampled
 
 LONG_SHAPE_RATIO = 1.5
 """Beyond this ratio of the sides, squeezing distorts so much that tiles are added."""
@@ -36,9 +38,6 @@ DECODE_OVERSAMPLING = 1.5
 A tile of the two rows of a very large picture is four sevenths of the shorter side. At 1/8, the smallest scale of a
 JPEG, that is still more than a view's size. Other types keep this multiple of each tile.
 """
-
-_REDUCING_GAP = 1.5
-"""Pillow first averages whole blocks down to this multiple of the target at least, then resamples (ADR 12)."""
 
 Box = tuple[float, float, float, float]
 
@@ -154,6 +153,12 @@ def _spans(parts: int, length: float) -> list[tuple[float, float]]:
 
 def _cut(frame: Image.Image, box: Box, size_px: int) -> NDArray[np.uint8]:
     left, top, right, bottom = box
-    area = (left * frame.width, top * frame.height, right * frame.width, bottom * frame.height)
-    small = frame.resize((size_px, size_px), Image.Resampling.BICUBIC, box=area, reducing_gap=_REDUCING_GAP)
-    return np.asarray(small)
+    # Outwards to whole pixels, of which a view has at most two thirds of one: what lies on an edge is in both tiles.
+    area = (
+        floor(left * frame.width),
+        floor(top * frame.height),
+        ceil(right * frame.width),
+        ceil(bottom * frame.height),
+    )
+    shown = frame if area == (0, 0, *frame.size) else frame.crop(area)
+    return np.asarray(resampled(shown, size_px, size_px, Kernel.BICUBIC))
