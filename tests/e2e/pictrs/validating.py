@@ -2,7 +2,7 @@
 
 pict-rs now and then posts an empty or a cut body, because it reads its file before the last write has reached it. And
 an upload fails before pict-rs asks, if another one's refused file is removed at that moment together with the folder
-that both were to lie in. Such an upload says nothing about us: it is counted, and sent again.
+that both were to lie in. Such an upload says nothing about us: it is counted, forgotten, and sent again.
 """
 
 from __future__ import annotations
@@ -76,6 +76,11 @@ class Scanner:
         wait_for(lambda: self.admin.get(f"/decisions/{request_id}").status_code == 200)
         return request_id
 
+    def forget(self, sha256: str) -> None:
+        """Erase the decisions on these bytes."""
+        answer = self.admin.post("/forget", json={"sha256": sha256})
+        assert answer.json().get("done"), answer.text
+
 
 @contextlib.contextmanager
 def scanning(config: dict[str, Any], folder: Path, way: str = ONE_PROCESS, **secrets: str) -> Iterator[Scanner]:
@@ -137,6 +142,8 @@ class Validation:
                 return upload, decisions[0]
             is_pending = any(each.pending for each in decisions)
             assert is_pending or upload.code == REFUSED or upload == FOLDER_GONE
+            for each in decisions:
+                self.scanner.forget(each.sha256)  # a hunt or a rescan would find the part
         raise AssertionError(f"pict-rs posted no body, or an empty or cut one, {MAX_RACES} times in a row")
 
     def seen(self) -> frozenset[str]:
