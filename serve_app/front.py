@@ -68,7 +68,7 @@ class Front:
         if remote is None:
             raise SettingsError("remote is null: no worker can connect")
         sets = tuple(label_sets)
-        self.fleet = Fleet(sets, max_workers=remote.max_workers)
+        self.fleet = Fleet(sets, max_workers=remote.max_workers, has_stand_in=self._has_stand_in)
         self.scorers = RemoteScorers(self.fleet, sets)
         self._settings, self._remote, self._sets, self._policies = settings, remote, sets, tuple(policies)
         self._heads = dict(heads)
@@ -179,6 +179,9 @@ class Front:
 
     def _is_anybody_there(self) -> bool:
         return any(member.is_usable for member in self.fleet.members)
+
+    def _has_stand_in(self) -> bool:
+        return self._remote.fallback != "none" or self._popped.is_anybody_there
 
     def _switched(self, is_away: bool) -> None:
         for tell in self.switched:

@@ -15,6 +15,7 @@ import pytest
 from serve_app import standalone
 from serve_app.domain import ModelIdentity
 from serve_app.http.guard import Guard
+from serve_app.http.routes.pop import POP_PATH
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy
 from serve_app.remote.frames import from_front, packed
@@ -161,6 +162,27 @@ async def test_without_a_worker_a_service_that_accepts_stores_pictures_for_later
     service = serve(on_unscanned="accept")
     await service.until(service.is_waiting)
     assert (await service.scan(draw())).json()["reason"] == "unavailable"
+
+
+async def test_no_upload_waits_for_a_worker_on_trial_while_one_of_fedi_safety_is_there(
+    serve: Serve, draw: Callable[..., bytes]
+) -> None:
+    service = serve(remote={"fedi_safety": True})
+    await service.until(service.is_waiting)
+    service.may_answer.clear()
+    working = asyncio.create_task(service.work())
+    await service.until(service.has_work)  # its trial, which lasts for as long as it does not answer
+    pop_url = service.worker_url.replace(WORKER_PATH, POP_PATH)
+    async with asyncio.timeout(PATIENT_S), httpx.AsyncClient(headers={"apikey": WORKER_SECRET}, trust_env=False) as pop:
+        assert (await pop.get(pop_url)).status_code == 204
+        scanning = asyncio.create_task(service.scan(draw(encoding="JPEG")))
+        while (popped := await pop.get(pop_url)).status_code == 204:
+            assert not scanning.done()
+        name = popped.headers["Content-Disposition"].split("=", 1)[1]
+        await pop.post(pop_url, json={"image": name, "is_csam": False, "is_nsfw": False})
+        assert (await scanning).json()["model"] == "fedi-safety"
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
 
 
 async def test_a_front_that_stops_answers_what_is_inside_and_sends_its_workers_away(

@@ -26,10 +26,13 @@ _WAITS_LONGER = 1.1
 class Binding:
     """Binds pictures late: one that waits can still go to any worker, and make way for another picture."""
 
-    def __init__(self, members: Callable[[], Iterable[Member]], clock: Clock) -> None:
-        """``members`` are those that are connected now."""
+    def __init__(
+        self, members: Callable[[], Iterable[Member]], clock: Clock, has_stand_in: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``members`` are those that are connected now; ``has_stand_in`` is that of the fleet."""
         self._members = members
         self._clock = clock
+        self._has_stand_in = has_stand_in
         self.waiting = Waiting()
         self.beside: Binding | None = None
         """Of other pictures, whose members are some of these or all."""
@@ -105,7 +108,9 @@ class Binding:
         return room_in_s
 
     def _usable_by(self, picture: Picture) -> Sequence[Member]:
-        """Members that may be given pictures before the deadline of ``picture``."""
+        """Members that may be given pictures before the deadline of ``picture``, if it is to wait for them."""
+        if picture.call.lane is Lane.LIVE and self._has_stand_in():
+            return []
         return [member for member in self._members() if member.may_be_usable_by(picture.due_s)]
 
     def _has_work(self, member: Member) -> bool:

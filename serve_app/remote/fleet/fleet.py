@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from serve_app.domain import (
     Body,
@@ -51,6 +51,7 @@ class Fleet:
         *,
         clock: Clock = time.monotonic,
         max_workers: int = 16,
+        has_stand_in: Callable[[], bool] = lambda: False,
     ) -> None:
         """A fleet without workers.
 
@@ -58,14 +59,17 @@ class Fleet:
             label_sets: the labels of each kind of picture.
             clock: of everything but the timers, which are the event loop's.
             max_workers: at once.
+            has_stand_in: whether somebody else would look at an upload that is refused because no worker is there: then
+                none waits for one that is on trial, silent or at rest.
         """
         self._label_sets = tuple(label_sets)
         self._clock = clock
         self._admission = Admission(len(self._label_sets), max_workers)
         self._members: dict[str, Member] = {}
-        self._binding = Binding(self._members.values, clock)
+        self._has_stand_in = has_stand_in
+        self._binding = Binding(self._members.values, clock, has_stand_in)
         # Bodies wait apart, so that a worker that takes views alone never stands still behind one.
-        self._of_bodies = Binding(lambda: [each for each in self.members if each.takes_bodies], clock)
+        self._of_bodies = Binding(lambda: [each for each in self.members if each.takes_bodies], clock, has_stand_in)
         self._binding.beside, self._of_bodies.beside = self._of_bodies, self._binding
         self._mean_rows = [1.0] * len(self._label_sets)
         self._changed = asyncio.Event()
@@ -120,11 +124,11 @@ class Fleet:
         """Which model the workers have.
 
         Raises:
-            UnavailableError: no worker is connected.
+            UnavailableError: no worker is connected; or none is usable, and somebody stands in.
             DeadlineExceededError: all are on trial, or silent, until the deadline.
         """
         while not (usable := self._binding.usable):
-            if not self._binding.may_be_usable:
+            if self._has_stand_in() or not self._binding.may_be_usable:
                 raise nobody()
             try:
                 async with asyncio.timeout(deadline.require("waiting for a worker")):

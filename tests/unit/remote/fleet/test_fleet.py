@@ -9,7 +9,15 @@ import pytest
 
 from benchmarks.simulated_worker import Machine, views_of
 from benchmarks.virtual_time import play
-from serve_app.domain import Call, Deadline, DeadlineExceededError, Lane, OverloadedError, UnavailableError
+from serve_app.domain import (
+    Call,
+    Deadline,
+    DeadlineExceededError,
+    Lane,
+    NoWorkerError,
+    OverloadedError,
+    UnavailableError,
+)
 from tests.unit.remote.fleet.fleets import DEADLINE_S, GPU, Front, slower
 
 
@@ -281,6 +289,41 @@ def test_a_worker_on_trial_gets_only_what_is_meant_for_it():
             await front.ask_at(120, 2)
             await front.answers()
             assert front.by_worker()[trial.name] > 80
+
+    play(scene())
+
+
+def test_no_upload_waits_for_a_trial_while_somebody_stands_in():
+    async def scene():
+        stands_in = True
+        async with Front(GPU, has_stand_in=lambda: stands_in) as front:
+            [member] = front.members
+            member.is_on_trial = True
+            upload, stored = front.ask(), front.ask(lane=Lane.BACKGROUND)
+            await asyncio.sleep(0)
+            with pytest.raises(NoWorkerError):
+                await front.fleet.identify(0, Deadline.after(DEADLINE_S, front.loop.time))
+            stands_in = False
+            waits = front.ask()
+            await asyncio.sleep(1)
+            assert isinstance(upload.error, NoWorkerError)
+            assert upload.took_s == 0
+            member.is_on_trial = False
+            await front.answers()
+            assert stored.worker == waits.worker == member.name
+
+    play(scene())
+
+
+def test_uploads_that_wait_for_a_worker_that_falls_silent_go_to_whoever_stands_in():
+    async def scene():
+        async with Front(GPU, has_stand_in=lambda: True) as front:
+            await front.measure()
+            front.workers[0].pause()
+            asked = [front.ask() for _ in range(200)]
+            await asyncio.sleep(DEADLINE_S / 2)
+            in_flight = len(front.members[0].pictures)
+            assert sum(isinstance(each.error, NoWorkerError) for each in asked) == 200 - in_flight
 
     play(scene())
 
