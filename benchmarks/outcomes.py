@@ -199,7 +199,14 @@ class Load:
 def joined(name: str, first: Load, second: Load) -> Load:
     """Two loads as one, the second behind the first."""
     outcomes = [*first.outcomes, *_moved(second.outcomes, first.window_s)]
-    return Load(outcomes, name, window_s=first.window_s + second.window_s, elapsed_s=first.elapsed_s + second.elapsed_s)
+    return Load(
+        outcomes,
+        name,
+        window_s=first.window_s + second.window_s,
+        elapsed_s=first.elapsed_s + second.elapsed_s,
+        client_cpu_s=first.client_cpu_s + second.client_cpu_s,
+        machine_cpu_s=first.machine_cpu_s + second.machine_cpu_s,
+    )
 
 
 def between(name: str, of: Load, from_s: float, until_s: float) -> Load:

@@ -67,7 +67,7 @@ def bench(
     duration_s: Annotated[float, typer.Option(min=1, help="Seconds of each load at capacity.")] = 12.0,
     kill_s: Annotated[float, typer.Option(min=5, help="Seconds of the load in which a worker is killed.")] = 20.0,
     waiting: Annotated[int, typer.Option("--pending", min=1, help="Pictures that wait to be worked off.")] = 10_000,
-    pending_s: Annotated[float, typer.Option(min=1, help="Seconds of uploads without it, and beside it.")] = 20.0,
+    pending_s: Annotated[float, typer.Option(min=1, help="Seconds of uploads without it, and beside it.")] = 60.0,
     connections: Annotated[int, typer.Option(min=1, help="That never rest, at capacity.")] = load.FEWEST_CONNECTIONS,
     seed: Seed = 1,
     out: Out = None,

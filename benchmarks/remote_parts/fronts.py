@@ -131,8 +131,8 @@ class Fronts:
         """Fronts whose ledger has so many pending pictures; a pict-rs has the newest, ``stored`` of them."""
         location = location_in(Home.within(self._folder / "pending"))
         start, api_key = partial(self._serving, "pending"), self._secret_file.read_text("utf-8")
-        with pending.pending_pictures(location, pictures, stored, api_key, seed) as url:
-            yield pending.PendingFronts(start, location, url, self._body)
+        with pending.pending_pictures(location, pictures, stored, api_key, seed) as pictrs:
+            yield pending.PendingFronts(start, location, pictrs, self._body)
 
     def latencies(self, pictures: int) -> tuple[Load, Load, Load]:
         """Of a local scorer, of a worker over the loopback, and of one far away."""

@@ -1,8 +1,8 @@
-"""Uploads to a front whose one worker works off pictures that were let through unscanned, and uploads alone.
+"""Uploads to a front whose one worker works off pictures that were let through unscanned, and uploads alone, by turns.
 
-The ledger has the pending decisions, and a real pict-rs the pictures of the newest, before a front starts. Two fronts
-start over that same ledger, one after the other: one with ``rescan: off``, and one that begins to work them off when
-its worker comes. Both get uploads at the same moments.
+The ledger has the pending decisions, and a real pict-rs the pictures of the newest, before the front starts, which
+begins to work them off when its worker comes. In turns without that work pict-rs stands still, so that no picture can
+be fetched: the rest is the same front and worker. Both turns of a pair get uploads at the same moments.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
-from benchmarks import load
+import psutil
+
+from benchmarks import load, pictrs_process
 from benchmarks.bodies import photo_like_jpeg, unique
 from benchmarks.command import require_goodput
 from benchmarks.decision_parts.commits import sample_decision
 from benchmarks.load import Target
-from benchmarks.outcomes import Load, p99_ms
+from benchmarks.outcomes import Load, joined, p99_ms
 from benchmarks.pictrs import FORM_TYPE, STORED, form_of
 from benchmarks.pictrs_process import PictrsFailedError, running_process
 from benchmarks.record import Check, Table, at_least, at_most, table
@@ -39,7 +42,8 @@ MOST_TIMES_P99 = 1.3
 
 _VIEW_S = 0.05
 _SHARE = 0.5
-_CAPACITY_SHARE = 0.25
+_CAPACITY_SHARE = 0.1
+_TURNS = 4
 
 _PICTURE_BYTES = 5_000
 _SHA256_BYTES = 32
@@ -67,7 +71,7 @@ class WorkedOff:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Uploads at capacity, at half of it alone, and at half of it beside the work."""
+    """Uploads at capacity, and at half of it alone and beside the work: all turns of each as one."""
 
     saturated: Load
     alone: Load
@@ -91,8 +95,10 @@ def reached(duration_s: float) -> int:
 
 
 @contextlib.contextmanager
-def pending_pictures(location: Location, pending: int, stored: int, api_key: str, seed: int) -> Iterator[str]:
-    """The URL of a pict-rs, and so many pending decisions in the ledger at ``location``.
+def pending_pictures(
+    location: Location, pending: int, stored: int, api_key: str, seed: int
+) -> Iterator[pictrs_process.Running]:
+    """A pict-rs, and so many pending decisions in the ledger at ``location``.
 
     It has the pictures of the newest, ``stored`` of them: to store what nobody gets to would take longer than all else.
     They are small: what they cost beside their view is not what is measured.
@@ -115,7 +121,7 @@ def pending_pictures(location: Location, pending: int, stored: int, api_key: str
         names = itertools.chain(posted, (secrets.token_hex(_SHA256_BYTES) for _ in range(pending - stored)))
         body_bytes = len(unique(jpeg))
         record(location, [pending_decision(number, sha256, body_bytes) for number, sha256 in enumerate(names)])
-        yield pictrs.url
+        yield pictrs
 
 
 def pending_decision(number: int, sha256: str, body_bytes: int) -> Decision:
@@ -157,37 +163,62 @@ def scanned_and_left(location: Location) -> WorkedOff:
 
 @dataclass(frozen=True, slots=True)
 class PendingFronts:
-    """Fronts over one ledger with pending pictures, which are in the pict-rs at ``pictrs_url``."""
+    """A front over a ledger with pending pictures, which are in ``pictrs``."""
 
     start: Start
     location: Location
-    pictrs_url: str
+    pictrs: pictrs_process.Running
     make_body: Callable[[], bytes]
 
     def measure(self, duration_s: float, connections: int, seed: int) -> Measured:
         """Uploads at capacity, and for so many seconds each, alone and beside the work.
 
         Raises:
-            NotServedError: a front did not start, or does not begin to work pictures off.
+            NotServedError: the front did not start, or does not begin to work pictures off.
         """
-        with self._front(RescanMode.OFF) as target:
-            saturated = load.saturate(target, connections, _CAPACITY_SHARE * duration_s, "uploads at capacity")
+        alone: list[Load] = []
+        beside: list[Load] = []
+        worked_off = 0
+        with self._front() as target:
+            with self._nothing_fetched():
+                saturated = load.saturate(target, connections, _CAPACITY_SHARE * duration_s, "uploads at capacity")
             rate_per_s = _SHARE * require_goodput(saturated).goodput_per_s
-            # The same moments for both, so that chance makes no difference between them.
-            arrivals_s = load.poisson_arrivals_s(rate_per_s, duration_s, seed)
-            alone = load.open_loop(target, arrivals_s, "uploads, nothing pending is worked off")
-        with self._front(RescanMode.REPORT) as target:
-            before = self._once_begun()
-            beside = load.open_loop(target, arrivals_s, "uploads, pending is worked off")
-            after = scanned_and_left(self.location)
-        return Measured(saturated, alone, beside, WorkedOff(after.pictures - before, after.left))
+            for turn in range(_TURNS):
+                # The same moments for both, so that chance makes no difference between them.
+                arrivals_s = load.poisson_arrivals_s(rate_per_s, duration_s / _TURNS, 100 * seed + turn)
+                with self._nothing_fetched():
+                    alone.append(load.open_loop(target, arrivals_s))
+                before = self._once_begun()
+                beside.append(load.open_loop(target, arrivals_s))
+                worked_off += scanned_and_left(self.location).pictures - before
+            left = scanned_and_left(self.location).left
+        return Measured(
+            saturated,
+            _as_one("uploads, nothing pending is worked off", alone),
+            _as_one("uploads, pending is worked off", beside),
+            WorkedOff(worked_off, left),
+        )
 
     @contextlib.contextmanager
-    def _front(self, rescan: RescanMode) -> Iterator[Target]:
+    def _nothing_fetched(self) -> Iterator[None]:
+        """For as long as the block, pict-rs stands still: whoever asks it waits."""
+        process = psutil.Process(self.pictrs.process.pid)
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
+    @contextlib.contextmanager
+    def _front(self) -> Iterator[Target]:
         """A front whose worker has come after it, as one comes back."""
         (port,) = free_ports(1)
-        pictrs = {"url": self.pictrs_url}
-        args = {"remote": {"port": port}, "on_unscanned": "accept", "rescan": rescan.value, "pictrs": pictrs}
+        args = {
+            "remote": {"port": port},
+            "on_unscanned": "accept",
+            "rescan": RescanMode.REPORT.value,
+            "pictrs": {"url": self.pictrs.url},
+        }
         with self.start(args) as service, processes.worker(f"http://127.0.0.1:{port}", "comes-back", _VIEW_S):
             target = Target(service.url, self.make_body, service=service.process)
             load.each_in_turn(target, _WARM_UP)
@@ -201,6 +232,11 @@ class PendingFronts:
                 raise NotServedError("the front works no pending picture off: its worker is there, and so is pict-rs")
             time.sleep(_POLL_S)
         return scanned
+
+
+def _as_one(name: str, loads: Sequence[Load]) -> Load:
+    """Several turns, one behind the other."""
+    return reduce(lambda first, second: joined(name, first, second), loads)
 
 
 def checks_of(measured: Measured) -> list[Check]:

@@ -11,9 +11,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import aiohttp
 
+from serve_app.domain import Lane
 from serve_app.models.fake import FakeEngine
 from serve_app.remote.frames import from_front, packed
 from serve_app.remote.messages import (
@@ -37,6 +39,7 @@ VIEW_PX = 224
 """As ``fake:…ms`` has them."""
 
 _MOST_VIEWS = 16
+_ORDER: Final = {lane: place for place, lane in enumerate(Lane)}
 _MAX_FRAME_BYTES = 256 * 448 * 448 * 3 + 1024 * 1024
 
 
@@ -122,20 +125,23 @@ async def accepted(
 async def work_at(connection: Connection, view_s: float) -> int:
     """Answer everything as one device would, a view after ``view_s``, until the connection ends.
 
-    The time of a view is slept, so that many such workers fit on one core.
+    Live pictures go before background ones, as with any worker. The time of a view is slept, so that many such workers
+    fit on one core.
 
     Returns:
         works that were answered.
     """
-    waiting: asyncio.Queue[tuple[Work, float] | None] = asyncio.Queue()
+    waiting: asyncio.PriorityQueue[tuple[int, int, float, Work | None]] = asyncio.PriorityQueue()
     cancelled: set[int] = set()
     answered = 0
 
     async def compute() -> None:
         nonlocal answered
         free_s = 0.0
-        while (entry := await waiting.get()) is not None:
-            work, came_s = entry
+        while True:
+            _, _, came_s, work = await waiting.get()
+            if work is None:
+                return
             if work.number in cancelled:
                 continue
             views = len(work.pixels) + len(work.faces)
@@ -148,10 +154,10 @@ async def work_at(connection: Connection, view_s: float) -> int:
     async def receive() -> None:
         while (message := await connection.received()) is not None:
             if isinstance(message, Work):
-                waiting.put_nowait((message, time.monotonic()))
+                waiting.put_nowait((_ORDER[message.lane], message.number, time.monotonic(), message))
             elif isinstance(message, Cancelled):
                 cancelled.add(message.number)
-        waiting.put_nowait(None)
+        waiting.put_nowait((len(_ORDER), 0, 0.0, None))
 
     await asyncio.gather(compute(), receive())
     return answered
