@@ -18,7 +18,7 @@ from benchmarks.decision_parts.services import location_in, serving
 from benchmarks.load import Target
 from benchmarks.outcomes import Load, joined
 from benchmarks.processes import memory_bytes
-from benchmarks.remote_parts import pending, processes
+from benchmarks.remote_parts import pending, pending_pictures, processes
 from benchmarks.served import FAKE_POLICY
 from benchmarks.servers import Home, NotServedError, Running
 from deployments.ray_environment import free_ports
@@ -131,7 +131,7 @@ class Fronts:
         """Fronts whose ledger has so many pending pictures; a pict-rs has the newest, ``stored`` of them."""
         location = location_in(Home.within(self._folder / "pending"))
         start, api_key = partial(self._serving, "pending"), self._secret_file.read_text("utf-8")
-        with pending.pending_pictures(location, pictures, stored, api_key, seed) as pictrs:
+        with pending_pictures.pending_pictures(location, pictures, stored, api_key, seed) as pictrs:
             yield pending.PendingFronts(start, location, pictrs, self._body)
 
     def latencies(self, pictures: int) -> tuple[Load, Load, Load]:

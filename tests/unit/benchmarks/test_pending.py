@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.outcomes import Load, Outcome
-from benchmarks.remote_parts.pending import (
-    Measured,
-    WorkedOff,
-    checks_of,
-    pending_decision,
-    pending_table,
-    record,
-    scanned_and_left,
-)
+from benchmarks.remote_parts.pending import Measured, checks_of, pending_table
+from benchmarks.remote_parts.pending_pictures import WorkedOff, pending_decision, record, scanned_and_left
 from serve_app.database.location import Location
 from serve_app.ledger import open_archive
 

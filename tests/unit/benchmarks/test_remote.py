@@ -8,6 +8,7 @@ from benchmarks.outcomes import Load, Outcome
 from benchmarks.remote import Measured, checks_of
 from benchmarks.remote_parts import pending
 from benchmarks.remote_parts.fronts import Rates
+from benchmarks.remote_parts.pending_pictures import WorkedOff
 
 
 def load_of(*answered: tuple[float, float, int], name: str = "") -> Load:
@@ -21,7 +22,7 @@ def load_of(*answered: tuple[float, float, int], name: str = "") -> Load:
 
 def measured(killed: Load, rates: Rates) -> Measured:
     quick, loopback, far = (load_of(*((at_s, after_s, 200) for at_s in range(10))) for after_s in (0.02, 0.024, 0.07))
-    worked_off = pending.Measured(quick, quick, quick, pending.WorkedOff(50, 950))
+    worked_off = pending.Measured(quick, quick, quick, WorkedOff(50, 950))
     return Measured(150.0, quick, quick, loopback, far, rates, killed, 4.0, worked_off)
 
 
