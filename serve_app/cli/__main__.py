@@ -1,5 +1,5 @@
 """``python -m serve_app.cli``: the ``pictwarden`` command where its script is not on the path."""
 
-from serve_app.cli.main import app
+from serve_app.cli.running import run
 
-app()
+run()

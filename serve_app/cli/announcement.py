@@ -6,13 +6,16 @@ import sys
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from serve_app.cli.report import print_notices, scan_table
-from serve_app.cli.scanning import Scan, scan_all
 from serve_app.domain import UnavailableError
 from serve_app.presets import Preset
+
+if TYPE_CHECKING:
+    from serve_app.cli.scanning import Scan
 
 
 def announce(url: str, ready_after_s: float, console: Console, preset: Preset | None, file: Path | None) -> None:
@@ -74,5 +77,8 @@ def scan_samples(url: str) -> list[Scan]:
 
 
 def _direct(url: str, samples: list[Path]) -> list[Scan]:
+    # aiohttp takes 6 MB, and a service that is not started at a terminal announces nothing.
+    from serve_app.cli.scanning import scan_all
+
     # The service is on this machine, so that no proxy of the environment is used.
     return list(scan_all(url, samples, at_once=1, uses_proxy=False))

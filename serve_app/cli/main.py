@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from serve_app.cli.allowing import allow, deny
+from serve_app.cli.application import application
 from serve_app.cli.backing_up import backup
 from serve_app.cli.banning import ban
 from serve_app.cli.calibrating import calibrate
@@ -40,14 +41,7 @@ from serve_app.cli.upgrading import settings_upgrade
 from serve_app.cli.workers import workers_app
 from serve_app.cli.working import worker
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    # Tracebacks show no values of variables, since the secret is one of them.
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # lines of a docstring are joined again
-    help="Scan pictures with a running Pictwarden, serve in one process, and check policies, models and settings.",
-)
+app = application()
 app.command()(check)
 app.command()(canary)
 app.command()(rescan)

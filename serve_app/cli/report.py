@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os.path import commonpath
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.cli.scanning import Scan
+if TYPE_CHECKING:
+    from serve_app.cli.scanning import Scan
 
 _STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "magenta"}
 

@@ -2,6 +2,8 @@
 
 No redirect is followed, and no proxy of the environment is asked: the token goes to the configured address alone. No
 message has a part of an answer in it but Lemmy's word for an error, since answers name people.
+
+aiohttp is imported with the first session: it takes 6 MB, and a service without a Lemmy to ask needs none of it.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Final
 
 from serve_app.domain import LemmyError, LemmyRefusedError, LemmyUnavailableError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 TOKEN_ENV: Final = "PICTWARDEN_LEMMY_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the token (JWT) of an admin's account."""
@@ -28,6 +31,8 @@ _CODE = re.compile(r"[a-z0-9_]{1,64}")
 
 def new_session(timeout_s: float = TIMEOUT_S) -> aiohttp.ClientSession:
     """Pooled connections for a :class:`Transport`."""
+    import aiohttp
+
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s)))
 
 
@@ -74,6 +79,8 @@ class Transport:
             LemmyUnavailableError: no answer, a fault of Lemmy, or its rate limit.
             LemmyRefusedError: a wrong token, an account that is no admin, or something else than Lemmy.
         """
+        import aiohttp
+
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             async with self._session.request(
@@ -148,6 +155,8 @@ def _code(fields: Mapping[str, Any] | None) -> str:
 
 
 def _why(error: Exception) -> str:
+    import aiohttp
+
     match error:
         case TimeoutError():
             return "it took too long"

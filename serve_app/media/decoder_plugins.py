@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from PIL import AvifImagePlugin, features
-
 from serve_app.domain import SettingsError
 
 _PACKAGES = {
@@ -56,6 +54,8 @@ def missing_decoders() -> list[str]:
 
     It loads them all into this process.
     """
+    from PIL import features  # not above: the owner of decode workers imports this module, and needs no Pillow
+
     return [
         f"{reads} cannot be read without the package {package}: pip install {package}"
         for module, (reads, package) in _PACKAGES.items()
@@ -78,6 +78,7 @@ def register_decoders() -> None:
         ImportError: pillow-heif is missing; :func:`require_decoders` says so at start.
     """
     # Here and not above: without this package the others must still be importable, so that the error can be told.
+    from PIL import AvifImagePlugin
     from pillow_heif import register_heif_opener
 
     # The cores are shared out by the preprocessor, one picture each.

@@ -13,15 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from serve_app.domain import FACE_SIZE_PX, ModelError
 from serve_app.extras import how_to_install
-from serve_app.media.views import Box
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from serve_app.media.views import Box
 
 MAX_FACES = 16
 """Faces that are cut from one picture at most, as many of each frame, and one of each in a long animation."""
@@ -79,6 +82,8 @@ def find_faces(frame: Image.Image, detector: Detector, frames: int = 1) -> list[
         detector: what finds them.
         frames: how many frames of the picture are searched, of which each gets its share of all limits.
     """
+    from PIL import Image  # not above: the owner of decode workers imports this module, and needs no Pillow
+
     searched = frame.resize(searched_size(*frame.size, frames), Image.Resampling.BICUBIC)
     found = sorted(detector(np.asarray(searched)), key=lambda face: face.area_px, reverse=True)
     return [Face(face.cut(), _box(face, *searched.size)) for face in found[: max(1, MAX_FACES // frames)]]

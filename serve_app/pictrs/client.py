@@ -9,9 +9,8 @@ import os
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from serve_app.domain import (
     PictrsRefusedError,
@@ -26,6 +25,9 @@ from serve_app.pictrs.references import Reference
 from serve_app.pictrs.transport import API_KEY_ENV, Transport, new_session
 from serve_app.secret_files import read_secret
 from serve_app.settings import PictrsSettings
+
+if TYPE_CHECKING:
+    import aiohttp
 
 PAGE = 50
 """Hashes in a page: pict-rs may have to decode each of them for its answer."""

@@ -1,6 +1,8 @@
 """HTTP to the configured pict-rs: the key, the limits of time and length, and an error of ours for each failure.
 
 No redirect is followed here, and no proxy of the environment is asked: the key goes to the configured address alone.
+
+aiohttp is imported with the first session: it takes 6 MB, and a service without a pict-rs to ask needs none of it.
 """
 
 from __future__ import annotations
@@ -9,12 +11,13 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import aiohttp
-
 from serve_app.domain import PictrsError, PictrsRefusedError, PictrsUnavailableError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 API_KEY_ENV = "PICTWARDEN_PICTRS_API_KEY"
 """Environment variable with the key of pict-rs's internal API."""
@@ -22,14 +25,17 @@ API_KEY_ENV = "PICTWARDEN_PICTRS_API_KEY"
 _KEY_HEADER = "X-Api-Token"
 
 # A page of hashes may have to wait until pict-rs has computed what it shows of each picture.
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+_CONNECT_S, _READ_S = 10, 60
 
 _MAX_ANSWER_BYTES = 64_000_000
 
 
 def new_session() -> aiohttp.ClientSession:
     """Pooled connections for a :class:`Transport`."""
-    return aiohttp.ClientSession(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"})
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
+    return aiohttp.ClientSession(timeout=timeout, headers={"Accept-Encoding": "identity"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,8 @@ class Transport:
         Raises:
             PictrsUnavailableError: no answer, or it broke off.
         """
+        import aiohttp
+
         try:
             async with self._session.request(
                 method, url, headers=headers, params=query, allow_redirects=False
@@ -153,6 +161,8 @@ def _code(code: object) -> str:
 
 
 def _why(error: Exception) -> str:
+    import aiohttp
+
     match error:
         case TimeoutError():
             return "it took too long"

@@ -1,18 +1,24 @@
-"""The HTTP door of the running service, for work that can wait: its decisions are recorded like those on uploads."""
+"""The HTTP door of the running service, for work that can wait: its decisions are recorded like those on uploads.
+
+aiohttp is imported with the first door: it takes 6 MB, and a service that asks nobody needs none of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
-import aiohttp
 from pydantic import ValidationError
 
 from serve_app.domain import UNNAMED_SOURCE, Lane, UnauthorisedError, UnavailableError
 from serve_app.wire import LANE_HEADER, Answer
 
+if TYPE_CHECKING:
+    import aiohttp
+
 # The service answers within its own deadline.
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
+_CONNECT_S, _READ_S = 10, 30
 
 _WRONG_URL = "check the scan URL, http://HOST:PORT/api/v1/scan/SECRET"
 
@@ -32,6 +38,8 @@ class Door:
             UnavailableError: nobody answered, or somebody else than Pictwarden.
             UnauthorisedError: the secret in the URL is wrong.
         """
+        import aiohttp
+
         try:
             async with self._session.post(
                 self._url,
@@ -53,5 +61,8 @@ class Door:
 @contextlib.asynccontextmanager
 async def open_door(url: str) -> AsyncIterator[Door]:
     """A door to the service at this scan URL; nothing is asked yet."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
         yield Door(url, session)
