@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from serve_app.remote.fleet.link import Link
@@ -24,11 +25,12 @@ class Pinging:
         self._link, self._is_busy, self._fell_silent, self._lost = link, is_busy, fell_silent, lost
         self.is_silent = False
         """Whether the worker owes an answer for too long."""
+        self._pinged_s = -math.inf
         # Once whoever takes the worker has said that it is accepted.
         self._next: asyncio.Handle = asyncio.get_running_loop().call_soon(self.ping)
 
     def ping(self) -> None:
-        """Ping at once, and look whether the last one was answered."""
+        """Ping, unless that was within the last second, and look whether the last one was answered."""
         self._next.cancel()
         silent_s = self._link.silent_s
         why = f"silent for {silent_s:.0f} s"
@@ -39,9 +41,13 @@ class Pinging:
         if silent_s > _SILENT_AFTER_S + owed_after_s and not self.is_silent:
             self.is_silent = True
             self._fell_silent(why)
-        self._link.ping()
+        loop = asyncio.get_running_loop()
+        # Of a worker that has a picture every now and then, each would bring a ping, which costs as much as its scores.
+        if loop.time() - self._pinged_s >= _BUSY_S:
+            self._link.ping()
+            self._pinged_s = loop.time()
         pause_s = _BUSY_S if silent_s or self._is_busy() else _IDLE_S
-        self._next = asyncio.get_running_loop().call_later(pause_s, self.ping)
+        self._next = loop.call_at(self._pinged_s + pause_s, self.ping)
 
     def stop(self) -> None:
         """Ping no more."""

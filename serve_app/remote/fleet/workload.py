@@ -81,6 +81,8 @@ class Workload:
         self._clock = clock
         self._times = [PassTimes(offer.pass_s) for offer in offers]
         self._rows: dict[Lane, Counter[int]] = {lane: Counter() for lane in Lane}
+        self._all_rows: Counter[int] = Counter()
+        self._total_rows = 0
         self._learnt_slowness, self._learnt_s = 1.0, clock()
         self._all_done_s = clock()
         self._good_rows = max(times.good_rows for times in self._times)
@@ -97,7 +99,7 @@ class Workload:
     @property
     def rows(self) -> int:
         """In flight."""
-        return sum(rows.total() for rows in self._rows.values())
+        return self._total_rows
 
     @property
     def good_pass_s(self) -> float:
@@ -126,27 +128,30 @@ class Workload:
     def add(self, label_set: int, rows: int, lane: Lane, on_link_s: float) -> Expected:
         """Count rows in, whose link is predicted to take ``on_link_s`` there and back."""
         now_s, was_idle = self._clock(), not self.rows
-        before_s, ahead_s = self.cost_s(self._all_rows()), self.remaining_s(lane)
-        self._rows[lane][label_set] += rows
-        more_s, own_s = self.cost_s(self._all_rows()) - before_s, self.cost_s({label_set: rows})
+        before_s, ahead_s = self.cost_s(self._all_rows), self.remaining_s(lane)
+        self._count(label_set, rows, lane)
+        more_s, own_s = self.cost_s(self._all_rows) - before_s, self.cost_s({label_set: rows})
         ends_s = 0.0 if was_idle else max(self._all_done_s, now_s) + more_s
         self._all_done_s = max(ends_s, now_s + on_link_s + own_s)
         return Expected(own_s, ahead_s + more_s)
 
     def remove(self, label_set: int, rows: int, lane: Lane) -> None:
         """Count rows out that nobody wants any more: the others come as much earlier."""
-        before_s = self.cost_s(self._all_rows())
-        self._count_out(label_set, rows, lane)
-        self._all_done_s -= before_s - self.cost_s(self._all_rows())
+        before_s = self.cost_s(self._all_rows)
+        self._count(label_set, -rows, lane)
+        self._all_done_s -= before_s - self.cost_s(self._all_rows)
 
     def answered(self, label_set: int, rows: int, lane: Lane, on_link_s: float) -> None:
         """Count rows out that were answered. The others are at the worker by now, but for ``on_link_s``."""
-        self._count_out(label_set, rows, lane)
-        self._all_done_s = self._clock() + max(self.cost_s(self._all_rows()), on_link_s)
+        self._count(label_set, -rows, lane)
+        self._all_done_s = self._clock() + max(self.cost_s(self._all_rows), on_link_s)
 
-    def _count_out(self, label_set: int, rows: int, lane: Lane) -> None:
-        self._rows[lane][label_set] -= rows
-        self._rows[lane] = +self._rows[lane]
+    def _count(self, label_set: int, rows: int, lane: Lane) -> None:
+        for counts in (self._rows[lane], self._all_rows):
+            counts[label_set] += rows
+            if not counts[label_set]:
+                del counts[label_set]
+        self._total_rows += rows
 
     def learn(self, rows: int, expected_s: float, held_s: float) -> None:
         """From how long the worker had ``rows`` that are still counted in, and was expected to have them."""
@@ -155,6 +160,3 @@ class Workload:
         weight = _NEWEST_WEIGHT * rows / max(rows, min(self.rows, self._good_rows))
         slowness = self._slowness * (1.0 + weight * (times - 1.0))
         self._learnt_slowness, self._learnt_s = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS), self._clock()
-
-    def _all_rows(self) -> Counter[int]:
-        return self._rows[Lane.LIVE] + self._rows[Lane.BACKGROUND]
