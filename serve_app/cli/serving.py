@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+import uvloop
 from rich.console import Console
 
 from serve_app.cli import systemd
@@ -85,7 +86,7 @@ def serve(
             start_tracing(_COMPONENT)
             guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            asyncio.run(_serve(settings, chosen, shadow, guard, address, url, worker_secret))
+            uvloop.run(_serve(settings, chosen, shadow, guard, address, url, worker_secret))
         except (ConfigurationError, UnavailableError) as error:
             code, last_words = 1, str(error)
         except Exception:

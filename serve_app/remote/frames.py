@@ -107,9 +107,7 @@ def packed(message: Message) -> bytes:
     if arrays:
         plain[_SHAPES] = tuple(array.shape for array in arrays.values())
     header = _HEADERS[kind](**plain).model_dump_json().encode()
-    return b"".join(
-        (_PREFIX.pack(_KINDS.index(kind), len(header)), header, *(array.tobytes() for array in arrays.values()))
-    )
+    return b"".join((_PREFIX.pack(_KINDS.index(kind), len(header)), header, *(array.data for array in arrays.values())))
 
 
 def from_front(frame: bytes) -> FromFront:

@@ -20,6 +20,7 @@ from serve_app.http.answers import answer_for_decision, answer_for_error, json_r
 from serve_app.http.arrival import UNANSWERED, Arrival
 from serve_app.http.disconnect import unless_sender_leaves
 from serve_app.http.intake import Intake
+from serve_app.http.plain_route import PlainRoute
 from serve_app.http.strangers import Strangers
 from serve_app.logs import EventLogger, of_request
 from serve_app.moderation import Moderator
@@ -47,7 +48,7 @@ _OPENAPI: dict[str, Any] = {
 
 def router(moderator: Moderator, intake: Intake, settings: Settings, strangers: Strangers) -> APIRouter:
     """The scan path, with the secret in it or in a header."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=PlainRoute)
     shares = {name: source.share for name, source in settings.sources.items()}
 
     async def scan_by_path(request: Request, secret: str) -> Response:
