@@ -58,6 +58,9 @@ _BODIES: BindParameter[Sequence[bytes]] = bindparam("bodies", expanding=True)
 SEEN_OF_BODIES = select(label_scores).where(label_scores.c.sha256.in_(_BODIES))
 """What models saw in at most :data:`BODIES_AT_ONCE` bodies."""
 
+KEYS_SEEN_OF_BODIES = select(label_scores.c.sha256, label_scores.c.model_key).where(label_scores.c.sha256.in_(_BODIES))
+"""Which of them models have seen, and which models."""
+
 FINGERPRINTS_OF_BODIES = select(fingerprints).where(fingerprints.c.sha256.in_(_BODIES))
 """Their fingerprints, which are recorded for longer than what models saw."""
 

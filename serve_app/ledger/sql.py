@@ -17,6 +17,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from serve_app.coalescing import Coalescer
 from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
@@ -42,6 +43,7 @@ the spool."""
 
 _TAKEN_BACK_AT_ONCE = 200
 _RECALLING_THREADS = 2
+_RECALLED_AT_ONCE = 16
 
 _CLOSE_S = 2.0
 _SEARCHED_EVERY_S = 30.0
@@ -79,6 +81,7 @@ class SqlLedger(SqlArchive):
         self._spooling: GroupCommit[Decision] = GroupCommit(self._append, "ledger-spool")
         # A picture on its way waits for no admin's query.
         self._recalling = ThreadPoolExecutor(_RECALLING_THREADS, thread_name_prefix="ledger-recall")
+        self._recalls = Coalescer(self._recalling, self._recollections, _RECALLING_THREADS, _RECALLED_AT_ONCE)
         retaining = Retaining(Lease(database, "ledger-retention").hold, self._prune_now, lambda: self._problem is None)
         threading.Thread(
             target=retaining.run, args=(self._is_closed.wait,), name="ledger-retention", daemon=True
@@ -128,9 +131,8 @@ class SqlLedger(SqlArchive):
         """See :class:`~serve_app.domain.Ledger`. Nothing is recalled while the database cannot be written."""
         if self._problem is not None:
             return None
-        body, model = body_key(sha256), model_key_of(model_digest, self._media_key)
         try:
-            return await self._read(lambda connection: self._recollection(connection, body, model), self._recalling)
+            return await self._recalls.do((body_key(sha256), model_key_of(model_digest, self._media_key)))
         except Exception as error:
             if is_outage(error):
                 self._note_problem("cannot be read", error)
@@ -141,6 +143,29 @@ class SqlLedger(SqlArchive):
         return LedgerHealth(
             self._problem, len(self._spool), self._missed + self._faulty, self._spool.waiting_bytes, self._spool.lag_s
         )
+
+    # In the threads that recall
+
+    def _recollections(self, keys: Sequence[tuple[bytes, int]]) -> Sequence[Recollection | Exception | None]:
+        """Of bodies and the keys of models: most are of bodies that nobody has seen, and are asked for in one go."""
+        self._database.prepare()
+        with self._database.reading() as connection:
+            seen = set(keys)
+            if len(keys) > 1:
+                bodies = {"bodies": [body for body, _ in keys]}
+                seen = {(row.sha256, row.model_key) for row in connection.execute(queries.KEYS_SEEN_OF_BODIES, bodies)}
+            return [self._recollection_or_error(connection, *key) if key in seen else None for key in keys]
+
+    def _recollection_or_error(
+        self, connection: Connection, sha256: bytes, model_key: int
+    ) -> Recollection | Exception | None:
+        """An error of one that is none of the database, and so of no other."""
+        try:
+            return self._recollection(connection, sha256, model_key)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            return error
 
     def _recollection(self, connection: Connection, sha256: bytes, model_key: int) -> Recollection | None:
         seen = self._seen(connection, sha256, model_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from datetime import timedelta
@@ -98,6 +99,22 @@ async def test_bodies_and_models_are_told_apart(ledger: FullLedger, made: Made) 
     assert await ledger.recall(made.other_picture, made.model.digest) is None
     assert await ledger.recall(made.picture, "b" * 64) is None
     assert await ledger.recall(made.picture, "") is None
+
+
+async def test_bodies_that_are_asked_about_at_once_are_told_apart(ledger: FullLedger, made: Made) -> None:
+    decision = made.decision(1)
+    await ledger.record(decision)
+    asked = [
+        (made.picture, made.model.digest),
+        (made.other_picture, made.model.digest),
+        (made.picture, "b" * 64),
+        (made.picture, made.model.digest),
+        *((f"{number:064x}", made.model.digest) for number in range(40)),
+    ]
+    recalled = await asyncio.gather(*(ledger.recall(*each) for each in asked))
+    assert [each is not None for each in recalled] == [True, False, False, True] + [False] * 40
+    require_recalled(recalled[0], decision)
+    require_recalled(recalled[3], decision)
 
 
 async def test_models_have_examinations_side_by_side(ledger: FullLedger, made: Made) -> None:

@@ -351,6 +351,20 @@ async def test_a_file_may_be_as_long_as_the_limit_and_no_longer(tmp_path: Path) 
             await source.read(file, len(BODY) - 1)
 
 
+async def test_files_that_are_read_at_once_have_each_their_own_bytes_or_error(tmp_path: Path) -> None:
+    for number in range(40):
+        put(tmp_path, f"{number:02}.png", f"body {number}".encode())
+    files = await listed(tmp_path)
+    vanish(tmp_path / "07.png")
+    become_a_link(tmp_path / "08.png")
+    put(tmp_path, "09.png", b"x" * 101)
+    async with opened(tmp_path) as source:
+        read = await asyncio.gather(*(source.read(file, 100) for file in files), return_exceptions=True)
+    wrong: dict[int, type[Exception]] = {7: FileGoneError, 8: FileUnreadableError, 9: TooLargeError}
+    for number, got in enumerate(read):
+        assert type(got) is wrong[number] if number in wrong else got == f"body {number}".encode()
+
+
 async def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(tmp_path: Path) -> None:
     path = put(tmp_path, "a.png")
     (file,) = await listed(tmp_path)
