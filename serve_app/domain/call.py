@@ -16,7 +16,8 @@ Clock = Callable[[], float]
 class Lane(enum.StrEnum):
     """Who waits for the answer: an uploader, who is served first, or work that can be done later.
 
-    A background picture delays a live one by at most the pass and the decode that are running.
+    A background picture delays a live one by at most the pass and the decode that are running; of small pictures, a few
+    may be decoded in one go.
     """
 
     LIVE = "live"

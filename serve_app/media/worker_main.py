@@ -1,6 +1,6 @@
 """What runs inside a decode worker: the process in which hostile bytes meet the decoders.
 
-:mod:`serve_app.media.workers` owns it, and asks it over a socket, one picture at a time.
+:mod:`serve_app.media.workers` owns it, and asks it over a socket, an order of one picture or a few at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,19 @@ from serve_app.domain import Deadline, OnTruncated, UnscannedError, Views, in_wo
 from serve_app.limits import MediaLimits
 from serve_app.media import reader as _reader  # noqa: F401 - while its libraries can be read: before it is confined
 from serve_app.media.confinement import confine
-from serve_app.media.worker_messages import CONFINED, OUT_OF_TIME, READY, REQUEST, SETUP, pack_error, pack_views
+from serve_app.media.worker_messages import (
+    CONFINED,
+    GO_ON_BYTES,
+    GO_ON_S,
+    ORDER,
+    OUT_OF_TIME,
+    READY,
+    REQUEST,
+    SETUP,
+    pack_error,
+    pack_replies,
+    pack_views,
+)
 
 # More than seven numbers can have.
 _STATM_BYTES = 256
@@ -43,19 +56,44 @@ def main(channel_fd: int) -> None:
         channel.sendall(CONFINED if confine(reachable) else READY)
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                request = REQUEST.unpack(_receive(channel, REQUEST.size))
-                body_bytes, view_size_px, remaining_s, scans_cut, with_faces = request
-                body = _receive(channel, body_bytes)
-                views = partial(
-                    decode,
-                    body,
-                    view_size_px,
-                    limits,
-                    Deadline.after(remaining_s),
-                    OnTruncated.SCAN if scans_cut else OnTruncated.REFUSE,
-                    detector if with_faces else None,
-                )
-                _send(channel, _answer(views, limits))
+                decodes = [
+                    partial(
+                        decode,
+                        body,
+                        view_size_px,
+                        limits,
+                        deadline,
+                        OnTruncated.SCAN if scans_cut else OnTruncated.REFUSE,
+                        detector if with_faces else None,
+                    )
+                    for body, view_size_px, deadline, scans_cut, with_faces in _requests(channel)
+                ]
+                _send(channel, _answers(decodes, limits))
+
+
+def _requests(channel: socket.socket) -> list[tuple[bytes, int, Deadline, bool, bool]]:
+    """The bodies of one order, each with what is wanted of it."""
+    count, bodies_bytes = ORDER.unpack(_receive(channel, ORDER.size))
+    heads = list(REQUEST.iter_unpack(_receive(channel, count * REQUEST.size)))
+    bodies = _receive(channel, bodies_bytes)
+    requests, at = [], 0
+    for body_bytes, view_size_px, remaining_s, scans_cut, with_faces in heads:
+        # All of the bytes are no copy of them.
+        body = bodies[at : at + body_bytes]
+        requests.append((body, view_size_px, Deadline.after(remaining_s), scans_cut, with_faces))
+        at += body_bytes
+    return requests
+
+
+def _answers(decodes: Sequence[Callable[[], Views]], limits: MediaLimits) -> list[bytes | memoryview]:
+    """The parts of the message about as many as are done soon."""
+    began_s, replies, replies_bytes = time.monotonic(), list[tuple[bytes, bytes, memoryview]](), 0
+    for views in decodes:
+        replies.append(_answer(views, limits))
+        replies_bytes += len(replies[-1][-1])
+        if time.monotonic() - began_s > GO_ON_S or replies_bytes > GO_ON_BYTES:
+            break
+    return pack_replies(replies)
 
 
 def _answer(views: Callable[[], Views], limits: MediaLimits) -> tuple[bytes, bytes, memoryview]:
@@ -89,7 +127,7 @@ def _receive(channel: socket.socket, size: int) -> bytes:
     return received
 
 
-def _send(channel: socket.socket, parts: tuple[bytes, bytes, memoryview]) -> None:
+def _send(channel: socket.socket, parts: Sequence[bytes | memoryview]) -> None:
     """All parts, in one system call where they fit: each further one would wake the owner for a piece of the answer."""
     sent = channel.sendmsg(parts)
     for part in parts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -44,10 +44,20 @@ SETUP = struct.Struct("!I")
 
 ``(Decode, MediaLimits, Detector | None, folders)``; the last ones stay within reach of the decoder.
 """
+ORDER = struct.Struct("!BQ")
+"""How many requests follow, and bytes of all their bodies, which follow these: the last one's behind the others."""
 REQUEST = struct.Struct("!QId??")
-"""Bytes of the body that follows, size of a view in pixels, seconds left, whether to scan a cut file, and for faces."""
+"""Bytes of its body, size of a view in pixels, seconds left, whether to scan a cut file, and for faces."""
+ANSWERED = struct.Struct("!BQ")
+"""How many replies follow, in the order of the requests, and their bytes. Requests without a reply were not begun."""
 REPLY = struct.Struct("!IQ")
 """Bytes of the head (JSON) that follows, then bytes of the pixels that follow it."""
+GO_ON_S = 0.02
+"""Seconds after which a worker begins no further body of an order: a picture that is more urgent may wait for it."""
+GO_ON_BYTES = 4_000_000
+"""Bytes of replies after which it begins none, since they are all in memory at once."""
+MAX_HEAD_BYTES = 1_000_000
+"""The longest head."""
 READY, CONFINED = b".", b"c"
 """What a worker says once: that it can be asked, and whether it is confined (:mod:`serve_app.media.confinement`)."""
 OUT_OF_TIME = signal.SIGPROF
@@ -88,6 +98,33 @@ def pack_views(views: Views) -> tuple[bytes, bytes, memoryview]:
 def pack_error(name: str, message: str, cause: str = "") -> tuple[bytes, bytes, memoryview]:
     """The parts of the message of an error of the domain; ``cause`` is for the owner's log alone."""
     return _pack({"error": name, "message": message, "cause": cause}, memoryview(b""))
+
+
+def pack_replies(replies: Sequence[tuple[bytes, bytes, memoryview]]) -> list[bytes | memoryview]:
+    """The parts of the message that answers an order, of those of :func:`pack_views` and :func:`pack_error`."""
+    parts = [part for reply in replies for part in reply]
+    return [ANSWERED.pack(len(replies), sum(map(len, parts))), *parts]
+
+
+def unpack_replies(replies: memoryview, count: int) -> list[tuple[memoryview, memoryview]]:
+    """The head and the pixels of each of the replies behind ``ANSWERED``.
+
+    Raises:
+        ValueError: no worker in its right mind wrote this.
+    """
+    unpacked = []
+    for _ in range(count):
+        if len(replies) < REPLY.size:
+            raise ValueError("a reply is missing")
+        head_bytes, pixels_bytes = REPLY.unpack_from(replies)
+        pixels_at = REPLY.size + head_bytes
+        if head_bytes > MAX_HEAD_BYTES or pixels_at + pixels_bytes > len(replies):
+            raise ValueError("a reply larger than all")
+        unpacked.append((replies[REPLY.size : pixels_at], replies[pixels_at : pixels_at + pixels_bytes]))
+        replies = replies[pixels_at + pixels_bytes :]
+    if len(replies):
+        raise ValueError("more than the replies")
+    return unpacked
 
 
 def unpack_error(head: memoryview) -> tuple[UnscannedError, str] | None:

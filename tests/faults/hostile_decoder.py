@@ -50,6 +50,15 @@ def _wait(argument, view_size_px, limits):
     return _views(argument, view_size_px, limits)
 
 
+def _big_answer(argument, view_size_px, limits):
+    """Views of so many bytes."""
+    views = int(argument) // (view_size_px * view_size_px * 3)
+    places = tuple(ViewPlace(number, (0.0, 0.25, 0.5, 1 / 3)) for number in range(views))
+    return Views(
+        np.zeros((views, view_size_px, view_size_px, 3), np.uint8), places, f"image/{os.getpid()}", views, views
+    )
+
+
 def _tell(path):
     """Open a fifo for writing: whoever reads it goes on when we have begun."""
     if path:
@@ -123,6 +132,7 @@ _ACTIONS = {
     "hang": _hang,
     "compute": _compute,
     "wait": _wait,
+    "big-answer": _big_answer,
     "die-once": _die_once,
     "allocate": _allocate,
     "allocate-in-a-decoder": _allocate_in_a_decoder,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import os
 import resource
@@ -29,46 +28,13 @@ from serve_app.domain import (
     UnsupportedError,
     ViewPlace,
 )
-from serve_app.media import MediaLimits
 from serve_app.media.confinement import landlock_version
-from serve_app.media.workers import DecodeWorkers
 from serve_app.media.workers.worker_process import WorkerProcess
 from tests.unit.logs.json_lines import json_log
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 PATIENT_S = 30.0
-
-
-@pytest.fixture
-def decoder(monkeypatch):
-    """The decoder of these tests, importable by its name also in a worker."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("hostile_decoder")
-
-
-@pytest.fixture
-def start(decoder, tmp_path):
-    """Start workers, whose decoder speaks to the test in ``tmp_path``; asserts that nothing of them is left."""
-    started = []
-
-    def start(count=1, **limits):
-        workers = DecodeWorkers(MediaLimits(**limits), count, decoder.decode, reachable=[tmp_path])
-        started.append(workers)
-        return workers
-
-    before = set(psutil.Process().children())
-    yield start
-    for workers in started:
-        workers.close()
-    assert set(psutil.Process().children()) <= before
-
-
-@pytest.fixture
-def fifo(tmp_path):
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    return path
 
 
 async def ask(workers, body, remaining_s=PATIENT_S):

@@ -54,6 +54,10 @@ class HostileBytes:
             self._strikes.move_to_end(key)
         return strikes >= STRIKES
 
+    def is_suspect(self, body: bytes) -> bool:
+        """Whether a worker was lost with ``body``, be it once."""
+        return bool(self._lengths[len(body)] and self._current(self._key(body)))
+
     def _current(self, key: _Key) -> int:
         """The strikes that are not too old."""
         strikes, last_s = self._strikes.get(key, (0, 0.0))

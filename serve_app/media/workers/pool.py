@@ -29,9 +29,10 @@ from serve_app.logs import EventLogger
 from serve_app.media.faces import Detector
 from serve_app.media.preprocess import preprocess
 from serve_app.media.worker_messages import Decode
+from serve_app.media.workers.gathering import Gathered, Gathering, is_gathered
 from serve_app.media.workers.hostile import STRIKES, HostileBytes
 from serve_app.media.workers.lane_queue import LaneQueue
-from serve_app.media.workers.worker_process import WorkerLostError, WorkerProcess
+from serve_app.media.workers.worker_process import AskedBody, WorkerLostError, WorkerProcess
 from serve_app.stages import Stage, tell_stage, timed
 
 logger = EventLogger(__name__)
@@ -48,6 +49,10 @@ _UNWANTED_S = 0.25
 # A worker that has computed for less than this share of its time was kept waiting: on a busy machine it gets
 # more than that.
 _STALLED_SHARE = 0.05
+
+# Several small bodies take milliseconds. A worker that has not answered by then is killed, and each is decoded alone,
+# with nearly all of its time.
+_TOGETHER_S = 1.0
 
 # Bytes that stalled are innocent again after this time: it may have been the machine that stood still.
 _STALLED_FOR_S = 600.0
@@ -91,6 +96,7 @@ class DecodeWorkers:
         self._count = count
         self._waiting = 0
         self._decode_s: float | None = None
+        self._gathering = Gathering(count, self._next_idle, self._give_back, self._decode_gathered, self._run)
         self._workers = {WorkerProcess(self._setup) for _ in range(count)}
         try:
             are_confined = [worker.wait_ready() for worker in self._workers]
@@ -132,7 +138,7 @@ class DecodeWorkers:
     @property
     def predicted_wait_s(self) -> float:
         """Seconds until a picture that comes now would find an idle worker."""
-        return self._waiting * self.picture_s
+        return (self._waiting + len(self._gathering)) * self.picture_s
 
     @property
     def lost(self) -> int:
@@ -167,44 +173,109 @@ class DecodeWorkers:
         deadline = call.deadline
         if content in self._stalled:
             raise _stalled()
+        body = AskedBody(content, view_size_px, with_faces, call)
+        if is_gathered(content, call) and not self._is_suspect(content):
+            outcome = await self._gathered(body)
+            if isinstance(outcome, UnscannedError):
+                raise outcome
+            if outcome is not None:
+                return outcome
         for _ in range(STRIKES):
             if content in self._hostile:
                 break
             with timed(Stage.DECODE_WAIT, call):
                 worker = await self._take_idle(call)
-            decode = self._run(self._decode_on(worker, content, view_size_px, with_faces, call))
+            decode = self._run(self._decode_on(worker, body))
             try:
                 async with asyncio.timeout(deadline.remaining_s()):
                     return await asyncio.shield(decode)
             except TimeoutError as error:
                 raise DeadlineExceededError("no time was left for decoding") from error
             except WorkerLostError:
-                text = f"a decode worker was lost with a picture of {len(content)} bytes"
-                logger.warning("worker_lost", text, request_id=call.request_id, body_bytes=len(content))
+                _tell_lost(body)
                 if self._closed:
                     raise UnavailableError("decoding has ended") from None
         raise UndecodableError("these bytes killed the processes that decoded them")
+
+    async def _gathered(self, body: AskedBody) -> Views | UnscannedError | None:
+        """What became of a small body that others may be decoded with; None if it has to be decoded alone."""
+        try:
+            async with asyncio.timeout(body.call.deadline.require("decoding")):
+                return await self._gathering.outcome(body)
+        except TimeoutError as error:
+            raise DeadlineExceededError("no time was left for decoding") from error
+
+    def _is_suspect(self, content: bytes) -> bool:
+        return self._hostile.is_suspect(content) or self._stalled.is_suspect(content)
 
     async def _take_idle(self, call: Call) -> WorkerProcess:
         self._waiting += 1
         try:
             async with asyncio.timeout(call.deadline.require("decoding")):
-                while (worker := await self._idle.get(call)) is not None:
-                    if worker.is_alive:
-                        self._asked.add(worker)
-                        return worker
-                    self._lost += 1
-                    self._run(self._replace(worker))
+                return await self._next_idle(call)
         except TimeoutError as error:
             raise DeadlineExceededError("no decode worker became free in time") from error
         finally:
             self._waiting -= 1
+
+    async def _next_idle(self, call: Call) -> WorkerProcess:
+        while (worker := await self._idle.get(call)) is not None:
+            if worker.is_alive:
+                self._asked.add(worker)
+                return worker
+            self._lost += 1
+            self._run(self._replace(worker))
         raise UnavailableError("decoding has ended")
 
-    async def _decode_on(
-        self, worker: WorkerProcess, content: bytes, view_size_px: int, with_faces: bool, call: Call
-    ) -> Views:
+    async def _decode_gathered(self, worker: WorkerProcess, some: Sequence[Gathered]) -> int:
+        """Ask ``worker``, as :meth:`_decode_on` does; how many of the bodies have their outcome."""
+        outcomes: Sequence[Views | UnscannedError | None]
+        if len(some) > 1:
+            outcomes = await self._decode_together(worker, [each.body for each in some])
+        else:
+            outcomes = [await self._decode_first(worker, some[0].body)]
+        for each, outcome in zip(some, outcomes, strict=False):
+            if not each.outcome.done():
+                each.outcome.set_result(outcome)
+        return len(outcomes)
+
+    async def _decode_first(self, worker: WorkerProcess, body: AskedBody) -> Views | UnscannedError | None:
+        try:
+            return await self._decode_on(worker, body)
+        except UnscannedError as error:
+            return error
+        except WorkerLostError:
+            _tell_lost(body)
+            return None
+
+    async def _decode_together(
+        self, worker: WorkerProcess, bodies: Sequence[AskedBody]
+    ) -> Sequence[Views | UnscannedError | None]:
+        """Outcomes of as many as are done soon; None for each if the worker is lost: whose fault it was, nobody knows.
+
+        So nobody is blamed, and each has to be decoded alone.
+        """
+        answers: Sequence[Views | UnscannedError] = ()
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(_TOGETHER_S):
+                answers = await worker.ask(bodies, self._on_truncated, self._limits.max_decode_memory_bytes)
+        except (TimeoutError, WorkerLostError):
+            if not self._closed:
+                text = f"a decode worker was lost with {len(bodies)} small pictures: each is decoded again, alone"
+                logger.warning("worker_lost_with_several", text, bodies=len(bodies))
+            return [None] * len(bodies)
+        finally:
+            ended_s = time.monotonic()
+            self._give_back(worker, bool(answers))
+        for each in bodies[: len(answers)]:
+            self._observe((ended_s - started_s) / len(answers))
+            tell_stage(Stage.DECODE, each.call, started_s, ended_s)
+        return answers
+
+    async def _decode_on(self, worker: WorkerProcess, body: AskedBody) -> Views:
         """Ask ``worker``, which is ours until this ends: then it is idle again, or dead and replaced."""
+        content, call = body.content, body.call
         remaining_s = call.deadline.remaining_s()
         has_its_full_time = remaining_s * DECODE_SHARE >= self._limits.max_decode_s
         limit_s = remaining_s * DECODE_SHARE if has_its_full_time else remaining_s + _UNWANTED_S
@@ -212,14 +283,7 @@ class DecodeWorkers:
         started_s, started_cpu_s = time.monotonic(), worker.cpu_s()
         try:
             async with asyncio.timeout(limit_s):
-                answer = await worker.ask(
-                    content,
-                    view_size_px,
-                    with_faces,
-                    call,
-                    self._on_truncated[call.lane],
-                    self._limits.max_decode_memory_bytes,
-                )
+                (answer,) = await worker.ask([body], self._on_truncated, self._limits.max_decode_memory_bytes)
             comes_back = True
         except TimeoutError as error:
             if has_its_full_time and worker.cpu_s() - started_cpu_s < limit_s * _STALLED_SHARE:
@@ -297,6 +361,12 @@ class DecodeWorkers:
         self._background.discard(task)
         if not task.cancelled():
             task.exception()  # asked for, so that asyncio does not complain when the caller has gone
+
+
+def _tell_lost(body: AskedBody) -> None:
+    body_bytes = len(body.content)
+    text = f"a decode worker was lost with a picture of {body_bytes} bytes"
+    logger.warning("worker_lost", text, request_id=body.call.request_id, body_bytes=body_bytes)
 
 
 def _stalled() -> StalledError:

@@ -11,18 +11,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from serve_app.domain import Call, OnTruncated, UnavailableError, UnscannedError, Views
+from serve_app.domain import Call, Lane, OnTruncated, UnavailableError, UnscannedError, Views
 from serve_app.logs import EventLogger
 from serve_app.media.worker_messages import (
+    ANSWERED,
     CONFINED,
+    GO_ON_BYTES,
+    MAX_HEAD_BYTES,
+    ORDER,
     OUT_OF_TIME,
     READY,
     REPLY,
     REQUEST,
     SETUP,
     unpack_error,
+    unpack_replies,
     unpack_views,
 )
 
@@ -32,8 +39,6 @@ _START_TIMEOUT_S = 60.0
 
 # As much as Linux gives by default. The fewer calls a body takes through the socket, the sooner it is there.
 _SEND_BUFFER_BYTES = 212_992
-
-_MAX_HEAD_BYTES = 1_000_000
 
 # What is received at first, so that the answer of an ordinary picture (one view of 224 px) comes in one call.
 _FIRST_BYTES = 262_144
@@ -52,6 +57,16 @@ _CPUCLOCK_SCHED = 2
 
 class WorkerLostError(Exception):
     """A worker died under a decode, or answered what no worker in its right mind does."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBody:
+    """One body for a worker, and what is wanted of it."""
+
+    content: bytes
+    view_size_px: int
+    with_faces: bool
+    call: Call
 
 
 class WorkerProcess:
@@ -117,63 +132,63 @@ class WorkerProcess:
         return said == CONFINED
 
     async def ask(
-        self,
-        body: bytes,
-        view_size_px: int,
-        with_faces: bool,
-        call: Call,
-        on_truncated: OnTruncated,
-        max_pixels_bytes: int,
-    ) -> Views | UnscannedError:
-        """The views, or the error of the domain that came instead.
+        self, bodies: Sequence[AskedBody], on_truncated: Mapping[Lane, OnTruncated], max_pixels_bytes: int
+    ) -> list[Views | UnscannedError]:
+        """Of each body the views, or the error of the domain that came instead.
 
-        Cancelled, it leaves a worker that is still at it, and of no more use.
+        Of several, at least one is answered; the worker has not begun those that are left out. Cancelled, it leaves a
+        worker that is still at it, and of no more use.
 
         Raises:
             WorkerLostError: it died, or its answer is none.
         """
-        remaining_s = call.deadline.remaining_s()
         try:
-            scans_cut = on_truncated is OnTruncated.SCAN
-            await self._send(REQUEST.pack(len(body), view_size_px, remaining_s, scans_cut, with_faces), body)
-            head, pixels = await self._receive(max_pixels_bytes)
-            told = unpack_error(head)
-            if told is None:
-                return unpack_views(head, pixels, view_size_px)
+            heads = [
+                REQUEST.pack(
+                    len(each.content),
+                    each.view_size_px,
+                    each.call.deadline.remaining_s(),
+                    on_truncated[each.call.lane] is OnTruncated.SCAN,
+                    each.with_faces,
+                )
+                for each in bodies
+            ]
+            order = ORDER.pack(len(bodies), sum(len(each.content) for each in bodies))
+            await self._send(b"".join((order, *heads)), [each.content for each in bodies])
+            replies = await self._receive(len(bodies), max_pixels_bytes)
+            return [_answer(*each, body) for each, body in zip(replies, bodies, strict=False)]
         except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
             raise WorkerLostError from error
-        failure, cause = told
-        if cause:
-            logger.error("decoding_failed", f"decoding failed: {cause}", request_id=call.request_id, why=cause)
-        return failure
 
-    async def _send(self, head: bytes, body: bytes) -> None:
-        """Both at once, as far as the socket takes them: a head alone would wake the worker to wait for the body."""
+    async def _send(self, head: bytes, bodies: Sequence[bytes]) -> None:
+        """All at once, as far as the socket takes them: a head alone would wake the worker to wait for the rest."""
         try:
-            sent = self._channel.sendmsg((head, body))
+            sent = self._channel.sendmsg((head, *bodies))
         except BlockingIOError:
             sent = 0
         loop = asyncio.get_running_loop()
-        if sent < len(head):
-            await loop.sock_sendall(self._channel, head[sent:])
-        if sent < len(head) + len(body):
-            await loop.sock_sendall(self._channel, memoryview(body)[max(0, sent - len(head)) :])
+        for part in (head, *bodies):
+            if sent < len(part):
+                await loop.sock_sendall(self._channel, memoryview(part)[sent:])
+            sent = max(0, sent - len(part))
 
-    async def _receive(self, max_pixels_bytes: int) -> tuple[memoryview, memoryview]:
-        """The two parts of an answer; the pixels' memory is of this answer alone.
+    async def _receive(self, most: int, max_pixels_bytes: int) -> list[tuple[memoryview, memoryview]]:
+        """The two parts of each reply; their memory is of this answer alone.
 
         Raises:
             EOFError: the worker ended.
-            ValueError: an answer larger than any.
+            ValueError: more than any answer, or less.
         """
-        count = await self._receive_into(memoryview(self._received), REPLY.size)
-        head_bytes, pixels_bytes = REPLY.unpack_from(self._received)
-        if head_bytes > _MAX_HEAD_BYTES or pixels_bytes > max_pixels_bytes:
+        count = await self._receive_into(memoryview(self._received), ANSWERED.size)
+        replies, replies_bytes = ANSWERED.unpack_from(self._received)
+        # Of several, the last one that is begun comes to what the others have.
+        most_bytes = most * (REPLY.size + MAX_HEAD_BYTES) + max_pixels_bytes + (GO_ON_BYTES if most > 1 else 0)
+        if not 0 < replies <= most or replies_bytes > most_bytes:
             raise ValueError("an answer larger than any")
-        answer = memoryview(bytearray(REPLY.size + head_bytes + pixels_bytes))
+        answer = memoryview(bytearray(ANSWERED.size + replies_bytes))
         answer[:count] = memoryview(self._received)[:count]
         await self._receive_into(answer[count:], len(answer) - count)
-        return answer[REPLY.size : REPLY.size + head_bytes], answer[REPLY.size + head_bytes :]
+        return unpack_replies(answer[ANSWERED.size :], replies)
 
     async def _receive_into(self, buffer: memoryview, at_least: int) -> int:
         """How many bytes came: ``at_least`` so many."""
@@ -212,3 +227,13 @@ class WorkerProcess:
     def close_channel(self) -> None:
         """Not while it is asked: an event loop must not lose what it waits for."""
         self._channel.close()
+
+
+def _answer(head: memoryview, pixels: memoryview, body: AskedBody) -> Views | UnscannedError:
+    told = unpack_error(head)
+    if told is None:
+        return unpack_views(head, pixels, body.view_size_px)
+    failure, cause = told
+    if cause:
+        logger.error("decoding_failed", f"decoding failed: {cause}", request_id=body.call.request_id, why=cause)
+    return failure

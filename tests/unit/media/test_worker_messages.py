@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from serve_app.domain import FACE_SIZE_PX, Faces, FrameFingerprint, ViewPlace, Views
-from serve_app.media.worker_messages import pack_views, unpack_views
+from serve_app.domain import FACE_SIZE_PX, Faces, FrameFingerprint, TooLargeError, ViewPlace, Views
+from serve_app.media.worker_messages import (
+    ANSWERED,
+    REPLY,
+    pack_error,
+    pack_replies,
+    pack_views,
+    unpack_error,
+    unpack_replies,
+    unpack_views,
+)
 
 SIZE_PX = 4
 VIEWS = Views(
@@ -46,6 +58,39 @@ def test_faces_arrive_beside_them() -> None:
     assert (unpacked.faces.pixels == FACES.pixels).all()
     assert unpacked.faces.places == FACES.places
     assert told().faces.places == ()
+
+
+def replies_of(*packed: tuple[bytes, bytes, memoryview]) -> tuple[int, memoryview]:
+    """How many replies a message announces, and the rest of it."""
+    message = memoryview(b"".join(pack_replies(packed)))
+    count, replies_bytes = ANSWERED.unpack_from(message)
+    assert len(message) == ANSWERED.size + replies_bytes
+    return count, message[ANSWERED.size :]
+
+
+def test_replies_to_several_bodies_arrive_each_whole_and_in_order() -> None:
+    count, replies = replies_of(pack_views(VIEWS), pack_error("TooLargeError", "too large"), pack_views(VIEWS))
+    first, second, third = unpack_replies(replies, count)
+    for head, pixels in (first, third):
+        assert (unpack_views(head, pixels, SIZE_PX).pixels == VIEWS.pixels).all()
+    error = unpack_error(second[0])
+    assert error is not None
+    assert (type(error[0]), str(error[0])) == (TooLargeError, "too large")
+
+
+@given(st.binary(max_size=100), st.integers(1, 8))
+def test_what_is_no_reply_is_not_believed(message: bytes, count: int) -> None:
+    with contextlib.suppress(ValueError):
+        replies = unpack_replies(memoryview(message), count)
+        assert sum(REPLY.size + len(head) + len(pixels) for head, pixels in replies) == len(message)
+        assert len(replies) == count
+
+
+@pytest.mark.parametrize(("cut", "added", "more"), [(1, b"", 0), (0, b"x", 0), (0, b"", 1), (0, b"", -1)])
+def test_no_reply_is_believed_that_is_cut_or_has_more_behind_it(cut: int, added: bytes, more: int) -> None:
+    count, replies = replies_of(pack_error("TooLargeError", "too large"), pack_views(VIEWS))
+    with pytest.raises(ValueError, match="repl"):
+        unpack_replies(memoryview(bytes(replies[: len(replies) - cut]) + added), count + more)
 
 
 @pytest.mark.parametrize("faces", [None, 7, [[0, 0, 0, 1]], [], [[0, 0, 0, 1, 1]], [[0, 0, 0, 1, 1]] * 3])
