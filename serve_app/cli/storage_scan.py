@@ -117,6 +117,7 @@ def storage_scan(
             Terms(
                 settings.limits.max_body_bytes,
                 threads,
+                small_together=max(1, threads // 2) if local else 1,  # a service may be far, and be idle meanwhile
                 again_before=datetime.now(UTC) if everything else None,
                 limit=limit,
             ),

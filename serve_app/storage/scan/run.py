@@ -25,6 +25,7 @@ from serve_app.storage.scan.disposal import Disposal, QuotaUsedUpError
 from serve_app.storage.scan.journal_writer import JournalWriter
 from serve_app.storage.scan.memory import Room
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
+from serve_app.storage.scan.places import Places
 from serve_app.storage.scan.source import Source, StoredFile, Wanted
 from serve_app.wire import STATUS_BY_REASON, Answer
 
@@ -71,6 +72,7 @@ class Terms:
     Attributes:
         max_body_bytes: the service's limit.
         at_once: how many files are scanned at once; as many more are read ahead.
+        small_together: of them, how many small ones that wait begin together.
         read_ahead_bytes: how many bytes of files are in memory at once; a larger file is read alone.
         again_before: files that were done before this are scanned again.
         limit: no more than so many files; those that are done do not count.
@@ -78,6 +80,7 @@ class Terms:
 
     max_body_bytes: int
     at_once: int = 10
+    small_together: int = 1
     read_ahead_bytes: int = 128 * 1024 * 1024
     again_before: datetime | None = None
     limit: int | None = None
@@ -116,7 +119,7 @@ class StorageScan:
         self._disposal = disposal
         self._terms = terms
         self._room = Room(terms.read_ahead_bytes)
-        self._scanning = asyncio.Semaphore(terms.at_once)
+        self._places = Places(terms.at_once, terms.small_together)
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._in_vain = 0
@@ -223,7 +226,7 @@ class StorageScan:
             return self._record(file, FileOutcome.LATER, str(error)), ""
         if not body:
             return self._record(file, FileOutcome.UNSCANNABLE, "it is empty"), ""
-        async with self._scanning:
+        async with self._places.taken(len(body)):
             answer = await self._answer(body, stop)
         self.progress.scanned_bytes += len(body)
         outcome, sha256 = _outcome_of(answer), answer.sha256
