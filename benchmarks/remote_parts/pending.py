@@ -37,8 +37,10 @@ _CAPACITY_SHARE = 0.1
 _TURNS = 4
 
 _WARM_UP = 16
-_BEGINS_WITHIN_S = 30.0
+# A front that could not go on looks again after a minute.
+_BEGINS_WITHIN_S = 90.0
 _POLL_S = 0.1
+_SPARE_S = 30.0
 
 Start = Callable[[Mapping[str, Any]], contextlib.AbstractContextManager[Running]]
 """Starts a front with these settings beside its own, over the ledger that has the pending decisions."""
@@ -65,8 +67,8 @@ class Measured:
 
 
 def reached(duration_s: float) -> int:
-    """More pending pictures than the worker can score while uploads come for so long, and in the wait before."""
-    return int((duration_s + _BEGINS_WITHIN_S) / _VIEW_S)
+    """More pending pictures than the worker can score while uploads come for so long, and a little before."""
+    return int((duration_s + _SPARE_S) / _VIEW_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from serve_app.remote.messages import Examined, Failed, Hello, Leaving, Pong, Re
 # when it is free runs a smaller one.
 _ROOM_PASSES = 2.0
 
+# Of background pictures on the link: as little as keeps it busy from one to the next.
+_LINK_AHEAD_S = 0.01
+
 
 class Member:
     """A worker that has joined. Made by :meth:`Fleet.join`.
@@ -143,7 +146,11 @@ class Member:
         if not self._link.is_measured:
             return math.inf
         needed_s = self._link.round_trip_s + _ROOM_PASSES * self._load.good_pass_s
-        return max(self._load.remaining_s(lane), self._link.transfer_s(0)) - needed_s
+        on_link_s = self._link.transfer_s(0)
+        if lane is Lane.BACKGROUND:
+            # It makes way at the worker, and on the link it cannot.
+            return max(self._load.remaining_s(lane) - needed_s, on_link_s - _LINK_AHEAD_S)
+        return max(self._load.remaining_s(lane), on_link_s) - needed_s
 
     def start(self, picture: Picture, first_due_s: float = math.inf) -> None:
         """Send ``picture``, ahead of those that wait, of which the earliest is due at ``first_due_s``."""

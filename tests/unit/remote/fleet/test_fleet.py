@@ -328,6 +328,22 @@ def test_uploads_that_wait_for_a_worker_that_falls_silent_go_to_whoever_stands_i
     play(scene())
 
 
+def test_a_background_picture_is_not_sent_while_the_link_is_busy_with_another():
+    async def scene():
+        async with Front(Machine(one_way_s=0.02, bytes_per_s=2.5e6)) as front:
+            await front.measure()
+            front.ask(1)
+            stored = front.ask(1, lane=Lane.BACKGROUND)
+            await asyncio.sleep(0.01)
+            upload = front.ask(1)
+            await asyncio.sleep(0.001)
+            assert [each.call.lane for each in front.members[0].pictures] == [Lane.LIVE, Lane.LIVE]
+            await front.answers()
+            assert upload.ended_s < stored.ended_s
+
+    play(scene())
+
+
 def test_what_is_meant_for_a_lost_worker_is_unavailable():
     async def scene():
         async with Front(GPU, GPU) as front:
