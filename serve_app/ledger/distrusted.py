@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, Connection, bindparam
 
 from serve_app.database.auditing import entry_of
 from serve_app.database.moments import microseconds, moment_of
@@ -14,6 +15,10 @@ from serve_app.database.tables import fingerprints, label_scores
 from serve_app.domain.workers import DISTRUST, LATE, Doubt, doubts_in
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.queries import audited
+
+_SINCE: Final = "since_us"
+# Made once: every commit of what workers scored asks it.
+_DISTRUSTS: Final = audited(DISTRUST, bindparam(_SINCE, type_=BigInteger))
 
 
 def is_in_doubt(connection: Connection, worker: str | None, decided_at_us: int) -> bool:
@@ -36,7 +41,7 @@ def has_scores_of_workers(entries: Sequence[Entry]) -> bool:
 
 def _doubts(connection: Connection, earliest: datetime) -> list[Doubt]:
     """Those that can include decisions of ``earliest`` or later."""
-    rows = connection.execute(audited(DISTRUST, microseconds(earliest - LATE)))
+    rows = connection.execute(_DISTRUSTS, {_SINCE: microseconds(earliest - LATE)})
     return doubts_in(map(entry_of, rows))
 
 

@@ -21,6 +21,8 @@ from serve_app.limits import MediaKey
 _SHARED = (label_sets.name, contexts.name)
 _ADDED = (label_sets, contexts, decisions)
 _REPLACED = (label_scores, fingerprints)
+_COLUMNS = {table: tuple(table.columns.keys()) for table in (*_ADDED, *_REPLACED)}
+_KEYS = {table: tuple(table.primary_key.columns.keys()) for table in _COLUMNS}
 
 
 class Importance(enum.IntEnum):
@@ -144,14 +146,13 @@ def _replacing(inserted: sqlite.Insert | postgresql.Insert, table: Table) -> sql
 
 def _by_key(table: Table, entries: Sequence[Entry]) -> list[Row]:
     """The rows for ``table``, the last one of each key; in one order, or two writers could wait for each other."""
-    keys = [column.name for column in table.primary_key.columns]
-    rows = {tuple(row[key] for key in keys): row for entry in entries if (row := entry.rows.get(table.name))}
+    rows = {tuple(row[key] for key in _KEYS[table]): row for entry in entries if (row := entry.rows.get(table.name))}
     return [_with_all_columns(table, rows[key]) for key in sorted(rows)]
 
 
 def _with_all_columns(table: Table, row: Row) -> Row:
     """``row`` with the columns of this version: an earlier or a later one may have written it into a spool."""
-    return {column.name: row.get(column.name) for column in table.columns}
+    return {name: row.get(name) for name in _COLUMNS[table]}
 
 
 def _to_json(value: Any) -> Any:

@@ -217,7 +217,7 @@ PENDING_COUNT = select(func.count().label("number"), func.min(decisions.c.decide
 )
 
 
-def audited(action: str, since_us: int) -> Select[Any]:
+def audited(action: str, since_us: int | BindParameter[int]) -> Select[Any]:
     """The entries of an action in the audit, oldest first."""
     wanted = select(audit).where(audit.c.action == action, audit.c.at_us >= since_us)
     return wanted.order_by(audit.c.at_us, audit.c.entry)
