@@ -31,11 +31,10 @@ class Rounds:
         self._is_due = False
         if self._next_room is not None:
             self._next_room.cancel()
-        if not any(binding.waiting for binding in self._bindings):
-            return
         room_in_s = math.inf
         for lane in Lane:
-            for binding in sorted(self._bindings, key=lambda each: each.waiting.first_due_s("", lane)):
+            wanted = [binding for binding in self._bindings if binding.waiting.waits(lane)]
+            for binding in sorted(wanted, key=lambda each: each.waiting.first_due_s("", lane)):
                 room_in_s = min(room_in_s, binding.bind((lane,)))
         if room_in_s < math.inf:
             # A little later, so that it surely is there.
