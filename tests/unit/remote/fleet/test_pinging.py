@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from serve_app.remote.link import Link
-from serve_app.remote.pinging import Pinging
-
 from benchmarks.virtual_time import play
+from serve_app.remote.fleet.link import Link
+from serve_app.remote.fleet.pinging import Pinging
 from serve_app.remote.messages import FromFront, Ping, Refused
 
 EVERY_S, TIMES = 0.1, 50
