@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from serve_app.domain import Clock
 from serve_app.remote.fleet.ports import Line
+from serve_app.remote.fleet.throughput import Throughput
 from serve_app.remote.messages import Ping
 
 _ASSUMED_ROUND_TRIP_S = 0.1
@@ -30,8 +31,9 @@ _NOISE_S = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Bytes on their way: how many were sent with the last of them, and the seconds that they are expected to take."""
+    """Bytes on their way: how many, and how many were sent until then; the seconds that they are expected to take."""
 
+    size_bytes: int
     through_bytes: int
     expected_s: float
 
@@ -48,6 +50,7 @@ class Link:
         self._transfers = 0
         self._measured_s = clock()
         self._sent_bytes = 0
+        self._arrived = Throughput(clock)
         self._on_the_way_bytes, self._counted_s = 0.0, clock()
         self._pings = 0
         self._pinged_s: float | None = None
@@ -88,7 +91,7 @@ class Link:
         transfer_s = self.transfer_s(size_bytes)
         self._on_the_way_bytes, self._counted_s = self._left_bytes() + size_bytes, self._clock()
         self._sent_bytes += size_bytes
-        return Transfer(self._sent_bytes, transfer_s)
+        return Transfer(size_bytes, self._sent_bytes, transfer_s)
 
     def _left_bytes(self) -> float:
         """Of those that were handed over, about so many have not left yet, wherever they are."""
@@ -104,7 +107,12 @@ class Link:
         self._on_the_way_bytes, self._counted_s = min(self._left_bytes(), behind_bytes), self._clock()
         self._transfers += 1
         weight = max(_NEWEST_WEIGHT, 1.0 / self._transfers)
+        if times > 1.0:
+            # Those that were on the link together were slow together, and count as one.
+            weight *= transfer.size_bytes / (behind_bytes + transfer.size_bytes)
         rate = self.bytes_per_s / (1.0 + weight * (times - 1.0))
+        self._arrived.add(transfer.size_bytes)
+        rate = max(rate, self._arrived.per_s)
         self._measured_s = self._clock()
         self._bytes_per_s = min(max(rate, _LEAST_BYTES_PER_S), _MOST_BYTES_PER_S)
 

@@ -9,12 +9,16 @@ from itertools import pairwise
 from typing import Final
 
 from serve_app.domain import Clock, Lane
+from serve_app.remote.fleet.throughput import Throughput
 from serve_app.remote.messages import Offer
 
 _NEWEST_WEIGHT: Final = 0.2
 _MOST_TIMES: Final = 3.0
 """A picture counts for at most this many times its expected time: a pause says nothing of what comes after it."""
 _LEAST_SLOWNESS, _MOST_SLOWNESS = 0.02, 200.0
+
+_MARGIN: Final = 1.5
+"""A device may be thought this many times as slow as what it does of late shows, since it may have had nothing to do."""
 
 # A pass is large enough if its rate is this part of the best.
 _GOOD_RATE: Final = 0.9
@@ -47,6 +51,8 @@ class PassTimes:
         best = max(size / seconds for size, seconds in pass_s.items())
         self.good_rows = min(size for size, seconds in pass_s.items() if size / seconds >= _GOOD_RATE * best)
         """The fewest of a pass that uses the device well."""
+        self.least_row_s = 1.0 / best
+        """Of a row, in the pass that uses it best."""
 
     @staticmethod
     def are_sound(pass_s: Mapping[int, float]) -> bool:
@@ -87,6 +93,8 @@ class Workload:
         self._all_done_s = clock()
         self._good_rows = max(times.good_rows for times in self._times)
         self._good_pass_s = max(times.total_s(times.good_rows) for times in self._times)
+        self._least_row_s = min(times.least_row_s for times in self._times)
+        self._scored = Throughput(clock)
 
     @property
     def _slowness(self) -> float:
@@ -156,7 +164,10 @@ class Workload:
     def learn(self, rows: int, expected_s: float, held_s: float) -> None:
         """From how long the worker had ``rows`` that are still counted in, and was expected to have them."""
         times = min(held_s / expected_s, _MOST_TIMES)
-        # Those of a pass are answered together, and count as one.
-        weight = _NEWEST_WEIGHT * rows / max(rows, min(self.rows, self._good_rows))
+        # Those that were there together waited for each other, and count as one.
+        weight = _NEWEST_WEIGHT * rows / max(rows, self.rows)
         slowness = self._slowness * (1.0 + weight * (times - 1.0))
-        self._learnt_slowness, self._learnt_s = min(max(slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS), self._clock()
+        # As if each pass had been as good as it can be: a device that were slower had not done as many.
+        self._scored.add(rows * self._least_row_s)
+        slowness = min(slowness, _MARGIN / max(self._scored.per_s, _MARGIN / _MOST_SLOWNESS))
+        self._learnt_slowness, self._learnt_s = max(slowness, _LEAST_SLOWNESS), self._clock()
