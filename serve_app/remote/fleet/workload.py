@@ -18,7 +18,7 @@ _MOST_TIMES: Final = 3.0
 _LEAST_SLOWNESS, _MOST_SLOWNESS = 0.02, 200.0
 
 _MARGIN: Final = 1.5
-"""A device may be thought this many times as slow as what it does of late shows, since it may have had nothing to do."""
+"""So many times as slow as what it does of late shows may a device be thought: it may have had nothing to do."""
 
 # A pass is large enough if its rate is this part of the best.
 _GOOD_RATE: Final = 0.9
