@@ -19,7 +19,7 @@ from serve_app.domain import (
     UnscannedError,
 )
 from serve_app.media.worker_messages import GO_ON_BYTES
-from serve_app.media.workers import gathering, pool
+from serve_app.media.workers import decode_workers, gathering
 from serve_app.media.workers.worker_process import WorkerProcess
 from tests.unit.logs.json_lines import json_log
 
@@ -152,7 +152,7 @@ async def test_a_body_that_hangs_is_found_out_and_costs_its_neighbours_nothing(s
 
 
 async def test_a_worker_that_stands_still_with_several_is_replaced_soon(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "_TOGETHER_S", 0.1)
+    monkeypatch.setattr(decode_workers, "_TOGETHER_S", 0.1)
     workers = start()
     before = workers.pids()
     os.mkfifo(tmp_path / "never")

@@ -4,6 +4,6 @@ What runs inside a worker (:mod:`serve_app.media.worker_main`) lies outside this
 importing it, and asyncio with it.
 """
 
-from serve_app.media.workers.pool import DecodeWorkers
+from serve_app.media.workers.decode_workers import DecodeWorkers
 
 __all__ = ["DecodeWorkers"]

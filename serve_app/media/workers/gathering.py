@@ -11,11 +11,12 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from serve_app.domain import Call, Lane, UnscannedError, Views
+from serve_app.media.workers.pool import WorkerPool
 from serve_app.media.workers.worker_process import AskedBody, WorkerProcess
 from serve_app.stages import Stage, tell_stage
 
@@ -41,26 +42,20 @@ class Gathering:
     def __init__(
         self,
         workers: int,
-        take: Callable[[Call], Awaitable[WorkerProcess]],
-        give_back: Callable[[WorkerProcess, bool], None],
+        pool: WorkerPool,
         decode: Callable[[WorkerProcess, Sequence[Gathered]], Awaitable[int]],
-        run: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         """Over the workers of a pool.
 
         Args:
             workers: how many there are.
-            take: waits for one that is idle, and raises where decoding has ended.
-            give_back: has one back, with whether it is of use.
+            pool: of them.
             decode: asks one for bodies, gives it back, and returns how many of these it has answered for, the first
                 ones.
-            run: has work done that no caller waits for.
         """
         self._workers = workers
-        self._take = take
-        self._give_back = give_back
+        self._pool = pool
         self._decode = decode
-        self._run = run
         self._waiting: dict[str, deque[Gathered]] = {}
         self._taking: Counter[str] = Counter()
         self._decoding = 0
@@ -79,7 +74,7 @@ class Gathering:
         self._waiting.setdefault(source, deque()).append(gathered)
         if self._taking[source] < self._workers:
             self._taking[source] += 1
-            self._run(self._serve(source))
+            self._pool.run(self._serve(source))
         return await gathered.outcome
 
     async def _serve(self, source: str) -> None:
@@ -88,10 +83,10 @@ class Gathering:
         try:
             while (first := self._first(source)) is not None:
                 some = (first,)
-                worker = await self._take(first.body.call)
+                worker = await self._pool.take(first.body.call)
                 some = self._next(source)
                 if not some:
-                    self._give_back(worker, True)
+                    self._pool.give_back(worker, True)
                     continue
                 taken_s = time.monotonic()
                 for each in some:
