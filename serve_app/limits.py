@@ -30,7 +30,7 @@ class _InBytes:
         return core_schema.no_info_after_validator_function(int, handler(ByteSize))
 
 
-MEDIA_VERSION: Final = 1
+MEDIA_VERSION: Final = 2
 """What an examination sees of a body. Raise it with every change of what is decoded, cut or fingerprinted: then bytes
 that were examined before are examined again when they come."""
 
