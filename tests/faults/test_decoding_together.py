@@ -79,10 +79,16 @@ async def test_one_that_comes_alone_is_decoded_at_once_and_alone(start, messages
     assert messages == [["views"]]
 
 
-async def test_workers_that_are_idle_share_what_waits(start, messages):
+async def test_workers_that_are_idle_share_what_waits(start, messages, fifo):
+    """The first of them is busy until the second has been asked."""
     workers = start(2)
-    await outcomes_of(workers, [f"views {number}" for number in range(8)])
-    assert len(messages[0]) == 4
+    bodies = [f"wait {fifo}", *(f"views {number}" for number in range(7))]
+    asked = asyncio.create_task(outcomes_of(workers, bodies))
+    while len(messages) < 2:  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)
+    assert messages == [bodies[:4], bodies[4:]]
+    await asyncio.to_thread(fifo.write_text, "go on")
+    assert [each.frames_seen for each in await asked] == [3] * 8
 
 
 async def test_no_upload_and_no_large_body_goes_with_others(start, messages, monkeypatch):
