@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+import uvloop
 
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.decisions import Moment, moment_of
@@ -130,7 +130,7 @@ def storage_scan(
             is_software_told=software is not None,
         )
         with ledger_errors_in_words():
-            is_interrupted = asyncio.run(scan(order, progress, show))
+            is_interrupted = uvloop.run(scan(order, progress, show))
     except PictwardenError as error:
         typer.echo(printable(str(error)), err=True)
         if progress.files and isinstance(error, UnavailableError | StorageUnavailableError):
