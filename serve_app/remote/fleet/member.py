@@ -15,6 +15,7 @@ from serve_app.remote.fleet.pinging import Pinging
 from serve_app.remote.fleet.ports import Dispatcher, Line
 from serve_app.remote.fleet.resting import Resting
 from serve_app.remote.fleet.stats import MemberStats
+from serve_app.remote.fleet.timers import EARLY_S
 from serve_app.remote.fleet.workload import Workload
 from serve_app.remote.messages import Examined, Failed, Hello, Leaving, Pong, Refusal, Refused, Scored
 
@@ -216,7 +217,7 @@ class Member:
         """Let a worker rest that fails by itself; one that is late, or has too much, has no fault."""
         if isinstance(outcome, UnavailableError):
             if rest_s := self._resting.failed():
-                asyncio.get_running_loop().call_later(rest_s, self._dispatcher.changed)
+                asyncio.get_running_loop().call_later(rest_s + EARLY_S, self._dispatcher.changed)
         elif isinstance(outcome, Answered | UnscannableError):
             self._resting.succeeded()
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from serve_app.remote.fleet.link import Link
+from serve_app.remote.fleet.timers import EARLY_S
 
 _BUSY_S, _IDLE_S = 1.0, 10.0
 
@@ -43,7 +44,7 @@ class Pinging:
             self._fell_silent(why)
         loop = asyncio.get_running_loop()
         # Of a worker that has a picture every now and then, each would bring a ping, which costs as much as its scores.
-        if loop.time() - self._pinged_s >= _BUSY_S:
+        if loop.time() >= self._pinged_s + _BUSY_S - EARLY_S:
             self._link.ping()
             self._pinged_s = loop.time()
         pause_s = _BUSY_S if silent_s or self._is_busy() else _IDLE_S

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from serve_app.domain import Lane
 from serve_app.remote.fleet.binding import Binding
-
-_ROOM_SLACK_S = 0.001
+from serve_app.remote.fleet.timers import EARLY_S
 
 
 class Rounds:
@@ -37,5 +36,4 @@ class Rounds:
             for binding in sorted(wanted, key=lambda each: each.waiting.first_due_s("", lane)):
                 room_in_s = min(room_in_s, binding.bind((lane,)))
         if room_in_s < math.inf:
-            # A little later, so that it surely is there.
-            self._next_room = asyncio.get_running_loop().call_later(room_in_s + _ROOM_SLACK_S, self.soon)
+            self._next_room = asyncio.get_running_loop().call_later(room_in_s + EARLY_S, self.soon)

@@ -182,6 +182,31 @@ def test_a_worker_that_fails_all_rests_longer_and_longer():
     play(scene())
 
 
+class Recovering(SimulatedWorker):
+    """Fails the first three pictures."""
+
+    def scored(self, number, rows, held_s):
+        if number <= 3:
+            return Failed(number, UnscannedReason.UNAVAILABLE, "no device", held_s)
+        return super().scored(number, rows, held_s)
+
+
+@pytest.mark.parametrize("early_s", [0.0, 0.0015])
+def test_a_picture_that_waits_for_a_rest_goes_when_it_ends(early_s):
+    async def scene():
+        async with Front() as front:
+            front.join(worker=Recovering(GPU))
+            for _ in range(3):
+                front.ask()
+                await front.answers()
+            waiting = front.ask()
+            await front.answers()
+            assert waiting.scores
+            assert waiting.took_s < 1.2
+
+    play(scene(), early_s)
+
+
 def test_a_picture_that_fails_twice_has_failed():
     async def scene():
         async with Front() as front:
