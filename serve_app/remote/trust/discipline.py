@@ -38,6 +38,9 @@ class Discipline:
         self._fleet, self._reports, self._environment = fleet, reports, environment
         self._standings, self._recorded, self._jobs = standings, recorded, jobs
         self._last_good_at: Recent[str, datetime] = Recent(_NAMES_KEPT)
+        # When its connection ended: under the same name it may pass another trial before an answer of before is judged.
+        self._good_until_it_left: Recent[Member, datetime] = Recent(_NAMES_KEPT)
+        self._sent_away: set[Member] = set()
         self._decoded: Recent[str, None] = Recent(_NAMES_KEPT)
         self._strikes: Recent[str, Strikes] = Recent(_NAMES_KEPT)
         self._kept_out = KeptOut(environment.clock)
@@ -65,31 +68,31 @@ class Discipline:
         self._decoded[name] = None
 
     def left(self, member: Member, why: str) -> None:
-        """A worker has left: its owner's fault, a lie that the fleet has seen, or a strike."""
-        if self.is_kept_out(member.owner):
+        """A worker has left: sent away from here, for a lie that the fleet has seen, its owner's fault, or a strike."""
+        if member.name in self._last_good_at:
+            self._good_until_it_left[member] = self._last_good_at[member.name]
+        if member in self._sent_away:
             self._recorded.forget(member.name)
         elif member.refused is not None and member.refused.reason is Refusal.DISTRUSTED:
             self._recorded.forget(member.name)
-            self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
-            self._report_distrusted(member, why)
-            self._send_away_others(member, member.refused)
+            self._distrust(member, why, member.refused)
+        elif self.is_kept_out(member.owner):
+            self._recorded.forget(member.name)
         else:
             self.strike(member, "its connection ended")
 
     def distrust(self, member: Member, why: str) -> None:
-        """Send a worker away for wrong scores."""
+        """Send a worker away for wrong scores, also where its connection has ended before that was known."""
         self._recorded.forget(member.name)
-        if member.has_ended:
-            return
-        self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
+        if member.refused is not None and member.refused.reason is Refusal.DISTRUSTED:
+            return  # that is known
         text = (
             f"the scores of this worker are wrong ({why}): check its memory, its overclocking and its model; the front "
             f"takes no worker with the secret of {member.owner} for {_DISTRUSTED_FOR_S / 60:.0f} minutes"
         )
         refused = Refused(Refusal.DISTRUSTED, text)
-        self._fleet.dismiss(member, refused)
-        self._report_distrusted(member, why)
-        self._send_away_others(member, refused)
+        self._send_away(member, refused)
+        self._distrust(member, why, refused)
 
     def report_disagreement(self, member: Member, other: Member, request_id: str | None, how: str) -> None:
         """Two workers differ over a picture, or over probes, and nobody can say which of them is wrong."""
@@ -103,15 +106,23 @@ class Discipline:
         at, has_decoded = self._environment.now(), self._has_decoded(names)
         self._reports.disagreed(Disagreed(names, at, last_good_at, request_id, on_trial, why, has_decoded))
 
-    def _send_away_others(self, member: Member, refused: Refused) -> None:
+    def _distrust(self, member: Member, why: str, refused: Refused) -> None:
         """Whoever has one worker that lies is not believed with the next."""
+        self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
+        self._report_distrusted(member, why)
         for other in self._fleet.members:
             if other.owner == member.owner and not other.has_ended:
-                self._fleet.dismiss(other, refused)
+                self._send_away(other, refused)
                 self._report_distrusted(other, f"{member.name}, of the same owner, was sent away")
 
+    def _send_away(self, member: Member, refused: Refused) -> None:
+        self._sent_away.add(member)
+        self._fleet.dismiss(member, refused)
+        self._sent_away.remove(member)
+
     def _report_distrusted(self, member: Member, why: str) -> None:
-        last_good_at = self._last_good_at.pop(member.name, None)
+        last_good_at = self._good_until_it_left.pop(member, None) or self._last_good_at.get(member.name)
+        self._last_good_at.pop(member.name, None)
         has_decoded, at = self._has_decoded([member.name]), self._environment.now()
         self._reports.distrusted(Distrusted(member.name, member.owner, at, last_good_at, why, has_decoded))
 

@@ -1,0 +1,93 @@
+"""A worker that is found wrong is dropped and reported, also where its connection or its owner's welcome has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import numpy as np
+import pytest
+
+from benchmarks.virtual_time import play
+from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, Views
+from serve_app.remote.fleet import RefusedError
+from serve_app.remote.messages import Refusal, Scored
+from serve_app.remote.trust.reports import Distrusted, Suspended
+from tests.unit.remote.trust.liars import Engine, Scene, Values, Worker, honest
+
+ANSWERED_AFTER_S = 2.5
+
+
+class SlowOnce(Engine):
+    """Takes its time for the next picture."""
+
+    is_slow = False
+
+    async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
+        is_slow, self.is_slow = self.is_slow, False
+        if is_slow:
+            await asyncio.sleep(ANSWERED_AFTER_S)
+        return await super().score(views, call, load)
+
+
+def constant(values: Values, _: object) -> Values:
+    return np.full_like(values, 0.1)
+
+
+def in_virtual_time(scene: Callable[[], Coroutine[None, None, None]]) -> None:
+    play(scene())
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_worker_that_ends_before_it_is_found_wrong_is_in_doubt_all_the_same(comes_back: bool) -> None:
+    async def scene() -> None:
+        async with Scene(probe_every=10**9, double_every=1) as scene:
+            engine = SlowOnce()
+            scene.trust.compare_with([engine])
+            liar = Worker()
+            await scene.trusted(liar)
+            assert liar.member is not None
+            name, lies_since = liar.member.name, scene.now()
+            liar.answers, engine.is_slow = constant, True
+            await scene.ask()
+            await asyncio.sleep(0.1)
+            liar.member.lost("connection reset")
+            again = Worker(honest)
+            if comes_back:
+                scene.join(again, "owner0")
+            await asyncio.sleep(ANSWERED_AFTER_S)
+            reports = scene.told.of(Distrusted)
+            assert [each.worker for each in reports] == [name] * (1 + comes_back)
+            assert reports[0].last_good_at is not None
+            assert reports[0].last_good_at <= lies_since
+            with pytest.raises(RefusedError):
+                scene.trust.require_welcome("owner0")
+            if comes_back:
+                assert again.refused is not None
+                assert again.refused.reason is Refusal.DISTRUSTED
+
+    in_virtual_time(scene)
+
+
+def test_a_lie_of_a_worker_whose_owner_is_kept_out_is_reported() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            await scene.trusted(Worker())
+            late, liar = Worker(), Worker()
+            for each in (late, liar):
+                scene.join(each, "alice")
+                await asyncio.sleep(5)
+            assert late.member is not None
+            assert liar.member is not None
+            for _ in range(12):
+                scene.trust.handed_over(late.member, Call("r", Deadline.after(8.0, scene.loop.time)), "late")
+                await asyncio.sleep(1.5)
+            assert [each.worker for each in scene.told.of(Suspended)] == [late.member.name]
+            assert liar.member.is_usable
+            liar.member.received(Scored(10**6, np.zeros((1, 4), np.float32), 100.0, 0.0))  # of no work
+            assert [each.worker for each in scene.told.of(Distrusted)] == [liar.member.name]
+            await asyncio.sleep(601)
+            with pytest.raises(RefusedError):
+                scene.trust.require_welcome("alice")
+
+    in_virtual_time(scene)
