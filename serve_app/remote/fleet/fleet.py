@@ -21,6 +21,7 @@ from serve_app.domain import (
     Deadline,
     DeadlineExceededError,
     LabelScores,
+    Lane,
     ModelIdentity,
     NotScannedError,
     OverloadedError,
@@ -231,6 +232,14 @@ class Fleet:
         """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""
         if self._binding_of(picture).can_in_time(picture):
             self._hand_over(member, picture, why, None)
+        elif self._is_for_stand_in(picture):
+            picture.fail(UnavailableError(f"worker {member.name}: {why}"))
+
+    def _is_for_stand_in(self, picture: Picture) -> bool:
+        """Whether somebody else may look at ``picture`` in time, and nobody who has it is likely to answer."""
+        is_upload = picture.call.lane is Lane.LIVE and not picture.is_bound
+        holders = (self._members[name] for name in picture.holders if name in self._members)
+        return is_upload and self._has_stand_in() and not any(each.is_usable for each in holders)
 
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
         """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""

@@ -160,6 +160,10 @@ class Member:
             if self._has_ended:
                 picture.fail(UnavailableError(f"worker {self.name} is lost"))
                 return
+            if self._pinging.is_silent and not picture.is_bound:
+                # It was idle, and nobody had noticed.
+                self._dispatcher.answered(self, picture, UnavailableError(f"worker {self.name} is silent"))
+                return
         self._in_flight.send(picture, first_due_s)
 
     def drop(self, picture: Picture) -> None:

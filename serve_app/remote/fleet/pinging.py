@@ -28,10 +28,16 @@ class Pinging:
         """Whether the worker owes an answer for too long."""
         self._pinged_s = -math.inf
         # Once whoever takes the worker has said that it is accepted.
-        self._next: asyncio.Handle = asyncio.get_running_loop().call_soon(self.ping)
+        self._next: asyncio.Handle = asyncio.get_running_loop().call_soon(self._look_again)
 
     def ping(self) -> None:
-        """Ping, unless that was within the last second, and look whether the last one was answered."""
+        """Before the worker gets work: ping, unless that was within the last second, and look at what it owes."""
+        self._look(is_busy=True)
+
+    def _look_again(self) -> None:
+        self._look(is_busy=self._is_busy())
+
+    def _look(self, *, is_busy: bool) -> None:
         self._next.cancel()
         silent_s = self._link.silent_s
         why = f"silent for {silent_s:.0f} s"
@@ -47,8 +53,8 @@ class Pinging:
         if loop.time() >= self._pinged_s + _BUSY_S - EARLY_S:
             self._link.ping()
             self._pinged_s = loop.time()
-        pause_s = _BUSY_S if silent_s or self._is_busy() else _IDLE_S
-        self._next = loop.call_at(self._pinged_s + pause_s, self.ping)
+        pause_s = _BUSY_S if silent_s or is_busy else _IDLE_S
+        self._next = loop.call_at(self._pinged_s + pause_s, self._look_again)
 
     def stop(self) -> None:
         """Ping no more."""

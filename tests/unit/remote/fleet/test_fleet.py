@@ -315,15 +315,35 @@ def test_no_upload_waits_for_a_trial_while_somebody_stands_in():
     play(scene())
 
 
-def test_uploads_that_wait_for_a_worker_that_falls_silent_go_to_whoever_stands_in():
+def test_uploads_of_a_worker_that_falls_silent_go_to_whoever_stands_in():
     async def scene():
         async with Front(GPU, has_stand_in=lambda: True) as front:
             await front.measure()
             front.workers[0].pause()
-            asked = [front.ask() for _ in range(200)]
+            asked, stored = [front.ask() for _ in range(200)], front.ask(lane=Lane.BACKGROUND)
+            await asyncio.sleep(1)
+            assert len(front.members[0].pictures) > 1
             await asyncio.sleep(DEADLINE_S / 2)
-            in_flight = len(front.members[0].pictures)
-            assert sum(isinstance(each.error, NoWorkerError) for each in asked) == 200 - in_flight
+            assert all(isinstance(each.error, UnavailableError) for each in asked)
+            assert stored.error is None, "nobody stands in for one that is stored already"
+
+    play(scene())
+
+
+@pytest.mark.parametrize("stands_in", [True, False])
+def test_a_picture_is_not_sent_to_an_idle_worker_that_turns_out_to_be_silent(stands_in):
+    async def scene():
+        async with Front(GPU, has_stand_in=lambda: stands_in) as front:
+            await front.measure()
+            await asyncio.sleep(30)
+            front.workers[0].is_cut = True
+            await asyncio.sleep(13)  # at most ten until the next ping
+            member, sent = front.members[0], len(front.workers[0].works)
+            asked = front.ask()
+            await asyncio.sleep(1)
+            assert not member.pictures
+            assert len(front.workers[0].works) == sent
+            assert isinstance(asked.error, UnavailableError) is stands_in
 
     play(scene())
 
