@@ -57,6 +57,9 @@ Outcome = TypeVar("Outcome")
 # Sources that come to a full queue may fill it with their parts once more, as they may the service (docs/adr/0022).
 _MOST_TIMES_FULL = 2
 
+# Idle time is counted in steps of some milliseconds: to look more often would keep a core from idling.
+_LEAST_LOOK_S = 0.002
+
 Staged = Any
 """The result of ``stage``, and the argument of ``run_pass``."""
 
@@ -310,7 +313,7 @@ class Batcher(Generic[Item, Outcome]):
                 return
             self._arrived.clear()
             try:
-                async with asyncio.timeout(left_s):
+                async with asyncio.timeout(max(left_s, _LEAST_LOOK_S)):
                     await self._arrived.wait()
             except TimeoutError:
                 continue  # the cores may have worked all the time
