@@ -108,7 +108,7 @@ async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
         def begin(disposal: Disposal) -> StorageScan:
             if order.layout is not None:
                 disposal = SoftwareDisposal(disposal, order.layout)
-            return StorageScan(source, journal, scanner, disposal, order.terms, progress)
+            return StorageScan(source, journal, scanner, disposal, order.terms.after(progress), progress)
 
         def look(may_remove: bool) -> StorageScan:
             # Each look lists files that the one before it has done.

@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -102,7 +103,7 @@ class Transport:
             raise self._error(response.status, code)
 
     def _error(self, status: int, code: object) -> PictrsError:
-        if status >= 500:
+        if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS:  # the latter by a proxy in front of it
             return PictrsUnavailableError(f"{self.where} failed ({status} {_code(code)}): see its log")
         return PictrsRefusedError(
             f"{self.where} gave an answer that pict-rs 0.5 does not give ({status} {_code(code)}): check pictrs.url"

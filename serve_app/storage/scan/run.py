@@ -36,7 +36,8 @@ TRIES: Final = 5
 """How often a picture is sent that cannot be scanned for now; between tries 1, 2, 4 and 8 s pass."""
 
 MOST_IN_VAIN: Final = 16
-"""Files in a row that were left for later: the run ends, because the service or the store does nothing."""
+"""Files in a row that were left for later, without those that take too long by themselves: the run ends, because the
+service or the store does nothing."""
 
 _REMOVAL_BEGUN = "its removal began, and the run ended meanwhile: `pictwarden purges` says how far it came"
 
@@ -84,6 +85,10 @@ class Terms:
     read_ahead_bytes: int = 128 * 1024 * 1024
     again_before: datetime | None = None
     limit: int | None = None
+
+    def after(self, progress: Progress) -> Terms:
+        """Those of a further run of the same command: what the ones before it have done counts to the limit."""
+        return self if self.limit is None else replace(self, limit=max(0, self.limit - progress.done.total()))
 
 
 class StorageScan:
@@ -202,7 +207,10 @@ class StorageScan:
         self, record: FileRecord, rule: str, stop: asyncio.Event, note: Callable[[FileRecord], None]
     ) -> None:
         """Do with the file what was asked for, and note it."""
-        self._in_vain = self._in_vain + 1 if record.outcome is FileOutcome.LATER else 0
+        if record.outcome is not FileOutcome.LATER:
+            self._in_vain = 0
+        elif rule != UnscannedReason.DEADLINE:  # which is the picture's own: others beside it may be fast
+            self._in_vain += 1
         if record.outcome is FileOutcome.REJECTED:
             record = await self._disposed(record, rule, stop)
         self.progress.done[record.outcome] += 1

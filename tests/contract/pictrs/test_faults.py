@@ -86,6 +86,7 @@ async def test_the_key_of_a_file_is_the_one_that_it_has_at_each_use(stand_in: St
     [
         (500, '{"msg":"sled","code":"sled-error"}', PictrsUnavailableError, r"failed \(500 sled-error\): see its log"),
         (502, "<html>secret</html>", PictrsUnavailableError, r"failed \(502 without a code\)"),
+        (429, "", PictrsUnavailableError, r"failed \(429 without a code\)"),
         (400, '{"msg":"read only","code":"read-only"}', PictrsRefusedError, "unset PICTRS__SERVER__READ_ONLY"),
         (404, "", PictrsRefusedError, "older than 0.5, or is not pict-rs: check pictrs.url"),
         (200, "<html>hello</html>", PictrsRefusedError, "check pictrs.url"),

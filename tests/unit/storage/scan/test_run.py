@@ -286,6 +286,12 @@ async def test_a_service_that_does_nothing_ends_the_run() -> None:
     assert others() == set()
 
 
+async def test_many_pictures_that_take_too_long_keep_no_other_from_being_scanned() -> None:
+    bench = bench_of(*["deadline"] * (3 * MOST_IN_VAIN), *["accept"] * 20)
+    await bench.run()
+    assert bench.counts == Counter({FileOutcome.LATER: 3 * MOST_IN_VAIN, FileOutcome.ACCEPTED: 20})
+
+
 @pytest.mark.parametrize(
     "error", [UnavailableError("no answer"), UnauthorisedError("wrong"), ZeroDivisionError("a fault")]
 )
