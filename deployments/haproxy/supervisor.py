@@ -108,6 +108,7 @@ class Supervisor:
         hard_stop = _HARD_STOP.search(text)
         self._drain_s = int(hard_stop[1]) + _DRAIN_MARGIN_S if hard_stop else None
         self._is_ending = asyncio.Event()
+        self._ends_by = signal.SIGUSR1
         self._haproxy: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
@@ -119,6 +120,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._forward, number)
         try:
             haproxy = self._haproxy = await self._start(self._arguments)
+            if self._is_ending.is_set():  # before there was anybody to forward the signal to
+                self._forward(self._ends_by)
             if not await self._answers_first(haproxy):
                 return await haproxy.wait() or 1
             async with await self._stand_in():
@@ -221,12 +224,15 @@ class Supervisor:
         return b""
 
     def _drain(self) -> None:
-        self._is_ending.set()
-        self._forward(signal.SIGUSR1)
+        self._end_by(signal.SIGUSR1)
 
     def _end(self) -> None:
+        self._end_by(signal.SIGKILL)
+
+    def _end_by(self, number: signal.Signals) -> None:
+        self._ends_by = number
         self._is_ending.set()
-        self._forward(signal.SIGKILL)
+        self._forward(number)
 
     def _forward(self, number: signal.Signals) -> None:
         if self._haproxy is not None:

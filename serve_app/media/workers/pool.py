@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -104,12 +105,13 @@ class WorkerPool:
 
     async def _replace(self, dead: WorkerProcess) -> None:
         dead.close_channel()
-        await asyncio.to_thread(dead.wait)
+        with contextlib.suppress(RuntimeError):  # no thread can be started: one of its own waits for it
+            await asyncio.to_thread(dead.wait)
         self._workers.discard(dead)
         while not self._closed:
             try:
                 worker = await asyncio.to_thread(self._start)
-            except (OSError, UnavailableError) as error:
+            except (OSError, RuntimeError, UnavailableError) as error:
                 self._failed_starts += 1
                 text = f"{error}; the {self._failed_starts}. time in a row"
                 logger.error("worker_not_started", text, why=str(error), failed_starts=self._failed_starts)

@@ -92,7 +92,13 @@ class WorkerProcess:
                 start_new_session=True,  # a hang-up of the owner's terminal, or Ctrl-C there, is not for it
             )
         # Otherwise a process that ends while nobody asks it stays a zombie until somebody does.
-        threading.Thread(target=self._process.wait, name="decode worker's end", daemon=True).start()
+        try:
+            threading.Thread(target=self._process.wait, name="decode worker's end", daemon=True).start()
+        except RuntimeError:  # no more of them can be
+            self.kill()
+            self.wait()
+            self.close_channel()
+            raise
 
     @property
     def pid(self) -> int:
