@@ -27,8 +27,8 @@ MODEL: Final = ModelIdentity(
     "fedi-safety",
     "",
     _SIZE_PX,
-    "A worker of fedi-safety decided: it says yes or no, and neither why nor with which model; of an animation it sees "
-    "one frame.",
+    "A worker of fedi-safety decided: it says yes or no, and neither why nor with which model. It knows of no "
+    "deadline, and of an animation it sees one frame.",
 )
 """Nobody knows the digest of what it has."""
 
