@@ -40,7 +40,7 @@ def bench(
     saturated_s: Annotated[float, typer.Option(min=1, help="Seconds of each saturated load.")] = 15.0,
     model: Annotated[str | None, typer.Option(help="model.source of the service; by default what it says.")] = None,
     engine: Annotated[str, typer.Option(help="model.engine of the service.")] = "auto",
-    least_efficiency: Annotated[float, typer.Option(min=0, max=1, help="Wanted.")] = 0.7,
+    least_efficiency: Annotated[float, typer.Option(min=0, max=1, help="The least that passes.")] = 0.7,
     around_ms: Annotated[float | None, typer.Option(min=0, help="Core-ms around the pass that are allowed.")] = None,
     seed: Seed = 1,
     out: Out = None,

@@ -28,7 +28,7 @@ Anywhere = Annotated[bool, typer.Option(help="Allow a target on another machine:
 Out = Annotated[Path | None, typer.Option(help="The record's file; by default one in benchmark-results.")]
 Connections = Annotated[
     int | None,
-    typer.Option(min=1, help="That never rest while capacity is measured; by default as many as gain something."),
+    typer.Option(min=1, help="That never rest, for the capacity; by default as many connections as gain something."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the pictures and of the arrivals.")]
 

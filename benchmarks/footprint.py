@@ -36,8 +36,8 @@ def bench(
     model: Annotated[str | None, typer.Option(help="As of `pictwarden serve`.")] = None,
     policy: Annotated[Path | None, typer.Option(help="As of `pictwarden serve`: a file.")] = None,
     pictures: Annotated[int, typer.Option(min=1, help="Of 200 KB, sent before memory is measured.")] = 1000,
-    memory_mb: Annotated[float | None, typer.Option(min=1, help="Allowed.")] = None,
-    ready_s: Annotated[float | None, typer.Option(min=0.1, help="Allowed.")] = None,
+    memory_mb: Annotated[float | None, typer.Option(min=1, help="The most memory, in MB.")] = None,
+    ready_s: Annotated[float | None, typer.Option(min=0.1, help="The longest start, in seconds.")] = None,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:

@@ -41,7 +41,7 @@ _WITH, _WITHOUT = "with metrics", "without"
 
 def bench(
     way: Annotated[Way, typer.Option(help="How they run.")] = Way.ONE_PROCESS,
-    turns: Annotated[int, typer.Option(min=2, help="Of each service.")] = 12,
+    turns: Annotated[int, typer.Option(min=2, help="Of load, for each service.")] = 12,
     duration_s: Annotated[float, typer.Option(min=0.1, help="Seconds of a turn.")] = 3.0,
     seed: Seed = 1,
     out: Out = None,

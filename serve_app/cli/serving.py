@@ -61,7 +61,7 @@ def serve(
         typer.Option(help="Where pictures are scored: here, or by workers on other machines (`pictwarden worker`)."),
     ] = None,
 ) -> None:
-    """Serve in one process, for a small server: the same answers as on Ray Serve, in half of the memory.
+    """Serve in one process, for a small server: the same answers as on Ray Serve, in a third of the memory.
 
     From a configuration file it takes http_options and the args of the first application; Ray Serve's deployments are
     ignored. Logs go to the standard output. The first Ctrl-C or SIGTERM has the pictures inside answered, the second
