@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import struct
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import aiohttp
 import numpy as np
@@ -30,6 +32,17 @@ async def ended(connection: Connection) -> Refused | None:
         assert not isinstance(message, Work), "it gets a picture"
         refused = message if isinstance(message, Refused) else refused
     return refused
+
+
+@contextlib.asynccontextmanager
+async def trusted(front: Front, name: str, view_s: float) -> AsyncIterator[Connection]:
+    """A worker that has passed its trial, gets pictures, and answers nothing from then on."""
+    async with accepted(front.remote_url, secret_of(somebody()), name, view_s) as worker:
+        working = asyncio.create_task(work_at(worker, view_s))
+        await front.trusts(worker.name)
+        working.cancel()
+        await asyncio.wait([working])
+        yield worker
 
 
 async def test_another_model_than_the_first_is_refused(front: Front) -> None:
@@ -67,7 +80,7 @@ async def test_garbage_ends_the_connection_and_nothing_else(front: Front, garbag
     async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
         await front.trusts(honest.name)
-        async with accepted(front.remote_url, secret_of(somebody()), "garbler", 0.001) as garbler:
+        async with trusted(front, "garbler", 0.001) as garbler:
             sending = asyncio.create_task(front.scan_all(8, per_s=20))
             await first_work(garbler)
             await garbler.socket.send_bytes(garbage)
@@ -88,7 +101,7 @@ async def test_scores_that_cannot_be(front: Front, flaw: str) -> None:
     async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
         await front.trusts(honest.name)
-        async with accepted(front.remote_url, secret_of(somebody()), "liar", 0.001) as liar:
+        async with trusted(front, "liar", 0.001) as liar:
             sending = asyncio.create_task(front.scan_all(8, per_s=20))
             work = await first_work(liar)
             right = liar.scored(work)
@@ -129,7 +142,7 @@ async def test_a_frame_of_100_mb(front: Front) -> None:
         await front.trusts(honest.name)
         await front.scan_one()
         before_bytes = front.memory_bytes
-        async with accepted(front.remote_url, secret_of(somebody()), "flood") as flooding:
+        async with trusted(front, "flood", 0.001) as flooding:
             sending = asyncio.create_task(front.scan_all(20, per_s=20))
             with pytest.raises((aiohttp.ClientConnectionError, ConnectionError)):
                 await asyncio.gather(*(flooding.socket.send_bytes(bytes(100 * MB)) for _ in range(2)))
