@@ -29,6 +29,7 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.media.confinement import landlock_version
+from serve_app.media.workers import pool
 from serve_app.media.workers.worker_process import WorkerProcess
 from tests.unit.logs.json_lines import json_log
 
@@ -382,3 +383,21 @@ async def test_each_line_of_the_owner_names_the_request_and_the_worker_writes_no
     assert {each["event"] for each in told} == {"decoding_failed", "worker_lost"}
     assert {each["request_id"] for each in told} == {"r-1"}
     assert capfd.readouterr() == ("", "")
+
+
+async def test_a_place_is_kept_while_no_thread_can_be_started(start, monkeypatch, caplog):
+    workers = start()
+    failures = [RuntimeError("can't start new thread")]
+    real = pool.WorkerProcess
+
+    def start_worker(setup):
+        if failures:
+            raise failures.pop()
+        return real(setup)
+
+    monkeypatch.setattr(pool, "WorkerProcess", start_worker)
+    with pytest.raises(UndecodableError):
+        await ask(workers, "segfault")
+    assert not failures
+    assert (await ask(workers, "views")).frames_seen == 3
+    assert "can't start new thread; the 1. time in a row" in caplog.text
