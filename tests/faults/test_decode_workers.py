@@ -29,7 +29,6 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.media.confinement import landlock_version
-from serve_app.media.workers import pool
 from serve_app.media.workers.worker_process import WorkerProcess
 from tests.unit.logs.json_lines import json_log
 
@@ -388,14 +387,13 @@ async def test_each_line_of_the_owner_names_the_request_and_the_worker_writes_no
 async def test_a_place_is_kept_while_no_thread_can_be_started(start, monkeypatch, caplog):
     workers = start()
     failures = [RuntimeError("can't start new thread")]
-    real = pool.WorkerProcess
 
     def start_worker(setup):
         if failures:
             raise failures.pop()
-        return real(setup)
+        return WorkerProcess(setup)
 
-    monkeypatch.setattr(pool, "WorkerProcess", start_worker)
+    monkeypatch.setattr("serve_app.media.workers.pool.WorkerProcess", start_worker)
     with pytest.raises(UndecodableError):
         await ask(workers, "segfault")
     assert not failures

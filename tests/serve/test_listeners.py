@@ -12,6 +12,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.processes import is_gone
+
 from .conftest import ONE_PROCESS, RAY, ROOT, environment_of_a_service, free_port, running, wait_for
 
 pytestmark = pytest.mark.timeout(240)
@@ -92,7 +94,7 @@ def rows_of(heading, way):
 
 def processes_of(service):
     listed = [psutil.Process(service.process.pid), *service.processes()]
-    return [each for each in listed if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in listed if not is_gone(each)]
 
 
 # Ports

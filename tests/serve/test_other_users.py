@@ -13,6 +13,8 @@ import grpc
 import psutil
 import pytest
 
+from tests.processes import is_gone
+
 from .conftest import SECRET, open_files
 
 pytestmark = [
@@ -79,7 +81,7 @@ def config(fake_config):
 def processes_of(service):
     """Those that last: a service starts short ones too."""
     listed = [psutil.Process(service.process.pid), *service.processes()]
-    return [each for each in listed if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in listed if not is_gone(each)]
 
 
 def token_of(service):

