@@ -20,6 +20,8 @@ from serve_app.remote.trust.strikes import KeptOut, Strikes
 _DISTRUSTED_FOR_S: Final = 1800.0
 _SUSPENDED_FOR_S: Final = 600.0
 _NAMES_KEPT: Final = 256
+_LEFT_KEPT: Final = 16
+"""Workers that have left: what they answered is judged within seconds, and each keeps its connection's memory."""
 
 
 class Discipline:
@@ -39,7 +41,7 @@ class Discipline:
         self._standings, self._recorded, self._jobs = standings, recorded, jobs
         self._last_good_at: Recent[str, datetime] = Recent(_NAMES_KEPT)
         # When its connection ended: under the same name it may pass another trial before an answer of before is judged.
-        self._good_until_it_left: Recent[Member, datetime] = Recent(_NAMES_KEPT)
+        self._good_until_it_left: Recent[Member, datetime] = Recent(_LEFT_KEPT)
         self._sent_away: set[Member] = set()
         self._decoded: Recent[str, None] = Recent(_NAMES_KEPT)
         self._strikes: Recent[str, Strikes] = Recent(_NAMES_KEPT)
