@@ -7,6 +7,7 @@ Ray reads them in every process of a cluster: ``make run`` sets them for the Ray
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ MAX_UPLOAD_S = 1
 # takes about 300 bytes, so that an ingress replica's log holds the latest 160,000.
 _LOG_FILE_BYTES = 16_000_000
 _LOG_FILES = 3
+
+# Ray's own processes take 10002 to 19999, Serve's replicas those from 30000, and connections those from 32768.
+_PORTS = range(20_000, 30_000)
 
 REPLICATED_INGRESS_SETTINGS: Mapping[str, str] = {
     # A request whose ingress replica dies is sent to another one, since scanning a picture twice is harmless. Serve has
@@ -147,12 +151,24 @@ def own_port_settings() -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that were free a moment ago."""
-    probes = [socket.socket() for _ in range(count)]
+    """Different ports that were free a moment ago, and that no connection of another program is given meanwhile.
+
+    Raises:
+        OSError: there are not so many.
+    """
+    probes: list[socket.socket] = []
     try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        for port in random.sample(_PORTS, len(_PORTS)):
+            probe = socket.socket()
+            probes.append(probe)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                probes.remove(probe)
+                probe.close()
+            if len(probes) == count:
+                return [each.getsockname()[1] for each in probes]
+        raise OSError(f"not {count} ports of {_PORTS[0]} to {_PORTS[-1]} are free")
     finally:
         for probe in probes:
             probe.close()

@@ -26,6 +26,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from deployments.ray_environment import free_ports
+
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
@@ -231,9 +233,7 @@ def wait_for(condition, timeout_s=60.0):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def drawn(colour, kind="PNG", size=(64, 48)):
