@@ -160,12 +160,12 @@ def free_ports(count: int) -> list[int]:
     try:
         for port in random.sample(_PORTS, len(_PORTS)):
             probe = socket.socket()
-            probes.append(probe)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                probes.remove(probe)
                 probe.close()
+                continue
+            probes.append(probe)
             if len(probes) == count:
                 return [each.getsockname()[1] for each in probes]
         raise OSError(f"not {count} ports of {_PORTS[0]} to {_PORTS[-1]} are free")

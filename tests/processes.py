@@ -7,8 +7,8 @@ import contextlib
 import psutil
 
 
-def is_gone(process: psutil.Process) -> bool:
-    """Whether it has ended; a zombie has."""
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it has not ended; a zombie has."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    return True
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -27,6 +27,7 @@ import yaml
 from PIL import Image
 
 from deployments.ray_environment import free_ports
+from tests.processes import is_alive
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 120
@@ -116,12 +117,6 @@ class Service:
         }
         files = {file for folder in logs for file in folder.rglob("*") if file.is_file()}
         return "\n".join(file.read_text("utf-8", errors="replace") for file in files)
-
-
-def is_alive(process):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def open_files(process):

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.processes import is_gone
+from tests.processes import is_alive
 
 from .conftest import ONE_PROCESS, RAY, ROOT, environment_of_a_service, free_port, running, wait_for
 
@@ -94,7 +94,7 @@ def rows_of(heading, way):
 
 def processes_of(service):
     listed = [psutil.Process(service.process.pid), *service.processes()]
-    return [each for each in listed if not is_gone(each)]
+    return [each for each in listed if is_alive(each)]
 
 
 # Ports

@@ -21,6 +21,7 @@ import pytest
 
 from serve_app.domain.canary import CANARY_REASON
 from serve_app.media.canary import canary_png
+from tests.processes import is_alive
 
 from .conftest import (
     LINE,
@@ -30,7 +31,6 @@ from .conftest import (
     ended,
     environment_of_a_service,
     free_port,
-    is_alive,
     running,
     wait_for,
     written,

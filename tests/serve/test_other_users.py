@@ -13,7 +13,7 @@ import grpc
 import psutil
 import pytest
 
-from tests.processes import is_gone
+from tests.processes import is_alive
 
 from .conftest import SECRET, open_files
 
@@ -81,7 +81,7 @@ def config(fake_config):
 def processes_of(service):
     """Those that last: a service starts short ones too."""
     listed = [psutil.Process(service.process.pid), *service.processes()]
-    return [each for each in listed if not is_gone(each)]
+    return [each for each in listed if is_alive(each)]
 
 
 def token_of(service):

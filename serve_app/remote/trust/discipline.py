@@ -118,6 +118,9 @@ class Discipline:
                 self._report_distrusted(other, f"{member.name}, of the same owner, was sent away")
 
     def _send_away(self, member: Member, refused: Refused) -> None:
+        if member.has_ended:
+            member.refused = refused  # nobody is there to be told, and what else it answered wrongly is no news
+            return
         self._sent_away.add(member)
         self._fleet.dismiss(member, refused)
         self._sent_away.remove(member)

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from deployments.ray_environment import free_ports
+
 VERSION = "1.8.0"
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -44,10 +46,7 @@ def running_versitygw(folder: Path) -> Iterator[str]:
 
 def free_port() -> int:
     """A port of the loopback on which nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

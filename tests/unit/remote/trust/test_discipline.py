@@ -18,14 +18,14 @@ from tests.unit.remote.trust.liars import Engine, Scene, Values, Worker, honest
 ANSWERED_AFTER_S = 2.5
 
 
-class SlowOnce(Engine):
-    """Takes its time for the next picture."""
+class Slow(Engine):
+    """Takes its time for the next pictures."""
 
-    is_slow = False
+    slow_pictures = 0
 
     async def score(self, views: Views, call: Call, load: LoadSignals) -> LabelScores:
-        is_slow, self.is_slow = self.is_slow, False
-        if is_slow:
+        if self.slow_pictures:
+            self.slow_pictures -= 1
             await asyncio.sleep(ANSWERED_AFTER_S)
         return await super().score(views, call, load)
 
@@ -42,13 +42,14 @@ def in_virtual_time(scene: Callable[[], Coroutine[None, None, None]]) -> None:
 def test_a_worker_that_ends_before_it_is_found_wrong_is_in_doubt_all_the_same(comes_back: bool) -> None:
     async def scene() -> None:
         async with Scene(probe_every=10**9, double_every=1) as scene:
-            engine = SlowOnce()
+            engine = Slow()
             scene.trust.compare_with([engine])
             liar = Worker()
             await scene.trusted(liar)
             assert liar.member is not None
             name, lies_since = liar.member.name, scene.now()
-            liar.answers, engine.is_slow = constant, True
+            liar.answers, engine.slow_pictures = constant, 2
+            await scene.ask()
             await scene.ask()
             await asyncio.sleep(0.1)
             liar.member.lost("connection reset")

@@ -25,7 +25,7 @@ from serve_app.domain import (
 from serve_app.purges import purges_since
 from serve_app.storage.scan.disposal import OnReject
 from serve_app.storage.scan.outcome import FileOutcome, FileRecord
-from serve_app.storage.scan.run import MOST_IN_VAIN, TRIES, Terms
+from serve_app.storage.scan.run import MOST_IN_VAIN, TRIES, Progress, Terms
 from serve_app.storage.scan.source import StoredFile, Wanted
 from tests.unit.storage.scan.fakes import NOON, MemorySource, ScanBench, bench_of, sha256_of
 
@@ -284,6 +284,12 @@ async def test_a_service_that_does_nothing_ends_the_run() -> None:
         await bench.run()
     assert bench.counts[FileOutcome.LATER] >= MOST_IN_VAIN
     assert others() == set()
+
+
+@pytest.mark.parametrize(("limit", "left"), [(None, None), (100, 50), (50, 0), (20, 0)])
+def test_a_further_run_of_the_same_command_has_what_is_left_of_the_limit(limit: int | None, left: int | None) -> None:
+    terms = Terms(max_body_bytes=1, limit=limit)
+    assert terms.after(Progress(Counter({FileOutcome.ACCEPTED: 49, FileOutcome.PURGED: 1}))).limit == left
 
 
 async def test_many_pictures_that_take_too_long_keep_no_other_from_being_scanned() -> None:
