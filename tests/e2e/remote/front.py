@@ -100,6 +100,17 @@ class Front:
                 await asyncio.sleep(1 / per_s)
         return require_sound([each.result() for each in tasks])
 
+    async def scan_until(self, has_happened: asyncio.Event, per_s: float) -> list[Sent]:
+        """As :meth:`scan_all`, until then: which worker gets a picture is the front's choice."""
+        async with load.session() as client, asyncio.TaskGroup() as sends:
+            tasks = []
+            for colour in itertools.cycle((BLUE, RED)):
+                tasks.append(sends.create_task(self.scan(client, colour)))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(has_happened.wait(), 1 / per_s)
+                    break
+        return require_sound([each.result() for each in tasks])
+
     async def scan_one(self, colour: str = BLUE) -> Sent:
         """Send one."""
         async with load.session() as client:

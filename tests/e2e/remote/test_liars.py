@@ -23,6 +23,7 @@ from tests.e2e.remote.processes import until
 STRANGERS = 1_000
 AT_ONCE = 50
 MB = 1_000_000
+WORK_WITHIN_S = 30.0
 
 
 async def ended(connection: Connection) -> Refused | None:
@@ -80,20 +81,24 @@ async def test_garbage_ends_the_connection_and_nothing_else(front: Front, garbag
     async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
         await front.trusts(honest.name)
-        async with trusted(front, "garbler", 0.001) as garbler:
-            sending = asyncio.create_task(front.scan_all(8, per_s=20))
-            await first_work(garbler)
+        async with trusted(front, "garbler", 0.001) as garbler, first_work(front, garbler):
             await garbler.socket.send_bytes(garbage)
-            assert all_scanned(await sending)
         working.cancel()
 
 
-async def first_work(connection: Connection) -> Work:
-    while True:
-        message = await connection.received()
-        assert message is not None, "the front has ended the connection"
-        if isinstance(message, Work):
-            return message
+@contextlib.asynccontextmanager
+async def first_work(front: Front, connection: Connection) -> AsyncIterator[Work]:
+    """Send pictures until the worker has one in flight; all are scanned, whatever it does with it."""
+    has_work = asyncio.Event()
+    sending = asyncio.create_task(front.scan_until(has_work, per_s=20))
+    message = None
+    async with asyncio.timeout(WORK_WITHIN_S):
+        while not isinstance(message, Work):
+            message = await connection.received()
+            assert message is not None, "the front has ended the connection"
+    yield message
+    has_work.set()
+    assert all_scanned(await sending)
 
 
 @pytest.mark.parametrize("flaw", ["nan", "too few", "of another work", "a scale of nothing"])
@@ -101,9 +106,7 @@ async def test_scores_that_cannot_be(front: Front, flaw: str) -> None:
     async with accepted(front.remote_url, secret_of(somebody()), "honest", 0.01) as honest:
         working = asyncio.create_task(work_at(honest, 0.01))
         await front.trusts(honest.name)
-        async with trusted(front, "liar", 0.001) as liar:
-            sending = asyncio.create_task(front.scan_all(8, per_s=20))
-            work = await first_work(liar)
+        async with trusted(front, "liar", 0.001) as liar, first_work(front, liar) as work:
             right = liar.scored(work)
             wrong = {
                 "nan": dataclasses.replace(right, values=np.full_like(right.values, np.nan)),
@@ -112,7 +115,6 @@ async def test_scores_that_cannot_be(front: Front, flaw: str) -> None:
                 "a scale of nothing": dataclasses.replace(right, logit_scale=0.0),
             }[flaw]
             await liar.send(wrong)
-            assert all_scanned(await sending)
         working.cancel()
 
 
