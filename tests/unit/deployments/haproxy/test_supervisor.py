@@ -80,9 +80,14 @@ class Front:
 
     def haproxy(self) -> psutil.Process:
         """The process behind the latest supervisor."""
-        supervisor = psutil.Process(self.started[-1].pid)
-        self.wait_for(supervisor.children)
-        return supervisor.children()[0]
+        supervisor, found = psutil.Process(self.started[-1].pid), list[psutil.Process]()
+
+        def is_there() -> bool:
+            found[:] = supervisor.children()
+            return bool(found)
+
+        self.wait_for(is_there)
+        return found[0]
 
     def is_there(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
