@@ -18,6 +18,7 @@ from serve_app.worker.client import MAX_FRAME_BYTES
 from serve_app.worker.connecting import NoFrontError, connected
 from serve_app.worker.ports import ConnectionLostError
 from tests.unit.worker.front import PATIENT_S, SECRET, Front, views, wanted, work
+from tests.unit.worker.proxy import proxying
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +119,15 @@ async def test_what_was_sent_last_arrives(front: Front) -> None:
         await connection.closed.wait()
 
 
-async def test_a_certificate_that_is_verified_is_trusted(
-    secure_front: Front, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # aiohttp makes its context once, when it is imported: the environment of a worker is there by then.
-    trusting = ssl.create_default_context(cafile=str(certificate / "certificate.pem"))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    context = ssl.create_default_context(cafile=str(certificate / "certificate.pem"))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", context)
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_certificate_that_is_verified_is_trusted(secure_front: Front) -> None:
     async with connected(secure_front.url, SECRET) as link:
         await (await secure_front.connection()).send(wanted())
         assert isinstance(from_front(await link.receive()), Wanted)
@@ -168,6 +172,24 @@ async def test_the_proxy_of_the_environment_is_taken(
     monkeypatch.setenv("https_proxy", front.url)
     error = await why_not("https://front.example")
     assert "the proxy of HTTPS_PROXY lets nobody through" in str(error)
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_proxy_passes_a_worker_through_and_does_not_see_its_secret(
+    secure_front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxying() as proxy:
+        monkeypatch.setenv("https_proxy", f"http://anna:word@127.0.0.1:{proxy.port}")
+        async with connected(secure_front.url, SECRET) as link:
+            connection = await secure_front.connection()
+            await connection.send(wanted())
+            assert isinstance(from_front(await link.receive()), Wanted)
+            await link.send(packed(Leaving()))
+            await connection.next(Leaving)
+    (head,) = proxy.heads
+    assert head.startswith(f"CONNECT {secure_front.url.removeprefix('https://')} ")
+    assert "Proxy-Authorization: Basic " in head
+    assert SECRET not in head
 
 
 async def test_a_front_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
