@@ -133,8 +133,12 @@ async def test_everything_answered_twice_and_out_of_order(front: Front) -> None:
                     kept = scored
 
         answering = asyncio.create_task(answer())
-        assert all_scanned(await front.scan_all(20, per_s=40))
+        sent = await front.scan_all(20, per_s=40)
+        assert all_scanned(sent)
         assert min(answered.values()) >= 2
+        assert not answering.done(), "it was sent away"
+        for each in sent:
+            assert front.process.said(f"request {each.outcome.request_id}: {each.outcome.verdict} ") == 1
         answering.cancel()
 
 
