@@ -70,8 +70,10 @@ def with_fallback(
     return fleet
 
 
-def what_happens(kind: FallbackKind, on_unscanned: OnUnscanned) -> str:
-    """What becomes of uploads while no worker is there, in words."""
+def what_happens(kind: FallbackKind, on_unscanned: OnUnscanned, *, has_others: bool = False) -> str:
+    """What becomes of uploads while no worker is there, in words; the others are workers of fedi-safety."""
+    if has_others:
+        return "workers of fedi-safety look at uploads"
     match kind:
         case "cpu":
             return "this machine scores what it can in time"

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from serve_app.domain import Examiner, Preprocessor, SettingsError, UnauthorisedError, UnavailableError
+from serve_app.domain.workers import StandingIn
 from serve_app.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.http.guard import Guard
 from serve_app.http.node_listener import Listener, node_listening
@@ -84,14 +85,12 @@ class Front:
             double_every=remote.double_every,
             deadline_s=settings.deadline_s,
         )
-        self.record = FleetRecord(self.fleet, has_fallback=remote.fallback != "none")
-        self.switched: list[Callable[[bool], None]] = [self._tell_switch, self.record.switched]
+        self.record = FleetRecord(self.fleet, standing_in=self._standing_in)
+        self.switched: list[Callable[[bool], None]] = [self.record.switched]
         """Told whether workers are away, once that has lasted."""
-        self.absence = Absence(
-            lambda: self._is_anybody_there() or self._popped.is_anybody_there,
-            self._switched,
-            came_back,
-        )
+        self.absence = Absence(self._is_anybody_there, self._switched, came_back)
+        self.neglect = Absence(lambda: self._is_anybody_there() or self._has_stand_in(), self._neglected)
+        self._told: StandingIn | None = None
         self._watching_tasks: tuple[asyncio.Task[None], ...] = ()
         self._door = WorkerDoor(
             guard,
@@ -181,19 +180,34 @@ class Front:
         return any(member.is_usable for member in self.fleet.members)
 
     def _has_stand_in(self) -> bool:
-        return self._remote.fallback != "none" or self._popped.is_anybody_there
+        return self._standing_in() is not StandingIn.NOBODY
+
+    def _standing_in(self) -> StandingIn:
+        if self._popped.is_anybody_there:
+            return StandingIn.FEDI_SAFETY
+        return StandingIn.NOBODY if self._remote.fallback == "none" else StandingIn.SERVICE
 
     def _switched(self, is_away: bool) -> None:
         for tell in self.switched:
             tell(is_away)
+        self._tell()
 
-    def _tell_switch(self, is_away: bool) -> None:
-        if is_away:
-            what = what_happens(self._remote.fallback, self._settings.on_unscanned)
-            fallback = self._remote.fallback
-            logger.error("workers_absent", f"no worker is there: {what}", fallback=fallback)
-        else:
+    def _neglected(self, is_so: bool) -> None:
+        self.record.neglected(is_so)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say who looks at uploads, if that is not what was said last."""
+        standing_in = self._standing_in() if self.absence.is_away else None
+        if standing_in is self._told:
+            return
+        self._told = standing_in
+        if standing_in is None:
             logger.info("workers_back", "a worker is there again, and scores from now on")
+            return
+        has_others = standing_in is StandingIn.FEDI_SAFETY
+        what = what_happens(self._remote.fallback, self._settings.on_unscanned, has_others=has_others)
+        logger.error("workers_absent", f"no worker is there: {what}", standing_in=standing_in.value)
 
     @contextlib.asynccontextmanager
     async def taking_workers_of_node(self) -> AsyncIterator[None]:
@@ -210,6 +224,7 @@ class Front:
         """Watch whether workers are there and can be trusted, for as long as the block; then send them away."""
         watching = self._watching_tasks = (
             asyncio.create_task(self.absence.run(), name="watching for workers"),
+            asyncio.create_task(self.neglect.run(), name="watching for who stands in"),
             asyncio.create_task(self._trust.run(), name="trust in workers"),
         )
         try:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from serve_app.domain.workers import WorkerState
+from serve_app.domain.workers import StandingIn, WorkerState
 
 
 class WorkerRecord(BaseModel):
@@ -30,4 +30,4 @@ class Workers(BaseModel):
 
     workers: list[WorkerRecord]
     absent_since: datetime | None = Field(description="set while none of them gets pictures")
-    has_fallback: bool = Field(description="whether the service scans by itself then")
+    standing_in: StandingIn = Field(description="who looks at uploads then")

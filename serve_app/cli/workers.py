@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,11 +14,17 @@ from serve_app.cli.admin_connection import AdminConnection, path_segment
 from serve_app.cli.admin_errors import told
 from serve_app.cli.decisions import Json
 from serve_app.cli.moments import local
-from serve_app.domain.workers import WorkerState
+from serve_app.domain.workers import StandingIn, WorkerState
 
 workers_app = typer.Typer(
     invoke_without_command=True, help="The workers that are connected to a running service (setting `remote`)."
 )
+
+_MEANWHILE: Final = {
+    StandingIn.NOBODY: "No picture can be scanned.",
+    StandingIn.SERVICE: "The service scans by itself (remote.fallback).",
+    StandingIn.FEDI_SAFETY: "Workers of fedi-safety look at uploads.",
+}
 
 
 @workers_app.callback()
@@ -80,5 +86,4 @@ def _state(found: Workers) -> list[str]:
     if found.absent_since is None:
         return [] if found.workers else ["No worker is connected."]
     who = "None of them gets pictures" if found.workers else "No worker is connected"
-    meanwhile = "The service scans by itself (remote.fallback)" if found.has_fallback else "No picture can be scanned"
-    return [f"{who}, since {local(found.absent_since)}.", f"{meanwhile}."]
+    return [f"{who}, since {local(found.absent_since)}.", _MEANWHILE[found.standing_in]]

@@ -42,17 +42,28 @@ class ConnectedWorker:
     round_trip_ms: float
 
 
+class StandingIn(enum.StrEnum):
+    """Who looks at uploads while no worker gets pictures."""
+
+    NOBODY = "nobody"
+    SERVICE = "service"
+    """The service itself, as ``remote.fallback`` says."""
+    FEDI_SAFETY = "fedi-safety"
+    """Workers of fedi-safety."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkersHealth:
     """Whether workers score.
 
     ``absent_since`` is set while there is none that gets pictures, though ``connected`` ones may be on trial or leave.
-    The service scans by itself then, if it ``has_fallback``.
+    ``standing_in`` is who looks at uploads then; ``unscanned_since`` is set while nobody does.
     """
 
     connected: int = 0
     absent_since: datetime | None = None
-    has_fallback: bool = False
+    standing_in: StandingIn = StandingIn.NOBODY
+    unscanned_since: datetime | None = None
 
 
 class WorkersView(Protocol):
@@ -73,6 +84,9 @@ class WorkersView(Protocol):
         """End the connection of a worker, which ends by itself then; False if none of that name is connected."""
         ...
 
+
+TRUST: Final = "trust"
+"""The action in the audit when a worker has passed its trial, and decides verdicts from then on."""
 
 DISTRUST: Final = "distrust"
 """The action in the audit when the scores of workers are in doubt."""
@@ -115,6 +129,19 @@ class Doubt:
         if self.has_decoded:
             detail[_HAS_DECODED] = True
         return AuditEntry(self.at, SERVICE, DISTRUST, detail | {_WHY: self.why})
+
+
+def trust_in(worker: str, at: datetime) -> AuditEntry:
+    """For the audit: ``worker`` has passed a trial, of which the first picture was sent ``at``."""
+    return AuditEntry(at, SERVICE, TRUST, {_WORKER: worker})
+
+
+def trusted_since(worker: str, trusts: Iterable[AuditEntry], doubts: Iterable[Doubt]) -> datetime | None:
+    """When a worker passed its last trial, by the audit; None if it has never, or has been in doubt since."""
+    at = max((each.at for each in trusts if each.detail.get(_WORKER) == worker), default=None)
+    if at is None or any(worker in each.workers and each.at >= at for each in doubts):
+        return None
+    return at
 
 
 def doubts_in(entries: Iterable[AuditEntry]) -> list[Doubt]:

@@ -83,7 +83,7 @@ class Workers(Protocol):
 
     @property
     def is_fallback_scoring(self) -> bool:
-        """Whether the service scans by itself."""
+        """Whether no worker gets pictures, and somebody stands in."""
         ...
 
 
@@ -126,7 +126,7 @@ def watch_workers(registry: CollectorRegistry, workers: Workers, trust: Trust) -
         )
         yield Value(
             "pictwarden_fallback_scoring",
-            "1 while the service scans by itself, since no worker is there.",
+            "1 while the service itself, or workers of fedi-safety, look at uploads, since no worker is there.",
             float(workers.is_fallback_scoring),
         )
 

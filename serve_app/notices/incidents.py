@@ -239,5 +239,8 @@ def _has_news(kind: NoticeKind, facts: Facts, told_at: datetime) -> bool:
             return facts.hunted is not None and facts.hunted.at > told_at
         case NoticeKind.DISTRUST:
             return any(each.at > told_at for each in facts.doubts)
+        case NoticeKind.WORKERS:
+            unscanned_since = facts.workers.unscanned_since if facts.workers is not None else None
+            return unscanned_since is not None and unscanned_since > told_at
         case _:
             return False

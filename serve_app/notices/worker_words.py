@@ -6,7 +6,7 @@ import shlex
 from typing import Final
 
 from serve_app.domain import NoticeKind, OnUnscanned
-from serve_app.domain.workers import WorkersHealth
+from serve_app.domain.workers import StandingIn, WorkersHealth
 from serve_app.notices.facts import DoubtedScores, Facts
 from serve_app.notices.incidents import Phase, Telling
 from serve_app.notices.message import Paragraph, Weight
@@ -43,7 +43,7 @@ def _workers(telling: Telling, facts: Facts, settings: Settings) -> Paragraph:
         else "The state of each worker says why: it may be on trial, silent, or leaving.",
         _ASK_WORKERS,
     ]
-    weight = Weight.WARNING if health.has_fallback else Weight.FAILURE
+    weight = Weight.FAILURE if health.standing_in is StandingIn.NOBODY else Weight.WARNING
     return Paragraph(telling.kind, weight, headline, "\n".join(lines))
 
 
@@ -55,10 +55,14 @@ def _state(health: WorkersHealth) -> str:
 
 
 def _meanwhile(health: WorkersHealth, *, is_refusing: bool) -> str:
-    rest = "refused" if is_refusing else "stored unscanned, and scanned once that is possible"
-    if health.has_fallback:
-        return "The service looks at uploads by itself meanwhile, as remote.fallback says."
-    return f"No picture can be scanned: uploads are {rest}."
+    match health.standing_in:
+        case StandingIn.SERVICE:
+            return "The service looks at uploads by itself meanwhile, as remote.fallback says."
+        case StandingIn.FEDI_SAFETY:
+            return "Workers of fedi-safety look at uploads meanwhile: they give no reasons, and know of no deadline."
+        case StandingIn.NOBODY:
+            rest = "refused" if is_refusing else "stored unscanned, and scanned once that is possible"
+            return f"No picture can be scanned: uploads are {rest}."
 
 
 def _doubts(telling: Telling, facts: Facts) -> Paragraph:

@@ -29,21 +29,21 @@ class Absence:
         self,
         is_anybody_there: Callable[[], bool],
         switched: Callable[[bool], None],
-        came_back: asyncio.Event,
+        came_back: asyncio.Event | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         """At first nobody is there, and that has not been said.
 
         Args:
-            is_anybody_there: whether a worker takes pictures now.
+            is_anybody_there: whether a worker takes pictures now, or somebody else does.
             switched: told True once nobody has been there for :data:`AWAY_AFTER_S`, and False once somebody has been
                 for :data:`BACK_AFTER_S` after that. It raises nothing.
-            came_back: set in the moment in which the first worker comes: work that waited for one can begin.
+            came_back: set in the moment in which the first one comes: work that waited for that can begin.
             clock: of the seconds.
         """
         self._is_anybody_there = is_anybody_there
         self._switched = switched
-        self._came_back = came_back
+        self._came_back = came_back or asyncio.Event()
         self._clock = clock
         self._is_there = False
         self._since_s = clock()
@@ -51,7 +51,7 @@ class Absence:
 
     @property
     def is_away(self) -> bool:
-        """What was said last."""
+        """Whether the last word was that nobody is there."""
         return self._is_away
 
     def look(self) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from serve_app.domain import Call, Clock, LabelScores, NotScannedError, Views
-from serve_app.domain.workers import ConnectedWorker, WorkersHealth, WorkerState
+from serve_app.domain.workers import ConnectedWorker, StandingIn, WorkersHealth, WorkerState
 from serve_app.logs import EventLogger
 from serve_app.remote.fleet import Fleet, FleetStats, Member, MemberStats
 from serve_app.remote.messages import Refusal, Refused
@@ -27,18 +27,19 @@ class FleetRecord:
         self,
         fleet: Fleet,
         *,
-        has_fallback: bool = False,
+        standing_in: Callable[[], StandingIn] = lambda: StandingIn.NOBODY,
         clock: Clock = time.monotonic,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``has_fallback`` if the service scans by itself while no worker is there."""
+        """``standing_in`` says who looks at uploads while no worker gets pictures."""
         self._fleet = fleet
-        self._has_fallback = has_fallback
+        self._standing_in = standing_in
         self._clock = clock
         self._wall_clock = wall_clock
         self._since: dict[str, datetime] = {}
         self._absent_since: datetime | None = None
         self._absent_since_s: float | None = None
+        self._unscanned_since: datetime | None = None
         self._handed_over = 0
         self._refused: Counter[str] = Counter(dict.fromkeys((STRANGER, *Refusal), 0))
         fleet.watchers.append(self)
@@ -80,6 +81,11 @@ class FleetRecord:
         self._absent_since = self._wall_clock() if away else None
         self._absent_since_s = self._clock() if away else None
 
+    def neglected(self, is_so: bool) -> None:
+        """Nobody looks at uploads from now on, or somebody does again."""
+        if is_so is (self._unscanned_since is None):
+            self._unscanned_since = self._wall_clock() if is_so else None
+
     # As what the metrics ask for
 
     @property
@@ -110,8 +116,8 @@ class FleetRecord:
 
     @property
     def is_fallback_scoring(self) -> bool:
-        """Whether the service scans by itself."""
-        return self._has_fallback and self._absent_since is not None
+        """Whether no worker gets pictures, and somebody stands in."""
+        return self._absent_since is not None and self._standing_in() is not StandingIn.NOBODY
 
     # As what admins see
 
@@ -121,7 +127,8 @@ class FleetRecord:
 
     async def health(self) -> WorkersHealth:
         """See :class:`~serve_app.domain.workers.WorkersView`."""
-        return WorkersHealth(len(self._fleet.members), self._absent_since, self._has_fallback)
+        connected = len(self._fleet.members)
+        return WorkersHealth(connected, self._absent_since, self._standing_in(), self._unscanned_since)
 
     async def dismiss(self, name: str, actor: str) -> bool:
         """See :class:`~serve_app.domain.workers.WorkersView`."""

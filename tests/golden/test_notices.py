@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from serve_app.domain import UNNAMED_SOURCE, Lane, LedgerHealth, NoticeKind, PendingDecisions, Tally, Verdict
-from serve_app.domain.workers import WorkersHealth
+from serve_app.domain.workers import StandingIn, WorkersHealth
 from serve_app.notices.facts import DoubtedScores, Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.hours import counted_in
 from serve_app.notices.incidents import Phase, Telling
@@ -150,7 +150,12 @@ MESSAGES: Mapping[str, Sequence[Paragraph]] = {
     "workers-absent": [incident(WORKERS, Phase.BEGUN, hours=0.02, workers=ABSENT)],
     "workers-absent-accepting": [incident(WORKERS, Phase.LASTS, hours=30, missed=2, accepts=True, workers=ABSENT)],
     "workers-not-trusted": [incident(WORKERS, Phase.BEGUN, hours=0.02, workers=replace(ABSENT, connected=2))],
-    "workers-fallback": [incident(WORKERS, Phase.BEGUN, hours=0.02, workers=replace(ABSENT, has_fallback=True))],
+    "workers-fallback": [
+        incident(WORKERS, Phase.BEGUN, hours=0.02, workers=replace(ABSENT, standing_in=StandingIn.SERVICE))
+    ],
+    "workers-fedi-safety": [
+        incident(WORKERS, Phase.BEGUN, hours=0.02, workers=replace(ABSENT, standing_in=StandingIn.FEDI_SAFETY))
+    ],
     "workers-over": [incident(WORKERS, Phase.OVER, hours=1.5, workers=WorkersHealth(1))],
     "distrust-one": [incident(DISTRUST, Phase.BEGUN, doubts=[WRONG])],
     "distrust-never-right": [incident(DISTRUST, Phase.BEGUN, doubts=[replace(WRONG, since=None)])],

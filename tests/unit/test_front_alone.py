@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.domain.workers import StandingIn
 from serve_app.fallback import stand_in_of, what_happens
 from serve_app.front import Front
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, load_policy
+from serve_app.remote.absence import AWAY_AFTER_S, BACK_AFTER_S
 from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refusal, Refused
+from serve_app.remote.popped import THERE_FOR_S
 from serve_app.remote.requirements import require_without_fallback
 from serve_app.settings import RemoteSettings, parse_settings
 
@@ -35,6 +41,28 @@ class Line:
 
 
 MakeFront = Callable[..., Front]
+
+
+class Clock:
+    """Of a front that looks once a second who is there."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._looking = (front.absence, front.neglect)
+        self._now_s = time.monotonic()
+        for each in (*self._looking, front._popped):
+            each._clock = self._now
+
+    def _now(self) -> float:
+        return self._now_s
+
+    def goes_on(self, seconds: float, happens: Callable[[], object] = lambda: None) -> None:
+        """``happens`` once in each second."""
+        for _ in range(math.ceil(seconds) + 1):
+            self._now_s += 1
+            happens()
+            for each in self._looking:
+                each.look()
 
 
 @pytest.fixture
@@ -83,13 +111,39 @@ async def test_that_nobody_is_there_is_said_and_what_becomes_of_pictures(
     caplog.set_level(logging.INFO)
     front, told = make_front(**args), list[bool]()
     front.switched.append(told.append)
-    for is_away in (True, False):
-        front._switched(is_away)
+    clock = Clock(front)
+    clock.goes_on(AWAY_AFTER_S)
+    member = front.fleet.join(hello(()), Line(), "alice")
+    member.is_on_trial = False
+    clock.goes_on(BACK_AFTER_S)
     assert told == [True, False]
     away, back = caplog.records
     assert away.message.startswith("no worker is there: ")
     assert what in away.message
     assert back.message == "a worker is there again, and scores from now on"
+    front.fleet.dismiss(member, Refused(Refusal.STOPPING, "the end"))
+
+
+async def test_that_workers_of_fedi_safety_stand_in_is_said_and_that_they_have_left(
+    make_front: MakeFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    came_back = asyncio.Event()
+    front = make_front(came_back, remote={"fedi_safety": True}, on_unscanned="accept")
+    clock = Clock(front)
+    asking = functools.partial(front._popped.pop, "a worker")
+    clock.goes_on(AWAY_AFTER_S, asking)
+    assert (await front.record.health()).standing_in is StandingIn.FEDI_SAFETY
+    assert (await front.record.health()).unscanned_since is None
+    clock.goes_on(THERE_FOR_S + AWAY_AFTER_S)
+    assert (await front.record.health()).unscanned_since is not None
+    clock.goes_on(BACK_AFTER_S, asking)
+    assert [each.message.partition(": ")[2] for each in caplog.records] == [
+        "workers of fedi-safety look at uploads",
+        "pictures are stored unscanned, and scanned once a worker is back",
+        "workers of fedi-safety look at uploads",
+    ]
+    assert not came_back.is_set(), "stored pictures wait for workers"
 
 
 def test_a_classifier_that_the_workers_score_for_already_is_no_fallback() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from serve_app.domain import AuditEntry, in_words
-from serve_app.domain.workers import Doubt
+from serve_app.domain.workers import DISTRUST, TRUST, Doubt, doubts_in, trust_in, trusted_since
 from serve_app.logs import EventLogger
 from serve_app.remote.trust.reports import Disagreed, Distrusted, PassedProbe, Suspended
 
@@ -19,6 +21,9 @@ AGAIN_AFTER_S: Final = 10.0
 
 _MOST_WAITING: Final = 100
 
+_LOOKED_BACK: Final = timedelta(days=366)
+"""Decisions are recorded for half of that, unless an admin wants them for longer."""
+
 _WRONG, _DISAGREEMENT, _SUSPENDED = "wrong", "disagreement", "suspended"
 
 
@@ -27,6 +32,10 @@ class Records(Protocol):
 
     async def audit(self, entry: AuditEntry) -> None:
         """Add an entry to the audit."""
+        ...
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        """The entries of an action."""
         ...
 
     async def forget_scores(self, doubt: Doubt) -> None:
@@ -45,10 +54,11 @@ class TrustRecord:
         records: Records,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """``records`` are tried until they have taken what is in doubt."""
+        """``records`` are tried until they have taken who is trusted, and what is in doubt."""
         self._records = records
         self._sleep = sleep
         self._dropped: Counter[str] = Counter(dict.fromkeys((_WRONG, _DISAGREEMENT, _SUSPENDED), 0))
+        self._trusts: list[AuditEntry] = []
         self._waiting: list[Doubt] = []
         self._audited: set[Doubt] = set()
         self._recording: asyncio.Task[None] | None = None
@@ -69,6 +79,8 @@ class TrustRecord:
                 owner=report.owner,
                 compared_with=report.compared_with,
             )
+            self._trusts = [*self._trusts, trust_in(report.worker, report.at)][-_MOST_WAITING:]
+            self._record()
 
     def distrusted(self, report: Distrusted) -> None:
         """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
@@ -85,7 +97,7 @@ class TrustRecord:
             why=report.why,
             since=report.last_good_at,
         )
-        self._record(Doubt((report.worker,), report.at, since, report.why, report.has_decoded))
+        self._doubt(Doubt((report.worker,), report.at, since, report.why, report.has_decoded))
 
     def disagreed(self, report: Disagreed) -> None:
         """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
@@ -101,7 +113,7 @@ class TrustRecord:
             since=report.last_good_at,
             on_trial=report.on_trial,
         )
-        self._record(Doubt(report.workers, report.at, report.last_good_at, report.why, report.has_decoded))
+        self._doubt(Doubt(report.workers, report.at, report.last_good_at, report.why, report.has_decoded))
 
     def suspended(self, report: Suspended) -> None:
         """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
@@ -121,35 +133,64 @@ class TrustRecord:
             self._recording.cancel()
             await asyncio.gather(self._recording, return_exceptions=True)
 
-    def _record(self, doubt: Doubt) -> None:
+    def _doubt(self, doubt: Doubt) -> None:
         self._waiting = [*self._waiting, doubt][-_MOST_WAITING:]
-        if self._recording is None or self._recording.done():
-            self._recording = asyncio.create_task(self._keep_recording(), name="recording doubts")
+        self._record()
 
-    async def _take(self, doubt: Doubt) -> None:
-        # The audit first, of all that wait: forgetting takes long, and from its entry on nothing in doubt is recalled.
-        for each in tuple(self._waiting):
-            if each not in self._audited:
-                await self._records.audit(each.entry())
-                self._audited.add(each)
-        if doubt.since is not None:
-            await self._records.forget_scores(doubt)
-        self._audited.discard(doubt)
+    def _record(self) -> None:
+        if self._recording is None or self._recording.done():
+            self._recording = asyncio.create_task(self._keep_recording(), name="recording trust")
 
     async def _keep_recording(self) -> None:
         is_told = False
-        while self._waiting:
-            doubt = self._waiting[0]
+        while self._trusts or self._waiting:
             try:
-                await self._take(doubt)
+                await self._record_some()
             except Exception as error:
                 if not is_told:
                     why = in_words(error)
-                    text = f"the ledger does not know yet which workers are in doubt, and is tried again: {why}"
-                    logger.error("doubt_unrecorded", text, worker=doubt.workers[0], why=why)
+                    text = (
+                        f"the ledger does not know yet which workers are trusted or in doubt, and is tried again: {why}"
+                    )
+                    logger.error("trust_unrecorded", text, why=why)
                 is_told = True
                 await self._sleep(AGAIN_AFTER_S)
                 continue
             is_told = False
-            if self._waiting and self._waiting[0] is doubt:
-                self._waiting.pop(0)
+
+    async def _record_some(self) -> None:
+        # The audit first, of all that wait: forgetting takes long, and from its entry on nothing in doubt is recalled.
+        for entry in tuple(self._trusts):
+            await self._records.audit(entry)
+            self._trusts = [each for each in self._trusts if each is not entry]
+        for doubt in tuple(self._waiting):
+            if doubt not in self._audited:
+                self._audited.add(await self._audit(doubt))
+        if self._waiting:
+            doubt = self._waiting[0]
+            if doubt.since is not None:
+                await self._records.forget_scores(doubt)
+            self._audited.discard(doubt)
+            self._waiting = [each for each in self._waiting if each is not doubt]
+
+    async def _audit(self, doubt: Doubt) -> Doubt:
+        """Add a doubt to the audit, with all that an earlier run of the front had scored by its workers."""
+        reaching = doubt if doubt.since is not None else await self._reaching_back(doubt)
+        await self._records.audit(reaching.entry())
+        self._waiting = [reaching if each is doubt else each for each in self._waiting]
+        return reaching
+
+    async def _reaching_back(self, doubt: Doubt) -> Doubt:
+        earliest = doubt.at - _LOOKED_BACK
+        trusts = await self._records.audited(TRUST, earliest)
+        doubts = doubts_in(await self._records.audited(DISTRUST, earliest))
+        moments = [at for each in doubt.workers if (at := trusted_since(each, trusts, doubts)) is not None]
+        if not moments:
+            return doubt
+        since = min(moments)
+        workers = " and ".join(doubt.workers)
+        text = (
+            f"decisions of {workers} since {since.isoformat(timespec='seconds')}, of an earlier run, are in doubt too"
+        )
+        logger.error("doubt_reaches_back", text, worker=doubt.workers[0], since=since)
+        return replace(doubt, since=since)

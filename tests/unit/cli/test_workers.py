@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve_app.cli.moments import local
-from serve_app.domain.workers import WorkersHealth, WorkerState
+from serve_app.domain.workers import StandingIn, WorkersHealth, WorkerState
 from tests.unit.cli.admin_service import AdminService, Run, running_admin_service
 from tests.unit.connected_workers import SINCE, ShownWorkers, worker
 
@@ -37,14 +37,18 @@ def test_workers_are_shown_with_what_they_are_and_do(run: Run) -> None:
 @pytest.mark.parametrize(
     ("state", "lines"),
     [
-        (WorkersHealth(1, has_fallback=True), []),
+        (WorkersHealth(1, standing_in=StandingIn.SERVICE), []),
         (WorkersHealth(1, SINCE), [f"None of them gets pictures, since {local(SINCE)}.", "No picture can be scanned."]),
         (
-            WorkersHealth(1, SINCE, has_fallback=True),
+            WorkersHealth(1, SINCE, StandingIn.SERVICE),
             [
                 f"None of them gets pictures, since {local(SINCE)}.",
                 "The service scans by itself (remote.fallback).",
             ],
+        ),
+        (
+            WorkersHealth(1, SINCE, StandingIn.FEDI_SAFETY),
+            [f"None of them gets pictures, since {local(SINCE)}.", "Workers of fedi-safety look at uploads."],
         ),
     ],
 )
@@ -70,7 +74,7 @@ def test_json_is_for_scripts(run: Run) -> None:
     told = json.loads(run("workers", "--json").stdout)
     assert [each["name"] for each in told["workers"]] == ["anna/desktop", "ben/rented card"]
     assert told["workers"][1]["state"] == "on trial"
-    assert (told["absent_since"], told["has_fallback"]) == (None, False)
+    assert (told["absent_since"], told["standing_in"]) == (None, "nobody")
 
 
 def test_a_worker_is_sent_away_by_its_name(shown: ShownWorkers, admin: AdminService, run: Run) -> None:

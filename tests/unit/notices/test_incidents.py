@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.domain import LedgerHealth, NoticeKind, PendingDecisions
-from serve_app.domain.workers import WorkersHealth
+from serve_app.domain.workers import StandingIn, WorkersHealth
 from serve_app.notices.facts import DoubtedScores, Facts, HuntedPictures, SuspendedEntry
 from serve_app.notices.incidents import AGAIN_AFTER, APART, OVER_AFTER, Incidents, Phase, Telling
 from serve_app.notices.told import Told
@@ -122,7 +122,7 @@ CASES: list[tuple[NoticeKind, Callable[[datetime], dict[str, Any]], bool]] = [
     (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(1)}, False),
     (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(0, now)}, False),
     (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(0, now - minutes(1))}, True),
-    (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(1, now - minutes(1), True)}, True),
+    (NoticeKind.WORKERS, lambda now: {"workers": WorkersHealth(1, now - minutes(1), StandingIn.SERVICE)}, True),
     (NoticeKind.DISTRUST, lambda now: {"doubts": (DoubtedScores(now, None, "why", {"a/b": 0}),)}, True),
     (NoticeKind.DISTRUST, lambda now: {"doubts": (DoubtedScores(now - minutes(1440), None, "", {"a/b": 0}),)}, False),
 ]
@@ -195,8 +195,7 @@ def test_a_worker_that_is_started_again_is_no_news_and_one_that_goes_on_and_off_
 @pytest.mark.parametrize(
     ("health", "kinds"),
     [
-        (WorkersHealth(0, NOON), ["workers"]),
-        (WorkersHealth(0, NOON, has_fallback=True), ["workers"]),
+        *((WorkersHealth(0, NOON, each), ["workers"]) for each in StandingIn),
         (WorkersHealth(0), []),
         (WorkersHealth(1), ["scanner"]),
     ],
@@ -208,6 +207,14 @@ def test_that_nothing_is_scanned_for_want_of_workers_is_told_once(health: Worker
     without = Seen(NoticeSettings(kinds=(NoticeKind.SCANNER,)))
     without.see(5, scanner_problem=SILENT, workers=health)
     assert [kind for _, kind, _ in without.told] == ["scanner"]
+
+
+def test_that_those_who_stood_in_have_left_is_told_within_the_hour() -> None:
+    seen = Seen()
+    seen.see(5, workers=WorkersHealth(0, NOON, StandingIn.FEDI_SAFETY))
+    left = WorkersHealth(0, NOON, unscanned_since=seen.now)
+    seen.see(90, workers=left)
+    assert [(kind, phase) for _, kind, phase in seen.told] == [("workers", Phase.BEGUN)] * 2
 
 
 def test_another_doubt_is_told_within_the_hour_and_its_end_is_not() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from serve_app.domain import Call, Deadline, LabelScores, ModelIdentity, UnscannedReason, ViewPlace, Views
-from serve_app.domain.workers import WorkersHealth, WorkerState
+from serve_app.domain.workers import StandingIn, WorkersHealth, WorkerState
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.messages import (
     PROTOCOL,
@@ -56,10 +56,11 @@ class Recorded:
 
     def __init__(self) -> None:
         self.now_s = 1000.0
+        self.standing_in = StandingIn.SERVICE
         self.fleet = Fleet([("label",)], clock=lambda: self.now_s, max_workers=2)
         self.record = FleetRecord(
             self.fleet,
-            has_fallback=True,
+            standing_in=lambda: self.standing_in,
             clock=lambda: self.now_s,
             wall_clock=lambda: NOON + timedelta(seconds=self.now_s - 1000),
         )
@@ -166,17 +167,31 @@ async def test_workers_that_are_not_taken_are_counted_by_the_reason(recorded: Re
 
 async def test_for_how_long_no_worker_is_there_is_known(recorded: Recorded) -> None:
     record = recorded.record
-    assert (await record.health(), record.absent_s) == (WorkersHealth(has_fallback=True), 0.0)
+    assert (await record.health(), record.absent_s) == (WorkersHealth(standing_in=StandingIn.SERVICE), 0.0)
     assert not record.is_fallback_scoring
     record.switched(False)
     record.switched(True)
     recorded.now_s += 90
     record.switched(True)
-    assert await record.health() == WorkersHealth(0, NOON, has_fallback=True)
+    assert await record.health() == WorkersHealth(0, NOON, standing_in=StandingIn.SERVICE)
     assert (record.absent_s, record.is_fallback_scoring) == (90.0, True)
+    recorded.standing_in = StandingIn.NOBODY
+    assert (record.absent_s, record.is_fallback_scoring) == (90.0, False)
+    recorded.standing_in = StandingIn.SERVICE
     record.switched(False)
-    assert await record.health() == WorkersHealth(has_fallback=True)
+    assert await record.health() == WorkersHealth(standing_in=StandingIn.SERVICE)
     assert (record.absent_s, record.is_fallback_scoring) == (0.0, False)
+
+
+async def test_since_when_nobody_looks_at_uploads_is_known(recorded: Recorded) -> None:
+    recorded.record.neglected(False)
+    assert (await recorded.record.health()).unscanned_since is None
+    recorded.record.neglected(True)
+    recorded.now_s += 90
+    recorded.record.neglected(True)
+    assert (await recorded.record.health()).unscanned_since == NOON
+    recorded.record.neglected(False)
+    assert (await recorded.record.health()).unscanned_since is None
 
 
 async def test_a_worker_that_an_admin_sends_away_is_told_and_ends(recorded: Recorded) -> None:

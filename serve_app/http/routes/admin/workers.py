@@ -33,7 +33,7 @@ def router(view: WorkersView | None) -> APIRouter:
         return Workers(
             workers=[_record_of(each) for each in await known().connected()],
             absent_since=health.absent_since,
-            has_fallback=health.has_fallback,
+            standing_in=health.standing_in,
         )
 
     @routes.delete("/workers/{worker:path}", summary="End the connection of a worker, which ends by itself then")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,6 +38,10 @@ class Audit:
         self.fail()
         await self.ledger.audit(entry)
         self.count()
+
+    async def audited(self, action: str, since: datetime) -> Sequence[AuditEntry]:
+        self.fail()
+        return await self.ledger.audited(action, since)
 
     async def forget_scores(self, doubt: Doubt) -> None:
         self.fail()
@@ -87,7 +93,7 @@ async def test_whoever_scores_wrongly_or_contradicts_another_one_is_in_the_log_a
         "request r-1: 0.4 apart",
         "the worker carl/card scored wrongly and was dropped: 0.5 apart",
     ]
-    assert unrecorded.startswith("the ledger does not know yet which workers are in doubt, and is tried again")
+    assert unrecorded.startswith("the ledger does not know yet which workers are trusted or in doubt, and is tried")
 
 
 async def test_one_that_begins_to_be_trusted_or_is_dropped_for_a_while_has_a_line_and_no_doubt(
@@ -106,6 +112,35 @@ async def test_one_that_begins_to_be_trusted_or_is_dropped_for_a_while_has_a_lin
     ]
     assert await audit.doubts() == []
     assert record.dropped_workers["suspended"] == 1
+
+
+async def test_what_was_scored_before_the_front_was_restarted_is_in_doubt_too(caplog: pytest.LogCaptureFixture) -> None:
+    audit = Audit()
+
+    async def of_one_run(does: Callable[[TrustRecord], None], writes: int) -> None:
+        audit.has_all.clear()
+        audit.wanted, audit.faults = writes, 2
+        record = TrustRecord(audit, audit.sleep)
+        does(record)
+        await audit.has_all.wait()
+        await record.close()
+
+    def wrong(worker: str, at: datetime) -> Callable[[TrustRecord], None]:
+        return lambda record: record.distrusted(Distrusted(worker, "anna", at, None, "0.3 apart"))
+
+    for at in (SINCE - timedelta(days=1), SINCE):
+        probe = PassedProbe("anna/desktop", "anna", at, "the service's own model", 0.05, ends_trial=True)
+        await of_one_run(functools.partial(TrustRecord.passed, report=probe), writes=1)
+    await of_one_run(wrong("anna/laptop", NOON), writes=1)
+    await of_one_run(wrong("anna/desktop", NOON), writes=2)
+    await of_one_run(wrong("anna/desktop", NOON + timedelta(hours=1)), writes=1)
+    reaching = Doubt(("anna/desktop",), NOON, SINCE, "0.3 apart")
+    assert audit.forgotten == [reaching]
+    assert [each.since for each in await audit.doubts()] == [None, SINCE, None]
+    told = [each.getMessage() for each in caplog.records if "earlier run" in each.getMessage()]
+    assert told == [
+        "decisions of anna/desktop since 2026-11-26T11:53:00+00:00, of an earlier run, are in doubt too",
+    ]
 
 
 async def test_a_record_ends_while_the_audit_cannot_be_written() -> None:
