@@ -11,11 +11,11 @@ from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import Call, LabelScores, Lane, LoadSignals, ModelIdentity
 from serve_app.logs import of_request
 from serve_app.metrics import watch_scoring
 from serve_app.models.agreement import PolicyReference
-from serve_app.scoring import EngineScorers
 from serve_app.settings import LogSettings, MetricsSettings, ModelSettings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.ray_environment import AUTH_MODE_ENV, is_behind_haproxy, lacking_message_settings
-from serve_app.configuration import read_args
+from serve_app.composition.configuration import read_args
 from serve_app.domain import SettingsError
 from serve_app.logs import EventLogger
 from serve_app.policy import Policy
@@ -42,7 +42,8 @@ def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
 
     Raises:
-        ConfigurationError: as :func:`serve_app.configuration.read_args`, or Ray's environment does not suffice.
+        ConfigurationError: as :func:`~serve_app.composition.configuration.read_args`, or Ray's environment does not
+            suffice.
     """
     settings, policy, shadow = read_args(args)
     _require_known_addresses(settings)

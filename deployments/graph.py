@@ -17,7 +17,7 @@ from deployments.ledger_file import require_database
 from deployments.preprocessor import Preprocessor
 from deployments.ray_table import RayTable
 from deployments.remote_scorer import RemoteScorer
-from serve_app.configuration import load_source_policies
+from serve_app.composition.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets

@@ -18,20 +18,20 @@ from deployments.replica_metrics import publish_metrics
 from deployments.replica_process import set_up_replica
 from deployments.transfer_gate import TransferGate
 from deployments.workers_return import watch_for_return
+from serve_app.composition.own_work import own_work
 from serve_app.database.location import Location
 from serve_app.domain import Deadline, OtherVersionError, Scorer, UnscannedError, needs_faces
+from serve_app.domain.limits import MediaLimits
+from serve_app.host.process import return_large_memory
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import admin_listening
 from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
-from serve_app.limits import MediaLimits
 from serve_app.lists.opening import open_lists
 from serve_app.metrics import FrontMetrics
 from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator, label_sets
-from serve_app.own_work import own_work
 from serve_app.policy import Policy
-from serve_app.process import return_large_memory
 from serve_app.settings import Settings
 
 # A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.

@@ -11,7 +11,7 @@ from deployments.autoscaling.offered_work import OfferedWork
 from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
-from serve_app.decoding import detector_for
+from serve_app.composition.decoding import detector_for
 from serve_app.domain import Call, Lane, LoadSignals, OnTruncated, Views
 from serve_app.logs import of_request
 from serve_app.media import MediaLimits, require_decoders

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serve_app.own_processes import OwnProcess, own_processes
+from serve_app.host.own_processes import OwnProcess, own_processes
 
 DRAIN_COMMAND: Final = (sys.executable, "-m", "ray.scripts.scripts", "drain-node")
 """Ray's own, which has no other name in Python."""

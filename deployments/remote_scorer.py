@@ -13,10 +13,10 @@ from deployments.autoscaling.replica_stats import ReplicaStats
 from deployments.ledger_file import require_one_file_in_cluster
 from deployments.replica_metrics import publish_stage
 from deployments.replica_process import set_up_replica
+from serve_app.composition.front import Front
 from serve_app.database.location import Location
 from serve_app.domain import Call, Deadline, LabelScores, LoadSignals, ModelIdentity, UnavailableError
 from serve_app.domain.workers import ConnectedWorker, WorkersHealth
-from serve_app.front import Front
 from serve_app.http.guard import Guard
 from serve_app.ledger import open_ledger
 from serve_app.logs import of_request

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from logging.handlers import MemoryHandler
 
+from serve_app.host.process import set_up_process
 from serve_app.logs.formats import formatter_for
 from serve_app.logs.redaction import hide_secrets_of
 from serve_app.logs.writer import LogWriter
-from serve_app.process import set_up_process
 from serve_app.settings import LogSettings
 from serve_app.tracing import start_tracing
 

@@ -37,9 +37,9 @@ from serve_app.cli.local_service import provide_secret, provide_worker_secret, s
 from serve_app.cli.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
+from serve_app.host.state_folder import STATE_ENV, state_folder
 from serve_app.settings import Settings, parse_settings
 from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
-from serve_app.state_folder import STATE_ENV, state_folder
 from serve_app.wire import HEALTH_PATH, READY_PATH, SCAN_PATH
 
 _DEFAULT_CONFIG = Path(__file__).with_name("local.yaml")
@@ -139,7 +139,9 @@ def _serve(
                 announce(url, time.monotonic() - started_s, console, application.chosen_preset, file)
             else:
                 workers = ListeningAddress(application.remote.host, application.remote.port)
-                from serve_app.fallback import what_happens  # a second to import, and most starts need none of it
+                from serve_app.composition.fallback import (
+                    what_happens,  # a second to import, and most starts need none of it
+                )
 
                 meanwhile = what_happens("none", application.on_unscanned)
                 text = how_to_connect(workers, worker_secret, meanwhile)

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from serve_app.concurrency.fair_queue import FairQueue
 from serve_app.domain import Call, Lane
-from serve_app.fair_queue import FairQueue
 
 _Entry = tuple[int, asyncio.Future[None]]
 """The bytes of a body, and its admission."""

@@ -15,11 +15,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from serve_app.abandonable import unless_stopped
+from serve_app.composition.front import Front
+from serve_app.composition.local_stages import (
+    Stages,
+    StartingExaminer,
+    close_records,
+    open_records,
+    returning_memory,
+    watch,
+)
+from serve_app.composition.scoring import EngineScorers
+from serve_app.concurrency.abandonable import unless_stopped
 from serve_app.database.location import locate
 from serve_app.domain import Deadline, ModelIdentity
 from serve_app.domain.workers import WorkersView
-from serve_app.front import Front
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import ANSWER_WITHIN_S, DRAIN_S
@@ -29,14 +38,12 @@ from serve_app.http.metrics_listener import DRAIN_S as METRICS_DRAIN_S
 from serve_app.http.server import serving, serving_beside
 from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
-from serve_app.local_stages import Stages, StartingExaminer, close_records, open_records, returning_memory, watch
 from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding, watch_scoring, watch_workers
 from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.policy import Policy
 from serve_app.remote.arrival import once_there_are_workers
 from serve_app.remote.requirements import heads_to_send
-from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
 

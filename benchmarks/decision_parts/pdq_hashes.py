@@ -13,7 +13,7 @@ from benchmarks.bodies import photo_like_image
 from benchmarks.decision_parts.part import Options, Part
 from benchmarks.record import at_most, table
 from serve_app.domain import Deadline, NotScannedError, UnscannedError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media import preprocess
 from serve_app.media.fingerprints import fingerprint
 from serve_app.media.frames import Frame

@@ -22,7 +22,7 @@ from deployments.haproxy.supervisor import AMENDMENTS_ENV, BINARY_ENV
 from deployments.private_folder import METRICS_FOLDER_ENV
 from deployments.ray_environment import BUFFER_BYTES, MAX_UPLOAD_S
 from serve_app.domain import SettingsError
-from serve_app.own_processes import own_processes
+from serve_app.host.own_processes import own_processes
 from serve_app.settings import Settings
 
 _HAPROXY_FOLDER = "h"

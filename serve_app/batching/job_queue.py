@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from serve_app.batching.pass_costs import Kind
+from serve_app.concurrency.fair_queue import Turns
 from serve_app.domain import UNNAMED_SOURCE, Lane
-from serve_app.fair_queue import Turns
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from serve_app.admin_api import ADMIN_PATH, ADMIN_PORT, ADMIN_SECRETS_ENV, Problem
 from serve_app.domain import SettingsError
-from serve_app.secret_files import FILE_SUFFIX, read_secrets
+from serve_app.host.secret_files import FILE_SUFFIX, read_secrets
 
 ADMIN_URL_ENV = "PICTWARDEN_ADMIN_URL"
 DEFAULT_ADMIN_URL = f"http://127.0.0.1:{ADMIN_PORT}"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from serve_app.cli.report import print_notices, scan_table
 from serve_app.domain import UnavailableError
-from serve_app.presets import Preset
+from serve_app.settings.presets import Preset
 
 if TYPE_CHECKING:
     from serve_app.cli.scanning import Scan

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.domain import SettingsError
+from serve_app.host.secret_files import FILE_SUFFIX
 from serve_app.logs import EventLogger
-from serve_app.secret_files import FILE_SUFFIX
 from serve_app.settings import RemoteSettings
 from serve_app.wire import WORKER_SECRETS_ENV
 

@@ -16,7 +16,7 @@ from serve_app.calibration.margins import FloatArray
 from serve_app.calibration.pictures import ScoredPicture
 from serve_app.calibration.plot import Curve, save_plot
 from serve_app.cli.report import print_notices, printable
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.policy import PolicyText
 
 _NEAREST = 10

@@ -21,7 +21,7 @@ from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, stages
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
-from serve_app.comparison import Comparison, compare
+from serve_app.composition.comparison import Comparison, compare
 from serve_app.domain import ConfigurationError, PolicyError, SettingsError, needs_faces
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import Agreement, Agreements, shortfall

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.comparison import Comparison, Side
+from serve_app.composition.comparison import Comparison, Side
 
 
 def as_dict(comparison: Comparison, engines: tuple[str, str]) -> dict[str, Any]:

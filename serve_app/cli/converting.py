@@ -17,7 +17,7 @@ from serve_app.cli.comparing import policy_with_prompts
 from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, stages
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
-from serve_app.comparison import outcomes, views_of
+from serve_app.composition.comparison import outcomes, views_of
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import LEAST_PICTURES, TOP_LABEL, Agreement, Agreements

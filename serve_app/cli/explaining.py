@@ -15,7 +15,7 @@ from serve_app.cli.checking import ExitCode
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder, engine_of
 from serve_app.cli.report import print_notices
-from serve_app.decoding import Decode, decode_for
+from serve_app.composition.decoding import Decode, decode_for
 from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace
 from serve_app.media import MediaLimits
 from serve_app.models.engine import Engine

@@ -10,7 +10,7 @@ import sys
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-from serve_app.state_folder import state_folder
+from serve_app.host.state_folder import state_folder
 
 _URL_FILE = "url"
 _READY_PATH = "/readyz"

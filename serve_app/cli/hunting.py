@@ -14,15 +14,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.actor import actor_name
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.progress import progress_of
 from serve_app.cli.serve_file import read_serve_file
-from serve_app.configuration import load_source_policies
+from serve_app.composition.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.domain import Judgement, LemmyUnavailableError, PictwardenError, SettingsError
 from serve_app.domain.lists import Match
+from serve_app.host.actor import actor_name
 from serve_app.ledger import open_archive
 from serve_app.lemmy import Reporter, open_lemmy
 from serve_app.lists.opening import open_lists

@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from serve_app.domain import SettingsError
-from serve_app.secret_files import read_secrets
-from serve_app.state_folder import make_private_file, state_folder
+from serve_app.host.secret_files import read_secrets
+from serve_app.host.state_folder import make_private_file, state_folder
 from serve_app.wire import WORKER_SECRETS_ENV
 
 SECRETS_ENV = "PICTWARDEN_SECRETS"

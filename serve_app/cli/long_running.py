@@ -10,10 +10,10 @@ import sys
 import threading
 from collections.abc import Callable
 
+from serve_app.host.process import allow_open_files, reuse_large_memory, set_up_process
 from serve_app.logs.formats import formatter_for
 from serve_app.logs.redaction import hide_secrets_of, redact
 from serve_app.logs.writer import LogWriter
-from serve_app.process import allow_open_files, reuse_large_memory, set_up_process
 from serve_app.settings import LogSettings
 from serve_app.tracing import stop_tracing
 

@@ -22,8 +22,8 @@ from serve_app.cli.scored_folder import ScoredFolder, score_folder
 from serve_app.cli.scorers import HereScorer, Scorer, ServiceScorer
 from serve_app.cli.scores_file import ScoresFile
 from serve_app.domain import PictwardenError, SettingsError
+from serve_app.host.state_folder import state_folder
 from serve_app.policy import Policy
-from serve_app.state_folder import state_folder
 
 _SCORES_FILE = "scores.jsonl"
 

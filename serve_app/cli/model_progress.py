@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from serve_app.cli.pictures import pictures_in
-from serve_app.comparison import views_of
+from serve_app.composition.comparison import views_of
 from serve_app.domain import SettingsError
 from serve_app.media import MediaLimits
 from serve_app.models.openvino.quantisation_views import VIEW_COUNT, QuantisationViews

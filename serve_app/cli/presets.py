@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serve_app.presets import CALIBRATION, DEFAULT, PRESETS
+from serve_app.settings.presets import CALIBRATION, DEFAULT, PRESETS
 
 
 def presets(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False) -> None:

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from serve_app.actor import actor_name
 from serve_app.cli.checking import ExitCode
 from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError
+from serve_app.host.actor import actor_name
 from serve_app.ledger import open_archive
 from serve_app.pictrs import Purger, open_pictrs
 from serve_app.settings import Settings, parse_settings

@@ -16,7 +16,7 @@ from serve_app.cli.patience import Patience
 from serve_app.cli.recorded_scores import scored_decisions
 from serve_app.cli.scanning import Scan, scan_all
 from serve_app.cli.scores_file import RecordedPicture
-from serve_app.decoding import Decode, decode_for
+from serve_app.composition.decoding import Decode, decode_for
 from serve_app.domain import FrameFingerprint, LabelScores, Lane, PolicyError, Views
 from serve_app.media import preprocess
 from serve_app.models.engine import Engine

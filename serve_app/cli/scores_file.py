@@ -19,8 +19,8 @@ from typing import IO, Any, Self
 import numpy as np
 
 from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
-from serve_app.limits import MEDIA_VERSION
-from serve_app.state_folder import make_private_file
+from serve_app.domain.limits import MEDIA_VERSION
+from serve_app.host.state_folder import make_private_file
 
 _Header = tuple[ModelIdentity, tuple[str, ...], float]
 

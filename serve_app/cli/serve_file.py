@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from serve_app.domain import SettingsError
-from serve_app.presets import PRESETS
+from serve_app.settings.presets import PRESETS
 
 HTTP_OPTIONS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 14051}
 """Of a configuration without them: pictrs-safety's port, and not Serve's own 8000."""

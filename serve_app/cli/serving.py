@@ -26,13 +26,13 @@ from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
 from serve_app.cli.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
-from serve_app.configuration import load_source_policies, read_args
+from serve_app.composition.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
+from serve_app.host.process import release_start_memory
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
 from serve_app.logs.redaction import hide_secrets_of
 from serve_app.policy import Policy
-from serve_app.process import release_start_memory
 from serve_app.settings import MetricsSettings, Settings
 from serve_app.tracing import start_tracing
 from serve_app.wire import SCAN_PATH
@@ -123,8 +123,8 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
-    from serve_app.fallback import what_happens
-    from serve_app.own_work import own_work
+    from serve_app.composition.fallback import what_happens
+    from serve_app.composition.own_work import own_work
 
     stop, came_back = asyncio.Event(), asyncio.Event()
 

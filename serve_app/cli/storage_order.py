@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from serve_app.actor import actor_name
 from serve_app.cli.interrupt import interruptible_loop, plain_interrupts
 from serve_app.cli.local_service import NO_SERVICE
 from serve_app.cli.service_log import log_lines_on
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import database_of
 from serve_app.domain import SettingsError
+from serve_app.host.actor import actor_name
 from serve_app.ledger import open_archive, open_ledger
 from serve_app.lemmy import Reporter, open_lemmy
 from serve_app.purges import QuotaOfPurges
@@ -205,8 +205,8 @@ async def _scanner(order: Order, show: ScanShow) -> AsyncIterator[Scanner]:
             yield door
         return
     # What scans takes seconds to import.
-    from serve_app.configuration import load_source_policies
-    from serve_app.moderating import moderating
+    from serve_app.composition.configuration import load_source_policies
+    from serve_app.composition.without_http import moderating
     from serve_app.policy import load_policy
     from serve_app.storage.in_service import ModeratorScanner
 

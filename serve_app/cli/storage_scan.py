@@ -17,9 +17,9 @@ from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage_order import Order, scan
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import Config, SourceUrl
-from serve_app.core_dumps import write_no_core
 from serve_app.domain import PictwardenError, StorageUnavailableError, UnavailableError
 from serve_app.domain.storable_text import printable
+from serve_app.host.core_dumps import write_no_core
 from serve_app.settings import Settings
 from serve_app.storage.layouts import LAYOUTS
 from serve_app.storage.scan.disposal import OnReject
@@ -173,7 +173,7 @@ def _end(progress: Progress, order: Order, *, skip_unreadable: bool) -> None:
 
 
 def _settings_of(args: dict[str, object], *, is_complete: bool) -> Settings:
-    from serve_app.configuration import read_args
+    from serve_app.composition.configuration import read_args
     from serve_app.settings import parse_settings
 
     return read_args(args)[0] if is_complete else parse_settings(args)

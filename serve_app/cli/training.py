@@ -25,7 +25,7 @@ from serve_app.cli.policy_engine import CacheFolder
 from serve_app.cli.report import print_notices
 from serve_app.cli.scorers import HereScorer
 from serve_app.domain import SettingsError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_embedding
 from serve_app.models.heads import SUFFIX, Head, embedding_labels, write_head

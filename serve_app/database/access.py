@@ -21,8 +21,8 @@ from serve_app.database.location import Location
 from serve_app.database.schema import SCHEMA_VERSION, bring_up_to_date, require_usable
 from serve_app.database.tables import metadata
 from serve_app.domain import ConfigurationError, UnavailableError, in_words
-from serve_app.secret_files import read_secret
-from serve_app.state_folder import make_private_file, make_private_folder
+from serve_app.host.secret_files import read_secret
+from serve_app.host.state_folder import make_private_file, make_private_folder
 
 # For a lock that another writer holds while a slow disk keeps it waiting, and for a server that does not answer. An
 # answer waits for none of them.

@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from serve_app.domain import SettingsError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
+from serve_app.host.state_folder import state_folder
 from serve_app.settings.ledger import MEMORY, is_postgresql
-from serve_app.state_folder import state_folder
 
 _FILE = "ledger.db"
 

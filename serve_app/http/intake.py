@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 
 from serve_app.domain import Body, Call, UnauthorisedError
+from serve_app.domain.limits import Limits
 from serve_app.http.arrival import Arrival, refused_before
 from serve_app.http.body import declared_bytes, read_body, scan_limit_bytes
 from serve_app.http.guard import Guard
 from serve_app.http.neighbours import own_address
-from serve_app.limits import Limits
 from serve_app.logs import EventLogger
 from serve_app.moderation import BodyMemory, Moderator
 from serve_app.stages import Stage, timed

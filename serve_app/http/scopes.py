@@ -13,8 +13,8 @@ from typing import Self
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
 from serve_app.domain import UNNAMED_SOURCE, SettingsError
+from serve_app.host.secret_files import FILE_SUFFIX, SecretFiles, read_secrets, why_unusable
 from serve_app.logs import EventLogger
-from serve_app.secret_files import FILE_SUFFIX, SecretFiles, read_secrets, why_unusable
 from serve_app.settings import AuthenticationSettings, SourceSettings
 from serve_app.settings.pictrs_safety import known_ids
 from serve_app.wire import WORKER_SECRETS_ENV

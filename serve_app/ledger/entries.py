@@ -15,8 +15,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serve_app.database.access import Database
 from serve_app.database.tables import contexts, decisions, fingerprints, label_scores, label_sets
 from serve_app.domain import Decision
+from serve_app.domain.limits import MediaKey
 from serve_app.ledger.rows import Context, Row, decision_row, fingerprints_row, label_scores_row, rows_of
-from serve_app.limits import MediaKey
 
 _SHARED = (label_sets.name, contexts.name)
 _ADDED = (label_sets, contexts, decisions)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from serve_app.database.location import Location
 from serve_app.domain import ConfigurationError, DecisionArchive, Ledger, WorkLease, in_words
+from serve_app.domain.limits import MediaLimits
 from serve_app.ledger.memory import MemoryLedger
-from serve_app.limits import MediaLimits
 from serve_app.logs import EventLogger
 
 if TYPE_CHECKING:

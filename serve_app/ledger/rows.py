@@ -29,6 +29,7 @@ from serve_app.domain import (
     ViewPlace,
 )
 from serve_app.domain.canary import CANARY_BANK
+from serve_app.domain.limits import MediaKey
 from serve_app.ledger.encoding import (
     body_key,
     key_of,
@@ -38,7 +39,6 @@ from serve_app.ledger.encoding import (
     unpack_places,
     unpack_values,
 )
-from serve_app.limits import MediaKey
 
 CANARY_EXPLANATION: Final = f'{{"bank":"{CANARY_BANK}",'
 """How the column ``explanation`` begins where the canary was refused."""
@@ -57,7 +57,7 @@ Row = Mapping[Any, Any]
 class Context:
     """What many decisions have in common: the model, the policy, and the labels of the scores.
 
-    ``model_key`` is of the model and of what it is shown (:attr:`serve_app.limits.MediaLimits.media_key`).
+    ``model_key`` is of the model and of what it is shown (:attr:`serve_app.domain.limits.MediaLimits.media_key`).
     """
 
     model_key: int

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Self
 
 from serve_app.domain import ConfigurationError, in_words
+from serve_app.host.state_folder import make_private_folder
 from serve_app.ledger.entries import Entry, Importance
-from serve_app.state_folder import make_private_folder
 
 MAX_SPOOL_BYTES = 64_000_000
 """About 30,000 ordinary decisions; accepted ones, which may fill half of it, 16,000."""

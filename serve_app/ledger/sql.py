@@ -17,10 +17,11 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from serve_app.coalescing import Coalescer
+from serve_app.concurrency.coalescing import Coalescer
 from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
 from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
+from serve_app.domain.limits import MediaLimits
 from serve_app.ledger import queries
 from serve_app.ledger.distrusted import has_scores_of_workers, is_in_doubt, without_distrusted
 from serve_app.ledger.encoding import body_key
@@ -32,7 +33,6 @@ from serve_app.ledger.retaining import Retaining
 from serve_app.ledger.rows import model_key_of, outcome_of
 from serve_app.ledger.spool import FullSpoolError, Spool, abandoned_spools
 from serve_app.ledger.sql_archive import SqlArchive
-from serve_app.limits import MediaLimits
 from serve_app.logs import EventLogger
 
 logger = EventLogger(__name__)

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, Field
 
 from serve_app.domain import LemmyRefusedError, SettingsError
+from serve_app.host.secret_files import read_secret
 from serve_app.lemmy.api import Api, parsed
 from serve_app.lemmy.api_v3 import ApiV3
 from serve_app.lemmy.api_v4 import ApiV4
 from serve_app.lemmy.found import Brought, Shown
 from serve_app.lemmy.listing import Listed, find_uploads
 from serve_app.lemmy.transport import TIMEOUT_S, TOKEN_ENV, Transport, new_session
-from serve_app.secret_files import read_secret
 from serve_app.settings import LemmySettings
 
 MOST_SEARCHED: Final = 5

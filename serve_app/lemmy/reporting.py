@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from serve_app.actor import actor_name
 from serve_app.domain import READING, AuditEntry
+from serve_app.host.actor import actor_name
 from serve_app.lemmy.found import Shown
 
 REPORT: Final = "report"

@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.parsers.heif_items import HeifItem, HeifItems, data_of, read_items
 from serve_app.media.parsers.heif_properties import matrix_of, orientation_of, read_grid, size_of
 from serve_app.media.parsers.malformed import MalformedError

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import FACE_SIZE_PX, ModelError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 
 if TYPE_CHECKING:
     from PIL import Image

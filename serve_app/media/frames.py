@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from serve_app.domain import Deadline, TruncatedError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.colour import as_rgb
 from serve_app.media.decoder_errors import DECODER_ERRORS
 from serve_app.media.frame_choice import SIGNATURE_SIDE, choose_frames

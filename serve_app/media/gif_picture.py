@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from serve_app.domain import TruncatedError, UndecodableError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.parsers.gif import GifFile, GifFrame, read_gif, with_whole_blocks
 
 _CLEAR_TO_BACKGROUND = 2

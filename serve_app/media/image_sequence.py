@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from serve_app.domain import Deadline
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.colour import has_unusable_profile
 from serve_app.media.frames import FrameSample, joined, sample_frames
 from serve_app.media.parsers.heif_items import read_items, without_alpha, without_tracks

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.aperture import APERTURE_INFO
 from serve_app.media.avif_picture import decode_primary
 from serve_app.media.bmp_picture import open_bmp

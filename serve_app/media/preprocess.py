@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serve_app.domain import Deadline, OnTruncated, TruncatedError, UndecodableError, Views
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.faces import Detector
 from serve_app.media.parsers.sniff import sniff
 

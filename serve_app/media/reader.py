@@ -19,7 +19,7 @@ from serve_app.domain import (
     ViewPlace,
     Views,
 )
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.faces import Detector, Face, find_faces
 from serve_app.media.fingerprints import LEAST_SIDE_PX, fingerprint

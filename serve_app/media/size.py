@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serve_app.domain import TooLargeError, UndecodableError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 
 
 def require_few(width_px: int, height_px: int, limits: MediaLimits) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import Deadline, TruncatedError, UndecodableError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.colour import as_rgb
 from serve_app.media.frame_choice import SIGNATURE_SIDE, choose_frames
 from serve_app.media.frames import Frame, FrameSample, joined

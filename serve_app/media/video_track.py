@@ -26,7 +26,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from serve_app.domain import Deadline, TooLargeError, TruncatedError, UndecodableError, UnsupportedError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.parsers.hevc import LeadingPictures
 from serve_app.media.parsers.video_container import alpha_elements

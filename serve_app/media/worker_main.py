@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from serve_app.core_dumps import write_no_core
 from serve_app.domain import Deadline, OnTruncated, UnscannedError, Views, in_words
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
+from serve_app.host.core_dumps import write_no_core
 from serve_app.media import reader as _reader  # noqa: F401 - while its libraries can be read: before it is confined
 from serve_app.media.confinement import confine
 from serve_app.media.worker_messages import (

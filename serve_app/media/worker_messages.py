@@ -32,7 +32,7 @@ from serve_app.domain import (
     ViewPlace,
     Views,
 )
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.faces import MAX_FACES, Detector
 from serve_app.media.pdq import MAX_QUALITY
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from serve_app.domain import ModelError, is_head, is_prompt, needs_faces, output_label, output_of
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Ensemble, Part

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import HEAD_DIGEST_CHARS, HeadFile, ModelError, ModelIdentity
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 
 SUFFIX = ".safetensors"
 

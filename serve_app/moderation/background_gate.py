@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
+from serve_app.concurrency.fair_queue import FairQueue
 from serve_app.domain import Call, OverloadedError
-from serve_app.fair_queue import FairQueue
 
 # Enough for the next pictures of a client with a few connections; a client with hundreds must not take the requests of
 # live uploads.

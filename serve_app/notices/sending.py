@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from serve_app.domain import in_words
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.notices.message import Message
 
 SENT_WITHIN_S: Final = 30.0

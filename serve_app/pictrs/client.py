@@ -20,10 +20,10 @@ from serve_app.domain import (
     SettingsError,
     TooLargeError,
 )
+from serve_app.host.secret_files import read_secret
 from serve_app.pictrs.hashes import TYPES, HashPage, StoredHash, StoredPicture
 from serve_app.pictrs.references import Reference
 from serve_app.pictrs.transport import API_KEY_ENV, Transport, new_session
-from serve_app.secret_files import read_secret
 from serve_app.settings import PictrsSettings
 
 if TYPE_CHECKING:

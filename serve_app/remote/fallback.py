@@ -51,7 +51,7 @@ class Scorers(Protocol):
 
 
 class LocalScorers(Scorers, Protocol):
-    """Those of this process; :class:`serve_app.scoring.EngineScorers` are."""
+    """Those of this process; :class:`serve_app.composition.scoring.EngineScorers` are."""
 
     def of(self, labels: tuple[str, ...]) -> LocalScorer:
         """See :class:`Scorers`."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import Lane, ModelIdentity, OnTruncated, UnscannedReason, ViewPlace
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 
 PROTOCOL = 1
 """Both sides speak the same number, or do not speak."""
@@ -28,7 +28,7 @@ class Decoding:
     """How a worker that takes bodies decodes them, so that it sees what the front would.
 
     Attributes:
-        media_version: :data:`serve_app.limits.MEDIA_VERSION` of the front.
+        media_version: :data:`serve_app.domain.limits.MEDIA_VERSION` of the front.
         limits: on media, within the deadline of a picture.
         truncated: the treatment of a picture whose end is missing, by lane.
     """

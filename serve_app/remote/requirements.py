@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from serve_app.domain import PolicyError, SettingsError
-from serve_app.limits import MEDIA_VERSION, MediaLimits
+from serve_app.domain.limits import MEDIA_VERSION, MediaLimits
 from serve_app.models.heads import read_head_bytes
 from serve_app.policy import Policy, heads_of
 from serve_app.remote.fleet import RefusedError

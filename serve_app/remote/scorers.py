@@ -24,7 +24,7 @@ _SOMEWHERE = ViewPlace(0, (0.0, 0.0, 1.0, 1.0))
 
 
 class RemoteScorers:
-    """The scorers for several sets of labels, with the face of :class:`serve_app.scoring.EngineScorers`."""
+    """The scorers for several sets of labels, with the face of :class:`serve_app.composition.scoring.EngineScorers`."""
 
     def __init__(self, fleet: Fleet, label_sets: Sequence[tuple[str, ...]]) -> None:
         """``label_sets`` are those of ``fleet``, in its order."""

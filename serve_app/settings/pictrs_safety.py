@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator, Mapping
 
 from serve_app.domain import OnUnscanned
+from serve_app.host.secret_files import MIN_SECRET_CHARACTERS, why_unusable
 from serve_app.logs.redaction import hide_secrets
-from serve_app.secret_files import MIN_SECRET_CHARACTERS, why_unusable
 from serve_app.settings.ledger import MEMORY, is_postgresql
 from serve_app.settings.schema import Settings
 from serve_app.wire import WORKER_SECRETS_ENV

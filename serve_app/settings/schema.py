@@ -31,16 +31,16 @@ from serve_app.domain import (
     OnUnscanned,
     RescanMode,
 )
-from serve_app.limits import MAX_DEADLINE_S, Limits
+from serve_app.domain.limits import MAX_DEADLINE_S, Limits
 from serve_app.logs.log_format import LogFormat
-from serve_app.presets import DEFAULT, PRESETS, Preset
 from serve_app.settings.ledger import ledger_setting
 from serve_app.settings.networks import Network, trusted_network
+from serve_app.settings.presets import DEFAULT, PRESETS, Preset
 
 # What each is, and who opens it: serve_app/models/registry.py.
 EngineName = Literal["auto", "torch", "openvino", "openvino-int8"]
 
-# What scores while no worker is there: serve_app/fallback.py.
+# What scores while no worker is there: serve_app/composition/fallback.py.
 FallbackKind = Literal["none", "cpu", "classifier"]
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.logs import EventLogger
 
 if TYPE_CHECKING:

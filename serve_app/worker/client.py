@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from serve_app.domain import Clock, ConfigurationError, MalformedRequestError
+from serve_app.domain.limits import MAX_DEADLINE_S
 from serve_app.domain.storable_text import printable
-from serve_app.limits import MAX_DEADLINE_S
 from serve_app.logs import EventLogger
 from serve_app.remote.frames import MAX_HEADER_BYTES, from_front, packed
 from serve_app.remote.messages import (

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from serve_app.abandonable import begin
-from serve_app.decoding import detector_for
+from serve_app.composition.decoding import detector_for
+from serve_app.composition.scoring import EngineScorers
+from serve_app.concurrency.abandonable import begin
 from serve_app.domain import (
     Call,
     ConfigurationError,
@@ -24,7 +25,7 @@ from serve_app.domain import (
     Views,
     needs_faces,
 )
-from serve_app.limits import MAX_DEADLINE_S, MEDIA_VERSION
+from serve_app.domain.limits import MAX_DEADLINE_S, MEDIA_VERSION
 from serve_app.logs import EventLogger
 from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
@@ -32,7 +33,6 @@ from serve_app.models.device_name import device_name
 from serve_app.models.heads import Head
 from serve_app.models.source import ConvertedFolder, FolderModel, parse_source
 from serve_app.remote.messages import BodyWork, Decoding, Offer, Wanted, Work
-from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 from serve_app.worker.sent_heads import sent_heads
 

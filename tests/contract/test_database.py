@@ -27,10 +27,10 @@ from serve_app.database.lease import Lease
 from serve_app.database.location import Location
 from serve_app.database.tables import leases, metadata, schema_version
 from serve_app.domain import ConfigurationError
+from serve_app.domain.limits import MediaLimits
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
 from serve_app.ledger import open_ledger, queries
 from serve_app.ledger.entries import Entry, EntryWriter
-from serve_app.limits import MediaLimits
 from serve_app.lists.sql_store import SqlListStore
 
 if TYPE_CHECKING:

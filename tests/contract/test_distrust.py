@@ -15,10 +15,10 @@ from sqlalchemy import text
 
 from serve_app.database.access import Database, open_database
 from serve_app.domain import Decision, Verdict
+from serve_app.domain.limits import MediaLimits
 from serve_app.domain.workers import Doubt
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.spool import Spool
-from serve_app.limits import MediaLimits
 from tests.contract.conftest import patient_ledger
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
+from serve_app.domain.limits import MEDIA_VERSION, MediaLimits
 from serve_app.domain.workers import Doubt
 from serve_app.ledger import MemoryLedger, open_ledger
-from serve_app.limits import MEDIA_VERSION, MediaLimits
 
 if TYPE_CHECKING:
     from serve_app.database.location import Location
@@ -242,7 +242,7 @@ async def test_what_was_seen_in_another_way_is_not_recalled(
     with contextlib.closing(open_ledger(location, same)) as ledger:
         require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
     if change == "another decoder":
-        monkeypatch.setattr("serve_app.limits.MEDIA_VERSION", MEDIA_VERSION + 1)
+        monkeypatch.setattr("serve_app.domain.limits.MEDIA_VERSION", MEDIA_VERSION + 1)
     elif change == "more frames":
         limits = dataclasses.replace(limits, max_frames=limits.max_frames + 1)
     else:

@@ -36,12 +36,12 @@ from serve_app.domain import (
     UnscannedReason,
     Verdict,
 )
+from serve_app.domain.limits import MediaLimits
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.refused_decisions import REFUSED
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
-from serve_app.limits import MediaLimits
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from serve_app.domain import Call, Deadline, Lane
-from serve_app.limits import Limits
+from serve_app.domain.limits import Limits
 from serve_app.metrics import FrontMetrics, NodePage, page_text
 from serve_app.settings import Settings
 from serve_app.stages import Stage, tell_stage

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from serve_app.domain import Call, Deadline, LoadSignals
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media import preprocess
 from serve_app.media.confinement import landlock_version
 from serve_app.media.workers import DecodeWorkers

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import Deadline, Views
-from serve_app.limits import MEDIA_VERSION, MediaLimits
+from serve_app.domain.limits import MEDIA_VERSION, MediaLimits
 from serve_app.media import preprocess
 from serve_app.media.decoder_plugins import register_decoders
 from tests.e2e.browser.generated import generated_files
@@ -29,8 +29,8 @@ from tests.e2e.browser.generated.hdr import graded
 
 GOLDEN = Path(__file__).with_name("media_version.json")
 WAY_OUT = (
-    "What is decoded or cut of a body has changed. Raise MEDIA_VERSION in serve_app/limits.py, so that bytes that were "
-    f"examined before are examined again, and write {GOLDEN.name} anew:\n"
+    "What is decoded or cut of a body has changed. Raise MEDIA_VERSION in serve_app/domain/limits.py, so that bytes "
+    f"that were examined before are examined again, and write {GOLDEN.name} anew:\n"
 )
 VIEW_PX = 224
 GRID = 4

@@ -17,15 +17,16 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from serve_app import local_stages, scoring, standalone
+from serve_app import standalone
 from serve_app.admin_api import ADMIN_PATH
+from serve_app.composition import local_stages, scoring
+from serve_app.composition.local_stages import StartingExaminer, watch
+from serve_app.composition.without_http import moderating
 from serve_app.domain import Body, Call, Deadline, Lane, ModelError, ModelIdentity, PolicyError, UnavailableError
 from serve_app.http.guard import Guard
-from serve_app.local_stages import StartingExaminer, watch
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engines
 from serve_app.models.fake import FakeEngine
-from serve_app.moderating import moderating
 from serve_app.moderation import Moderator
 from serve_app.policy import Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings

@@ -27,7 +27,7 @@ HIDDEN = {
     "serve_app.media.worker_main": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
     "serve_app.models.factory": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.composition.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.database": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.ledger.sql": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "alembic", "psycopg"),
@@ -36,18 +36,18 @@ HIDDEN = {
     "serve_app.metrics": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.notices": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
     "serve_app.notices.reporter": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *NOTICES),
-    "serve_app.own_work": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *NOTICES, *CLIENTS),
+    "serve_app.composition.own_work": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *NOTICES, *CLIENTS),
     "serve_app.pictrs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *CLIENTS),
     "serve_app.lemmy": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *CLIENTS),
-    "serve_app.comparison": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP),
+    "serve_app.composition.comparison": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP),
     "serve_app.calibration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
-    "serve_app.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.composition.configuration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.models.openvino.folder": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
-    "serve_app.decoding": (*CLIP, *RAY, *OPENVINO, *MEDIA, *ONNX, *HTTP, "dlib"),
+    "serve_app.composition.decoding": (*CLIP, *RAY, *OPENVINO, *MEDIA, *ONNX, *HTTP, "dlib"),
     "serve_app.models.nsfwjs.making": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "onnx", "onnxruntime"),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA, *CLIENTS),
     "serve_app.remote.scorers": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
-    "serve_app.front": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
+    "serve_app.composition.front": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
     "serve_app.worker": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP, *DATABASES),
     "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *CLIENTS),
@@ -86,7 +86,7 @@ def test_a_model_whose_extra_is_missing_says_which_one() -> None:
 SCORES_WITH_A_CLASSIFIER = """
 import asyncio
 from serve_app.models.agreement import PolicyReference
-from serve_app.scoring import EngineScorers
+from serve_app.composition.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 
 async def start():

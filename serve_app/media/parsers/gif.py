@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from serve_app.domain import TooLargeError, TruncatedError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 
 _TRAILER = 0x3B
 _IMAGE = 0x2C

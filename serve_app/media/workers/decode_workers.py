@@ -24,7 +24,7 @@ from serve_app.domain import (
     UnscannedError,
     Views,
 )
-from serve_app.limits import DECODE_SHARE, MediaLimits
+from serve_app.domain.limits import DECODE_SHARE, MediaLimits
 from serve_app.logs import EventLogger
 from serve_app.media.faces import Detector
 from serve_app.media.preprocess import preprocess

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Generic, TypeVar
 
+from serve_app.concurrency.fair_queue import FairQueue
 from serve_app.domain import Call, Lane
-from serve_app.fair_queue import FairQueue
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from serve_app.domain import ModelError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.models.classifier_files import MODEL_FILE, ClassifierFiles, FetchedClassifier
 from serve_app.models.nsfwjs.archive import PACKAGE, Archive
 from serve_app.models.nsfwjs.javascript import exported_bytes, exported_json

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import CLASSIFIERS, ModelError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.models.onnx.classifier import Classifier
 
 _NAME = "open-nsfw"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serve_app.domain import ModelError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.logs import EventLogger
 from serve_app.models.cpu_threads import count_cpu_threads
 

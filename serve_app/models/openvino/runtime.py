@@ -15,7 +15,7 @@ from importlib import import_module, metadata
 from typing import Any, Literal
 
 from serve_app.domain import ModelError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 
 _TELEMETRY = "openvino_telemetry"
 

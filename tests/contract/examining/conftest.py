@@ -11,8 +11,8 @@ import pytest
 from deployments.handles import PreprocessorHandle, ScorerHandle
 from deployments.preprocessor import Preprocessor as PreprocessorReplica
 from deployments.transfer_gate import TransferGate
+from serve_app.composition.local_stages import Stages, StartingExaminer
 from serve_app.domain import Examiner, Preprocessor, Scorer
-from serve_app.local_stages import Stages, StartingExaminer
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import Pipeline

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import Call, Deadline, LoadSignals, NotScannedError
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.frames import from_front, from_worker, packed
@@ -24,7 +25,6 @@ from serve_app.remote.messages import (
     Work,
 )
 from serve_app.remote.scorers import RemoteScorers
-from serve_app.scoring import EngineScorers
 from tests.contract.examining import stages
 
 SETS = (stages.LABELS, stages.OTHER_LABELS)

@@ -12,10 +12,10 @@ from PIL import Image
 from ray.exceptions import RayTaskError
 
 from deployments.clip_scorer import ClipScorer
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import Call, Deadline, Lane, OnTruncated, PictwardenError
 from serve_app.media import MediaLimits
 from serve_app.models.agreement import PolicyReference
-from serve_app.scoring import EngineScorers
 from serve_app.settings import LogSettings, ModelSettings
 
 LABELS = ("a red view", "a green view")
@@ -68,7 +68,7 @@ class LocalHandle:
 
 @dataclass(frozen=True)
 class Warm:
-    """The stages of one process as :class:`serve_app.local_stages.Stages` has them."""
+    """The stages of one process as :class:`serve_app.composition.local_stages.Stages` has them."""
 
     workers: Any
     scorers: EngineScorers

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.secret_files import FILE_SUFFIX
+from serve_app.host.secret_files import FILE_SUFFIX
 from tests.e2e.image.installation import IMAGE, missing, sizes_bytes
 from tests.unit.compose.documents import FOLDER, compose, environment_of_images, example_environment
 from tools.image.sizes import MAX_COMPRESSED_BYTES

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app.comparison import views_of
+from serve_app.composition.comparison import views_of
 from serve_app.domain import CLASSIFIERS, output_label
 from serve_app.media import MediaLimits
 from serve_app.models.demo.views import drawn_views

@@ -18,7 +18,7 @@ from benchmarks.latency import knee, share_in_time
 from benchmarks.load import Target, find_capacity
 from benchmarks.outcomes import NO_ANSWER, Load, Outcome
 from benchmarks.processes import DECODE_WORKERS, FRONT_END, HTTP, RAY, REPLICA, REST, cpu_by_stage_s, stage_of
-from serve_app.process import name_thread
+from serve_app.host.process import name_thread
 
 WINDOW_S = 10.0
 TARGET = Target("http://service", bytes)

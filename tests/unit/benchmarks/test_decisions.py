@@ -23,10 +23,10 @@ from benchmarks.record import Record, at_most, table
 from benchmarks.recovery import Struck
 from serve_app.database.location import Location
 from serve_app.domain import Decision
+from serve_app.domain.limits import MediaLimits
 from serve_app.ledger import open_ledger
 from serve_app.ledger.entries import Entry
 from serve_app.ledger.spool import Spool
-from serve_app.limits import MediaLimits
 
 
 def decision(request_id: str) -> Decision:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from serve_app.cli.announcement import announce
 from serve_app.domain import UnavailableError
-from serve_app.presets import PRESETS, Preset
+from serve_app.settings.presets import PRESETS, Preset
 
 # Not one of the addresses for which no proxy is asked in any case.
 HOST = "127.0.0.2"

@@ -11,7 +11,7 @@ import pytest
 
 from serve_app.cli.scores_file import RecordedPicture, ScoresFile
 from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
-from serve_app.limits import MEDIA_VERSION
+from serve_app.domain.limits import MEDIA_VERSION
 
 CLIP = ModelIdentity("clip", "a" * 64, 224, notice="a demo", derived_from="c" * 64)
 TOGETHER = ModelIdentity.together([CLIP, ModelIdentity("open-nsfw", "b" * 64, 224)])

@@ -18,11 +18,11 @@ from serve_app.admin_api import ADMIN_SECRETS_ENV
 from serve_app.cli.main import app
 from serve_app.cli.serve_file import HTTP_OPTIONS, read_serve_file
 from serve_app.cli.serving import STOP_LIMIT_S
-from serve_app.configuration import read_args
+from serve_app.composition.configuration import read_args
+from serve_app.host.secret_files import FILE_SUFFIX
 from serve_app.pictrs import API_KEY_ENV
-from serve_app.presets import PRESETS
-from serve_app.secret_files import FILE_SUFFIX
 from serve_app.settings import parse_settings
+from serve_app.settings.presets import PRESETS
 from serve_app.wire import SCAN_PATH
 from tests.unit.compose.documents import FOLDER, ROOT, compose, environment_of_images, example_environment, stages
 from tests.unit.compose.documents import variables as variables_of_compose

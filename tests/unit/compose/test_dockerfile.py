@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.state_folder import STATE_ENV
+from serve_app.host.state_folder import STATE_ENV
 from tests.unit.compose.documents import DOCKERFILE, ROOT, environment_of_images, stage, stages
 
 IMAGES = ("cpu", "cpu-torch", "cuda", "ray")

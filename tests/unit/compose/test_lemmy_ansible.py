@@ -14,8 +14,8 @@ from jsonschema.validators import validator_for
 from serve_app.cli.local_service import SECRETS_ENV, store_url, stored_secret
 from serve_app.cli.serve_file import HTTP_OPTIONS
 from serve_app.database.location import locate
+from serve_app.host.state_folder import STATE_ENV
 from serve_app.http.neighbours import TRUST_MY_ADDRESS
-from serve_app.state_folder import STATE_ENV
 from serve_app.wire import SCAN_PATH
 from tests.documentation.pages import ROOT, fences
 from tests.unit.compose.documents import compose, environment_of_images, example_environment

@@ -12,7 +12,7 @@ from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError, output_of
-from serve_app.limits import DECODE_SHARE
+from serve_app.domain.limits import DECODE_SHARE
 from serve_app.policy import labels_of, load_policy, shipped_text
 from serve_app.settings import ModelSettings
 

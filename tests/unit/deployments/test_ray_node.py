@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.ray_node import NodeError, RayNode, move_replicas, worker_node
-from serve_app.own_processes import own_processes
+from serve_app.host.own_processes import own_processes
 
 LIMIT_S = 50.0
 REPLICA = "ray::ServeReplica:pictwarden:Ingress"

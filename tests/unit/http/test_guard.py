@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from serve_app.domain import SettingsError, UnauthorisedError
+from serve_app.host.secret_files import MIN_SECRET_CHARACTERS
 from serve_app.http.guard import Guard
-from serve_app.secret_files import MIN_SECRET_CHARACTERS
 from serve_app.settings import AuthenticationSettings
 
 if TYPE_CHECKING:

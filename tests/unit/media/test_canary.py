@@ -9,8 +9,8 @@ from PIL import Image
 
 from serve_app.domain import DIHEDRAL_HASHES, PDQ_BYTES
 from serve_app.domain.canary import CANARY_PDQ, CANARY_SHA256
+from serve_app.domain.limits import MediaLimits
 from serve_app.domain.lists import DENY_RADIUS_BITS, MIN_QUALITY
-from serve_app.limits import MediaLimits
 from serve_app.media import preprocess
 from serve_app.media.canary import canary_png, draw_canary
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serve_app.domain import FACE_SIZE_PX, Call, Deadline, LoadSignals, ModelError, ViewPlace
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media import faces, preprocess
 from serve_app.media.faces import (
     MAX_FACES,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from serve_app.domain import DIHEDRAL_HASHES, PDQ_BYTES, FrameFingerprint, OnTruncated
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media import preprocess
 from tests.unit.media.pictures import NO_HURRY, PILLOW_FORMATS, encode
 from tests.unit.media.videos import encode as encode_video

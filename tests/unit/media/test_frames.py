@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from serve_app.domain import Deadline, DeadlineExceededError, TooLargeError, TruncatedError, UndecodableError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.frames import sample_frames, shown_s
 from serve_app.media.pictures import open_picture
 from tests.unit.media.pictures import RED, encode, frames_of

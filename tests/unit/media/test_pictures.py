@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
 from serve_app.domain import TooLargeError, TruncatedError, UndecodableError, UnsupportedError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.decoder_errors import decoding
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.pictures import open_picture, shrink_on_load

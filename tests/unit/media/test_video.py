@@ -24,7 +24,7 @@ from serve_app.domain import (
     UndecodableError,
     UnsupportedError,
 )
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.parsers.video_container import alpha_elements
 from serve_app.media.video import sample_video
 

@@ -14,7 +14,7 @@ from serve_app.domain import (
     UndecodableError,
     UnscannableError,
 )
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.video import sample_video
 
 from .videos import (

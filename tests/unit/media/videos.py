@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from serve_app.domain import (
     Deadline,
 )
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.video import sample_video
 from tests.usual_priority import usual_priority
 

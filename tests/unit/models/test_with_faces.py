@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app import scoring
-from serve_app.decoding import decode_for, detector_for
+from serve_app.composition import scoring
+from serve_app.composition.decoding import decode_for, detector_for
 from serve_app.domain import (
     FACE_SIZE_PX,
     Call,

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
-from serve_app import scoring
+from serve_app.composition import scoring
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import (
     Call,
     Deadline,
@@ -24,7 +25,6 @@ from serve_app.domain import (
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.fake import FakeEngine
 from serve_app.remote.fallback import TRIED_EVERY_S, LocalScorer, ScorersWithFallback, WithFallback
-from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 
 LABELS, OTHER_LABELS = ("red",), ("blue",)

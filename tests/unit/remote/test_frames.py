@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serve_app.domain import Lane, MalformedRequestError, ModelIdentity, OnTruncated, UnscannedReason, ViewPlace
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_HEADS, from_front, from_worker, packed
 from serve_app.remote.messages import (
     PROTOCOL,

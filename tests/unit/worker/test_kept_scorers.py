@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve_app import scoring
+from serve_app.composition import scoring
 from serve_app.domain import Call, Deadline, ModelError, OtherVersionError
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engines

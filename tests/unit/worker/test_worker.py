@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve_app import scoring
+from serve_app.composition import scoring
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import ConfigurationError, UnavailableError, UnscannedReason
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine, open_engines
 from serve_app.remote.messages import PROTOCOL, Failed, Leaving, Ping, Pong, Refusal, Refused, Scored
-from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 from serve_app.worker import Worker, WorkerSettings
 from serve_app.worker.backoff import Backoff

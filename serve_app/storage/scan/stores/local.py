@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from serve_app.coalescing import Coalescer
+from serve_app.concurrency.coalescing import Coalescer
 from serve_app.domain import (
     FileChangedError,
     FileGoneError,

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, assert_never
 
 from serve_app.domain import SettingsError
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 from serve_app.pictrs import connect_pictrs
 from serve_app.settings import PictrsSettings
 from serve_app.storage.scan.source import Source

@@ -16,7 +16,7 @@ from PIL import Image
 from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - teaches Pillow to write JPEG XL
 
 from serve_app.domain import UnscannedError
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media.decoder_plugins import register_decoders
 from serve_app.media.parsers import MalformedError
 from serve_app.media.parsers.bmp import read_bmp

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from serve_app.concurrency.fair_queue import FairQueue
 from serve_app.domain import Call, Deadline, Lane
-from serve_app.fair_queue import FairQueue
 from serve_app.media.workers.lane_queue import LaneQueue
 
 

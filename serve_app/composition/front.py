@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from serve_app.composition.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.domain import Examiner, Preprocessor, SettingsError, UnauthorisedError, UnavailableError
 from serve_app.domain.workers import StandingIn
-from serve_app.fallback import stand_in_of, what_happens, with_fallback
 from serve_app.http.guard import Guard
 from serve_app.http.node_listener import Listener, node_listening
 from serve_app.http.routes.pop import pop_routes

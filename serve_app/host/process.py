@@ -12,7 +12,7 @@ import resource
 import threading
 from pathlib import Path
 
-from serve_app.core_dumps import write_no_core
+from serve_app.host.core_dumps import write_no_core
 
 # A request makes and drops some thousand objects, nearly none of them in a cycle. With Python's own thresholds the
 # collector runs several times for each; with these, one picture in forty more goes through two cores.

@@ -14,14 +14,14 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from serve_app.configuration import read_args
+from serve_app.composition.configuration import read_args
 from serve_app.domain import Lane, OnTruncated, OnUnscanned, SettingsError
 from serve_app.media import MediaLimits
-from serve_app.presets import DEFAULT, PRESETS
 from serve_app.settings import MAX_DEADLINE_S, Settings, parse_settings
 from serve_app.settings.changes import CHANGES, Change, has_key, outdated, upgraded
+from serve_app.settings.presets import DEFAULT, PRESETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SERVE_CONFIG = ROOT / "serve_config.yaml"
 
 
@@ -111,7 +111,7 @@ def test_a_decode_worker_that_is_sent_limits_loads_no_pydantic() -> None:
         f"import pickle, sys, serve_app.media.worker_main; pickle.loads(bytes.fromhex('{sent}')); print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert "serve_app.limits" in loaded.split()
+    assert "serve_app.domain.limits" in loaded.split()
     assert "pydantic" not in loaded.split()
 
 

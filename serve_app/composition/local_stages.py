@@ -8,11 +8,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import chain
 
+from serve_app.composition.decoding import detector_for
+from serve_app.composition.scoring import EngineScorers
 from serve_app.database.location import Location
-from serve_app.decoding import detector_for
 from serve_app.domain import Body, Call, Deadline, Examination, ModelIdentity, UnavailableError, needs_faces
+from serve_app.domain.limits import MediaLimits
+from serve_app.host.process import return_freed_memory
 from serve_app.ledger import OpenLedger, open_ledger
-from serve_app.limits import MediaLimits
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_lists
 from serve_app.media import require_decoders
@@ -22,9 +24,7 @@ from serve_app.moderation import Pipeline, label_sets
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.moderation.pipeline import Elsewhere
 from serve_app.policy import Policy, heads_of
-from serve_app.process import return_freed_memory
 from serve_app.remote.fallback import Scorers
-from serve_app.scoring import EngineScorers
 from serve_app.settings import Settings
 
 _CHECK_EVERY_S = 1.0

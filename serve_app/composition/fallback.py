@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import OnUnscanned, SettingsError
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.heads import parse_head
 from serve_app.policy import Policy, load_policy
 from serve_app.remote.fallback import Scorers, ScorersWithFallback
-from serve_app.scoring import EngineScorers
 from serve_app.settings import FallbackKind, ModelSettings, Settings
 
 STAND_IN: Final = "shipped:nsfw"

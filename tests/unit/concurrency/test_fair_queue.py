@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.fair_queue import FairQueue
+from serve_app.concurrency.fair_queue import FairQueue
 
 SHARES = {"a": 1.0, "b": 2.0, "c": 0.5}
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from serve_app.actor import actor_name
+from serve_app.host.actor import actor_name
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 NAMELESS = 987_654_321

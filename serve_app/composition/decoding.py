@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from serve_app.domain import Deadline, OnTruncated, Views, needs_faces
-from serve_app.limits import MediaLimits
+from serve_app.domain.limits import MediaLimits
 from serve_app.media import preprocess
 from serve_app.media.faces import DlibDetector
 from serve_app.models.age import LANDMARKS_FILE, require_fetched

@@ -14,9 +14,9 @@ from serve_app.domain import CLASSIFIERS, MODEL_NOTICES
 from serve_app.models import source_of
 from serve_app.policy import Above, AllOf, load_policy
 from serve_app.policy.files import FROM_HORDE_SAFETY, SHIPPED_PREFIX
-from serve_app.presets import CALIBRATION, DEFAULT, PRESETS, Preset
+from serve_app.settings.presets import CALIBRATION, DEFAULT, PRESETS, Preset
 
-PAGE = Path(__file__).parents[2] / "docs" / "presets.md"
+PAGE = Path(__file__).parents[3] / "docs" / "presets.md"
 ACCURACY = PAGE.with_name("accuracy.md")
 SHIPPED = [each for each in PRESETS.values() if each.policy.startswith(SHIPPED_PREFIX)]
 

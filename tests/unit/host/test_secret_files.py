@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.domain import SettingsError
-from serve_app.secret_files import SecretFiles, read_secret, read_secrets
+from serve_app.host.secret_files import SecretFiles, read_secret, read_secrets
 
 NAME, FILE_NAME = "MY_SECRET", "MY_SECRET_FILE"
 LONG_AGO_S = 1_000_000_000

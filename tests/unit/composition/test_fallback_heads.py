@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serve_app.composition.fallback import with_fallback
+from serve_app.composition.scoring import EngineScorer
 from serve_app.domain import Call, Deadline, LoadSignals, head_label
-from serve_app.fallback import with_fallback
 from serve_app.models.heads import Head, write_head
 from serve_app.policy import Policy
 from serve_app.remote.fallback import ScorersWithFallback
 from serve_app.remote.fleet import Fleet
 from serve_app.remote.scorers import RemoteScorers
-from serve_app.scoring import EngineScorer
 from serve_app.settings import parse_settings
 from tests.unit.worker.front import NO_FACES, views
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve_app import scoring
+from serve_app.composition import scoring
+from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import Call, Deadline, LoadSignals, ModelIdentity, UnavailableError, ViewPlace, Views
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.fake import FakeEngine
-from serve_app.scoring import EngineScorers
 from serve_app.settings import ModelSettings
 
 SMALL, LARGE = ("red",), ("green", "blue")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.configuration import load_source_policies, read_args
+from serve_app.composition.configuration import load_source_policies, read_args
 from serve_app.domain import ConfigurationError, ModelError, PolicyError, SettingsError
 from serve_app.policy import shipped_text
 

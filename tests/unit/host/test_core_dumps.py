@@ -14,7 +14,7 @@ def test_no_core_is_written_under_any_limit_of_the_system(hard: str, limited_to:
     code = f"""
 import resource, os, sys
 from resource import RLIM_INFINITY
-from serve_app.core_dumps import write_no_core
+from serve_app.host.core_dumps import write_no_core
 try:
     resource.setrlimit(resource.RLIMIT_CORE, ({hard}, {hard}))
 except (ValueError, OSError):

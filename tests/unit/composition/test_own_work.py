@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from serve_app.composition.own_work import WatchedService, noticing
 from serve_app.domain import (
     AuditEntry,
     Deadline,
@@ -28,7 +29,6 @@ from serve_app.lists.live import LiveLists
 from serve_app.lists.memory_store import MemoryListStore
 from serve_app.moderation import Moderator
 from serve_app.notices.sending import AppriseProcess
-from serve_app.own_work import WatchedService, noticing
 from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from tests.contract.conftest import Made

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from serve_app.comparison import Difference, compare, outcomes, views_of
+from serve_app.composition.comparison import Difference, compare, outcomes, views_of
 from serve_app.domain import ModelIdentity, PolicyError, Verdict
 from serve_app.media import MediaLimits
 from serve_app.models.fake import FakeEngine

@@ -28,13 +28,13 @@ from serve_app.domain import (
     UnavailableError,
     Views,
 )
+from serve_app.host.process import name_thread
 from serve_app.logs import EventLogger
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.engine import Engine, Staged
 from serve_app.models.factory import open_engines
 from serve_app.models.heads import Head
 from serve_app.models.with_faces import Item, WithFaces, items_of
-from serve_app.process import name_thread
 from serve_app.settings import ModelSettings
 
 logger = EventLogger(__name__)

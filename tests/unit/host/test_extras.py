@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.extras import how_to_install
+from serve_app.host.extras import how_to_install
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 
 TOLD = sorted(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.coalescing import Coalescer
+from serve_app.concurrency.coalescing import Coalescer
 
 
 class Halving:

@@ -6,10 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from serve_app.abandonable import unless_cancelled
+from serve_app.composition.local_stages import (
+    Stages,
+    StartingExaminer,
+    close_records,
+    open_records,
+    returning_memory,
+    watch,
+)
+from serve_app.concurrency.abandonable import unless_cancelled
 from serve_app.database.location import locate
 from serve_app.domain import Deadline, UnavailableError
-from serve_app.local_stages import Stages, StartingExaminer, close_records, open_records, returning_memory, watch
 from serve_app.moderation import Moderator, admission_of, assemble_moderator
 from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.moderation.sinks import Budgets

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from serve_app.process import release_start_memory, unwritten_library_mappings
+from serve_app.host.process import release_start_memory, unwritten_library_mappings
 
 _SMAPS = """\
 7f01-7f02 r-xp 00000000 fe:00 7  /lib/libexample.so.13
@@ -48,7 +48,7 @@ def test_libraries_work_after_it() -> None:
 _PASSES = """
 import resource
 import numpy as np
-from serve_app.process import return_freed_memory, reuse_large_memory
+from serve_app.host.process import return_freed_memory, reuse_large_memory
 
 def resident_bytes():
     with open("/proc/self/statm") as file:
@@ -81,8 +81,8 @@ def waiting_policy(**environment: str) -> str:
     """What torch finds when it is loaded, after the set-up of each way to serve."""
     code = """
 import sys
-import serve_app.cli.serving, serve_app.standalone, serve_app.scoring
-from serve_app.process import set_up_process
+import serve_app.cli.serving, serve_app.standalone, serve_app.composition.scoring
+from serve_app.host.process import set_up_process
 assert "torch" not in sys.modules
 set_up_process()
 import os

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from serve_app.composition.fallback import stand_in_of, what_happens
+from serve_app.composition.front import Front
 from serve_app.domain import OnUnscanned, SettingsError
 from serve_app.domain.workers import StandingIn
-from serve_app.fallback import stand_in_of, what_happens
-from serve_app.front import Front
 from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine

@@ -1,0 +1,1 @@
+"""Who waits for whom: threads that can be left behind, work that is done together, and turns."""
