@@ -23,6 +23,8 @@ SCAN_PATH = "/api/v1/scan"
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 WORKER_PATH = "/api/v1/worker"
+POP_PATH = "/api/v1/pop"
+"""Where workers of fedi-safety ask."""
 
 WORKER_SECRETS_ENV = "PICTWARDEN_WORKER_SECRETS"
 """The secrets of workers, as ``NAME:SECRET``, separated by commas; the name is that of their owner."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from pydantic import BaseModel, StrictBool, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -14,10 +13,9 @@ from serve_app.domain import UnauthorisedError
 from serve_app.http.strangers import Strangers
 from serve_app.logs import EventLogger
 from serve_app.remote.popped import PoppedAnswer, PoppedJobs
+from serve_app.wire import POP_PATH
 
 logger = EventLogger(__name__)
-
-POP_PATH: Final = "/api/v1/pop"
 
 _MOST_BYTES = 4096
 

@@ -15,7 +15,6 @@ import pytest
 from serve_app import standalone
 from serve_app.domain import ModelIdentity
 from serve_app.http.guard import Guard
-from serve_app.http.routes.pop import POP_PATH
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy
 from serve_app.remote.frames import from_front, packed
@@ -33,7 +32,7 @@ from serve_app.remote.messages import (
     Work,
 )
 from serve_app.settings import parse_settings
-from serve_app.wire import WORKER_PATH
+from serve_app.wire import POP_PATH, WORKER_PATH
 
 PATIENT_S = 20.0
 SCAN_SECRET, WORKER_SECRET = "a-secret-for-pict-rs", "a-secret-for-a-desktop"

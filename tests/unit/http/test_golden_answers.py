@@ -1,4 +1,4 @@
-"""The answers of version 0.1.0, as files: whoever reads them today can read them tomorrow. Fields are only added."""
+"""The answers since version 0.1.0, as files: whoever reads them today can read them tomorrow. Fields are only added."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from serve_app.domain import (
     EmptyBodyError,
     Judged,
     Judgement,
+    Listed,
+    ListMatch,
     MalformedRequestError,
     ModelIdentity,
     OverloadedError,
@@ -35,7 +37,9 @@ def judged(verdict: Verdict, rule: str | None, margin: float | None, *, is_trunc
     return Judged(judgement, ViewPlace(3, (0.0, 1 / 3, 0.5, 1.0)), "image/gif", 4, 2, 90, is_truncated)
 
 
-def decision(outcome: Judged | Unscanned, kept: bool, notice: str | None = None, digest: str = "ab" * 32) -> Decision:
+def decision(
+    outcome: Judged | Listed | Unscanned, kept: bool, notice: str | None = None, digest: str = "ab" * 32
+) -> Decision:
     return Decision(
         request_id="0123456789abcdef0123456789abcdef",
         decided_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -54,6 +58,12 @@ DECISIONS = {
     "accepted": decision(judged(Verdict.ACCEPT, None, -0.25), kept=True),
     "flagged": decision(judged(Verdict.FLAG, "look-at-green", 0.5), kept=True),
     "rejected": decision(judged(Verdict.REJECT, "no-red", 0.412345), kept=False, notice="protects nobody"),
+    "listed": decision(Listed(Verdict.REJECT, "community", "7", "It is known.", ListMatch.EXACT), kept=False),
+    "listed-perceptual": decision(
+        Listed(Verdict.REJECT, "community", "8", "A copy is known.", ListMatch.PERCEPTUAL, 12, 0, "image/png", False),
+        kept=False,
+    ),
+    "allowed": decision(Listed(Verdict.ACCEPT, "allowed", "9", "It was allowed."), kept=True),
     "scanned-in-part": decision(judged(Verdict.ACCEPT, None, None, is_truncated=True), kept=True),
     "let-through-unscanned": decision(Unscanned(UnscannedReason.DEADLINE, "no time was left"), kept=True),
     "before-any-model": decision(Unscanned(UnscannedReason.UNAVAILABLE, "starting"), kept=False, digest=""),

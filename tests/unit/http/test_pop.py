@@ -12,9 +12,10 @@ from starlette.applications import Starlette
 
 from serve_app.domain import Deadline
 from serve_app.http.guard import Guard
-from serve_app.http.routes.pop import POP_PATH, pop_routes
+from serve_app.http.routes.pop import pop_routes
 from serve_app.http.strangers import Strangers
 from serve_app.remote.popped import PoppedAnswer, PoppedJobs
+from serve_app.wire import POP_PATH
 
 SECRET = "a-secret-of-a-worker"
 
