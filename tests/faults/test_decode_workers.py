@@ -379,7 +379,7 @@ async def test_each_line_of_the_owner_names_the_request_and_the_worker_writes_no
             await ask(workers, "segfault")
         await ask(workers, "print")
         told = lines()
-    assert {each["event"] for each in told} == {"decoding_failed", "worker_lost"}
+    assert {each["event"] for each in told} == {"decoding_failed", "decode_worker_lost"}
     assert {each["request_id"] for each in told} == {"r-1"}
     assert capfd.readouterr() == ("", "")
 

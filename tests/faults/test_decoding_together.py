@@ -135,7 +135,7 @@ async def test_a_body_that_kills_its_worker_is_found_out_and_alone_to_blame(star
     assert [isinstance(each, UndecodableError) for each in outcomes] == [body == way for body in bodies]
     assert "these bytes killed" in str(outcomes[at])
     assert workers.lost == 3, "with the others, and twice alone"
-    assert told == [("worker_lost_with_several", None), *[("worker_lost", f"r-{way}")] * 2]
+    assert told == [("decode_worker_lost_with_several", None), *[("decode_worker_lost", f"r-{way}")] * 2]
     with pytest.raises(UndecodableError):
         await ask(workers, way)
     assert workers.lost == 3, "it is remembered"

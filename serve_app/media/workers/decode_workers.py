@@ -224,7 +224,7 @@ class DecodeWorkers:
         except (TimeoutError, WorkerLostError):
             if not self._pool.is_closed:
                 text = f"a decode worker was lost with {len(bodies)} small pictures: each is decoded again, alone"
-                logger.warning("worker_lost_with_several", text, bodies=len(bodies))
+                logger.warning("decode_worker_lost_with_several", text, bodies=len(bodies))
             return [None] * len(bodies)
         finally:
             ended_s = time.monotonic()
@@ -277,7 +277,7 @@ class DecodeWorkers:
 def _tell_lost(body: AskedBody) -> None:
     body_bytes = len(body.content)
     text = f"a decode worker was lost with a picture of {body_bytes} bytes"
-    logger.warning("worker_lost", text, request_id=body.call.request_id, body_bytes=body_bytes)
+    logger.warning("decode_worker_lost", text, request_id=body.call.request_id, body_bytes=body_bytes)
 
 
 def _stalled() -> StalledError:

@@ -114,7 +114,7 @@ class WorkerPool:
             except (OSError, RuntimeError, UnavailableError) as error:
                 self._failed_starts += 1
                 text = f"{error}; the {self._failed_starts}. time in a row"
-                logger.error("worker_not_started", text, why=str(error), failed_starts=self._failed_starts)
+                logger.error("decode_worker_not_started", text, why=str(error), failed_starts=self._failed_starts)
                 await asyncio.sleep(min(self._failed_starts, 10))
             else:
                 self._failed_starts = 0
