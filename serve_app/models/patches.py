@@ -50,7 +50,7 @@ class PatchProjection(torch.nn.Module):
         count, rows, columns = views.shape[0], views.shape[1] // patch_px, views.shape[2] // patch_px
         patches = views.reshape(count, rows, patch_px, columns, patch_px * 3).transpose(2, 3)
         patches = patches.reshape(count, rows * columns, patch_px * patch_px * 3)
-        projected: torch.Tensor = self._project(patches.to(self._project.weight.dtype) - _CENTRE)
+        projected: torch.Tensor = self._project(patches.to(self._project.bias.dtype) - _CENTRE)
         return projected.transpose(1, 2).reshape(count, -1, rows, columns)
 
 

@@ -13,6 +13,7 @@ from serve_app.models.accelerator import out_of_memory_is_ours
 from serve_app.models.engine import measure_buckets
 from serve_app.models.heads import Directions, no_directions
 from serve_app.models.load import LoadedModel
+from serve_app.models.packed_weights import pack_weights
 from serve_app.models.shares import shares
 from serve_app.models.tower import CosineTower
 
@@ -35,6 +36,7 @@ class ClipEngine:
         self.identity = model.identity
         self.logit_scale = model.logit_scale
         self._tower = CosineTower(model, labels, torch.device("cpu"), dtype, directions)
+        pack_weights(self._tower)
         self._threads = threads
         # Its threads start at the first pass that has shares, from the thread that asked for it, and with its priority.
         self._alone = ThreadPoolExecutor(threads, thread_name_prefix="share")
