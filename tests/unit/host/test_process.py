@@ -77,7 +77,7 @@ def test_a_pass_has_the_memory_of_the_one_before_until_it_is_given_back() -> Non
     assert returned_bytes > 10_000_000
 
 
-def waiting_policy(**environment: str) -> str:
+def waiting(**environment: str) -> list[str]:
     """What torch finds when it is loaded, after the set-up of each way to serve."""
     code = """
 import sys
@@ -86,15 +86,19 @@ from serve_app.host.process import set_up_process
 assert "torch" not in sys.modules
 set_up_process()
 import os
-print(os.environ["OMP_WAIT_POLICY"])
+print(os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT"))
 """
     ran = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
     )
-    return ran.stdout.strip()
+    return ran.stdout.split()
 
 
-def test_waiting_threads_of_torch_sleep_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert waiting_policy() == "PASSIVE"
-    assert waiting_policy(OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+def test_waiting_threads_of_torch_sleep_soon_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert waiting() == ["PASSIVE", "10000"]
+    assert waiting(GOMP_SPINCOUNT="5") == ["PASSIVE", "5"]
+    assert waiting(OMP_WAIT_POLICY="ACTIVE") == ["ACTIVE", "None"]
