@@ -76,7 +76,7 @@ class Front:
         self._stand_in = stand_in_of(remote.fallback, sets)
         self._popped = PoppedJobs()
         self._popped_examiner = PoppedExaminer(self._popped)
-        self.trust_record = TrustRecord(records)
+        self.trust_record = TrustRecord(records, sends_bodies=remote.sends == "bodies")
         self._trust = Trust(
             self.fleet,
             sets,
@@ -89,7 +89,8 @@ class Front:
         self.switched: list[Callable[[bool], None]] = [self.record.switched]
         """Told whether workers are away, once that has lasted."""
         self.absence = Absence(self._is_anybody_there, self._switched, came_back)
-        self.neglect = Absence(lambda: self._is_anybody_there() or self._has_stand_in(), self._neglected)
+        self.neglect = Absence(lambda: self._is_anybody_there() or self._has_stand_in(), self.record.neglected)
+        self.absence_of_popping = Absence(lambda: self._popped.is_anybody_there, lambda _: self._tell())
         self._told: StandingIn | None = None
         self._watching_tasks: tuple[asyncio.Task[None], ...] = ()
         self._door = WorkerDoor(
@@ -192,10 +193,6 @@ class Front:
             tell(is_away)
         self._tell()
 
-    def _neglected(self, is_so: bool) -> None:
-        self.record.neglected(is_so)
-        self._tell()
-
     def _tell(self) -> None:
         """Say who looks at uploads, if that is not what was said last."""
         standing_in = self._standing_in() if self.absence.is_away else None
@@ -224,7 +221,8 @@ class Front:
         """Watch whether workers are there and can be trusted, for as long as the block; then send them away."""
         watching = self._watching_tasks = (
             asyncio.create_task(self.absence.run(), name="watching for workers"),
-            asyncio.create_task(self.neglect.run(), name="watching for who stands in"),
+            asyncio.create_task(self.neglect.run(), name="watching for anybody"),
+            asyncio.create_task(self.absence_of_popping.run(), name="watching for workers of fedi-safety"),
             asyncio.create_task(self._trust.run(), name="trust in workers"),
         )
         try:

@@ -137,9 +137,12 @@ def trust_in(worker: str, at: datetime) -> AuditEntry:
 
 
 def trusted_since(worker: str, trusts: Iterable[AuditEntry], doubts: Iterable[Doubt]) -> datetime | None:
-    """When a worker passed its last trial, by the audit; None if it has never, or has been in doubt since."""
+    """When a worker passed its last trial, by the audit; None if it has never, or was found wrong since.
+
+    One that contradicts another worker may go on all the same.
+    """
     at = max((each.at for each in trusts if each.detail.get(_WORKER) == worker), default=None)
-    if at is None or any(worker in each.workers and each.at >= at for each in doubts):
+    if at is None or any(each.workers == (worker,) and each.at >= at for each in doubts):
         return None
     return at
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from serve_app.domain import NoticeKind
+from serve_app.domain.workers import WorkersHealth
 from serve_app.notices.facts import Facts, HuntedPictures
 from serve_app.notices.told import Told
 from serve_app.settings import NoticeSettings
@@ -75,6 +76,7 @@ class _Incident:
     since: datetime
     last_so: datetime
     told_at: datetime | None = None
+    has_told_news: bool = False
 
 
 class Incidents:
@@ -153,6 +155,7 @@ class Incidents:
                 del self._open[each.kind]
                 continue
             self._open[each.kind].told_at = at
+            self._open[each.kind].has_told_news |= each.told_before is not None and each.phase is Phase.BEGUN
             self._begun_told_at[each.kind] = at
             self._missed.pop(each.kind, None)
 
@@ -166,7 +169,9 @@ class Incidents:
         if incident.last_so != at:
             return None
         if told_at is not None:
-            if _has_news(kind, facts, told_at) and at - told_at >= APART:
+            # That nothing is scanned any more is told at once, and only the next time as late as other news.
+            is_urgent = kind is NoticeKind.WORKERS and not incident.has_told_news
+            if _has_news(kind, facts, told_at) and (is_urgent or at - told_at >= APART):
                 return Phase.BEGUN
             return Phase.LASTS if at - told_at >= AGAIN_AFTER else None
         begun_told_at = self._begun_told_at.get(kind)
@@ -240,7 +245,14 @@ def _has_news(kind: NoticeKind, facts: Facts, told_at: datetime) -> bool:
         case NoticeKind.DISTRUST:
             return any(each.at > told_at for each in facts.doubts)
         case NoticeKind.WORKERS:
-            unscanned_since = facts.workers.unscanned_since if facts.workers is not None else None
-            return unscanned_since is not None and unscanned_since > told_at
+            return facts.workers is not None and _have_stand_ins_left(facts.workers, facts.at, told_at)
         case _:
             return False
+
+
+def _have_stand_ins_left(workers: WorkersHealth, at: datetime, told_at: datetime) -> bool:
+    """Whether somebody stood in at first, and has been away for as long as a worker that is told of."""
+    absent_since, unscanned_since = workers.absent_since, workers.unscanned_since
+    if absent_since is None or unscanned_since is None or at - unscanned_since < WORKERS_AFTER:
+        return False
+    return unscanned_since > max(told_at, absent_since + WORKERS_AFTER)

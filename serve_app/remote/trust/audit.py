@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -43,6 +43,15 @@ class Records(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A doubt that the ledger does not know yet, or whose scores are not forgotten."""
+
+    doubt: Doubt
+    unknown: Sequence[str]
+    is_audited: bool = False
+
+
 class TrustRecord:
     """:class:`serve_app.remote.trust.reports.TrustReports`. For one event loop; close it after use.
 
@@ -53,14 +62,20 @@ class TrustRecord:
         self,
         records: Records,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        *,
+        sends_bodies: bool = False,
     ) -> None:
-        """``records`` are tried until they have taken who is trusted, and what is in doubt."""
+        """``records`` are tried until they have taken who is trusted, and what is in doubt.
+
+        ``sends_bodies`` if workers may get whole files, in an earlier run too.
+        """
         self._records = records
         self._sleep = sleep
+        self._sends_bodies = sends_bodies
         self._dropped: Counter[str] = Counter(dict.fromkeys((_WRONG, _DISAGREEMENT, _SUSPENDED), 0))
+        self._trusted: set[str] = set()
         self._trusts: list[AuditEntry] = []
-        self._waiting: list[Doubt] = []
-        self._audited: set[Doubt] = set()
+        self._waiting: list[_Waiting] = []
         self._recording: asyncio.Task[None] | None = None
 
     @property
@@ -79,8 +94,11 @@ class TrustRecord:
                 owner=report.owner,
                 compared_with=report.compared_with,
             )
-            self._trusts = [*self._trusts, trust_in(report.worker, report.at)][-_MOST_WAITING:]
-            self._record()
+            # Once in a run, until it is in doubt: a worker behind a bad line passes a trial every few minutes.
+            if report.worker not in self._trusted:
+                self._trusted.add(report.worker)
+                self._trusts = [*self._trusts, trust_in(report.worker, report.at)][-_MOST_WAITING:]
+                self._record()
 
     def distrusted(self, report: Distrusted) -> None:
         """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
@@ -97,7 +115,8 @@ class TrustRecord:
             why=report.why,
             since=report.last_good_at,
         )
-        self._doubt(Doubt((report.worker,), report.at, since, report.why, report.has_decoded))
+        unknown = (report.worker,) if since is None else ()
+        self._doubt(Doubt((report.worker,), report.at, since, report.why, report.has_decoded), unknown)
 
     def disagreed(self, report: Disagreed) -> None:
         """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
@@ -113,7 +132,8 @@ class TrustRecord:
             since=report.last_good_at,
             on_trial=report.on_trial,
         )
-        self._doubt(Doubt(report.workers, report.at, report.last_good_at, report.why, report.has_decoded))
+        doubt = Doubt(report.workers, report.at, report.last_good_at, report.why, report.has_decoded)
+        self._doubt(doubt, report.never_good)
 
     def suspended(self, report: Suspended) -> None:
         """See :class:`~serve_app.remote.trust.reports.TrustReports`."""
@@ -133,8 +153,10 @@ class TrustRecord:
             self._recording.cancel()
             await asyncio.gather(self._recording, return_exceptions=True)
 
-    def _doubt(self, doubt: Doubt) -> None:
-        self._waiting = [*self._waiting, doubt][-_MOST_WAITING:]
+    def _doubt(self, doubt: Doubt, unknown: Sequence[str]) -> None:
+        """``unknown`` are those of its workers that have passed nothing in this run of the front."""
+        self._trusted.difference_update(doubt.workers)
+        self._waiting = [*self._waiting, _Waiting(doubt, unknown)][-_MOST_WAITING:]
         self._record()
 
     def _record(self) -> None:
@@ -163,34 +185,34 @@ class TrustRecord:
         for entry in tuple(self._trusts):
             await self._records.audit(entry)
             self._trusts = [each for each in self._trusts if each is not entry]
-        for doubt in tuple(self._waiting):
-            if doubt not in self._audited:
-                self._audited.add(await self._audit(doubt))
+        for waiting in tuple(self._waiting):
+            if not waiting.is_audited:
+                await self._reach_back(waiting)
+                await self._records.audit(waiting.doubt.entry())
+                waiting.is_audited = True
         if self._waiting:
-            doubt = self._waiting[0]
-            if doubt.since is not None:
-                await self._records.forget_scores(doubt)
-            self._audited.discard(doubt)
-            self._waiting = [each for each in self._waiting if each is not doubt]
+            first = self._waiting[0]
+            if first.doubt.since is not None:
+                await self._records.forget_scores(first.doubt)
+            self._waiting = [each for each in self._waiting if each is not first]
 
-    async def _audit(self, doubt: Doubt) -> Doubt:
-        """Add a doubt to the audit, with all that an earlier run of the front had scored by its workers."""
-        reaching = doubt if doubt.since is not None else await self._reaching_back(doubt)
-        await self._records.audit(reaching.entry())
-        self._waiting = [reaching if each is doubt else each for each in self._waiting]
-        return reaching
-
-    async def _reaching_back(self, doubt: Doubt) -> Doubt:
+    async def _reach_back(self, waiting: _Waiting) -> None:
+        """Have a doubt include what its workers had scored in earlier runs of the front."""
+        doubt, unknown = waiting.doubt, waiting.unknown
+        if not unknown:
+            return
         earliest = doubt.at - _LOOKED_BACK
         trusts = await self._records.audited(TRUST, earliest)
         doubts = doubts_in(await self._records.audited(DISTRUST, earliest))
-        moments = [at for each in doubt.workers if (at := trusted_since(each, trusts, doubts)) is not None]
+        waiting.unknown = ()
+        moments = [at for each in unknown if (at := trusted_since(each, trusts, doubts)) is not None]
         if not moments:
-            return doubt
-        since = min(moments)
-        workers = " and ".join(doubt.workers)
+            return
+        since = min([*moments, *([doubt.since] if doubt.since is not None else [])])
+        has_decoded = doubt.has_decoded or self._sends_bodies
+        waiting.doubt = replace(doubt, since=since, has_decoded=has_decoded)
+        workers = " and ".join(unknown)
         text = (
             f"decisions of {workers} since {since.isoformat(timespec='seconds')}, of an earlier run, are in doubt too"
         )
-        logger.error("doubt_reaches_back", text, worker=doubt.workers[0], since=since)
-        return replace(doubt, since=since)
+        logger.error("doubt_reaches_back", text, worker=unknown[0], since=since)

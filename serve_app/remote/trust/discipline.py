@@ -106,7 +106,8 @@ class Discipline:
         )
         last_good_at = min((self._last_good_at[name] for name in names if name in self._last_good_at), default=None)
         at, has_decoded = self._environment.now(), self._has_decoded(names)
-        self._reports.disagreed(Disagreed(names, at, last_good_at, request_id, on_trial, why, has_decoded))
+        never_good = tuple(name for name in names if name not in self._last_good_at)
+        self._reports.disagreed(Disagreed(names, at, last_good_at, request_id, on_trial, why, has_decoded, never_good))
 
     def _distrust(self, member: Member, why: str, refused: Refused) -> None:
         """Whoever has one worker that lies is not believed with the next."""

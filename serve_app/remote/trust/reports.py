@@ -63,6 +63,7 @@ class Disagreed:
         on_trial: whether both get no pictures until it is known which of them is right.
         why: for people, with what to do.
         has_decoded: whether one of them got whole files, and said what is in them.
+        never_good: those of the two that have passed no probe since the start of the service.
     """
 
     workers: tuple[str, str]
@@ -72,6 +73,7 @@ class Disagreed:
     on_trial: bool
     why: str
     has_decoded: bool = False
+    never_good: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Clock:
 
     def __init__(self, front: Front) -> None:
         self._front = front
-        self._looking = (front.absence, front.neglect)
+        self._looking = (front.absence, front.neglect, front.absence_of_popping)
         self._now_s = time.monotonic()
         for each in (*self._looking, front._popped):
             each._clock = self._now
@@ -124,23 +124,30 @@ async def test_that_nobody_is_there_is_said_and_what_becomes_of_pictures(
     front.fleet.dismiss(member, Refused(Refusal.STOPPING, "the end"))
 
 
+@pytest.mark.parametrize(
+    ("fallback", "without_them"),
+    [
+        ("none", "pictures are stored unscanned, and scanned once a worker is back"),
+        ("classifier", "a classifier looks at uploads, and what it lets through is scanned once a worker is back"),
+    ],
+)
 async def test_that_workers_of_fedi_safety_stand_in_is_said_and_that_they_have_left(
-    make_front: MakeFront, caplog: pytest.LogCaptureFixture
+    make_front: MakeFront, caplog: pytest.LogCaptureFixture, fallback: str, without_them: str
 ) -> None:
     caplog.set_level(logging.INFO)
     came_back = asyncio.Event()
-    front = make_front(came_back, remote={"fedi_safety": True}, on_unscanned="accept")
+    front = make_front(came_back, remote={"fedi_safety": True, "fallback": fallback}, on_unscanned="accept")
     clock = Clock(front)
     asking = functools.partial(front._popped.pop, "a worker")
     clock.goes_on(AWAY_AFTER_S, asking)
     assert (await front.record.health()).standing_in is StandingIn.FEDI_SAFETY
     assert (await front.record.health()).unscanned_since is None
     clock.goes_on(THERE_FOR_S + AWAY_AFTER_S)
-    assert (await front.record.health()).unscanned_since is not None
+    assert ((await front.record.health()).unscanned_since is None) == (fallback != "none")
     clock.goes_on(BACK_AFTER_S, asking)
     assert [each.message.partition(": ")[2] for each in caplog.records] == [
         "workers of fedi-safety look at uploads",
-        "pictures are stored unscanned, and scanned once a worker is back",
+        without_them,
         "workers of fedi-safety look at uploads",
     ]
     assert not came_back.is_set(), "stored pictures wait for workers"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def tower(**options: object) -> nn.Module:
+def tower(**options: Any) -> nn.Module:
     """A vision transformer of CLIP in small, for views as they are."""
     torch.manual_seed(7)
     made = open_clip.transformer.VisionTransformer(
@@ -46,6 +47,7 @@ OPTIONS = {
     "scaled": {"ls_init_value": 0.1},
     "averaged": {"pool_type": "avg"},
     "attention pooled": {"attentional_pool": True},
+    "attention pooled at its width": {"attentional_pool": True, "output_dim": 64},
 }
 
 
@@ -54,7 +56,7 @@ OPTIONS = {
 @pytest.mark.parametrize("count", [1, 5])
 @torch.inference_mode()
 def test_every_tower_computes_what_it_did(
-    options: dict[str, object], dtype: torch.dtype, differs: float, count: int
+    options: dict[str, Any], dtype: torch.dtype, differs: float, count: int
 ) -> None:
     if not packed_weights._can_pack(dtype):
         pytest.skip(f"oneDNN has no {dtype} on this processor")
@@ -70,39 +72,59 @@ def test_every_tower_computes_what_it_did(
     assert isinstance(packed.get_submodule("conv1._project"), PackedLinear)
 
 
-def test_what_a_library_may_multiply_by_itself_stays_as_it_is() -> None:
-    class Own(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(8, 8)
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            return rows @ self.layer.weight
-
-    own = nn.Sequential(Own(), nn.Linear(8, 4, bias=False))
-    rows = torch.rand(3, 8)
-    before = own(rows)
-    pack_weights(own)
-    assert isinstance(own[0].layer, nn.Linear)
-    assert isinstance(own[1], PackedLinear)
-    assert torch.allclose(own(rows), before, atol=1e-6)
+def test_a_picture_still_matters_where_a_query_of_its_own_pools_it() -> None:
+    pooled = tower(attentional_pool=True, output_dim=64)
+    pack_weights(pooled)
+    with torch.inference_mode():
+        black, white = pooled(torch.stack([torch.full((3, SIZE_PX, SIZE_PX), level) for level in (0, 255)]).byte())
+    assert (black - white).abs().max() > 0.01
 
 
-@pytest.mark.parametrize(
-    "options", [{"batch_first": False}, {"add_zero_attn": True}, {"add_bias_kv": True}, {"kdim": 4}]
-)
-def test_another_attention_than_clip_has_stays_as_it_is(options: dict[str, object]) -> None:
-    attention = nn.Sequential(nn.MultiheadAttention(8, 2, **{"batch_first": True, **options}))
-    pack_weights(attention)
-    assert isinstance(attention[0], nn.MultiheadAttention)
+def test_layers_that_a_library_may_multiply_by_itself_stay_as_they_are() -> None:
+    layers = nn.Sequential(nn.Linear(8, 4), nn.GELU(), nn.MultiheadAttention(8, 2, batch_first=True))
+    pack_weights(layers)
+    assert [type(each) for each in layers] == [nn.Linear, nn.GELU, nn.MultiheadAttention]
 
 
-def test_where_torch_cannot_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    plain = nn.Sequential(nn.Linear(8, 4))
+@pytest.mark.parametrize("options", [{"batch_first": False}, {"add_zero_attn": True}, {"add_bias_kv": True}])
+def test_another_attention_than_clip_has_stays_as_it_is(options: dict[str, Any]) -> None:
+    block = tower().get_submodule("transformer.resblocks.0")
+    block.attn = nn.MultiheadAttention(64, 4, **{"batch_first": True, **options})
+    pack_weights(block)
+    assert type(block.attn) is nn.MultiheadAttention
+    assert isinstance(block.get_submodule("mlp.c_fc"), PackedLinear)
+
+
+def broken(*_: object) -> torch.Tensor:
+    raise RuntimeError("no such signature")
+
+
+def other(rows: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.zeros(*rows.shape[:-1], 64)
+
+
+@pytest.mark.parametrize("operator", [None, broken, other])
+def test_where_torch_cannot_or_computes_something_else_nothing_is_packed(
+    monkeypatch: pytest.MonkeyPatch, operator: object
+) -> None:
+    monkeypatch.setattr(packed_weights, "_multiplied", operator)
+    plain = tower()
     pack_weights(plain)
-    assert isinstance(plain[0], nn.Linear)
-    half = nn.Sequential(nn.Linear(8, 4)).half()
-    monkeypatch.undo()
+    assert not {type(each) for each in plain.modules()} & {PackedLinear, PackedAttention}
+
+
+def test_another_type_than_it_multiplies_is_not_packed() -> None:
+    half = tower().half()
     pack_weights(half)
-    assert isinstance(half[0], nn.Linear)
+    assert not {type(each) for each in half.modules()} & {PackedLinear, PackedAttention}
+
+
+def test_where_a_fused_product_is_slow_gelu_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_weights, "_has_acl", lambda: True)
+    plain = tower()
+    packed = copy.deepcopy(plain)
+    pack_weights(packed)
+    assert nn.GELU in {type(each) for each in packed.modules()}
+    shown = views(2)
+    with torch.inference_mode():
+        assert torch.allclose(plain(shown), packed(shown), atol=1e-4)

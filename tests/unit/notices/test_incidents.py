@@ -187,7 +187,7 @@ def test_a_worker_that_is_started_again_is_no_news_and_one_that_goes_on_and_off_
     for _ in range(100):
         since = seen.now
         for _ in range(3):
-            seen.see(1, workers=WorkersHealth(0, since))
+            seen.see(1, workers=WorkersHealth(0, since, unscanned_since=since))
         seen.see(2, workers=WorkersHealth(1))
     assert [phase for _, _, phase in seen.told] == [Phase.BEGUN]
 
@@ -209,12 +209,26 @@ def test_that_nothing_is_scanned_for_want_of_workers_is_told_once(health: Worker
     assert [kind for _, kind, _ in without.told] == ["scanner"]
 
 
-def test_that_those_who_stood_in_have_left_is_told_within_the_hour() -> None:
+def test_that_those_who_stood_in_have_left_is_told_at_once_and_then_once_an_hour() -> None:
     seen = Seen()
-    seen.see(5, workers=WorkersHealth(0, NOON, StandingIn.FEDI_SAFETY))
-    left = WorkersHealth(0, NOON, unscanned_since=seen.now)
-    seen.see(90, workers=left)
-    assert [(kind, phase) for _, kind, phase in seen.told] == [("workers", Phase.BEGUN)] * 2
+    stood_in = WorkersHealth(0, NOON, StandingIn.FEDI_SAFETY)
+    seen.see(5, workers=stood_in)
+    for _ in range(10):
+        left_at = seen.now
+        seen.see(3, workers=WorkersHealth(0, NOON, unscanned_since=left_at))
+        seen.see(4, workers=stood_in)
+    assert [each for each in seen.told if each[0] < 60] == [(1, "workers", Phase.BEGUN), (6, "workers", Phase.BEGUN)]
+    assert len(seen.told) <= 3
+
+
+def test_that_the_only_worker_goes_on_and_off_is_no_news_each_hour() -> None:
+    seen = Seen()
+    seen.see(5, workers=WorkersHealth(0, NOON, unscanned_since=NOON))
+    for _ in range(40):
+        seen.see(1, workers=WorkersHealth(1))
+        gone = seen.now
+        seen.see(3, workers=WorkersHealth(0, gone, unscanned_since=gone))
+    assert [phase for _, _, phase in seen.told] == [Phase.BEGUN]
 
 
 def test_another_doubt_is_told_within_the_hour_and_its_end_is_not() -> None:

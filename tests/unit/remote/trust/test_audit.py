@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.domain import AuditEntry
-from serve_app.domain.workers import DISTRUST, Doubt, doubts_in
+from serve_app.domain.workers import DISTRUST, TRUST, Doubt, doubts_in
 from serve_app.ledger import MemoryLedger
 from serve_app.remote.trust import TrustRecord
 from serve_app.remote.trust.reports import Disagreed, Distrusted, PassedProbe, Suspended
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SINCE = NOON - timedelta(minutes=7)
+
+
+def passed(worker: str, at: datetime) -> Callable[[TrustRecord], None]:
+    report = PassedProbe(worker, worker.partition("/")[0], at, "the service's own model", 0.05, ends_trial=True)
+    return lambda record: record.passed(report)
 
 
 class Audit:
@@ -120,7 +124,7 @@ async def test_what_was_scored_before_the_front_was_restarted_is_in_doubt_too(ca
     async def of_one_run(does: Callable[[TrustRecord], None], writes: int) -> None:
         audit.has_all.clear()
         audit.wanted, audit.faults = writes, 2
-        record = TrustRecord(audit, audit.sleep)
+        record = TrustRecord(audit, audit.sleep, sends_bodies=True)
         does(record)
         await audit.has_all.wait()
         await record.close()
@@ -128,19 +132,50 @@ async def test_what_was_scored_before_the_front_was_restarted_is_in_doubt_too(ca
     def wrong(worker: str, at: datetime) -> Callable[[TrustRecord], None]:
         return lambda record: record.distrusted(Distrusted(worker, "anna", at, None, "0.3 apart"))
 
+    def contradiction(
+        at: datetime, since: datetime | None, never_good: tuple[str, ...]
+    ) -> Callable[[TrustRecord], None]:
+        workers = ("anna/laptop", "ben/card")
+        report = Disagreed(workers, at, since, "r-1", False, "0.4 apart", never_good=never_good)
+        return lambda record: record.disagreed(report)
+
     for at in (SINCE - timedelta(days=1), SINCE):
-        probe = PassedProbe("anna/desktop", "anna", at, "the service's own model", 0.05, ends_trial=True)
-        await of_one_run(functools.partial(TrustRecord.passed, report=probe), writes=1)
+        await of_one_run(passed("anna/desktop", at), writes=1)
     await of_one_run(wrong("anna/laptop", NOON), writes=1)
     await of_one_run(wrong("anna/desktop", NOON), writes=2)
     await of_one_run(wrong("anna/desktop", NOON + timedelta(hours=1)), writes=1)
-    reaching = Doubt(("anna/desktop",), NOON, SINCE, "0.3 apart")
-    assert audit.forgotten == [reaching]
+    reaching = Doubt(("anna/desktop",), NOON, SINCE, "0.3 apart", has_decoded=True)
+    assert audit.forgotten == [reaching], "what it had decoded is in doubt too"
     assert [each.since for each in await audit.doubts()] == [None, SINCE, None]
     told = [each.getMessage() for each in caplog.records if "earlier run" in each.getMessage()]
-    assert told == [
-        "decisions of anna/desktop since 2026-11-26T11:53:00+00:00, of an earlier run, are in doubt too",
-    ]
+    assert told == ["decisions of anna/desktop since 2026-11-26T11:53:00+00:00, of an earlier run, are in doubt too"]
+    # Of two that contradict each other one was trusted by an earlier run alone, and goes on after it.
+    await of_one_run(passed("ben/card", SINCE), writes=1)
+    for at in (NOON, NOON + timedelta(minutes=5)):
+        await of_one_run(contradiction(at, NOON - timedelta(minutes=1), ("ben/card",)), writes=2)
+    contradictions = [each for each in await audit.doubts() if "ben/card" in each.workers]
+    assert [each.since for each in contradictions] == [SINCE, SINCE]
+
+
+async def test_a_worker_that_passes_a_trial_every_few_minutes_fills_no_audit() -> None:
+    audit = Audit()
+    record = TrustRecord(audit, audit.sleep)
+
+    async def passes_fifty() -> None:
+        audit.has_all.clear()
+        audit.wanted = 1
+        for minute in range(50):
+            passed("anna/desktop", SINCE + timedelta(minutes=minute))(record)
+        await audit.has_all.wait()
+
+    await passes_fifty()
+    audit.has_all.clear()
+    audit.wanted = 2
+    record.distrusted(Distrusted("anna/desktop", "anna", NOON, SINCE, "0.3 apart"))
+    await audit.has_all.wait()
+    await passes_fifty()
+    await record.close()
+    assert len(await audit.ledger.audited(TRUST, SINCE)) == 2
 
 
 async def test_a_record_ends_while_the_audit_cannot_be_written() -> None:
