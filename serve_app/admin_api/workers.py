@@ -30,4 +30,4 @@ class Workers(BaseModel):
 
     workers: list[WorkerRecord]
     absent_since: datetime | None = Field(description="set while none of them gets pictures")
-    standing_in: StandingIn = Field(description="who looks at uploads then")
+    standing_in: StandingIn = Field(description="who scans uploads then")

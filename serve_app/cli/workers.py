@@ -23,7 +23,7 @@ workers_app = typer.Typer(
 _MEANWHILE: Final = {
     StandingIn.NOBODY: "No picture can be scanned.",
     StandingIn.SERVICE: "The service scans by itself (remote.fallback).",
-    StandingIn.FEDI_SAFETY: "Workers of fedi-safety look at uploads.",
+    StandingIn.FEDI_SAFETY: "Workers of fedi-safety scan uploads.",
 }
 
 

@@ -73,7 +73,7 @@ def with_fallback(
 def what_happens(kind: FallbackKind, on_unscanned: OnUnscanned, *, has_others: bool = False) -> str:
     """What becomes of uploads while no worker is there, in words; the others are workers of fedi-safety."""
     if has_others:
-        return "workers of fedi-safety look at uploads"
+        return "workers of fedi-safety scan uploads"
     match kind:
         case "cpu":
             return "this machine scores what it can in time"

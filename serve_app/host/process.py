@@ -28,7 +28,7 @@ _LARGEST_MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024  # the highest that glibc accep
 _RETAINED_BYTES = 512 * 1024 * 1024  # more than a pass frees: none of it goes back in between
 
 _SPINS_BETWEEN_LAYERS = "10000"
-"""About a tenth of a millisecond: longer than between layers, and shorter than between passes."""
+"""A tenth of a millisecond on an AMD EPYC, where that was measured: longer than between layers of a pass."""
 
 # madvise(2), mman.h.
 _MADV_DONTNEED = 4
@@ -43,8 +43,8 @@ def set_up_process() -> None:
     """Set what holds for all of a process that serves.
 
     The garbage collector runs rarely; a log line that fails is lost without a word on the standard error; no crash
-    writes pictures to a disk; and threads of torch that wait for the next pass sleep. Call it first
-    of all: torch reads this once, when it is imported, and files that were opened before may be standard streams.
+    writes pictures to a disk; and threads of torch that wait for the next pass sleep. Call it first of all: torch reads
+    how they wait once, when it is imported, and files that were opened before may be standard streams.
     """
     _occupy_standard_streams()
     # By default they spin for milliseconds, which takes the cores from decoding: 1.0 core-ms a picture and not 0.3 in

@@ -126,7 +126,7 @@ def watch_workers(registry: CollectorRegistry, workers: Workers, trust: Trust) -
         )
         yield Value(
             "pictwarden_fallback_scoring",
-            "1 while the service itself, or workers of fedi-safety, look at uploads, since no worker is there.",
+            "1 while no worker is there, and the service or workers of fedi-safety scan uploads.",
             float(workers.is_fallback_scoring),
         )
 

@@ -59,7 +59,7 @@ def _meanwhile(health: WorkersHealth, *, is_refusing: bool) -> str:
         case StandingIn.SERVICE:
             return "The service looks at uploads by itself meanwhile, as remote.fallback says."
         case StandingIn.FEDI_SAFETY:
-            return "Workers of fedi-safety look at uploads meanwhile: they give no reasons, and know of no deadline."
+            return "Workers of fedi-safety scan uploads meanwhile: they give no reasons, and know of no deadline."
         case StandingIn.NOBODY:
             rest = "refused" if is_refusing else "stored unscanned, and scanned once that is possible"
             return f"No picture can be scanned: uploads are {rest}."

@@ -48,7 +48,7 @@ def test_workers_are_shown_with_what_they_are_and_do(run: Run) -> None:
         ),
         (
             WorkersHealth(1, SINCE, StandingIn.FEDI_SAFETY),
-            [f"None of them gets pictures, since {local(SINCE)}.", "Workers of fedi-safety look at uploads."],
+            [f"None of them gets pictures, since {local(SINCE)}.", "Workers of fedi-safety scan uploads."],
         ),
     ],
 )

@@ -146,9 +146,9 @@ async def test_that_workers_of_fedi_safety_stand_in_is_said_and_that_they_have_l
     assert ((await front.record.health()).unscanned_since is None) == (fallback != "none")
     clock.goes_on(BACK_AFTER_S, asking)
     assert [each.message.partition(": ")[2] for each in caplog.records] == [
-        "workers of fedi-safety look at uploads",
+        "workers of fedi-safety scan uploads",
         without_them,
-        "workers of fedi-safety look at uploads",
+        "workers of fedi-safety scan uploads",
     ]
     assert not came_back.is_set(), "stored pictures wait for workers"
 
