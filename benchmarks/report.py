@@ -63,6 +63,7 @@ PLAN = (
     Planned("quick-ray", "quick", 1.5, _DEMO_RAY),
     Planned("footprint-starter", "footprint --preset starter", 0.5),
     Planned("quick-nsfw", "quick", 1.5, (Way.ONE_PROCESS, "--preset nsfw")),
+    # 7 and 12 before fingerprints and the ledger, which may add 2.5.
     Planned("capacity-one-process", "capacity --around-ms 9.5", 3, _VIT_ONE),
     Planned("capacity-ray", "capacity --around-ms 14.5", 3, _VIT_RAY),
     Planned("latency-one-process", "latency --size 200KB", 3.5, _VIT_ONE),
