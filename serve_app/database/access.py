@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serve_app.database.file_system import network_file_system
@@ -162,7 +162,10 @@ class Database:
             try:
                 yield require_alone
             finally:
-                connection.invalidate()  # its lock goes with it
+                # Whoever asks next has the lock at once: the server may take a while to see that a connection is gone.
+                with contextlib.suppress(SQLAlchemyError):
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _IMPORT_LOCK})
+                connection.invalidate()  # with its lock, where it could not be released
 
     def probe(self) -> None:
         """Return if the database can probably be written now.

@@ -10,8 +10,9 @@ import asyncio
 import enum
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -40,7 +41,7 @@ class _Phase(enum.Enum):
     IDLE = enum.auto()
     """The first byte of another request."""
     HEAD = enum.auto()
-    """The end of a request's head; or of a body that was refused before its end, and then of a head."""
+    """The end of a request's head; or of what a refused peer still sends, and then of a head."""
     REQUEST = enum.auto()
     """The end of an answer."""
 
@@ -98,6 +99,35 @@ class Connections:
             self._without_request[connection] = None
 
 
+class _Lingering:
+    """A transport that uvicorn can close before its peer has sent all: what the peer gets is still the answer.
+
+    A socket that is closed answers what comes with a reset, and a peer that is told so while it sends may never read
+    what it was answered. So only our side is closed, and the rest is read and discarded (RFC 9112, 9.6).
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_peer_sending: Callable[[], bool]) -> None:
+        self.transport = transport
+        self._is_peer_sending = is_peer_sending
+        self._is_lingering = False
+        self.write = transport.write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def close(self) -> None:
+        """Close it, or only our side of it while the peer sends."""
+        if self._is_lingering or not self._is_peer_sending():
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._is_lingering = True
+            self.transport.write_eof()
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._is_lingering or self.transport.is_closing()
+
+
 class Connection(HttpToolsProtocol):
     """One connection: a request at a time, each phase with an end."""
 
@@ -108,7 +138,7 @@ class Connection(HttpToolsProtocol):
         self._expiry: asyncio.TimerHandle | None = None
         self._bytes_since_progress = 0
         self._discarded_bytes = 0
-        self._is_body_complete = True
+        self._is_peer_sending = False
         self._is_deaf = False
 
     def abort(self) -> None:
@@ -117,7 +147,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
-        super().connection_made(transport)
+        lingering = _Lingering(transport, lambda: self._is_peer_sending)
+        super().connection_made(cast("asyncio.Transport", lingering))
         self._shared.opened(self)
         self._enter(_Phase.HEAD)
 
@@ -130,6 +161,9 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
+        if self.transport.is_closing():
+            self._discard(data)
+            return
         if self._is_deaf:
             return
         if self._phase is _Phase.IDLE:
@@ -146,8 +180,9 @@ class Connection(HttpToolsProtocol):
             # must be ready to send it again, on another connection (RFC 9112, 9.3.2).
             self.cycle.keep_alive = False
             self._is_deaf = True
+            self._is_peer_sending = True
             raise _SentAheadError
-        self._is_body_complete = False
+        self._is_peer_sending = True
         self._discarded_bytes = 0
         super().on_message_begin()
 
@@ -164,6 +199,7 @@ class Connection(HttpToolsProtocol):
         self._shared.closed(self)
         if self._expiry is not None:
             self._expiry.cancel()
+        self.transport = cast("_Lingering", self.transport).transport
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
@@ -171,15 +207,12 @@ class Connection(HttpToolsProtocol):
         self._bytes_since_progress = 0
         super().on_body(body)
         if self.cycle.response_complete:
-            self._discarded_bytes += len(body)
-            is_of_misskey = self.scope["path"] == DETECT_PATH
-            if self._discarded_bytes > (_MOST_DISCARDED_PARTS_BYTES if is_of_misskey else _MOST_DISCARDED_BYTES):
-                self.abort()
+            self._discard(body)
 
     def on_message_complete(self) -> None:
         """See httptools."""
         self._bytes_since_progress = 0
-        self._is_body_complete = True
+        self._is_peer_sending = False
         super().on_message_complete()
         if self.cycle is not None and self.cycle.response_complete:  # an upgrade has none
             self._enter(_Phase.IDLE)
@@ -187,8 +220,10 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """See uvicorn."""
         super().on_response_complete()
+        if self._is_peer_sending:
+            self.flow.resume_reading()
         # One that is closing has as long to take its answer as one whose body was refused has to send the rest.
-        is_idle = self._is_body_complete and not self.transport.is_closing()
+        is_idle = not self._is_peer_sending and not self.transport.is_closing()
         self._enter(_Phase.IDLE if is_idle else _Phase.HEAD)
 
     def shutdown(self) -> None:
@@ -217,7 +252,18 @@ class Connection(HttpToolsProtocol):
             b"connection: close",
         )
         self.transport.write(b"\r\n".join((*head, b"", body)))
+        self._is_peer_sending = True
         self.transport.close()
+        if self._phase is _Phase.REQUEST:  # whose body ends in this: for the application its sender has left
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._enter(_Phase.HEAD)
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        is_of_misskey = self.scope is not None and self.scope.get("path") == DETECT_PATH
+        if self._discarded_bytes > (_MOST_DISCARDED_PARTS_BYTES if is_of_misskey else _MOST_DISCARDED_BYTES):
+            self.abort()
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase

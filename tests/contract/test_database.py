@@ -311,6 +311,17 @@ def test_a_lease_moves_when_its_holder_does_not_renew_it(database: Database, mon
     assert one.hold()
 
 
+def test_who_imports_next_need_not_wait_until_the_server_sees_that_a_connection_is_gone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sa.Connection, "invalidate", lambda _: None)  # a server that does not see it at all
+    database.prepare()
+    with contextlib.closing(open_database(database.location)) as other:
+        for importing, refused in ((database, other), (other, database)):
+            with importing.alone_in_importing() as first, refused.alone_in_importing() as second:
+                assert (first is None, second is None) == (False, True)
+
+
 def test_the_clock_of_the_database_is_a_clock(database: Database) -> None:
     with database.reading() as connection:
         first, second = database.now_us(connection), database.now_us(connection)

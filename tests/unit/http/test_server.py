@@ -295,11 +295,51 @@ async def test_of_a_long_body_that_was_refused_little_is_read(serve: Serve) -> N
         assert sent_bytes < 50_000_000, "what buffers took, and not all of it"
 
 
-async def test_a_refusal_that_closes_reads_nothing_more(serve: Serve) -> None:
-    head = b"POST /closed HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
-    async with serve() as served, served.connection(head) as (reader, _):
+CLOSING = {
+    "a refused body": b"POST /closed HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n",
+    "a refused body of a known length": b"POST /closed HTTP/1.1\r\nHost: test\r\nContent-Length: 900000\r\n\r\n",
+    "a refused body of HTTP/1.0": b"POST /refused HTTP/1.0\r\nContent-Length: 900000\r\n\r\n",
+    "a head without an end": b"GET /quick HTTP/1.1\r\nX: " + b"x" * 20_000,
+    "no HTTP": b"no HTTP\r\n\r\n",
+    "requests that are sent ahead": GET * 2,
+}
+
+
+@pytest.mark.parametrize("sent", CLOSING.values(), ids=CLOSING)
+async def test_an_answer_that_closes_is_taken_in_peace_whatever_its_peer_still_sends(serve: Serve, sent: bytes) -> None:
+    """A proxy that is told that the connection was reset while it sends has no answer to hand on."""
+    async with serve() as served, served.connection(sent) as (reader, writer):
         assert (await served.answer(reader))[1]["connection"] == "close"
-        assert await served.is_closed(reader)
+        assert await reader.read() == b"", "the end, and no reset"
+        for _ in range(8):
+            writer.write(bytes(100_000))
+            await writer.drain()
+        assert writer.transport.get_write_buffer_size() == 0
+        assert not writer.transport.is_closing()
+
+
+@pytest.mark.parametrize("sent", CLOSING.values(), ids=CLOSING)
+async def test_what_a_peer_sends_after_such_an_answer_is_not_read_for_ever(serve: Serve, sent: bytes) -> None:
+    async with serve(SHORT_S) as served, served.connection(sent) as (reader, writer):
+        await served.answer(reader)
+        reset = asyncio.create_task(writer.wait_closed())
+        while not reset.done():
+            writer.write(b"x")
+            await asyncio.wait({reset}, timeout=0.01)
+        assert isinstance(reset.exception(), ConnectionError)
+
+
+@pytest.mark.parametrize("sent", CLOSING.values(), ids=CLOSING)
+async def test_of_what_a_peer_sends_after_such_an_answer_little_is_read(serve: Serve, sent: bytes) -> None:
+    async with serve(deadline_s=60.0) as served, served.connection(sent) as (reader, writer):
+        await served.answer(reader)
+        sent_bytes = 0
+        with contextlib.suppress(ConnectionError):
+            while sent_bytes < 100_000_000:
+                writer.write(bytes(100_000))
+                sent_bytes += 100_000
+                await writer.drain()
+        assert sent_bytes < 50_000_000, "what buffers took, and not all of it"
 
 
 async def test_a_peer_that_does_not_take_its_answer_is_let_go(serve: Serve) -> None:
