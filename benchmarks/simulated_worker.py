@@ -74,6 +74,8 @@ class SimulatedWorker:
         """Of its passes, against what it says of them."""
         self.is_cut = False
         """Whether what is sent either way is lost, unnoticed."""
+        self.process = ""
+        """As in its Hello."""
         self.refused: Refused | None = None
         self.is_closed = False
         self.works: list[Work] = []
@@ -93,8 +95,8 @@ class SimulatedWorker:
 
     def join(self, fleet: Fleet, name: str = "desktop", owner: str = "owner") -> Member:
         """Connect."""
-        offers = (Offer(MODEL, self.machine.pass_s),)
-        self._member = fleet.join(Hello(PROTOCOL, "1", name, "simulated", offers, self.machine.decoders), self, owner)
+        has = ("simulated", (Offer(MODEL, self.machine.pass_s),), self.machine.decoders)
+        self._member = fleet.join(Hello(PROTOCOL, "1", name, *has, self.process), self, owner)
         return self._member
 
     @property

@@ -56,12 +56,11 @@ class DeployFailedError(ConfigurationError):
 
 
 @contextlib.contextmanager
-def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
+def local_ray(folder: Path) -> Iterator[None]:
     """A Ray of this process alone. It ends with the block, and with the process however that ends.
 
     Args:
         folder: for its sockets and logs, inside a private one, since Ray opens its folders to everybody.
-        num_cpus: logical ones; None: those of the machine.
 
     Raises:
         RayStartError: it did not start.
@@ -69,7 +68,7 @@ def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     adopt_orphans()
     with bounded(_START_LIMIT_S, "the start of Ray"), _without_dashboard():
-        _start(folder, num_cpus)
+        _start(folder)
     try:
         yield
     finally:
@@ -77,13 +76,12 @@ def local_ray(folder: Path, num_cpus: int | None = None) -> Iterator[None]:
             shut_down()
 
 
-def _start(folder: Path, num_cpus: int | None) -> None:
+def _start(folder: Path) -> None:
     try:
         ray.init(
             # Otherwise Ray joins the cluster of RAY_ADDRESS, or another one on this machine.
             address="local",
             namespace="serve",
-            num_cpus=num_cpus,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,

@@ -57,6 +57,9 @@ Outcome = TypeVar("Outcome")
 # Sources that come to a full queue may fill it with their parts once more, as they may the service (docs/adr/0022).
 _MOST_TIMES_FULL = 2
 
+# Passes of one item that fail one after the other: bad items are seldom so many, and a device that is broken fails all.
+_SUSPICIOUS_FAILURES = 3
+
 # Idle time is counted in steps of some milliseconds: to look more often would keep a core from idling.
 _LEAST_LOOK_S = 0.002
 
@@ -91,6 +94,9 @@ class Batcher(Generic[Item, Outcome]):
 
     ``stage``, for a device with memory of its own, takes the same while an earlier pass still runs; ``run_pass`` then
     takes its result in place of the items.
+
+    ``check`` runs a pass of a kind that no item can spoil. It is called after some passes in a row have failed: if it
+    fails too, the device is broken, and :meth:`require_alive` says so.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class Batcher(Generic[Item, Outcome]):
         stage: Callable[[Kind, Sequence[Item]], Awaitable[Staged]] | None = None,
         idle_s: Callable[[], float] | None = None,
         clock: Clock = time.monotonic,
+        check: Callable[[Kind], Awaitable[None]] | None = None,
     ) -> None:
         """``costs`` has those of every kind, and ``max_queued_items`` is for each lane.
 
@@ -112,10 +119,13 @@ class Batcher(Generic[Item, Outcome]):
         self._max_queued_items = max_queued_items
         self._idle_s = idle_s
         self._clock = clock
+        self._check = check
         self._queue: JobQueue[Item, Outcome] = JobQueue()
         self._arrived = asyncio.Event()
         self._device: asyncio.Task[None] | None = None
         self._has_ended = False  # by an error or by close
+        self._failures_in_a_row = 0
+        self._is_broken = False
         self._unanswered: set[asyncio.Future[list[Outcome]]] = set()
         self._stagings_started_s: list[float] = []
         self._pass_started_s: float | None = None
@@ -151,10 +161,12 @@ class Batcher(Generic[Item, Outcome]):
         """For a health check.
 
         Raises:
-            UnavailableError: the loop that serves the device has ended.
+            UnavailableError: the loop that serves the device has ended, or every pass fails.
         """
         if self._has_ended:
             raise UnavailableError("batching has ended: see the log")
+        if self._is_broken:
+            raise UnavailableError("the device fails at every pass: see the log")
 
     def waiting(self, lane: Lane) -> int:
         """Items of ``lane`` that wait for a pass."""
@@ -440,17 +452,36 @@ class Batcher(Generic[Item, Outcome]):
                 raise RuntimeError(f"a pass of {size} items gave {len(outcomes)} outcomes")
         except Exception as error:
             if size == 1:
+                await self._note_failure(kind, error)
                 return [error]
             if isinstance(error, DeviceMemoryError):
                 costs.limit_to(size // 2)
             halves = (current.batch[: size // 2], current.batch[size // 2 :])
             return [outcome for half in halves for outcome in await self._run(await self._staged(half))]
         else:
+            self._failures_in_a_row = 0
             costs.observe(size, self._clock() - self._pass_started_s)
             self._passes_by_size[size] += 1
             return list(outcomes)
         finally:
             self._pass_started_s = None
+
+    async def _note_failure(self, kind: Kind, error: Exception) -> None:
+        """A pass of one item has failed: by the item, or the device is broken. One whose memory is full may recover."""
+        if self._check is None or isinstance(error, DeviceMemoryError):
+            return
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row < _SUSPICIOUS_FAILURES or self._is_broken:
+            return
+        self._failures_in_a_row = 0
+        try:
+            await self._check(kind)
+        except DeviceMemoryError:
+            return
+        except Exception as broken:
+            self._is_broken = True
+            text = "the device fails at every pass: only a new process can help"
+            logger.error("device_broken", text, exc_info=broken)
 
 
 def _kind_of(batch: Batch[Item, Outcome]) -> Kind:

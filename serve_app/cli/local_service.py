@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from serve_app.domain import SettingsError
-from serve_app.host.secret_files import read_secrets
+from serve_app.host.secret_files import FILE_SUFFIX, read_secrets
 from serve_app.host.state_folder import make_private_file, state_folder
 from serve_app.wire import WORKER_SECRETS_ENV
 
@@ -55,15 +55,19 @@ def provide_secret(secrets_env: str = SECRETS_ENV) -> str:
 
 
 def provide_worker_secret() -> Path | None:
-    """As :func:`provide_secret`, for workers: the file that has the secret; None if the environment has its own.
+    """The file with the secret of workers, which the environment names from now on; None if that has its own.
+
+    A change of the file counts from then on, as with any other.
 
     Raises:
         SettingsError: as :func:`stored_secret`.
     """
     if read_secrets(WORKER_SECRETS_ENV):
         return None
-    os.environ[WORKER_SECRETS_ENV] = stored_secret(WORKER_SECRETS_ENV, _WORKER_SECRET_FILE)
-    return (state_folder() / _WORKER_SECRET_FILE).absolute()
+    stored_secret(WORKER_SECRETS_ENV, _WORKER_SECRET_FILE)
+    file = (state_folder() / _WORKER_SECRET_FILE).absolute()
+    os.environ[WORKER_SECRETS_ENV + FILE_SUFFIX] = str(file)
+    return file
 
 
 def stored_secret(secrets_env: str = SECRETS_ENV, name: str = _SECRET_FILE) -> str:

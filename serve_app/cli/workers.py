@@ -55,7 +55,8 @@ def workers_dismiss(
 ) -> None:
     """Send a worker away: its pictures go to others, and its process ends.
 
-    Whoever started it may start it again. To keep it away, remove its secret from PICTWARDEN_WORKER_SECRETS.
+    Whoever started it may start it again; systemd does so after a minute. To keep it away, take its secret out of
+    PICTWARDEN_WORKER_SECRETS.
     """
     gone = AdminConnection().send(WorkerRecord, "DELETE", f"/workers/{path_segment(name)}")
     typer.echo(f"{gone.name} is dismissed; it had scored {gone.pictures:,} pictures since {local(gone.since)}.")

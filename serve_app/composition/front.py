@@ -86,7 +86,6 @@ class Front:
             deadline_s=settings.deadline_s,
         )
         self.record = FleetRecord(self.fleet, standing_in=self._standing_in)
-        self.switched: list[Callable[[bool], None]] = [self.record.switched]
         """Told whether workers are away, once that has lasted."""
         self.absence = Absence(self._is_anybody_there, self._switched, came_back)
         self.neglect = Absence(lambda: self._is_anybody_there() or self._has_stand_in(), self.record.neglected)
@@ -189,8 +188,7 @@ class Front:
         return StandingIn.NOBODY if self._remote.fallback == "none" else StandingIn.SERVICE
 
     def _switched(self, is_away: bool) -> None:
-        for tell in self.switched:
-            tell(is_away)
+        self.record.switched(is_away)
         self._tell()
 
     def _tell(self) -> None:

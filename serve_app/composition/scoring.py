@@ -110,6 +110,7 @@ class EngineScorers:
             self._stage if self._stages_ahead else None,
             # A pass on the CPU would take the cores from the decoding.
             idle_s if self.shares_cores else None,
+            check=self._check,
         )
         self._scorers = {
             labels: EngineScorer(labels, engine, costs[labels], self._batcher)
@@ -141,7 +142,7 @@ class EngineScorers:
         """For a health check.
 
         Raises:
-            UnavailableError: batching has ended, or the device is stuck.
+            UnavailableError: batching has ended, or the device is broken or stuck.
         """
         self._batcher.require_alive()
         if self._batcher.overdue_s > _HUNG_AFTER_S:
@@ -175,6 +176,13 @@ class EngineScorers:
     async def _run_pass(self, labels: Any, staged: Staged) -> Sequence[NDArray[np.float32]]:
         loop = asyncio.get_running_loop()
         return list(await loop.run_in_executor(self._device_thread, self._encode, self._engines[labels], staged))
+
+    async def _check(self, labels: Any) -> None:
+        """Look at black pixels, of which no picture can have spoilt any."""
+        engine = self._engines[labels]
+        view, face = (np.zeros((1, px, px, 3), np.uint8) for px in (engine.identity.image_size_px, FACE_SIZE_PX))
+        items = items_of(view, face) if isinstance(engine, WithFaces) else list(view)
+        await self._run_pass(labels, await self._stage(labels, items) if self._stages_ahead else items)
 
     def _encode(self, engine: Engine, staged: Staged) -> NDArray[np.float32]:
         if self._stages_ahead:

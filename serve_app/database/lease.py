@@ -13,6 +13,8 @@ from serve_app.database.tables import leases
 LEASE_S = 25.0
 """Seconds for which a lease holds."""
 
+_LEASE_US = int(LEASE_S * 1e6)
+
 RENEWED_EVERY_S = 4.0
 """Seconds between two attempts to renew or to take it: so work moves within 30 s of its holder's death."""
 
@@ -20,10 +22,9 @@ RENEWED_EVERY_S = 4.0
 class Lease:
     """The right to do the work ``name``. For threads that may wait for the database."""
 
-    def __init__(self, database: Database, name: str, lease_s: float = LEASE_S) -> None:
+    def __init__(self, database: Database, name: str) -> None:
         self._database = database
         self._name = name
-        self._lease_us = int(lease_s * 1e6)
         self._holder = uuid.uuid4().hex
 
     def hold(self) -> bool:
@@ -35,7 +36,7 @@ class Lease:
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         with self._database.writing() as connection:
             now_us = self._database.now_us(connection)
-            taken = insert(leases).values(name=self._name, holder=self._holder, expires_at_us=now_us + self._lease_us)
+            taken = insert(leases).values(name=self._name, holder=self._holder, expires_at_us=now_us + _LEASE_US)
             taken = taken.on_conflict_do_update(
                 index_elements=[leases.c.name],
                 set_={"holder": taken.excluded.holder, "expires_at_us": taken.excluded.expires_at_us},

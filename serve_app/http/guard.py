@@ -80,11 +80,6 @@ class Guard:
         return bool(self._scopes().admins)
 
     @property
-    def has_workers(self) -> bool:
-        """Whether any secret permits to score pictures."""
-        return bool(self._scopes().workers)
-
-    @property
     def worker_owners(self) -> Collection[str]:
         """The names of all whose workers may score pictures."""
         return frozenset(name for name, _ in self._scopes().workers)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 MOST_FRAME_BYTES: Final = 1_000_000
 """Of a frame that a peer sends; a longer one ends its connection before it is read."""
@@ -19,11 +20,18 @@ _MOST_IN_KERNEL_BYTES: Final = 128 * 1024
 # For what is on its way when the application has ended; a peer that does not read would hold it for ever.
 _CLOSED_WITHIN_S: Final = 5.0
 
+# Pings and pongs of a peer, which have no other bound: a client sends one in some seconds.
+_MOST_CONTROLS_AT_ONCE: Final = 100
+_CONTROLS_PER_S: Final = 10.0
+
 _UNWRITTEN = "unwritten_bytes"
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket."""
+
+    _controls = 0.0
+    _controlled_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
@@ -31,6 +39,26 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         own: socket.socket = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_IN_KERNEL_BYTES)
+
+    def handle_ping(self) -> None:
+        """See uvicorn, which answers each, and never stops reading for it."""
+        if self._may_control():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        """See uvicorn."""
+        if self._may_control():
+            super().handle_pong(event)
+
+    def _may_control(self) -> bool:
+        """Count one; whether the peer may send it. Beyond that its connection ends."""
+        now_s = self.loop.time()
+        self._controls = max(0.0, self._controls - (now_s - self._controlled_s) * _CONTROLS_PER_S) + 1.0
+        self._controlled_s = now_s
+        if self._controls > _MOST_CONTROLS_AT_ONCE:
+            self.transport.abort()
+            return False
+        return True
 
     async def send(self, message: Any) -> None:
         """See uvicorn."""

@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from serve_app.domain import MalformedRequestError
-from serve_app.remote.messages import Failed, FromWorker, Hello
+from serve_app.remote.fleet import RefusedError
+from serve_app.remote.messages import Failed, FromWorker, Hello, Refusal, Refused
 
 # Models have some hundred bytes each.
 _MOST_HELLO_BYTES: Final = 64 * 1024
@@ -15,12 +16,27 @@ MOST_TEXT: Final = 200
 _MOST_MODEL_TEXT: Final = 1000
 """Of the name of several models together, and of their notices."""
 
+_SPARE_MESSAGES: Final = 64
+_MESSAGES_FOR_EACH: Final = 4
+"""That the front has sent: one answers it, and an older version may say so twice."""
+
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 _MOST_DECODERS: Final = 1024
 
 # Of views: the fake engine's are the smallest.
 _SIZES_PX: Final = range(4, 1025)
+
+
+def require_few(received: int, sent: int) -> None:
+    """Return if a worker may have said so many messages, the front having ``sent`` so many.
+
+    Raises:
+        RefusedError: it says more than it is asked, and each costs the front's time.
+    """
+    if received > _SPARE_MESSAGES + _MESSAGES_FOR_EACH * sent:
+        text = f"the worker sent {received} messages where {sent} were sent to it: upgrade the worker"
+        raise RefusedError(Refused(Refusal.DISTRUSTED, text))
 
 
 def require_small(hello: Hello, frame_bytes: int) -> None:
@@ -31,7 +47,7 @@ def require_small(hello: Hello, frame_bytes: int) -> None:
     """
     models = [model for offer in hello.offers for model in (offer.model, *offer.model.each)]
     notices = [model.notice for model in models if model.notice is not None]
-    texts = (hello.name, hello.version, hello.device)
+    texts = (hello.name, hello.version, hello.device, hello.process)
     of_models = (*notices, *(model.name for model in models))
     is_long = max(map(len, texts)) > MOST_TEXT or max(map(len, of_models), default=0) > _MOST_MODEL_TEXT
     if frame_bytes > _MOST_HELLO_BYTES or is_long or not all(map(str.isprintable, (*texts, *of_models))):

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serve_app.domain import MalformedRequestError
 from serve_app.http.websocket import MOST_FRAME_BYTES
-from serve_app.http.worker_bounds import MOST_TEXT, require_short, require_small
+from serve_app.http.worker_bounds import MOST_TEXT, require_few, require_short, require_small
 from serve_app.http.worker_line import WorkerLine
 from serve_app.logs import EventLogger
 from serve_app.remote.fleet import Line, Member, RefusedError
@@ -106,6 +106,7 @@ class WorkerConnection:
         self._member: Member | None = None
         self._clock = asyncio.get_running_loop().time
         self._heard_s = self._clock()
+        self._received_messages = 0
 
     async def run(self) -> None:
         """Until either side has enough, or the connection is lost."""
@@ -173,7 +174,9 @@ class WorkerConnection:
                     return f"it sent a message of more than {MOST_FRAME_BYTES} bytes"
                 return f"the connection has ended ({event.get('code')} {event.get('reason') or ''})".replace(" )", ")")
             self._heard_s = self._clock()
+            self._received_messages += 1
             try:
+                require_few(self._received_messages, self._line.written_messages)
                 if (why := self._take(event.get("bytes"))) is not None:
                     return why
             except MalformedRequestError as error:

@@ -67,7 +67,7 @@ class WorkerDoor:
         times: ConnectionTimes = DEFAULT_TIMES,
         *,
         record: Refusals | None = None,
-        require_welcome: Callable[[str], None] = lambda owner: None,
+        require_welcome: Callable[[str, str | None], None] = lambda owner, name: None,
     ) -> None:
         """A door without connections.
 
@@ -80,7 +80,7 @@ class WorkerDoor:
                 is kept for each owner who has none.
             times: of a connection.
             record: counts who is not taken.
-            require_welcome: checks an owner; raises RefusedError.
+            require_welcome: checks an owner, and the worker's name once it is known; raises RefusedError.
         """
         self._record = record
         self._require_welcome = require_welcome
@@ -138,7 +138,7 @@ class WorkerDoor:
         Raises:
             RefusedError: one was sent away recently, or there are enough.
         """
-        self._require_welcome(owner)
+        self._require_welcome(owner, None)
         taken = Counter(member.owner for member in self._fleet.members if not member.is_leaving)
         why = why_no_place(owner, taken, self._guard.worker_owners, self._max_workers)
         if why is not None:
@@ -164,6 +164,7 @@ class WorkerDoor:
             RefusedError: it is not taken.
         """
         self.require_place(owner)
+        self._require_welcome(owner, hello.name)
         self._require(hello)
         return self._fleet.join(hello, line, owner)
 

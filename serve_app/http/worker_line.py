@@ -35,6 +35,8 @@ class WorkerLine:
         self._is_flooded = False
         self.refused: Refused | None = None
         """What the worker was told last, where it was refused."""
+        self.written_messages = 0
+        """Since the connection began."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -71,6 +73,7 @@ class WorkerLine:
                 try:
                     async with asyncio.timeout(self._stalled_after_s):
                         await self._websocket.send_bytes(packed(message))
+                        self.written_messages += 1
                 except TimeoutError:
                     return f"the worker has read nothing for {self._stalled_after_s:.0f} s"
                 except (WebSocketDisconnect, WebSocketDisconnected, OSError):

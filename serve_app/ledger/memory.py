@@ -56,19 +56,17 @@ class MemoryLedger:
     def __init__(
         self,
         kept_decisions: int = 10_000,
-        kept_examination_bytes: int = _KEPT_EXAMINATION_BYTES,
-        retention: Retention | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if kept_decisions < 1:
             raise ValueError("a ledger stores at least one decision")
         self._kept_decisions = kept_decisions
-        self._retention = retention or Retention()
+        self._retention = Retention()
         self._wall_clock = wall_clock
         self._records: OrderedDict[str, RecordedDecision] = OrderedDict()
         self._decisions_on: Counter[str] = Counter()
         self._examined: set[str] = set()
-        self._examinations = RecentExaminations(kept_examination_bytes)
+        self._examinations = RecentExaminations(_KEPT_EXAMINATION_BYTES)
         self._audit = MemoryAudit()
 
     async def record(self, decision: Decision) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from serve_app.concurrency.coalescing import Coalescer
 from serve_app.database.access import Database, is_outage
 from serve_app.database.lease import Lease
-from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, Retention, in_words
+from serve_app.domain import Decision, Erased, Judged, LedgerHealth, Recollection, in_words
 from serve_app.domain.limits import MediaLimits
 from serve_app.ledger import queries
 from serve_app.ledger.distrusted import has_scores_of_workers, is_in_doubt, without_distrusted
@@ -56,7 +56,6 @@ class SqlLedger(SqlArchive):
         self,
         database: Database,
         spool: Spool,
-        retention: Retention | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         commit_wait_s: float = COMMIT_WAIT_S,
         limits: MediaLimits | None = None,
@@ -65,7 +64,7 @@ class SqlLedger(SqlArchive):
 
         Examinations are recalled under the same ``limits`` as far as these change what is seen.
         """
-        super().__init__(database, retention, wall_clock)
+        super().__init__(database, wall_clock)
         self._spool = spool
         self._media_key = (limits or MediaLimits()).media_key
         self._commit_wait_s = commit_wait_s

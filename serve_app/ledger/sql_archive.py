@@ -73,12 +73,11 @@ class SqlArchive:
     def __init__(
         self,
         database: Database,
-        retention: Retention | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.bodies = BodyScans(database)
         self._database = database
-        self._retention = retention or Retention()
+        self._retention = Retention()
         self._wall_clock = wall_clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-archive")
         # To forget much takes long, and nobody's query waits for it.

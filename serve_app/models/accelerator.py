@@ -1,7 +1,7 @@
 """What a device besides the CPU can do that makes passes fast: pinned memory, uploads beside a pass, captured graphs.
 
-:class:`CudaAccelerator` is the real one. :class:`HostAccelerator` does the same on the CPU without any of the gain, so
-that the engine above (:mod:`serve_app.models.cuda_engine`) runs, and is tested, where there is no GPU.
+:class:`CudaAccelerator` is the real one. The tests have one of the CPU, so that the engine above
+(:mod:`serve_app.models.cuda_engine`) also runs where there is no GPU.
 """
 
 from __future__ import annotations
@@ -104,31 +104,6 @@ class CudaAccelerator:
     def computing(self) -> contextlib.AbstractContextManager[Any]:
         """See :class:`Accelerator`."""
         return torch.cuda.stream(self._compute_stream)
-
-
-class HostAccelerator:
-    """The CPU in the place of a device."""
-
-    device = torch.device("cpu")
-
-    def pinned(self, *shape: int) -> torch.Tensor:
-        """See :class:`Accelerator`."""
-        return torch.zeros(*shape, dtype=torch.uint8)
-
-    def upload(self, source: torch.Tensor, target: torch.Tensor) -> None:
-        """See :class:`Accelerator`."""
-        target.copy_(source)
-
-    def wait_for(self, upload: None) -> None:
-        """See :class:`Accelerator`."""
-
-    def capture(self, compute: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-        """See :class:`Accelerator`."""
-        return compute
-
-    def computing(self) -> contextlib.AbstractContextManager[Any]:
-        """See :class:`Accelerator`."""
-        return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

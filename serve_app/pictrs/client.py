@@ -96,9 +96,9 @@ class PictrsClient:
             query["slug"] = slug
         if before is not None:
             query["timestamp"] = before.astimezone(UTC).isoformat()
-        answer = await self._transport.ask("GET", "hashes", query)
+        told = await self._transport.ask("GET", "hashes", query)
         try:
-            return HashPage.of_json(answer.fields["page"])
+            return HashPage.of_json(told["page"])
         except (KeyError, ValueError) as error:
             raise PictrsRefusedError(
                 f"{self._transport.where} names what it stores in another way than pict-rs 0.5 does: "
@@ -119,8 +119,7 @@ class PictrsClient:
 
     async def aliases(self, reference: Reference) -> tuple[str, ...]:
         """All aliases of the picture that a reference leads to; none if it leads to nothing."""
-        answer = await self._transport.ask("GET", "aliases", reference.query)
-        return _aliases(answer.fields)
+        return _aliases(await self._transport.ask("GET", "aliases", reference.query))
 
     async def picture(self, reference: Reference) -> StoredPicture:
         """The picture that a reference leads to.
@@ -209,8 +208,8 @@ class PictrsClient:
                     "purge it: see its log"
                 )
             if new := aliases - removed:
-                answer = await self._transport.ask("POST", "purge", Reference("alias", min(new)).query)
-                removed |= set(_aliases(answer.fields))
+                told = await self._transport.ask("POST", "purge", Reference("alias", min(new)).query)
+                removed |= set(_aliases(told))
             await asyncio.sleep(look_s)
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
 

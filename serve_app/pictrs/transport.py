@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -39,15 +38,6 @@ def new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=timeout, headers={"Accept-Encoding": "identity"})
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of the internal API that is about the picture: done, or not found."""
-
-    fields: Mapping[str, Any]
-    """Of the JSON object; empty where the picture is not found."""
-    is_found: bool
-
-
 class Transport:
     """Calls to one pict-rs."""
 
@@ -61,8 +51,8 @@ class Transport:
         """The address, for messages."""
         return f"pict-rs at {self._url}"
 
-    async def ask(self, method: str, path: str, query: Mapping[str, str]) -> Answer:
-        """Call the internal API.
+    async def ask(self, method: str, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """Call the internal API: the fields of the JSON object, none where the picture is not found.
 
         Raises:
             PictrsUnavailableError: no answer, or a fault of pict-rs.
@@ -75,9 +65,9 @@ class Transport:
         code = fields.get("code")
         match response.status:
             case 200 if fields.get("msg") == "ok":
-                return Answer(fields, is_found=True)
+                return fields
             case 404 if code in ("alias-not-found", "proxy-not-found"):
-                return Answer({}, is_found=False)
+                return {}
             case 401:
                 raise PictrsRefusedError(
                     f"{self.where} refuses the key: set {API_KEY_ENV} here to what PICTRS__SERVER__API_KEY is there"

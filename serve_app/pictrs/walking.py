@@ -25,22 +25,19 @@ class Pages(Protocol):
         ...
 
 
-async def newest_first(
-    pictrs: Pages, before: datetime | None = None, limit: int = PAGE
-) -> AsyncIterator[StoredPicture]:
+async def newest_first(pictrs: Pages, limit: int = PAGE) -> AsyncIterator[StoredPicture]:
     """Every stored picture; those that are stored meanwhile are left out.
 
     Each comes once, unless one that would have come next is purged and stored again at that very time.
 
     Args:
         pictrs: where they are.
-        before: only those that were stored before this moment.
         limit: how many are asked for at once.
 
     Raises:
         PlaceLostError: others have purged so much meanwhile that the place is lost: walk again.
     """
-    async for page in _pages(pictrs, before, limit):
+    async for page in _pages(pictrs, None, limit):
         for picture in page.pictures:
             yield picture
 

@@ -85,7 +85,9 @@ _TOLERANT: Final = (Wanted, Hello, Refused)
 def _header_of(message: type[Message]) -> type[BaseModel]:
     hints, arrays = {**get_type_hints(message), **_BOUNDED.get(message, {})}, _ARRAYS.get(message, {})
     plain: dict[str, Any] = {
-        each.name: (hints[each.name], ...) for each in dataclasses.fields(message) if each.name not in arrays
+        each.name: (hints[each.name], ... if each.default is dataclasses.MISSING else each.default)
+        for each in dataclasses.fields(message)
+        if each.name not in arrays
     }
     if arrays:
         plain[_SHAPES] = (tuple[_Shape, ...], ...)

@@ -81,6 +81,7 @@ class Hello:
         device: that computes, for people.
         offers: for each set of labels.
         decoders: bodies that it decodes at once; 0 for a worker that takes views alone.
+        process: drawn at its start: when it says Hello again, its former connection is dead, whatever the front knows.
     """
 
     protocol: int
@@ -89,6 +90,7 @@ class Hello:
     device: str
     offers: tuple[Offer, ...]
     decoders: int = 0
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)

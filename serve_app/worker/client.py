@@ -55,6 +55,7 @@ class Client:
         open_scorers: OpenScorers,
         name: str,
         version: str,
+        process: str,
         stop: asyncio.Event,
         on_accepted: Callable[[Accepted, OpenedScorers], None] = lambda accepted, scorers: None,
         clock: Clock = time.monotonic,
@@ -66,6 +67,7 @@ class Client:
             open_scorers: called once, with what the front wants; cancelled when the connection ends first.
             name: of this worker.
             version: of its Pictwarden.
+            process: as :attr:`serve_app.remote.messages.Hello.process`.
             stop: has it leave.
             on_accepted: called once it is one of the front's.
             clock: in seconds.
@@ -74,6 +76,7 @@ class Client:
         self._open_scorers = open_scorers
         self._name = name
         self._version = version
+        self._process = process
         self._stop = stop
         self._on_accepted = on_accepted
         self._clock = clock
@@ -184,7 +187,8 @@ class Client:
             await self._refuse(Refusal.MODEL, told, str(error))
             return
         self._offered = scorers
-        await self._send(Hello(PROTOCOL, self._version, self._name, scorers.device, scorers.offers, scorers.decoders))
+        has = (scorers.device, scorers.offers, scorers.decoders)
+        await self._send(Hello(PROTOCOL, self._version, self._name, *has, self._process))
 
     async def _refuse(self, reason: Refusal, told: str, why: str) -> None:
         """Refuse the front, which is ``told`` so; the owner of the worker learns ``why``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Worker:
         self._connect = connect
         self._on_alive = on_alive
         self._kept = KeptScorers(settings.model, on_warm, settings.decode_workers)
+        self._process = uuid.uuid4().hex
         self._was_accepted = False
 
     async def run(self) -> None:
@@ -128,7 +130,13 @@ class Worker:
             if socket is None:
                 return None
             client = Client(
-                socket, self._kept.open, self._settings.name, own_version(), self._stop, self._note_accepted
+                socket,
+                self._kept.open,
+                self._settings.name,
+                own_version(),
+                self._process,
+                self._stop,
+                self._note_accepted,
             )
             refused = await client.run()
         if refused is None:

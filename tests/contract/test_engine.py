@@ -49,9 +49,9 @@ def make_tiny_model(folder: Path) -> str:
 def make_torch_for_an_accelerator(folder: Path) -> Engine:
     import torch
 
-    from serve_app.models.accelerator import HostAccelerator
     from serve_app.models.cuda_engine import CudaClipEngine
     from serve_app.models.load import load_model
+    from tests.host_accelerator import HostAccelerator
 
     engine = CudaClipEngine(load_model(make_tiny_model(folder)), LABELS, torch.float32, HostAccelerator())
     engine.warm_up(8, max_pass_s=1e9)

@@ -90,7 +90,7 @@ UNRUN = {
         ),
         "tests/serve/test_nodes.py starts nodes by `ray start`, with other options and without these lines",
     ),
-    "docker compose": DOCKER,
+    **dict.fromkeys(("docker compose", "docker run"), DOCKER),
     **dict.fromkeys(("kubectl apply", "kubectl -n pictwarden get"), "needs a Kubernetes cluster"),
     "git pull": "needs a newer commit at the place of the clone",
     "pip install --require-hashes": f"{NETWORK}; `make test` installs another lock in the same way",

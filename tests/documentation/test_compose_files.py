@@ -13,7 +13,7 @@ from serve_app.admin_api import ADMIN_SECRETS_ENV
 from tests.documentation.pages import ROOT, commands_of
 from tests.documentation.terminal import Terminal
 
-OF_OTHERS = ("docker compose ", "git pull", "make pin-images ")
+OF_OTHERS = ("docker compose ", "docker run ", "git pull", "make pin-images ")
 USER_OF_THE_IMAGE = 10001
 
 

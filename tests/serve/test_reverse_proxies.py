@@ -6,11 +6,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+import websockets.sync.client
+import websockets.sync.server
+
+from serve_app.wire import WORKER_PATH
 
 from .conftest import ONE_PROCESS, ROOT, SECRET, free_port, is_free, padded, wait_for
 
@@ -50,7 +55,9 @@ class Proxy:
     @contextlib.contextmanager
     def client(self):
         context = ssl.create_default_context(cafile=str(self.certificate))
-        with httpx.Client(base_url=self.url, verify=context, timeout=30, trust_env=False) as client:
+        # A proxy may close a connection whose body was refused before its end, also where it has not said so.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=self.url, verify=context, timeout=30, trust_env=False, limits=limits) as client:
             yield client
 
     def written(self):
@@ -94,6 +101,17 @@ def replaced(text, **patterns):
     return text
 
 
+def with_workers(text):
+    """``text`` without the # of the lines for workers, as the example says."""
+    before, heading, after = text.partition(
+        "# Workers on other machines (docs/workers.md): remove the # of these lines.\n"
+    )
+    assert heading
+    lines = after.splitlines(keepends=True)
+    count = next(at for at, line in enumerate(lines) if not line.strip().startswith("#"))
+    return before + "".join(line.replace("#", "", 1) for line in lines[:count]) + "".join(lines[count:])
+
+
 def nginx(folder, certificate, port, upstream):
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
@@ -134,10 +152,17 @@ def caddy(folder, certificate, port, upstream):
 PROXIES = {"nginx": nginx, "caddy": caddy}
 
 
+CONFIGURATIONS = {"nginx": "pictwarden.conf", "caddy": "Caddyfile"}
+
+
 @contextlib.contextmanager
-def running_proxy(which, folder, certificate, upstream):
+def running_proxy(which, folder, certificate, upstream, workers=None):
     port = free_port()
     command = PROXIES[which](folder, certificate, port, upstream)
+    if workers is not None:
+        file = folder / CONFIGURATIONS[which]
+        own = replaced(with_workers(file.read_text("utf-8")), workers=(r"127\.0\.0\.1:14054", f"127.0.0.1:{workers}"))
+        file.write_text(own, "utf-8")
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
@@ -222,9 +247,43 @@ def test_a_body_arrives_when_it_comes_and_not_when_it_has_ended(which, certifica
             received += piece
 
 
+def test_workers_connect_through_it_where_that_is_wanted(which, certificate, tmp_path):
+    context = ssl.create_default_context(cafile=str(certificate / "certificate.pem"))
+    asked = []
+
+    def echo(connection):
+        asked.append((connection.request.path, connection.request.headers["authorization"]))
+        for frame in connection:
+            connection.send(frame)
+
+    with contextlib.ExitStack() as stack:
+        front = stack.enter_context(websockets.sync.server.serve(echo, "127.0.0.1", 0))
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        workers = front.socket.getsockname()[1]
+        proxy = stack.enter_context(running_proxy(which, tmp_path, certificate, free_port(), workers))
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        url = f"wss://localhost:{proxy.port}{WORKER_PATH}"
+        worker = stack.enter_context(websockets.sync.client.connect(url, ssl=context, additional_headers=headers))
+        frame = bytes(300_000)
+        worker.send(frame)
+        assert worker.recv(30) == frame
+        assert asked == [(WORKER_PATH, f"Bearer {SECRET}")]
+        written = proxy.written()
+        assert {name for name, text in written.items() if SECRET in text} == set()
+
+
 def test_it_hands_nothing_else_on(proxy):
     with proxy.client() as client:
-        for path in ("/", "/healthz", "/readyz", "/docs", "/misskey", "/api/v1/admin/decisions", "/metrics"):
+        for path in (
+            "/",
+            "/healthz",
+            "/readyz",
+            "/docs",
+            "/misskey",
+            "/api/v1/admin/decisions",
+            "/metrics",
+            WORKER_PATH,
+        ):
             answered = client.get(path)
             assert (answered.status_code, "reason" in answered.text) == (404, False)
 
@@ -251,7 +310,7 @@ def test_it_waits_for_longer_than_an_answer_may_take():
     # pict-rs' callers give up after 10 s, and the service answers within 9.5 s, whatever its settings are.
     texts = {name: (EXAMPLES / name).read_text("utf-8") for name in ("nginx.conf", "Caddyfile")}
     waits = {
-        "nginx.conf": r"(?:client_body_timeout|proxy_send_timeout|proxy_read_timeout) (\d+)s;",
+        "nginx.conf": r"(?m)^ *(?:client_body_timeout|proxy_send_timeout|proxy_read_timeout) (\d+)s;",
         "Caddyfile": r"(?:response_header_timeout|read_timeout|write_timeout) (\d+)s",
     }
     for name, pattern in waits.items():

@@ -56,7 +56,7 @@ class Member:
         self._in_flight = InFlight(name, line, self._link, self._load, clock, self._was_late)
         self._pictures = self._rows = 0
         self._resting = Resting(clock)
-        self._is_on_trial = self._is_leaving = self._has_ended = False
+        self._is_on_trial = self._is_contested = self._is_leaving = self._has_ended = False
         self.refused: Refused | None = None
         """What it was sent away with, once it was."""
         self._pinging = Pinging(self._link, lambda: bool(self._in_flight), self._fell_silent, self.lost)
@@ -72,6 +72,21 @@ class Member:
         self._dispatcher.changed()
 
     @property
+    def is_contested(self) -> bool:
+        """Whether its trial has no end before somebody does something: no picture waits for it."""
+        return self._is_contested
+
+    @is_contested.setter
+    def is_contested(self, is_contested: bool) -> None:
+        self._is_contested = is_contested
+        self._dispatcher.changed()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it owes an answer to a ping for too long."""
+        return self._pinging.is_silent
+
+    @property
     def is_usable(self) -> bool:
         """Whether it may be given pictures."""
         is_away = self._is_on_trial or self._is_leaving or self._has_ended
@@ -79,7 +94,8 @@ class Member:
 
     def may_be_usable_by(self, due_s: float) -> bool:
         """Whether it may be given pictures before a deadline: its trial, its silence or its rest can end."""
-        return not (self._is_leaving or self._has_ended) and self._resting.is_over_by(due_s)
+        is_away = self._is_contested or self._is_leaving or self._has_ended
+        return not is_away and self._resting.is_over_by(due_s)
 
     @property
     def is_leaving(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from serve_app.remote.fleet import Fleet, Member, RefusedError
 from serve_app.remote.messages import Refusal, Refused
-from serve_app.remote.trust.environment import Environment
+from serve_app.remote.trust.environment import Environment, Moment
 from serve_app.remote.trust.jobs import Jobs
 from serve_app.remote.trust.recent import Recent
 from serve_app.remote.trust.recorded_probes import RecordedProbes
@@ -39,31 +39,42 @@ class Discipline:
         """``reports`` are told of each that is sent away; ``recorded`` loses the scores of those that were wrong."""
         self._fleet, self._reports, self._environment = fleet, reports, environment
         self._standings, self._recorded, self._jobs = standings, recorded, jobs
-        self._last_good_at: Recent[str, datetime] = Recent(_NAMES_KEPT)
+        self._last_good: Recent[str, Moment] = Recent(_NAMES_KEPT)
         # When its connection ended: under the same name it may pass another trial before an answer of before is judged.
-        self._good_until_it_left: Recent[Member, datetime] = Recent(_LEFT_KEPT)
+        self._good_until_it_left: Recent[Member, Moment] = Recent(_LEFT_KEPT)
         self._sent_away: set[Member] = set()
         self._decoded: Recent[str, None] = Recent(_NAMES_KEPT)
         self._strikes: Recent[str, Strikes] = Recent(_NAMES_KEPT)
-        self._kept_out = KeptOut(environment.clock)
+        # For lies an owner with all workers; for slowness one machine, since another one of the owner's may be fine.
+        self._distrusted, self._suspended = KeptOut(environment.clock), KeptOut(environment.clock)
 
-    def require_welcome(self, owner: str) -> None:
-        """Whether a worker of this owner is taken.
+    def require_welcome(self, owner: str, name: str | None = None) -> None:
+        """Whether a worker of this owner is taken, with the name that it gives itself, or with some name.
 
         Raises:
             RefusedError: one was sent away recently.
         """
-        remaining_s = self._kept_out.remaining_s(owner)
-        if remaining_s > 0:
-            raise RefusedError(_suspended(owner, remaining_s))
+        refused = self._not_welcome(owner, name)
+        if refused is not None:
+            raise RefusedError(refused)
 
-    def is_kept_out(self, owner: str) -> bool:
-        """Whether a worker of this owner was sent away recently."""
-        return self._kept_out.remaining_s(owner) > 0
+    def turn_away(self, member: Member) -> bool:
+        """Whether a worker that has joined is not welcome any more: then it is sent away."""
+        refused = self._not_welcome(member.owner, member.hello.name)
+        if refused is not None:
+            self._fleet.dismiss(member, refused)
+        return refused is not None
+
+    def _not_welcome(self, owner: str, name: str | None) -> Refused | None:
+        if (remaining_s := self._distrusted.remaining_s(owner)) > 0:
+            return Refused(Refusal.SUSPENDED, f"{_of_liar(owner)} for another {_minutes(remaining_s)}")
+        if name is not None and (remaining_s := self._suspended.remaining_s(f"{owner}/{name}")) > 0:
+            return _suspended(owner, name, remaining_s)
+        return None
 
     def passed(self, name: str, sent_at: datetime) -> None:
         """This worker scored a probe as it should, which was sent at ``sent_at``."""
-        self._last_good_at[name] = sent_at
+        self._last_good[name] = self._environment.moment(sent_at)
 
     def decoded(self, name: str) -> None:
         """This worker said what is in a whole file."""
@@ -71,14 +82,14 @@ class Discipline:
 
     def left(self, member: Member, why: str) -> None:
         """A worker has left: sent away from here, for a lie that the fleet has seen, its owner's fault, or a strike."""
-        if member.name in self._last_good_at:
-            self._good_until_it_left[member] = self._last_good_at[member.name]
+        if member.name in self._last_good:
+            self._good_until_it_left[member] = self._last_good[member.name]
         if member in self._sent_away:
             self._recorded.forget(member.name)
         elif member.refused is not None and member.refused.reason is Refusal.DISTRUSTED:
             self._recorded.forget(member.name)
-            self._distrust(member, why, member.refused)
-        elif self.is_kept_out(member.owner):
+            self._distrust(member, why)
+        elif self._not_welcome(member.owner, member.hello.name) is not None:
             self._recorded.forget(member.name)
         else:
             self.strike(member, "its connection ended")
@@ -90,11 +101,10 @@ class Discipline:
             return  # that is known
         text = (
             f"the scores of this worker are wrong ({why}): check its memory, its overclocking and its model; the front "
-            f"takes no worker with the secret of {member.owner} for {_DISTRUSTED_FOR_S / 60:.0f} minutes"
+            f"takes no worker with the secret of {member.owner} for {_minutes(_DISTRUSTED_FOR_S)}"
         )
-        refused = Refused(Refusal.DISTRUSTED, text)
-        self._send_away(member, refused)
-        self._distrust(member, why, refused)
+        self._send_away(member, Refused(Refusal.DISTRUSTED, text))
+        self._distrust(member, why)
 
     def report_disagreement(self, member: Member, other: Member, request_id: str | None, how: str) -> None:
         """Two workers differ over a picture, or over probes, and nobody can say which of them is wrong."""
@@ -104,18 +114,23 @@ class Discipline:
             f"workers {names[0]} and {names[1]} disagree: {how}. Nobody is there to say which of them is right: "
             f"{what}. Remove the secret of the one that you trust less, or connect a third worker"
         )
-        last_good_at = min((self._last_good_at[name] for name in names if name in self._last_good_at), default=None)
+        good = [self._environment.since(self._last_good[name]) for name in names if name in self._last_good]
+        last_good_at = min(good, default=None)
         at, has_decoded = self._environment.now(), self._has_decoded(names)
-        never_good = tuple(name for name in names if name not in self._last_good_at)
+        never_good = tuple(name for name in names if name not in self._last_good)
         self._reports.disagreed(Disagreed(names, at, last_good_at, request_id, on_trial, why, has_decoded, never_good))
 
-    def _distrust(self, member: Member, why: str, refused: Refused) -> None:
+    def _distrust(self, member: Member, why: str) -> None:
         """Whoever has one worker that lies is not believed with the next."""
-        self._kept_out.keep_out(member.owner, _DISTRUSTED_FOR_S)
+        self._distrusted.keep_out(member.owner, _DISTRUSTED_FOR_S)
         self._report_distrusted(member, why)
+        of_liar = Refused(
+            Refusal.SUSPENDED,
+            f"{_of_liar(member.owner)} for {_minutes(_DISTRUSTED_FOR_S)}: the scores of {member.name} are wrong",
+        )
         for other in self._fleet.members:
             if other.owner == member.owner and not other.has_ended:
-                self._send_away(other, refused)
+                self._send_away(other, of_liar)
                 self._report_distrusted(other, f"{member.name}, of the same owner, was sent away")
 
     def _send_away(self, member: Member, refused: Refused) -> None:
@@ -127,8 +142,9 @@ class Discipline:
         self._sent_away.remove(member)
 
     def _report_distrusted(self, member: Member, why: str) -> None:
-        last_good_at = self._good_until_it_left.pop(member, None) or self._last_good_at.get(member.name)
-        self._last_good_at.pop(member.name, None)
+        last_good = self._good_until_it_left.pop(member, None) or self._last_good.get(member.name)
+        last_good_at = None if last_good is None else self._environment.since(last_good)
+        self._last_good.pop(member.name, None)
         has_decoded, at = self._has_decoded([member.name]), self._environment.now()
         self._reports.distrusted(Distrusted(member.name, member.owner, at, last_good_at, why, has_decoded))
 
@@ -152,14 +168,10 @@ class Discipline:
         strikes = self._strikes.pop(member.name, None)
         if strikes is None:
             return  # two things at once were too many, and it is away already
-        self._kept_out.keep_out(member.owner, _SUSPENDED_FOR_S)
-        self._fleet.dismiss(member, _suspended(member.owner, _SUSPENDED_FOR_S))
+        self._suspended.keep_out(f"{member.owner}/{member.hello.name}", _SUSPENDED_FOR_S)
+        self._fleet.dismiss(member, _suspended(member.owner, member.hello.name, _SUSPENDED_FOR_S))
         now, why = self._environment.now(), str(strikes)
         self._reports.suspended(Suspended(member.name, member.owner, now, _SUSPENDED_FOR_S, why))
-
-    def turn_away(self, member: Member) -> None:
-        """Send away a worker whose owner is kept out."""
-        self._fleet.dismiss(member, _suspended(member.owner, self._kept_out.remaining_s(member.owner)))
 
     def _has_decoded(self, names: Sequence[str]) -> bool:
         """Whether one of these has said what is in a whole file."""
@@ -170,9 +182,18 @@ class Discipline:
         return strikes
 
 
-def _suspended(owner: str, remaining_s: float) -> Refused:
+def _of_liar(owner: str) -> str:
+    return f"a worker with the secret of {owner} was sent away for wrong scores, and the front takes none"
+
+
+def _suspended(owner: str, name: str, remaining_s: float) -> Refused:
     text = (
-        f"a worker with the secret of {owner} was sent away; the front takes none for another "
-        f"{max(1, round(remaining_s / 60))} minutes"
+        f"the worker {name} of {owner} failed or was late too often: the front takes none of this name for "
+        f"{_minutes(remaining_s)}. Look at its speed and its connection; another machine needs another name (--name)"
     )
     return Refused(Refusal.SUSPENDED, text)
+
+
+def _minutes(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"

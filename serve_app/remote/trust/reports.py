@@ -84,7 +84,7 @@ class Suspended:
         worker: its name in decisions; these are not in doubt.
         owner: the name of its secret.
         at: when, with an offset.
-        for_s: seconds for which none of its owner's workers may connect.
+        for_s: seconds for which it may not connect.
         why: for people: what happened, by kind.
     """
 

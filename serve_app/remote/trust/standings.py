@@ -28,6 +28,16 @@ class Standing:
     contested_by: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
 
+    def contest(self, name: str) -> None:
+        """The worker of this name differs from it."""
+        self.contested_by.add(name)
+        self.member.is_contested = True
+
+    def settle(self, name: str) -> None:
+        """That one does so no more."""
+        self.contested_by.discard(name)
+        self.member.is_contested = bool(self.contested_by)
+
 
 class Standings:
     """Those of all connected workers."""
@@ -46,12 +56,14 @@ class Standings:
         """It has joined."""
         self._standings[member.name] = Standing(member)
 
-    def remove(self, member: Member) -> None:
-        """It has left; nothing contests another one by its scores any more."""
+    def remove(self, member: Member) -> Sequence[Member]:
+        """It has left, and contests nobody any more: those whom nobody else contests."""
         self._standings.pop(member.name, None)
+        freed = [each for each in self if each.contested_by == {member.name}]
         for standing in self:
-            standing.contested_by.discard(member.name)
+            standing.settle(member.name)
             standing.silent.discard(member.name)
+        return [each.member for each in freed]
 
     def of(self, member: Member) -> Standing | None:
         """None once it has left."""
@@ -80,7 +92,11 @@ class Standings:
         if self.has_engine:
             return Reference(is_engine=True)
         # Two workers of one owner may lie alike, and on trial are both: then a comparison shows a difference at least.
-        untried = [each for each in self if each is not standing and each.member.name not in standing.silent]
+        untried = [
+            each
+            for each in self
+            if each is not standing and not each.member.is_silent and each.member.name not in standing.silent
+        ]
         members = others or [each.member for each in untried]
         return Reference(self._chance.choice(members)) if members else Reference()
 

@@ -16,7 +16,7 @@ _INCIDENT_S: Final = 1.0
 """A connection that breaks takes many pictures with it: they are one strike."""
 
 _MOST_STRIKES: Final = 8.0
-_OWNERS_KEPT: Final = 256
+_KEPT: Final = 256
 
 
 class Strikes:
@@ -62,20 +62,20 @@ class Strikes:
 
 
 class KeptOut:
-    """Owners whose workers may not connect for a while: the last 256."""
+    """Owners or workers that may not connect for a while: the last 256."""
 
     def __init__(self, clock: Clock) -> None:
         """``clock`` gives seconds."""
         self._clock = clock
-        self._until_s: Recent[str, float] = Recent(_OWNERS_KEPT)
+        self._until_s: Recent[str, float] = Recent(_KEPT)
 
-    def keep_out(self, owner: str, for_s: float) -> None:
-        """No worker of ``owner`` for ``for_s`` seconds."""
-        self._until_s[owner] = max(self._clock() + for_s, self._until_s.get(owner, 0.0))
+    def keep_out(self, name: str, for_s: float) -> None:
+        """Nobody of this name for ``for_s`` seconds."""
+        self._until_s[name] = max(self._clock() + for_s, self._until_s.get(name, 0.0))
 
-    def remaining_s(self, owner: str) -> float:
-        """Seconds for which no worker of ``owner`` is taken; zero if one is."""
-        remaining_s = self._until_s.get(owner, 0.0) - self._clock()
+    def remaining_s(self, name: str) -> float:
+        """Seconds for which nobody of this name is taken; zero if they are."""
+        remaining_s = self._until_s.get(name, 0.0) - self._clock()
         if remaining_s <= 0:
-            self._until_s.pop(owner, None)
+            self._until_s.pop(name, None)
         return max(0.0, remaining_s)

@@ -48,8 +48,8 @@ class Trials:
 
     async def run(self, member: Member) -> None:
         """Probe a worker until it is trusted, or has ended."""
-        if self._discipline.is_kept_out(member.owner):
-            self._discipline.turn_away(member)
+        if self._discipline.turn_away(member):
+            return
         label_sets = tuple(self._checking.label_sets)
         while not member.has_ended and member.is_on_trial:
             try:
@@ -146,8 +146,9 @@ class Trials:
         compared = {check.reference.member for check in checks}
         reconciled = [each for each in self._standings.named(standing.contested_by) if each.member in compared]
         for each in self._standings.named(standing.contested_by):
-            each.contested_by.discard(standing.member.name)
-        standing.contested_by.clear()
+            each.settle(standing.member.name)
+        for name in tuple(standing.contested_by):
+            standing.settle(name)
         standing.silent.clear()
         self._trust(standing, sent_at, checks[-1].compared_with, share)
         for each in reconciled:
@@ -168,7 +169,7 @@ class Trials:
             self._discipline.report_disagreement(member, other, None, how)
         for one, against in ((standing, other), (opponent, member)):
             self._checking.recorded.forget(one.member.name)
-            one.contested_by.add(against.name)
+            one.contest(against.name)
             if not one.member.is_on_trial:
                 one.member.is_on_trial = True
                 self._jobs.begin(partial(self._run_later, one.member))

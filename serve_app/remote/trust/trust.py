@@ -78,13 +78,13 @@ class Trust:
         """What workers say of bodies is compared with the views that this one cuts."""
         self._bodies.preprocessor = preprocessor
 
-    def require_welcome(self, owner: str) -> None:
-        """To be asked before a worker joins.
+    def require_welcome(self, owner: str, name: str | None = None) -> None:
+        """To be asked before a worker joins, also while it has not said yet what its name is.
 
         Raises:
-            RefusedError: a worker of this owner was sent away recently.
+            RefusedError: this worker was sent away recently, or another one of its owner's for wrong scores.
         """
-        self._discipline.require_welcome(owner)
+        self._discipline.require_welcome(owner, name)
 
     # What the fleet tells: see FleetWatcher.
 
@@ -96,8 +96,10 @@ class Trust:
 
     def left(self, member: Member, why: str) -> None:
         """See the protocol."""
-        self._standings.remove(member)
+        freed = self._standings.remove(member)
         self._discipline.left(member, why)
+        for other in freed:
+            self._jobs.begin(partial(self._trials.run, other))  # pictures may wait for it
 
     def scored(self, member: Member, label_set: int, views: Views, call: Call, scores: LabelScores) -> None:
         """See the protocol."""

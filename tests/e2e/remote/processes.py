@@ -47,6 +47,10 @@ class Started:
         self.process.kill()
         self.process.wait()
 
+    def terminate(self) -> None:
+        """As systemd stops it."""
+        self.process.terminate()
+
     def pause(self) -> None:
         """As a desktop that sleeps: its connections stay."""
         self.process.send_signal(signal.SIGSTOP)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,21 @@ from benchmarks.remote_parts.relay import Link, Way, relaying
 from benchmarks.remote_parts.workers import accepted, work_at
 from serve_app.remote.messages import Work
 from tests.e2e.remote.conftest import Working
-from tests.e2e.remote.front import ACCEPTED, REJECTED, Front, all_scanned, config_of, secret_of, serving, somebody
-from tests.e2e.remote.processes import until
+from tests.e2e.remote.front import (
+    ACCEPTED,
+    BLUE,
+    RED,
+    REJECTED,
+    Front,
+    Sent,
+    all_scanned,
+    config_of,
+    require_sound,
+    secret_of,
+    serving,
+    somebody,
+)
+from tests.e2e.remote.processes import Started, until
 from tests.serve.conftest import ROOT
 
 SAMPLES = ROOT / "serve_app" / "cli" / "samples"
@@ -26,31 +38,47 @@ HOME = Link(delay_s=0.02, bytes_per_s=20e6 / 8)
 FAST_VIEW_S = 0.1
 
 
-async def scan_during(front: Front, *moments: tuple[float, Callable[[], None]]) -> None:
-    """Everything is scanned, while each thing happens at its moment.
+async def scan_until_handed_over(front: Front, *, lost_after_s: float | None = None, worker: Started) -> None:
+    """Everything is scanned, while ``worker`` stands still, until another one has a picture that was with it.
 
-    A picture that was late with one worker and is then lost with the next has had its second chance.
+    With ``lost_after_s`` it is killed then; else it goes on afterwards.
     """
-    loop = asyncio.get_running_loop()
-    for moment_s, do in moments:
-        loop.call_later(moment_s, do)
-    sent = await front.scan_all(50, per_s=20)
+    handed_over = front.process.said("is handed over")
+    has_happened = asyncio.Event()
+
+    async def watch() -> None:
+        await until(lambda: front.process.said("is handed over") > handed_over, told=front.process.text)
+        has_happened.set()
+
+    watching = asyncio.create_task(watch())
+    worker.pause()
+    if lost_after_s is not None:
+        asyncio.get_running_loop().call_later(lost_after_s, worker.kill)
+    sent = await front.scan_until(has_happened, per_s=20)
+    await watching
+    if lost_after_s is None:
+        worker.go_on()
+    # A picture that was late with one worker and is then lost with the next has had its second chance.
     assert sum(not each.outcome.is_scanned for each in sent) <= 1, [each.status for each in sent]
 
 
 async def test_a_worker_is_paused_and_killed_and_started_again(front: Front, working: Working) -> None:
-    before = front.process.said("has joined")
+    """Each time, the pictures that it has are with another one within their deadline."""
+    trusted = front.process.text.count("is trusted")
 
-    def joined(workers: int) -> Callable[[], bool]:
-        return lambda: front.process.said("has joined") >= before + workers
+    async def are_trusted(workers: int) -> None:
+        await until(lambda: front.process.text.count("is trusted") >= trusted + workers, told=front.process.text)
 
     with working(front.remote_url) as one, working(front.remote_url, owner="rented") as other:
-        await until(joined(2), told=front.process.text)
-        await scan_during(front, (0.5, other.pause), (1.5, other.go_on))
-        await scan_during(front, (0.5, one.kill))
+        await are_trusted(2)
+        await scan_until_handed_over(front, worker=other)
+        assert all_scanned(await front.scan_all(20, per_s=20))
+        await scan_until_handed_over(front, worker=one, lost_after_s=0.3)
+        assert all_scanned(await front.scan_all(20, per_s=20))
         with working(front.remote_url):
-            await until(joined(3), told=front.process.text)
-            await scan_during(front, (0.5, other.kill))
+            await are_trusted(3)
+            await scan_until_handed_over(front, worker=other, lost_after_s=0.3)
+            assert all_scanned(await front.scan_all(20, per_s=20))
 
 
 async def test_two_of_unequal_speed(front: Front) -> None:
@@ -89,6 +117,28 @@ async def test_a_home_link_and_a_front_that_is_restarted(tmp_path: Path, working
                 await front.has_worker()
                 assert await answers(front) == [ACCEPTED, REJECTED]
             assert worker.is_running
+
+
+async def test_pictures_that_are_sent_while_a_front_is_restarted(tmp_path: Path, working: Working) -> None:
+    """What is inside is answered; what comes later meets nobody, and is sent again; nothing else is said of any."""
+    config = config_of(tmp_path)
+    sent: list[Sent] = []
+    with contextlib.ExitStack() as stack:
+        with serving(config, tmp_path) as front:
+            stack.enter_context(working(front.remote_url))
+            await front.has_worker()
+            async with load.session() as client:
+                inside = [asyncio.create_task(front.scan(client, colour)) for colour in (BLUE, RED) * 8]
+                await asyncio.wait(inside, return_when=asyncio.FIRST_COMPLETED)
+                front.process.terminate()
+                assert all_scanned(require_sound(await asyncio.gather(*inside)))
+                while front.process.is_running:
+                    sent.append(await front.scan(client, RED))
+        assert front.process.process.returncode == 0
+        with serving(config, tmp_path) as front:
+            await front.has_worker()
+            assert all_scanned(await front.scan_all(20, per_s=40))
+    require_sound([each for each in sent if each.outcome.is_answered])
 
 
 @pytest.mark.parametrize("beside", [True, False])

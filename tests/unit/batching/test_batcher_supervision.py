@@ -7,7 +7,7 @@ import pytest
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.pass_costs import PassCosts
-from serve_app.domain import Call, Deadline, Lane, UnavailableError
+from serve_app.domain import Call, Deadline, DeviceMemoryError, Lane, UnavailableError
 
 PASS_S = 0.1
 FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S}
@@ -116,4 +116,40 @@ async def test_staging_that_fails_is_not_overdue(device, clock):
     clock.now_s += 31.0
     assert batcher.overdue_s <= 0.0
     batcher.require_alive()
+    await batcher.close()
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+async def test_a_device_that_fails_also_without_an_item_is_broken(device, clock, caplog, is_broken):
+    """Three bad items in a row may come; only a device that is broken fails at black pixels too."""
+    checked = []
+
+    async def check(kind):
+        checked.append(kind)
+        if is_broken:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+    batcher: Batcher[object, str] = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, clock=clock, check=check)
+
+    async def submit(item):
+        job = asyncio.create_task(batcher.submit([item], Call("r", Deadline.after(8.0, clock))))
+        await device.end_pass()
+        return await asyncio.gather(job, return_exceptions=True)
+
+    for item in (ValueError(), ValueError(), "good", *(ValueError(), ValueError(), DeviceMemoryError("full"))):
+        await submit(item)
+    assert checked == []
+    batcher.require_alive()
+    with caplog.at_level(logging.ERROR):
+        await submit(ValueError())
+    assert checked == [None]
+    if is_broken:
+        with pytest.raises(UnavailableError, match="fails at every pass"):
+            batcher.require_alive()
+        with pytest.raises(UnavailableError):
+            await batcher.submit(["later"], Call("r", Deadline.after(8.0, clock)))
+        assert "CUDA error" in caplog.text
+    else:
+        batcher.require_alive()
+        assert await submit("good") == [["seen good"]]
     await batcher.close()

@@ -110,10 +110,12 @@ def test_under_systemd_the_state_is_in_the_units_folder(
 @pytest.mark.usefixtures("folder")
 def test_the_secret_of_workers_is_another_one_and_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PICTWARDEN_WORKER_SECRETS", "")
+    monkeypatch.setenv("PICTWARDEN_WORKER_SECRETS_FILE", "")
     file = provide_worker_secret()
     assert file == (STATE / "worker-secret").absolute()
-    secret = os.environ["PICTWARDEN_WORKER_SECRETS"]
-    assert secret == file.read_text("ascii").strip() == stored_secret("PICTWARDEN_WORKER_SECRETS")
+    assert os.environ["PICTWARDEN_WORKER_SECRETS_FILE"] == str(file), "so that a change of it counts"
+    secret = file.read_text("ascii").strip()
+    assert secret == stored_secret("PICTWARDEN_WORKER_SECRETS")
     assert secret != stored_secret()
     assert mode(file) == "0o600"
 

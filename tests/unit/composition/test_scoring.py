@@ -85,3 +85,21 @@ async def test_one_that_is_closed_before_its_first_use_is_unavailable(scorers: E
         await scorers.of(SMALL).score(views(1, 8), call(), LoadSignals())
     with pytest.raises(UnavailableError):
         scorers.require_alive()
+
+
+async def test_scorers_whose_device_is_broken_are_not_alive(
+    scorers: EngineScorers, engines: list[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a suspend, when CUDA has lost its context: every pass raises at once, and nothing hangs."""
+
+    def fail(_: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    for engine in engines:
+        monkeypatch.setattr(engine, "encode", fail)
+    for _ in range(3):
+        scorers.require_alive()
+        with pytest.raises(RuntimeError):
+            await scorers.of(SMALL).score(views(1, 8), call(), LoadSignals())
+    with pytest.raises(UnavailableError, match="fails at every pass"):
+        scorers.require_alive()

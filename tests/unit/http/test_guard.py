@@ -227,7 +227,7 @@ def worker_guard(secrets: str) -> Guard:
 
 def test_workers_have_secrets_of_their_own_with_the_names_of_their_owners() -> None:
     guard = worker_guard("alice:a-desktop-of-alice, a-desktop-of-nobody")
-    assert guard.has_workers
+    assert guard.worker_owners == {"alice", "worker"}
     assert guard.require_worker("Bearer a-desktop-of-alice") == "alice"
     assert guard.require_worker("Bearer a-desktop-of-nobody") == "worker"
     for other in ("the-secret-of-pict-rs", "the-secret:of-alice", "alice", "", "alice:a-desktop-of-alice"):
@@ -238,7 +238,7 @@ def test_workers_have_secrets_of_their_own_with_the_names_of_their_owners() -> N
             scope("Bearer a-desktop-of-alice")
     with pytest.raises(UnauthorisedError):
         guard.require_scanner("a-desktop-of-alice", "Bearer a-desktop-of-alice", None)
-    assert not worker_guard("").has_workers
+    assert not worker_guard("").worker_owners
 
 
 @pytest.mark.parametrize(

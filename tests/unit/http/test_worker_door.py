@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -279,6 +280,27 @@ async def test_a_frame_that_is_too_long_ends_the_connection() -> None:
         await worker.join()
         await worker.websocket.send_bytes(bytes(MOST_FRAME_BYTES + 1))
         assert await worker.close_code() == 1009
+        await front.without_members()
+
+
+async def test_more_messages_than_were_asked_for_end_the_connection() -> None:
+    async with listening() as front, front.worker() as flooding:
+        await flooding.join()
+        with contextlib.suppress(ConnectionError):
+            for number in range(1000):
+                await flooding.send(Pong(number))
+        assert "messages where" in (await flooding.refused()).message
+        await front.without_members()
+
+
+@pytest.mark.parametrize("opcode", [aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG])
+async def test_pings_without_an_end_end_the_connection(opcode: aiohttp.WSMsgType) -> None:
+    async with listening() as front, front.worker() as flooding:
+        await flooding.join()
+        send = flooding.websocket.ping if opcode is aiohttp.WSMsgType.PING else flooding.websocket.pong
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                await send()
         await front.without_members()
 
 

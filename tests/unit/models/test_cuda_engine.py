@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from serve_app.domain import DeviceMemoryError, ModelError, ViewPlace, Views
-from serve_app.models.accelerator import HostAccelerator, out_of_memory_is_ours
+from serve_app.models.accelerator import out_of_memory_is_ours
 from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.load import load_model
 from serve_app.models.passes import warm_for_passes
 from serve_app.models.torch_engine import ClipEngine
 from serve_app.models.with_faces import scores_of
+from tests.host_accelerator import HostAccelerator
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel

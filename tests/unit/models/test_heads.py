@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from serve_app.domain import HeadFile, ModelError, ModelIdentity, head_label
-from serve_app.models.accelerator import HostAccelerator
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.cuda_engine import CudaClipEngine
 from serve_app.models.factory import convert_model, open_embedding, open_engine
 from serve_app.models.heads import Head, every_direction, read_head, write_head
 from serve_app.models.load import load_model
 from serve_app.models.openvino.quantisation_views import QuantisationViews
+from tests.host_accelerator import HostAccelerator
 
 if TYPE_CHECKING:
     from tests.unit.models.conftest import MakeModel

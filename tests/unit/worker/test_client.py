@@ -131,7 +131,7 @@ class Bench:
         self.accepted: list[str] = []
         self.now_s = 100.0
         self.client = Client(
-            *(self.socket, self.open, "desktop", "0.2.0", self.stop, self.note), clock=lambda: self.now_s
+            *(self.socket, self.open, "desktop", "0.2.0", "drawn", self.stop, self.note), clock=lambda: self.now_s
         )
         self.task = asyncio.create_task(self.client.run())
 
@@ -164,7 +164,7 @@ async def bench() -> Bench:
 
 async def test_a_worker_says_what_it_has_and_scores_what_it_is_sent(bench: Bench) -> None:
     bench.socket.say(wanted())
-    assert await bench.socket.next(Hello) == Hello(PROTOCOL, "0.2.0", "desktop", "a card", (OFFER,), 2)
+    assert await bench.socket.next(Hello) == Hello(PROTOCOL, "0.2.0", "desktop", "a card", (OFFER,), 2, "drawn")
     bench.socket.say(Accepted("desktop-2"), work(7, views(3)))
     await bench.scorers.has_begun.wait()
     bench.now_s += 0.25

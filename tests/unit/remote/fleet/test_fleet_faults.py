@@ -286,6 +286,28 @@ def test_a_second_answer_is_dropped():
     play(scene())
 
 
+def test_a_worker_that_connects_again_is_the_one_that_it_was():
+    """Its former connection is cut, which the front has not noticed yet, and has a picture."""
+
+    async def scene():
+        async with Front(max_workers=1) as front:
+            former, again = SimulatedWorker(GPU), SimulatedWorker(GPU)
+            former.process = again.process = "drawn at its start"
+            front.join(worker=former)
+            await front.measure()
+            former.is_cut = True
+            front.ask()
+            await asyncio.sleep(0.1)
+            front.join(worker=again)
+            assert [member.name for member in front.fleet.members] == ["owner/desktop"]
+            assert front.told.left_whys == {"owner/desktop": "it has connected again"}
+            front.ask()
+            lost, scored = await front.answers()
+            assert (lost.scores is None, scored.worker) == (True, "owner/desktop")
+
+    play(scene())
+
+
 def test_dismissing_hands_over():
     async def scene():
         async with Front(GPU, slower(2)) as front:

@@ -134,6 +134,8 @@ class Scene:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.begun_s = self.loop.time()
+        self.set_back = timedelta()
+        """By how much somebody has set the wall clock back."""
         self.told = Told()
         self.fleet = Fleet([LABELS], clock=self.loop.time)
         environment = Environment(self.loop.time, self.now, asyncio.sleep, random.Random(seed))
@@ -160,12 +162,10 @@ class Scene:
         self.fleet.close()
 
     def now(self) -> datetime:
-        return datetime(2026, 11, 27, tzinfo=UTC) + timedelta(seconds=self.loop.time() - self.begun_s)
+        return datetime(2026, 11, 27, tzinfo=UTC) + timedelta(seconds=self.loop.time() - self.begun_s) - self.set_back
 
-    def join(self, worker: Worker, owner: str = "home") -> Member:
-        worker.member = self.fleet.join(
-            Hello(PROTOCOL, "1", "desk", "small", (Offer(MODEL, {1: 0.005}),)), worker, owner
-        )
+    def join(self, worker: Worker, owner: str = "home", name: str = "desk") -> Member:
+        worker.member = self.fleet.join(Hello(PROTOCOL, "1", name, "small", (Offer(MODEL, {1: 0.005}),)), worker, owner)
         return worker.member
 
     async def trusted(self, *workers: Worker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -65,7 +66,59 @@ def test_a_worker_that_ends_before_it_is_found_wrong_is_in_doubt_all_the_same(co
                 scene.trust.require_welcome("owner0")
             if comes_back:
                 assert again.refused is not None
-                assert again.refused.reason is Refusal.DISTRUSTED
+                assert again.refused.reason is Refusal.SUSPENDED
+                assert f"the scores of {name} are wrong" in again.refused.message
+
+    in_virtual_time(scene)
+
+
+def test_a_machine_that_is_too_slow_keeps_no_other_one_of_its_owner_out() -> None:
+    """The front drew one secret for all: the desktop that scores well may come back while the laptop is kept out."""
+
+    async def scene() -> None:
+        async with Scene() as scene:
+            laptop, desktop = Worker(), Worker()
+            laptop.is_overloaded = True
+            assert scene.join(laptop, "worker", "laptop").name == "worker/laptop"
+            scene.join(desktop, "worker", "desktop")
+            await asyncio.sleep(500)
+            (report,) = scene.told.of(Suspended)
+            assert report.worker == "worker/laptop"
+            scene.trust.require_welcome("worker")
+            with pytest.raises(RefusedError, match="another machine needs another name"):
+                scene.trust.require_welcome("worker", "laptop")
+            assert desktop.member is not None
+            desktop.member.lost("connection reset")
+            scene.trust.require_welcome("worker", "desktop")
+            again = scene.join(Worker(), "worker", "desktop")
+            await asyncio.sleep(10)
+            assert again.is_usable
+            early = Worker()
+            scene.join(early, "worker", "laptop")
+            await asyncio.sleep(1)
+            assert early.refused is not None, "one that is let in all the same does not stay"
+            await asyncio.sleep(700)
+            scene.trust.require_welcome("worker", "laptop")
+
+    in_virtual_time(scene)
+
+
+def test_a_wall_clock_that_is_set_back_hides_no_decision_of_a_liar() -> None:
+    async def scene() -> None:
+        async with Scene(with_engine=True, probe_every=10**9, double_every=10**9) as scene:
+            liar = Worker()
+            await scene.trusted(liar)
+            assert liar.member is not None
+            await asyncio.sleep(60)
+            scene.set_back = timedelta(hours=1)
+            lies_since = scene.now()
+            liar.answers = constant
+            await scene.pictures_for(10)
+            liar.member.received(Scored(10**6, np.zeros((1, 4), np.float32), 100.0, 0.0))  # of no work
+            await asyncio.sleep(1)
+            (report,) = scene.told.of(Distrusted)
+            assert report.last_good_at is not None
+            assert report.last_good_at <= lies_since
 
     in_virtual_time(scene)
 
@@ -85,6 +138,7 @@ def test_a_lie_of_a_worker_whose_owner_is_kept_out_is_reported() -> None:
                 await asyncio.sleep(1.5)
             assert [each.worker for each in scene.told.of(Suspended)] == [late.member.name]
             assert liar.member.is_usable
+            scene.trust.require_welcome("alice")
             liar.member.received(Scored(10**6, np.zeros((1, 4), np.float32), 100.0, 0.0))  # of no work
             assert [each.worker for each in scene.told.of(Distrusted)] == [liar.member.name]
             await asyncio.sleep(601)

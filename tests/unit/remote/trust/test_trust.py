@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.virtual_time import play
-from serve_app.domain import Call, Deadline
+from serve_app.domain import Call, Deadline, UnavailableError
 from serve_app.remote.fleet import RefusedError
 from serve_app.remote.messages import PROTOCOL, Hello, Offer, Refusal, Work
 from serve_app.remote.trust.reports import Disagreed, Distrusted, PassedProbe, Suspended
@@ -188,7 +188,12 @@ def test_two_that_disagree_are_both_on_trial_until_one_is_gone() -> None:
             assert "Nobody is there to say which of them is right" in report.why
             assert one.member.is_on_trial
             assert other.member.is_on_trial
+            asked_s = scene.loop.time()
+            with pytest.raises(UnavailableError):
+                await scene.ask()
+            assert scene.loop.time() == asked_s, "an upload waits for what only a person can end"
             other.member.lost("its secret was removed")
+            await scene.ask()
             await asyncio.sleep(60)
             assert not one.member.is_on_trial
 
