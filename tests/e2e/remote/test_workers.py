@@ -38,11 +38,19 @@ HOME = Link(delay_s=0.02, bytes_per_s=20e6 / 8)
 FAST_VIEW_S = 0.1
 
 
-async def scan_until_handed_over(front: Front, *, lost_after_s: float | None = None, worker: Started) -> None:
-    """Everything is scanned, while ``worker`` stands still, until another one has a picture that was with it.
+async def scan_until_handed_over(
+    front: Front, workers: dict[str, Started], *, lost_after_s: float | None = None
+) -> str:
+    """Everything is scanned, while the worker that gets the pictures stands still, until another one has one of them.
 
-    With ``lost_after_s`` it is killed then; else it goes on afterwards.
+    With ``lost_after_s`` it is killed then; else it goes on afterwards. Returns its owner.
     """
+    scorers = front.process.said(" worker=")
+    assert (await front.scan_one()).outcome.is_scanned
+    await until(lambda: front.process.said(" worker=") > scorers, told=front.process.text)
+    line = next(each for each in reversed(front.process.lines) if " worker=" in each)
+    owner = line.partition(" worker=")[2].partition("/")[0]
+    worker = workers[owner]
     handed_over = front.process.said("is handed over")
     has_happened = asyncio.Event()
 
@@ -60,25 +68,27 @@ async def scan_until_handed_over(front: Front, *, lost_after_s: float | None = N
         worker.go_on()
     # A picture that was late with one worker and is then lost with the next has had its second chance.
     assert sum(not each.outcome.is_scanned for each in sent) <= 1, [each.status for each in sent]
+    return owner
 
 
 async def test_a_worker_is_paused_and_killed_and_started_again(front: Front, working: Working) -> None:
     """Each time, the pictures that it has are with another one within their deadline."""
-    trusted = front.process.text.count("is trusted")
+    trusted = front.process.said("is trusted")
 
     async def are_trusted(workers: int) -> None:
-        await until(lambda: front.process.text.count("is trusted") >= trusted + workers, told=front.process.text)
+        await until(lambda: front.process.said("is trusted") >= trusted + workers, told=front.process.text)
 
-    with working(front.remote_url) as one, working(front.remote_url, owner="rented") as other:
+    with contextlib.ExitStack() as running:
+        workers = {owner: running.enter_context(working(front.remote_url, owner=owner)) for owner in ("home", "rented")}
         await are_trusted(2)
-        await scan_until_handed_over(front, worker=other)
+        await scan_until_handed_over(front, workers)
         assert all_scanned(await front.scan_all(20, per_s=20))
-        await scan_until_handed_over(front, worker=one, lost_after_s=0.3)
+        owner = await scan_until_handed_over(front, workers, lost_after_s=0.3)
         assert all_scanned(await front.scan_all(20, per_s=20))
-        with working(front.remote_url):
-            await are_trusted(3)
-            await scan_until_handed_over(front, worker=other, lost_after_s=0.3)
-            assert all_scanned(await front.scan_all(20, per_s=20))
+        workers[owner] = running.enter_context(working(front.remote_url, owner=owner))
+        await are_trusted(3)
+        await scan_until_handed_over(front, workers, lost_after_s=0.3)
+        assert all_scanned(await front.scan_all(20, per_s=20))
 
 
 async def test_two_of_unequal_speed(front: Front) -> None:
