@@ -21,8 +21,8 @@ serve: $(VENV)/serve.installed
 # The CPU engine openvino-int8 (docs/models.md): adds what it needs to the installation of `make run`.
 openvino: $(VENV)/openvino.installed
 
-# Everything is run by two workers (tests/workers.py); a part, which ARGS names, is quicker without.
-WORKERS := $(if $(filter-out -%,$(ARGS)),,--numprocesses=2)
+# Everything is run by two workers (tests/workers.py); a part, which ARGS names by its path, is quicker without.
+WORKERS := $(if $(filter tests%,$(ARGS)),,--numprocesses=2)
 
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)

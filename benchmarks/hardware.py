@@ -53,6 +53,11 @@ def describe(facts: Mapping[str, str]) -> str:
     return ", ".join([*told, *(f"{names.get(name, name)} {facts[name]}" for name in versions if name in facts)])
 
 
+def has_amx() -> bool:
+    """Whether this machine's processor multiplies bf16 by AMX."""
+    return facts()["matrix instructions"] == _MATRIX_ISA["amx_bf16"]
+
+
 def matrix_isa(flags: str) -> str:
     """The fastest instructions that a processor with the kernel's ``flags`` has for matrix products."""
     return next((told for name, told in _MATRIX_ISA.items() if name in flags.split()), "no AVX2")

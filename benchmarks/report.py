@@ -65,13 +65,15 @@ PLAN = (
     Planned("quick-nsfw", "quick", 1.5, (Way.ONE_PROCESS, "--preset nsfw")),
     # 7 and 12 before fingerprints and the ledger, which may add 2.5.
     Planned("capacity-one-process", "capacity --around-ms 9.5", 3, _VIT_ONE),
-    Planned("capacity-ray", "capacity --around-ms 14.5", 3, _VIT_RAY),
+    Planned("capacity-ray", "capacity --around-ms 14.5 --least-efficiency 0.7", 3, _VIT_RAY),
     Planned("latency-one-process", "latency --size 200KB", 3.5, _VIT_ONE),
     Planned("latency-ray", "latency --size 200KB", 3.5, _VIT_RAY),
     Planned("overload-one-process", "overload", 3.5, _VIT_ONE),
     Planned("overload-ray", "overload", 3.5, _VIT_RAY),
-    Planned("capacity-gpu-one-process", "capacity --connections 64", 1.5, _GPU_ONE, needs_gpu=True),
-    Planned("capacity-gpu-ray", "capacity --connections 128", 1.5, _GPU_RAY, needs_gpu=True),
+    Planned(
+        "capacity-gpu-one-process", "capacity --connections 64 --least-efficiency 0.7", 1.5, _GPU_ONE, needs_gpu=True
+    ),
+    Planned("capacity-gpu-ray", "capacity --connections 128 --least-efficiency 0.7", 1.5, _GPU_RAY, needs_gpu=True),
     Planned("quick-gpu-one-process", "quick", 1.5, _GPU_ONE, needs_gpu=True),
     Planned("quick-gpu-ray", "quick", 1.5, _GPU_RAY, needs_gpu=True),
     Planned("flood-one-process", "flood", 0.5, _DEMO_ONE),

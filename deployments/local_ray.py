@@ -26,7 +26,7 @@ from ray.serve._private.common import DeploymentStatus
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from serve_app.cli.ending import adopt_orphans, bounded
-from serve_app.domain import ConfigurationError, SettingsError
+from serve_app.domain import ConfigurationError, SettingsError, last_words
 from serve_app.settings import wrong_keys
 
 # Close to the least that Ray accepts (75 MB): bodies and views are sent over gRPC, and the store is resident memory.
@@ -44,7 +44,6 @@ _OUR_ERROR = re.compile(
     r"^serve_app\.domain(?:\.\w+)*\.\w+Error: (.+?)(?=\n\S*Traceback|\n\n|\Z)", re.MULTILINE | re.DOTALL
 )
 _TRACEBACK_LINE = re.compile(r'^ *File "[^"]+", line \d+', re.MULTILINE)
-_ANY_ERROR = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt): *(?=\S)")
 
 
 class RayStartError(ConfigurationError):
@@ -196,13 +195,7 @@ def wait_until_running(
 
 def _last_line(error: Exception) -> str:
     """The cause, of an error whose text may be the traceback of another process."""
-    return _cause(str(error)) or "it does not say why"
-
-
-def _cause(text: str) -> str:
-    """The last line of a text, without the name of an error's class."""
-    lines = text.strip().splitlines() or [""]
-    return _ANY_ERROR.sub("", lines[-1].strip())
+    return last_words(str(error)) or "it does not say why"
 
 
 def stay(stop: threading.Event, on_change: Callable[[str], None]) -> None:
@@ -242,4 +235,4 @@ def failure_message(told: str) -> str:
     """
     if ours := _OUR_ERROR.search(told):
         return ours[1].strip()
-    return f"a replica did not start: {_cause(told)}" if _TRACEBACK_LINE.search(told) else told
+    return f"a replica did not start: {last_words(told)}" if _TRACEBACK_LINE.search(told) else told

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from serve_app.domain import last_words
 from serve_app.host.own_processes import OwnProcess, own_processes
 
 DRAIN_COMMAND: Final = (sys.executable, "-m", "ray.scripts.scripts", "drain-node")
@@ -85,6 +86,4 @@ def _option(process: OwnProcess, name: bytes) -> str:
 
 
 def _why(error: subprocess.SubprocessError) -> str:
-    """The last line of what the command printed."""
-    lines = str(getattr(error, "stderr", None) or "").strip().splitlines()
-    return lines[-1] if lines else "no answer in time"
+    return last_words(str(getattr(error, "stderr", None) or "")) or "no answer in time"

@@ -44,7 +44,7 @@ from serve_app.domain.decision import (
     ShadowJudgement,
     Unscanned,
 )
-from serve_app.domain.error_words import in_words
+from serve_app.domain.error_words import in_words, last_words
 from serve_app.domain.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -236,6 +236,7 @@ __all__ = [
     "in_words",
     "is_head",
     "is_prompt",
+    "last_words",
     "needs_faces",
     "output_label",
     "output_of",

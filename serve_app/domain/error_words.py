@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from functools import singledispatch
 from pathlib import Path
@@ -9,6 +10,14 @@ from pathlib import Path
 from serve_app.domain.errors import PictwardenError
 
 _MOST_PLACES = 3
+
+_ANY_ERROR = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt): *(?=\S)")
+
+
+def last_words(text: str) -> str:
+    """The last line of what another process printed, without the name of an error's class; empty if it printed none."""
+    lines = text.strip().splitlines() or [""]
+    return _ANY_ERROR.sub("", lines[-1].strip())
 
 
 @singledispatch

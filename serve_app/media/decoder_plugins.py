@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serve_app.domain import SettingsError
+from serve_app.domain import SettingsError, last_words
 
 _PACKAGES = {
     "pillow_heif": ("HEIC", "pillow-heif"),
@@ -43,7 +43,7 @@ def require_decoders() -> None:
         [sys.executable, "-P", "-c", asked], env=environment, capture_output=True, text=True, check=False
     )
     if ran.returncode:
-        reason = (ran.stderr.splitlines() or [f"the process ended with {ran.returncode}"])[-1]
+        reason = last_words(ran.stderr) or f"the process ended with {ran.returncode}"
         raise SettingsError(f"the libraries that read pictures cannot be loaded: {reason}")
     if missing := ran.stdout.strip():
         raise SettingsError(missing)

@@ -43,10 +43,12 @@ def _open(spec: EngineSpec) -> Engine:
     candidate = None
     if device.torch_device.type == "cpu" and spec.precision != "fp32":
         candidate = _candidate(model.identity.digest, spec)
-    if candidate is None:
-        return engine_of(model, spec, device)
     reference = engine_of(model, spec, device)
     name = "torch-bf16" if device.dtype is torch.bfloat16 else "torch-fp32"
+    if candidate is None:
+        text = f"engine auto: {name}, with nothing to compare: no converted model in the cache may be taken"
+        logger.info("engine_chosen", text, engine=name)
+        return reference
     if is_faster(candidate, f"openvino-{candidate.computed_in}", reference, name):
         return candidate
     # Made again: the threads of the one that was measured have the priority of this thread, and not of the device's.

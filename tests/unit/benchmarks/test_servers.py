@@ -70,6 +70,18 @@ def test_each_server_that_is_there_has_a_row_and_the_others_a_reason(tmp_path: P
     assert ended.value.exit_code == (0 if record.holds else 1)
 
 
+@pytest.mark.parametrize("times", [0.9, 1.1])
+def test_what_is_wanted_beside_the_fastest_peer_is_checked_where_both_were_measured(times: float) -> None:
+    mosec = peers.Figures(100.0, 10.0, 50.0, 2500, 5.0)
+    one = peers.Figures(75.0 / times, 16.0 * times, 40.0, 1500, 5.0)
+    converted = peers.Figures(60.0 / times, 10.0, 40.0, int(800 / times), 5.0)
+    ours = {"Pictwarden, one process": one, "Pictwarden, one process, without torch": converted}
+    assert set(ours) < set(peers._WANTED)
+    assert peers.checks_of(ours) == []
+    checks = peers.checks_of({"mosec": mosec, **ours})
+    assert [check.holds for check in checks] == [times > 1] * 4
+
+
 def test_without_any_server_the_reasons_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         peers.bench(Path(sys.executable), only=["missing"], out=tmp_path / "peers.json")
