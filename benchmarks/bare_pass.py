@@ -56,7 +56,7 @@ class BarePass:
             agreement, quantised with drawn pictures.
         environment: set before torch is imported, such as what limits the instructions that are used.
         duration_s: seconds for each batch size, or three passes if those take longer.
-        max_batch_views: the largest batch; by default 32 on a CPU, and 128 where batches are staged ahead.
+        max_batch_views: the largest batch; by default 32 on a CPU, and 128 where batches are uploaded ahead.
     """
 
     source: str
@@ -83,8 +83,8 @@ def best_of(measurements: Sequence[Rates]) -> tuple[int, Rate]:
 
 
 def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | None = None) -> dict[int, Rate]:
-    """The rates of ``engine``. As in the service, it stages the next batch beside the pass where it can do that."""
-    largest = max_batch_views or (_MAX_BATCH_VIEWS_AHEAD if engine.stages_ahead else MAX_BATCH_VIEWS)
+    """The rates of ``engine``. As in the service, it uploads the next batch beside the pass where it can do that."""
+    largest = max_batch_views or (_MAX_BATCH_VIEWS_AHEAD if engine.uploads_ahead else MAX_BATCH_VIEWS)
     side_px = engine.identity.image_size_px
     rates: dict[int, Rate] = {}
     for size in engine.warm_up(largest, _MAX_PASS_S):
@@ -103,20 +103,20 @@ def sustained_rates(engine: Engine, duration_s: float, max_batch_views: int | No
 @contextlib.contextmanager
 def _passes(engine: Engine, pixels: NDArray[np.uint8]) -> Iterator[Callable[[], object]]:
     """What runs one pass of ``pixels``."""
-    if not engine.stages_ahead:
+    if not engine.uploads_ahead:
         yield lambda: engine.encode(pixels)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="staging") as staging:
-        ahead = staging.submit(engine.stage, list(pixels))
+    with ThreadPoolExecutor(1, thread_name_prefix="upload") as uploading:
+        ahead = uploading.submit(engine.upload, list(pixels))
 
         def run_pass() -> None:
             nonlocal ahead
-            staged = ahead.result()
-            ahead = staging.submit(engine.stage, list(pixels))
-            engine.encode(staged)
+            uploaded = ahead.result()
+            ahead = uploading.submit(engine.upload, list(pixels))
+            engine.encode(uploaded)
 
         yield run_pass
-        engine.encode(ahead.result())  # a staged batch has its place on the device until it has been computed
+        engine.encode(ahead.result())  # a uploaded batch has its place on the device until it has been computed
 
 
 def _measure(wanted: BarePass) -> tuple[dict[int, Rate], int]:

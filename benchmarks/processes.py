@@ -23,7 +23,7 @@ HTTP = "HTTP and moderation"
 _DEPLOYMENTS = {"Ingress": "ingress", "Preprocessor": "preprocessor", "ClipScorer": "scorer"}
 _RAY_PROGRAMS = ("raylet", "gcs_server")
 
-_THREADS = ("device", "staging")
+_THREADS = ("device", "upload")
 """The stages of one process that have threads of their own, by the names that the service gives them."""
 
 

@@ -19,10 +19,10 @@ A device that shares its cores with the preparation of its items waits for items
 have other work: a pass of one item beside the decoding of ten would take the cores from the ten, which then need
 another pass. The cores may idle meanwhile for at most the time that fewer passes save.
 
-For a device with memory of its own, the next batch is staged while the device computes. That batch is bound early, by
-just the time that staging takes, and only from live jobs: a bound background batch could not make way for them.
+For a device with memory of its own, the next batch is uploaded while the device computes. That batch is bound early, by
+just the time that uploading takes, and only from live jobs: a bound background batch could not make way for them.
 
-Not thread-safe: everything runs on one event loop, and only staging and the pass itself may leave it.
+Not thread-safe: everything runs on one event loop, and only uploading and the pass itself may leave it.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ _SUSPICIOUS_FAILURES = 3
 # Idle time is counted in steps of some milliseconds: to look more often would keep a core from idling.
 _LEAST_LOOK_S = 0.002
 
-Staged = Any
-"""The result of ``stage``, and the argument of ``run_pass``."""
+Uploaded = Any
+"""The result of ``upload``, and the argument of ``run_pass``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ class BatcherStats:
 
 
 @dataclass(frozen=True, slots=True)
-class _StagedBatch(Generic[Item, Outcome]):
+class _UploadedBatch(Generic[Item, Outcome]):
     """A batch on its way to the device; ``failure`` is the error that kept it from there."""
 
     batch: Batch[Item, Outcome]
-    staged: Staged = None
+    uploaded: Uploaded = None
     failure: Exception | None = None
 
 
@@ -92,7 +92,7 @@ class Batcher(Generic[Item, Outcome]):
     in order. If it raises, the batch is run again in halves, so that only the item that poisons a pass fails its job.
     If the device's memory did not suffice, no later batch of the kind is larger than a half.
 
-    ``stage``, for a device with memory of its own, takes the same while an earlier pass still runs; ``run_pass`` then
+    ``upload``, for a device with memory of its own, takes the same while an earlier pass still runs; ``run_pass`` then
     takes its result in place of the items.
 
     ``check`` runs a pass of a kind that no item can spoil. It is called after some passes in a row have failed: if it
@@ -101,10 +101,10 @@ class Batcher(Generic[Item, Outcome]):
 
     def __init__(
         self,
-        run_pass: Callable[[Kind, Staged], Awaitable[Sequence[Outcome]]],
+        run_pass: Callable[[Kind, Uploaded], Awaitable[Sequence[Outcome]]],
         costs: Mapping[Kind, PassCosts],
         max_queued_items: int,
-        stage: Callable[[Kind, Sequence[Item]], Awaitable[Staged]] | None = None,
+        upload: Callable[[Kind, Sequence[Item]], Awaitable[Uploaded]] | None = None,
         idle_s: Callable[[], float] | None = None,
         clock: Clock = time.monotonic,
         check: Callable[[Kind], Awaitable[None]] | None = None,
@@ -114,7 +114,7 @@ class Batcher(Generic[Item, Outcome]):
         ``idle_s``, for a device that shares its cores with the preparation of items, gives the seconds that they idled.
         """
         self._run_pass = run_pass
-        self._stage = stage
+        self._upload = upload
         self._costs = CostsOfKinds(costs)
         self._max_queued_items = max_queued_items
         self._idle_s = idle_s
@@ -127,7 +127,7 @@ class Batcher(Generic[Item, Outcome]):
         self._failures_in_a_row = 0
         self._is_broken = False
         self._unanswered: set[asyncio.Future[list[Outcome]]] = set()
-        self._stagings_started_s: list[float] = []
+        self._uploads_started_s: list[float] = []
         self._pass_started_s: float | None = None
         self._pass_expected_s = 0.0
         self._bound: Counter[Kind] = Counter()
@@ -142,8 +142,8 @@ class Batcher(Generic[Item, Outcome]):
 
     @property
     def overdue_s(self) -> float:
-        """Seconds by which the running pass, or staging, is late; zero or less while all is well."""
-        return max(self._pass_overdue_s, self._staging_overdue_s)
+        """Seconds by which the running pass, or uploading, is late; zero or less while all is well."""
+        return max(self._pass_overdue_s, self._upload_overdue_s)
 
     @property
     def _pass_overdue_s(self) -> float:
@@ -152,10 +152,10 @@ class Batcher(Generic[Item, Outcome]):
         return self._clock() - self._pass_started_s - self._pass_expected_s
 
     @property
-    def _staging_overdue_s(self) -> float:
-        if not self._stagings_started_s:
+    def _upload_overdue_s(self) -> float:
+        if not self._uploads_started_s:
             return 0.0
-        return self._clock() - min(self._stagings_started_s) - self._costs.staging_s
+        return self._clock() - min(self._uploads_started_s) - self._costs.upload_s
 
     def require_alive(self) -> None:
         """For a health check.
@@ -275,7 +275,7 @@ class Batcher(Generic[Item, Outcome]):
         return own <= max(1.0, part) and waiting <= _MOST_TIMES_FULL * self._max_queued_items
 
     def _until_free_s(self) -> float:
-        """Seconds until the device has done the running pass and the batch that is staged for it."""
+        """Seconds until the device has done the running pass and the batch that is uploaded for it."""
         return self._pass_remaining_s() + self._costs.total_s(self._bound)
 
     def _pass_remaining_s(self) -> float:
@@ -283,7 +283,7 @@ class Batcher(Generic[Item, Outcome]):
         return 0.0 if self._pass_started_s is None else abs(self._pass_overdue_s)
 
     async def _serve_device(self) -> None:
-        ahead: _StagedBatch[Item, Outcome] | None = None
+        ahead: _UploadedBatch[Item, Outcome] | None = None
         running: asyncio.Task[None] | None = None
         try:
             while True:
@@ -291,7 +291,7 @@ class Batcher(Generic[Item, Outcome]):
                 ahead = None
                 self._bound.clear()
                 running = asyncio.create_task(self._serve(current))
-                if self._stage is not None:
+                if self._upload is not None:
                     ahead = await self._next_while(running)
                 await running
         finally:
@@ -299,14 +299,14 @@ class Batcher(Generic[Item, Outcome]):
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
 
-    async def _next(self) -> _StagedBatch[Item, Outcome]:
+    async def _next(self) -> _UploadedBatch[Item, Outcome]:
         """The next batch, formed as soon as there are items; the device is free."""
         while True:
             if self._idle_s is not None and self._saved_by_waiting_s() > 0.0:
                 await self._gather(self._idle_s)
             batch = self._form_batch(tuple(Lane))
             if batch:
-                return await self._staged(batch)
+                return await self._uploaded(batch)
             self._arrived.clear()
             await self._arrived.wait()
             # Arrivals of the same iteration of the event loop belong in the same batch.
@@ -345,15 +345,15 @@ class Batcher(Generic[Item, Outcome]):
         now_s = self._clock()
         return min(saved_s, self._first_due_s(head, now_s) - now_s - together_s)
 
-    async def _next_while(self, running: asyncio.Task[None]) -> _StagedBatch[Item, Outcome] | None:
-        """The next batch of live jobs, formed as late as its staging allows; None if the pass ends before."""
+    async def _next_while(self, running: asyncio.Task[None]) -> _UploadedBatch[Item, Outcome] | None:
+        """The next batch of live jobs, formed as late as its uploading allows; None if the pass ends before."""
         await asyncio.sleep(0)  # the pass begins
-        await asyncio.wait({running}, timeout=max(0.0, self._pass_remaining_s() - self._costs.staging_s))
+        await asyncio.wait({running}, timeout=max(0.0, self._pass_remaining_s() - self._costs.upload_s))
         while not running.done():
             batch = self._form_batch((Lane.LIVE,), self._pass_remaining_s())
             if batch:
                 self._bound[_kind_of(batch)] = len(batch)
-                return await self._staged(batch)
+                return await self._uploaded(batch)
             self._arrived.clear()
             arrival = asyncio.create_task(self._arrived.wait())
             try:
@@ -362,20 +362,20 @@ class Batcher(Generic[Item, Outcome]):
                 arrival.cancel()
         return None
 
-    async def _staged(self, batch: Batch[Item, Outcome]) -> _StagedBatch[Item, Outcome]:
+    async def _uploaded(self, batch: Batch[Item, Outcome]) -> _UploadedBatch[Item, Outcome]:
         items, kind = [item for _, item in batch], _kind_of(batch)
-        if self._stage is None:
-            return _StagedBatch(batch, items)
+        if self._upload is None:
+            return _UploadedBatch(batch, items)
         started_s = self._clock()
-        self._stagings_started_s.append(started_s)
+        self._uploads_started_s.append(started_s)
         try:
-            staged = await self._stage(kind, items)
+            uploaded = await self._upload(kind, items)
         except Exception as error:
-            return _StagedBatch(batch, failure=error)
+            return _UploadedBatch(batch, failure=error)
         finally:
-            self._stagings_started_s.remove(started_s)
-        self._costs[kind].observe_staging(self._clock() - started_s)
-        return _StagedBatch(batch, staged)
+            self._uploads_started_s.remove(started_s)
+        self._costs[kind].observe_upload(self._clock() - started_s)
+        return _UploadedBatch(batch, uploaded)
 
     def _form_batch(self, lanes: Sequence[Lane], starts_in_s: float = 0.0) -> Batch[Item, Outcome]:
         """The items of the pass that starts in ``starts_in_s``: earliest deadline first, in the best number.
@@ -405,7 +405,7 @@ class Batcher(Generic[Item, Outcome]):
         in_time = [each.due_s for each in firsts if costs.total_s(each.left) <= each.due_s - starts_s]
         return min([head.due_s, *in_time])
 
-    async def _serve(self, current: _StagedBatch[Item, Outcome]) -> None:
+    async def _serve(self, current: _UploadedBatch[Item, Outcome]) -> None:
         outcomes = await self._run(current)
         for (job, _), outcome in zip(current.batch, outcomes, strict=True):
             job.deliver(outcome)
@@ -437,7 +437,7 @@ class Batcher(Generic[Item, Outcome]):
                         OverloadedError(f"{ahead.total()} views are ahead; passes take longer now")
                     )
 
-    async def _run(self, current: _StagedBatch[Item, Outcome]) -> list[Outcome | Exception]:
+    async def _run(self, current: _UploadedBatch[Item, Outcome]) -> list[Outcome | Exception]:
         """One outcome per item; the outcome of an item that fails by itself is its exception."""
         size, kind = len(current.batch), _kind_of(current.batch)
         costs = self._costs[kind]
@@ -447,7 +447,7 @@ class Batcher(Generic[Item, Outcome]):
         try:
             if current.failure is not None:
                 raise current.failure
-            outcomes = await self._run_pass(kind, current.staged)
+            outcomes = await self._run_pass(kind, current.uploaded)
             if len(outcomes) != size:
                 raise RuntimeError(f"a pass of {size} items gave {len(outcomes)} outcomes")
         except Exception as error:
@@ -457,7 +457,7 @@ class Batcher(Generic[Item, Outcome]):
             if isinstance(error, DeviceMemoryError):
                 costs.limit_to(size // 2)
             halves = (current.batch[: size // 2], current.batch[size // 2 :])
-            return [outcome for half in halves for outcome in await self._run(await self._staged(half))]
+            return [outcome for half in halves for outcome in await self._run(await self._uploaded(half))]
         else:
             self._failures_in_a_row = 0
             costs.observe(size, self._clock() - self._pass_started_s)

@@ -27,7 +27,7 @@ class PassCosts:
         if not seconds_by_bucket or min(seconds_by_bucket) < 1 or min(seconds_by_bucket.values()) <= 0:
             raise ValueError("at least one bucket, with sizes and seconds above zero")
         self._seconds = dict(sorted(seconds_by_bucket.items()))
-        self._staging_s = 0.0
+        self._upload_s = 0.0
 
     @property
     def by_size(self) -> Mapping[int, float]:
@@ -35,9 +35,9 @@ class PassCosts:
         return dict(self._seconds)
 
     @property
-    def staging_s(self) -> float:
-        """Seconds that it takes to stage a batch."""
-        return self._staging_s
+    def upload_s(self) -> float:
+        """Seconds that it takes to upload a batch."""
+        return self._upload_s
 
     @property
     def largest_bucket(self) -> int:
@@ -75,7 +75,7 @@ class PassCosts:
 
     def observe(self, items: int, seconds: float) -> None:
         """Learn from a pass of ``items`` that took ``seconds``."""
-        if items > self.largest_bucket:  # staged before the limit was lowered
+        if items > self.largest_bucket:  # uploaded before the limit was lowered
             return
         times = min(seconds / self._nearest_expected_s(items, seconds), _MOST_TIMES)
         factor = 1 + _NEWEST_WEIGHT * (times - 1)
@@ -97,9 +97,9 @@ class PassCosts:
         unpadded_s = below_s + (padded_s - below_s) * (items - below) / (bucket - below)
         return min(max(seconds, min(unpadded_s, padded_s)), padded_s)
 
-    def observe_staging(self, seconds: float) -> None:
-        """Learn from the staging of a batch that took ``seconds``."""
-        self._staging_s += _NEWEST_WEIGHT * (seconds - self._staging_s)
+    def observe_upload(self, seconds: float) -> None:
+        """Learn from the uploading of a batch that took ``seconds``."""
+        self._upload_s += _NEWEST_WEIGHT * (seconds - self._upload_s)
 
     def limit_to(self, items: int) -> None:
         """Run no pass of more than ``items`` any more; the smallest bucket always stays."""
@@ -118,9 +118,9 @@ class CostsOfKinds:
         return self._costs[kind]
 
     @property
-    def staging_s(self) -> float:
-        """Seconds that it takes to stage a batch of any kind."""
-        return max(costs.staging_s for costs in self._costs.values())
+    def upload_s(self) -> float:
+        """Seconds that it takes to upload a batch of any kind."""
+        return max(costs.upload_s for costs in self._costs.values())
 
     @property
     def longest_pass_s(self) -> float:

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from serve_app.cli.comparison_report import as_dict, print_comparison
-from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, stages
+from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, steps
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
 from serve_app.composition.comparison import Comparison, compare
@@ -139,7 +139,7 @@ def _open(
 ) -> Engine:
     if engine != OPENVINO_INT8:
         return open_engine(model, policy.prompts, "cpu", _PRECISIONS[engine], cpu_threads, "torch")
-    with stages() as on_progress:
+    with steps() as on_progress:
         give_views = quantisation_views_from(quantise_with)
         return open_quantised(model, policy.prompts, give_views, cache_folder, cpu_threads, on_progress)[0]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from serve_app.cli.comparing import policy_with_prompts
-from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, stages
+from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, steps
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
 from serve_app.composition.comparison import outcomes, views_of
@@ -76,7 +76,7 @@ def model_convert(
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
         judge = policy_with_prompts(policy) if policy is not None else None
-        with stages() as on_progress:
+        with steps() as on_progress:
             folder = convert_model(
                 model, precision.value, quantisation_views_from(quantise_with), cache_folder, output, on_progress
             )
@@ -148,7 +148,7 @@ def _views(pictures: Path | None, size_px: int) -> list[NDArray[np.uint8]]:
 
 
 def _outcomes(engine: Engine, stage: str, views: Sequence[NDArray[np.uint8]], policy: Policy | None) -> list[object]:
-    with stages() as on_progress:
+    with steps() as on_progress:
         said: list[object] = []
         for each in outcomes(engine, views, policy):
             said.append(each)

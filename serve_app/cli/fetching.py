@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.cli.model_progress import stages
+from serve_app.cli.model_progress import steps
 from serve_app.cli.policy_engine import CacheFolder
 from serve_app.domain import MODEL_NOTICES, ModelError
 from serve_app.models.age import fetch_age
@@ -52,7 +52,7 @@ def model_fetch(
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
-        with stages() as on_progress:
+        with steps() as on_progress:
             fetched = _FETCHERS[package](cache_folder, from_file, on_progress)
     except (ModelError, OSError) as error:
         errors.print(str(error), style="red")

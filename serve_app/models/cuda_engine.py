@@ -1,4 +1,4 @@
-"""The engine for a device with memory of its own: views are staged beside the running pass, and passes are captured.
+"""The engine for a device with memory of its own: views are uploaded beside the running pass, and passes are captured.
 
 A pass is one launch of a graph that was captured for its bucket, over memory that stays where it is. Two batches have
 room on the device: one that is computed, and the next one, which travels meanwhile.
@@ -33,7 +33,7 @@ class _Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class _StagedBatch:
+class _UploadedBatch:
     """Views on their way to the device."""
 
     slot: _Slot
@@ -50,9 +50,9 @@ class _Pass:
 
 
 class CudaClipEngine:
-    """An open_clip image tower on an accelerator. To be warmed up before it stages or encodes."""
+    """An open_clip image tower on an accelerator. To be warmed up before it uploads or encodes."""
 
-    stages_ahead = True
+    uploads_ahead = True
     shares_cores = False
 
     def __init__(
@@ -80,16 +80,16 @@ class CudaClipEngine:
         self._passes = {bucket: self._passes[bucket] for bucket in seconds}
         return seconds
 
-    def stage(self, views: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> _StagedBatch:
+    def upload(self, views: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> _UploadedBatch:
         """See :class:`~serve_app.models.engine.Engine`.
 
         Raises:
-            RuntimeError: one batch is being computed and another one is staged already.
+            RuntimeError: one batch is being computed and another one is uploaded already.
         """
         try:
             slot = self._free.get_nowait()
         except queue.Empty:
-            raise RuntimeError("one batch is computed and one is staged: there is no room for a third") from None
+            raise RuntimeError("one batch is computed and one is uploaded: there is no room for a third") from None
         count = len(views)
         try:
             np.stack(list(views), out=slot.on_host[:count].numpy())
@@ -97,12 +97,12 @@ class CudaClipEngine:
         except BaseException:
             self._free.put(slot)
             raise
-        return _StagedBatch(slot, count, upload)
+        return _UploadedBatch(slot, count, upload)
 
     @torch.inference_mode()
-    def encode(self, staged: _StagedBatch | NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: _UploadedBatch | NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`. The views that fill a bucket up are of earlier batches."""
-        batch = self.stage(staged) if isinstance(staged, np.ndarray) else staged
+        batch = self.upload(uploaded) if isinstance(uploaded, np.ndarray) else uploaded
         try:
             bucket = next(size for size in self._passes if size >= batch.views)
             run = self._passes[bucket]

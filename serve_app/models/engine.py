@@ -1,6 +1,6 @@
 """What every engine does: it holds the labels of a policy, and answers for views.
 
-An engine knows neither queues nor policies. One thread at a time encodes, and one at a time stages.
+An engine knows neither queues nor policies. One thread at a time encodes, and one at a time uploads.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _WARM_UP_PASSES = 3
 _LONG_S = 1.0
 """After two passes that took so long together, no third one is run: noise is short beside them, and somebody waits."""
 
-Staged = Any
-"""What :meth:`Engine.stage` made of views: nobody but the engine itself looks into it."""
+Uploaded = Any
+"""What :meth:`Engine.upload` made of views: nobody but the engine itself looks into it."""
 
 
 class Engine(Protocol):
@@ -52,8 +52,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def stages_ahead(self) -> bool:
-        """Whether views are better staged while an earlier pass still runs, since they have a way to the device."""
+    def uploads_ahead(self) -> bool:
+        """Whether views are better uploaded while an earlier pass still runs, since they have a way to the device."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Whether a pass computes on the cores that also receive and decode pictures."""
         ...
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> Uploaded:
         """Begin to bring views to the device, for one later :meth:`encode`. May run beside another thread's encode.
 
         Args:
@@ -69,12 +69,12 @@ class Engine(Protocol):
         """
         ...
 
-    def encode(self, staged: Staged) -> NDArray[np.float32]:
+    def encode(self, uploaded: Uploaded) -> NDArray[np.float32]:
         """Cosine of every view to every label.
 
         Args:
-            staged: what :meth:`stage` returned, to be used once; or views as one array, uint8,
-                ``(views, size_px, size_px, 3)``, which are staged first.
+            uploaded: what :meth:`upload` returned, to be used once; or views as one array, uint8,
+                ``(views, size_px, size_px, 3)``, which are uploaded first.
 
         Returns:
             float32, ``(views, labels)``, each in -1..1.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import ModelIdentity
-from serve_app.models.engine import Engine, Staged, measure_buckets
+from serve_app.models.engine import Engine, Uploaded, measure_buckets
 from serve_app.models.resampling import shrink
 
 
@@ -23,10 +23,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class _StagedParts:
-    """What each engine staged of the same views."""
+class _UploadedParts:
+    """What each engine uploaded of the same views."""
 
-    of_parts: tuple[Staged, ...]
+    of_parts: tuple[Uploaded, ...]
 
 
 class Ensemble:
@@ -42,7 +42,7 @@ class Ensemble:
         self._engines = [part.engine for part in parts]
         self.identity = ModelIdentity.together([engine.identity for engine in self._engines])
         self.logit_scale = self._engines[0].logit_scale
-        self.stages_ahead = any(engine.stages_ahead for engine in self._engines)
+        self.uploads_ahead = any(engine.uploads_ahead for engine in self._engines)
         self.shares_cores = any(engine.shares_cores for engine in self._engines)
         columns = [label for part in parts for label in part.labels]
         self._columns = [columns.index(label) for label in labels]
@@ -60,14 +60,16 @@ class Ensemble:
         is_short = takewhile(lambda size: size == 1 or pass_s[size] <= max_pass_s, pass_s)
         return {size: pass_s[size] for size in is_short}
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> _StagedParts:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> _UploadedParts:
         """See :class:`~serve_app.models.engine.Engine`."""
         shrunk = self._shrunk(np.stack(views))
-        return _StagedParts(tuple(engine.stage(list(each)) for engine, each in zip(self._engines, shrunk, strict=True)))
+        return _UploadedParts(
+            tuple(engine.upload(list(each)) for engine, each in zip(self._engines, shrunk, strict=True))
+        )
 
-    def encode(self, staged: _StagedParts | NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: _UploadedParts | NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""
-        of_parts = staged.of_parts if isinstance(staged, _StagedParts) else self._shrunk(staged)
+        of_parts = uploaded.of_parts if isinstance(uploaded, _UploadedParts) else self._shrunk(uploaded)
         scores = [engine.encode(each) for engine, each in zip(self._engines, of_parts, strict=True)]
         return np.concatenate(scores, axis=1)[:, self._columns]
 

@@ -225,7 +225,7 @@ def open_quantised(
         give_views: gives what quantising looks at, for the side of a view in pixels.
         cache_folder: None for the user's own.
         cpu_threads: None takes every core that this process may use.
-        on_progress: called with the stage of a conversion and the share of it that is done, unless the cache has it.
+        on_progress: called with the step of a conversion and the share of it that is done, unless the cache has it.
 
     Raises:
         ModelError: the model or the extra is not there.
@@ -263,7 +263,7 @@ def convert_model(
         give_views: gives what quantising looks at, for the side of a view in pixels.
         cache_folder: None for the user's own.
         output: the folder to make; None for one in the cache.
-        on_progress: called with the stage and the share of it that is done.
+        on_progress: called with the step and the share of it that is done.
 
     Raises:
         ModelError: the model or the extra is not there; the model cannot be converted; or ``output`` holds something

@@ -57,17 +57,17 @@ class FakeEngine:
         pass_s = self._pass_s or min(1e-4, max_pass_s)
         return {bucket: pass_s for bucket in buckets(max_batch_views) if bucket == 1 or pass_s <= max_pass_s}
 
-    stages_ahead = False
+    uploads_ahead = False
     shares_cores = True
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.models.engine.Engine`."""
         return np.stack(views)
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""
         time.sleep(self._pass_s)
-        means = staged.mean(axis=(1, 2), dtype=np.float32) / 255
+        means = uploaded.mean(axis=(1, 2), dtype=np.float32) / 255
         cosines: NDArray[np.float32] = (means @ self._mixing).clip(-1, 1)
         return cosines
 

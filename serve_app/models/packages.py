@@ -14,7 +14,7 @@ from pathlib import Path
 from serve_app.domain import ModelError
 
 OnProgress = Callable[[str, float], None]
-"""Is told the name of the stage and the share of it that is done, 0..1."""
+"""Is told the name of the step and the share of it that is done, 0..1."""
 
 _TIMEOUT_S = 900.0
 

@@ -31,5 +31,5 @@ def warm_for_passes(engine: Engine) -> None:
 
     A device of its own must have captured its passes. The CPU needs nothing, and would take a minute for it.
     """
-    if engine.stages_ahead:
+    if engine.uploads_ahead:
         engine.warm_up(MOST_ITEMS_A_PASS, math.inf)

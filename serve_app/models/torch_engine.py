@@ -21,7 +21,7 @@ from serve_app.models.tower import CosineTower
 class ClipEngine:
     """An open_clip image tower on the CPU. A pass computes the views that it is given, and no padding."""
 
-    stages_ahead = False
+    uploads_ahead = False
     shares_cores = True
 
     def __init__(
@@ -47,13 +47,13 @@ class ClipEngine:
         blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
         return measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
         return np.stack(views)
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""
-        match shares(staged, self._threads):
+        match shares(uploaded, self._threads):
             case [views]:
                 return self._compute(views, self._threads)
             case several:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import LabelScores, ModelIdentity, Views
-from serve_app.models.engine import Engine, Staged
+from serve_app.models.engine import Engine, Uploaded
 from serve_app.models.ensemble import Part
 from serve_app.models.passes import encode, in_passes
 from serve_app.models.resampling import shrink
@@ -27,11 +27,11 @@ Item = NDArray[np.uint8] | FacePixels
 
 
 @dataclass(frozen=True, slots=True)
-class _StagedKinds:
-    """What each engine staged of the items of its kind, or None where there are none; and which items are faces."""
+class _UploadedKinds:
+    """What each engine uploaded of the items of its kind, or None where there are none; and which items are faces."""
 
-    views: Staged
-    faces: Staged
+    views: Uploaded
+    faces: Uploaded
     is_face: NDArray[np.bool_]
 
 
@@ -50,7 +50,7 @@ class WithFaces:
         self._engines = [part.engine for part in (of_views, of_faces) if part is not None]
         self.identity = ModelIdentity.together([each for engine in self._engines for each in engine.identity.each])
         self.logit_scale = self._engines[0].logit_scale
-        self.stages_ahead = any(engine.stages_ahead for engine in self._engines)
+        self.uploads_ahead = any(engine.uploads_ahead for engine in self._engines)
         self.shares_cores = any(engine.shares_cores for engine in self._engines)
         self._labels = tuple(labels)
 
@@ -59,18 +59,18 @@ class WithFaces:
         costs_s = [engine.warm_up(max_batch_views, max_pass_s) for engine in self._engines]
         return {size: max(cost_s[size] for cost_s in costs_s) for size in costs_s[0] if size in costs_s[-1]}
 
-    def stage(self, views: Sequence[Item]) -> _StagedKinds:
+    def upload(self, views: Sequence[Item]) -> _UploadedKinds:
         """See :class:`~serve_app.models.engine.Engine`; a face among the views is a :class:`FacePixels`."""
         faces = [each.pixels for each in views if isinstance(each, FacePixels)]
         others = [each for each in views if not isinstance(each, FacePixels)]
         is_face = np.array([isinstance(each, FacePixels) for each in views])
         of_views = self._of_views
-        staged = of_views.engine.stage(_sized(others, of_views.engine)) if of_views and others else None
-        return _StagedKinds(staged, self._of_faces.engine.stage(faces) if faces else None, is_face)
+        uploaded = of_views.engine.upload(_sized(others, of_views.engine)) if of_views and others else None
+        return _UploadedKinds(uploaded, self._of_faces.engine.upload(faces) if faces else None, is_face)
 
-    def encode(self, staged: _StagedKinds | NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: _UploadedKinds | NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`; NaN where a row is of the other kind."""
-        kinds = staged if isinstance(staged, _StagedKinds) else self.stage(list(staged))
+        kinds = uploaded if isinstance(uploaded, _UploadedKinds) else self.upload(list(uploaded))
         values = np.full((len(kinds.is_face), len(self._labels)), np.nan, np.float32)
         if self._of_views is not None and kinds.views is not None:
             self._put(values, ~kinds.is_face, self._of_views, kinds.views)
@@ -78,9 +78,9 @@ class WithFaces:
             self._put(values, kinds.is_face, self._of_faces, kinds.faces)
         return values
 
-    def _put(self, values: NDArray[np.float32], rows: NDArray[np.bool_], part: Part, staged: Staged) -> None:
+    def _put(self, values: NDArray[np.float32], rows: NDArray[np.bool_], part: Part, uploaded: Uploaded) -> None:
         columns = [self._labels.index(label) for label in part.labels]
-        values[np.flatnonzero(rows)[:, np.newaxis], columns] = part.engine.encode(staged)
+        values[np.flatnonzero(rows)[:, np.newaxis], columns] = part.engine.encode(uploaded)
 
 
 def _sized(views: Sequence[NDArray[np.uint8]], engine: Engine) -> list[NDArray[np.uint8]]:
@@ -98,7 +98,7 @@ def scores_of(engine: Engine, *pictures: Views) -> list[LabelScores]:
     if isinstance(engine, WithFaces):
         counts = [len(each.pixels) + len(each.faces.pixels) for each in pictures]
         items = [item for each in pictures for item in items_of(each.pixels, each.faces.pixels)]
-        values = np.concatenate([engine.encode(engine.stage(some)) for some in in_passes(items)])
+        values = np.concatenate([engine.encode(engine.upload(some)) for some in in_passes(items)])
     else:
         counts = [len(each.pixels) for each in pictures]
         values = encode(engine, [view for each in pictures for view in each.pixels])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import ModelIdentity
-from serve_app.models.engine import Engine, Staged
+from serve_app.models.engine import Engine, Uploaded
 from serve_app.models.heads import Head
 
 
@@ -31,9 +31,9 @@ class WithHeads:
         return self.engine.logit_scale
 
     @property
-    def stages_ahead(self) -> bool:
+    def uploads_ahead(self) -> bool:
         """See :class:`~serve_app.models.engine.Engine`."""
-        return self.engine.stages_ahead
+        return self.engine.uploads_ahead
 
     @property
     def shares_cores(self) -> bool:
@@ -44,13 +44,13 @@ class WithHeads:
         """See :class:`~serve_app.models.engine.Engine`."""
         return dict(self.engine.warm_up(max_batch_views, max_pass_s))
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> Staged:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> Uploaded:
         """See :class:`~serve_app.models.engine.Engine`."""
-        return self.engine.stage(views)
+        return self.engine.upload(views)
 
-    def encode(self, staged: Staged) -> NDArray[np.float32]:
+    def encode(self, uploaded: Uploaded) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""
-        scores = self.engine.encode(staged)
+        scores = self.engine.encode(uploaded)
         first = scores.shape[1] - len(self.heads)
         of_heads = [head.probabilities(scores[:, first + place]) for place, head in enumerate(self.heads)]
         return np.column_stack([scores[:, :first], *of_heads])

@@ -171,16 +171,16 @@ def test_a_view_scores_the_same_alone_and_in_a_batch(engine: Engine) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
-def test_staged_views_score_as_unstaged_ones_do(engine: Engine) -> None:
+def test_uploaded_views_score_as_unuploaded_ones_do(engine: Engine) -> None:
     pixels = views(engine, 5)
-    np.testing.assert_array_equal(engine.encode(engine.stage(list(pixels))), engine.encode(pixels))
+    np.testing.assert_array_equal(engine.encode(engine.upload(list(pixels))), engine.encode(pixels))
 
 
-def test_a_batch_may_be_staged_before_the_one_ahead_of_it_is_encoded(engine: Engine) -> None:
+def test_a_batch_may_be_uploaded_before_the_one_ahead_of_it_is_encoded(engine: Engine) -> None:
     batches = [views(engine, 3), views(engine, 5, seed=4)]
     expected = [engine.encode(batch) for batch in batches]
-    staged = [engine.stage(list(batch)) for batch in batches]
-    for ahead, cosines in zip(staged, expected, strict=True):
+    uploaded = [engine.upload(list(batch)) for batch in batches]
+    for ahead, cosines in zip(uploaded, expected, strict=True):
         np.testing.assert_array_equal(engine.encode(ahead), cosines)
 
 
@@ -221,7 +221,7 @@ def test_the_fake_engine_knows_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stages_ahead", "shares_cores"),
+    ("name", "uploads_ahead", "shares_cores"),
     [
         ("fake", False, True),
         ("torch", False, True),
@@ -231,8 +231,8 @@ def test_the_fake_engine_knows_colours() -> None:
         ("ensemble", False, True),
     ],
 )
-def test_a_device_of_its_own_is_staged_ahead_for_and_shares_no_cores(
-    tmp_path: Path, name: str, stages_ahead: bool, shares_cores: bool
+def test_a_device_of_its_own_is_uploaded_ahead_for_and_shares_no_cores(
+    tmp_path: Path, name: str, uploads_ahead: bool, shares_cores: bool
 ) -> None:
     engine = ENGINES[name](tmp_path)
-    assert (engine.stages_ahead, engine.shares_cores) == (stages_ahead, shares_cores)
+    assert (engine.uploads_ahead, engine.shares_cores) == (uploads_ahead, shares_cores)

@@ -17,9 +17,9 @@ class ColourClassifier(FakeEngine):
         super().__init__(labels)
         self.labels = tuple(labels)
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-        values = super().encode(staged)
-        means = staged.mean(axis=(1, 2)) + 1e-3
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = super().encode(uploaded)
+        means = uploaded.mean(axis=(1, 2)) + 1e-3
         shares = means / means.sum(axis=1, keepdims=True)
         of_outputs = {"porn": shares[:, 0] * 0.9, "neutral": shares[:, 1] * 0.9, "drawing": shares[:, 2] * 0.9}
         for column, label in enumerate(self.labels):

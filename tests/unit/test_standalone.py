@@ -389,7 +389,7 @@ async def test_a_device_that_is_stuck_ends_the_service_and_what_is_inside_is_ans
 ) -> None:
     stuck, may_go_on = threading.Event(), threading.Event()
 
-    def hangs(engine: FakeEngine, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def hangs(engine: FakeEngine, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         stuck.set()
         may_go_on.wait(PATIENT_S)
         raise AssertionError("nobody waits for it any more")
@@ -416,10 +416,10 @@ async def test_what_is_inside_when_it_is_stopped_is_answered(
     inside, may_go_on = threading.Event(), threading.Event()
     encode = FakeEngine.encode
 
-    def waits(engine: FakeEngine, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def waits(engine: FakeEngine, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         inside.set()
         may_go_on.wait(PATIENT_S)
-        return encode(engine, staged)
+        return encode(engine, uploaded)
 
     monkeypatch.setattr(FakeEngine, "encode", waits)
     service = run()

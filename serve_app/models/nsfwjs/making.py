@@ -28,7 +28,7 @@ def fetch_nsfwjs(cache_folder: Path | None, given: Path | None, on_progress: OnP
     Args:
         cache_folder: as ``model.cache_folder`` in the configuration.
         given: the package's file; without it, npm fetches it.
-        on_progress: called with each stage.
+        on_progress: called with each step.
 
     Raises:
         ModelError: the package cannot be fetched or is another one, the library ``onnx`` is missing, or there is

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class OnnxEngine:
     """A classifier, and those of its outputs that are wanted."""
 
-    stages_ahead = False
+    uploads_ahead = False
     logit_scale = 1.0
     """It has no prompts, and so no temperature."""
 
@@ -52,14 +52,14 @@ class OnnxEngine:
         blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
         return measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
         return np.stack(views)
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`; a probability in the place of a cosine."""
         session = self._session
-        prepared = np.ascontiguousarray(self._classifier.prepare(staged), np.float32)
+        prepared = np.ascontiguousarray(self._classifier.prepare(uploaded), np.float32)
         try:
             (said,) = session.run(None, {session.get_inputs()[0].name: prepared})
         except Exception as error:

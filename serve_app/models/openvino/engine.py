@@ -19,7 +19,7 @@ from serve_app.models.shares import shares
 class OpenVinoEngine:
     """A converted image tower, and the features of its columns: of labels' texts, and directions of heads."""
 
-    stages_ahead = False
+    uploads_ahead = False
     shares_cores = True
 
     def __init__(
@@ -57,13 +57,13 @@ class OpenVinoEngine:
         release(self._weights)
         return seconds
 
-    def stage(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
         return np.stack(views)
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""
-        parts = shares(staged, self._threads) if self._alone else [staged]
+        parts = shares(uploaded, self._threads) if self._alone else [uploaded]
         requests = self._alone if len(parts) > 1 else [self._together]
         for request, part in zip(requests, parts, strict=True):
             request.start_async([np.ascontiguousarray(part)], share_inputs=True)

@@ -23,7 +23,7 @@ from serve_app.models.text import TextFeatures
 from serve_app.models.tower import ImageFeatures
 
 OnProgress = Callable[[str, float], None]
-"""Is told the name of the stage and the share of it that is done, 0..1."""
+"""Is told the name of the step and the share of it that is done, 0..1."""
 
 
 def export(

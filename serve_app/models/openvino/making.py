@@ -134,14 +134,14 @@ def _command(source: str, policy: PolicyReference, cache_folder: Path | None) ->
 
 
 class _LogProgress:
-    """A line for each stage and each tenth of it."""
+    """A line for each step and each tenth of it."""
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._last = ("", 0.0)
 
-    def __call__(self, stage: str, share: float) -> None:
-        if stage != self._last[0] or share >= self._last[1] + _LOGGED_STEP:
-            self._last = (stage, share)
-            text = f"openvino-int8 of {self._source}: {stage}, {share * 100:.0f} %"
-            logger.info("model_converting", text, source=self._source, step=stage, share=share)
+    def __call__(self, step: str, share: float) -> None:
+        if step != self._last[0] or share >= self._last[1] + _LOGGED_STEP:
+            self._last = (step, share)
+            text = f"openvino-int8 of {self._source}: {step}, {share * 100:.0f} %"
+            logger.info("model_converting", text, source=self._source, step=step, share=share)

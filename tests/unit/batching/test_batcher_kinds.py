@@ -129,23 +129,23 @@ async def test_it_waits_for_what_is_coming_of_the_same_kind(device, clock):
     await asyncio.gather(*jobs, return_exceptions=True)
 
 
-async def test_batches_of_two_kinds_are_staged_each_for_its_own(device, clock):
-    staged = []
+async def test_batches_of_two_kinds_are_uploaded_each_for_its_own(device, clock):
+    uploaded = []
 
-    async def stage(kind, items):
-        staged.append((kind, list(items)))
+    async def upload(kind, items):
+        uploaded.append((kind, list(items)))
         return items
 
     of_kinds = costs()
     for _ in range(50):
-        of_kinds["cheap"].observe_staging(10 * DEAR_S)  # so that the next batch is staged once a pass has begun
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, of_kinds, 20, stage=stage, clock=clock)
+        of_kinds["cheap"].observe_upload(10 * DEAR_S)  # so that the next batch is uploaded once a pass has begun
+    batcher: Batcher[Any, Any] = Batcher(device.run_pass, of_kinds, 20, upload=upload, clock=clock)
     jobs = []
     for kind, item in (("cheap", "a"), ("dear", "b")):
         call = Call("r", Deadline.after(60.0, clock))
         jobs.append(asyncio.create_task(batcher.submit([item], call, kind=kind)))
         await device.settle()
-    assert staged == [("cheap", ["a"]), ("dear", ["b"])]
+    assert uploaded == [("cheap", ["a"]), ("dear", ["b"])]
     assert batcher.predicted_wait_s == pytest.approx(CHEAP_S + DEAR_S)
     for _ in range(2):
         await device.end_pass()

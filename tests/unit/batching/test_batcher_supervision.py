@@ -24,15 +24,15 @@ class BrokenCosts(PassCosts):
         return super().batch_size(waiting, budget_s)
 
 
-@pytest.mark.parametrize("stages", [False, True])
+@pytest.mark.parametrize("uploads", [False, True])
 async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_it_is_gone(
-    device, clock, caplog, stages
+    device, clock, caplog, uploads
 ):
-    async def stage(_, items):
+    async def upload(_, items):
         return items
 
     costs = BrokenCosts(FLAT)
-    batcher = Batcher(device.run_pass, {None: costs}, 100, stage=stage if stages else None, clock=clock)
+    batcher = Batcher(device.run_pass, {None: costs}, 100, upload=upload if uploads else None, clock=clock)
     batcher.require_alive()
     jobs = [asyncio.create_task(batcher.submit(["running"], Call("r", Deadline.after(8.0, clock))))]
     await device.settle()
@@ -44,8 +44,8 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
         await device.end_pass()
     outcomes = await asyncio.gather(*jobs, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[1:]] == [UnavailableError, UnavailableError]
-    # Where batches are staged ahead, the loop may end while the pass still runs, and takes it along.
-    assert outcomes[0] == ["seen running"] or (stages and isinstance(outcomes[0], UnavailableError))
+    # Where batches are uploaded ahead, the loop may end while the pass still runs, and takes it along.
+    assert outcomes[0] == ["seen running"] or (uploads and isinstance(outcomes[0], UnavailableError))
     assert "ZeroDivisionError" in caplog.text
     with pytest.raises(UnavailableError, match="see the log"):
         batcher.require_alive()
@@ -53,14 +53,14 @@ async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_i
         await batcher.submit(["later"], Call("r", Deadline.after(8.0, clock)))
 
 
-async def test_staging_that_hangs_is_overdue(device, clock):
+async def test_uploading_that_hangs_is_overdue(device, clock):
     never = asyncio.Event()
 
-    async def stage(_, items):
+    async def upload(_, items):
         await never.wait()
         return items
 
-    batcher = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, stage=stage, clock=clock)
+    batcher = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, upload=upload, clock=clock)
     assert batcher.overdue_s <= 0.0
     waiting = asyncio.create_task(batcher.submit(["a"], Call("r", Deadline.after(8.0, clock))))
     await device.settle()
@@ -74,19 +74,19 @@ async def test_staging_that_hangs_is_overdue(device, clock):
     await batcher.close()
 
 
-async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_goes(device, clock):
-    """The halves of a pass that failed are staged beside the batch that was staged ahead."""
+async def test_uploading_that_hangs_is_overdue_also_while_another_one_comes_and_goes(device, clock):
+    """The halves of a pass that failed are uploaded beside the batch that was uploaded ahead."""
     never = asyncio.Event()
 
-    async def stage(_, items):
+    async def upload(_, items):
         if "hangs" in items:
             await never.wait()
         return items
 
     costs = PassCosts(FLAT)
     for _ in range(50):
-        costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
-    batcher = Batcher(device.run_pass, {None: costs}, 100, stage=stage, clock=clock)
+        costs.observe_upload(10 * PASS_S)  # so long that the next batch is uploaded as soon as a pass has begun
+    batcher = Batcher(device.run_pass, {None: costs}, 100, upload=upload, clock=clock)
     poisoned = asyncio.create_task(
         batcher.submit(["good", ValueError("poison")], Call("r", Deadline.after(60.0, clock)))
     )
@@ -106,11 +106,11 @@ async def test_staging_that_hangs_is_overdue_also_while_another_one_comes_and_go
     await batcher.close()
 
 
-async def test_staging_that_fails_is_not_overdue(device, clock):
-    async def stage(_, items):
+async def test_uploading_that_fails_is_not_overdue(device, clock):
+    async def upload(_, items):
         raise OSError("no room")
 
-    batcher = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, stage=stage, clock=clock)
+    batcher = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, upload=upload, clock=clock)
     with pytest.raises(OSError, match="no room"):
         await batcher.submit(["a"], Call("r", Deadline.after(8.0, clock)))
     clock.now_s += 31.0

@@ -141,9 +141,9 @@ def test_a_limit_leaves_the_buckets_up_to_it_and_the_smallest_always():
     assert costs.largest_bucket == 1
 
 
-def test_staging_is_learnt():
+def test_uploading_is_learnt():
     costs = PassCosts({1: 0.1})
-    assert costs.staging_s == 0
+    assert costs.upload_s == 0
     for _ in range(50):
-        costs.observe_staging(0.01)
-    assert costs.staging_s == pytest.approx(0.01, rel=0.01)
+        costs.observe_upload(0.01)
+    assert costs.upload_s == pytest.approx(0.01, rel=0.01)

@@ -25,45 +25,47 @@ def test_the_best_batch_of_either_measurement_counts() -> None:
     assert best_of([rates(of_1=10), rates(of_1=12, of_2=11)]) == (1, Rate(12))
 
 
-STAGED_PER_SIZE = 3 + 1
-"""Three passes, and the batch that was staged during the last one."""
+UPLOADED_PER_SIZE = 3 + 1
+"""Three passes, and the batch that was uploaded during the last one."""
 
 
 class EngineWithTwoPlaces(FakeEngine):
-    """Has room for two staged batches, as one with a device of its own."""
+    """Has room for two uploaded batches, as one with a device of its own."""
 
-    stages_ahead = True
+    uploads_ahead = True
 
     def __init__(self) -> None:
         super().__init__(["a label"])
-        self.staged = self.encoded = 0
+        self.uploaded = self.encoded = 0
         self._changed = threading.Condition()
 
-    def stage(self, views: Any) -> Any:
-        assert self.staged - self.encoded < 2, "one batch is computed and one is staged: there is no room for a third"
+    def upload(self, views: Any) -> Any:
+        assert self.uploaded - self.encoded < 2, (
+            "one batch is computed and one is uploaded: there is no room for a third"
+        )
         with self._changed:
-            self.staged += 1
+            self.uploaded += 1
             self._changed.notify()
-        return self.staged, super().stage(views)
+        return self.uploaded, super().upload(views)
 
-    def encode(self, staged: Any) -> Any:
-        if not isinstance(staged, tuple):  # a pass of the warm-up
-            return super().encode(staged)
-        number, views = staged
-        assert number == self.encoded + 1, "in the order in which they were staged"
-        if number % STAGED_PER_SIZE:  # not the last of its size
+    def encode(self, uploaded: Any) -> Any:
+        if not isinstance(uploaded, tuple):  # a pass of the warm-up
+            return super().encode(uploaded)
+        number, views = uploaded
+        assert number == self.encoded + 1, "in the order in which they were uploaded"
+        if number % UPLOADED_PER_SIZE:  # not the last of its size
             with self._changed:
-                assert self._changed.wait_for(lambda: self.staged > number, timeout=10), "staged beside this pass"
+                assert self._changed.wait_for(lambda: self.uploaded > number, timeout=10), "uploaded beside this pass"
         cosines = super().encode(views)
         self.encoded += 1
         return cosines
 
 
-def test_an_engine_that_stages_ahead_does_so_in_the_bare_pass() -> None:
+def test_an_engine_that_uploads_ahead_does_so_in_the_bare_pass() -> None:
     engine = EngineWithTwoPlaces()
     measured = sustained_rates(engine, duration_s=0.0, max_batch_views=4)
     assert list(measured) == [1, 2, 4]
-    assert engine.staged == engine.encoded == 3 * STAGED_PER_SIZE
+    assert engine.uploaded == engine.encoded == 3 * UPLOADED_PER_SIZE
 
 
 def test_a_device_of_its_own_is_measured_with_larger_batches() -> None:

@@ -120,7 +120,7 @@ def test_a_service_in_one_process_is_told_by_its_named_threads() -> None:
     with ThreadPoolExecutor(1, initializer=name_thread, initargs=("device",)) as device:
         device.submit(lambda: _use_cpu_s(0.05)).result()
         used = cpu_by_stage_s(psutil.Process())
-    assert {"device", "staging", HTTP} <= set(used)
+    assert {"device", "upload", HTTP} <= set(used)
     assert used["device"] >= 0.03
     assert used[HTTP] > 0
 
@@ -132,12 +132,12 @@ def _use_cpu_s(duration_s: float) -> None:
 
 
 def test_the_stages_add_up_and_the_bare_pass_is_told_beside_them() -> None:
-    of = replace(load_of(10), service_cpu_s={"device": 2.0, "staging": 0.0, HTTP: 1.0})
+    of = replace(load_of(10), service_cpu_s={"device": 2.0, "upload": 0.0, HTTP: 1.0})
     rows = {row[0]: row[1] for row in stage_table(of, 12.0).rows}
     assert rows["device"] == pytest.approx(20)
     assert rows["all of the service"] == pytest.approx(30)
     assert rows["around the pass"] == pytest.approx(18)
-    assert "staging" not in rows
+    assert "upload" not in rows
 
 
 def test_two_bare_passes_agree_by_their_best_rates() -> None:

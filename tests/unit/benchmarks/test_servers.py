@@ -75,7 +75,7 @@ def test_what_is_wanted_beside_the_fastest_peer_is_checked_where_both_were_measu
     mosec = peers.Figures(100.0, 10.0, 50.0, 2500, 5.0)
     one = peers.Figures(75.0 / times, 16.0 * times, 40.0, 1500, 5.0)
     converted = peers.Figures(60.0 / times, 10.0, 40.0, int(800 / times), 5.0)
-    ours = {"Pictwarden, one process": one, "Pictwarden, one process, without torch": converted}
+    ours = {"Pictwarden in one process": one, "Pictwarden in one process, without torch": converted}
     assert set(ours) < set(peers._WANTED)
     assert peers.checks_of(ours) == []
     checks = peers.checks_of({"mosec": mosec, **ours})

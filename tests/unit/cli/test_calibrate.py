@@ -131,11 +131,11 @@ def test_an_interrupted_run_continues_and_records_no_picture(
 ) -> None:
     encode, seen = FakeEngine.encode, []
 
-    def interrupt_in_the_second_pass(self: FakeEngine, staged: Any) -> Any:
-        seen.append(len(staged))
+    def interrupt_in_the_second_pass(self: FakeEngine, uploaded: Any) -> Any:
+        seen.append(len(uploaded))
         if len(seen) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return encode(self, staged)
+        return encode(self, uploaded)
 
     monkeypatch.setattr(FakeEngine, "encode", interrupt_in_the_second_pass)
     assert (

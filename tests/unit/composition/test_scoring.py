@@ -27,9 +27,9 @@ class Watched(FakeEngine):
         self.identity = ModelIdentity(name, name[0] * 64, size_px)
         self.seen = 0
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen += len(staged)
-        return super().encode(staged)
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.seen += len(uploaded)
+        return super().encode(uploaded)
 
 
 @pytest.fixture

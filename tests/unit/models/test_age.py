@@ -24,7 +24,7 @@ FILES = {
 }
 
 
-def quiet(stage: str, share: float) -> None:
+def quiet(step: str, share: float) -> None:
     pass
 
 

@@ -1,4 +1,4 @@
-"""The accelerator's engine on the CPU: what it stages, what it computes, what it does when memory is short."""
+"""The accelerator's engine on the CPU: what it uploads, what it computes, what it does when memory is short."""
 
 from __future__ import annotations
 
@@ -104,15 +104,15 @@ def test_what_fills_a_bucket_up_changes_nothing(make_engine) -> None:
 def test_there_is_room_for_two_batches_and_no_third(make_engine) -> None:
     engine, _ = make_engine()
     engine.warm_up(2, max_pass_s=60.0)
-    staged = [engine.stage(list(random_views(1, seed))) for seed in (1, 2)]
+    uploaded = [engine.upload(list(random_views(1, seed))) for seed in (1, 2)]
     with pytest.raises(RuntimeError, match="no room for a third"):
-        engine.stage(list(random_views(1)))
-    for batch in staged:
+        engine.upload(list(random_views(1)))
+    for batch in uploaded:
         engine.encode(batch)
     engine.encode(random_views(1))
 
 
-def test_a_batch_that_cannot_be_staged_takes_no_room(make_engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_cannot_be_uploaded_takes_no_room(make_engine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, accelerator = make_engine()
     engine.warm_up(2, max_pass_s=60.0)
 
@@ -123,9 +123,9 @@ def test_a_batch_that_cannot_be_staged_takes_no_room(make_engine, monkeypatch: p
         patched.setattr(accelerator, "upload", fail)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="the device is gone"):
-                engine.stage(random_views(2))
+                engine.upload(random_views(2))
             with pytest.raises(ValueError, match="same shape"):
-                engine.stage([random_views(1)[0], np.zeros((1, 1, 3), np.uint8)])
+                engine.upload([random_views(1)[0], np.zeros((1, 1, 3), np.uint8)])
     assert engine.encode(random_views(2)).shape == (2, len(LABELS))
 
 

@@ -26,9 +26,9 @@ class SizedEngine(FakeEngine):
     def warm_up(self, max_batch_views: int, max_pass_s: float) -> dict[int, float]:
         return self._costs_s
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen.append(staged)
-        return super().encode(staged)
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.seen.append(uploaded)
+        return super().encode(uploaded)
 
 
 def ensemble_of(*, small_s: Mapping[int, float], large_s: Mapping[int, float]) -> tuple[Ensemble, list[SizedEngine]]:
@@ -48,7 +48,7 @@ def test_columns_are_in_the_order_of_the_labels_and_views_in_each_models_size() 
     ensemble, engines = ensemble_of(small_s={1: 0.1}, large_s={1: 0.1})
     assert ensemble.identity == ModelIdentity.together([engine.identity for engine in engines])
     assert ensemble.identity.image_size_px == 16
-    for scores in (ensemble.encode(red(2)), ensemble.encode(ensemble.stage(list(red(2))))):
+    for scores in (ensemble.encode(red(2)), ensemble.encode(ensemble.upload(list(red(2))))):
         np.testing.assert_allclose(scores, [[-0.5, 1.0, 0.0]] * 2, atol=1e-6)
     assert [[seen.shape[1] for seen in engine.seen] for engine in engines] == [[8, 8], [16, 16]]
 

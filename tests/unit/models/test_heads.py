@@ -115,7 +115,7 @@ def test_an_embedding_has_length_one_and_a_head_reads_it(source: str, tmp_path: 
     trained = head(features[0] / np.linalg.norm(features[0]), identity.derived_from or identity.digest)
     label, policy = policy_with(tmp_path / "s.safetensors", write_head(tmp_path / "s.safetensors", trained))
     engine = open_engine(source, ("a red view", label, "a green view"), cpu_threads=1, policy=policy)
-    scores = engine.encode(engine.stage(list(views(5))))
+    scores = engine.encode(engine.upload(list(views(5))))
     plain = open_engine(source, ("a red view", "a green view"), cpu_threads=1).encode(views(5))
     np.testing.assert_allclose(scores[:, [0, 2]], plain, atol=1e-5)
     np.testing.assert_allclose(scores[:, 1], trained.probabilities(features @ trained.direction), atol=1e-5)

@@ -35,7 +35,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
-def quiet(stage: str, share: float) -> None:
+def quiet(step: str, share: float) -> None:
     pass
 
 
@@ -49,9 +49,9 @@ def test_the_client_fetches_into_a_folder_that_is_gone_afterwards(client: Path, 
         f"#!/bin/sh\npwd > {tmp_path}/where\necho $@ > {tmp_path}/asked\n"
         f'printf %s "{BODY.decode()}" > made-up-1.2.3.tgz\n'
     )
-    stages: list[str] = []
-    assert read_package(package(), None, lambda stage, _: stages.append(stage)) == BODY
-    assert stages == ["fetching made-up 1.2.3"]
+    steps: list[str] = []
+    assert read_package(package(), None, lambda step, _: steps.append(step)) == BODY
+    assert steps == ["fetching made-up 1.2.3"]
     assert (tmp_path / "asked").read_text() == "pack made-up@1.2.3\n"
     assert not Path((tmp_path / "where").read_text().strip()).exists()
 

@@ -49,9 +49,9 @@ class FaceEngine(FakeEngine):
     def __init__(self) -> None:
         super().__init__(LABELS[:1], FACE_SIZE_PX)
 
-    def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-        assert staged.shape[1:] == (FACE_SIZE_PX, FACE_SIZE_PX, 3)
-        return super().encode(staged)
+    def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert uploaded.shape[1:] == (FACE_SIZE_PX, FACE_SIZE_PX, 3)
+        return super().encode(uploaded)
 
 
 def with_faces(size_px: int = 8) -> WithFaces:
@@ -71,7 +71,7 @@ def test_each_engine_scores_its_own_kind_in_its_own_size(size_px: int) -> None:
     view_px = engine.identity.image_size_px
     assert view_px == max(size_px, FACE_SIZE_PX)
     (red,), (blue,) = of_colour(0, view_px), of_colour(2, FACE_SIZE_PX)
-    values = engine.encode(engine.stage([FacePixels(blue), red, FacePixels(blue)]))
+    values = engine.encode(engine.upload([FacePixels(blue), red, FacePixels(blue)]))
     unknown = float("nan")
     expected = [(1.0, unknown, unknown), (unknown, 1.0, -0.5), (1.0, unknown, unknown)]
     np.testing.assert_allclose(values, np.array(expected), atol=1e-6)
@@ -81,7 +81,7 @@ def test_each_engine_scores_its_own_kind_in_its_own_size(size_px: int) -> None:
 def test_faces_may_be_all_that_is_asked_for() -> None:
     engine = WithFaces(None, Part(FaceEngine(), LABELS[:1]), LABELS[:1])
     (view,), (blue,) = of_colour(0, FACE_SIZE_PX), of_colour(2, FACE_SIZE_PX)
-    values = engine.encode(engine.stage([view, FacePixels(blue)]))
+    values = engine.encode(engine.upload([view, FacePixels(blue)]))
     np.testing.assert_allclose(values, np.array([(float("nan"),), (1.0,)]))
     np.testing.assert_allclose(engine.encode(of_colour(0, FACE_SIZE_PX)), np.array([(float("nan"),)]))
 

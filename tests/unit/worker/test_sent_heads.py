@@ -54,14 +54,14 @@ async def test_a_head_scores_the_demo_model_as_its_file_does(kept: KeptScorers, 
     embedding = open_embedding(DEMO, None)
     size_px = embedding.identity.image_size_px
     pixels = views(4, size_px)
-    first = embedding.encode(embedding.stage(list(pixels)))[0]
+    first = embedding.encode(embedding.upload(list(pixels)))[0]
     identity = embedding.identity
     trained = Head(identity.name, identity.weights_digest, first / np.linalg.norm(first), 20.0, -15.0, {})
     label, content = written(tmp_path, trained)
     labels = ("a red triangle", label)
     file = HeadFile(tmp_path / "spam.safetensors", label[-12:])
     local = open_engine(DEMO, labels, cpu_threads=1, policy=PolicyReference("p.yaml", "0" * 64, {label: file}))
-    expected = local.encode(local.stage(list(pixels)))
+    expected = local.encode(local.upload(list(pixels)))
     file.file.unlink()
     opened = await kept.open(wanted(DEMO, labels, heads={label: content}))
     scored = await opened.score(work(1, pixels), Call("1", Deadline.after(8.0)))

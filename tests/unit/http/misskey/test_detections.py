@@ -104,9 +104,9 @@ async def test_of_an_animation_the_worst_frame_counts(service: Service) -> None:
 
 async def test_a_probability_that_is_no_number_is_none(service: Service, draw: Callable[..., bytes]) -> None:
     class Broken(ColourClassifier):
-        def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-            values = super().encode(staged)
-            values[staged.mean(axis=(1, 2, 3)) == 0, -1] = np.nan
+        def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
+            values = super().encode(uploaded)
+            values[uploaded.mean(axis=(1, 2, 3)) == 0, -1] = np.nan
             return values
 
     service.misskey_scorer.engine = Broken(service.misskey_scorer.engine.labels)  # type: ignore[attr-defined]

@@ -91,10 +91,10 @@ def scoring_red_alone(service: Service, fault: Exception) -> None:
     """Every other picture fails."""
 
     class RedAlone(ColourClassifier):
-        def encode(self, staged: NDArray[np.uint8]) -> NDArray[np.float32]:
-            if staged[0, 0, 0, 0] == 0:
+        def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if uploaded[0, 0, 0, 0] == 0:
                 raise fault
-            return super().encode(staged)
+            return super().encode(uploaded)
 
     service.misskey_scorer.engine = RedAlone(service.misskey_scorer.engine.labels)  # type: ignore[attr-defined]
 

@@ -23,7 +23,7 @@ SIZES = {"mobilenet_v2": 6, "inception_v3": 8}
 NPM_MUST_NOT_RUN = ("false",)
 
 
-def quiet(stage: str, share: float) -> None:
+def quiet(step: str, share: float) -> None:
     pass
 
 
@@ -54,9 +54,9 @@ def given_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_both_classifiers_are_made_and_found(given_package: Path, tmp_path: Path) -> None:
-    stages: list[str] = []
-    fetched = fetch_nsfwjs(tmp_path, given_package, lambda stage, _: stages.append(stage))
-    assert stages == ["making nsfwjs", "making nsfwjs-inception"]
+    steps: list[str] = []
+    fetched = fetch_nsfwjs(tmp_path, given_package, lambda step, _: steps.append(step))
+    assert steps == ["making nsfwjs", "making nsfwjs-inception"]
     assert [each.classifier for each in fetched] == ["nsfwjs", "nsfwjs-inception"]
     assert [require_fetched(variant, tmp_path) for variant in variants.VARIANTS] == list(fetched)
     for each in fetched:

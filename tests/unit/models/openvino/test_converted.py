@@ -141,8 +141,8 @@ def test_an_empty_folder_is_filled_and_nothing_else_is_left(source: str, tmp_pat
 
 
 def test_a_conversion_that_is_interrupted_leaves_nothing(source: str, tmp_path: Path, cache: Path) -> None:
-    def interrupt(stage: str, _: float) -> None:
-        if stage == "writing":
+    def interrupt(step: str, _: float) -> None:
+        if step == "writing":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

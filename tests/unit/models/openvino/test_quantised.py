@@ -89,15 +89,15 @@ def test_its_scores_are_close_to_those_of_torch(source: str, cache: Path) -> Non
     views = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), np.uint8)
     exact = open_engine(source, LABELS, "cpu", "fp32", 1).encode(views)
     engine, _ = open_quantised(source, LABELS, few(16), cache, 1, lambda *_: None)
-    np.testing.assert_allclose(engine.encode(engine.stage(list(views))), exact, atol=0.05)
+    np.testing.assert_allclose(engine.encode(engine.upload(list(views))), exact, atol=0.05)
 
 
 def test_it_is_converted_once_and_progress_is_told(source: str, cache: Path) -> None:
     first: Told = []
     convert(source, cache, few(4), first)
-    stages = list(dict.fromkeys(stage for stage, _ in first))
-    assert (stages[0], stages[-1]) == ("converting", "writing")
-    assert "quantising, pass 1" in stages
+    steps = list(dict.fromkeys(step for step, _ in first))
+    assert (steps[0], steps[-1]) == ("converting", "writing")
+    assert "quantising, pass 1" in steps
     assert all(0 <= share <= 1 for _, share in first)
     again: Told = []
     convert(source, cache, few(4), again)

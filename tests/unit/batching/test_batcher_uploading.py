@@ -1,4 +1,4 @@
-"""The batcher with a device that has memory of its own: batches are staged ahead, and may not fit."""
+"""The batcher with a device that has memory of its own: batches are uploaded ahead, and may not fit."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ FLAT = {1: PASS_S, 2: PASS_S, 4: PASS_S, 8: PASS_S}
 
 
 @dataclass
-class Staging:
-    """Submits to a batcher; ``staged`` is what that staged, in order."""
+class Uploading:
+    """Submits to a batcher; ``uploaded`` is what that uploaded, in order."""
 
     batcher: Batcher[Any, Any]
-    staged: list[list[Any]]
+    uploaded: list[list[Any]]
     clock: Clock
 
     def __call__(self, *items, within_s=8.0, lane=Lane.LIVE):
@@ -28,59 +28,61 @@ class Staging:
 
 
 @pytest.fixture
-async def staging(device, clock):
-    """Submits to a batcher that stages."""
-    staged: list[list[Any]] = []
+async def uploading(device, clock):
+    """Submits to a batcher that uploads."""
+    uploaded: list[list[Any]] = []
 
-    async def stage(_, items):
+    async def upload(_, items):
         if any(isinstance(item, OSError) for item in items):
             raise next(item for item in items if isinstance(item, OSError))
-        staged.append(list(items))
+        uploaded.append(list(items))
         return items
 
     costs = PassCosts(FLAT)
     for _ in range(50):
-        costs.observe_staging(10 * PASS_S)  # so long that the next batch is staged as soon as a pass has begun
-    batcher: Batcher[Any, Any] = Batcher(device.run_pass, {None: costs}, max_queued_items=100, stage=stage, clock=clock)
+        costs.observe_upload(10 * PASS_S)  # so long that the next batch is uploaded as soon as a pass has begun
+    batcher: Batcher[Any, Any] = Batcher(
+        device.run_pass, {None: costs}, max_queued_items=100, upload=upload, clock=clock
+    )
 
-    yield Staging(batcher, staged, clock)
+    yield Uploading(batcher, uploaded, clock)
     await batcher.close()
 
 
-async def test_the_next_batch_is_staged_while_a_pass_runs(staging, device):
-    jobs = [staging("a")]
+async def test_the_next_batch_is_uploaded_while_a_pass_runs(uploading, device):
+    jobs = [uploading("a")]
     await device.settle()
-    jobs.append(staging("b"))
+    jobs.append(uploading("b"))
     await device.settle()
     assert device.passes == [["a"]]
-    assert staging.staged == [["a"], ["b"]]
+    assert uploading.uploaded == [["a"], ["b"]]
     for _ in range(2):
         await device.end_pass()
     assert [job.result() for job in jobs] == [["seen a"], ["seen b"]]
 
 
-async def test_no_third_batch_is_bound(staging, device):
-    jobs = [staging("a")]
+async def test_no_third_batch_is_bound(uploading, device):
+    jobs = [uploading("a")]
     await device.settle()
     for item in "bcd":
-        jobs.append(staging(item))
+        jobs.append(uploading(item))
         await device.settle()
-    assert staging.staged == [["a"], ["b"]]
+    assert uploading.uploaded == [["a"], ["b"]]
     await device.end_pass()
     assert device.passes[1:] == [["b"]]
-    assert staging.staged[2:] == [["c", "d"]]
+    assert uploading.uploaded[2:] == [["c", "d"]]
     for _ in range(2):
         await device.end_pass()
     assert [job.result() for job in jobs] == [[f"seen {item}"] for item in "abcd"]
 
 
-async def test_background_work_is_not_staged_ahead_since_it_could_not_make_way(staging, device):
-    staging("a", lane=Lane.BACKGROUND)
+async def test_background_work_is_not_uploaded_ahead_since_it_could_not_make_way(uploading, device):
+    uploading("a", lane=Lane.BACKGROUND)
     await device.settle()
-    staging("b", lane=Lane.BACKGROUND)
+    uploading("b", lane=Lane.BACKGROUND)
     await device.settle()
-    assert staging.staged == [["a"]]
-    live = staging("live")
+    assert uploading.uploaded == [["a"]]
+    live = uploading("live")
     await device.settle()
     await device.end_pass()
     assert device.passes == [["a"], ["live"]]
@@ -88,8 +90,8 @@ async def test_background_work_is_not_staged_ahead_since_it_could_not_make_way(s
     assert live.result() == ["seen live"]
 
 
-async def test_what_cannot_be_staged_fails_alone(staging, device):
-    jobs = [staging("good"), staging(OSError("no room")), staging("other")]
+async def test_what_cannot_be_uploaded_fails_alone(uploading, device):
+    jobs = [uploading("good"), uploading(OSError("no room")), uploading("other")]
     for _ in range(6):
         await device.settle()
         if device.is_busy:
@@ -97,17 +99,17 @@ async def test_what_cannot_be_staged_fails_alone(staging, device):
     assert [job.result() for job in (jobs[0], jobs[2])] == [["seen good"], ["seen other"]]
     with pytest.raises(OSError, match="no room"):
         await jobs[1]
-    again = staging("again")
+    again = uploading("again")
     await device.end_pass()
     assert again.result() == ["seen again"]
 
 
-async def test_closing_answers_what_is_staged(staging, device):
-    running = staging("running")
+async def test_closing_answers_what_is_uploaded(uploading, device):
+    running = uploading("running")
     await device.settle()
-    bound = staging("bound")
+    bound = uploading("bound")
     await device.settle()
-    await staging.batcher.close()
+    await uploading.batcher.close()
     for job in (running, bound):
         with pytest.raises(UnavailableError):
             await job
