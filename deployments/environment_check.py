@@ -10,7 +10,7 @@ from deployments.ray_environment import AUTH_MODE_ENV, is_behind_haproxy, lackin
 from serve_app.composition.configuration import read_args
 from serve_app.domain import SettingsError
 from serve_app.logs import EventLogger
-from serve_app.policy import Policy
+from serve_app.policy import Policies
 from serve_app.settings import Settings
 
 logger = EventLogger(__name__)
@@ -35,8 +35,8 @@ def require_closed_ray(environment: Mapping[str, str] = os.environ) -> None:
         )
 
 
-def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
-    """The settings, the policy and the shadow policy of an application, checked against Ray's environment.
+def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policies]:
+    """The settings and the policies of an application, checked against Ray's environment.
 
     Args:
         args: as in ``serve_config.yaml``; see :mod:`serve_app.settings`.
@@ -45,10 +45,10 @@ def read_args_for_ray(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy
         ConfigurationError: as :func:`~serve_app.composition.configuration.read_args`, or Ray's environment does not
             suffice.
     """
-    settings, policy, shadow = read_args(args)
+    settings, policies = read_args(args)
     _require_known_addresses(settings)
     _require_room_for_bodies(settings)
-    return settings, policy, shadow
+    return settings, policies
 
 
 def _require_known_addresses(settings: Settings) -> None:

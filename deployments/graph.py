@@ -17,11 +17,9 @@ from deployments.ledger_file import require_database
 from deployments.preprocessor import Preprocessor
 from deployments.ray_table import RayTable
 from deployments.remote_scorer import RemoteScorer
-from serve_app.composition.configuration import load_source_policies
 from serve_app.database.location import locate
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import label_sets
-from serve_app.policy import heads_of
 from serve_app.remote.requirements import heads_to_send, require_without_fallback
 
 # Far above the number of pictures that the application admits (serve_app/moderation/admission.py), since a request
@@ -47,16 +45,15 @@ def build_app(args: dict[str, Any]) -> Application:
         ConfigurationError: wrong settings, a wrong policy, a policy for another model, or a cluster without a token.
     """
     require_closed_ray()
-    settings, policy, shadow = read_args_for_ray(args)
-    of_sources = load_source_policies(settings)
-    sets = label_sets(settings, policy, shadow, of_sources)
+    settings, policies = read_args_for_ray(args)
+    sets = label_sets(settings, policies)
     # On a cluster Serve calls this in a process of Ray's.
     scored = with_those_before(sets, settings.model.source, RayTable()) if ray.is_initialized() else sets
     preprocessor = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(Preprocessor)
     ingress = serve.deployment(
         name="Ingress", max_ongoing_requests=_INGRESS_ONGOING, max_queued_requests=_INGRESS_QUEUED
     )(serve.ingress()(Ingress))
-    reference = PolicyReference(settings.policy_source, policy.digest, heads_of(policy, shadow, *of_sources.values()))
+    reference = PolicyReference(settings.policy_source, policies.of_service.digest, policies.heads)
     if settings.remote is None:
         clip = serve.deployment(max_ongoing_requests=_STAGE_ONGOING)(ClipScorer)
         scorer = clip.bind(settings.model, scored, reference, settings.deadline_s, settings.log, settings.metrics)
@@ -64,14 +61,14 @@ def build_app(args: dict[str, Any]) -> Application:
         require_without_fallback(settings.remote)
         require_database(settings)
         # Read here, beside the policy: workers get them, and the nodes need no copy.
-        heads = heads_to_send(policy, shadow, *of_sources.values())
+        heads = heads_to_send(policies.heads)
         remote = serve.deployment(
             max_ongoing_requests=_STAGE_ONGOING, num_replicas=1, ray_actor_options={"num_cpus": _REMOTE_SCORER_CPUS}
         )(RemoteScorer)
-        scorer = remote.bind(settings, scored, (policy, *of_sources.values()), locate(settings.ledger), heads)
+        scorer = remote.bind(settings, scored, policies.deciding, locate(settings.ledger), heads)
     return ingress.bind(
         settings,
-        policy,
+        policies,
         preprocessor.bind(
             settings.limits.within(settings.deadline_s),
             settings.truncated,
@@ -84,6 +81,4 @@ def build_app(args: dict[str, Any]) -> Application:
         ),
         scorer,
         locate(settings.ledger),
-        shadow,
-        of_sources,
     )

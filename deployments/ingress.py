@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,7 +31,7 @@ from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.lists.opening import open_lists
 from serve_app.metrics import FrontMetrics
 from serve_app.moderation import Pipeline, admission_of, assemble_detector, assemble_moderator, label_sets
-from serve_app.policy import Policy
+from serve_app.policy import Policies
 from serve_app.settings import Settings
 
 # A quarter of the bytes of all bodies may be on their way to preprocessors: by default three bodies of 40 MB.
@@ -47,14 +47,12 @@ class Ingress:
     def __init__(
         self,
         settings: Settings,
-        policy: Policy,
+        policies: Policies,
         preprocessor: DeploymentHandle[Any],
         scorer: DeploymentHandle[Any],
         location: Location | None,
-        shadow: Policy | None,
-        of_sources: Mapping[str, Policy],
     ) -> None:
-        """Open the ledger and the lists, which are at ``location``; ``of_sources`` are the policies of sources."""
+        """Open the ledger and the lists, which are at ``location``."""
         set_up_replica("ingress", settings.log)
         return_large_memory()
         self._settings = settings
@@ -72,15 +70,14 @@ class Ingress:
         self._ledger, self._lists = self._open_ledger(location, settings.limits), open_lists(location)
         self._lists.start()
         self._moderator = assemble_moderator(
-            *(settings, policy, examiner_of, self._ledger, admission, shadow, self._lists),
-            of_sources=of_sources,
+            *(settings, policies, examiner_of, self._ledger, admission, self._lists),
             # Asked at each picture: the number may change, and the replicas that stay are told.
             replicas=lambda: serve.get_replica_context().world_size,
             metrics=self._metrics,
         )
         self._detector = assemble_detector(settings, examiner_of, admission)
         self._workers = WorkersHandle(scorer) if settings.remote is not None else None
-        self._scorers = [ScorerHandle(scorer, labels) for labels in label_sets(settings, policy, shadow, of_sources)]
+        self._scorers = [ScorerHandle(scorer, labels) for labels in label_sets(settings, policies)]
         if self._metrics is not None:
             self._metrics.silent_replicas = publish_metrics(self._metrics.registry, settings.metrics)
 

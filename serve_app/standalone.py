@@ -12,7 +12,7 @@ import contextlib
 import functools
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from serve_app.composition.front import Front
@@ -40,8 +40,7 @@ from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.metrics import FrontMetrics, page_app, page_text, watch_decoding, watch_scoring, watch_workers
 from serve_app.moderation import Moderator, admission_of, assemble_detector, assemble_moderator, label_sets
-from serve_app.moderation.assembly import NO_POLICIES
-from serve_app.policy import Policy
+from serve_app.policy import Policies
 from serve_app.remote.arrival import once_there_are_workers
 from serve_app.remote.requirements import heads_to_send
 from serve_app.settings import Settings
@@ -65,15 +64,13 @@ Beside = Callable[
 
 async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     settings: Settings,
-    policy: Policy,
+    policies: Policies,
     guard: Guard,
     sockets: Sockets,
     stop: asyncio.Event,
     on_ready: Callable[[ModelIdentity, float], None] = lambda identity, ready_after_s: None,
     on_alive: Callable[[], None] = lambda: None,
-    shadow: Policy | None = None,
     beside: Beside = lambda settings, moderator, ledger, lists, workers: contextlib.nullcontext(),
-    of_sources: Mapping[str, Policy] = NO_POLICIES,
     on_waiting: Callable[[], None] = lambda: None,
     came_back: asyncio.Event | None = None,
 ) -> None:
@@ -81,16 +78,14 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
 
     Args:
         settings: of the application.
-        policy: that belongs to their model.
+        policies: that belong to their model.
         guard: who may ask.
         sockets: that listen.
         stop: ends it. Set when it ends by itself, before what is inside is answered.
         on_ready: called once, in a thread, when the model is warm: which it is, and the seconds since the start. What
             it raises ends the service.
         on_alive: called about every second while all is well.
-        shadow: a policy on trial.
         beside: work of the service's own, until ``stop``. It begins before the model is loaded.
-        of_sources: the policies of sources that have their own, by name.
         on_waiting: called once, in a thread, when all is there but a worker, where workers elsewhere score.
         came_back: set whenever the first of these comes, after none was there.
 
@@ -104,7 +99,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
     if opened is None:
         return
     ledger, lists = opened
-    front = _front_of(settings, policy, guard, opened, shadow, of_sources, came_back or asyncio.Event())
+    front = _front_of(settings, policies, guard, opened, came_back or asyncio.Event())
     workers = None if front is None else front.record
     admission = admission_of(settings)
     examiners: list[StartingExaminer] = []
@@ -115,7 +110,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
 
     metrics = FrontMetrics() if sockets.metrics else None
     moderator = assemble_moderator(
-        *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources),
+        *(settings, policies, examiner_of, ledger, admission, lists),
         metrics=metrics,
         stand_ins=front.stand_ins(examiner_of) if front is not None else (),
     )
@@ -139,7 +134,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - each is a part of its own
         await until_stop.enter_async_context(beside(settings, moderator, ledger, lists, workers))
         stages = await unless_stopped(
             stop,
-            lambda: Stages(settings, policy, shadow, of_sources, front.open_scorers() if front is not None else None),
+            lambda: Stages(settings, policies, front.open_scorers() if front is not None else None),
             lambda late: late.workers.close(),
         )
         if stages is None:
@@ -174,20 +169,18 @@ def _close(sockets: Sequence[socket.socket]) -> None:
 
 def _front_of(
     settings: Settings,
-    policy: Policy,
+    policies: Policies,
     guard: Guard,
     records: tuple[OpenLedger, LiveLists],
-    shadow: Policy | None,
-    of_sources: Mapping[str, Policy],
     came_back: asyncio.Event,
 ) -> Front | None:
     """The front, if workers elsewhere score; ``records`` are closed if there cannot be one."""
     if settings.remote is None:
         return None
-    sets = label_sets(settings, policy, shadow, of_sources)
+    sets = label_sets(settings, policies)
     try:
-        heads = heads_to_send(policy, shadow, *of_sources.values())
-        return Front(settings, guard, sets, [policy, *of_sources.values()], came_back, records[0], heads)
+        heads = heads_to_send(policies.heads)
+        return Front(settings, guard, sets, policies.deciding, came_back, records[0], heads)
     except BaseException:
         close_records(records)
         raise

@@ -18,7 +18,7 @@ from serve_app.cli.checking import ExitCode
 from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.progress import progress_of
 from serve_app.cli.serve_file import read_serve_file
-from serve_app.composition.configuration import load_source_policies
+from serve_app.composition.configuration import load_policies
 from serve_app.database.location import locate
 from serve_app.domain import Judgement, LemmyUnavailableError, PictwardenError, SettingsError
 from serve_app.domain.lists import Match
@@ -26,7 +26,7 @@ from serve_app.host.actor import actor_name
 from serve_app.ledger import open_archive
 from serve_app.lemmy import Reporter, open_lemmy
 from serve_app.lists.opening import open_lists
-from serve_app.policy import SourcePolicies, load_policy
+from serve_app.policy import Policies
 from serve_app.settings import Settings, parse_settings
 from serve_app.storage import (
     Catcher,
@@ -133,9 +133,7 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
     location = locate(settings.ledger)
     if location is None:
         raise SettingsError("`ledger: memory` lies in the service alone: name a database to find its decisions here")
-    policies = None
-    if by_policy:
-        policies = SourcePolicies(load_policy(settings.policy_source), load_source_policies(settings))
+    policies = load_policies(settings) if by_policy else None
     async with contextlib.AsyncExitStack() as opened:
         archive = opened.enter_context(contextlib.closing(open_archive(location)))
         lists = opened.enter_context(contextlib.closing(open_lists(location)))
@@ -167,7 +165,7 @@ async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: boo
             await archive.audit(hunt_entry(_now(), actor_name(), run.counts[Result.PURGED], 0, **looked_for))
 
 
-async def _by_policy(run: _Run, hunter: Hunter, policies: SourcePolicies) -> AsyncGenerator[Caught, None]:
+async def _by_policy(run: _Run, hunter: Hunter, policies: Policies) -> AsyncGenerator[Caught, None]:
     hunt = hunter.policy_hunt(policies)
     run.sought = " and ".join(f"the policy {policy}" for policy in policies.each)
     with _progress(run, await hunt.count()) as pace:

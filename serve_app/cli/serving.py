@@ -26,13 +26,13 @@ from serve_app.cli.listening import ListeningAddress, listening_address
 from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
 from serve_app.cli.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
 from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
-from serve_app.composition.configuration import load_source_policies, read_args
+from serve_app.composition.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
 from serve_app.host.process import release_start_memory
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
 from serve_app.logs.redaction import hide_secrets_of
-from serve_app.policy import Policy
+from serve_app.policy import Policies
 from serve_app.settings import MetricsSettings, Settings
 from serve_app.tracing import start_tracing
 from serve_app.wire import SCAN_PATH
@@ -76,7 +76,7 @@ def serve(
         try:
             set_up(_COMPONENT)
             args, http = _read(config, Choice(preset, policy, model))
-            settings, chosen, shadow = read_args(_with_scorers(args, scorers))
+            settings, policies = read_args(_with_scorers(args, scorers))
             address = listening_address(host or http["host"], port or http["port"])
             set_up_log(settings.log, _COMPONENT)
             secrets_env = settings.authentication.secrets_env
@@ -86,7 +86,7 @@ def serve(
             start_tracing(_COMPONENT)
             guard = Guard.from_environment(settings.authentication, sources=settings.sources)
             url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            uvloop.run(_serve(settings, chosen, shadow, guard, address, url, worker_secret))
+            uvloop.run(_serve(settings, policies, guard, address, url, worker_secret))
         except (ConfigurationError, UnavailableError) as error:
             code, last_words = 1, str(error)
         except Exception:
@@ -114,8 +114,7 @@ def _with_scorers(args: Mapping[str, Any], scorers: Scorers | None) -> Mapping[s
 
 async def _serve(
     settings: Settings,
-    policy: Policy,
-    shadow: Policy | None,
+    policies: Policies,
     guard: Guard,
     address: ListeningAddress,
     url: str,
@@ -161,11 +160,11 @@ async def _serve(
                 logger.info("preset", line)
         logger.info(
             "ready",
-            f"ready after {ready_after_s:.1f} s on {address.root_url}: model {identity}, policy {policy}",
+            f"ready after {ready_after_s:.1f} s on {address.root_url}: model {identity}, policy {policies.of_service}",
             ready_after_s=round(ready_after_s, 1),
             address=address.root_url,
             model=identity,
-            policy=policy,
+            policy=policies.of_service,
         )
         if file is not None:
             logger.info("url_stored", f"the URL for pict-rs, with its secret, is in {file}", file=file)
@@ -176,7 +175,7 @@ async def _serve(
         admin = listening_address(settings.admin.host, settings.admin.port) if guard.has_admins else None
         await standalone.serve(
             settings,
-            policy,
+            policies,
             guard,
             standalone.Sockets(
                 [listener],
@@ -187,9 +186,7 @@ async def _serve(
             stop,
             on_ready,
             lambda: systemd.notify(systemd.ALIVE),
-            shadow,
             functools.partial(own_work, came_back=came_back),
-            load_source_policies(settings),
             on_waiting,
             came_back,
         )

@@ -205,18 +205,14 @@ async def _scanner(order: Order, show: ScanShow) -> AsyncIterator[Scanner]:
             yield door
         return
     # What scans takes seconds to import.
-    from serve_app.composition.configuration import load_source_policies
+    from serve_app.composition.configuration import load_policies
     from serve_app.composition.without_http import moderating
-    from serve_app.policy import load_policy
     from serve_app.storage.in_service import ModeratorScanner
 
     settings = order.settings
-    policy = load_policy(settings.policy_source)
-    shadow = load_policy(settings.shadow_policy) if settings.shadow_policy is not None else None
+    policies = load_policies(settings)
     settings = settings.model_copy(update={"max_background_pictures": max(order.terms.at_once, 1)})
     async with contextlib.AsyncExitStack() as opened:
         with show.loading():
-            moderator = await opened.enter_async_context(
-                moderating(settings, policy, shadow, load_source_policies(settings))
-            )
+            moderator = await opened.enter_async_context(moderating(settings, policies))
         yield ModeratorScanner(moderator, settings.deadline_s)

@@ -10,12 +10,12 @@ from typing import Any
 
 from serve_app.domain import PolicyError, SettingsError
 from serve_app.models import source_name, source_of
-from serve_app.policy import Policy, load_policy
+from serve_app.policy import Policies, Policy, load_policy
 from serve_app.settings import Settings, parse_settings
 
 
-def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]:
-    """The settings, the policy and, if there is one, the shadow policy of an application.
+def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policies]:
+    """The settings and the policies of an application.
 
     In the settings, ``preset``, ``policy`` and ``model.source`` are then what is used, whichever of them were given.
     ``model.source`` is None where no policy has prompts or heads.
@@ -27,38 +27,39 @@ def read_args(args: Mapping[str, Any]) -> tuple[Settings, Policy, Policy | None]
         ConfigurationError: wrong settings, a wrong policy, or one for another model.
     """
     given = parse_settings(args)
-    policy = load_policy(given.policy_source)
-    shadow = load_policy(given.shadow_policy) if given.shadow_policy is not None else None
-    of_sources = load_source_policies(given)
-    beside = [each for each in (shadow, *of_sources.values()) if each is not None and each.model is not None]
+    policies = load_policies(given)
+    policy, shadow = policies.of_service, policies.shadow
+    beside = [each for each in (shadow, *policies.of_sources.values()) if each is not None and each.model is not None]
     of_prompts = policy.model or next((each.model for each in beside), None)
     source = given.model.source or source_of(of_prompts)
     if source is not None:
         _require_model(source, policy, shadow, has_prompts=bool(policy.model or beside))
-        _require_model_of_sources(source, given, policy, of_sources)
-    return _completed(given, source), policy, shadow
+        _require_model_of_sources(source, given, policies)
+    return _completed(given, source), policies
 
 
-def load_source_policies(settings: Settings) -> Mapping[str, Policy]:
-    """The policies of sources that have their own, by name.
+def load_policies(settings: Settings) -> Policies:
+    """The policies that settings name.
 
     Raises:
-        PolicyError: one is wrong; the message names the source.
+        PolicyError: one is wrong; the message names the source whose it is.
     """
-    policies = {}
+    of_service = load_policy(settings.policy_source)
+    shadow = load_policy(settings.shadow_policy) if settings.shadow_policy is not None else None
+    of_sources = {}
     for name, source in settings.sources.items():
         if source.policy_source is not None:
             try:
-                policies[name] = load_policy(source.policy_source)
+                of_sources[name] = load_policy(source.policy_source)
             except PolicyError as error:
                 raise PolicyError(f"the policy of sources.{name}: {error}") from error
-    return policies
+    return Policies(of_service, of_sources, shadow)
 
 
-def _require_model_of_sources(source: str, given: Settings, policy: Policy, of_sources: Mapping[str, Policy]) -> None:
+def _require_model_of_sources(source: str, given: Settings, policies: Policies) -> None:
     """Refuse policies of sources that the service's one CLIP model cannot score, or not as well as was compared."""
-    model = source_name(source)
-    for name, own in of_sources.items():
+    model, policy = source_name(source), policies.of_service
+    for name, own in policies.of_sources.items():
         if own.model not in (None, model):
             raise PolicyError(
                 f"the policy {own.name} of sources.{name} belongs to the model {own.model!r}, but this service has "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from itertools import chain
 
 from serve_app.composition.decoding import detector_for
@@ -21,9 +21,8 @@ from serve_app.media import require_decoders
 from serve_app.media.workers import DecodeWorkers
 from serve_app.models.agreement import PolicyReference
 from serve_app.moderation import Pipeline, label_sets
-from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.moderation.pipeline import Elsewhere
-from serve_app.policy import Policy, heads_of
+from serve_app.policy import Policies
 from serve_app.remote.fallback import Scorers
 from serve_app.settings import Settings
 
@@ -35,15 +34,8 @@ _MEMORY_RETURNED_EVERY_S = 10.0
 class Stages:
     """The two stages of this process, warm: decode workers, and scorers. Close them after use."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        policy: Policy,
-        shadow: Policy | None = None,
-        of_sources: Mapping[str, Policy] = NO_POLICIES,
-        elsewhere: Scorers | None = None,
-    ) -> None:
-        """Blocks until both are warm. ``of_sources`` are the policies of sources that have their own.
+    def __init__(self, settings: Settings, policies: Policies, elsewhere: Scorers | None = None) -> None:
+        """Blocks until both are warm.
 
         ``elsewhere`` are scorers on other machines, in the place of an engine of this process.
 
@@ -53,7 +45,7 @@ class Stages:
         """
         require_decoders()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        sets = label_sets(settings, policy, shadow, of_sources)
+        sets = label_sets(settings, policies)
         self.workers = DecodeWorkers(
             settings.limits.within(settings.deadline_s),
             settings.decode_workers or cores,
@@ -61,8 +53,7 @@ class Stages:
             detector=detector_for(tuple(chain.from_iterable(sets)), settings.model.cache_folder),
         )
         try:
-            heads = heads_of(policy, shadow, *of_sources.values())
-            reference = PolicyReference(settings.policy_source, policy.digest, heads)
+            reference = PolicyReference(settings.policy_source, policies.of_service.digest, policies.heads)
             self.scorers: EngineScorers | Scorers = elsewhere or EngineScorers(
                 settings.model, sets, reference, settings.deadline_s
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 from serve_app.composition.local_stages import (
     Stages,
@@ -18,9 +18,8 @@ from serve_app.concurrency.abandonable import unless_cancelled
 from serve_app.database.location import locate
 from serve_app.domain import Deadline, UnavailableError
 from serve_app.moderation import Moderator, admission_of, assemble_moderator
-from serve_app.moderation.assembly import NO_POLICIES
 from serve_app.moderation.sinks import Budgets
-from serve_app.policy import Policy
+from serve_app.policy import Policies
 from serve_app.settings import Settings
 
 # Where no caller waits for an answer, a busy disk makes a scan slower, and no decision is lost.
@@ -29,12 +28,7 @@ _BUDGETS_WITHOUT_CALLERS = Budgets(recall_s=10.0, sink_s=2 * _COMMIT_WAIT_WITHOU
 
 
 @contextlib.asynccontextmanager
-async def moderating(
-    settings: Settings,
-    policy: Policy,
-    shadow: Policy | None = None,
-    of_sources: Mapping[str, Policy] = NO_POLICIES,
-) -> AsyncIterator[Moderator]:
+async def moderating(settings: Settings, policies: Policies) -> AsyncIterator[Moderator]:
     """The whole chain without HTTP, warm, for a command that scans by itself; its decisions are recorded.
 
     Raises:
@@ -57,12 +51,10 @@ async def moderating(
         opened.callback(lists.close)
         admission = admission_of(settings)
         moderator = assemble_moderator(
-            *(settings, policy, examiner_of, ledger, admission, shadow, lists, of_sources),
+            *(settings, policies, examiner_of, ledger, admission, lists),
             budgets=_BUDGETS_WITHOUT_CALLERS,
         )
-        stages = await unless_cancelled(
-            lambda: Stages(settings, policy, shadow, of_sources), lambda late: late.workers.close()
-        )
+        stages = await unless_cancelled(lambda: Stages(settings, policies), lambda late: late.workers.close())
         opened.push_async_callback(stages.close)
         for examiner in examiners:
             examiner.started(stages)

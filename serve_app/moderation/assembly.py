@@ -6,7 +6,7 @@ Each use case has an examiner of its own, for the labels that it wants: a pictur
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from serve_app.domain import UNNAMED_SOURCE, Examiner, Ledger, OnUnscanned, output_label
 from serve_app.lists.live import LiveLists
@@ -18,21 +18,16 @@ from serve_app.moderation.moderator import Moderator
 from serve_app.moderation.quotas import Quotas
 from serve_app.moderation.sinks import ANSWERING, Budgets, LogSink
 from serve_app.moderation.terms import StandIn, Terms
-from serve_app.policy import Policy, labels_of
+from serve_app.policy import Policies, labels_of
 from serve_app.settings import Settings
 
 ExaminerOf = Callable[[tuple[str, ...]], Examiner]
 """Makes the examiner for one of the :func:`label_sets`."""
 
 
-NO_POLICIES: Mapping[str, Policy] = {}
-
-
-def label_sets(
-    settings: Settings, policy: Policy, shadow: Policy | None, of_sources: Mapping[str, Policy] = NO_POLICIES
-) -> tuple[tuple[str, ...], ...]:
+def label_sets(settings: Settings, policies: Policies) -> tuple[tuple[str, ...], ...]:
     """The sets of labels that pictures are scored for: the policies', and Misskey's where it is served."""
-    sets = [labels_of(policy, shadow), *(each.labels for each in of_sources.values())]
+    sets = list(policies.label_sets)
     if of_misskey := tuple(_misskey_labels(settings).values()):
         sets.append(of_misskey)
     return tuple(dict.fromkeys(sets))
@@ -46,13 +41,11 @@ def admission_of(settings: Settings) -> AdmissionControl:
 
 def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     settings: Settings,
-    policy: Policy,
+    policies: Policies,
     examiner_of: ExaminerOf,
     ledger: Ledger,
     admission: AdmissionControl,
-    shadow: Policy | None = None,
     lists: LiveLists | None = None,
-    of_sources: Mapping[str, Policy] = NO_POLICIES,
     replicas: Callable[[], int] = lambda: 1,
     metrics: FrontMetrics | None = None,
     budgets: Budgets = ANSWERING,
@@ -60,10 +53,11 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
 ) -> Moderator:
     """A moderator with ``ledger``, ``lists`` and what else ``settings`` ask for.
 
-    ``of_sources`` are the policies of sources that have their own, by name. ``replicas`` gives the number of processes
-    that share the quotas of sources. ``metrics`` tell of all of it. ``budgets`` are those of the ledger. ``stand_ins``
-    look at uploads while the models of the policies are unavailable: each where those before it are too.
+    ``replicas`` gives the number of processes that share the quotas of sources. ``metrics`` tell of all of it.
+    ``budgets`` are those of the ledger. ``stand_ins`` look at uploads while the models of the policies are unavailable:
+    each where those before it are too.
     """
+    policy, shadow = policies.of_service, policies.shadow
     # One for each set of labels: what was learnt of a model, and pictures on their way, are known to all that share it.
     examiner_of = functools.cache(examiner_of)
     examiner = examiner_of(labels_of(policy, shadow))
@@ -78,7 +72,7 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
 
     def terms_of(name: str) -> Terms:
         source = settings.sources[name]
-        on_unscanned, own = source.on_unscanned or settings.on_unscanned, of_sources.get(name)
+        on_unscanned, own = source.on_unscanned or settings.on_unscanned, policies.of_sources.get(name)
         others = stand_in_of(on_unscanned, source.lists)
         if own is not None:
             return Terms(own, examiner_of(own.labels), on_unscanned, banks=source.lists, stand_in=others)
@@ -103,7 +97,7 @@ def assemble_moderator(  # noqa: PLR0913, PLR0917 - each is a part of its own
     )
     if metrics is not None:
         metrics.watch(
-            {UNNAMED_SOURCE: policy, **{name: of_sources.get(name, policy) for name in settings.sources}},
+            {UNNAMED_SOURCE: policy, **{name: policies.of(name) for name in settings.sources}},
             admission,
             model=lambda: moderator.model,
             ledger_health=lambda: moderator.ledger_health,

@@ -49,7 +49,7 @@ from serve_app.moderation.sinks import ANSWERING, Budgets, Sinks, told
 from serve_app.moderation.terms import Terms
 from serve_app.moderation.time_limit import until
 from serve_app.moderation.twins import Twins
-from serve_app.policy import Policy, SourcePolicies
+from serve_app.policy import Policies, Policy
 from serve_app.stages import Stage, timed
 
 logger = EventLogger(__name__)
@@ -131,11 +131,11 @@ class Moderator:
         return self._service.model
 
     @property
-    def policies(self) -> SourcePolicies:
+    def policies(self) -> Policies:
         """The policies that decide, and of which source."""
         own = {name: terms.policy for name, terms in self._of_sources.items()}
         differing = {name: policy for name, policy in own.items() if policy is not self.policy}
-        return SourcePolicies(self.policy, differing)
+        return Policies(self.policy, differing)
 
     async def ready(self, deadline: Deadline) -> ModelIdentity:
         """Wait until the models are warm, and check that each policy belongs to its own: that of the service's.

@@ -16,8 +16,8 @@ from serve_app.policy.conditions import Above, AllOf, AnyOf, AtLeast, Condition,
 from serve_app.policy.evaluation import Margins, concept_scores, evaluate, margins_of
 from serve_app.policy.explanation import ExplainedCondition, ExplainedRule, explain
 from serve_app.policy.files import SHIPPED_PREFIX, load_policy, shipped_policies, shipped_text, text_of_policy
-from serve_app.policy.of_sources import SourcePolicies
 from serve_app.policy.parsing import parse_policy
+from serve_app.policy.policies import Policies
 from serve_app.policy.recorded import (
     Insufficient,
     RecordedJudgement,
@@ -50,6 +50,7 @@ __all__ = [
     "Named",
     "NamedCondition",
     "Not",
+    "Policies",
     "Policy",
     "PolicyText",
     "RecordedJudgement",
@@ -58,7 +59,6 @@ __all__ = [
     "Rule",
     "ScoreKind",
     "ScoredDecision",
-    "SourcePolicies",
     "WrittenThreshold",
     "concept_scores",
     "evaluate",

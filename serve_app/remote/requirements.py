@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from serve_app.domain import PolicyError, SettingsError
+from serve_app.domain import HeadFile, PolicyError, SettingsError
 from serve_app.domain.limits import MEDIA_VERSION, MediaLimits
 from serve_app.models.heads import read_head_bytes
-from serve_app.policy import Policy, heads_of
+from serve_app.policy import Policy
 from serve_app.remote.fleet import RefusedError
 from serve_app.remote.frames import MAX_HEAD_BYTES, MAX_HEADS
 from serve_app.remote.messages import PROTOCOL, Decoding, Hello, Refusal, Refused, Wanted
@@ -50,14 +50,13 @@ def _decoding(settings: Settings) -> Decoding | None:
     return Decoding(MEDIA_VERSION, limits.within(settings.deadline_s), settings.truncated)
 
 
-def heads_to_send(*policies: Policy | None) -> dict[str, bytes]:
+def heads_to_send(files: Mapping[str, HeadFile]) -> dict[str, bytes]:
     """The files of the heads of policies, by label: workers have none of them.
 
     Raises:
         ModelError: a file is not there, or another one than the policy names.
         SettingsError: they are too many, or one is too large.
     """
-    files = heads_of(*policies)
     if len(files) > MAX_HEADS:
         raise SettingsError(
             f"the policies have {len(files)} heads, and at most {MAX_HEADS} are sent to workers: "

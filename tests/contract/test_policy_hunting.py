@@ -28,7 +28,7 @@ from serve_app.ledger import score_scan
 from serve_app.ledger.sql import SqlLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.opening import open_list_store
-from serve_app.policy import Policy, SourcePolicies, parse_policy
+from serve_app.policy import Policies, Policy, parse_policy
 from serve_app.settings import parse_settings
 from serve_app.storage import Catcher, Hunter, Pace, PolicyHunt, Suspect
 from tests.contract.conftest import NOON, Made, patient_ledger
@@ -95,7 +95,7 @@ class Bench:
         catcher = Catcher(self.settings, self.ledger, "nobody", lambda: NOON, is_purging=False)
         bodies = self.ledger.bodies
         hunter = Hunter(self.settings, self.ledger, bodies, lambda: self.lists.snapshot, catcher, lambda: NOON)
-        return hunter.policy_hunt(SourcePolicies(of_service, of_sources))
+        return hunter.policy_hunt(Policies(of_service, of_sources))
 
 
 async def found(hunt: PolicyHunt) -> list[Suspect]:

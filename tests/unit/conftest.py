@@ -36,7 +36,7 @@ from serve_app.moderation import (
     assemble_moderator,
     label_sets,
 )
-from serve_app.policy import Policy, parse_policy
+from serve_app.policy import Policies, Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
 from serve_app.wire import Answer
 from tests.stand_ins import InProcessPreprocessor, InProcessScorer, Port
@@ -202,15 +202,15 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         settings = parse_settings(args)
         policy = make_policy()
         preprocessor, ledger = InProcessPreprocessor(), WatchedLedger()
-        own = dict(of_sources or {})
-        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policy, None, own)}
+        policies = Policies(policy, of_sources or {})
+        scorers = {each: InProcessScorer(engine=FakeEngine(each)) for each in label_sets(settings, policies)}
         admission = WatchedAdmission(settings)
 
         def examiner_of(labels: tuple[str, ...]) -> Pipeline:
             return Pipeline(preprocessor, scorers[labels], lambda: admission.demand)
 
         moderator = assemble_moderator(
-            *(settings, policy, examiner_of, ledger, admission), lists=lists, of_sources=own, metrics=metrics
+            *(settings, policies, examiner_of, ledger, admission), lists=lists, metrics=metrics
         )
         environment = {
             settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",

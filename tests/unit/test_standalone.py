@@ -28,7 +28,7 @@ from serve_app.media.workers import DecodeWorkers
 from serve_app.models.factory import open_engines
 from serve_app.models.fake import FakeEngine
 from serve_app.moderation import Moderator
-from serve_app.policy import Policy, parse_policy, shipped_text
+from serve_app.policy import Policies, Policy, parse_policy, shipped_text
 from serve_app.settings import parse_settings
 from serve_app.stages import Stage
 from tests.unit.colour_classifier import ColourClassifier
@@ -81,7 +81,7 @@ class Running:
         self.task = asyncio.create_task(
             standalone.serve(
                 settings,
-                policy,
+                Policies(policy),
                 guard,
                 standalone.Sockets([self._listener], [admin], [metrics], workers),
                 self.stop,
@@ -453,7 +453,7 @@ class Alive:
 def alone(policy: Policy, **args: Any) -> contextlib.AbstractAsyncContextManager[Moderator]:
     """The chain of a command that scans by itself."""
     settings = parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"} | args)
-    return moderating(settings, policy)
+    return moderating(settings, Policies(policy))
 
 
 async def test_a_command_that_is_interrupted_while_its_model_loads_waits_for_nothing(

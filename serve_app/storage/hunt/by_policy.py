@@ -19,9 +19,9 @@ from serve_app.domain.lists import ListKind
 from serve_app.lists.snapshot import Snapshot
 from serve_app.policy import (
     Insufficient,
+    Policies,
     Policy,
     RecordedJudgement,
-    SourcePolicies,
     insufficiency_of,
     judge_recorded,
     may_reject,
@@ -75,7 +75,7 @@ class PolicyHunt:
 
     archive: DecisionArchive
     bodies: BodyScans
-    policies: SourcePolicies
+    policies: Policies
     policy_of: Callable[[str], Policy]
     lists_of: Callable[[str], Snapshot]
     may_store: Callable[[Decision], bool]

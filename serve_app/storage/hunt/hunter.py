@@ -12,7 +12,7 @@ from serve_app.domain import ADMIN_SOURCE, RESCAN_SOURCE, UNNAMED_SOURCE, Decisi
 from serve_app.domain.lists import ListKind, Match
 from serve_app.lists.snapshot import Snapshot
 from serve_app.pictrs import may_store
-from serve_app.policy import SourcePolicies
+from serve_app.policy import Policies
 from serve_app.settings import Settings
 from serve_app.storage.hunt.by_lists import deciding_match, suspects
 from serve_app.storage.hunt.by_policy import PolicyHunt
@@ -54,7 +54,7 @@ class Hunter:
                 if (caught := await self.catcher.caught(suspect, self._is_still_rejected)) is not None:
                     yield caught
 
-    def policy_hunt(self, policies: SourcePolicies) -> PolicyHunt:
+    def policy_hunt(self, policies: Policies) -> PolicyHunt:
         """A hunt for what ``policies`` reject."""
         return PolicyHunt(
             self.archive,

@@ -16,7 +16,7 @@ from serve_app.ledger import OpenLedger
 from serve_app.lists.live import LiveLists
 from serve_app.lists.snapshot import Snapshot
 from serve_app.logs import EventLogger
-from serve_app.policy import SourcePolicies
+from serve_app.policy import Policies
 from serve_app.settings import Settings
 from serve_app.storage.attempts import NextAttempt
 from serve_app.storage.hunt.by_lists import sought_entries
@@ -46,9 +46,7 @@ RECORDED_EVERY: Final = timedelta(days=1)
 
 
 @contextlib.asynccontextmanager
-async def hunting(
-    settings: Settings, policies: SourcePolicies, ledger: OpenLedger, lists: LiveLists
-) -> AsyncIterator[None]:
+async def hunting(settings: Settings, policies: Policies, ledger: OpenLedger, lists: LiveLists) -> AsyncIterator[None]:
     """For as long as the block, hunt as ``settings.hunt`` says; a ledger in memory has nothing to hunt through."""
     if settings.hunt is HuntMode.OFF or ledger.bodies is None:
         yield
@@ -93,7 +91,7 @@ class ServiceHunts:
     def __init__(
         self,
         settings: Settings,
-        policies: SourcePolicies,
+        policies: Policies,
         ledger: OpenLedger,
         lists: LiveLists,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -23,8 +23,12 @@ def test_the_environment_is_fast_closed_and_new_each_time() -> None:
 def test_what_is_served_is_a_configuration_that_the_application_takes(tmp_path: Path, per_node: int | None) -> None:
     served = configuration(7003, tmp_path, Replicas(3, per_node), "fake:200ms", 4)
     (application,) = served["applications"]
-    settings, policy, _ = read_args_for_ray(application["args"])
-    assert (settings.model.source, settings.model.max_batch_views, policy.name) == ("fake:200ms", 4, "fake-red")
+    settings, policies = read_args_for_ray(application["args"])
+    assert (settings.model.source, settings.model.max_batch_views, policies.of_service.name) == (
+        "fake:200ms",
+        4,
+        "fake-red",
+    )
     assert {each["name"]: each["num_replicas"] for each in application["deployments"]} == dict.fromkeys(DEPLOYMENTS, 3)
     assert {each.get("max_replicas_per_node") for each in application["deployments"]} == {per_node}
 

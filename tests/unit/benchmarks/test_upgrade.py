@@ -20,8 +20,8 @@ def test_a_version_is_serve_config_with_as_many_replicas(more: int) -> None:
     version = Version(more=more)
     config = version.configuration(7003, LEDGER)
     (application,) = config["applications"]
-    settings, policy, _ = read_args_for_ray(application["args"])
-    assert (settings.preset, settings.ledger, policy.name) == ("demo", LEDGER, "demo-red-triangle")
+    settings, policies = read_args_for_ray(application["args"])
+    assert (settings.preset, settings.ledger, policies.of_service.name) == ("demo", LEDGER, "demo-red-triangle")
     counts = {
         each["name"]: each.get("num_replicas") or each["autoscaling_config"]["max_replicas"]
         for each in application["deployments"]
@@ -33,8 +33,8 @@ def test_a_version_is_serve_config_with_as_many_replicas(more: int) -> None:
 
 def test_the_other_policy_wants_a_label_that_the_first_does_not_know(tmp_path: Path) -> None:
     (application,) = Version(other_policy(tmp_path)).configuration(7003, LEDGER)["applications"]
-    _, policy, _ = read_args_for_ray(application["args"])
-    assert set(policy.labels) - set(load_policy("shipped:demo-red-triangle").labels) == {"an arrow"}
+    _, policies = read_args_for_ray(application["args"])
+    assert set(policies.of_service.labels) - set(load_policy("shipped:demo-red-triangle").labels) == {"an arrow"}
 
 
 @pytest.mark.parametrize("commit", [None, "HEAD"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from serve_app import standalone
 from serve_app.http.guard import Guard
-from serve_app.policy import Policy
+from serve_app.policy import Policies, Policy
 from serve_app.settings import parse_settings
 from tests.unit.cli.admin_service import SECRET
 
@@ -29,7 +29,7 @@ def running_service(policy: Policy) -> Iterator[dict[str, str]]:
     }
     serving = standalone.serve(
         parse_settings({"model": {"source": "fake"}, "decode_workers": 1, "ledger": "memory"}),
-        policy,
+        Policies(policy),
         Guard([SCAN_SECRET], admin_secrets={"alice": SECRET}),
         standalone.Sockets([scan], [admin]),
         stop,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.composition.configuration import load_source_policies, read_args
+from serve_app.composition.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelError, PolicyError, SettingsError
 from serve_app.policy import shipped_text
 
@@ -32,8 +32,8 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("model", [{}, {"source": None}, {"device": "cpu"}])
 def test_a_policy_without_prompts_has_no_model_of_prompts(files: dict[str, str], model: dict[str, Any]) -> None:
-    settings, policy, _ = read_args({"policy": files["alone"], "model": model})
-    assert (settings.model.source, policy.models) == (None, ("open-nsfw",))
+    settings, policies = read_args({"policy": files["alone"], "model": model})
+    assert (settings.model.source, policies.of_service.models) == (None, ("open-nsfw",))
     assert settings.model.device == model.get("device", "auto")
 
 
@@ -48,28 +48,32 @@ def test_prompts_of_either_policy_have_the_model_that_it_names(
     files: dict[str, str], shadow: str | None, model: dict[str, Any]
 ) -> None:
     chosen = {"policy": files["alone"], "shadow_policy": files[shadow]} if shadow else {"policy": files["beside"]}
-    settings, _, _ = read_args({**chosen, "model": model})
+    settings, _ = read_args({**chosen, "model": model})
     assert settings.model.source == "embedded:demo-shapes"
 
 
 def test_the_defaults_fit_each_other() -> None:
-    settings, policy, shadow = read_args({})
-    assert shadow is None
-    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
+    settings, policies = read_args({})
+    assert (policies.shadow, policies.of_sources) == (None, {})
+    assert (settings.preset, settings.model.source, policies.of_service.name) == (
+        "starter",
+        "embedded:demo-shapes",
+        "starter",
+    )
 
 
 def test_a_policy_on_trial_beside_a_preset_may_have_no_prompts() -> None:
-    _, _, shadow = read_args({"preset": "csam", "shadow_policy": "shipped:nsfw"})
-    assert shadow is not None
-    assert shadow.model is None
+    _, policies = read_args({"preset": "csam", "shadow_policy": "shipped:nsfw"})
+    assert policies.shadow is not None
+    assert policies.shadow.model is None
 
 
 @pytest.mark.parametrize("args", [{"preset": "csam-fast"}, {"policy": "shipped:csam-fast"}])
 def test_a_model_that_nobody_names_is_that_of_the_policy(args: dict[str, Any]) -> None:
-    settings, policy, _ = read_args(args)
+    settings, policies = read_args(args)
     assert (settings.model.source, settings.policy) == ("ViT-B-32/laion2b_s34b_b79k", "shipped:csam-fast")
     assert (settings.preset, settings.policy_source) == (args.get("preset"), "shipped:csam-fast")
-    assert policy.model == settings.model.source
+    assert policies.of_service.model == settings.model.source
 
 
 def test_a_model_in_a_folder_has_to_be_named(tmp_path: Path) -> None:
@@ -105,13 +109,13 @@ def of_source(**keys: Any) -> dict[str, Any]:
 
 def test_a_source_has_a_policy_of_its_own_or_the_service_s(files: dict[str, str]) -> None:
     for keys, name in (({"policy": files["alone"]}, "no-sexual-content"), ({"preset": "nsfw"}, "nsfw")):
-        settings, policy, _ = read_args({"preset": "demo", "sources": of_source(**keys)})
-        assert {source: each.name for source, each in load_source_policies(settings).items()} == {"a": name}
-        assert (settings.model.source, policy.name) == ("embedded:demo-shapes", "demo-red-triangle")
+        settings, policies = read_args({"preset": "demo", "sources": of_source(**keys)})
+        assert {source: policies.of(source).name for source in "ab"} == {"a": name, "b": "demo-red-triangle"}
+        assert (settings.model.source, policies.of_service.name) == ("embedded:demo-shapes", "demo-red-triangle")
 
 
 def test_prompts_of_a_source_have_the_model_that_its_policy_names(files: dict[str, str]) -> None:
-    settings, _, _ = read_args({"policy": files["alone"], "sources": of_source(policy=files["beside"])})
+    settings, _ = read_args({"policy": files["alone"], "sources": of_source(policy=files["beside"])})
     assert settings.model.source == "embedded:demo-shapes"
 
 

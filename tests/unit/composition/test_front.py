@@ -16,7 +16,7 @@ from serve_app import standalone
 from serve_app.domain import ModelIdentity
 from serve_app.http.guard import Guard
 from serve_app.models.fake import FakeEngine
-from serve_app.policy import Policy
+from serve_app.policy import Policies, Policy
 from serve_app.remote.frames import from_front, packed
 from serve_app.remote.messages import (
     PROTOCOL,
@@ -54,7 +54,7 @@ class Service:
         self.task = asyncio.create_task(
             standalone.serve(
                 settings,
-                policy,
+                Policies(policy),
                 Guard([SCAN_SECRET], worker_secrets={"alice": WORKER_SECRET}),
                 standalone.Sockets([scan], worker=[worker]),
                 self.stop,

@@ -13,7 +13,7 @@ from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_
 from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError, output_of
 from serve_app.domain.limits import DECODE_SHARE
-from serve_app.policy import labels_of, load_policy, shipped_text
+from serve_app.policy import Policies, labels_of, load_policy, shipped_text
 from serve_app.settings import ModelSettings
 
 SERVE_CONFIG = Path(__file__).parents[3] / "serve_config.yaml"
@@ -153,8 +153,12 @@ def test_nor_is_one_of_the_documented_cluster():
 def test_the_file_of_make_run_is_one_that_can_be_served():
     config = read_serve_file(LOCAL_CONFIG)
     assert config["http_options"]["port"] == 14051
-    settings, policy, _ = read_args_for_ray(config["applications"][0]["args"])
-    assert (settings.preset, settings.model.source, policy.name) == ("starter", "embedded:demo-shapes", "starter")
+    settings, policies = read_args_for_ray(config["applications"][0]["args"])
+    assert (settings.preset, settings.model.source, policies.of_service.name) == (
+        "starter",
+        "embedded:demo-shapes",
+        "starter",
+    )
 
 
 @pytest.mark.parametrize("classifier", ["nsfwjs", "nsfwjs-inception"])
@@ -173,7 +177,7 @@ def test_the_scorer_scores_the_prompts_of_a_policy_on_trial_too(tmp_path: Path) 
     (labels,) = ingress[3]._bound_deployment.init_args[1]
     assert labels == labels_of(load_policy("shipped:demo-red-triangle"), load_policy(shadow))
     assert labels[-1] == "an arrow"
-    assert ingress[-2:] == [load_policy(shadow), {}]
+    assert ingress[1] == Policies(load_policy("shipped:demo-red-triangle"), {}, load_policy(shadow))
 
 
 def test_the_policies_of_sources_are_read_where_the_application_is_built(tmp_path: Path) -> None:
@@ -184,4 +188,4 @@ def test_the_policies_of_sources_are_read_where_the_application_is_built(tmp_pat
     own.unlink()
     of_service, of_source = ingress[3]._bound_deployment.init_args[1]
     assert (set(of_service) - set(of_source), set(of_source) - set(of_service)) == ({"a heart"}, {"an arrow"})
-    assert {name: policy.labels for name, policy in ingress[-1].items()} == {"a": of_source}
+    assert {name: policy.labels for name, policy in ingress[1].of_sources.items()} == {"a": of_source}

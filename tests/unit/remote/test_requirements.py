@@ -26,23 +26,23 @@ def policy_of(folder: Path, *contents: bytes, digest: str | None = None) -> Poli
 
 def test_each_is_sent_once_as_it_is(tmp_path: Path) -> None:
     policy = policy_of(tmp_path, b"one", b"two")
-    sent = heads_to_send(policy, None, policy)
+    sent = heads_to_send(policy.heads)
     assert sent == dict(zip(policy.heads, (b"one", b"two"), strict=True))
-    assert heads_to_send(None) == {}
+    assert heads_to_send({}) == {}
 
 
 def test_another_file_than_the_policy_names_is_not_sent(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not the one that the policy names"):
-        heads_to_send(policy_of(tmp_path, b"one", digest="a" * 12))
+        heads_to_send(policy_of(tmp_path, b"one", digest="a" * 12).heads)
     policy = policy_of(tmp_path, b"one")
     (tmp_path / "0.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be read"):
-        heads_to_send(policy)
+        heads_to_send(policy.heads)
 
 
 def test_too_many_and_too_large_ones_are_told_with_the_way_out(tmp_path: Path) -> None:
-    heads_to_send(policy_of(tmp_path, bytes(MAX_HEAD_BYTES)))
+    heads_to_send(policy_of(tmp_path, bytes(MAX_HEAD_BYTES)).heads)
     with pytest.raises(SettingsError, match=r"has 16385 bytes, and at most 16384 are sent.*score here"):
-        heads_to_send(policy_of(tmp_path, bytes(MAX_HEAD_BYTES + 1)))
+        heads_to_send(policy_of(tmp_path, bytes(MAX_HEAD_BYTES + 1)).heads)
     with pytest.raises(SettingsError, match=r"have 33 heads, and at most 32 are sent.*score here"):
-        heads_to_send(policy_of(tmp_path, *(bytes([number]) for number in range(MAX_HEADS + 1))))
+        heads_to_send(policy_of(tmp_path, *(bytes([number]) for number in range(MAX_HEADS + 1))).heads)

@@ -25,7 +25,7 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.opening import open_list_store
 from serve_app.logs.events import Event
 from serve_app.pictrs import API_KEY_ENV
-from serve_app.policy import SourcePolicies, parse_policy
+from serve_app.policy import Policies, parse_policy
 from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from serve_app.storage.hunt import in_service
@@ -43,7 +43,7 @@ BOTH = 2
 DAY_S = 86_400
 
 
-def policies(above: float) -> SourcePolicies:
+def policies(above: float) -> Policies:
     """The pictures of these tests have the score 0.2."""
     text = f"""\
 policy: a-policy
@@ -53,7 +53,7 @@ concepts:
 rules:
   - {{name: red, verdict: reject, when: {{concept: red, above: {above}}}, message: No red.}}
 """
-    return SourcePolicies(parse_policy(text, "a.yaml"))
+    return Policies(parse_policy(text, "a.yaml"))
 
 
 MILD, STRICT = policies(0.9), policies(0.1)
@@ -77,7 +77,7 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def hunts(
-        self, mode: str = "report", by: SourcePolicies = MILD, sources: Mapping[str, Any] = {}, **pictrs: Any
+        self, mode: str = "report", by: Policies = MILD, sources: Mapping[str, Any] = {}, **pictrs: Any
     ) -> AsyncIterator[None]:
         settings = parse_settings({"hunt": mode, "sources": sources, "pictrs": {"url": self.pictrs.url} | pictrs})
         hunts = ServiceHunts(settings, by, self.ledger, self.lists, self.clock, self.clock.sleep)
@@ -150,7 +150,7 @@ async def test_it_reports_once_what_is_denied_since_and_leaves_it(
 
 
 @pytest.mark.parametrize("by", [MILD, STRICT], ids=["by the lists", "by the policy"])
-async def test_what_an_admin_allows_during_a_hunt_is_not_purged(bench: Bench, by: SourcePolicies) -> None:
+async def test_what_an_admin_allows_during_a_hunt_is_not_purged(bench: Bench, by: Policies) -> None:
     if by is MILD:
         for number in range(3):
             bench.put(number)
@@ -219,7 +219,7 @@ async def test_what_the_policy_rejects_is_reported_with_the_command_that_removes
 async def test_what_the_policy_cannot_judge_is_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     text = "policy: a\nmodel: another\nconcepts: {red: {score: cosine, prompts: [red]}}\nrules:\n"
     text += "  - {name: red, verdict: reject, when: {concept: red, above: 0.5}}\n"
-    async with bench.hunts(by=SourcePolicies(parse_policy(text, "a.yaml"))):
+    async with bench.hunts(by=Policies(parse_policy(text, "a.yaml"))):
         (line,) = said(caplog, "hunt_unjudged")
     assert line.endswith("3: another model scored them")
 
