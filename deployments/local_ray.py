@@ -25,7 +25,7 @@ from ray.serve._private import api as serve_private_api
 from ray.serve._private.common import DeploymentStatus
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
-from serve_app.cli.ending import adopt_orphans, bounded
+from serve_app.cli.launch.ending import adopt_orphans, bounded
 from serve_app.domain import ConfigurationError, SettingsError, last_words
 from serve_app.settings import wrong_keys
 

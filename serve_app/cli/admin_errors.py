@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from serve_app.cli.admin_connection import AdminError
-from serve_app.cli.checking import ExitCode
+from serve_app.cli.exit_codes import ExitCode
 
 Options = ParamSpec("Options")
 

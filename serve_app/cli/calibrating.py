@@ -15,7 +15,8 @@ from serve_app.calibration.fitting import Plan, fit, holding, plan
 from serve_app.calibration.margins import rule_margins
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.cli.calibration_report import print_calibration, print_missing, save_curves
-from serve_app.cli.local_service import ScanUrl
+from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.launch.local_service import ScanUrl
 from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, errors_told
 from serve_app.domain import ModelIdentity, PolicyError, SettingsError
 from serve_app.policy import (
@@ -29,7 +30,6 @@ from serve_app.policy import (
     with_section,
 )
 
-_TOO_FEW = 1
 _MOST_BUDGET = 0.5
 _HEADER = "# Calibrated on "
 
@@ -80,7 +80,7 @@ def calibrate(
         planned = plan(len(pictures), share)
         if planned.allowed is None:
             print_missing(planned, len(scored.pictures))
-            raise typer.Exit(_TOO_FEW)
+            raise typer.Exit(ExitCode.NOT_AS_WANTED)
         margins = rule_margins(source.policy, pictures, with_rounding=True)
         moved = fit(margins, source.groups, planned.allowed, may_lower=may_lower)
         text = _calibrated_text(source, policy, moved, pictures, planned)

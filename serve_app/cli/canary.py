@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.patience import Patience
 from serve_app.cli.scanning import Scan, scan_all
@@ -35,10 +36,10 @@ def canary(
             file.write(_drawn())
     except FileExistsError as error:
         typer.echo(f"{path} is there already: choose another name, or overwrite it with --force", err=True)
-        raise typer.Exit(2) from error
+        raise typer.Exit(ExitCode.ERRORS) from error
     except OSError as error:
         typer.echo(f"{path} cannot be written: {error.strerror}", err=True)
-        raise typer.Exit(2) from error
+        raise typer.Exit(ExitCode.ERRORS) from error
     typer.echo(f"wrote {path}: a harmless picture, which Pictwarden refuses under every policy and model")
 
 

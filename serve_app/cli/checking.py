@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,10 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.canary import canary_fault, send_canary
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.journal import Journal
-from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
+from serve_app.cli.launch.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.patience import Patience
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.progress import progress
@@ -23,19 +23,6 @@ from serve_app.cli.report import print_notices, printable, scan_table, without_c
 from serve_app.cli.scanning import scan_all
 from serve_app.cli.tally import MOST_SHOWN, Tally
 from serve_app.domain import Lane
-
-
-class ExitCode(enum.IntEnum):
-    """Exit codes of ``check``."""
-
-    ALL_KEPT = 0
-    SOME_REJECTED = 1
-    ERRORS = 2
-    INTERRUPTED = 130
-
-
-_CANARY_NOT_REFUSED = 1
-"""Exit code of ``check --canary``."""
 
 
 def check(
@@ -112,10 +99,10 @@ def _check_canary(url: str | None, as_json: bool, errors: Console) -> int:
     fault = canary_fault(scan)
     if fault:
         _say(errors, fault)
-        return ExitCode.ERRORS if scan.is_error else _CANARY_NOT_REFUSED
+        return ExitCode.ERRORS if scan.is_error else ExitCode.NOT_AS_WANTED
     if not as_json:
         typer.echo("the canary was refused, as it must be: this service decodes pictures and asks its lists")
-    return ExitCode.ALL_KEPT
+    return ExitCode.DONE
 
 
 class _NothingToAskError(Exception):
@@ -172,7 +159,7 @@ class _Run:
             return ExitCode.INTERRUPTED
         if self._is_given_up or self.tally.unscanned or not self.tally.pictures + self.before:
             return ExitCode.ERRORS
-        return ExitCode.SOME_REJECTED if self.tally.rejected + self.rejected_before else ExitCode.ALL_KEPT
+        return ExitCode.NOT_AS_WANTED if self.tally.rejected + self.rejected_before else ExitCode.DONE
 
     def epilogue(self, resume: Path | None) -> Iterator[str]:
         """Lines for the end, beside the answers."""

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from serve_app.cli.comparison_report import as_dict, print_comparison
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, steps
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
@@ -34,8 +35,6 @@ from serve_app.policy import Policy, load_policy
 
 _PRECISIONS = {"torch": "auto", "torch-fp32": "fp32", "torch-bf16": "bf16"}
 _ENGINES = (*_PRECISIONS, OPENVINO_INT8)
-_NOT_ENOUGH = 1
-_ERRORS = 2
 
 
 def model_compare(
@@ -77,7 +76,7 @@ def model_compare(
     except (ConfigurationError, FileNotFoundError) as error:
         # A message may hold brackets, which are Rich's markup, and commands that must stay whole to be copied.
         errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(_ERRORS) from error
+        raise typer.Exit(ExitCode.ERRORS) from error
     if as_json:
         typer.echo(json.dumps(as_dict(comparison, engines)))
     else:
@@ -103,7 +102,7 @@ def model_compare(
     if accept_lower:
         errors.print("accepted all the same (--accept-lower); every start will log it", style="yellow")
         return
-    raise typer.Exit(_NOT_ENOUGH)
+    raise typer.Exit(ExitCode.NOT_AS_WANTED)
 
 
 def policy_with_prompts(source: str) -> Policy:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from serve_app.cli.comparing import policy_with_prompts
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, steps
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
@@ -27,9 +28,6 @@ from serve_app.models.engine import Engine
 from serve_app.models.ensemble import Part
 from serve_app.models.factory import beside_classifiers, convert_model, open_engine, open_unrecorded
 from serve_app.policy import Policy
-
-_NOT_ENOUGH = 1
-_ERRORS = 2
 
 # Other drawings than those that int8 is quantised with.
 _SEED = 20_261
@@ -84,7 +82,7 @@ def model_convert(
         record = _compare(folder, model, judge, pictures, cache_folder, cpu_threads, accept_lower)
     except (ConfigurationError, FileNotFoundError) as error:
         errors.print(str(error), style="red")
-        raise typer.Exit(_ERRORS) from error
+        raise typer.Exit(ExitCode.ERRORS) from error
     file = Agreements(output or cache_folder or default_cache_folder()).record(record)
     typer.echo(_said(record))
     errors.print(f"recorded in {file}")
@@ -92,7 +90,7 @@ def model_convert(
         return
     errors.print(f"not enough: {record.shortfall}", style="yellow")
     if not accept_lower:
-        raise typer.Exit(_NOT_ENOUGH)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
     errors.print("accepted as it is (--accept-lower)", style="yellow")
 
 

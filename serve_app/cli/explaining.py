@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.cli.checking import ExitCode
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder, engine_of
 from serve_app.cli.report import print_notices
@@ -51,7 +51,7 @@ def policy_explain(
     if any(scanned):
         print_notices(engine.identity.notices, Console())
     if not all(scanned):
-        raise typer.Exit(1 if any(scanned) else ExitCode.ERRORS)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED if any(scanned) else ExitCode.ERRORS)
 
 
 def _explain(file: Path, policy: Policy, engine: Engine, decode: Decode, errors: Console) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.model_progress import steps
 from serve_app.cli.policy_engine import CacheFolder
 from serve_app.domain import MODEL_NOTICES, ModelError
@@ -17,8 +18,6 @@ from serve_app.models.age import fetch_age
 from serve_app.models.classifier_files import FetchedClassifier
 from serve_app.models.nsfwjs.making import fetch_nsfwjs
 from serve_app.models.packages import OnProgress
-
-_ERRORS = 2
 
 
 class Fetchable(StrEnum):
@@ -56,7 +55,7 @@ def model_fetch(
             fetched = _FETCHERS[package](cache_folder, from_file, on_progress)
     except (ModelError, OSError) as error:
         errors.print(str(error), style="red")
-        raise typer.Exit(_ERRORS) from error
+        raise typer.Exit(ExitCode.ERRORS) from error
     for each in fetched:
         if notice := MODEL_NOTICES.get(each.classifier):
             errors.print(f"{each.classifier}: {notice}", style="yellow")

@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.cli.checking import ExitCode
+from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.cli.ledger_errors import ledger_errors_in_words
 from serve_app.cli.progress import progress_of
-from serve_app.cli.serve_file import read_serve_file
 from serve_app.composition.configuration import load_policies
 from serve_app.database.location import locate
 from serve_app.domain import Judgement, LemmyUnavailableError, PictwardenError, SettingsError
@@ -125,7 +125,7 @@ def hunt(
     if run.counts[Result.LATER]:
         raise typer.Exit(ExitCode.ERRORS)
     if run.counts[Result.REJECTED]:
-        raise typer.Exit(ExitCode.SOME_REJECTED)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
 
 
 async def _hunt(run: _Run, bank: str | None, *, everything: bool, by_policy: bool) -> None:

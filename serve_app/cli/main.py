@@ -38,7 +38,7 @@ from serve_app.cli.storage_report import storage_forget, storage_report
 from serve_app.cli.storage_scan import storage_scan
 from serve_app.cli.training import train
 from serve_app.cli.upgrading import settings_upgrade
-from serve_app.cli.workers import workers_app
+from serve_app.cli.worker_list import workers_app
 from serve_app.cli.working import worker
 
 app = application()

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.admin_connection import AdminConnection, AdminError
-from serve_app.cli.checking import ExitCode
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
-from serve_app.cli.local_service import NO_SERVICE, known_url
+from serve_app.cli.launch.local_service import NO_SERVICE, known_url
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import engine_of
 from serve_app.cli.progress import progress_of

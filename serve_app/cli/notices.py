@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.checking import ExitCode
-from serve_app.cli.serve_file import read_serve_file
+from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.notices.addresses import addresses
 from serve_app.notices.message import message_of
@@ -38,7 +38,7 @@ def notices_test(
     for each in outcomes:
         typer.echo(str(each))
     if any(each.problem is not None for each in outcomes):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
 
 
 async def _send(config: Path | None) -> list[Outcome]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.checking import ExitCode
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.domain import PolicyError
 from serve_app.policy import load_policy, shipped_policies, shipped_text
 from serve_app.policy.horde_safety import installed_lists, policy_text

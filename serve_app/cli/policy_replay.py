@@ -12,8 +12,8 @@ from rich.console import Console
 from serve_app.admin_api import ScoredDecisions
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.admin_errors import told
-from serve_app.cli.checking import ExitCode
 from serve_app.cli.decisions import Json, Moment, moment_of
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.moments import WAY_OUT, local
 from serve_app.cli.policies import policy_errors

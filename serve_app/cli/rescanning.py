@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.checking import ExitCode
+from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.launch.local_service import NO_SERVICE, ScanUrl, known_url
+from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.cli.ledger_errors import ledger_errors_in_words
-from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
-from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError
 from serve_app.host.actor import actor_name
@@ -63,7 +63,7 @@ def rescan(
     if counts[Result.LATER]:
         raise typer.Exit(ExitCode.ERRORS)
     if counts[Result.REJECTED]:
-        raise typer.Exit(ExitCode.SOME_REJECTED)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
 
 
 def _read(config: Path) -> Settings:

@@ -18,14 +18,21 @@ import typer
 import uvloop
 from rich.console import Console
 
-from serve_app.cli import systemd
-from serve_app.cli.announcement import announce, shows_secrets
-from serve_app.cli.awaiting_workers import Scorers, how_to_connect, log_how_to_connect, worker_address
-from serve_app.cli.ending import cut_off_after
-from serve_app.cli.listening import ListeningAddress, listening_address
-from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
-from serve_app.cli.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
-from serve_app.cli.serve_file import HTTP_OPTIONS, Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
+from serve_app.cli.launch import systemd
+from serve_app.cli.launch.announcement import announce, shows_secrets
+from serve_app.cli.launch.awaiting_workers import Scorers, how_to_connect, log_how_to_connect, worker_address
+from serve_app.cli.launch.ending import cut_off_after
+from serve_app.cli.launch.listening import ListeningAddress, listening_address
+from serve_app.cli.launch.local_service import provide_secret, provide_worker_secret, store_url
+from serve_app.cli.launch.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
+from serve_app.cli.launch.serve_file import (
+    HTTP_OPTIONS,
+    Choice,
+    ModelOption,
+    PolicyOption,
+    PresetOption,
+    read_serve_file,
+)
 from serve_app.composition.configuration import read_args
 from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
 from serve_app.host.process import release_start_memory

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from serve_app.cli.interrupt import interruptible_loop, plain_interrupts
-from serve_app.cli.local_service import NO_SERVICE
-from serve_app.cli.service_log import log_lines_on
+from serve_app.cli.launch.local_service import NO_SERVICE
+from serve_app.cli.launch.service_log import log_lines_on
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import database_of
 from serve_app.domain import SettingsError

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 import uvloop
 
-from serve_app.cli.checking import ExitCode
 from serve_app.cli.decisions import Moment, moment_of
+from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.launch.local_service import ScanUrl, known_url
+from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.cli.ledger_errors import ledger_errors_in_words
-from serve_app.cli.local_service import ScanUrl, known_url
-from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage_order import Order, scan
 from serve_app.cli.storage_progress import ScanShow
 from serve_app.cli.storage_report import Config, SourceUrl
@@ -163,13 +163,13 @@ def _end(progress: Progress, order: Order, *, skip_unreadable: bool) -> None:
             "tomorrow, or with a larger pictrs.max_purges_per_day, or with --on-reject report to scan on",
             err=True,
         )
-        raise typer.Exit(ExitCode.SOME_REJECTED)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
     if done[FileOutcome.LATER] or (done[FileOutcome.UNREADABLE] and not skip_unreadable):
         raise typer.Exit(ExitCode.ERRORS)
     if done[FileOutcome.REJECTED] + progress.skipped[FileOutcome.REJECTED]:
         if order.on_reject is OnReject.REPORT:
             typer.echo("to remove what was rejected, run the same command with --on-reject purge", err=True)
-        raise typer.Exit(ExitCode.SOME_REJECTED)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
 
 
 def _settings_of(args: dict[str, object], *, is_complete: bool) -> Settings:

@@ -19,6 +19,7 @@ from serve_app.admin_api import DENIED_BANK
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct, resembling
 from serve_app.cli.admin_connection import AdminConnection
 from serve_app.cli.corrections import corrected
+from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.measuring import Scores, errors_told, score_recorded
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.policy_engine import CacheFolder
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from serve_app.calibration.head_fitting import ErrorRate, FittedHead
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,63}")
-_NOT_TRAINED = 1
 _MOST_NAMED = 10
 
 
@@ -188,7 +188,7 @@ def _fitted(
         if len(pictures) < fitting.LEAST_OF_A_KIND:
             missing = fitting.LEAST_OF_A_KIND - len(pictures)
             typer.echo(f"{len(pictures):,} distinct pictures {kind}: add {missing:,}", err=True)
-            raise typer.Exit(_NOT_TRAINED)
+            raise typer.Exit(ExitCode.NOT_AS_WANTED)
     try:
         fitted: FittedHead = fitting.fit_head(*([each.scores.values for each in some] for some in (showing, others)))
     except fitting.InseparableError as error:
@@ -196,7 +196,7 @@ def _fitted(
             f"this model does not see {name}: pictures that show it score no higher than the others, or by chance",
             err=True,
         )
-        raise typer.Exit(_NOT_TRAINED) from error
+        raise typer.Exit(ExitCode.NOT_AS_WANTED) from error
     return fitted
 
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from serve_app.cli.checking import ExitCode
-from serve_app.cli.serve_file import parsed, read_text
+from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.launch.serve_file import parsed, read_text
 from serve_app.cli.yaml_keys import KeyPath, NotEditableError, has_key, remove_key, rename_key
 from serve_app.domain import SettingsError
 from serve_app.settings import parse_settings
@@ -52,7 +52,7 @@ def settings_upgrade(
         typer.echo(f"{error.filename or file}: {error.strerror}", err=True)
         raise typer.Exit(ExitCode.ERRORS) from error
     if changes and dry_run:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_AS_WANTED)
 
 
 def upgraded_text(text: str, name: str) -> str:

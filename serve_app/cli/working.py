@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from serve_app.cli import systemd
-from serve_app.cli.ending import cut_off_after
-from serve_app.cli.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
+from serve_app.cli.launch import systemd
+from serve_app.cli.launch.ending import cut_off_after
+from serve_app.cli.launch.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
 from serve_app.domain import ConfigurationError, SettingsError, UnavailableError
 from serve_app.host.process import release_start_memory
 from serve_app.host.secret_files import secret_in_file, why_unusable

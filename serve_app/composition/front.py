@@ -17,7 +17,7 @@ from serve_app.http.node_listener import Listener, node_listening
 from serve_app.http.routes.pop import pop_routes
 from serve_app.http.server import serving_beside
 from serve_app.http.strangers import Strangers
-from serve_app.http.worker_door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
+from serve_app.http.workers.door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, worker_app
 from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy

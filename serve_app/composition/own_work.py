@@ -29,7 +29,7 @@ from serve_app.notices.reporter import Reporter
 from serve_app.notices.sending import HOW_TO_INSTALL, AppriseProcess, Sender
 from serve_app.purges import PURGE
 from serve_app.settings import Settings
-from serve_app.storage.hunt.hunted import latest_outcome
+from serve_app.storage.hunt.audit import latest_outcome
 from serve_app.storage.hunt.in_service import hunting
 from serve_app.storage.in_service import rescanning
 

@@ -12,6 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from serve_app.admin_api import ADMIN_PATH, Problem
+from serve_app.administration.list_additions import Lister
+from serve_app.administration.stored_pictures import Moderate, StoredPictures
+from serve_app.administration.uploaders import Uploaders
 from serve_app.domain import (
     AuditEntry,
     LemmyRefusedError,
@@ -43,9 +46,6 @@ from serve_app.http.routes.admin import (
 from serve_app.ledger import OpenLedger
 from serve_app.lists.store import ListStore
 from serve_app.logs import EventLogger
-from serve_app.moderation.list_additions import Lister
-from serve_app.moderation.stored_pictures import Moderate, StoredPictures
-from serve_app.moderation.uploaders import Uploaders
 from serve_app.settings import Settings
 
 logger = EventLogger(__name__)

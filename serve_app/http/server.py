@@ -148,7 +148,7 @@ def _config(
 ) -> uvicorn.Config:
     websockets: dict[str, Any] = {"ws": "none"}
     if has_websockets:
-        from serve_app.http.websocket import OPTIONS  # most services have no use for the library
+        from serve_app.http.workers.websocket import OPTIONS  # most services have no use for the library
 
         websockets = OPTIONS
     return uvicorn.Config(

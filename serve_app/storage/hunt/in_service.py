@@ -19,9 +19,9 @@ from serve_app.logs import EventLogger
 from serve_app.policy import Policies
 from serve_app.settings import Settings
 from serve_app.storage.attempts import NextAttempt
+from serve_app.storage.hunt.audit import Hunted, hunt_entry, hunted_to, latest_outcome
 from serve_app.storage.hunt.by_lists import sought_entries
 from serve_app.storage.hunt.catching import Catcher, Caught
-from serve_app.storage.hunt.hunted import Hunted, hunt_entry, hunted_to, latest_outcome
 from serve_app.storage.hunt.hunter import Hunter
 from serve_app.storage.hunt.pace import Pace, in_thread
 from serve_app.storage.leased_work import work_while_held

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from typer.testing import Result
 
+from serve_app.administration.stored_pictures import Moderate
 from serve_app.domain import Body, Call, Decision
 from serve_app.domain.workers import WorkersView
 from serve_app.http.admin import create_admin_app
@@ -18,7 +19,6 @@ from serve_app.http.guard import Guard
 from serve_app.http.server import serving
 from serve_app.ledger import MemoryLedger
 from serve_app.lists.memory_store import MemoryListStore
-from serve_app.moderation.stored_pictures import Moderate
 from serve_app.settings import Settings, parse_settings
 
 Run = Callable[..., Result]

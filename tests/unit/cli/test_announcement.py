@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from serve_app.cli.announcement import announce
+from serve_app.cli.launch.announcement import announce
 from serve_app.domain import UnavailableError
 from serve_app.settings.presets import PRESETS, Preset
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from serve_app.cli.local_service import store_url
+from serve_app.cli.launch.local_service import store_url
 from serve_app.cli.main import app
 
 from .conftest import SCAN_PATH

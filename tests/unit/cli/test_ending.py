@@ -7,14 +7,14 @@ from pathlib import Path
 
 import psutil
 
-from serve_app.cli.ending import descendants
+from serve_app.cli.launch.ending import descendants
 
 ROOT = Path(__file__).parents[3]
 
 # Starts a child that ignores SIGTERM, which starts one that becomes an orphan; then hangs in the end.
 HANGS = """
 import os, signal, subprocess, sys, threading
-from serve_app.cli.ending import adopt_orphans, bounded
+from serve_app.cli.launch.ending import adopt_orphans, bounded
 SLEEPS = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "print('up', flush=True); time.sleep(600)"
@@ -48,7 +48,7 @@ def test_what_hangs_is_cut_off_with_its_children_and_its_orphans():
 
 def test_what_hangs_is_cut_off_where_nobody_reads_what_is_said():
     code = (
-        "import fcntl, os, sys, threading; from serve_app.cli import ending\n"
+        "import fcntl, os, sys, threading; from serve_app.cli.launch import ending\n"
         "ending._GRACE_S = 0\n"
         "fcntl.fcntl(2, fcntl.F_SETPIPE_SZ, 4096)\n"
         "os.set_blocking(2, False)\n"
@@ -69,7 +69,7 @@ def _lives(pid):
 
 
 def test_what_ends_in_time_is_left_alone():
-    code = "from serve_app.cli.ending import bounded\nwith bounded(600, 'this'):\n    pass\nprint('done')"
+    code = "from serve_app.cli.launch.ending import bounded\nwith bounded(600, 'this'):\n    pass\nprint('done')"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50, check=False

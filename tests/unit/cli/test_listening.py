@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from serve_app.cli.listening import listening_address
+from serve_app.cli.launch.listening import listening_address
 from serve_app.domain import SettingsError
 
 

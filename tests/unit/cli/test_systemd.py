@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.cli import systemd
+from serve_app.cli.launch import systemd
 
 
 @pytest.fixture

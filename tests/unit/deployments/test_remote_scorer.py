@@ -22,7 +22,7 @@ from serve_app.policy import load_policy
 from serve_app.remote.messages import Accepted, Wanted
 from serve_app.settings import Settings, parse_settings
 from serve_app.wire import WORKER_PATH
-from tests.unit.http.worker_client import HELLO, MODEL, PATIENT_S, PIXELS, SECRET, SETS, TestWorker, call
+from tests.unit.http.workers.worker_client import HELLO, MODEL, PATIENT_S, PIXELS, SECRET, SETS, TestWorker, call
 
 
 @pytest.fixture

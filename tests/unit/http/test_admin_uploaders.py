@@ -10,9 +10,9 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 
+from serve_app.administration import uploaders
 from serve_app.domain import Lane
 from serve_app.lemmy import TOKEN_ENV
-from serve_app.moderation import uploaders
 from tests.contract.lemmy.stand_in import TOKEN, Lemmy, fill, lemmy_standing_in, problem
 from tests.unit.http.list_admin import LET_THROUGH, NOON, PICTURE, Admin, decision, running_admin
 

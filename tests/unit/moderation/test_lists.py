@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from serve_app.administration.list_additions import Lister
+from serve_app.administration.stored_pictures import StoredPictures
 from serve_app.domain import (
     RESCAN_SOURCE,
     UNNAMED_SOURCE,
@@ -41,8 +43,6 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.lists.of_decisions import ListingTerms
 from serve_app.media.canary import canary_png
 from serve_app.moderation import AdmissionControl, Moderator, Pipeline
-from serve_app.moderation.list_additions import Lister
-from serve_app.moderation.stored_pictures import StoredPictures
 from serve_app.pictrs import API_KEY_ENV, Reference
 from serve_app.settings import parse_settings
 from tests.contract.pictrs.stand_in import API_KEY, standing_in

@@ -23,12 +23,12 @@ from serve_app.admin_api import (
     ListingAnswer,
     OwnBankName,
 )
+from serve_app.administration.list_additions import Lister, Listing
 from serve_app.domain import AuditEntry, DecisionArchive, ListingError
 from serve_app.domain.lists import Bank, Fingerprint, ListEntry, ListKind
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms, Selection
 from serve_app.lists.store import ListStore
-from serve_app.moderation.list_additions import Lister, Listing
 
 BankInPath = Annotated[BankName, Path()]
 EntryInPath = Annotated[int, Path(ge=1, alias="entry")]

@@ -14,13 +14,13 @@ from serve_app.admin_api import (
     PictureListing,
     StoredPictureRecord,
 )
+from serve_app.administration.stored_pictures import StoredPictures
 from serve_app.domain.lists import ListKind
 from serve_app.http.routes.admin.decisions import Sha256, record_of
 from serve_app.http.routes.admin.lists import entry_record, listing_answer, terms_of
 from serve_app.lists.asking import in_thread
 from serve_app.lists.of_decisions import ListingTerms
 from serve_app.lists.store import ListStore
-from serve_app.moderation.stored_pictures import StoredPictures
 from serve_app.pictrs import Reference, StoredPicture, parse_reference
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException
 
 from serve_app.admin_api import ShownRecord, UploadersAnswer, UploadRecord
+from serve_app.administration.uploaders import Uploaders
 from serve_app.domain import DecisionArchive
-from serve_app.moderation.uploaders import Uploaders
 
 
 def router(archive: DecisionArchive, uploaders: Uploaders) -> APIRouter:

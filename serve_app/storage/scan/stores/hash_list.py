@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from serve_app.administration.list_additions import Lister
 from serve_app.domain import DecisionArchive, DecisionFilter, Verdict
 from serve_app.domain.lists import Fingerprint, FingerprintType, ListKind
 from serve_app.lists.of_decisions import ListingTerms, Selection
 from serve_app.lists.store import ListStore
-from serve_app.moderation.list_additions import Lister
 
 QUARANTINED_BANK: Final = "quarantined"
 """``pictwarden list export --bank quarantined`` writes it into a file."""

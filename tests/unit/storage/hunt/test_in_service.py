@@ -29,7 +29,7 @@ from serve_app.policy import Policies, parse_policy
 from serve_app.purges import PURGE
 from serve_app.settings import parse_settings
 from serve_app.storage.hunt import in_service
-from serve_app.storage.hunt.hunted import hunt_entry, hunted_to, latest_outcome
+from serve_app.storage.hunt.audit import hunt_entry, hunted_to, latest_outcome
 from serve_app.storage.hunt.in_service import LOOK_EVERY_S, ServiceHunts, hunting
 from tests.contract.conftest import Made, patient_ledger
 from tests.contract.pictrs.stand_in import API_KEY, StandIn, standing_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
-from serve_app.cli.listening import ListeningAddress, listening_address
+from serve_app.cli.launch.listening import ListeningAddress, listening_address
 from serve_app.domain import SettingsError
 from serve_app.host.secret_files import FILE_SUFFIX
 from serve_app.logs import EventLogger

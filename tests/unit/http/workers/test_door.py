@@ -16,8 +16,8 @@ import pytest
 
 from serve_app.domain import UnscannedReason
 from serve_app.http.guard import Guard
-from serve_app.http.websocket import MOST_FRAME_BYTES
-from serve_app.http.worker_connection import ConnectionTimes
+from serve_app.http.workers.connection import ConnectionTimes
+from serve_app.http.workers.websocket import MOST_FRAME_BYTES
 from serve_app.policy import Policy
 from serve_app.remote.messages import (
     PROTOCOL,
@@ -34,7 +34,7 @@ from serve_app.remote.messages import (
 )
 from serve_app.remote.requirements import requirement_of
 from serve_app.settings import AuthenticationSettings
-from tests.unit.http.worker_client import HELLO, MODEL, PATIENT_S, SECRET, VIEWS, WANTED, call, listening, named
+from tests.unit.http.workers.worker_client import HELLO, MODEL, PATIENT_S, SECRET, VIEWS, WANTED, call, listening, named
 
 QUICK = ConnectionTimes(ping_every_s=0.02, look_every_s=0.01)
 

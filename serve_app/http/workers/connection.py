@@ -10,9 +10,9 @@ from typing import Final, Protocol
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serve_app.domain import MalformedRequestError
-from serve_app.http.websocket import MOST_FRAME_BYTES
-from serve_app.http.worker_bounds import MOST_TEXT, require_few, require_short, require_small
-from serve_app.http.worker_line import WorkerLine
+from serve_app.http.workers.bounds import MOST_TEXT, require_few, require_short, require_small
+from serve_app.http.workers.line import WorkerLine
+from serve_app.http.workers.websocket import MOST_FRAME_BYTES
 from serve_app.logs import EventLogger
 from serve_app.remote.fleet import Line, Member, RefusedError
 from serve_app.remote.frames import from_worker

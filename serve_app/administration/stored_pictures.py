@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from serve_app.administration.list_additions import Lister, Listing
 from serve_app.domain import (
     ADMIN_SOURCE,
     Body,
@@ -25,7 +26,6 @@ from serve_app.domain import (
     UnscannedReason,
 )
 from serve_app.lists.of_decisions import ListingTerms, Selection
-from serve_app.moderation.list_additions import Lister, Listing
 from serve_app.pictrs import PictrsClient, Purger, Reference, StoredPicture, may_store, open_pictrs
 from serve_app.settings import Settings
 
@@ -132,7 +132,7 @@ class StoredPictures:
         """Put a stored picture on a list, by what the service sees of it now.
 
         Raises:
-            ListingError: see :class:`~serve_app.moderation.list_additions.Lister`.
+            ListingError: see :class:`~serve_app.administration.list_additions.Lister`.
             UnavailableError: the picture cannot be scanned now, or the lists not be written.
             TooLargeError: it is larger than the service takes.
             PictrsError: see :meth:`find`.

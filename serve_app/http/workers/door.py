@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket
 from serve_app.domain import UnauthorisedError
 from serve_app.http.guard import Guard
 from serve_app.http.strangers import Strangers
-from serve_app.http.worker_connection import DEFAULT_TIMES, ConnectionTimes, WorkerConnection
+from serve_app.http.workers.connection import DEFAULT_TIMES, ConnectionTimes, WorkerConnection
 from serve_app.logs import EventLogger
 from serve_app.remote.fleet import Fleet, Line, Member, RefusedError
 from serve_app.remote.fleet.places import why_no_place

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from serve_app.http.websocket import unwritten_bytes_of
+from serve_app.http.workers.websocket import unwritten_bytes_of
 from serve_app.remote.frames import packed
 from serve_app.remote.messages import BodyWork, Cancelled, FromFront, Refused, Work
 

@@ -15,8 +15,8 @@ import numpy as np
 from serve_app.domain import Call, Deadline, LabelScores, ModelIdentity, NotScannedError, ViewPlace, Views
 from serve_app.http.guard import Guard
 from serve_app.http.server import serving
-from serve_app.http.worker_connection import ConnectionTimes
-from serve_app.http.worker_door import WorkerDoor, worker_app
+from serve_app.http.workers.connection import ConnectionTimes
+from serve_app.http.workers.door import WorkerDoor, worker_app
 from serve_app.remote.fleet import Fleet, Member
 from serve_app.remote.frames import from_front, packed
 from serve_app.remote.messages import (

@@ -10,7 +10,7 @@ import pytest
 from starlette.websockets import WebSocket
 
 from serve_app.domain import Lane
-from serve_app.http.worker_line import MOST_UNSENT_BYTES, WorkerLine
+from serve_app.http.workers.line import MOST_UNSENT_BYTES, WorkerLine
 from serve_app.remote.frames import from_front
 from serve_app.remote.messages import Cancelled, FromFront, Ping, Refusal, Refused, Work
 
