@@ -8,7 +8,6 @@ are compared, since the machine's own speed changes from minute to minute.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,6 @@ LEAST_SHARE = 0.97
 READ_EVERY_S = 2.0
 """Prometheus reads every 15 s by default."""
 
-_READ_WITHIN_S = 10.0
 _WARM_UP_S = 4.0
 _WITH, _WITHOUT = "with metrics", "without"
 
@@ -132,10 +130,9 @@ class Reader:
 
     def read(self) -> None:
         """Once; a page that does not come is not counted."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_READ_WITHIN_S)
-        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-            connection.request("GET", "/metrics")
-            self.lines = connection.getresponse().read().count(b"\n")
+        status, page = load.fetched(f"http://127.0.0.1:{self._port}/metrics")
+        if status != load.NO_ANSWER:
+            self.lines = page.count("\n")
             self.times += 1
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import socket
-import tempfile
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +21,7 @@ from serve_app.cli.launch.awaiting_workers import Scorers, how_to_connect, log_h
 from serve_app.cli.launch.ending import cut_off_after
 from serve_app.cli.launch.listening import ListeningAddress, listening_address
 from serve_app.cli.launch.local_service import provide_secret, provide_worker_secret, store_url
-from serve_app.cli.launch.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
+from serve_app.cli.launch.long_running import run_to_the_end, set_up_log, stop_on_signals
 from serve_app.cli.launch.serve_file import (
     HTTP_OPTIONS,
     Choice,
@@ -34,7 +31,7 @@ from serve_app.cli.launch.serve_file import (
     read_serve_file,
 )
 from serve_app.composition.configuration import read_args
-from serve_app.domain import ConfigurationError, ModelIdentity, SettingsError, UnavailableError
+from serve_app.domain import ModelIdentity, SettingsError, UnavailableError
 from serve_app.host.process import release_start_memory
 from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
@@ -75,30 +72,21 @@ def serve(
     one ends at once. Exit code 0 after either, 1 if the service did not start or a part of it failed, 2 for a wrong
     option.
     """
-    on_stop_signals(end_at_once)  # nothing has been started yet
-    code, last_words = 0, ""
-    with tempfile.TemporaryDirectory(prefix="pictwarden-", ignore_cleanup_errors=True) as folder:
-        # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
-        try:
-            set_up(_COMPONENT)
-            args, http = _read(config, Choice(preset, policy, model))
-            settings, policies = read_args(_with_scorers(args, scorers))
-            address = listening_address(host or http["host"], port or http["port"])
-            set_up_log(settings.log, _COMPONENT)
-            secrets_env = settings.authentication.secrets_env
-            secret = provide_secret(secrets_env)
-            worker_secret = provide_worker_secret() if settings.remote is not None else None
-            hide_secrets_of()
-            start_tracing(_COMPONENT)
-            guard = Guard.from_environment(settings.authentication, sources=settings.sources)
-            url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
-            uvloop.run(_serve(settings, policies, guard, address, url, worker_secret))
-        except (ConfigurationError, UnavailableError) as error:
-            code, last_words = 1, str(error)
-        except Exception:
-            code, last_words = 1, traceback.format_exc()
-    end(code, last_words)
+
+    def work() -> None:
+        args, http = _read(config, Choice(preset, policy, model))
+        settings, policies = read_args(_with_scorers(args, scorers))
+        address = listening_address(host or http["host"], port or http["port"])
+        set_up_log(settings.log, _COMPONENT)
+        secret = provide_secret(settings.authentication.secrets_env)
+        worker_secret = provide_worker_secret() if settings.remote is not None else None
+        hide_secrets_of()
+        start_tracing(_COMPONENT)
+        guard = Guard.from_environment(settings.authentication, sources=settings.sources)
+        url = f"{address.root_url}{SCAN_PATH}/{quote(secret, safe='')}"
+        uvloop.run(_serve(settings, policies, guard, address, url, worker_secret))
+
+    run_to_the_end(_COMPONENT, work)
 
 
 def _read(config: Path | None, choice: Choice) -> tuple[dict[str, Any], Mapping[str, Any]]:

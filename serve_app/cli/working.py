@@ -8,8 +8,6 @@ import ipaddress
 import os
 import re
 import socket
-import tempfile
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,8 +16,8 @@ import typer
 
 from serve_app.cli.launch import systemd
 from serve_app.cli.launch.ending import cut_off_after
-from serve_app.cli.launch.long_running import end, end_at_once, on_stop_signals, set_up, set_up_log, stop_on_signals
-from serve_app.domain import ConfigurationError, SettingsError, UnavailableError
+from serve_app.cli.launch.long_running import run_to_the_end, set_up_log, stop_on_signals
+from serve_app.domain import SettingsError
 from serve_app.host.process import release_start_memory
 from serve_app.host.secret_files import secret_in_file, why_unusable
 from serve_app.logs.log_format import LogFormat
@@ -88,20 +86,12 @@ def worker(
         )
     except (SettingsError, ValueError) as error:
         raise typer.BadParameter(_told(error)) from error
-    on_stop_signals(end_at_once)  # nothing has been started yet
-    code, last_words = 0, ""
-    with tempfile.TemporaryDirectory(prefix="pictwarden-", ignore_cleanup_errors=True) as folder:
-        # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
-        try:
-            set_up(_COMPONENT)
-            set_up_log(LogSettings(format=log_format), _COMPONENT)
-            asyncio.run(_work(settings))
-        except (ConfigurationError, UnavailableError) as error:
-            code, last_words = 1, str(error)
-        except Exception:
-            code, last_words = 1, traceback.format_exc()
-    end(code, last_words)
+
+    def work() -> None:
+        set_up_log(LogSettings(format=log_format), _COMPONENT)
+        asyncio.run(_work(settings))
+
+    run_to_the_end(_COMPONENT, work)
 
 
 async def _work(settings: WorkerSettings) -> None:

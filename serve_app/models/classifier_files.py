@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from serve_app.domain import ModelError
 from serve_app.models.cache_folder import default_cache_folder, put, with_unfinished
+from serve_app.models.file_digests import digests
 
 MODEL_FILE = "model.onnx"
 
@@ -84,7 +85,7 @@ class ClassifierFiles:
         folder = self._of(origin)
         try:
             described = _READER.validate_json((folder / _DESCRIPTION).read_bytes(), strict=True, extra="forbid")
-            if described.origin != origin or described.files != _digests(folder):
+            if described.origin != origin or described.files != digests(folder, _DESCRIPTION):
                 return None
         except (OSError, ValidationError):
             return None
@@ -111,7 +112,7 @@ class ClassifierFiles:
 
         def write_described(folder: Path) -> None:
             write(folder)
-            described = _Description(origin, _digests(folder))
+            described = _Description(origin, digests(folder, _DESCRIPTION))
             (folder / _DESCRIPTION).write_text(json.dumps(asdict(described), indent=1) + "\n", "utf-8")
 
         with_unfinished(target, write_described, lambda new: put(new, target, lambda: self.find(origin) is not None))
@@ -119,13 +120,3 @@ class ClassifierFiles:
 
     def _of(self, origin: Origin) -> Path:
         return self._folder / f"{origin.classifier}-{origin.digest[:16]}"
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(file for file in folder.iterdir() if file.name != _DESCRIPTION)
-    return {file.name: _digest(file) for file in files}
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 from serve_app.domain import ModelError, ModelIdentity
 from serve_app.models.engine import buckets
 from serve_app.models.heads import Directions, no_directions
+from serve_app.models.in_place import InPlaceEngine
 from serve_app.models.source import FakeModel, parse_source
 
 FAKE_NOTICE = "a fake engine that only knows how red, green or blue a view is; this protects nobody"
 _CHANNELS = ("red", "green", "blue")
 
 
-class FakeEngine:
+class FakeEngine(InPlaceEngine):
     """Scores a view against ``red``, ``green`` and ``blue`` by that channel's excess; other labels score zero.
 
     Its embedding is the mean of each channel, in 0..1.
     """
+
+    shares_cores = True
 
     def __init__(
         self,
@@ -56,13 +59,6 @@ class FakeEngine:
         """See :class:`~serve_app.models.engine.Engine`; without ``pass_s`` a pass costs next to nothing."""
         pass_s = self._pass_s or min(1e-4, max_pass_s)
         return {bucket: pass_s for bucket in buckets(max_batch_views) if bucket == 1 or pass_s <= max_pass_s}
-
-    uploads_ahead = False
-    shares_cores = True
-
-    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """See :class:`~serve_app.models.engine.Engine`."""
-        return np.stack(views)
 
     def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""

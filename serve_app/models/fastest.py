@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -16,7 +15,7 @@ from serve_app.models.load import load_model
 from serve_app.models.openvino.engine import OpenVinoEngine
 from serve_app.models.openvino.folder import find_agreed
 from serve_app.models.registry import EngineSpec
-from serve_app.models.torch_factory import device_for, engine_of
+from serve_app.models.torch_factory import device_for, engine_of, opened_apart
 
 logger = EventLogger(__name__)
 
@@ -32,9 +31,7 @@ def open_fastest(spec: EngineSpec) -> Engine:
     Raises:
         ModelError: the model cannot be had, or the device is not there.
     """
-    # In a thread that ends, and with it the threads that help it: see torch_factory.
-    with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
-        return opening.submit(_open, spec).result()
+    return opened_apart(_open, spec)
 
 
 def _open(spec: EngineSpec) -> Engine:

@@ -10,18 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from serve_app.models.accelerator import out_of_memory_is_ours
-from serve_app.models.engine import measure_buckets
 from serve_app.models.heads import Directions, no_directions
+from serve_app.models.in_place import InPlaceEngine
 from serve_app.models.load import LoadedModel
 from serve_app.models.packed_weights import pack_weights
 from serve_app.models.shares import shares
 from serve_app.models.tower import CosineTower
 
 
-class ClipEngine:
+class ClipEngine(InPlaceEngine):
     """An open_clip image tower on the CPU. A pass computes the views that it is given, and no padding."""
 
-    uploads_ahead = False
     shares_cores = True
 
     def __init__(
@@ -40,16 +39,6 @@ class ClipEngine:
         self._threads = threads
         # Its threads start at the first pass that has shares, from the thread that asked for it, and with its priority.
         self._alone = ThreadPoolExecutor(threads, thread_name_prefix="share")
-
-    def warm_up(self, max_batch_views: int, max_pass_s: float) -> dict[int, float]:
-        """See :class:`~serve_app.models.engine.Engine`."""
-        size_px = self.identity.image_size_px
-        blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
-        return measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
-
-    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
-        return np.stack(views)
 
     def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""

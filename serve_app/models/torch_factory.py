@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from serve_app.models.accelerator import CudaAccelerator
@@ -19,10 +20,17 @@ def open_torch(spec: EngineSpec) -> Engine:
     Raises:
         ModelError: the model cannot be had, or the device is not there.
     """
-    # In a thread that ends. The threads that help it to load would otherwise stay, and libgomp has all sleep at each
-    # barrier once there are more of them than cores: a pass of one view took 41 ms and not 25 (ViT-B-32, two cores).
+    return opened_apart(_open, spec)
+
+
+def opened_apart(open_engine: Callable[[EngineSpec], Engine], spec: EngineSpec) -> Engine:
+    """What ``open_engine`` makes of ``spec``, in a thread that ends.
+
+    The threads that help it to load would otherwise stay, and libgomp has all sleep at each barrier once there are more
+    of them than cores: a pass of one view took 41 ms and not 25 (ViT-B-32, two cores).
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as opening:
-        return opening.submit(_open, spec).result()
+        return opening.submit(open_engine, spec).result()
 
 
 def device_for(model: LoadedModel, spec: EngineSpec) -> Device:

@@ -7,9 +7,12 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
+import traceback
 from collections.abc import Callable
 
+from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.host.process import allow_open_files, reuse_large_memory, set_up_process
 from serve_app.logs.formats import formatter_for
 from serve_app.logs.redaction import hide_secrets_of, redact
@@ -67,6 +70,23 @@ def set_up_log(log: LogSettings, component: str) -> None:
 def end_at_once(*_: object) -> None:
     """For :func:`on_stop_signals`, while nothing is inside."""
     os._exit(0)
+
+
+def run_to_the_end(component: str, work: Callable[[], None]) -> None:
+    """Set the process up, do ``work``, and end it: with code 0, or with 1 and the reason where that failed."""
+    on_stop_signals(end_at_once)  # nothing has been started yet
+    code, last_words = 0, ""
+    with tempfile.TemporaryDirectory(prefix="pictwarden-", ignore_cleanup_errors=True) as folder:
+        # torch makes this folder when it is imported, and otherwise leaves it in the system's temporary one.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
+        try:
+            set_up(component)
+            work()
+        except (ConfigurationError, UnavailableError) as error:
+            code, last_words = 1, str(error)
+        except Exception:
+            code, last_words = 1, traceback.format_exc()
+    end(code, last_words)
 
 
 def end(code: int, last_words: str) -> None:

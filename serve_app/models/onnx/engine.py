@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.domain import DeviceMemoryError, ModelIdentity
-from serve_app.models.engine import measure_buckets
+from serve_app.models.in_place import InPlaceEngine
 from serve_app.models.onnx.classifier import Classifier
 from serve_app.models.onnx.runtime import Runtime
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-class OnnxEngine:
+class OnnxEngine(InPlaceEngine):
     """A classifier, and those of its outputs that are wanted."""
 
-    uploads_ahead = False
     logit_scale = 1.0
     """It has no prompts, and so no temperature."""
 
@@ -45,16 +44,6 @@ class OnnxEngine:
     def shares_cores(self) -> bool:
         """See :class:`~serve_app.models.engine.Engine`."""
         return not self._runtime.is_cuda
-
-    def warm_up(self, max_batch_views: int, max_pass_s: float) -> dict[int, float]:
-        """See :class:`~serve_app.models.engine.Engine`."""
-        size_px = self.identity.image_size_px
-        blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
-        return measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
-
-    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
-        return np.stack(views)
 
     def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`; a probability in the place of a cosine."""

@@ -21,6 +21,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from serve_app.domain import ModelError, ModelIdentity
+from serve_app.models.file_digests import digests
 from serve_app.models.source import CONVERTED_FILE
 
 Precision = Literal["bf16", "int8"]
@@ -103,17 +104,6 @@ def read_converted(folder: Path) -> ConvertedModel:
         raise ModelError(f"{folder} holds no converted model of this version: convert again") from error
     if converted.conversion.schema != Conversion.__dataclass_fields__["schema"].default:
         raise ModelError(f"{folder} was converted by another version of Pictwarden: convert again")
-    if digests(folder) != converted.files:
+    if digests(folder, CONVERTED_FILE) != converted.files:
         raise ModelError(f"{folder} holds a converted model with missing or damaged files: copy it, or convert, again")
     return converted
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """sha256 (hex) of every file of the model but its description, by name."""
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != CONVERTED_FILE)
-    return {file.name: _digest(file) for file in files}
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.models.engine import measure_buckets
+from serve_app.models.in_place import InPlaceEngine
 from serve_app.models.openvino.conversion import IMAGE_TOWER, ConvertedModel
 from serve_app.models.openvino.mapped_weights import release
 from serve_app.models.openvino.runtime import compile_model
 from serve_app.models.shares import shares
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(InPlaceEngine):
     """A converted image tower, and the features of its columns: of labels' texts, and directions of heads."""
 
-    uploads_ahead = False
     shares_cores = True
 
     def __init__(
@@ -51,15 +49,9 @@ class OpenVinoEngine:
 
     def warm_up(self, max_batch_views: int, max_pass_s: float) -> dict[int, float]:
         """See :class:`~serve_app.models.engine.Engine`."""
-        size_px = self.identity.image_size_px
-        blank = np.zeros((max(1, max_batch_views), size_px, size_px, 3), np.uint8)
-        seconds = measure_buckets(lambda bucket: self.encode(blank[:bucket]), max_batch_views, max_pass_s)
+        seconds = super().warm_up(max_batch_views, max_pass_s)
         release(self._weights)
         return seconds
-
-    def upload(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """See :class:`~serve_app.models.engine.Engine`; views are already where they are computed."""
-        return np.stack(views)
 
     def encode(self, uploaded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~serve_app.models.engine.Engine`."""

@@ -14,11 +14,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from serve_app.models.file_digests import digests
 from serve_app.models.load import LoadedModel
-from serve_app.models.openvino.conversion import IMAGE_TOWER, TEXT_TOWER, TOKENIZER, Conversion, ConvertedModel, digests
+from serve_app.models.openvino.conversion import (
+    IMAGE_TOWER,
+    TEXT_TOWER,
+    TOKENIZER,
+    Conversion,
+    ConvertedModel,
+)
 from serve_app.models.openvino.narrow_mlps import with_narrow_mlps
 from serve_app.models.openvino.runtime import load_library
 from serve_app.models.openvino.tokenizer_export import export_tokenizer
+from serve_app.models.source import CONVERTED_FILE
 from serve_app.models.text import TextFeatures
 from serve_app.models.tower import ImageFeatures
 
@@ -62,7 +70,7 @@ def export(
         logit_scale=model.logit_scale,
         notice=model.identity.notice,
         text_cleaning=text_cleaning,
-        files=digests(folder),
+        files=digests(folder, CONVERTED_FILE),
     ).write(folder)
     on_progress("writing", 1.0)
 

@@ -11,8 +11,10 @@ from threading import Barrier
 import pytest
 
 from serve_app.models.cache_folder import default_cache_folder
+from serve_app.models.file_digests import digests
 from serve_app.models.openvino.cache import ModelCache
-from serve_app.models.openvino.conversion import Conversion, ConvertedModel, digests
+from serve_app.models.openvino.conversion import Conversion, ConvertedModel
+from serve_app.models.source import CONVERTED_FILE
 
 CONVERSION = Conversion("ab" * 32, "int8", "drawn-1", "2026.4.1", "3.4.0")
 
@@ -21,7 +23,7 @@ def write(text: str, conversion: Conversion = CONVERSION) -> Callable[[Path], No
     def to(folder: Path) -> None:
         (folder / "image.xml").write_text(text, "ascii")
         (folder / "image.bin").write_bytes(text.encode() * 1000)
-        ConvertedModel("tiny", conversion, 32, 100.0, None, "lower", digests(folder)).write(folder)
+        ConvertedModel("tiny", conversion, 32, 100.0, None, "lower", digests(folder, CONVERTED_FILE)).write(folder)
 
     return to
 
