@@ -38,6 +38,7 @@ from serve_app.cli.launch.serve_file import Choice, ModelOption, PolicyOption, P
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.host.state_folder import STATE_ENV, state_folder
+from serve_app.remote.absence import what_happens
 from serve_app.settings import Settings, parse_settings
 from serve_app.settings.pictrs_safety import notices as pictrs_safety_notices
 from serve_app.wire import HEALTH_PATH, READY_PATH, SCAN_PATH
@@ -139,10 +140,6 @@ def _serve(
                 announce(url, time.monotonic() - started_s, console, application.chosen_preset, file)
             else:
                 workers = ListeningAddress(application.remote.host, application.remote.port)
-                from serve_app.composition.fallback import (
-                    what_happens,  # a second to import, and most starts need none of it
-                )
-
                 meanwhile = what_happens("none", application.on_unscanned)
                 text = how_to_connect(workers, worker_secret, meanwhile)
                 console.print(text, markup=False, soft_wrap=True)

@@ -37,6 +37,7 @@ from serve_app.http.guard import Guard
 from serve_app.logs import EventLogger
 from serve_app.logs.redaction import hide_secrets_of
 from serve_app.policy import Policies
+from serve_app.remote.absence import what_happens
 from serve_app.settings import MetricsSettings, Settings
 from serve_app.tracing import start_tracing
 from serve_app.wire import SCAN_PATH
@@ -117,7 +118,6 @@ async def _serve(
 ) -> None:
     # What serves takes a second to import, and --help needs none of it.
     from serve_app import standalone
-    from serve_app.composition.fallback import what_happens
     from serve_app.composition.own_work import own_work
 
     stop, came_back = asyncio.Event(), asyncio.Event()

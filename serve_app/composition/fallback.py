@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from serve_app.composition.scoring import EngineScorers
-from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.domain import SettingsError
 from serve_app.models.agreement import PolicyReference
 from serve_app.models.heads import parse_head
 from serve_app.policy import Policy, load_policy
@@ -68,18 +68,3 @@ def with_fallback(
         own = EngineScorers(model, label_sets, reference, settings.deadline_s, heads)
         return ScorersWithFallback(fleet, label_sets, is_anybody_there, own, is_same_model=True)
     return fleet
-
-
-def what_happens(kind: FallbackKind, on_unscanned: OnUnscanned, *, has_others: bool = False) -> str:
-    """What becomes of uploads while no worker is there, in words; the others are workers of fedi-safety."""
-    if has_others:
-        return "workers of fedi-safety scan uploads"
-    match kind:
-        case "cpu":
-            return "this machine scores what it can in time"
-        case "classifier":
-            return "a classifier looks at uploads, and what it lets through is scanned once a worker is back"
-        case "none" if on_unscanned is OnUnscanned.ACCEPT:
-            return "pictures are stored unscanned, and scanned once a worker is back"
-        case _:
-            return "all pictures are refused"

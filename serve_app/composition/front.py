@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from serve_app.composition.fallback import stand_in_of, what_happens, with_fallback
+from serve_app.composition.fallback import stand_in_of, with_fallback
 from serve_app.domain import Examiner, Preprocessor, SettingsError, UnauthorisedError, UnavailableError
 from serve_app.domain.workers import StandingIn
 from serve_app.http.guard import Guard
@@ -21,7 +21,7 @@ from serve_app.http.workers.door import ANSWER_WITHIN_S, DRAIN_S, WorkerDoor, wo
 from serve_app.logs import EventLogger
 from serve_app.moderation.terms import StandIn
 from serve_app.policy import Policy
-from serve_app.remote.absence import Absence
+from serve_app.remote.absence import Absence, what_happens
 from serve_app.remote.bodies import RemoteBodies
 from serve_app.remote.fallback import Scorers, ScorersWithFallback
 from serve_app.remote.fedi_safety import PoppedExaminer, fedi_safety_policy

@@ -1,4 +1,4 @@
-"""Whether somebody is there to score, said without flapping."""
+"""Whether somebody is there to score, said without flapping; and what becomes of pictures meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from serve_app.domain import Clock
+from serve_app.domain import Clock, OnUnscanned
+from serve_app.settings import FallbackKind
 
 AWAY_AFTER_S: Final = 10.0
 """Seconds without a worker until that is said: one whose connection was cut is back before."""
@@ -72,3 +73,18 @@ class Absence:
         while True:
             self.look()
             await sleep(LOOK_EVERY_S)
+
+
+def what_happens(kind: FallbackKind, on_unscanned: OnUnscanned, *, has_others: bool = False) -> str:
+    """What becomes of uploads while no worker is there, in words; the others are workers of fedi-safety."""
+    if has_others:
+        return "workers of fedi-safety scan uploads"
+    match kind:
+        case "cpu":
+            return "this machine scores what it can in time"
+        case "classifier":
+            return "a classifier looks at uploads, and what it lets through is scanned once a worker is back"
+        case "none" if on_unscanned is OnUnscanned.ACCEPT:
+            return "pictures are stored unscanned, and scanned once a worker is back"
+        case _:
+            return "all pictures are refused"

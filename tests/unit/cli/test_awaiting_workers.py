@@ -10,8 +10,8 @@ import pytest
 
 from serve_app.cli.launch.awaiting_workers import how_to_connect, log_how_to_connect, worker_address
 from serve_app.cli.launch.listening import ListeningAddress
-from serve_app.composition.fallback import what_happens
 from serve_app.domain import OnUnscanned, SettingsError
+from serve_app.remote.absence import what_happens
 from serve_app.settings import RemoteSettings
 
 ADDRESS = ListeningAddress("0.0.0.0", 14054)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.composition.fallback import stand_in_of, what_happens
+from serve_app.composition.fallback import stand_in_of
 from serve_app.composition.front import Front
 from serve_app.domain import OnUnscanned, SettingsError
 from serve_app.domain.workers import StandingIn
@@ -20,7 +20,7 @@ from serve_app.http.guard import Guard
 from serve_app.ledger import MemoryLedger
 from serve_app.models.fake import FakeEngine
 from serve_app.policy import Policy, load_policy
-from serve_app.remote.absence import AWAY_AFTER_S, BACK_AFTER_S
+from serve_app.remote.absence import AWAY_AFTER_S, BACK_AFTER_S, what_happens
 from serve_app.remote.messages import PROTOCOL, FromFront, Hello, Offer, Refusal, Refused
 from serve_app.remote.popped import THERE_FOR_S
 from serve_app.remote.requirements import require_without_fallback
