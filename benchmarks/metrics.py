@@ -23,7 +23,7 @@ from benchmarks.bodies import Size, pictures_of
 from benchmarks.checks import validity
 from benchmarks.command import Out, Run, Seed, console, give_up
 from benchmarks.load import Target
-from benchmarks.outcomes import Load
+from benchmarks.outcomes import NO_ANSWER, Load
 from benchmarks.record import at_least, table
 from benchmarks.servers import REPOSITORY, Home, NotServedError, Running, Way, ours, running
 from deployments.ray_environment import free_ports
@@ -131,7 +131,7 @@ class Reader:
     def read(self) -> None:
         """Once; a page that does not come is not counted."""
         status, page = load.fetched(f"http://127.0.0.1:{self._port}/metrics")
-        if status != load.NO_ANSWER:
+        if status != NO_ANSWER:
             self.lines = page.count("\n")
             self.times += 1
 

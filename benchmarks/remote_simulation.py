@@ -5,8 +5,8 @@ have a graphics card, the third computes on its CPU. At the end of its time it l
 is suspended and says nothing. Pictures come by a daily curve, a third of them in bursts; once a day another source
 floods the front. Fleet, batcher and deadlines are the service's own; networks and devices take simulated time.
 
-The day is thinned: of each hour one minute is played, with all that happens in it. Workers that come or go in
-between have done so when the next minute begins.
+With ``--minutes`` under 60 the day is thinned: of each hour so many are played, with all that happens in them. Workers
+that come or go in between have done so when the next part begins.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEADLINE_S: Final = 8.0
 LATE_S: Final = 8.5
 
 _HOUR_S, _DAY_S = 3600.0, 86400.0
-_EVERY_S, _PLAYED_S = 3600.0, 60.0
+_FLOOD_S = 60.0
 
 PICTURES_A_DAY: Final = (2_000, 20_000, 100_000)
 WORKERS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -121,6 +121,7 @@ _COLUMNS: Final = {
 
 def bench(
     days: Annotated[int, typer.Option(min=1, help="Of each number of workers.")] = 2,
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="Of each hour, that are played.")] = 60,
     seed: Seed = 1,
     out: Out = None,
 ) -> None:
@@ -133,13 +134,13 @@ def bench(
             with console.status(f"{pictures:,} pictures a day, {workers} workers"):
                 cell = Cell()
                 for day in range(days):
-                    play(played(pictures, workers, [seed, day], cell))
+                    play(played(pictures, workers, [seed, day], cell, 60.0 * minutes))
             late += sum(each["late"] for each in cell.outcomes.values())
             rows.append((f"{pictures:,}", workers, *cell.row()))
     note = (
-        f"Means of {days} days; of each hour one minute was played. *Nobody there*: no worker was connected when the "
-        f"picture came, or the only one was lost with it. The flood has {FLOOD_PER_S:.0f} pictures a second of another "
-        "source for a minute. All other columns are of the other pictures, those of that minute included."
+        f"{days} {'day' if days == 1 else 'days'}, {minutes} minutes of each hour. *Nobody there*: no worker was connected when the picture came, or the only one "
+        f"was lost with it. The flood has {FLOOD_PER_S:.0f} pictures a second of another source for a minute. All other "
+        "columns are of the other pictures, those of that minute included."
     )
     run.finish(
         "How many workers are enough",
@@ -148,25 +149,27 @@ def bench(
     )
 
 
-async def played(pictures_a_day: int, workers: int, seed: Sequence[int], cell: Cell) -> None:
-    """One day: adds what became of its pictures to ``cell``."""
+async def played(pictures_a_day: int, workers: int, seed: Sequence[int], cell: Cell, part_s: float) -> None:
+    """One day, of each hour the first ``part_s``: adds what became of its pictures to ``cell``."""
     day = _Day(workers, seed, cell)
     rng = default_rng([*seed, pictures_a_day])
     flood_s = float(default_rng(seed).integers(12, 22)) * _HOUR_S
-    for begins_s in np.arange(0.0, _DAY_S, _EVERY_S):
+    for begins_s in np.arange(0.0, _DAY_S, _HOUR_S):
         rate_per_s = pictures_a_day / _DAY_S * (1.0 + 0.8 * math.cos(2 * math.pi * (begins_s / _HOUR_S - 20.0) / 24.0))
-        arrivals = [(at_s, _USERS) for at_s in _arrivals_s(rate_per_s, rng)]
+        arrivals = [(at_s, _USERS) for at_s in _arrivals_s(rate_per_s, part_s, rng)]
         if begins_s == flood_s:
-            arrivals += [(at_s, _FLOOD) for at_s in rng.uniform(0.0, _PLAYED_S, round(FLOOD_PER_S * _PLAYED_S))]
-        await day.minute(float(begins_s), sorted(arrivals), rng)
+            flood_at_s = rng.uniform(0.0, part_s - _FLOOD_S)
+            of_flood = rng.uniform(flood_at_s, flood_at_s + _FLOOD_S, round(FLOOD_PER_S * _FLOOD_S))
+            arrivals += [(at_s, _FLOOD) for at_s in of_flood]
+        await day.part(float(begins_s), part_s, sorted(arrivals), rng)
     await day.end()
 
 
-def _arrivals_s(rate_per_s: float, rng: Generator) -> Iterator[float]:
-    alone = rng.poisson(rate_per_s * _PLAYED_S * (1.0 - _BURST_SHARE))
-    yield from rng.uniform(0.0, _PLAYED_S, alone)
-    for _ in range(rng.poisson(rate_per_s * _PLAYED_S * _BURST_SHARE / _BURST_PICTURES)):
-        yield from rng.uniform(0.0, _PLAYED_S - _BURST_S) + rng.uniform(0.0, _BURST_S, _BURST_PICTURES)
+def _arrivals_s(rate_per_s: float, part_s: float, rng: Generator) -> Iterator[float]:
+    alone = rng.poisson(rate_per_s * part_s * (1.0 - _BURST_SHARE))
+    yield from rng.uniform(0.0, part_s, alone)
+    for _ in range(rng.poisson(rate_per_s * part_s * _BURST_SHARE / _BURST_PICTURES)):
+        yield from rng.uniform(0.0, part_s - _BURST_S) + rng.uniform(0.0, _BURST_S, _BURST_PICTURES)
 
 
 def sessions(rng: Generator) -> Iterator[Session]:
@@ -223,8 +226,8 @@ class _Day:
         self._on: dict[Session, SimulatedWorker] = {}
         self._all: list[SimulatedWorker] = []
 
-    async def minute(self, begins_s: float, arrivals: Sequence[tuple[float, str]], rng: Generator) -> None:
-        """Play one, and wait for its answers."""
+    async def part(self, begins_s: float, part_s: float, arrivals: Sequence[tuple[float, str]], rng: Generator) -> None:
+        """Play so much of an hour, and wait for its answers."""
         for machine, session in self._sessions:
             is_on = session.begins_s <= begins_s < session.ends_s
             if is_on and session not in self._on:
@@ -235,16 +238,16 @@ class _Day:
         now_s = self._loop.time()
         changes = []
         for machine, session in self._sessions:
-            if begins_s < session.begins_s < begins_s + _PLAYED_S:
+            if begins_s < session.begins_s < begins_s + part_s:
                 changes.append(self._loop.call_at(now_s + session.begins_s - begins_s, self._join, machine, session))
-            if begins_s < session.ends_s < begins_s + _PLAYED_S:
+            if begins_s < session.ends_s < begins_s + part_s:
                 changes.append(self._loop.call_at(now_s + session.ends_s - begins_s, self._leave, session))
         tasks = []
         for at_s, source in arrivals:
             await asyncio.sleep(now_s + at_s - self._loop.time())
             views = int(rng.choice(VIEWS, p=VIEW_SHARES))
             tasks.append(self._loop.create_task(self._ask(views, source)))
-        await asyncio.sleep(now_s + _PLAYED_S - self._loop.time())
+        await asyncio.sleep(now_s + part_s - self._loop.time())
         await asyncio.gather(*tasks)
 
     async def end(self) -> None:

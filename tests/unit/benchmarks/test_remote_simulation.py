@@ -16,7 +16,7 @@ LONGEST_REBOOT_S = 180.0
 
 def day_of(workers: int) -> Cell:
     cell = Cell()
-    play(played(500, workers, [1, 0], cell))
+    play(played(500, workers, [1, 0], cell, 60.0))
     return cell
 
 
