@@ -138,9 +138,10 @@ def bench(
             late += sum(each["late"] for each in cell.outcomes.values())
             rows.append((f"{pictures:,}", workers, *cell.row()))
     note = (
-        f"{days} {'day' if days == 1 else 'days'}, {minutes} minutes of each hour. *Nobody there*: no worker was connected when the picture came, or the only one "
-        f"was lost with it. The flood has {FLOOD_PER_S:.0f} pictures a second of another source for a minute. All other "
-        "columns are of the other pictures, those of that minute included."
+        f"{days} {'day' if days == 1 else 'days'}, {minutes} minutes of each hour. *Nobody there*: no worker was "
+        "connected when the picture came, or the only one was lost with it. The flood has "
+        f"{FLOOD_PER_S:.0f} pictures a second of another source for a minute. All other columns are of the other "
+        "pictures, those of that minute included."
     )
     run.finish(
         "How many workers are enough",
