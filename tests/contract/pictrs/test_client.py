@@ -122,6 +122,9 @@ async def test_pictures_are_found_by_the_time_at_which_they_were_stored(pictrs: 
     for _ in range(4):
         bodies.append(new_body())
         await pictrs.store(bodies[-1])
+        stored_before = datetime.now(UTC)
+        while datetime.now(UTC) == stored_before:  # the clock counts in whole microseconds
+            pass
         moments.append(datetime.now(UTC))
     between = [each.hash.sha256 async for each in stored_between(pictrs.client, moments[0], moments[2], limit=1)]
     assert between == [sha256(bodies[2]), sha256(bodies[1])]

@@ -23,7 +23,7 @@ from serve_app.host.secret_files import FILE_SUFFIX
 from serve_app.pictrs import API_KEY_ENV
 from serve_app.settings import parse_settings
 from serve_app.settings.presets import PRESETS
-from serve_app.wire import SCAN_PATH
+from serve_app.wire import SCAN_PATH, WORKER_SECRETS_ENV
 from tests.unit.compose.documents import FOLDER, ROOT, compose, environment_of_images, example_environment, stages
 from tests.unit.compose.documents import variables as variables_of_compose
 
@@ -142,7 +142,7 @@ def test_its_image_is_a_target_of_the_dockerfile(service: dict[str, Any]) -> Non
 
 @each_service
 def test_its_variables_are_those_that_the_service_reads(service: dict[str, Any]) -> None:
-    names = (ADMIN_SECRETS_ENV, API_KEY_ENV, parse_settings({}).notices.urls_env)
+    names = (ADMIN_SECRETS_ENV, API_KEY_ENV, WORKER_SECRETS_ENV, parse_settings({}).notices.urls_env)
     assert set(service["environment"]) == {f"{name}{FILE_SUFFIX}" for name in names}
     assert "./secrets:/run/secrets:ro,z" in service["volumes"]
 
