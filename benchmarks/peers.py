@@ -131,10 +131,11 @@ def checks_of(by_name: Mapping[str, Figures]) -> list[Check]:
         own = by_name.get(name)
         if own is None:
             continue
-        if times_per_s is not None:
+        if times_per_s is not None and peer.per_s:
             checks.append(at_least(f"{name} ÷ {_PEER}, pictures/s", own.per_s / peer.per_s, times_per_s, digits=2))
-        if own.alone_ms is not None and peer.alone_ms is not None:
-            checks.append(at_most(f"{name} ÷ {_PEER}, alone", own.alone_ms / peer.alone_ms, times_alone, digits=2))
+        if peer.alone_ms is not None:
+            seen = None if own.alone_ms is None else own.alone_ms / peer.alone_ms
+            checks.append(at_most(f"{name} ÷ {_PEER}, alone", seen, times_alone, digits=2))
         if most_mb is not None:
             checks.append(at_most(f"{name}: memory", own.memory_mb, most_mb, "MB"))
     return checks

@@ -120,7 +120,7 @@ _COLUMNS: Final = {
 
 
 def bench(
-    days: Annotated[int, typer.Option(min=1, help="Of each number of workers.")] = 2,
+    days: Annotated[int, typer.Option(min=1, help="Of each number of workers.")] = 1,
     minutes: Annotated[int, typer.Option(min=1, max=60, help="Of each hour, that are played.")] = 60,
     seed: Seed = 1,
     out: Out = None,

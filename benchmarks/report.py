@@ -92,7 +92,7 @@ PLAN = (
     Planned("metrics-ray", "metrics --way ray", 2),
     Planned("pictrs", "pictrs", 1.5),
     Planned("cluster", "cluster", 2),
-    Planned("remote-simulation", "remote_simulation --days 1", 20),
+    Planned("remote-simulation", "remote_simulation", 20),
     Planned("engines", "engines", 6),
     Planned("preprocessing", "preprocessing", 1),
     Planned("decode-agreement", "decode_agreement --pictures 2000", 4),

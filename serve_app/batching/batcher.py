@@ -57,7 +57,7 @@ Outcome = TypeVar("Outcome")
 # Sources that come to a full queue may fill it with their parts once more, as they may the service (docs/adr/0022).
 _MOST_TIMES_FULL = 2
 
-# Passes of one item that fail one after the other: bad items are seldom so many, and a device that is broken fails all.
+# Passes of one item of a kind that fail one after the other: bad items are seldom so many, a broken device fails all.
 _SUSPICIOUS_FAILURES = 3
 
 # Idle time is counted in steps of some milliseconds: to look more often would keep a core from idling.
@@ -124,7 +124,7 @@ class Batcher(Generic[Item, Outcome]):
         self._arrived = asyncio.Event()
         self._device: asyncio.Task[None] | None = None
         self._has_ended = False  # by an error or by close
-        self._failures_in_a_row = 0
+        self._failures_in_a_row: Counter[Kind] = Counter()
         self._is_broken = False
         self._unanswered: set[asyncio.Future[list[Outcome]]] = set()
         self._uploads_started_s: list[float] = []
@@ -459,7 +459,7 @@ class Batcher(Generic[Item, Outcome]):
             halves = (current.batch[: size // 2], current.batch[size // 2 :])
             return [outcome for half in halves for outcome in await self._run(await self._uploaded(half))]
         else:
-            self._failures_in_a_row = 0
+            del self._failures_in_a_row[kind]
             costs.observe(size, self._clock() - self._pass_started_s)
             self._passes_by_size[size] += 1
             return list(outcomes)
@@ -470,17 +470,17 @@ class Batcher(Generic[Item, Outcome]):
         """A pass of one item has failed: by the item, or the device is broken. One whose memory is full may recover."""
         if self._check is None or isinstance(error, DeviceMemoryError):
             return
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row < _SUSPICIOUS_FAILURES or self._is_broken:
+        self._failures_in_a_row[kind] += 1
+        if self._failures_in_a_row[kind] < _SUSPICIOUS_FAILURES or self._is_broken:
             return
-        self._failures_in_a_row = 0
+        del self._failures_in_a_row[kind]
         try:
             await self._check(kind)
         except DeviceMemoryError:
             return
         except Exception as broken:
             self._is_broken = True
-            text = "the device fails at every pass: only a new process can help"
+            text = "the device fails at every pass of a kind: only a new process can help"
             logger.error("device_broken", text, exc_info=broken)
 
 

@@ -86,7 +86,6 @@ class Front:
             deadline_s=settings.deadline_s,
         )
         self.record = FleetRecord(self.fleet, standing_in=self._standing_in)
-        """Told whether workers are away, once that has lasted."""
         self.absence = Absence(self._is_anybody_there, self._switched, came_back)
         self.neglect = Absence(lambda: self._is_anybody_there() or self._has_stand_in(), self.record.neglected)
         self.absence_of_popping = Absence(lambda: self._popped.is_anybody_there, lambda _: self._tell())
@@ -106,7 +105,7 @@ class Front:
         )
 
     def _owner_of_popping(self, guard: Guard) -> Callable[[str | None], str]:
-        """Whose secret a worker of fedi-safety has: none of an owner whose workers were sent away."""
+        """Whose secret a worker of fedi-safety has: none of an owner whose workers scored wrongly."""
 
         def owner_of(authorization: str | None) -> str:
             owner = guard.require_worker(authorization)

@@ -163,9 +163,11 @@ class Database:
                 yield require_alone
             finally:
                 # Whoever asks next has the lock at once: the server may take a while to see that a connection is gone.
-                with contextlib.suppress(SQLAlchemyError):
-                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _IMPORT_LOCK})
-                connection.invalidate()  # with its lock, where it could not be released
+                try:
+                    with contextlib.suppress(SQLAlchemyError):
+                        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _IMPORT_LOCK})
+                finally:
+                    connection.invalidate()  # with its lock, where it could not be released
 
     def probe(self) -> None:
         """Return if the database can probably be written now.

@@ -10,7 +10,6 @@ import asyncio
 import enum
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -106,9 +105,10 @@ class _Lingering:
     what it was answered. So only our side is closed, and the rest is read and discarded (RFC 9112, 9.6).
     """
 
-    def __init__(self, transport: asyncio.Transport, is_peer_sending: Callable[[], bool]) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
-        self._is_peer_sending = is_peer_sending
+        self.is_peer_sending = False
+        """Whether more of what its owner has begun to answer may come."""
         self._is_lingering = False
         self.write = transport.write
 
@@ -117,7 +117,7 @@ class _Lingering:
 
     def close(self) -> None:
         """Close it, or only our side of it while the peer sends."""
-        if self._is_lingering or not self._is_peer_sending():
+        if self._is_lingering or not self.is_peer_sending:
             self.transport.close()
         elif not self.transport.is_closing():
             self._is_lingering = True
@@ -138,7 +138,7 @@ class Connection(HttpToolsProtocol):
         self._expiry: asyncio.TimerHandle | None = None
         self._bytes_since_progress = 0
         self._discarded_bytes = 0
-        self._is_peer_sending = False
+        self._lingering: _Lingering
         self._is_deaf = False
 
     def abort(self) -> None:
@@ -147,8 +147,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
-        lingering = _Lingering(transport, lambda: self._is_peer_sending)
-        super().connection_made(cast("asyncio.Transport", lingering))
+        self._lingering = _Lingering(transport)
+        super().connection_made(cast("asyncio.Transport", self._lingering))
         self._shared.opened(self)
         self._enter(_Phase.HEAD)
 
@@ -170,7 +170,8 @@ class Connection(HttpToolsProtocol):
             self._enter(_Phase.HEAD)
         self._bytes_since_progress += len(data)
         super().data_received(data)
-        if self._bytes_since_progress > _MOST_HEAD_BYTES and not self.transport.is_closing():
+        is_over = self._bytes_since_progress > _MOST_HEAD_BYTES
+        if is_over and not (self._is_deaf or self.transport.is_closing()):
             self._refuse(b"431 Request Header Fields Too Large", f"a head has at most {_MOST_HEAD_BYTES} bytes")
 
     def on_message_begin(self) -> None:
@@ -180,9 +181,9 @@ class Connection(HttpToolsProtocol):
             # must be ready to send it again, on another connection (RFC 9112, 9.3.2).
             self.cycle.keep_alive = False
             self._is_deaf = True
-            self._is_peer_sending = True
+            self._lingering.is_peer_sending = True
             raise _SentAheadError
-        self._is_peer_sending = True
+        self._lingering.is_peer_sending = True
         self._discarded_bytes = 0
         super().on_message_begin()
 
@@ -196,23 +197,32 @@ class Connection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """See uvicorn: the connection is another protocol's from now on, which has limits of its own."""
+        if any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
+        ):
+            # Behind which the other protocol would wait in silence for what it takes for no handshake.
+            self.send_400_response("a handshake with a body")
+            return
         self._shared.closed(self)
         if self._expiry is not None:
             self._expiry.cancel()
-        self.transport = cast("_Lingering", self.transport).transport
+        self.transport = self._lingering.transport
         super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
         self._bytes_since_progress = 0
         super().on_body(body)
+        if self.cycle is None:
+            raise _BodyOfUpgradeError
         if self.cycle.response_complete:
             self._discard(body)
 
     def on_message_complete(self) -> None:
         """See httptools."""
         self._bytes_since_progress = 0
-        self._is_peer_sending = False
+        self._lingering.is_peer_sending = False
         super().on_message_complete()
         if self.cycle is not None and self.cycle.response_complete:  # an upgrade has none
             self._enter(_Phase.IDLE)
@@ -220,10 +230,10 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """See uvicorn."""
         super().on_response_complete()
-        if self._is_peer_sending:
+        if self._lingering.is_peer_sending:
             self.flow.resume_reading()
         # One that is closing has as long to take its answer as one whose body was refused has to send the rest.
-        is_idle = not self._is_peer_sending and not self.transport.is_closing()
+        is_idle = not self._lingering.is_peer_sending and not self.transport.is_closing()
         self._enter(_Phase.IDLE if is_idle else _Phase.HEAD)
 
     def shutdown(self) -> None:
@@ -252,9 +262,11 @@ class Connection(HttpToolsProtocol):
             b"connection: close",
         )
         self.transport.write(b"\r\n".join((*head, b"", body)))
-        self._is_peer_sending = True
+        self._lingering.is_peer_sending = True
         self.transport.close()
-        if self._phase is _Phase.REQUEST:  # whose body ends in this: for the application its sender has left
+        self.flow.resume_reading()
+        if self._phase is _Phase.REQUEST and self.cycle is not None:
+            # Its body ends in this: for the application its sender has left.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._enter(_Phase.HEAD)
@@ -279,6 +291,10 @@ class Connection(HttpToolsProtocol):
         if self._shared.is_draining:
             return _LAST_REQUEST_S
         return KEEP_ALIVE_S if phase is _Phase.IDLE else limits.head_s
+
+
+class _BodyOfUpgradeError(Exception):
+    """Ends the parsing of an upgrade that has a body."""
 
 
 class _SentAheadError(Exception):

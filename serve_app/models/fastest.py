@@ -37,14 +37,14 @@ def open_fastest(spec: EngineSpec) -> Engine:
 def _open(spec: EngineSpec) -> Engine:
     model = load_model(spec.source)
     device = device_for(model, spec)
-    candidate = None
-    if device.torch_device.type == "cpu" and spec.precision != "fp32":
-        candidate = _candidate(model.identity.digest, spec)
+    may_be_converted = device.torch_device.type == "cpu" and spec.precision != "fp32"
+    candidate = _candidate(model.identity.digest, spec) if may_be_converted else None
     reference = engine_of(model, spec, device)
     name = "torch-bf16" if device.dtype is torch.bfloat16 else "torch-fp32"
     if candidate is None:
-        text = f"engine auto: {name}, with nothing to compare: no converted model in the cache may be taken"
-        logger.info("engine_chosen", text, engine=name)
+        where = "" if may_be_converted else f" on {device.torch_device.type}"
+        why = ": the cache has no converted model that may be taken" if may_be_converted else ""
+        logger.info("engine_chosen", f"engine auto: {name}{where}, with nothing to compare{why}", engine=name)
         return reference
     if is_faster(candidate, f"openvino-{candidate.computed_in}", reference, name):
         return candidate

@@ -36,7 +36,7 @@ def require_few(received: int, sent: int) -> None:
     """
     if received > _SPARE_MESSAGES + _MESSAGES_FOR_EACH * sent:
         text = f"the worker sent {received} messages where {sent} were sent to it: upgrade the worker"
-        raise RefusedError(Refused(Refusal.DISTRUSTED, text))
+        raise RefusedError(Refused(Refusal.SUSPENDED, text))
 
 
 def require_small(hello: Hello, frame_bytes: int) -> None:

@@ -69,7 +69,7 @@ class Door(Protocol):
         """Of a connection."""
         ...
 
-    def require_place(self, owner: str) -> None:
+    async def require_place(self, owner: str) -> None:
         """Return if a worker of this owner would be taken; raises RefusedError if not."""
         ...
 
@@ -112,7 +112,7 @@ class WorkerConnection:
         """Until either side has enough, or the connection is lost."""
         try:
             # Before it loads its models, which takes minutes.
-            self._door.require_place(self.owner)
+            await self._door.require_place(self.owner)
             self._line.send(self._door.wanted)
         except RefusedError as error:
             self._line.close(error.refused)
@@ -154,6 +154,8 @@ class WorkerConnection:
                 told = "it was stopped"
             if not member.has_ended:
                 member.lost(why)
+            elif refused is None and not member.is_leaving:
+                told = member.why_ended or told
             logger.warning("worker_left", f"worker {member.name} has left: {told}", worker=member.name, why=told)
 
     async def _say_farewell(self, writing: asyncio.Task[str], why: str) -> None:

@@ -35,6 +35,8 @@ ANSWER_WITHIN_S: Final = 10.0
 """For a request that becomes no WebSocket."""
 
 DRAIN_S: Final = 3.0
+
+_LOOK_S: Final = 0.05
 """At the end: workers are told to come back, and close."""
 
 
@@ -132,13 +134,35 @@ class WorkerDoor:
         why = why_no_place(owner, connected, self._guard.worker_owners, 2 * self._max_workers)
         return None if why is None else f"too many connections: {why}"
 
-    def require_place(self, owner: str) -> None:
+    async def require_place(self, owner: str) -> None:
         """Return if a worker of this owner would be taken, whatever it has.
+
+        Where there is no place, those that the owner has are asked whether they are still there: the connection of one
+        may have broken, and it may be the one that comes.
 
         Raises:
             RefusedError: one was sent away recently, or there are enough.
         """
         self._require_welcome(owner, None)
+        try:
+            self._require_room(owner)
+        except RefusedError:
+            if await self._silent_one_of(owner) is None:
+                raise
+
+    async def _silent_one_of(self, owner: str) -> Member | None:
+        """One of the owner's workers that does not answer any more."""
+        own = [member for member in self._fleet.members if member.owner == owner]
+        for member in own:
+            member.ping()
+        while True:
+            there = [member for member in own if not member.has_ended]
+            silent = next((member for member in there if member.is_silent), None)
+            if silent is not None or all(member.owes_s <= 0 for member in there):
+                return silent
+            await asyncio.sleep(_LOOK_S)
+
+    def _require_room(self, owner: str) -> None:
         taken = Counter(member.owner for member in self._fleet.members if not member.is_leaving)
         why = why_no_place(owner, taken, self._guard.worker_owners, self._max_workers)
         if why is not None:
@@ -163,8 +187,16 @@ class WorkerDoor:
         Raises:
             RefusedError: it is not taken.
         """
-        self.require_place(owner)
+        self._fleet.end_former(hello, owner)
         self._require_welcome(owner, hello.name)
+        try:
+            self._require_room(owner)
+        except RefusedError:
+            own = (member for member in self._fleet.members if member.owner == owner)
+            silent = next((member for member in own if member.is_silent), None)
+            if silent is None:
+                raise
+            silent.lost("it is silent, and another worker of its owner takes its place")
         self._require(hello)
         return self._fleet.join(hello, line, owner)
 

@@ -24,6 +24,9 @@ _CLOSED_WITHIN_S: Final = 5.0
 _MOST_CONTROLS_AT_ONCE: Final = 100
 _CONTROLS_PER_S: Final = 10.0
 
+# Of a message in fragments: each may be empty, and is kept until the last one.
+_MOST_FRAGMENTS: Final = 1000
+
 _UNWRITTEN = "unwritten_bytes"
 
 
@@ -39,6 +42,19 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         own: socket.socket = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_IN_KERNEL_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        super().data_received(data)
+        if not self.handshake_initiated:
+            self.transport.close()  # it was handed over whole: what is no handshake now will never be one
+
+    def handle_cont(self, event: Frame) -> None:
+        """See uvicorn."""
+        if len(self.frames) < _MOST_FRAGMENTS:
+            super().handle_cont(event)
+        else:
+            self.transport.abort()
 
     def handle_ping(self) -> None:
         """See uvicorn, which answers each, and never stops reading for it."""

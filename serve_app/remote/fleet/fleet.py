@@ -96,9 +96,7 @@ class Fleet:
         Raises:
             RefusedError: it is not taken: the error has what it should be told.
         """
-        for former in self.members:
-            if hello.process and (former.owner, former.hello.process) == (owner, hello.process):
-                former.lost("it has connected again")
+        self.end_former(hello, owner)
         self._admission.require(hello, sum(not member.is_leaving for member in self._members.values()))
         name = unique_name(owner, hello.name, self._members)
         member = Member(name, owner, hello, line, self._label_sets, self, self._clock)
@@ -107,6 +105,12 @@ class Fleet:
             watcher.joined(member)
         self.changed()
         return member
+
+    def end_former(self, hello: Hello, owner: str) -> None:
+        """The same process has connected again: its connection of before is dead, whether that has shown or not."""
+        for former in self.members:
+            if hello.process and (former.owner, former.hello.process) == (owner, hello.process):
+                former.lost("it has connected again")
 
     def dismiss(self, member: Member, refused: Refused) -> None:
         """Send a worker away; its pictures are handed over."""
@@ -247,6 +251,7 @@ class Fleet:
     def ended(self, member: Member, why: str, refused: Refused | None) -> None:
         """See :class:`serve_app.remote.fleet.ports.Dispatcher`."""
         del self._members[member.name]
+        member.why_ended = why
         if not self._members:
             self._admission.forget_models()
         pictures = member.end(refused)

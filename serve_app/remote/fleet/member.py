@@ -59,6 +59,8 @@ class Member:
         self._is_on_trial = self._is_contested = self._is_leaving = self._has_ended = False
         self.refused: Refused | None = None
         """What it was sent away with, once it was."""
+        self.why_ended: str | None = None
+        """In words, once it has."""
         self._pinging = Pinging(self._link, lambda: bool(self._in_flight), self._fell_silent, self.lost)
 
     @property
@@ -85,6 +87,15 @@ class Member:
     def is_silent(self) -> bool:
         """Whether it owes an answer to a ping for too long."""
         return self._pinging.is_silent
+
+    @property
+    def owes_s(self) -> float:
+        """Seconds for which it owes one; zero if it owes none."""
+        return self._link.silent_s
+
+    def ping(self) -> None:
+        """Ask whether it is there, unless that was asked within the last second."""
+        self._pinging.ping()
 
     @property
     def is_usable(self) -> bool:

@@ -20,6 +20,9 @@ from serve_app.remote.trust.strikes import KeptOut, Strikes
 _DISTRUSTED_FOR_S: Final = 1800.0
 _SUSPENDED_FOR_S: Final = 600.0
 _NAMES_KEPT: Final = 256
+_MOST_SUSPENDED_NAMES: Final = 3
+"""Within an hour: an owner whose workers come back under one name after another waits like each of them."""
+_NAMES_COUNTED_FOR_S: Final = 3600.0
 _LEFT_KEPT: Final = 16
 """Workers that have left: what they answered is judged within seconds, and each keeps its connection's memory."""
 
@@ -47,6 +50,7 @@ class Discipline:
         self._strikes: Recent[str, Strikes] = Recent(_NAMES_KEPT)
         # For lies an owner with all workers; for slowness one machine, since another one of the owner's may be fine.
         self._distrusted, self._suspended = KeptOut(environment.clock), KeptOut(environment.clock)
+        self._suspended_names: Recent[str, dict[str, float]] = Recent(_NAMES_KEPT)
 
     def require_welcome(self, owner: str, name: str | None = None) -> None:
         """Whether a worker of this owner is taken, with the name that it gives itself, or with some name.
@@ -68,6 +72,9 @@ class Discipline:
     def _not_welcome(self, owner: str, name: str | None) -> Refused | None:
         if (remaining_s := self._distrusted.remaining_s(owner)) > 0:
             return Refused(Refusal.SUSPENDED, f"{_of_liar(owner)} for another {_minutes(remaining_s)}")
+        if (remaining_s := self._suspended.remaining_s(owner)) > 0:
+            text = f"workers of {owner} failed or were late too often, under several names: the front takes none for "
+            return Refused(Refusal.SUSPENDED, text + _minutes(remaining_s))
         if name is not None and (remaining_s := self._suspended.remaining_s(f"{owner}/{name}")) > 0:
             return _suspended(owner, name, remaining_s)
         return None
@@ -169,9 +176,18 @@ class Discipline:
         if strikes is None:
             return  # two things at once were too many, and it is away already
         self._suspended.keep_out(f"{member.owner}/{member.hello.name}", _SUSPENDED_FOR_S)
+        self._note_suspended(member.owner, member.hello.name)
         self._fleet.dismiss(member, _suspended(member.owner, member.hello.name, _SUSPENDED_FOR_S))
         now, why = self._environment.now(), str(strikes)
         self._reports.suspended(Suspended(member.name, member.owner, now, _SUSPENDED_FOR_S, why))
+
+    def _note_suspended(self, owner: str, name: str) -> None:
+        now_s = self._environment.clock()
+        before = self._suspended_names.get(owner, {}) | {name: now_s}
+        names = {each: at_s for each, at_s in before.items() if now_s - at_s < _NAMES_COUNTED_FOR_S}
+        self._suspended_names[owner] = names
+        if len(names) >= _MOST_SUSPENDED_NAMES:
+            self._suspended.keep_out(owner, _SUSPENDED_FOR_S)
 
     def _has_decoded(self, names: Sequence[str]) -> bool:
         """Whether one of these has said what is in a whole file."""

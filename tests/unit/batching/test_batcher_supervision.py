@@ -129,15 +129,17 @@ async def test_a_device_that_fails_also_without_an_item_is_broken(device, clock,
         if is_broken:
             raise RuntimeError("CUDA error: unspecified launch failure")
 
-    batcher: Batcher[object, str] = Batcher(device.run_pass, {None: PassCosts(FLAT)}, 100, clock=clock, check=check)
+    costs = {None: PassCosts(FLAT), "another": PassCosts(FLAT)}
+    batcher: Batcher[object, str] = Batcher(device.run_pass, costs, 100, clock=clock, check=check)
 
-    async def submit(item):
-        job = asyncio.create_task(batcher.submit([item], Call("r", Deadline.after(8.0, clock))))
+    async def submit(item, kind=None):
+        job = asyncio.create_task(batcher.submit([item], Call("r", Deadline.after(8.0, clock)), kind=kind))
         await device.end_pass()
         return await asyncio.gather(job, return_exceptions=True)
 
     for item in (ValueError(), ValueError(), "good", *(ValueError(), ValueError(), DeviceMemoryError("full"))):
         await submit(item)
+        await submit("good", "another")
     assert checked == []
     batcher.require_alive()
     with caplog.at_level(logging.ERROR):

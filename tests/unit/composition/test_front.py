@@ -192,6 +192,7 @@ async def test_a_front_that_stops_answers_what_is_inside_and_sends_its_workers_a
     working = asyncio.create_task(service.work())
     await service.until(service.is_ready)
     service.may_answer.clear()
+    service.has_work.clear()  # which the probes of its trial had set
     scanning = asyncio.create_task(service.scan(draw()))
     await service.until(service.has_work)
     service.stop.set()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import resource
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -16,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from serve_app.http.connection import Connection
 from serve_app.http.server import serving
 from serve_app.misskey_api import DETECT_PATH
 
@@ -293,6 +296,81 @@ async def test_of_a_long_body_that_was_refused_little_is_read(serve: Serve) -> N
                 sent_bytes += 100_000
                 await writer.drain()
         assert sent_bytes < 50_000_000, "what buffers took, and not all of it"
+
+
+UPGRADE = b"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (b"Content-Length: 5\r\n", b"hello"),
+        (b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked\r\n", b"nonsense\r\n"),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("before", [b"", GET])
+async def test_an_upgrade_with_a_body_is_refused_and_leaves_no_line(
+    caplog: pytest.LogCaptureFixture, headers: bytes, body: bytes, at_once: bool, before: bytes
+) -> None:
+    upgrade = UPGRADE + headers + b"\r\n"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        served = Served(listener.getsockname()[1], asyncio.Event())
+        serving_workers = serving(application(served), 8.0, [listener], served.stop, has_websockets=True)
+        async with serving_workers, served.connection(before) as (reader, writer):
+            if before:
+                assert (await served.answer(reader))[0] == 200
+            writer.write(upgrade + (body if at_once else b""))
+            await asyncio.sleep(0.02)
+            writer.write(b"" if at_once else body)
+            assert (await served.answer(reader))[0] == 400
+            assert await served.is_closed(reader)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("headers", [b"", b"Content-Length: 0\r\n", b"Sec-WebSocket-Version: 12\r\n", b"X: \xff\r\n"])
+async def test_an_upgrade_that_is_no_handshake_ends(caplog: pytest.LogCaptureFixture, headers: bytes) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        served = Served(listener.getsockname()[1], asyncio.Event())
+        serving_workers = serving(application(served), 8.0, [listener], served.stop, has_websockets=True)
+        async with serving_workers, served.connection(UPGRADE + headers + b"\r\n") as (reader, _):
+            async with asyncio.timeout(PATIENT_S):
+                await reader.read()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("body_bytes", [10, 20_000, 100_000])
+async def test_a_request_with_a_body_that_is_sent_ahead_does_not_cost_the_first_one_its_answer(
+    serve: Serve, body_bytes: int
+) -> None:
+    ahead = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % body_bytes + bytes(body_bytes)
+    async with serve() as served, served.connection(GET.replace(b"quick", b"slow")) as (reader, writer):
+        await served.inside.wait()
+        writer.write(ahead)
+        served.may_answer.set()
+        assert (await served.answer(reader))[2] == b"slow"
+
+
+async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector(serve: Serve) -> None:
+    """What it holds, a refused body say, may be large, and collections are rare."""
+    async with serve() as served:
+        gc.collect()
+        gc.disable()
+        try:
+            async with served.connection(GET) as (reader, _):
+                await served.answer(reader)
+                (ended,) = [weakref.ref(each) for each in gc.get_objects() if isinstance(each, Connection)]
+            async with asyncio.timeout(PATIENT_S):
+                while ended() is not None:  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
 
 
 CLOSING = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,31 @@ from serve_app.remote.messages import (
 )
 from serve_app.remote.requirements import requirement_of
 from serve_app.settings import AuthenticationSettings
-from tests.unit.http.workers.worker_client import HELLO, MODEL, PATIENT_S, SECRET, VIEWS, WANTED, call, listening, named
+from tests.unit.http.workers.worker_client import (
+    HELLO,
+    MODEL,
+    PATIENT_S,
+    SECRET,
+    VIEWS,
+    WANTED,
+    TestWorker,
+    call,
+    listening,
+    named,
+)
 
 QUICK = ConnectionTimes(ping_every_s=0.02, look_every_s=0.01)
+
+
+@contextlib.asynccontextmanager
+async def at_work(worker: TestWorker) -> AsyncIterator[None]:
+    """It answers, pings too, as long as the block."""
+    working = asyncio.create_task(worker.work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 # Who may
@@ -177,23 +199,25 @@ async def test_one_is_refused_before_it_loads_its_models_and_a_place_is_kept_for
     guard = Guard(["a-secret-for-pict-rs"], worker_secrets={"alice": SECRET, "bob": BOB})
     async with listening(guard, max_workers=2) as front, front.worker() as first:
         await first.join()
-        async with front.worker() as second:
-            refused = await second.refused()
-        assert refused.reason is Refusal.FULL
-        assert "kept for other owners: stop another worker, or have remote.max_workers" in refused.message
-        async with front.worker(BOB) as other:
-            await other.join()
-            async with front.worker(BOB) as third:
-                assert "all 2 places" in (await third.refused()).message
+        async with at_work(first):
+            async with front.worker() as second:
+                refused = await second.refused()
+            assert refused.reason is Refusal.FULL
+            assert "kept for other owners: stop another worker, or have remote.max_workers" in refused.message
+            async with front.worker(BOB) as other:
+                await other.join()
+                async with at_work(other), front.worker(BOB) as third:
+                    assert "all 2 places" in (await third.refused()).message
 
 
 async def test_refused_workers_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async with listening(max_workers=1) as front, front.worker() as first:
         await first.join()
-        for _ in range(15):
-            async with front.worker() as other:
-                await other.refused()
-                await other.close_code()
+        async with at_work(first):
+            for _ in range(15):
+                async with front.worker() as other:
+                    await other.refused()
+                    await other.close_code()
     assert sum("was not taken" in each for each in caplog.messages) == 10
 
 
@@ -302,6 +326,34 @@ async def test_pings_without_an_end_end_the_connection(opcode: aiohttp.WSMsgType
             for _ in range(1000):
                 await send()
         await front.without_members()
+
+
+async def test_a_message_in_fragments_without_an_end_ends_the_connection() -> None:
+    async with listening() as front, front.worker() as flooding:
+        await flooding.join()
+        transport: asyncio.Transport = flooding.websocket._response.connection.transport  # type: ignore[union-attr, assignment]
+        begun, empty = b"\x02\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
+        transport.write(begun + empty * 2000)
+        await front.without_members()
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_one_that_comes_again_has_the_place_of_its_connection_that_is_cut(is_same: bool) -> None:
+    """The process goes on, or its machine was started anew; the front has not noticed either."""
+    hello = replace(HELLO, process="drawn at its start")
+    async with listening(max_workers=1) as front, front.worker() as cut:
+        await cut.join(hello)  # and answers nothing from now on
+        async with front.worker() as again:
+            accepted = await again.join(hello if is_same else replace(hello, process="drawn at another start"))
+            assert accepted == Accepted("alice/desktop")
+            assert len(front.fleet.members) == 1
+
+
+async def test_one_that_is_there_keeps_the_last_place() -> None:
+    async with listening(max_workers=1) as front, front.worker() as there:
+        await there.join()
+        async with at_work(there), front.worker() as other:
+            assert (await other.refused()).reason is Refusal.FULL
 
 
 async def test_a_worker_may_refuse_the_front(caplog: pytest.LogCaptureFixture) -> None:

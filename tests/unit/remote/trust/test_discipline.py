@@ -103,6 +103,25 @@ def test_a_machine_that_is_too_slow_keeps_no_other_one_of_its_owner_out() -> Non
     in_virtual_time(scene)
 
 
+def test_an_owner_whose_workers_come_back_under_other_names_waits_as_well() -> None:
+    async def scene() -> None:
+        async with Scene() as scene:
+            await scene.trusted(Worker())
+            for number in range(3):
+                scene.trust.require_welcome("renaming", f"name-{number}")
+                bad = Worker()
+                bad.is_overloaded = True
+                scene.join(bad, "renaming", f"name-{number}")
+                await asyncio.sleep(550)
+                assert bad.refused is not None
+            with pytest.raises(RefusedError, match="under several names"):
+                scene.trust.require_welcome("renaming", "another-name")
+            await asyncio.sleep(601)
+            scene.trust.require_welcome("renaming", "another-name")
+
+    in_virtual_time(scene)
+
+
 def test_a_wall_clock_that_is_set_back_hides_no_decision_of_a_liar() -> None:
     async def scene() -> None:
         async with Scene(with_engine=True, probe_every=10**9, double_every=10**9) as scene:
