@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Hashable
 
 import pytest
 
@@ -129,7 +130,7 @@ async def test_a_device_that_fails_also_without_an_item_is_broken(device, clock,
         if is_broken:
             raise RuntimeError("CUDA error: unspecified launch failure")
 
-    costs = {None: PassCosts(FLAT), "another": PassCosts(FLAT)}
+    costs: dict[Hashable, PassCosts] = {None: PassCosts(FLAT), "another": PassCosts(FLAT)}
     batcher: Batcher[object, str] = Batcher(device.run_pass, costs, 100, clock=clock, check=check)
 
     async def submit(item, kind=None):
