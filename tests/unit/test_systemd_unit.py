@@ -132,6 +132,9 @@ def test_the_others_are_confined_as_the_service_is(service: configparser.Section
     confinement = [option for option in service if re.match(kinds, option)]
     assert len(confinement) > 15
     section = read(other)["Service"]
+    if other == WORKER_UNIT:
+        confinement.remove("PrivateDevices")  # it hides the GPU
+        assert "\n#PrivateDevices=yes\n" in other.read_text("utf-8")
     assert {option: section[option] for option in confinement} == {option: service[option] for option in confinement}
 
 

@@ -365,7 +365,7 @@ async def test_a_connection_that_has_ended_leaves_nothing_for_the_collector(serv
         try:
             async with served.connection(GET) as (reader, _):
                 await served.answer(reader)
-                (ended,) = [weakref.ref(each) for each in gc.get_objects() if isinstance(each, Connection)]
+                (ended,) = [weakref.ref(each) for each in gc.get_objects() if type(each) is Connection]
             async with asyncio.timeout(PATIENT_S):
                 while ended() is not None:  # noqa: ASYNC110 - uvicorn tells nobody
                     await asyncio.sleep(0.01)
