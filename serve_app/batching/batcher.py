@@ -35,6 +35,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from serve_app.batching.device_check import DeviceCheck
 from serve_app.batching.job_queue import Batch, Job, JobQueue
 from serve_app.batching.pass_costs import CostsOfKinds, Kind, PassCosts
 from serve_app.domain import (
@@ -56,9 +57,6 @@ Outcome = TypeVar("Outcome")
 
 # Sources that come to a full queue may fill it with their parts once more, as they may the service (docs/adr/0022).
 _MOST_TIMES_FULL = 2
-
-# Passes of one item of a kind that fail one after the other: bad items are seldom so many, a broken device fails all.
-_SUSPICIOUS_FAILURES = 3
 
 # Idle time is counted in steps of some milliseconds: to look more often would keep a core from idling.
 _LEAST_LOOK_S = 0.002
@@ -119,13 +117,11 @@ class Batcher(Generic[Item, Outcome]):
         self._max_queued_items = max_queued_items
         self._idle_s = idle_s
         self._clock = clock
-        self._check = check
+        self._device_check = DeviceCheck(check)
         self._queue: JobQueue[Item, Outcome] = JobQueue()
         self._arrived = asyncio.Event()
         self._device: asyncio.Task[None] | None = None
         self._has_ended = False  # by an error or by close
-        self._failures_in_a_row: Counter[Kind] = Counter()
-        self._is_broken = False
         self._unanswered: set[asyncio.Future[list[Outcome]]] = set()
         self._uploads_started_s: list[float] = []
         self._pass_started_s: float | None = None
@@ -165,7 +161,7 @@ class Batcher(Generic[Item, Outcome]):
         """
         if self._has_ended:
             raise UnavailableError("batching has ended: see the log")
-        if self._is_broken:
+        if self._device_check.is_broken:
             raise UnavailableError("the device fails at every pass: see the log")
 
     def waiting(self, lane: Lane) -> int:
@@ -452,36 +448,19 @@ class Batcher(Generic[Item, Outcome]):
                 raise RuntimeError(f"a pass of {size} items gave {len(outcomes)} outcomes")
         except Exception as error:
             if size == 1:
-                await self._note_failure(kind, error)
+                await self._device_check.failed(kind, error)
                 return [error]
             if isinstance(error, DeviceMemoryError):
                 costs.limit_to(size // 2)
             halves = (current.batch[: size // 2], current.batch[size // 2 :])
             return [outcome for half in halves for outcome in await self._run(await self._uploaded(half))]
         else:
-            del self._failures_in_a_row[kind]
+            self._device_check.succeeded(kind)
             costs.observe(size, self._clock() - self._pass_started_s)
             self._passes_by_size[size] += 1
             return list(outcomes)
         finally:
             self._pass_started_s = None
-
-    async def _note_failure(self, kind: Kind, error: Exception) -> None:
-        """A pass of one item has failed: by the item, or the device is broken. One whose memory is full may recover."""
-        if self._check is None or isinstance(error, DeviceMemoryError):
-            return
-        self._failures_in_a_row[kind] += 1
-        if self._failures_in_a_row[kind] < _SUSPICIOUS_FAILURES or self._is_broken:
-            return
-        del self._failures_in_a_row[kind]
-        try:
-            await self._check(kind)
-        except DeviceMemoryError:
-            return
-        except Exception as broken:
-            self._is_broken = True
-            text = "the device fails at every pass of a kind: only a new process can help"
-            logger.error("device_broken", text, exc_info=broken)
 
 
 def _kind_of(batch: Batch[Item, Outcome]) -> Kind:

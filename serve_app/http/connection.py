@@ -189,6 +189,9 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """See httptools."""
+        if self.parser.should_upgrade() and self._should_upgrade() and self._has_body():
+            # The other protocol would wait in silence behind what it takes for no handshake.
+            raise _BodyOfUpgradeError
         super().on_headers_complete()
         self._bytes_since_progress = 0
         self._enter(_Phase.REQUEST)
@@ -197,13 +200,6 @@ class Connection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """See uvicorn: the connection is another protocol's from now on, which has limits of its own."""
-        if any(
-            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-            for name, value in self.headers
-        ):
-            # Behind which the other protocol would wait in silence for what it takes for no handshake.
-            self.send_400_response("a handshake with a body")
-            return
         self._shared.closed(self)
         if self._expiry is not None:
             self._expiry.cancel()
@@ -214,8 +210,6 @@ class Connection(HttpToolsProtocol):
         """See httptools."""
         self._bytes_since_progress = 0
         super().on_body(body)
-        if self.cycle is None:
-            raise _BodyOfUpgradeError
         if self.cycle.response_complete:
             self._discard(body)
 
@@ -250,6 +244,10 @@ class Connection(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing: a peer that asks for an upgrade is answered without one, and no line of ours recommends software."""
+
+    def _has_body(self) -> bool:
+        lengths = {value for name, value in self.headers if name == b"content-length"}
+        return bool(lengths - {b"0"}) or any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def _refuse(self, status: bytes, message: str) -> None:
         answer = bare_answer("malformed_request", message, uuid.uuid4().hex, 0.0)

@@ -35,9 +35,9 @@ ANSWER_WITHIN_S: Final = 10.0
 """For a request that becomes no WebSocket."""
 
 DRAIN_S: Final = 3.0
+"""At the end: workers are told to come back, and close."""
 
 _LOOK_S: Final = 0.05
-"""At the end: workers are told to come back, and close."""
 
 
 class Refusals(Protocol):

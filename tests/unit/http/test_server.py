@@ -285,17 +285,22 @@ async def test_the_rest_of_a_refused_body_is_not_read_for_ever(serve: Serve) -> 
         assert closed.result()
 
 
+async def taken_bytes(writer: asyncio.StreamWriter, most: int) -> int:
+    """How many of so many bytes could be sent."""
+    sent_bytes = 0
+    with contextlib.suppress(ConnectionError):
+        while sent_bytes < most:
+            writer.write(bytes(100_000))
+            sent_bytes += 100_000
+            await writer.drain()
+    return sent_bytes
+
+
 async def test_of_a_long_body_that_was_refused_little_is_read(serve: Serve) -> None:
     head = b"POST /refused HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n"
     async with serve(deadline_s=60.0) as served, served.connection(head) as (reader, writer):
         assert (await served.answer(reader))[0] == 503
-        sent_bytes = 0
-        with contextlib.suppress(ConnectionError):
-            while sent_bytes < 100_000_000:
-                writer.write(bytes(100_000))
-                sent_bytes += 100_000
-                await writer.drain()
-        assert sent_bytes < 50_000_000, "what buffers took, and not all of it"
+        assert await taken_bytes(writer, 100_000_000) < 50_000_000, "what buffers took, and not all of it"
 
 
 UPGRADE = b"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
@@ -416,13 +421,7 @@ async def test_what_a_peer_sends_after_such_an_answer_is_not_read_for_ever(serve
 async def test_of_what_a_peer_sends_after_such_an_answer_little_is_read(serve: Serve, sent: bytes) -> None:
     async with serve(deadline_s=60.0) as served, served.connection(sent) as (reader, writer):
         await served.answer(reader)
-        sent_bytes = 0
-        with contextlib.suppress(ConnectionError):
-            while sent_bytes < 100_000_000:
-                writer.write(bytes(100_000))
-                sent_bytes += 100_000
-                await writer.drain()
-        assert sent_bytes < 50_000_000, "what buffers took, and not all of it"
+        assert await taken_bytes(writer, 100_000_000) < 50_000_000, "what buffers took, and not all of it"
 
 
 async def test_a_peer_that_does_not_take_its_answer_is_let_go(serve: Serve) -> None:

@@ -298,6 +298,7 @@ def test_a_worker_that_connects_again_is_the_one_that_it_was():
             former.is_cut = True
             front.ask()
             await asyncio.sleep(0.1)
+            front.fleet.end_former(front.members[0].hello, "owner")
             front.join(worker=again)
             assert [member.name for member in front.fleet.members] == ["owner/desktop"]
             assert front.told.left_whys == {"owner/desktop": "it has connected again"}
