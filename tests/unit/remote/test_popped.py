@@ -36,13 +36,16 @@ class Popping:
 
     def __init__(self) -> None:
         self.now_s = 100.0
-        self.jobs = PoppedJobs(lambda: self.now_s)
+        self.jobs = PoppedJobs(self.clock)
         self.jobs.pop(ALICE)
 
     async def begin(self, content: bytes = b"a picture", media_type: str = "image/png") -> asyncio.Task[PoppedAnswer]:
-        submitting = asyncio.create_task(self.jobs.submit(content, media_type, Deadline.after(8.0)))
+        submitting = asyncio.create_task(self.jobs.submit(content, media_type, Deadline.after(8.0, self.clock)))
         await asyncio.sleep(0)
         return submitting
+
+    def clock(self) -> float:
+        return self.now_s
 
     def is_anybody_there(self) -> bool:
         return self.jobs.is_anybody_there
