@@ -68,15 +68,19 @@ class Spool:
             ConfigurationError: it cannot be made there, or the disk has no room for it.
         """
         file = folder / f"{name}.spool-{uuid.uuid4().hex}"
+        # Until it is locked, another process would take it for one whose process has ended.
+        unlocked = folder / f".{file.name}"
         try:
             make_private_folder(folder)
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                unlocked.rename(file)
                 os.posix_fallocate(descriptor, 0, reserved_bytes)
                 _sync_folder(folder)
             except OSError:
-                file.unlink()
+                for each in (unlocked, file):
+                    each.unlink(missing_ok=True)
                 os.close(descriptor)
                 raise
         except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +85,22 @@ def test_it_is_its_users_alone(spool: Spool) -> None:
 def test_the_spool_of_a_living_process_is_not_taken(spool: Spool, tmp_path: Path) -> None:
     spool.append([entry(1)])
     assert list(abandoned_spools(tmp_path, NAME)) == []
+
+
+def test_one_that_is_being_made_is_not_taken_for_that_of_a_dead_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, found = fcntl.flock, []
+
+    def search_and_lock(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        found.extend(abandoned_spools(tmp_path, NAME))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", search_and_lock)
+    with contextlib.closing(Spool.create(tmp_path, NAME, reserved_bytes=10_000)) as made:
+        assert found == []
+        assert list(tmp_path.iterdir()) == [made.file]
 
 
 def test_the_spool_of_a_dead_process_is_found_whole(tmp_path: Path) -> None:
