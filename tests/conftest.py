@@ -19,6 +19,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before numpy is imported; every process that a test starts has it too.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+
+@pytest.fixture(autouse=True)
+def nothing_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No ledger erases what is over by itself: the decisions of tests are old, and some tests slow."""
+    monkeypatch.setattr("serve_app.ledger.retaining.RENEWED_EVERY_S", 3600.0)
+
+
 _TESTS = Path(__file__).parent
 
 # Other slow tests have their marker where they stand.

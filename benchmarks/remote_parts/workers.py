@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -134,6 +133,7 @@ async def work_at(connection: Connection, view_s: float) -> int:
     waiting: asyncio.PriorityQueue[tuple[int, int, float, Work | None]] = asyncio.PriorityQueue()
     cancelled: set[int] = set()
     answered = 0
+    clock = asyncio.get_running_loop().time
 
     async def compute() -> None:
         nonlocal answered
@@ -146,15 +146,15 @@ async def work_at(connection: Connection, view_s: float) -> int:
                 continue
             views = len(work.pixels) + len(work.faces)
             free_s = max(free_s, came_s) + views * view_s
-            await asyncio.sleep(free_s - time.monotonic())
+            await asyncio.sleep(free_s - clock())
             with contextlib.suppress(ConnectionError):
-                await connection.send(connection.scored(work, time.monotonic() - came_s))
+                await connection.send(connection.scored(work, clock() - came_s))
                 answered += 1
 
     async def receive() -> None:
         while (message := await connection.received()) is not None:
             if isinstance(message, Work):
-                waiting.put_nowait((_ORDER[message.lane], message.number, time.monotonic(), message))
+                waiting.put_nowait((_ORDER[message.lane], message.number, clock(), message))
             elif isinstance(message, Cancelled):
                 cancelled.add(message.number)
         waiting.put_nowait((len(_ORDER), 0, 0.0, None))

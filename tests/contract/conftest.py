@@ -31,7 +31,8 @@ from serve_app.domain import (
     Verdict,
     ViewPlace,
 )
-from serve_app.ledger import MemoryLedger
+from serve_app.domain.limits import MediaLimits
+from serve_app.ledger import MemoryLedger, open_ledger
 from serve_app.ledger.spool import Spool
 from serve_app.ledger.sql import SqlLedger
 
@@ -95,11 +96,11 @@ class Made:
         return dataclasses.replace(decision, **changed)
 
 
-def patient_ledger(location: Location) -> SqlLedger:
+def patient_ledger(location: Location, limits: MediaLimits | None = None) -> SqlLedger:
     """A ledger that waits for its database, however slow the machine is: what was recorded is there to be read."""
-    database = open_database(location)
-    database.prepare()
-    return SqlLedger(database, Spool.create(location.spool_folder, location.name), commit_wait_s=60.0)
+    ledger = open_ledger(location, limits, commit_wait_s=60.0)
+    assert isinstance(ledger, SqlLedger)
+    return ledger
 
 
 @pytest.fixture

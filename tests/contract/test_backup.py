@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from serve_app.cli.main import app
 from serve_app.database.location import Location
-from serve_app.ledger import open_ledger
+from tests.contract.conftest import patient_ledger
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -33,14 +33,14 @@ def configured(folder: Path, ledger: str) -> str:
 
 
 async def test_a_ledger_in_use_is_copied_whole(folder: Path, made: Made) -> None:
-    ledger = open_ledger(Location(folder / ".pictwarden", folder / ".pictwarden" / "ledger.db"))
+    ledger = patient_ledger(Location(folder / ".pictwarden", folder / ".pictwarden" / "ledger.db"))
     await ledger.record(made.decision(1))
     done = runner.invoke(app, ["backup", "copy.db"])
     assert (done.exit_code, done.output) == (0, "The ledger is copied to copy.db, which only you can read.\n")
     ledger.close()
     copy = folder / "copy.db"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    restored = open_ledger(Location(folder, copy))
+    restored = patient_ledger(Location(folder, copy))
     found = await restored.get("r-1")
     assert found is not None
     assert found.decision == made.decision(1)
@@ -48,7 +48,7 @@ async def test_a_ledger_in_use_is_copied_whole(folder: Path, made: Made) -> None
 
 
 async def test_a_file_that_is_there_is_never_written_over(folder: Path) -> None:
-    open_ledger(Location(folder, folder / "my.db")).close()
+    patient_ledger(Location(folder, folder / "my.db")).close()
     (folder / "copy.db").write_text("precious", "ascii")
     done = runner.invoke(app, ["backup", "copy.db", "--config", configured(folder, "my.db")])
     assert done.exit_code == 2
@@ -57,7 +57,7 @@ async def test_a_file_that_is_there_is_never_written_over(folder: Path) -> None:
 
 
 async def test_nothing_of_a_copy_that_failed_is_in_the_way_of_the_next_one(folder: Path, made: Made) -> None:
-    ledger = open_ledger(Location(folder, folder / "my.db"))
+    ledger = patient_ledger(Location(folder, folder / "my.db"))
     await ledger.record(made.decision(1))
     ledger.close()
     content = (folder / "my.db").read_bytes()

@@ -32,6 +32,7 @@ from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, Lis
 from serve_app.ledger import open_ledger, queries
 from serve_app.ledger.entries import Entry, EntryWriter
 from serve_app.lists.sql_store import SqlListStore
+from tests.contract.conftest import patient_ledger
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -150,7 +151,7 @@ async def test_a_program_runs_on_the_tables_of_the_next_version(
         now = schema.SCHEMA_VERSION
         schema.migrate(connection, now + 1, migrations_of_next_version(now))
     assert version_of(database) == (now + 1, now)
-    ledger = open_ledger(location)
+    ledger = patient_ledger(location)
     await ledger.record(made.decision(1))
     found = await ledger.get("r-1")
     assert found is not None
@@ -177,7 +178,7 @@ async def test_an_admin_can_go_back_by_one_and_keeps_every_decision(
 ) -> None:
     now = schema.SCHEMA_VERSION
     migrations = migrations_of_next_version(now + 1)
-    ledger = open_ledger(location)
+    ledger = patient_ledger(location)
     await ledger.record(made.decision(1))
     ledger.close()
     with database.writing() as connection:
@@ -187,7 +188,7 @@ async def test_an_admin_can_go_back_by_one_and_keeps_every_decision(
         newer_program.setattr(schema, "SCHEMA_VERSION", now + 1)
         schema.migrate(connection, now, migrations)
     assert version_of(database)[0] == now
-    ledger = open_ledger(location)
+    ledger = patient_ledger(location)
     assert await ledger.get("r-1") is not None
     ledger.close()
     with database.reading() as connection:
@@ -207,7 +208,7 @@ async def test_decisions_of_an_earlier_version_are_read_and_those_of_its_spool_w
     rows_to_come = dict(later.rows)
     rows_to_come["decisions"] = {**rows_to_come["decisions"], "mood": "calm"}
     EntryWriter(database).write([Entry(rows, earlier.importance), Entry(rows_to_come, later.importance)])
-    ledger = open_ledger(location)
+    ledger = patient_ledger(location)
     for number in (1, 2):
         found = await ledger.get(f"r-{number}")
         assert found is not None

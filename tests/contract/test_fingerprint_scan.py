@@ -9,8 +9,8 @@ import pytest
 
 from serve_app.database.location import Location
 from serve_app.domain import FrameFingerprint
-from serve_app.ledger import fingerprint_scan, open_ledger
-from tests.contract.conftest import Made
+from serve_app.ledger import fingerprint_scan
+from tests.contract.conftest import Made, patient_ledger
 
 
 def frames_of(number: int) -> tuple[FrameFingerprint, ...]:
@@ -25,7 +25,7 @@ async def test_every_body_comes_once_with_the_frames_that_can_match(
     location: Location, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fingerprint_scan, "BODIES_AT_ONCE", 3)
-    with contextlib.closing(open_ledger(location)) as ledger:
+    with contextlib.closing(patient_ledger(location)) as ledger:
         for number in range(8):
             decision = made.decision(number, sha256=f"{number}" * 64)
             assert decision.examination is not None

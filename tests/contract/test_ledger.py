@@ -24,7 +24,8 @@ from serve_app.domain import (
 )
 from serve_app.domain.limits import MEDIA_VERSION, MediaLimits
 from serve_app.domain.workers import Doubt
-from serve_app.ledger import MemoryLedger, open_ledger
+from serve_app.ledger import MemoryLedger
+from tests.contract.conftest import patient_ledger
 
 if TYPE_CHECKING:
     from serve_app.database.location import Location
@@ -236,10 +237,10 @@ async def test_what_was_seen_in_another_way_is_not_recalled(
 ) -> None:
     limits = MediaLimits()
     decision = made.decision(1)
-    with contextlib.closing(open_ledger(location, limits)) as ledger:
+    with contextlib.closing(patient_ledger(location, limits)) as ledger:
         await ledger.record(decision)
     same = dataclasses.replace(limits, max_decode_s=limits.max_decode_s / 2)
-    with contextlib.closing(open_ledger(location, same)) as ledger:
+    with contextlib.closing(patient_ledger(location, same)) as ledger:
         require_recalled(await ledger.recall(made.picture, made.model.digest), decision)
     if change == "another decoder":
         monkeypatch.setattr("serve_app.domain.limits.MEDIA_VERSION", MEDIA_VERSION + 1)
@@ -247,7 +248,7 @@ async def test_what_was_seen_in_another_way_is_not_recalled(
         limits = dataclasses.replace(limits, max_frames=limits.max_frames + 1)
     else:
         limits = dataclasses.replace(limits, max_views=limits.max_views + 1)
-    with contextlib.closing(open_ledger(location, limits)) as ledger:
+    with contextlib.closing(patient_ledger(location, limits)) as ledger:
         assert await ledger.recall(made.picture, made.model.digest) is None
         found = await ledger.get(decision.request_id)
         assert found is not None

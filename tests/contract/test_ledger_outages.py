@@ -42,6 +42,7 @@ from serve_app.ledger.entries import Entry
 from serve_app.ledger.refused_decisions import REFUSED
 from serve_app.ledger.spool import FullSpoolError, Spool
 from serve_app.ledger.sql import SqlLedger
+from tests.contract.conftest import patient_ledger
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Made
@@ -70,6 +71,11 @@ async def eventually(condition: Callable[[], bool], wait_s: float = 30.0) -> Non
         await asyncio.sleep(0.02)
 
 
+async def until_well(ledger: SqlLedger) -> None:
+    """Every decision is in the database: a commit that takes longer than an answer waits goes through the spool."""
+    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+
+
 async def names(ledger: OpenLedger) -> list[str]:
     """Every recorded decision, oldest first."""
     found = await ledger.search(DecisionFilter(), limit=1_000_000)
@@ -89,11 +95,11 @@ async def require_spooled_and_taken_back(
     assert ledger.health().dropped == 0
     assert await ledger.recall(made.picture, made.model.digest) is None, "nobody waits for it"
     mend()
-    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+    await until_well(ledger)
     assert await names(ledger) == [f"r-{number}" for number in range(number_of_decisions + 1)]
     assert await ledger.recall(made.picture, made.model.digest) is not None
     await ledger.record(made.decision(number_of_decisions + 1))
-    assert ledger.health().problem is None
+    await until_well(ledger)
 
 
 @pytest.fixture
@@ -109,6 +115,7 @@ async def test_a_database_that_another_connection_has_locked(file_location: Loca
     assert file_location.file is not None
     async with opened(file_location) as ledger:
         await ledger.record(made.decision(0))
+        await until_well(ledger)
         with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             await require_spooled_and_taken_back(ledger, made, lambda: other.execute("ROLLBACK"))
@@ -118,6 +125,7 @@ async def test_a_picture_is_recalled_while_admins_wait_for_the_database(file_loc
     assert file_location.file is not None
     async with opened(file_location) as ledger:
         await ledger.record(made.decision(0))
+        await until_well(ledger)
         with contextlib.closing(sqlite3.connect(file_location.file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             scope = ForgetScope(sha256=made.other_picture)
@@ -170,7 +178,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk(small_disk: Path, made: Made) -> None:
-    async with opened(Location(small_disk, small_disk / "ledger.db")) as ledger:
+    with contextlib.closing(patient_ledger(Location(small_disk, small_disk / "ledger.db"))) as ledger:
         await ledger.record(made.decision(0))
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
@@ -186,7 +194,7 @@ async def test_a_full_disk(small_disk: Path, made: Made) -> None:
             await ledger.record(made.decision(later))
         assert ledger.health().spooled == number + 19 - in_database, "its room was reserved"
         filler.unlink()
-        await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+        await until_well(ledger)
         assert await names(ledger) == [f"r-{each}" for each in range(number + 20)]
 
 
@@ -317,7 +325,7 @@ async def test_on_a_full_spool_accepted_decisions_are_lost_first_and_pending_one
         other.execute("ROLLBACK")
     assert 0 < len(recorded["accepted"]) < len(recorded["rejected"]) < len(recorded["pending"]) == 30
     assert ledger.health().dropped == 90 - sum(map(len, recorded.values()))
-    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+    await until_well(ledger)
     assert set(await names(ledger)) >= {name for of_kind in recorded.values() for name in of_kind}
     await asyncio.to_thread(ledger.close)
 
@@ -326,11 +334,12 @@ CRASHING = """
 import asyncio, sys
 from pathlib import Path
 from serve_app.database.location import Location
-from serve_app.ledger import open_ledger
+from serve_app.ledger import open_ledger, retaining
 from tests.contract.conftest import Made
 
 async def main():
     ledger = open_ledger(Location(Path(sys.argv[1]), Path(sys.argv[1]) / "ledger.db"))
+    retaining.RENEWED_EVERY_S = 3600.0  # so that it does not erase these decisions, whose date is long ago
     made = Made()
     async def record(first):
         for number in range(first, 100_000, 4):
@@ -385,7 +394,7 @@ def own_server() -> Iterator[Server]:
 async def test_a_server_that_is_killed_and_comes_back(own_server: Server, made: Made, tmp_path: Path) -> None:
     async with opened(Location(tmp_path, url=own_server.url("postgres"))) as ledger:
         await ledger.record(made.decision(0))
-        await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+        await until_well(ledger)
         own_server.kill()
         await require_spooled_and_taken_back(ledger, made, own_server.start)
 
@@ -395,7 +404,7 @@ async def test_a_server_that_stands_still_costs_no_answer_more_than_its_budget(
 ) -> None:
     async with opened(Location(tmp_path, url=own_server.url("postgres"))) as ledger:
         await ledger.record(made.decision(0))
-        await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+        await until_well(ledger)
         assert own_server.process is not None
         server = psutil.Process(own_server.process.pid)
         processes = [server, *server.children(recursive=True)]
@@ -426,7 +435,7 @@ async def require_spooled_and_taken_back_from_the_start(ledger: SqlLedger, made:
     assert ledger.health().problem is not None
     assert ledger.health().spooled == 2
     server.start()
-    await eventually(lambda: ledger.health().problem is None and ledger.health().spooled == 0)
+    await until_well(ledger)
     assert await names(ledger) == ["r-0", "r-1"]
 
 
@@ -434,7 +443,7 @@ async def require_spooled_and_taken_back_from_the_start(ledger: SqlLedger, made:
 
 
 async def test_a_decision_that_cannot_be_written_fails_alone(location: Location, made: Made) -> None:
-    async with opened(location) as ledger:
+    with contextlib.closing(patient_ledger(location)) as ledger:
         poisoned = made.decision(2, labels=(object(),))  # a fault of ours: no text
         results = await asyncio.gather(
             *(ledger.record(each) for each in (made.decision(0), poisoned, made.decision(3))),

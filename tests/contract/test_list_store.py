@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -401,11 +402,22 @@ def test_what_a_killed_import_has_left_is_seen_by_nobody_and_erased(location: Lo
         store = SqlListStore(database)
         assert (store.page(), store.counts(), store.banks(), store.changes_since(0).entries) == ([], {}, {}, [])
         assert _stored(database) > 0
+        _wait_until_nobody_imports(database)
         if erased_by == "a start":
             store.erase_unfinished()
         else:
             assert store.import_all(lambda: [draft(1)]).changed == 1
         assert _stored(database) == len(store.page())
+
+
+def _wait_until_nobody_imports(database: Database) -> None:
+    """PostgreSQL may take a while to see that a program is gone."""
+    give_up_s = time.monotonic() + 30.0
+    is_alone = False
+    while not is_alone:
+        assert time.monotonic() < give_up_s
+        with database.alone_in_importing() as require_alone:
+            is_alone = require_alone is not None
 
 
 def _stored(database: Database) -> int:

@@ -39,7 +39,7 @@ SECRET = "a-secret-of-the-tests"
 ADMIN_SECRET = "a-secret-of-an-admin"
 MISSKEY_SECRET = "a-secret-of-misskey"
 WORKER_SECRET = "a-secret-of-a-worker"
-PATIENT_S = 30.0
+PATIENT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -396,7 +396,7 @@ async def test_a_device_that_is_stuck_ends_the_service_and_what_is_inside_is_ans
 
     monkeypatch.setattr(FakeEngine, "encode", hangs)
     monkeypatch.setattr(scoring, "_HUNG_AFTER_S", 0.05)
-    service = run(deadline_s=2.0)
+    service = run(deadline_s=5.0)
     try:
         async with asyncio.timeout(PATIENT_S):
             await service.is_ready.wait()

@@ -115,9 +115,9 @@ async def test_one_that_hangs_or_is_not_there_costs_the_others_nothing(http: Htt
         closed.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{closed.getsockname()[1]}"
         urls = [mailto, f"{ntfy}?rto=60", f"json://{nobody}/{HOOK}", "nonsense://hush-hush-hush", "json://"]
-        outcomes = await send(urls, within_s=5.0)
+        outcomes = await send(urls, within_s=20.0)
     unknown = "it is not a URL that Apprise knows: see docs/notices.md for how it is written"
-    assert problems(outcomes) == [None, "no answer within 5 s", "connection refused", unknown, unknown]
+    assert problems(outcomes) == [None, "no answer within 20 s", "connection refused", unknown, unknown]
     assert len(mail.mails) == 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,6 +22,14 @@ def open_at(
 ) -> contextlib.AbstractAsyncContextManager[PictrsClient]:
     settings = PictrsSettings(url=url, public_endpoint=public_endpoint)
     return open_pictrs(settings, {API_KEY_ENV: api_key})
+
+
+def a_moment_later() -> datetime:
+    """Now, but later than anything that has happened: the clock counts in whole microseconds."""
+    before = datetime.now(UTC)
+    while (now := datetime.now(UTC)) == before:
+        pass
+    return now
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.domain import PictrsRefusedError, PictureGoneError, TooLargeError
 from serve_app.pictrs import Reference, StoredPicture, newest_first, stored_between
-from tests.contract.pictrs.conftest import Pictrs, open_at
+from tests.contract.pictrs.conftest import Pictrs, a_moment_later, open_at
 
 MAX_BYTES = 1_000_000
 
@@ -122,10 +122,7 @@ async def test_pictures_are_found_by_the_time_at_which_they_were_stored(pictrs: 
     for _ in range(4):
         bodies.append(new_body())
         await pictrs.store(bodies[-1])
-        stored_before = datetime.now(UTC)
-        while datetime.now(UTC) == stored_before:  # the clock counts in whole microseconds
-            pass
-        moments.append(datetime.now(UTC))
+        moments.append(a_moment_later())
     between = [each.hash.sha256 async for each in stored_between(pictrs.client, moments[0], moments[2], limit=1)]
     assert between == [sha256(bodies[2]), sha256(bodies[1])]
     later = datetime.now(UTC) + timedelta(seconds=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 
@@ -16,7 +15,7 @@ from serve_app.lists.memory_store import MemoryListStore
 from serve_app.storage.scan.source import StoredFile, Wanted
 from serve_app.storage.scan.stores.hash_list import QUARANTINED_BANK, HashList
 from serve_app.storage.scan.stores.in_pictrs import PictrsSource
-from tests.contract.pictrs.conftest import Pictrs
+from tests.contract.pictrs.conftest import Pictrs, a_moment_later
 
 MAX_BYTES = 1_000_000
 
@@ -57,7 +56,7 @@ async def test_files_are_hashes_with_their_aliases_and_the_newest_is_the_first(p
 
 async def test_only_what_was_stored_since_a_moment_is_listed(pictrs: Pictrs) -> None:
     await pictrs.store(new_body())
-    since, bodies = datetime.now(UTC), [new_body(), new_body()]
+    since, bodies = a_moment_later(), [new_body(), new_body()]
     for body in bodies:
         await pictrs.store(body)
     found = [file.name[:64] for file in await listed(source_of(pictrs), Wanted(since=since))]

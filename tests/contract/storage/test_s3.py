@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
@@ -19,7 +20,7 @@ from serve_app.domain import (
 from serve_app.storage.scan.source import StoredFile
 from serve_app.storage.scan.stores.addresses import Bucket
 from serve_app.storage.scan.stores.s3 import S3Source
-from serve_app.storage.scan.stores.tries import TRIES
+from serve_app.storage.scan.stores.tries import ANSWER_S, TRIES
 from tests.contract.storage.places import listed, named
 from tests.contract.storage.s3_stand_in import BUCKET, Fault, StandIn, breaks, fails, is_busy, is_cut, running_stand_in
 from tests.contract.storage.versity import SECRET
@@ -45,10 +46,16 @@ def waits() -> list[float]:
 
 @pytest.fixture
 async def source(store: StandIn, waits: list[float]) -> AsyncIterator[S3Source]:
+    async with opened(waits) as source:
+        yield source
+
+
+@contextlib.asynccontextmanager
+async def opened(waits: list[float], answer_s: float = ANSWER_S) -> AsyncIterator[S3Source]:
     async def sleep(wait_s: float) -> None:
         waits.append(wait_s)
 
-    source = S3Source(Bucket(BUCKET, "in/"), PurePosixPath("kept"), answer_s=0.3, sleep=sleep)
+    source = S3Source(Bucket(BUCKET, "in/"), PurePosixPath("kept"), answer_s=answer_s, sleep=sleep)
     yield source
     await source.close()
 
@@ -80,9 +87,14 @@ async def test_what_does_not_pass_is_said(store: StandIn, source: S3Source, wait
     with pytest.raises(StorageUnavailableError, match="s3://pictures/in answers 503 SlowDown"):
         await listed(source)
     assert waits == [0.5, 1.0, 2.0, 4.0]
+
+
+async def test_a_store_that_does_not_answer_is_tried_again_and_then_said(store: StandIn, waits: list[float]) -> None:
     store.faults["GET"] = [store.is_silent] * TRIES
-    with pytest.raises(StorageUnavailableError, match="s3://pictures/in does not answer"):
-        await source.read(StoredFile("a.png", 9, ""), 100)
+    async with opened(waits, answer_s=0.3) as source:
+        with pytest.raises(StorageUnavailableError, match="s3://pictures/in does not answer"):
+            await source.read(StoredFile("a.png", 9, ""), 100)
+    assert waits == [0.5, 1.0, 2.0, 4.0]
 
 
 async def test_a_body_that_is_cut_is_read_again(store: StandIn, source: S3Source) -> None:

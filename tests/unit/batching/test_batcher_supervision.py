@@ -25,28 +25,35 @@ class BrokenCosts(PassCosts):
         return super().batch_size(waiting, budget_s)
 
 
-@pytest.mark.parametrize("uploads", [False, True])
-async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_it_is_gone(
-    device, clock, caplog, uploads
-):
-    async def upload(_, items):
-        return items
+async def upload_at_once(_, items):
+    return items
 
-    costs = BrokenCosts(FLAT)
-    batcher = Batcher(device.run_pass, {None: costs}, 100, upload=upload if uploads else None, clock=clock)
+
+@pytest.mark.parametrize("ends", ["after the pass", "after the pass, which uploads", "while the pass runs"])
+async def test_a_loop_that_ends_by_an_error_answers_all_who_wait_and_says_that_it_is_gone(device, clock, caplog, ends):
+    # The next batch is uploaded when an upload's time is left of a pass: at the end of one that takes so long, or,
+    # where that is longer than a pass, as soon as it has begun.
+    costs = BrokenCosts(FLAT if ends == "while the pass runs" else dict.fromkeys(FLAT, 1000.0))
+    for _ in range(50 if ends == "while the pass runs" else 0):
+        costs.observe_upload(10 * PASS_S)
+    upload = None if ends == "after the pass" else upload_at_once
+    batcher = Batcher(device.run_pass, {None: costs}, 100, upload=upload, clock=clock)
     batcher.require_alive()
-    jobs = [asyncio.create_task(batcher.submit(["running"], Call("r", Deadline.after(8.0, clock))))]
+    jobs = [asyncio.create_task(batcher.submit(["running"], Call("r", Deadline.after(1e6, clock))))]
     await device.settle()
-    costs.is_broken = True
-    for lane in Lane:
-        jobs.append(asyncio.create_task(batcher.submit(["waiting"], Call("r", Deadline.after(8.0, clock), lane))))
-        await device.settle()
     with caplog.at_level(logging.ERROR):
-        await device.end_pass()
+        costs.is_broken = True
+        for lane in Lane:
+            jobs.append(asyncio.create_task(batcher.submit(["waiting"], Call("r", Deadline.after(1e6, clock), lane))))
+            await device.settle()
+        if ends != "while the pass runs":
+            await device.end_pass(1000.0)
     outcomes = await asyncio.gather(*jobs, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[1:]] == [UnavailableError, UnavailableError]
-    # Where batches are uploaded ahead, the loop may end while the pass still runs, and takes it along.
-    assert outcomes[0] == ["seen running"] or (uploads and isinstance(outcomes[0], UnavailableError))
+    if ends == "while the pass runs":
+        assert isinstance(outcomes[0], UnavailableError), "the pass is taken along"
+    else:
+        assert outcomes[0] == ["seen running"]
     assert "ZeroDivisionError" in caplog.text
     with pytest.raises(UnavailableError, match="see the log"):
         batcher.require_alive()

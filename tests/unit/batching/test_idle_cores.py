@@ -21,7 +21,8 @@ def test_it_is_the_mean_over_the_usable_cores_of_what_they_idled_or_waited_for_d
 
 
 def test_it_grows_with_time():
-    assert 0 <= idle_s() <= idle_s()
+    # A core's idling may be booked anew as waiting for disks, and a tick is lost between the two.
+    assert 0 <= idle_s() <= idle_s() + 1 / TICKS_PER_S
 
 
 @pytest.mark.parametrize("text", [None, "", "cpu\n", "cpu  1 2 3 4 5\n", "cpu0\ncpu1\n", "cpu0 1 2 3 x y\n"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import bodies
+from benchmarks import bodies, load
 
 SCAN_PATH = "/api/v1/scan/secret-of-the-tests"
 
@@ -108,3 +108,9 @@ def stand_in() -> Iterator[Callable[[Respond], StandIn]]:
 def cheap_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies that are no pictures: the stand-in does not look."""
     monkeypatch.setattr(bodies, "photo_like_jpeg", lambda *_: b"no picture")
+
+
+@pytest.fixture
+def two_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each open loop, whatever rate a busy machine has measured: by chance, none might come in so short a time."""
+    monkeypatch.setattr(load, "poisson_arrivals_s", lambda _rate, duration_s, _seed: [0.0, duration_s / 2])

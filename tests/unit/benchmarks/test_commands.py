@@ -21,7 +21,7 @@ from .conftest import accepting, http
 
 MANUAL = "docs/benchmarks.md"
 
-pytestmark = pytest.mark.usefixtures("cheap_pictures")
+pytestmark = pytest.mark.usefixtures("cheap_pictures", "two_arrivals")
 
 
 def run(bench: Callable[..., None], out: Path, **options: Any) -> Record:
@@ -45,7 +45,7 @@ def claims(record: Record) -> dict[str, bool]:
 
 def test_quick(stand_in, tmp_path: Path) -> None:
     server = stand_in(accepting())
-    record = run(quick.bench, tmp_path, url=server.url, requests=3, duration_s=0.05)
+    record = run(quick.bench, tmp_path, url=server.url, requests=3, duration_s=1.0)
     *others, spread = [row[0] for row in rows(record, "Latency by load")]
     assert others == ["200 KB, one after another", "200 KB, 16 connections", "20 KB - 2 MB, 16 connections"]
     assert spread.startswith("20 KB - 2 MB, Poisson ")
@@ -54,7 +54,7 @@ def test_quick(stand_in, tmp_path: Path) -> None:
 
 def test_latency(stand_in, tmp_path: Path) -> None:
     server = stand_in(accepting())
-    options = {"size": [Size.MB_2, Size.MIX], "connections": 1, "capacity_s": 0.2, "duration_s": 0.1}
+    options = {"size": [Size.MB_2, Size.MIX], "connections": 1, "capacity_s": 1.0, "duration_s": 0.1}
     record = run(latency.bench, tmp_path, url=server.url, **options)
     assert [row[0] for row in rows(record, "2MB at")] == [f"2MB, {share:.0%}" for share in latency.SHARES]
     assert rows(record, "mix at")[-1][0] == "mix, 110%"
@@ -71,7 +71,7 @@ def test_overload_of_a_service_that_refuses(stand_in, tmp_path: Path) -> None:
         return accept(head, body) if asked % 2 else http(503, json.dumps(refusal).encode())
 
     server = stand_in(respond)
-    options = {"factor": [2.0], "connections": 1, "capacity_s": 0.2, "duration_s": 0.1}
+    options = {"factor": [2.0], "connections": 1, "capacity_s": 1.0, "duration_s": 0.1}
     record = run(overload.bench, tmp_path, url=server.url, **options)
     (bearing,) = rows(record, "The service")
     assert bearing[0] == "2 x capacity"
@@ -90,7 +90,7 @@ def test_capacity_and_efficiency(stand_in, tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(bare_pass, "measure", measure)
     server = stand_in(accepting())
-    options = {"connections": 1, "saturated_s": 0.2, "around_ms": 0.0}
+    options = {"connections": 1, "saturated_s": 1.0, "around_ms": 0.0}
     record = run(capacity.bench, tmp_path, url=server.url, **options)
     assert opened == ["fake", "fake"], "what /readyz names, before and after"
     told = dict(rows(record, "fake, 200KB"))

@@ -12,6 +12,7 @@ from benchmarks.remote_parts.relay import Link, Way, relaying
 
 FREE = Link()
 BODY = bytes(range(256)) * 1024
+PATIENT_S = 60.0
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,11 +65,13 @@ async def test_each_way_takes_its_delay_and_its_rate_holds() -> None:
 async def test_a_link_that_stood_still_loses_nothing() -> None:
     async with echoing() as relay:
         reader, writer = await connected(relay)
-        relay.after(1000, Way.TO_FRONT, relay.stall)
+        stalled = asyncio.Event()
+        relay.after(1000, Way.TO_FRONT, lambda: (relay.stall(), stalled.set()))
         writer.write(BODY)
         writer.write_eof()
+        await asyncio.wait_for(stalled.wait(), PATIENT_S)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reader.readexactly(1001), 0.05)
+            await asyncio.wait_for(reader.read(1), 0.05)
         assert relay.passed_bytes(Way.TO_FRONT) == 1000
         relay.heal()
         found = await reader.read()
@@ -91,6 +94,8 @@ async def test_a_reset_in_mid_frame() -> None:
 async def test_a_cut_cable_tells_nobody_until_it_is_mended() -> None:
     async with echoing() as relay:
         reader, writer = await connected(relay)
+        writer.write(b"a")
+        assert await reader.readexactly(1) == b"a"
         relay.swallow()
         writer.write(BODY)
         with pytest.raises(TimeoutError):

@@ -22,7 +22,6 @@ from serve_app.cli.main import app
 from serve_app.database.location import Location
 from serve_app.domain import AuditEntry, Lane, Verdict
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind
-from serve_app.ledger import open_ledger
 from serve_app.lemmy import REPORT, TOKEN_ENV
 from serve_app.lists.opening import open_list_store
 from serve_app.pictrs import API_KEY_ENV
@@ -74,7 +73,7 @@ class Bench:
         return done.exit_code, done.output.splitlines()
 
     async def audit(self) -> list[AuditEntry]:
-        with contextlib.closing(open_ledger(self.location)) as ledger:
+        with contextlib.closing(patient_ledger(self.location)) as ledger:
             return list(await ledger.audit_trail())
 
 
@@ -104,7 +103,7 @@ async def test_what_is_denied_is_shown_and_stays_until_it_is_to_be_purged(bench:
     code, (purged, _) = await bench.hunt("--purge")
     assert (code, purged.split()[:2]) == (0, ["purged", bench.aliases[1]])
     assert [each.aliases for each in bench.pictrs.stored] == [[bench.aliases[0]], [bench.aliases[2]]]
-    with contextlib.closing(open_ledger(bench.location)) as ledger:
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
         (purge,) = await purges_since(ledger, NOON)
     assert (purge.why, purge.purged) == ("hunt: entry 1 in bank banned", (bench.aliases[1],))
 
@@ -182,7 +181,7 @@ async def test_what_pict_rs_may_be_about_to_store_is_left_for_later(bench: Bench
 
 
 async def test_a_picture_of_the_background_lane_is_told_if_pict_rs_has_it(bench: Bench) -> None:
-    with contextlib.closing(open_ledger(bench.location)) as ledger:
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
         for number, body in enumerate((b"stored before we were there", b"a picture of an admin's own")):
             sha256 = hashlib.sha256(body).hexdigest()
             decision = Made().decision(20 + number, sha256=sha256, body_bytes=len(body), lane=Lane.BACKGROUND)
@@ -259,7 +258,7 @@ async def test_what_the_policy_rejects_now_is_purged_if_that_is_wanted(bench: Be
     assert bench.pictrs.stored == []
     (hunted,) = [each for each in await bench.audit() if each.action == "hunt"]
     assert set(hunted.detail) == {"purged", "left", "policies"}
-    with contextlib.closing(open_ledger(bench.location)) as ledger:
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
         assert {each.why for each in await purges_since(ledger, NOON)} == {"hunt: rule red"}
 
 
@@ -309,7 +308,7 @@ async def test_a_report_is_filed_once_and_the_picture_stays(bench: Bench) -> Non
     expected = "Pictwarden: entry 1 of this instance's lists denies the picture: advertising"
     assert bench.lemmy.reports == [{"post_id": 7, "reason": expected}, {"comment_id": 9, "reason": expected}]
     assert len(bench.pictrs.stored) == 3
-    with contextlib.closing(open_ledger(bench.location)) as ledger:
+    with contextlib.closing(patient_ledger(bench.location)) as ledger:
         await ledger.record(
             Made().decision(10, sha256=hashlib.sha256(BODIES[0]).hexdigest(), body_bytes=len(BODIES[0]))
         )

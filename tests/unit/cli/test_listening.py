@@ -6,15 +6,15 @@ import socket
 
 import pytest
 
+from deployments.ray_environment import free_ports
 from serve_app.cli.launch.listening import listening_address
 from serve_app.domain import SettingsError
 
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    (free,) = free_ports(1)
+    return free
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ async def test_it_scores_until_it_is_stopped(front: Front, secret_file: Path) ->
 async def test_ctrl_c_answers_the_work_inside(front: Front, secret_file: Path) -> None:
     async with working(front.url, secret_file) as process:
         connection = await front.connection()
-        await connection.accept(wanted("fake:500ms"))
+        await connection.accept(wanted("fake:3000ms"))
         await connection.send(work(1, views(1, 224)), Ping(1))
         await connection.next(Pong)  # the work before it is taken
         process.send_signal(signal.SIGINT)

@@ -34,7 +34,7 @@ from serve_app.remote.messages import (
 from serve_app.settings import parse_settings
 from serve_app.wire import POP_PATH, WORKER_PATH
 
-PATIENT_S = 20.0
+PATIENT_S = 60.0
 SCAN_SECRET, WORKER_SECRET = "a-secret-for-pict-rs", "a-secret-for-a-desktop"
 
 
@@ -172,7 +172,8 @@ async def test_no_upload_waits_for_a_worker_on_trial_while_one_of_fedi_safety_is
     working = asyncio.create_task(service.work())
     await service.until(service.has_work)  # its trial, which lasts for as long as it does not answer
     pop_url = service.worker_url.replace(WORKER_PATH, POP_PATH)
-    async with asyncio.timeout(PATIENT_S), httpx.AsyncClient(headers={"apikey": WORKER_SECRET}, trust_env=False) as pop:
+    asking = httpx.AsyncClient(headers={"apikey": WORKER_SECRET}, timeout=PATIENT_S, trust_env=False)
+    async with asyncio.timeout(PATIENT_S), asking as pop:
         assert (await pop.get(pop_url)).status_code == 204
         scanning = asyncio.create_task(service.scan(draw(encoding="JPEG")))
         while (popped := await pop.get(pop_url)).status_code == 204:

@@ -49,7 +49,7 @@ class Clock:
     def __init__(self, front: Front) -> None:
         self._front = front
         self._looking = (front.absence, front.neglect, front.absence_of_popping)
-        self._now_s = time.monotonic()
+        self._now_s = float(math.ceil(time.monotonic()))  # whole seconds add up exactly
         for each in (*self._looking, front._popped):
             each._clock = self._now
 

@@ -20,7 +20,7 @@ from serve_app.settings import MetricsSettings
 from tests.unit.metric_samples import Samples, labels, samples
 from tests.unit.metrics.test_stages import Scorers, Workers
 
-PATIENT_S = 30.0
+PATIENT_S = 60.0
 
 
 @pytest.fixture

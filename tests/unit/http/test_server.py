@@ -22,7 +22,7 @@ from serve_app.http.connection import Connection
 from serve_app.http.server import serving
 from serve_app.misskey_api import DETECT_PATH
 
-PATIENT_S = 10.0
+PATIENT_S = 60.0
 SHORT_S = 0.2
 
 GET = b"GET /quick HTTP/1.1\r\nHost: test\r\n\r\n"

@@ -12,6 +12,11 @@ from serve_app.domain import Erased
 from serve_app.ledger.retaining import PRUNED_EVERY_S, Retaining
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_over() -> None:
+    """Of the other tests, and not of these: the pace is the real one."""
+
+
 class Bench:
     """A process over a clock of its own, which erases for ``prune_s`` seconds."""
 

@@ -20,7 +20,7 @@ from serve_app.media.parsers.png import SIGNATURE, repaired_png
 NO_HURRY = Deadline(1.0, clock=lambda: 0.0)
 SIDE_PX = 16
 RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-LONGEST_S = 5.0
+LONGEST_S = 15.0
 """Of a body that is made to stop us, on a slow and busy core."""
 
 TRUECOLOUR, PALETTE, TRUECOLOUR_WITH_ALPHA = 2, 3, 6

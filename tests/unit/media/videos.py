@@ -27,7 +27,7 @@ ENCODERS = {
     "h264 in mp4": ("libx264", "video/mp4", {"preset": "veryfast"}),
     "hevc in mp4": ("libx265", "video/mp4", {"preset": "ultrafast", "x265-params": "log-level=none"}),
     "av1 in mp4": ("libsvtav1", "video/mp4", {"preset": "12", "svtav1-params": "lp=1"}),
-    "vp8 in webm": ("libvpx", "video/webm", {"deadline": "realtime", "cpu-used": "8"}),
+    "vp8 in webm": ("libvpx", "video/webm", {"deadline": "realtime", "cpu-used": "-8"}),
     "vp9 in webm": ("libvpx-vp9", "video/webm", {"deadline": "realtime", "cpu-used": "8"}),
     "av1 in webm": ("libsvtav1", "video/webm", {"preset": "12", "svtav1-params": "lp=1"}),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.virtual_time import play
 from serve_app.domain import Body, Call, Deadline, Judged, OverloadedError, UnscannedReason, Verdict, Views
 from serve_app.moderation.sinks import RECALL_BUDGET_S, SINK_BUDGET_S, Sinks
 from tests.contract.conftest import Made
@@ -42,17 +43,20 @@ async def test_a_ledger_that_fails_to_record_does_not_touch_the_answer(
     assert service.ledger.recorded == []
 
 
-async def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
+def test_a_ledger_that_hangs_costs_its_budget_and_no_verdict(
     service: Service, draw: Callable[..., bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    service.ledger.hangs = True
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    # A deadline that has passed when the ledger is asked: its budget is not taken from it.
-    decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", Deadline.after(0.0)))
-    assert loop.time() - began_s < 0.5, "rule 1: deadline + 0.5 s"
-    assert RECALL_BUDGET_S + SINK_BUDGET_S <= 0.25
-    assert decision.request_id == "r-1"
+    async def scene() -> None:
+        service.ledger.hangs = True
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        # A deadline that has passed when the ledger is asked: its budget is not taken from it.
+        decision = await service.moderator.moderate(Body.of(draw(RED)), Call("r-1", Deadline.after(0.0, clock)))
+        assert clock() - began_s == pytest.approx(SINK_BUDGET_S)
+        assert decision.request_id == "r-1"
+
+    play(scene())
+    assert RECALL_BUDGET_S + SINK_BUDGET_S <= 0.25, "rule 1: deadline + 0.5 s"
     assert "the ledger did not record the decision (no answer within 0.2 s)" in caplog.text
 
 

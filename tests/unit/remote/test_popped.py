@@ -127,7 +127,7 @@ async def test_a_caller_that_leaves_takes_its_picture_with_it(popping: Popping) 
 
 async def test_without_an_answer_in_time_it_is_unscanned(popping: Popping) -> None:
     with pytest.raises(DeadlineExceededError, match="no worker of fedi-safety has answered in time"):
-        await popping.jobs.submit(b"a picture", "image/png", Deadline.after(0.01))
+        await popping.jobs.submit(b"a picture", "image/png", Deadline.after(0.01, popping.clock))
     assert popping.jobs.pop(ALICE) is None
 
 

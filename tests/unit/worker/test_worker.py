@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from serve_app.composition.scoring import EngineScorers
 from serve_app.domain import ConfigurationError, UnavailableError, UnscannedReason
 from serve_app.models.engine import Engine
 from serve_app.models.factory import open_engine, open_engines
+from serve_app.models.fake import FakeEngine
 from serve_app.remote.messages import PROTOCOL, Failed, Leaving, Ping, Pong, Refusal, Refused, Scored
 from serve_app.settings import ModelSettings
 from serve_app.worker import Worker, WorkerSettings
@@ -202,14 +204,22 @@ async def test_a_ping_is_answered(front: Front) -> None:
         assert await connection.next(Pong) == Pong(5)
 
 
-async def test_a_worker_that_is_stopped_answers_what_it_has(front: Front) -> None:
+async def test_a_worker_that_is_stopped_answers_what_it_has(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_answer, encode = threading.Event(), FakeEngine.encode
+
+    def encode_later(engine: FakeEngine, *given: Any) -> Any:
+        may_answer.wait(PATIENT_S)
+        return encode(engine, *given)
+
     async with running(front.url) as run:
         connection = await front.connection()
-        await connection.accept(wanted("fake:200ms"))
+        await connection.accept(wanted("fake:1ms"))
+        monkeypatch.setattr(FakeEngine, "encode", encode_later)
         await connection.send(work(1, views(1, 224)), Ping(1))
         await connection.next(Pong)  # the work before it is taken
         run.stop.set()
         await connection.next(Leaving)
+        may_answer.set()
         assert (await connection.next(Scored)).number == 1
         await run.task
         async with asyncio.timeout(PATIENT_S):
@@ -248,8 +258,8 @@ async def test_a_device_that_is_stuck_ends_it(front: Front, monkeypatch: pytest.
     def stuck(_: EngineScorers) -> None:
         raise UnavailableError("the device is stuck: its pass is 31 s late")
 
-    monkeypatch.setattr(EngineScorers, "require_alive", stuck)
     async with running(front.url) as run:
         await (await front.connection()).accept(wanted())
+        monkeypatch.setattr(EngineScorers, "require_alive", stuck)
         with pytest.raises(UnavailableError, match="the device is stuck"):
             await run.task

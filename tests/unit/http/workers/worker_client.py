@@ -36,7 +36,7 @@ from serve_app.remote.messages import (
 from serve_app.remote.requirements import Requirement
 from serve_app.wire import WORKER_PATH
 
-PATIENT_S = 10.0
+PATIENT_S = 60.0
 SECRET = "the-secret-of-alice's-desktop"
 SETS = (("a red view", "a green view"),)
 WANTED = Wanted(PROTOCOL, "0.2.0", "embedded:demo-shapes", SETS, 8.0)

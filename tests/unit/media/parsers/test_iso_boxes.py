@@ -13,7 +13,7 @@ from serve_app.media.parsers import MalformedError
 from serve_app.media.parsers.heif_items import without_alpha
 from serve_app.media.parsers.iso_boxes import Box, IsoBoxes, has_iso_box, renamed
 
-LONGEST_S = 2.0
+LONGEST_S = 6.0
 KINDS = (b"moov", b"trak", b"tref", b"meta", b"iref", b"auxl", b"free")
 
 

@@ -512,7 +512,7 @@ async def test_no_call_leaves_a_file_open(tmp_path: Path) -> None:
                 with contextlib.suppress(TooLargeError, FileChangedError):
                     await call
             await source.quarantine(file, sha256_of(BODY))
-        assert open_files() == before
+        assert open_files() <= before
 
 
 async def test_a_listing_that_is_left_leaves_no_file_open(tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ async def test_a_listing_that_is_left_leaves_no_file_open(tmp_path: Path) -> Non
         await anext(parts)
         await parts.aclose()  # type: ignore[attr-defined]
     await asyncio.get_running_loop().shutdown_default_executor()  # its threads may still hold the listing
-    assert open_files() == before
+    assert open_files() <= before
 
 
 async def test_a_closed_source_touches_nothing(tmp_path: Path) -> None:
