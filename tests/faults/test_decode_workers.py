@@ -125,7 +125,7 @@ async def test_bytes_that_stall_twice_are_refused_and_not_for_ever(start, tmp_pa
 
     async def stall(error):
         (pid,) = workers.pids()
-        asked = asyncio.create_task(ask(workers, body, remaining_s=0.4))
+        asked = asyncio.create_task(ask(workers, body, remaining_s=2.0))
         if stops:
             os.kill(pid, signal.SIGSTOP)
         with pytest.raises(DeadlineExceededError) as caught:
@@ -146,7 +146,7 @@ async def test_a_decode_past_the_deadline_is_answered_at_once_and_killed_soon(st
     workers = start()
     before = workers.pids()
     with pytest.raises(DeadlineExceededError):
-        await ask(workers, "hang", remaining_s=0.2)
+        await ask(workers, "hang", remaining_s=1.0)
     await ended(before)
     assert await answering_pid(workers) not in before
 
@@ -206,10 +206,10 @@ async def test_bytes_that_killed_two_workers_are_never_decoded_again(start, way)
         await ask(workers, way)
     await ended(before)
     assert workers.lost == 2
-    after = {await answering_pid(workers)}
+    assert await answering_pid(workers) not in before
     with pytest.raises(UndecodableError, match="these bytes killed"):
         await ask(workers, way)
-    assert await answering_pid(workers) in after
+    assert workers.lost == 2, "they were not decoded"
     assert not workers.pids() & before
 
 

@@ -45,6 +45,12 @@ def in_short(outcome):
     return outcome.frames_seen, outcome.places, outcome.pixels.tobytes()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """No worker is lost because the machine is slow."""
+    monkeypatch.setattr(decode_workers, "_TOGETHER_S", PATIENT_S)
+
+
 @pytest.fixture
 def messages(monkeypatch):
     """The bodies of each message to a worker."""

@@ -27,7 +27,7 @@ import yaml
 from PIL import Image
 
 from deployments.ray_environment import free_ports
-from tests.processes import is_alive
+from tests.processes import is_alive, unless_ended
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 120
@@ -92,17 +92,14 @@ class Service:
 
     def replicas(self, deployment):
         """The replica processes of a deployment, by the title that Ray gives them."""
-        found = []
-        for each in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if f"ServeReplica:pictwarden:{deployment}" in " ".join(each.cmdline()):
-                    found.append(each)
-        return found
+        title = f"ServeReplica:pictwarden:{deployment}"
+        return [each for each in self.processes() if title in " ".join(unless_ended(each.cmdline))]
 
     @property
     def folder(self):
         """The service's own, by the configuration that HAProxy runs with."""
-        arguments = (part for each in self.processes() if each.name() == "haproxy" for part in each.cmdline())
+        haproxys = (each for each in self.processes() if unless_ended(each.name) == "haproxy")
+        arguments = (part for each in haproxys for part in unless_ended(each.cmdline))
         return next(Path(part).parents[2] for part in arguments if part.endswith(".cfg"))
 
     def log_text(self):

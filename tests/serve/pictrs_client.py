@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import select
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -37,9 +38,10 @@ class Outcome:
 class PictrsClient:
     """Sends one body after another, on one connection for as long as the other side leaves it open."""
 
-    def __init__(self, url):
+    def __init__(self, url, keeps_connection=True):
         parts = urlsplit(url)
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path
+        self._keeps_connection = keeps_connection
         self._streams = None
         self.connections = 0
 
@@ -65,16 +67,24 @@ class PictrsClient:
                 finally:
                     sending.cancel()
                     await asyncio.gather(sending, return_exceptions=True)
-        if status is None or headers.get("connection", "").lower() == "close":
+        if status is None or not self._keeps_connection or headers.get("connection", "").lower() == "close":
             self._drop()
         return Outcome(status, time.monotonic() - started_s, headers, answer, self._is_sent_whole)
 
     async def _connection(self):
-        if self._streams is None or self._streams[0].at_eof():
+        if not self._is_open():
             self._drop()
             self._streams = await asyncio.open_connection(self._host, self._port)
             self.connections += 1
         return self._streams
+
+    def _is_open(self):
+        """Asked of the kernel: an event loop that was held up has not heard of the end yet."""
+        if self._streams is None or self._streams[1].is_closing():
+            return False
+        end = select.poll()
+        end.register(self._streams[1].get_extra_info("socket"), select.POLLRDHUP)
+        return not end.poll(0)
 
     async def _send(self, writer, body, cut_after):
         head = f"POST {self._path} HTTP/1.1\r\ntransfer-encoding: chunked\r\naccept: */*\r\n"

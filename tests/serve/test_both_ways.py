@@ -4,10 +4,13 @@ import asyncio
 import re
 import subprocess
 import sys
+from functools import partial
 
 import httpx
 import psutil
 import pytest
+
+from tests.processes import unless_ended
 
 from .conftest import ONE_PROCESS, RAY, ROOT, SECRET, ended, padded, wait_for
 from .pictrs_client import PictrsClient, send_as_pictrs
@@ -15,8 +18,6 @@ from .pictrs_client import PictrsClient, send_as_pictrs
 SAMPLES = ROOT / "serve_app" / "cli" / "samples"
 PICTRS_LIMIT_BYTES = 41_943_040
 LIMIT_BYTES = 64_000_000
-
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module", params=[RAY, ONE_PROCESS])
@@ -115,7 +116,7 @@ def test_http_listens_on_loopback_only(service):
     addresses = {
         connection.laddr.ip
         for each in [psutil.Process(service.process.pid), *service.processes()]
-        for connection in each.net_connections("tcp")
+        for connection in unless_ended(partial(each.net_connections, "tcp"))
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == service.port
     }
     assert addresses == {"127.0.0.1"}
@@ -145,9 +146,14 @@ async def test_a_long_body_is_scanned_up_to_the_limit(service, picture, size_byt
     body = padded(picture("green"), size_bytes)
     assert len(body) == size_bytes
     async with PictrsClient(service.url) as client:
-        # What is over the limit is answered before its end, and the rest is not read: the connection may be closed
-        # before the answer is seen.
-        assert (await send_as_pictrs(client, body)).status in ((status,) if status == 200 else (status, None))
+        for _ in range(5):
+            found = (await send_as_pictrs(client, body)).status
+            # On a busy machine it may be refused, and sent again.
+            if found != 503:
+                break
+    # What is over the limit is answered before its end, and the rest is not read: the connection may be closed before
+    # the answer is seen.
+    assert found in ((status,) if status == 200 else (status, None))
 
 
 def test_a_taken_port_is_said_in_one_line(service, way, tmp_path):

@@ -20,10 +20,9 @@ import pytest
 
 from .conftest import HOSTILE_ENVIRONMENT, ONE_PROCESS, ROOT, free_port, running
 
-pytestmark = [
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="another network needs root, and ip"),
-]
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("ip") is None, reason="another network needs root, and ip"
+)
 
 # Of TEST-NET-2, which nobody has.
 HERE, OUTSIDE = "198.51.100.1", "198.51.100.2"

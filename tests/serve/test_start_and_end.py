@@ -17,8 +17,6 @@ from .pictrs_client import PictrsClient
 LONGEST_S = 8.5
 SENDERS = 12
 
-pytestmark = pytest.mark.timeout(180)
-
 
 async def send_until(is_over, url, picture, number, outcomes):
     async with PictrsClient(url) as client:

@@ -36,6 +36,7 @@ from serve_app.moderation import (
     assemble_moderator,
     label_sets,
 )
+from serve_app.moderation.sinks import ANSWERING, Budgets
 from serve_app.policy import Policies, Policy, parse_policy
 from serve_app.settings import Settings, parse_settings
 from serve_app.wire import Answer
@@ -195,6 +196,7 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
         of_sources: Mapping[str, Policy] | None = None,
         lists: LiveLists | None = None,
         metrics: FrontMetrics | None = None,
+        budgets: Budgets = ANSWERING,
         *,
         has_front_end: bool = False,
         **args: Any,
@@ -210,7 +212,7 @@ def make_service(make_policy: Callable[..., Policy]) -> Callable[..., Service]:
             return Pipeline(preprocessor, scorers[labels], lambda: admission.demand)
 
         moderator = assemble_moderator(
-            *(settings, policies, examiner_of, ledger, admission), lists=lists, metrics=metrics
+            *(settings, policies, examiner_of, ledger, admission), lists=lists, metrics=metrics, budgets=budgets
         )
         environment = {
             settings.authentication.secrets_env: f"{SECRET}, {OTHER_SECRET}",

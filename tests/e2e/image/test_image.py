@@ -21,7 +21,7 @@ from tests.e2e.image.installation import IMAGE, missing, sizes_bytes
 from tests.unit.compose.documents import FOLDER, compose, environment_of_images, example_environment
 from tools.image.sizes import MAX_COMPRESSED_BYTES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 SERVICE = compose(example_environment())["services"]["pictwarden"]
 

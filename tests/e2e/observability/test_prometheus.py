@@ -17,7 +17,7 @@ import yaml
 from tests.e2e.observability.conftest import EXAMPLES, Prometheus, program
 from tests.serve.conftest import ONE_PROCESS, Service, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 ON_RAY_ALONE = {"pictwarden_snapshot_age_seconds"}
 OF_WORKERS = {"pictwarden_workers_absent_seconds", "pictwarden_fallback_scoring", "pictwarden_workers_doubted_total"}
@@ -82,7 +82,7 @@ def test_no_alert_fires_for_a_service_that_is_well(prometheus: Prometheus) -> No
 
     wait_for(lambda: set(states().values()) == {"ok"})
     assert states().keys() == {rule["alert"] for rule in RULES}
-    assert prometheus.ask("alerts")["alerts"] == []
+    assert [each for each in prometheus.ask("alerts")["alerts"] if each["state"] == "firing"] == []
 
 
 def test_panels_lie_beside_each_other() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 
-import pytest
 from PIL import Image
 
 from serve_app.domain import Lane
@@ -20,8 +19,6 @@ from tests.e2e.pictrs.validating import Validation
 from tests.serve.conftest import ROOT, wait_for
 
 SAMPLE = ROOT / "serve_app" / "cli" / "samples" / "landscape.jpg"
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_banned_picture_is_purged_and_does_not_come_back(both, races):

@@ -37,7 +37,7 @@ from tests.serve.conftest import (
 RED_TRIANGLE = (ROOT / "serve_app" / "cli" / "samples" / "red-triangle.png").read_bytes()
 MAX_BODY_BYTES = 64_000_000
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.parametrize("way", [ONE_PROCESS], indirect=True)]
+pytestmark = pytest.mark.parametrize("way", [ONE_PROCESS], indirect=True)
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,6 @@ from tests.serve.pictrs_client import PictrsClient
 
 PICTRS_LIMIT_BYTES = 41_943_040
 
-pytestmark = pytest.mark.timeout(180)
-
 in_one_process = pytest.mark.parametrize("way", [ONE_PROCESS], indirect=True)
 in_dummy_mode = pytest.mark.parametrize("mode", [Mode.DUMMY], indirect=True)
 

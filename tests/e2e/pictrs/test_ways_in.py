@@ -8,8 +8,6 @@ from tests.e2e.pictrs.media import media
 from tests.e2e.pictrs.server import Upload
 from tests.e2e.pictrs.validating import REFUSED
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def files(number):

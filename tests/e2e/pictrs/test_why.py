@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-import pytest
-
 from tests.e2e.pictrs.conftest import landscape
 from tests.e2e.pictrs.validating import Validation
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def urls(alias):

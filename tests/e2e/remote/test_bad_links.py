@@ -21,6 +21,7 @@ NEAR = Link(delay_s=0.002)
 VIEW_S, SLOW_VIEW_S = 0.01, 0.1
 PICTURE_BYTES = 150_528
 """Of a view of 224 px: the least that a picture has."""
+HAPPENS_WITHIN_S = 30.0
 
 
 @contextlib.asynccontextmanager
@@ -51,8 +52,10 @@ async def test_a_fault_in_mid_frame_with_another_worker(front: Front, fault, way
         happened = asyncio.Event()
         relay.after(after_bytes, way, lambda: fault(relay))
         relay.after(after_bytes, way, happened.set)
-        assert all_scanned(await front.scan_all(16, per_s=8))
-        assert happened.is_set()
+        # Which worker gets a picture is the front's choice.
+        async with asyncio.timeout(HAPPENS_WITHIN_S):
+            sent = await front.scan_until(happened, per_s=8)
+        assert all_scanned([*sent, *await front.scan_all(16, per_s=8)])
 
 
 async def test_a_cut_cable_of_the_only_worker_and_its_way_back(front: Front, working: Working) -> None:

@@ -70,7 +70,6 @@ async def answers(front: Front, bodies: Sequence[bytes]) -> list[tuple[int, dict
     return [(status, json.loads(body)) for status, body in answered]
 
 
-@pytest.mark.timeout(180)  # three processes start, one after the other
 async def test_a_worker_scores_a_trained_head_as_the_service_itself(
     tmp_path: Path, head: Path, working: Working
 ) -> None:

@@ -1,6 +1,7 @@
 """Ray's errors become ours; a lost call is made once more, while the deadline allows. No Ray runs here."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,8 +84,8 @@ LOST = [
 ]
 
 
-def within(seconds=5.0):
-    return Call("r-1", Deadline.after(seconds))
+def within(seconds=5.0, clock=time.monotonic):
+    return Call("r-1", Deadline.after(seconds, clock))
 
 
 async def test_the_value_comes_through_and_the_replica_is_given_the_call():
@@ -121,7 +122,7 @@ async def test_a_call_lost_twice_is_unavailable(lost):
 async def test_a_hanging_replica_is_a_missed_deadline_and_its_call_is_cancelled():
     handle = handle_of(None)
     with pytest.raises(DeadlineExceededError):
-        await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(0.02), LoadSignals())
+        await PreprocessorHandle(handle, GATE).preprocess(b"", 224, within(0.02, lambda: 0.0), LoadSignals())
     assert handle.preprocess.responses[0].is_cancelled
 
 
@@ -192,8 +193,16 @@ async def test_it_is_unavailable_when_none_of_this_version_answers_for_long(monk
 
 async def test_a_call_is_not_made_again_beyond_its_deadline():
     handle = handle_of(*(of_a_replica(OtherVersionError("old")) for _ in range(9)))
+    now_s, remote = 0.0, handle.score.remote
+
+    def call(*args):
+        nonlocal now_s
+        now_s += 0.6
+        return remote(*args)
+
+    handle.score.remote = call
     with pytest.raises(DeadlineExceededError):
-        await ScorerHandle(handle, LABELS).score(VIEWS, within(0.01), LoadSignals())
+        await ScorerHandle(handle, LABELS).score(VIEWS, within(0.5, lambda: now_s), LoadSignals())
     assert len(handle.score.calls) == 1
 
 

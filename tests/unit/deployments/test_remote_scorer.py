@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from deployments.autoscaling.replica_stats import ReplicaStats
+from deployments.ray_environment import free_ports
 from deployments.remote_scorer import RemoteScorer
 from serve_app.domain import NO_FACES, LoadSignals, OtherVersionError, UnavailableError
 from serve_app.domain.workers import WorkersHealth, WorkerState
@@ -26,10 +27,10 @@ from tests.unit.http.workers.worker_client import HELLO, MODEL, PATIENT_S, PIXEL
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch, free_tcp_port: int) -> Settings:
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("PICTWARDEN_SECRETS", "a-secret-for-pict-rs")
     monkeypatch.setenv("PICTWARDEN_WORKER_SECRETS", f"alice:{SECRET}")
-    return parse_settings({"model": {"source": "embedded:demo-shapes"}, "remote": {"port": free_tcp_port}})
+    return parse_settings({"model": {"source": "embedded:demo-shapes"}, "remote": {"port": free_ports(1)[0]}})
 
 
 @pytest.fixture

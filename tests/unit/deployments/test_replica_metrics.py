@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 
 from deployments import replica_metrics
 from deployments.private_folder import METRICS_FOLDER_ENV
+from deployments.ray_environment import free_ports
 from deployments.replica_metrics import ReplicaMetrics, publish_metrics, publish_stage
 from serve_app.batching import BatcherStats
 from serve_app.metrics import CollectorRegistry, watch_decoding, watch_scoring
@@ -23,10 +23,17 @@ from tests.unit.metrics.test_stages import Scorers, Workers
 PATIENT_S = 60.0
 
 
+@pytest.fixture(autouse=True, scope="module")
+def told_once() -> Iterator[None]:
+    """The threads live as long as this process, and the folders do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replica_metrics, "SNAPSHOT_EVERY_S", 1e6)
+        yield
+
+
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture
@@ -60,10 +67,7 @@ def test_one_of_them_tells_of_all(node: Path, port: int) -> None:
     assert found["pictwarden_pass_views_sum"] == {labels(replica="ClipScorer-b"): 10}
 
 
-def test_those_that_stand_still_are_named_without_a_look_at_the_folder(
-    node: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replica_metrics, "SNAPSHOT_EVERY_S", 1e6)
+def test_those_that_stand_still_are_named_without_a_look_at_the_folder(node: Path, port: int) -> None:
     node.mkdir()
     stuck = node / "Preprocessor-b.prom"
     stuck.write_bytes(b"")

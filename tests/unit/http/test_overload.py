@@ -181,5 +181,5 @@ async def test_a_body_whose_time_is_just_over_makes_room_without_a_fault() -> No
 
         request = Request({"type": "http", "method": "POST", "headers": []}, receive)
         with pytest.raises(OverloadedError):
-            await read_body(request, 2_000_000, Deadline.after(0.02), younger)
+            await read_body(request, 2_000_000, Deadline.after(0.02, lambda: 0.0), younger)
         assert (older.is_refused, older.reserved_bytes) == (False, 2_000_000)

@@ -194,12 +194,14 @@ async def test_sources_with_other_labels_that_get_a_picture_in_turn_have_it_scan
     make_policy: Callable[..., Policy],
     draw: Draw,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     is_sql: bool,
 ) -> None:
     of_blue = make_policy(**{"policy: colours": "policy: of-blue", "a red view": "a blue view", "no-red": "no-blue"})
-    service = make_service(sources=sources(a={"policy": "of-blue.yaml"}, b={}), of_sources={"a": of_blue})
-    monkeypatch.setattr(service.moderator, "_budgets", Budgets(recall_s=8.0))  # a machine that is busy is no miss
+    service = make_service(
+        sources=sources(a={"policy": "of-blue.yaml"}, b={}),
+        of_sources={"a": of_blue},
+        budgets=Budgets(recall_s=8.0, sink_s=8.0),  # a machine that is busy is no miss
+    )
     body = draw((0, 0, 255))
     with contextlib.ExitStack() as stack:
         if is_sql:

