@@ -32,7 +32,7 @@ async def test_every_body_comes_once_with_the_frames_that_can_match(
             seen = replace(decision.examination, fingerprints=frames_of(number))
             for again in (number, 100 + number):
                 await ledger.record(replace(decision, request_id=f"r-{again}", examination=seen))
-        database = ledger._database  # type: ignore[attr-defined]
+        database = ledger._database
         assert fingerprint_scan.count_bodies(database) == 7, "the first one has no frame"
         found = {}
         for part in fingerprint_scan.all_fingerprints(database):

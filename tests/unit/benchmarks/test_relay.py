@@ -66,7 +66,8 @@ async def test_a_link_that_stood_still_loses_nothing() -> None:
     async with echoing() as relay:
         reader, writer = await connected(relay)
         stalled = asyncio.Event()
-        relay.after(1000, Way.TO_FRONT, lambda: (relay.stall(), stalled.set()))
+        relay.after(1000, Way.TO_FRONT, relay.stall)
+        relay.after(1000, Way.TO_FRONT, stalled.set)
         writer.write(BODY)
         writer.write_eof()
         await asyncio.wait_for(stalled.wait(), PATIENT_S)

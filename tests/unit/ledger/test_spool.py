@@ -90,7 +90,8 @@ def test_the_spool_of_a_living_process_is_not_taken(spool: Spool, tmp_path: Path
 def test_one_that_is_being_made_is_not_taken_for_that_of_a_dead_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, found = fcntl.flock, []
+    lock = fcntl.flock
+    found: list[Spool] = []
 
     def search_and_lock(descriptor: int, how: int) -> None:
         monkeypatch.setattr(fcntl, "flock", lock)
