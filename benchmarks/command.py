@@ -21,7 +21,7 @@ from benchmarks.load import Target, find_capacity
 from benchmarks.outcomes import Load, statuses
 from benchmarks.processes import command_of, cpu_s, service_root, tree
 from benchmarks.record import Check, Record, Table
-from serve_app.cli.launch.local_service import URL_ENV, known_url
+from serve_app.cli.local_service import URL_ENV, known_url
 
 Url = Annotated[str | None, typer.Option(envvar=URL_ENV, help="Scan URL; by default that of `make run`.")]
 Anywhere = Annotated[bool, typer.Option(help="Allow a target on another machine: ask those who run it first.")]

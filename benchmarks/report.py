@@ -22,7 +22,7 @@ from benchmarks import hardware
 from benchmarks.command import Only, chosen, console, started_with
 from benchmarks.record import Record
 from benchmarks.servers import REPOSITORY, STARTS, NotServedError, Way, ours, running
-from serve_app.cli.launch.local_service import URL_ENV
+from serve_app.cli.local_service import URL_ENV
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 RESULTS = REPOSITORY / "benchmarks" / "results"

@@ -17,7 +17,7 @@ from benchmarks.nodes import Nodes, environment, running_nodes
 from deployments.haproxy.front_end import front_end_settings
 from deployments.private_folder import private_folder
 from deployments.ray_environment import free_ports, message_settings
-from serve_app.cli.launch.local_service import SECRETS_ENV
+from serve_app.cli.local_service import SECRETS_ENV
 from serve_app.host.state_folder import STATE_ENV
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH

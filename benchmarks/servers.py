@@ -20,7 +20,7 @@ from benchmarks import load
 from benchmarks.bodies import photo_like_image, unique
 from benchmarks.processes import end_trees
 from deployments.ray_environment import free_ports
-from serve_app.cli.launch.local_service import SECRETS_ENV
+from serve_app.cli.local_service import SECRETS_ENV
 from serve_app.host.state_folder import STATE_ENV
 from serve_app.wire import SCAN_PATH
 

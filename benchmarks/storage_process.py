@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.processes import DECODE_WORKERS, HTTP, cpu_by_stage_s, end_trees, kill_tree, memory_bytes
 from benchmarks.servers import REPOSITORY
-from serve_app.cli.launch.local_service import URL_ENV
+from serve_app.cli.local_service import URL_ENV
 from serve_app.host.state_folder import STATE_ENV
 
 FIRST_FILE_WITHIN_S = 300.0

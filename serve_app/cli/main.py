@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from serve_app.cli.allowing import allow, deny
-from serve_app.cli.application import application
-from serve_app.cli.backing_up import backup
-from serve_app.cli.banning import ban
-from serve_app.cli.calibrating import calibrate
-from serve_app.cli.canary import canary
-from serve_app.cli.checking import check
-from serve_app.cli.comparing import model_compare
-from serve_app.cli.converting import model_convert
-from serve_app.cli.decisions import decisions, forget, why
-from serve_app.cli.evaluating import evaluate
-from serve_app.cli.explaining import policy_explain
-from serve_app.cli.fetching import model_fetch
-from serve_app.cli.hunting import hunt
-from serve_app.cli.lists import (
+from serve_app.cli.admin.allowing import allow, deny
+from serve_app.cli.admin.banning import ban
+from serve_app.cli.admin.decisions import decisions, forget, why
+from serve_app.cli.admin.lists import (
     list_add,
     list_banks,
     list_confirm,
@@ -27,19 +16,30 @@ from serve_app.cli.lists import (
     list_remove,
     list_show,
 )
-from serve_app.cli.notices import notices_test
-from serve_app.cli.policies import policy_check, policy_from_horde_safety, policy_show
-from serve_app.cli.policy_replay import policy_replay
-from serve_app.cli.presets import presets
-from serve_app.cli.purges import purges
-from serve_app.cli.rescanning import rescan
-from serve_app.cli.serving import serve
-from serve_app.cli.storage_report import storage_forget, storage_report
-from serve_app.cli.storage_scan import storage_scan
-from serve_app.cli.training import train
-from serve_app.cli.upgrading import settings_upgrade
-from serve_app.cli.worker_list import workers_app
-from serve_app.cli.working import worker
+from serve_app.cli.admin.purges import purges
+from serve_app.cli.admin.worker_list import workers_app
+from serve_app.cli.application import application
+from serve_app.cli.calibration.calibrating import calibrate
+from serve_app.cli.calibration.evaluating import evaluate
+from serve_app.cli.calibration.training import train
+from serve_app.cli.check.canary import canary
+from serve_app.cli.check.checking import check
+from serve_app.cli.configuration.notices import notices_test
+from serve_app.cli.configuration.presets import presets
+from serve_app.cli.configuration.upgrading import settings_upgrade
+from serve_app.cli.launch.serving import serve
+from serve_app.cli.launch.working import worker
+from serve_app.cli.models.comparing import model_compare
+from serve_app.cli.models.converting import model_convert
+from serve_app.cli.models.fetching import model_fetch
+from serve_app.cli.policy.explaining import policy_explain
+from serve_app.cli.policy.policies import policy_check, policy_from_horde_safety, policy_show
+from serve_app.cli.policy.replay import policy_replay
+from serve_app.cli.storage.backing_up import backup
+from serve_app.cli.storage.hunting import hunt
+from serve_app.cli.storage.reporting import storage_forget, storage_report
+from serve_app.cli.storage.rescanning import rescan
+from serve_app.cli.storage.scan import storage_scan
 
 app = application()
 app.command()(check)

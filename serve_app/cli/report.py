@@ -1,61 +1,16 @@
-"""Scans as a table for people."""
+"""What the reports of all commands have in common: notices, and names and scores as texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from os.path import commonpath
-from pathlib import PurePath
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-if TYPE_CHECKING:
-    from serve_app.cli.scanning import Scan
-
-_STYLES = {"accept": "green", "flag": "yellow", "reject": "bold red", None: "magenta"}
 
 
 def print_notices(notices: Iterable[str], console: Console) -> None:
     """Print what has to be known of the models that scored, once each."""
     for notice in sorted(set(notices)):
         console.print(f"NOTE: {notice}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-
-def scan_table(scans: Sequence[Scan]) -> Table:
-    """One row per picture: verdict, rule, milliseconds, and the reason."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("picture", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("rule", no_wrap=True)
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for each in scans:
-        verdict = each.verdict or f"none ({each.reason})"
-        table.add_row(
-            # As texts: a file's name may hold brackets, which are Rich's markup in a plain string.
-            Text(printable(each.picture)),
-            Text(verdict, _STYLES.get(each.verdict, "magenta")),
-            Text(each.rule or "-"),
-            f"{each.elapsed_ms:.0f}",
-            Text(_why(each)),
-        )
-    return table
-
-
-def without_common_folder(scans: Sequence[Scan]) -> tuple[str, list[Scan]]:
-    """The folder that all pictures lie in, empty if there is none, and the scans with their names in it."""
-    pictures = [PurePath(each.picture) for each in scans]
-    try:
-        folder = commonpath([each.parent for each in pictures])
-    except ValueError:  # no pictures; or absolute paths among relative ones
-        return "", list(scans)
-    if folder in ("", "/"):
-        return "", list(scans)
-    names = (str(each.relative_to(folder)) for each in pictures)
-    return folder, [replace(each, picture=name) for each, name in zip(scans, names, strict=True)]
 
 
 def printable(name: str) -> str:
@@ -69,11 +24,3 @@ def told_scores(scores: Mapping[str, float | None], decimals: int) -> str:
         f"{concept}={'unknown' if score is None else format(score, f'.{decimals}f')}"
         for concept, score in scores.items()
     )
-
-
-def _why(scan: Scan) -> str:
-    """The concept scores and the margin; without scores, in words: a list decided, or the picture was not scanned."""
-    if not scan.scores:
-        return scan.message
-    scores = told_scores(scan.scores, decimals=2)
-    return scores if scan.margin is None else f"{scores} ({scan.margin:+.2f})"

@@ -19,11 +19,11 @@ def _with_command(name: str) -> typer.Typer:
     # A service runs for months, and what only other commands use would stay in its memory.
     match name:
         case "serve":
-            from serve_app.cli.serving import serve
+            from serve_app.cli.launch.serving import serve
 
             return _alone(serve)
         case "worker":
-            from serve_app.cli.working import worker
+            from serve_app.cli.launch.working import worker
 
             return _alone(worker)
         case _:

@@ -66,13 +66,13 @@ ELSEWHERE = {
     "OTEL_EXPORTER_OTLP_ENDPOINT= pictwarden serve": Run(
         "tests/serve/test_logs_and_traces.py", "collector.environment"
     ),
-    "pictwarden model compare": Run("tests/unit/cli/test_model_compare.py", '"model", "compare"'),
-    "pictwarden model convert": Run("tests/unit/cli/test_model_convert.py", '"model", "convert"'),
-    "pictwarden model fetch": Run("tests/unit/cli/test_model_fetch.py", '"model", "fetch"'),
+    "pictwarden model compare": Run("tests/unit/cli/models/test_model_compare.py", '"model", "compare"'),
+    "pictwarden model convert": Run("tests/unit/cli/models/test_model_convert.py", '"model", "convert"'),
+    "pictwarden model fetch": Run("tests/unit/cli/models/test_model_fetch.py", '"model", "fetch"'),
     "pictwarden rescan": Run("tests/e2e/pictrs/test_rescan.py", '"serve_app.cli", "rescan"'),
-    "pictwarden worker": Run("tests/unit/cli/test_working.py", '"worker"'),
+    "pictwarden worker": Run("tests/unit/cli/launch/test_working.py", '"worker"'),
     "pictwarden serve": Run("tests/serve/conftest.py", '"serve_app.cli", "serve"'),
-    "pictwarden policy from-horde-safety": Run("tests/unit/cli/test_policies.py", 'policy("from-horde-safety")'),
+    "pictwarden policy from-horde-safety": Run("tests/unit/cli/policy/test_policies.py", 'policy("from-horde-safety")'),
 }
 """The beginning of a line without paths, and where it runs: maybe with other options, or a stand-in for a registry."""
 

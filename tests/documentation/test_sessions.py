@@ -19,8 +19,8 @@ import yaml
 from PIL import Image
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.cli.admin_connection import ADMIN_URL_ENV
-from serve_app.cli.launch.local_service import URL_ENV
+from serve_app.cli.admin.connection import ADMIN_URL_ENV
+from serve_app.cli.local_service import URL_ENV
 from serve_app.lemmy import TOKEN_ENV
 from serve_app.models.demo.draw import draw
 from serve_app.pictrs import API_KEY_ENV

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from serve_app.cli.launch.serving import STOP_LIMIT_S
+from serve_app.cli.launch.working import STOP_LIMIT_S as WORKER_STOP_LIMIT_S
 from serve_app.cli.main import app
-from serve_app.cli.serving import STOP_LIMIT_S
-from serve_app.cli.working import STOP_LIMIT_S as WORKER_STOP_LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "examples" / "systemd" / "pictwarden.service"

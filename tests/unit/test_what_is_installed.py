@@ -70,7 +70,7 @@ HIDDEN = {
     "serve_app.worker": (*CLIP, *RAY, *OPENVINO, *DECODERS, *HTTP, *DATABASES),
     "serve_app.storage": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *CLIENTS),
     "serve_app.cli.running": (*CLIP, *RAY, *OPENVINO, *HTTP, *MEDIA, *DATABASES, *CLIENTS, "numpy", "pydantic"),
-    "serve_app.cli.serving": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
+    "serve_app.cli.launch.serving": (*CLIP, *RAY, *OPENVINO, *MEDIA, *DATABASES, *CLIENTS),
     "serve_app.cli.main": (*CLIP, *RAY, *OPENVINO, *DECODERS, *DATABASES),
     "deployments.ingress": (*CLIP, *OPENVINO, *MEDIA, *DATABASES),
     "deployments.preprocessor": (*CLIP, *OPENVINO, *MEDIA),

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from serve_app.admin_api import DecisionListing, ListingAnswer
-from serve_app.cli.admin_connection import AdminConnection, path_segment
-from serve_app.cli.admin_errors import told
-from serve_app.cli.list_report import made
+from serve_app.cli.admin.connection import AdminConnection, path_segment
+from serve_app.cli.admin.errors import told
+from serve_app.cli.admin.list_report import made
 from serve_app.cli.moments import EXPIRY_WAY_OUT, expiry
 from serve_app.domain.canary import CANARY_BANK
 

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from serve_app.admin_api import BANNED_BANK, BanAnswer, BanRequest, StoredPictureRecord
-from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFoundError
-from serve_app.cli.admin_errors import told
-from serve_app.cli.allowing import Expires, Reason, bank_name, expires_at, required_reason, show_listing
-from serve_app.cli.file_fingerprints import fingerprints_of_file
-from serve_app.cli.list_report import made
-from serve_app.cli.lists import send_fingerprints
+from serve_app.cli.admin.allowing import Expires, Reason, bank_name, expires_at, required_reason, show_listing
+from serve_app.cli.admin.connection import AdminConnection, AdminError, NotFoundError
+from serve_app.cli.admin.errors import told
+from serve_app.cli.admin.file_fingerprints import fingerprints_of_file
+from serve_app.cli.admin.list_report import made
+from serve_app.cli.admin.lists import send_fingerprints
 from serve_app.domain.lists import ListKind
 
 

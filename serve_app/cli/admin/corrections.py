@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from serve_app.admin_api import Entries
-from serve_app.cli.admin_connection import AdminConnection
+from serve_app.cli.admin.connection import AdminConnection
 
 _PAGE = 1000
 

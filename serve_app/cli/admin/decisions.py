@@ -19,12 +19,12 @@ from serve_app.admin_api import (
     StoredPictureRecord,
     UploadersAnswer,
 )
-from serve_app.cli.admin_connection import AdminConnection, AdminError, NotFoundError, path_segment
-from serve_app.cli.admin_errors import told
-from serve_app.cli.decision_report import decision_table, explanation
+from serve_app.cli.admin.connection import AdminConnection, AdminError, NotFoundError, path_segment
+from serve_app.cli.admin.decision_report import decision_table, explanation
+from serve_app.cli.admin.errors import told
+from serve_app.cli.admin.uploader_report import whereabouts
 from serve_app.cli.moments import WAY_OUT, moment
 from serve_app.cli.progress import progress
-from serve_app.cli.uploader_report import whereabouts
 from serve_app.domain import Verdict
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

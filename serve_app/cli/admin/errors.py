@@ -9,7 +9,7 @@ from typing import ParamSpec
 import typer
 from pydantic import ValidationError
 
-from serve_app.cli.admin_connection import AdminError
+from serve_app.cli.admin.connection import AdminError
 from serve_app.cli.exit_codes import ExitCode
 
 Options = ParamSpec("Options")

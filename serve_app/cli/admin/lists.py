@@ -22,9 +22,7 @@ from serve_app.admin_api import (
     ListingAnswer,
     PictureListing,
 )
-from serve_app.cli.admin_connection import AdminConnection, AdminError, path_segment
-from serve_app.cli.admin_errors import told
-from serve_app.cli.allowing import (
+from serve_app.cli.admin.allowing import (
     Bank,
     Expires,
     Reason,
@@ -34,8 +32,10 @@ from serve_app.cli.allowing import (
     required_reason,
     show_listing,
 )
-from serve_app.cli.file_fingerprints import fingerprints_of_file
-from serve_app.cli.list_report import bank_table, entry_table
+from serve_app.cli.admin.connection import AdminConnection, AdminError, path_segment
+from serve_app.cli.admin.errors import told
+from serve_app.cli.admin.file_fingerprints import fingerprints_of_file
+from serve_app.cli.admin.list_report import bank_table, entry_table
 from serve_app.cli.progress import progress
 from serve_app.domain.lists import FingerprintType, ListKind
 from serve_app.lists.formats import FileFormat

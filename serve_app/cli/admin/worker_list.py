@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.admin_api import WorkerRecord, Workers
-from serve_app.cli.admin_connection import AdminConnection, path_segment
-from serve_app.cli.admin_errors import told
-from serve_app.cli.decisions import Json
+from serve_app.cli.admin.connection import AdminConnection, path_segment
+from serve_app.cli.admin.decisions import Json
+from serve_app.cli.admin.errors import told
 from serve_app.cli.moments import local
 from serve_app.domain.workers import StandingIn, WorkerState
 

@@ -14,10 +14,10 @@ from rich.console import Console
 from serve_app.calibration.fitting import Plan, fit, holding, plan
 from serve_app.calibration.margins import rule_margins
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
-from serve_app.cli.calibration_report import print_calibration, print_missing, save_curves
+from serve_app.cli.calibration.calibration_report import print_calibration, print_missing, save_curves
+from serve_app.cli.calibration.measuring import CacheFolder, Here, Measuring, Model, Scores, errors_told
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.local_service import ScanUrl
-from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, errors_told
+from serve_app.cli.local_service import ScanUrl
 from serve_app.domain import ModelIdentity, PolicyError, SettingsError
 from serve_app.policy import (
     CalibratedModel,

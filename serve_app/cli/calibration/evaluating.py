@@ -14,8 +14,8 @@ from rich.console import Console
 from serve_app.calibration.card import Subject, html, markdown
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct
 from serve_app.calibration.rates import Expected, compare_on, evaluate_on, unknown_names
-from serve_app.cli.launch.local_service import ScanUrl
-from serve_app.cli.measuring import CacheFolder, Here, Measuring, Model, Scores, errors_told
+from serve_app.cli.calibration.measuring import CacheFolder, Here, Measuring, Model, Scores, errors_told
+from serve_app.cli.local_service import ScanUrl
 from serve_app.domain import SettingsError
 from serve_app.policy import Policy, load_policy
 

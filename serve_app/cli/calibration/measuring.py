@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.cli.admin_connection import AdminConnection, AdminError
+from serve_app.cli.admin.connection import AdminConnection, AdminError
+from serve_app.cli.calibration.scored_folder import ScoredFolder, score_folder
+from serve_app.cli.calibration.scorers import HereScorer, Scorer, ServiceScorer
+from serve_app.cli.calibration.scores_file import ScoresFile
 from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
-from serve_app.cli.launch.local_service import NO_SERVICE, known_url
+from serve_app.cli.local_service import NO_SERVICE, known_url
+from serve_app.cli.models.policy_engine import engine_of
 from serve_app.cli.pictures import pictures_in
-from serve_app.cli.policy_engine import engine_of
 from serve_app.cli.progress import progress_of
-from serve_app.cli.scored_folder import ScoredFolder, score_folder
-from serve_app.cli.scorers import HereScorer, Scorer, ServiceScorer
-from serve_app.cli.scores_file import ScoresFile
 from serve_app.domain import PictwardenError, SettingsError
 from serve_app.host.state_folder import state_folder
 from serve_app.policy import Policy

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serve_app.calibration.pictures import ScoredPicture
-from serve_app.cli.scorers import PICTURES_A_PASS, DecodedPicture, Scorer, SkippedPicture
-from serve_app.cli.scores_file import RecordedPicture, ScoresFile
+from serve_app.cli.calibration.scorers import PICTURES_A_PASS, DecodedPicture, Scorer, SkippedPicture
+from serve_app.cli.calibration.scores_file import RecordedPicture, ScoresFile
 from serve_app.domain import Deadline, LabelScores, OnTruncated, SettingsError, UnscannedError
 from serve_app.media import MediaLimits
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from serve_app.admin_api import LedgerStatus, ScoredDecisions
-from serve_app.cli.admin_connection import AdminConnection
-from serve_app.cli.patience import Patience
-from serve_app.cli.recorded_scores import scored_decisions
-from serve_app.cli.scanning import Scan, scan_all
-from serve_app.cli.scores_file import RecordedPicture
+from serve_app.cli.admin.connection import AdminConnection
+from serve_app.cli.admin.recorded_scores import scored_decisions
+from serve_app.cli.calibration.scores_file import RecordedPicture
+from serve_app.cli.check.patience import Patience
+from serve_app.cli.check.scanning import Scan, scan_all
 from serve_app.composition.decoding import Decode, decode_for
 from serve_app.domain import FrameFingerprint, LabelScores, Lane, PolicyError, Views
 from serve_app.media import preprocess

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from serve_app.admin_api import DENIED_BANK
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct, resembling
-from serve_app.cli.admin_connection import AdminConnection
-from serve_app.cli.corrections import corrected
+from serve_app.cli.admin.connection import AdminConnection
+from serve_app.cli.admin.corrections import corrected
+from serve_app.cli.calibration.measuring import Scores, errors_told, score_recorded
+from serve_app.cli.calibration.scorers import HereScorer
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.measuring import Scores, errors_told, score_recorded
+from serve_app.cli.models.policy_engine import CacheFolder
 from serve_app.cli.pictures import pictures_in
-from serve_app.cli.policy_engine import CacheFolder
 from serve_app.cli.report import print_notices
-from serve_app.cli.scorers import HereScorer
 from serve_app.domain import SettingsError
 from serve_app.host.extras import how_to_install
 from serve_app.models.engine import Engine

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from serve_app.cli.check.patience import Patience
+from serve_app.cli.check.scanning import Scan, scan_all
 from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
-from serve_app.cli.patience import Patience
-from serve_app.cli.scanning import Scan, scan_all
 from serve_app.domain.canary import CANARY_REASON
 
 LISTED = "listed"

@@ -11,17 +11,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serve_app.cli.canary import canary_fault, send_canary
+from serve_app.cli.check.canary import canary_fault, send_canary
+from serve_app.cli.check.journal import Journal
+from serve_app.cli.check.patience import Patience
+from serve_app.cli.check.scan_table import scan_table, without_common_folder
+from serve_app.cli.check.scanning import scan_all
+from serve_app.cli.check.tally import MOST_SHOWN, Tally
 from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
-from serve_app.cli.journal import Journal
-from serve_app.cli.launch.local_service import NO_SERVICE, ScanUrl, known_url
-from serve_app.cli.patience import Patience
+from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
 from serve_app.cli.pictures import pictures_in
 from serve_app.cli.progress import progress
-from serve_app.cli.report import print_notices, printable, scan_table, without_common_folder
-from serve_app.cli.scanning import scan_all
-from serve_app.cli.tally import MOST_SHOWN, Tally
+from serve_app.cli.report import print_notices, printable
 from serve_app.domain import Lane
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-from serve_app.cli.scanning import Scan
+from serve_app.cli.check.scanning import Scan
 
 _DIGEST_BYTES = 16
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from serve_app.cli.patience import IMPATIENT, Patience
+from serve_app.cli.check.patience import IMPATIENT, Patience
 from serve_app.domain import Lane, UnscannedReason
 from serve_app.wire import LANE_HEADER
 

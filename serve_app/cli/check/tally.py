@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_app.cli.scanning import Scan
+from serve_app.cli.check.scanning import Scan
 
 MOST_SHOWN = 1000
 """The most pictures of each kind (accepted; others) in a table for people."""

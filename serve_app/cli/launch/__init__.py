@@ -1,1 +1,1 @@
-"""What every command that runs for long needs, `make run` included: its file, its address, its secrets and its end."""
+"""The commands that run until they are stopped, and what those need, `make run` included."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from serve_app.cli.report import print_notices, scan_table
+from serve_app.cli.check.scan_table import scan_table
+from serve_app.cli.report import print_notices
 from serve_app.domain import UnavailableError
 from serve_app.settings.presets import Preset
 
 if TYPE_CHECKING:
-    from serve_app.cli.scanning import Scan
+    from serve_app.cli.check.scanning import Scan
 
 
 def announce(url: str, ready_after_s: float, console: Console, preset: Preset | None, file: Path | None) -> None:
@@ -78,7 +79,7 @@ def scan_samples(url: str) -> list[Scan]:
 
 def _direct(url: str, samples: list[Path]) -> list[Scan]:
     # aiohttp takes 6 MB, and a service that is not started at a terminal announces nothing.
-    from serve_app.cli.scanning import scan_all
+    from serve_app.cli.check.scanning import scan_all
 
     # The service is on this machine, so that no proxy of the environment is used.
     return list(scan_all(url, samples, at_once=1, uses_proxy=False))

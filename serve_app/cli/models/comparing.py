@@ -17,11 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serve_app.cli.comparison_report import as_dict, print_comparison
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, steps
+from serve_app.cli.models.comparison_report import as_dict, print_comparison
+from serve_app.cli.models.model_progress import QuantiseWith, quantisation_views_from, steps
+from serve_app.cli.models.policy_engine import CacheFolder
 from serve_app.cli.pictures import pictures_in
-from serve_app.cli.policy_engine import CacheFolder
 from serve_app.composition.comparison import Comparison, compare
 from serve_app.domain import ConfigurationError, PolicyError, SettingsError, needs_faces
 from serve_app.media import MediaLimits

@@ -13,11 +13,11 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from serve_app.cli.comparing import policy_with_prompts
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.model_progress import QuantiseWith, quantisation_views_from, steps
+from serve_app.cli.models.comparing import policy_with_prompts
+from serve_app.cli.models.model_progress import QuantiseWith, quantisation_views_from, steps
+from serve_app.cli.models.policy_engine import CacheFolder
 from serve_app.cli.pictures import pictures_in
-from serve_app.cli.policy_engine import CacheFolder
 from serve_app.composition.comparison import outcomes, views_of
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.media import MediaLimits

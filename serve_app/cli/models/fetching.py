@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.model_progress import steps
-from serve_app.cli.policy_engine import CacheFolder
+from serve_app.cli.models.model_progress import steps
+from serve_app.cli.models.policy_engine import CacheFolder
 from serve_app.domain import MODEL_NOTICES, ModelError
 from serve_app.models.age import fetch_age
 from serve_app.models.classifier_files import FetchedClassifier

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from serve_app.cli.exit_codes import ExitCode
+from serve_app.cli.models.policy_engine import CacheFolder, engine_of
 from serve_app.cli.pictures import pictures_in
-from serve_app.cli.policy_engine import CacheFolder, engine_of
 from serve_app.cli.report import print_notices
 from serve_app.composition.decoding import Decode, decode_for
 from serve_app.domain import ConfigurationError, Deadline, OnTruncated, UnscannedError, ViewPlace

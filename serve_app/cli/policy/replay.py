@@ -10,16 +10,16 @@ import typer
 from rich.console import Console
 
 from serve_app.admin_api import ScoredDecisions
-from serve_app.cli.admin_connection import AdminConnection
-from serve_app.cli.admin_errors import told
-from serve_app.cli.decisions import Json, Moment, moment_of
+from serve_app.cli.admin.connection import AdminConnection
+from serve_app.cli.admin.decisions import Json, Moment, moment_of
+from serve_app.cli.admin.errors import told
+from serve_app.cli.admin.recorded_scores import scored_decisions
 from serve_app.cli.exit_codes import ExitCode
 from serve_app.cli.interrupt import interruptible
 from serve_app.cli.moments import WAY_OUT, local
-from serve_app.cli.policies import policy_errors
+from serve_app.cli.policy.policies import policy_errors
+from serve_app.cli.policy.replay_report import json_of, print_replay
 from serve_app.cli.progress import progress
-from serve_app.cli.recorded_scores import scored_decisions
-from serve_app.cli.replay_report import json_of, print_replay
 from serve_app.policy import Replay, load_policy
 
 # A page of ordinary photographs has a few hundred kilobytes; one of long animations under a long policy, megabytes.

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 import uvloop
 
-from serve_app.cli.decisions import Moment, moment_of
+from serve_app.cli.admin.decisions import Moment, moment_of
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.local_service import ScanUrl, known_url
 from serve_app.cli.launch.serve_file import read_serve_file
-from serve_app.cli.ledger_errors import ledger_errors_in_words
-from serve_app.cli.storage_order import Order, scan
-from serve_app.cli.storage_progress import ScanShow
-from serve_app.cli.storage_report import Config, SourceUrl
+from serve_app.cli.local_service import ScanUrl, known_url
+from serve_app.cli.storage.ledger_errors import ledger_errors_in_words
+from serve_app.cli.storage.order import Order, scan
+from serve_app.cli.storage.reporting import Config, SourceUrl
+from serve_app.cli.storage.scan_progress import ScanShow
 from serve_app.domain import PictwardenError, StorageUnavailableError, UnavailableError
 from serve_app.domain.storable_text import printable
 from serve_app.host.core_dumps import write_no_core

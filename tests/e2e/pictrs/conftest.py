@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.pictrs_process import BINARY, MISSING, Mode
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.cli.admin_connection import ADMIN_URL_ENV
+from serve_app.cli.admin.connection import ADMIN_URL_ENV
 from serve_app.pictrs import API_KEY_ENV
 from tests.e2e.pictrs.another_server import serving_pictures
 from tests.e2e.pictrs.installation import missing_for_full_mode

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.cli.admin_connection import ADMIN_URL_ENV
-from serve_app.cli.launch.local_service import URL_ENV
+from serve_app.cli.admin.connection import ADMIN_URL_ENV
+from serve_app.cli.local_service import URL_ENV
 from serve_app.pictrs import API_KEY_ENV
 from tests.e2e.pictrs.conftest import IS_ALL, fake_config, new_picture
 from tests.e2e.pictrs.server import API_KEY, running_pictrs

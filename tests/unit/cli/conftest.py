@@ -152,5 +152,5 @@ def bench(tmp_path: Path, service: StandIn, monkeypatch: pytest.MonkeyPatch) -> 
     database.prepare()
     database.close()
     # It holds for the whole process, which here is that of the tests.
-    monkeypatch.setattr("serve_app.cli.storage_scan.write_no_core", lambda: bench.limited.append("core"))
+    monkeypatch.setattr("serve_app.cli.storage.scan.write_no_core", lambda: bench.limited.append("core"))
     return bench

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.cli.health import main
-from serve_app.cli.launch.local_service import store_url
+from serve_app.cli.local_service import store_url
 from serve_app.host.state_folder import STATE_ENV
 from serve_app.wire import READY_PATH, SCAN_PATH
 

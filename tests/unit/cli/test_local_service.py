@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.cli.launch.local_service import known_url, provide_worker_secret, store_url, stored_secret
+from serve_app.cli.local_service import known_url, provide_worker_secret, store_url, stored_secret
 from serve_app.domain import SettingsError
 
 STATE = Path(".pictwarden")

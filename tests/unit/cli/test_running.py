@@ -36,6 +36,6 @@ def test_a_service_is_loaded_without_the_other_commands_and_looks_as_among_them(
     among_others, all_modules = help_of(service, "main", "app")
     assert text == among_others
     assert f"pictwarden {service}" in text
-    assert "serve_app.cli.checking" in all_modules
+    assert "serve_app.cli.check.checking" in all_modules
     assert "serve_app.cli.main" not in modules
-    assert "serve_app.cli.checking" not in modules
+    assert "serve_app.cli.check.checking" not in modules

@@ -81,7 +81,7 @@ def waiting(**environment: str) -> list[str]:
     """What torch finds when it is loaded, after the set-up of each way to serve."""
     code = """
 import sys
-import serve_app.cli.serving, serve_app.standalone, serve_app.composition.scoring
+import serve_app.cli.launch.serving, serve_app.standalone, serve_app.composition.scoring
 from serve_app.host.process import set_up_process
 assert "torch" not in sys.modules
 set_up_process()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.admin_api import ADMIN_SECRETS_ENV, Decisions
-from serve_app.cli.admin_connection import AdminConnection, AdminError
+from serve_app.cli.admin.connection import AdminConnection, AdminError
 from tests.unit.cli.admin_service import SECRET, AdminService, running_admin_service
 
 

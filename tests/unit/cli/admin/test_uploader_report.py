@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from serve_app.admin_api import ShownRecord, UploadersAnswer, UploadRecord
-from serve_app.cli.uploader_report import whereabouts
+from serve_app.cli.admin.uploader_report import whereabouts
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

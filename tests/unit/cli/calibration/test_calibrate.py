@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 from serve_app.admin_api import Decisions, ScoredDecisions
 from serve_app.calibration.binomial import upper_bound
-from serve_app.cli import scorers
-from serve_app.cli.admin_connection import AdminConnection
+from serve_app.cli.admin.connection import AdminConnection
+from serve_app.cli.calibration import scorers
 from serve_app.cli.main import app
 from serve_app.domain import LabelScores
 from serve_app.models import with_faces

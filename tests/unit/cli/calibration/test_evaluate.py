@@ -10,9 +10,9 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from serve_app.cli.calibration.measuring import Measuring
+from serve_app.cli.calibration.scored_folder import ScoredFolder
 from serve_app.cli.main import app
-from serve_app.cli.measuring import Measuring
-from serve_app.cli.scored_folder import ScoredFolder
 from serve_app.policy import Policy
 
 POLICY = """\

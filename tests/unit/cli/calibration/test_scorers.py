@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from serve_app.admin_api import LedgerStatus, ScoredDecisions, ScoredRecord, ScoringModel, ViewScores
-from serve_app.cli import scorers
-from serve_app.cli.admin_connection import AdminConnection
-from serve_app.cli.scanning import Scan
-from serve_app.cli.scorers import DecodedPicture, ServiceScorer, SkippedPicture
+from serve_app.cli.admin.connection import AdminConnection
+from serve_app.cli.calibration import scorers
+from serve_app.cli.calibration.scorers import DecodedPicture, ServiceScorer, SkippedPicture
+from serve_app.cli.check.scanning import Scan
 from serve_app.domain import ModelIdentity, PolicyError, Verdict, ViewPlace, Views
 from serve_app.policy import parse_policy
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serve_app.cli.scores_file import RecordedPicture, ScoresFile
+from serve_app.cli.calibration.scores_file import RecordedPicture, ScoresFile
 from serve_app.domain import FrameFingerprint, LabelScores, ModelIdentity, SettingsError
 from serve_app.domain.limits import MEDIA_VERSION
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from serve_app.cli import training
+from serve_app.cli.calibration import training
 from serve_app.cli.main import app
 from serve_app.models.heads import read_head
 from serve_app.policy import load_policy, parse_policy

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from serve_app.cli.launch.local_service import store_url
+from serve_app.cli.local_service import store_url
 from serve_app.cli.main import app
-
-from .conftest import SCAN_PATH
+from tests.unit.cli.conftest import SCAN_PATH
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import StandIn
@@ -321,7 +320,7 @@ def run_check(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "serve_app.cli", "check", *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

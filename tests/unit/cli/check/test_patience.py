@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.cli.patience import IMPATIENT, Patience
+from serve_app.cli.check.patience import IMPATIENT, Patience
 
 
 @dataclass

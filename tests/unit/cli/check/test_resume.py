@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-from serve_app.cli.journal import Journal
+from serve_app.cli.check.journal import Journal
 from serve_app.cli.main import app
 
 if TYPE_CHECKING:

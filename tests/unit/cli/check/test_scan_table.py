@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from serve_app.cli.report import scan_table, without_common_folder
-from serve_app.cli.scanning import Scan
+from serve_app.cli.check.scan_table import scan_table, without_common_folder
+from serve_app.cli.check.scanning import Scan
 
 ACCEPTED = Scan(
     picture="a.png",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serve_app.cli.scanning import Scan
-from serve_app.cli.tally import MOST_SHOWN, Tally
+from serve_app.cli.check.scanning import Scan
+from serve_app.cli.check.tally import MOST_SHOWN, Tally
 
 ACCEPTED = Scan("a.png", 200, "accept", "policy", None, "no rule holds", {}, None, 12.6, None)
 REJECTED = replace(ACCEPTED, picture="b.png", status=406, verdict="reject")

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from serve_app.cli.configuration.upgrading import upgraded_text
 from serve_app.cli.main import app
-from serve_app.cli.upgrading import upgraded_text
 from serve_app.domain import SettingsError
 from serve_app.settings import parse_settings
 from serve_app.settings.changes import CHANGES, upgraded
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 OF_0_1_0 = ROOT / "tests" / "golden" / "serve_config_0.1.0.yaml"
 
 SMALL = """\
@@ -304,6 +304,6 @@ def test_what_is_wrong_beside_is_said_after_the_file_is_rewritten(file: Path) ->
 
 
 def test_a_file_that_nobody_understands_is_never_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve_app.cli.upgrading.remove_key", lambda *_: "docs: true\n")
+    monkeypatch.setattr("serve_app.cli.configuration.upgrading.remove_key", lambda *_: "docs: true\n")
     with pytest.raises(SettingsError, match="by hand"):
         upgraded_text("retry_after_s: 3\npolicy: p\n", "f.yaml")

@@ -9,7 +9,7 @@ import psutil
 
 from serve_app.cli.launch.ending import descendants
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 # Starts a child that ignores SIGTERM, which starts one that becomes an orphan; then hangs in the end.
 HANGS = """

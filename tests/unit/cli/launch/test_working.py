@@ -21,7 +21,7 @@ from serve_app.models.factory import open_engine
 from serve_app.remote.messages import Leaving, Ping, Pong, Refusal, Refused, Scored
 from tests.unit.worker.front import PATIENT_S, SECRET, Front, views, wanted, work
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 LABELS = ("a red circle", "a blue square")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

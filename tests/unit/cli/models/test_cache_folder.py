@@ -9,7 +9,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from serve_app.cli import training
+from serve_app.cli.calibration import training
 from serve_app.cli.main import app
 from serve_app.domain import ModelError
 from serve_app.models.onnx import opening

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from serve_app.cli import comparing
 from serve_app.cli.main import app
+from serve_app.cli.models import comparing
 from serve_app.domain import PolicyError
 from serve_app.models.demo.draw import draw
 from serve_app.models.factory import open_engine, open_quantised

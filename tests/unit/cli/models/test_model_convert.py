@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from serve_app.cli import converting
 from serve_app.cli.main import app
+from serve_app.cli.models import converting
 from serve_app.models.demo.draw import draw
 from serve_app.models.factory import open_engine, open_unrecorded
 from serve_app.models.fake import FakeEngine

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from serve_app.cli import fetching
-from serve_app.cli.fetching import Fetchable
 from serve_app.cli.main import app
+from serve_app.cli.models import fetching
+from serve_app.cli.models.fetching import Fetchable
 from serve_app.models.classifier_files import FetchedClassifier
 from serve_app.models.packages import OnProgress
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from serve_app.cli import policies
 from serve_app.cli.main import app
+from serve_app.cli.policy import policies
 from serve_app.policy import load_policy, parse_policy, shipped_policies
 from serve_app.policy.horde_safety import read_lists
 from tests.unit.policy.horde_stand_in import StandInChecker

@@ -17,8 +17,8 @@ import yaml
 from aiohttp import web
 from typer.testing import CliRunner
 
-from serve_app.cli import hunting
 from serve_app.cli.main import app
+from serve_app.cli.storage import hunting
 from serve_app.database.location import Location
 from serve_app.domain import AuditEntry, Lane, Verdict
 from serve_app.domain.lists import EntryDraft, Fingerprint, FingerprintType, ListKind

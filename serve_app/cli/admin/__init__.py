@@ -1,0 +1,1 @@
+"""Commands that ask the admin API of a running service: decisions, lists, purges and workers."""

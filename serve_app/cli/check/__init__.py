@@ -1,0 +1,1 @@
+"""``pictwarden check`` and ``canary``: pictures sent to a running service, and what it answers."""

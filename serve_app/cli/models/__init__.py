@@ -1,0 +1,1 @@
+"""Commands over models, which run an engine of their own: fetching, converting, comparing."""

@@ -1,0 +1,1 @@
+"""``pictwarden policy``: policies are checked, explained and replayed."""

@@ -1,0 +1,1 @@
+"""Commands over what is stored: stores that are scanned, pictures that are hunted or scanned again, and the ledger."""
