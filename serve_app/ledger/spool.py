@@ -27,6 +27,9 @@ MAX_SPOOL_BYTES = 64_000_000
 
 RESERVED_BYTES = 4_000_000
 
+# Making a spool takes some calls of the system, and never so long.
+_MADE_WITHIN_S = 3600.0
+
 # The share of the room that entries of an importance may fill. The rest is for more important ones, and pending
 # decisions are written for as long as the disk has room.
 _SHARES: Mapping[Importance, float] = {Importance.ACCEPTED: 0.5, Importance.REFUSED: 0.75}
@@ -72,6 +75,7 @@ class Spool:
         unlocked = folder / f".{file.name}"
         try:
             make_private_folder(folder)
+            _remove_unlocked(folder, name)
             descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,9 +83,9 @@ class Spool:
                 os.posix_fallocate(descriptor, 0, reserved_bytes)
                 _sync_folder(folder)
             except OSError:
+                os.close(descriptor)
                 for each in (unlocked, file):
                     each.unlink(missing_ok=True)
-                os.close(descriptor)
                 raise
         except OSError as error:
             raise ConfigurationError(
@@ -213,6 +217,14 @@ def abandoned_spools(folder: Path, name: str) -> Iterator[Spool]:
                 os.close(descriptor)
                 continue
             yield spool
+
+
+def _remove_unlocked(folder: Path, name: str) -> None:
+    """Remove what processes have left that were killed while they made a spool. There is nothing in it."""
+    for file in folder.glob(f".{glob.escape(name)}.spool-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mtime < time.time() - _MADE_WITHIN_S:
+                file.unlink()
 
 
 def _read(descriptor: int) -> bytes:

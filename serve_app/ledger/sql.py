@@ -82,16 +82,20 @@ class SqlLedger(SqlArchive):
         self._recalling = ThreadPoolExecutor(_RECALLING_THREADS, thread_name_prefix="ledger-recall")
         self._recalls = Coalescer(self._recalling, self._recollections, _RECALLING_THREADS, _RECALLED_AT_ONCE)
         retaining = Retaining(Lease(database, "ledger-retention").hold, self._prune_now, lambda: self._problem is None)
-        threading.Thread(
+        self._erasing = threading.Thread(
             target=retaining.run, args=(self._is_closed.wait,), name="ledger-retention", daemon=True
-        ).start()
+        )
+        self._erasing.start()
 
     def close(self) -> None:
         """Commit what waits, if the database answers, and end the threads."""
         self._is_closed.set()
+        began_s = time.monotonic()
         self._commits.close(_CLOSE_S)
         self._spooling.close(_CLOSE_S)
         self._recalling.shutdown(wait=False, cancel_futures=True)
+        # Where the database hangs, the others have waited long enough.
+        self._erasing.join(max(0.0, began_s + _CLOSE_S - time.monotonic()))
         for spool in (self._spool, *self._abandoned):
             spool.close()
         super().close()

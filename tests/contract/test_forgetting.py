@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from serve_app.domain import (
     Verdict,
 )
 from serve_app.domain.lists import FingerprintType, ListKind
-from serve_app.ledger import MemoryLedger
+from serve_app.ledger import MemoryLedger, retaining
 from serve_app.ledger.encoding import pack_fingerprints
 from serve_app.ledger.queries import ERASED_AT_ONCE
 from serve_app.ledger.spool import Spool
@@ -33,7 +34,7 @@ from serve_app.ledger.sql import SqlLedger
 from serve_app.ledger.sql_archive import SqlArchive
 from serve_app.lists.of_decisions import fingerprints_of
 from tests.contract.archived import REFUSED, ids, record_all
-from tests.contract.conftest import FullLedger, Made
+from tests.contract.conftest import FullLedger, Made, patient_ledger
 
 # Forgetting
 
@@ -196,6 +197,19 @@ async def test_a_refused_picture_can_be_allowed_for_as_long_as_its_decision_is_r
         assert [each.type for each in selection.fingerprints] == [FingerprintType.SHA256, FingerprintType.PDQ]
         if days > 30 and not isinstance(ledger, MemoryLedger):
             assert found.decision.examination is None, "its scores have a shorter retention"
+
+
+async def test_a_ledger_erases_by_itself_what_is_over(
+    location: Location, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(patient_ledger(location)) as ledger:
+        await ledger.record(made.decision(1))
+    monkeypatch.setattr(retaining, "RENEWED_EVERY_S", 0.05)
+    with contextlib.closing(patient_ledger(location)) as ledger:
+        give_up_s = time.monotonic() + 60.0
+        while await ledger.get("r-1") is not None:
+            assert time.monotonic() < give_up_s, "waited in vain"
+            await asyncio.sleep(0.02)
 
 
 async def test_the_retention_leaves_the_database_to_others_after_few_rows_and_ends_with_the_program(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,6 +105,26 @@ def test_one_that_is_being_made_is_not_taken_for_that_of_a_dead_process(
     with contextlib.closing(Spool.create(tmp_path, NAME, reserved_bytes=10_000)) as made:
         assert found == []
         assert list(tmp_path.iterdir()) == [made.file]
+
+
+@pytest.mark.parametrize("step", ["fcntl.flock", "pathlib.Path.rename", "os.posix_fallocate", "os.fsync"])
+def test_of_one_that_cannot_be_made_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(ConfigurationError, match="No space left on device"):
+        Spool.create(tmp_path, NAME, reserved_bytes=10_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_process_has_left_that_was_killed_while_it_made_one_is_removed_later(tmp_path: Path) -> None:
+    left, young = (tmp_path / f".{NAME}.spool-{each}" for each in ("left", "young"))
+    left.touch()
+    young.touch()
+    os.utime(left, (time.time() - 7200,) * 2)
+    with contextlib.closing(Spool.create(tmp_path, NAME, reserved_bytes=10_000)) as made:
+        assert set(tmp_path.iterdir()) == {young, made.file}
 
 
 def test_the_spool_of_a_dead_process_is_found_whole(tmp_path: Path) -> None:
