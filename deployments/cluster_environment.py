@@ -19,7 +19,7 @@ from deployments.ray_environment import (
     TOKEN_SETTINGS,
     message_settings,
 )
-from serve_app.cli.launch.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError
 from serve_app.settings import Settings, parse_settings
 

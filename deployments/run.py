@@ -33,8 +33,8 @@ from serve_app.cli.launch.announcement import announce
 from serve_app.cli.launch.awaiting_workers import how_to_connect
 from serve_app.cli.launch.ending import bounded, cut_off_after
 from serve_app.cli.launch.listening import ListeningAddress, listening_address
-from serve_app.cli.launch.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
+from serve_app.cli.serve_file import Choice, ModelOption, PolicyOption, PresetOption, read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError, UnavailableError
 from serve_app.host.state_folder import STATE_ENV, state_folder

@@ -65,7 +65,7 @@ def amendments(buffer_bytes: int, max_upload_s: int, deadline_s: float, retry_af
             # Serve makes HAProxy send a line about each request, with the secret in its path, to this machine's syslog
             # port, on which any program may listen.
             "no log",
-            # The answers where no server answers, or one breaks off, or none is in time.
+            # The answers where no server answers, or one breaks off (on a new connection), or none is in time.
             *(f"http-error status {status} {unavailable}" for status in (502, 503, 504)),
         ),
         frontend=(

@@ -18,7 +18,7 @@ from rich.console import Console
 from serve_app.admin_api import DENIED_BANK
 from serve_app.calibration.pictures import ScoredPicture, digest_of, distinct, resembling
 from serve_app.cli.admin.connection import AdminConnection
-from serve_app.cli.admin.corrections import corrected
+from serve_app.cli.calibration.corrections import corrected
 from serve_app.cli.calibration.measuring import Scores, errors_told, score_recorded
 from serve_app.cli.calibration.scorers import HereScorer
 from serve_app.cli.exit_codes import ExitCode

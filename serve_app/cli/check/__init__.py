@@ -1,1 +1,1 @@
-"""``pictwarden check`` and ``canary``: pictures sent to a running service, and what it answers."""
+"""``pictwarden check``, which sends pictures to a running service, and ``canary``, which writes a harmless one."""

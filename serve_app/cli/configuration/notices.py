@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import ConfigurationError, SettingsError
 from serve_app.notices.addresses import addresses
 from serve_app.notices.message import message_of

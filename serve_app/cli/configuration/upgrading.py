@@ -15,7 +15,7 @@ import typer
 
 from serve_app.cli.configuration.yaml_keys import KeyPath, NotEditableError, has_key, remove_key, rename_key
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import parsed, read_text
+from serve_app.cli.serve_file import parsed, read_text
 from serve_app.domain import SettingsError
 from serve_app.settings import parse_settings
 from serve_app.settings.changes import CHANGES, Change, outdated, upgraded

@@ -21,7 +21,8 @@ from serve_app.cli.launch.awaiting_workers import Scorers, how_to_connect, log_h
 from serve_app.cli.launch.ending import cut_off_after
 from serve_app.cli.launch.listening import ListeningAddress, listening_address
 from serve_app.cli.launch.long_running import run_to_the_end, set_up_log, stop_on_signals
-from serve_app.cli.launch.serve_file import (
+from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
+from serve_app.cli.serve_file import (
     HTTP_OPTIONS,
     Choice,
     ModelOption,
@@ -29,7 +30,6 @@ from serve_app.cli.launch.serve_file import (
     PresetOption,
     read_serve_file,
 )
-from serve_app.cli.local_service import provide_secret, provide_worker_secret, store_url
 from serve_app.composition.configuration import read_args
 from serve_app.domain import ModelIdentity, SettingsError, UnavailableError
 from serve_app.host.process import release_start_memory

@@ -1,1 +1,1 @@
-"""Commands over models, which run an engine of their own: fetching, converting, comparing."""
+"""Commands over models: fetching, converting, comparing; and the engine of a policy, in the process of a command."""

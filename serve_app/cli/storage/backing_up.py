@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import locate
 from serve_app.domain import ConfigurationError
 from serve_app.ledger import back_up

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.cli.progress import progress_of
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage.ledger_errors import ledger_errors_in_words
 from serve_app.composition.configuration import load_policies
 from serve_app.database.location import locate

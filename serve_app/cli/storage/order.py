@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from serve_app.cli.interrupt import interruptible_loop, plain_interrupts
-from serve_app.cli.launch.service_log import log_lines_on
 from serve_app.cli.local_service import NO_SERVICE
 from serve_app.cli.storage.reporting import database_of
 from serve_app.cli.storage.scan_progress import ScanShow
+from serve_app.cli.storage.service_log import log_lines_on
 from serve_app.domain import SettingsError
 from serve_app.host.actor import actor_name
 from serve_app.ledger import open_archive, open_ledger
@@ -70,7 +70,7 @@ class Order:
     is_software_told: bool
 
 
-async def scan(order: Order, progress: Progress, show: ScanShow) -> bool:
+async def carry_out(order: Order, progress: Progress, show: ScanShow) -> bool:
     """Carry it out: whether it was interrupted.
 
     Args:

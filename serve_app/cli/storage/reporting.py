@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.database.location import Location, locate
 from serve_app.domain import PictwardenError, SettingsError
 from serve_app.ledger import open_archive

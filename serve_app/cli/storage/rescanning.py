@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.cli.local_service import NO_SERVICE, ScanUrl, known_url
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage.ledger_errors import ledger_errors_in_words
 from serve_app.database.location import locate
 from serve_app.domain import PictwardenError, SettingsError

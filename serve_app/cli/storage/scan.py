@@ -11,10 +11,10 @@ import uvloop
 
 from serve_app.cli.admin.decisions import Moment, moment_of
 from serve_app.cli.exit_codes import ExitCode
-from serve_app.cli.launch.serve_file import read_serve_file
 from serve_app.cli.local_service import ScanUrl, known_url
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.cli.storage.ledger_errors import ledger_errors_in_words
-from serve_app.cli.storage.order import Order, scan
+from serve_app.cli.storage.order import Order, carry_out
 from serve_app.cli.storage.reporting import Config, SourceUrl
 from serve_app.cli.storage.scan_progress import ScanShow
 from serve_app.domain import PictwardenError, StorageUnavailableError, UnavailableError
@@ -130,7 +130,7 @@ def storage_scan(
             is_software_told=software is not None,
         )
         with ledger_errors_in_words():
-            is_interrupted = uvloop.run(scan(order, progress, show))
+            is_interrupted = uvloop.run(carry_out(order, progress, show))
     except PictwardenError as error:
         typer.echo(printable(str(error)), err=True)
         if progress.files and isinstance(error, UnavailableError | StorageUnavailableError):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.cli.launch.serve_file import Choice, read_serve_file
+from serve_app.cli.serve_file import Choice, read_serve_file
 from serve_app.domain import SettingsError
 
 GOOD = """\

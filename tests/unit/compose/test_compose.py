@@ -15,9 +15,9 @@ from typer.main import get_command
 
 from deployments.run import STOP_LIMIT_S as RAY_STOP_LIMIT_S
 from serve_app.admin_api import ADMIN_SECRETS_ENV
-from serve_app.cli.launch.serve_file import HTTP_OPTIONS, read_serve_file
 from serve_app.cli.launch.serving import STOP_LIMIT_S
 from serve_app.cli.main import app
+from serve_app.cli.serve_file import HTTP_OPTIONS, read_serve_file
 from serve_app.composition.configuration import read_args
 from serve_app.host.secret_files import FILE_SUFFIX
 from serve_app.pictrs import API_KEY_ENV

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
-from serve_app.cli.launch.serve_file import HTTP_OPTIONS
 from serve_app.cli.local_service import SECRETS_ENV, store_url, stored_secret
+from serve_app.cli.serve_file import HTTP_OPTIONS
 from serve_app.database.location import locate
 from serve_app.host.state_folder import STATE_ENV
 from serve_app.http.neighbours import TRUST_MY_ADDRESS

@@ -10,7 +10,7 @@ from ray.serve.deployment import Application
 from deployments.environment_check import read_args_for_ray, require_closed_ray
 from deployments.graph import build_app
 from deployments.ray_environment import FAST_SETTINGS, fresh_token_settings, is_behind_haproxy
-from serve_app.cli.launch.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.domain import Lane, ModelError, OnTruncated, PolicyError, SettingsError, output_of
 from serve_app.domain.limits import DECODE_SHARE
 from serve_app.policy import Policies, labels_of, load_policy, shipped_text

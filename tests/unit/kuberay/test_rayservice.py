@@ -17,7 +17,7 @@ import yaml
 from deployments.drain import MOVE_LIMIT_S
 from deployments.haproxy.front_end import drain_limit_s
 from deployments.private_folder import private_folder
-from serve_app.cli.launch.serve_file import read_serve_file
+from serve_app.cli.serve_file import read_serve_file
 from serve_app.host.secret_files import read_secret, read_secrets
 from serve_app.settings import parse_settings
 from serve_app.wire import SCAN_PATH

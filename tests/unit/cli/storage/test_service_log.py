@@ -7,7 +7,7 @@ import logging
 
 from rich.console import Console
 
-from serve_app.cli.launch.service_log import log_lines_on
+from serve_app.cli.storage.service_log import log_lines_on
 from serve_app.logs import EventLogger
 
 logger = EventLogger("serve_app.tests")

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.cli.conftest import StandIn
 from tests.unit.cli.storage_bench import COMMAND, LIMIT_S, Bench
 
-LOOKING_OFTEN = f"import serve_app.cli.storage.order as scanning; scanning.LOOK_EVERY_S = 0.1; {COMMAND}"
+LOOKING_OFTEN = f"import serve_app.cli.storage.order as order; order.LOOK_EVERY_S = 0.1; {COMMAND}"
 
 
 def test_ctrl_c_finishes_what_has_begun_and_the_next_run_does_the_rest(bench: Bench, service: StandIn) -> None:
