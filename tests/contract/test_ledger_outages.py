@@ -338,8 +338,8 @@ from serve_app.ledger import open_ledger, retaining
 from tests.contract.conftest import Made
 
 async def main():
-    ledger = open_ledger(Location(Path(sys.argv[1]), Path(sys.argv[1]) / "ledger.db"))
     retaining.RENEWED_EVERY_S = 3600.0  # so that it does not erase these decisions, whose date is long ago
+    ledger = open_ledger(Location(Path(sys.argv[1]), Path(sys.argv[1]) / "ledger.db"))
     made = Made()
     async def record(first):
         for number in range(first, 100_000, 4):

@@ -32,6 +32,12 @@ def _views(argument, view_size_px, limits):
     return Views(pixels, places, f"image/{os.getpid()}", 3, 9)
 
 
+def _late(argument, view_size_px, limits):
+    """Says that it is time to answer for what is decoded."""
+    vars(worker_main)["GO_ON_S"] = 0.0
+    return _views(argument, view_size_px, limits)
+
+
 def _hang(argument, view_size_px, limits):
     _tell(argument)
     while True:
@@ -133,6 +139,7 @@ def _print(argument, view_size_px, limits):
 _ACTIONS = {
     "print": _print,
     "views": _views,
+    "late": _late,
     "hang": _hang,
     "compute": _compute,
     "wait": _wait,

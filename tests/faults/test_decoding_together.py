@@ -205,6 +205,14 @@ async def test_a_worker_that_has_much_to_say_leaves_the_rest_for_later(start, me
     assert workers.lost == 0
 
 
+async def test_a_worker_whose_time_is_over_leaves_the_rest_for_later(start, messages):
+    workers = start()
+    bodies = ["late", "views 1", "views 2"]
+    assert len(await outcomes_of(workers, bodies)) == 3
+    assert messages == [bodies, bodies[1:], bodies[2:]]
+    assert workers.lost == 0
+
+
 async def test_closing_answers_who_waits_and_whoever_is_decoded(start, fifo):
     workers = start()
     decoding = asyncio.create_task(outcomes_of(workers, [f"hang {fifo}", "views"]))

@@ -49,7 +49,7 @@ def service(config, way, collector, tmp_path_factory):
 
 
 def whole_lines(service):
-    """Without those in JSON that are being written: the last one of a file may lack its end."""
+    """Without those in JSON that are being written: the last one of each process may lack its end."""
     return [line for line in service.log_text().splitlines() if not line.startswith("{") or line.endswith("}")]
 
 

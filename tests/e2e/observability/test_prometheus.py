@@ -19,6 +19,8 @@ from tests.serve.conftest import ONE_PROCESS, Service, wait_for
 
 pytestmark = pytest.mark.slow
 
+OF_A_SLOW_MACHINE = {"PictwardenSlow", "PictwardenUnscanned", "PictwardenFull"}
+"""Pending for a moment, where other tests take the cores."""
 ON_RAY_ALONE = {"pictwarden_snapshot_age_seconds"}
 OF_WORKERS = {"pictwarden_workers_absent_seconds", "pictwarden_fallback_scoring", "pictwarden_workers_doubted_total"}
 """The models of the service compute in it."""
@@ -82,7 +84,9 @@ def test_no_alert_fires_for_a_service_that_is_well(prometheus: Prometheus) -> No
 
     wait_for(lambda: set(states().values()) == {"ok"})
     assert states().keys() == {rule["alert"] for rule in RULES}
-    assert [each for each in prometheus.ask("alerts")["alerts"] if each["state"] == "firing"] == []
+    alerts = prometheus.ask("alerts")["alerts"]
+    assert [each for each in alerts if each["state"] == "firing"] == []
+    assert {each["labels"]["alertname"] for each in alerts} <= OF_A_SLOW_MACHINE
 
 
 def test_panels_lie_beside_each_other() -> None:

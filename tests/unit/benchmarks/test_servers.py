@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from email import message_from_bytes
 from pathlib import Path
@@ -148,6 +149,12 @@ def test_a_planned_record_is_measured_on_the_service_that_it_names(
     record = Record.of_json((tmp_path / "flood-x.json").read_text("utf-8"))
     assert record.command == "python -m benchmarks flood --senders 1 --body-mb 0.1"
     assert record.service == "python started.py --model fake"
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_planned_record_is_measured_if_its_checks_hold(monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
+    monkeypatch.setattr("subprocess.run", lambda command, **_: subprocess.CompletedProcess(command, exit_code))
+    assert report.measured(Planned("preprocessing", "preprocessing", 1)) is (exit_code == 0)
 
 
 def test_a_planned_record_of_a_service_that_does_not_start_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,6 +208,13 @@ async def test_what_an_ingress_breaks_off_is_answered(front):
     require_unavailable(await front.scan())
 
 
+async def test_what_an_ingress_breaks_off_on_a_connection_that_was_used_before_is_for_its_sender_to_see(front):
+    assert (await front.scan()).status_code == 200
+    front.ingress.breaks_off = True
+    with pytest.raises(httpx.RemoteProtocolError):
+        await front.scan()
+
+
 async def test_what_comes_while_no_ingress_is_there_is_told_so(front):
     front.server.close()
     first = await front.scan()
