@@ -26,6 +26,7 @@ from serve_app.host.process import return_large_memory
 from serve_app.http import create_app
 from serve_app.http.admin import create_admin_app
 from serve_app.http.admin_listener import admin_listening
+from serve_app.http.body_before_answer import BodyBeforeAnswer
 from serve_app.http.guard import Guard
 from serve_app.ledger import OpenLedger, open_ledger
 from serve_app.lists.opening import open_lists
@@ -90,10 +91,12 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve on each replica, after the constructor."""
-        return create_app(
+        app = create_app(
             *(self._moderator, self._guard, self._settings, self._beside, self._detector, self._metrics),
             has_front_end=is_behind_haproxy(),
         )
+        app.add_middleware(BodyBeforeAnswer, deadline_s=self._settings.deadline_s)
+        return app
 
     @contextlib.asynccontextmanager
     async def _beside(self, _app: FastAPI) -> AsyncIterator[None]:

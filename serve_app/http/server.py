@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from serve_app.domain import in_words
+from serve_app.http.body_before_answer import BodyBeforeAnswer
 from serve_app.http.connection import KEEP_ALIVE_S, Connection, ConnectionLimits, Connections
 from serve_app.logs import EventLogger
 
@@ -66,7 +67,8 @@ async def serving(
     # those that are too many is closed: the rest is for them and for everything else.
     connections = Connections(ConnectionLimits(deadline_s, answer_s, min(_MOST_CONNECTIONS, open_files // 2)))
     backlog = min(_BACKLOG, max(1, open_files // 16))
-    server = _Server(_config(app, connections, backlog, math.ceil(drain_s), has_websockets=has_websockets))
+    patient_app = BodyBeforeAnswer(app, deadline_s)
+    server = _Server(_config(patient_app, connections, backlog, math.ceil(drain_s), has_websockets=has_websockets))
     running = asyncio.create_task(server.serve(list(sockets)), name="http-server")
     running.add_done_callback(lambda _: stop.set())
 

@@ -54,8 +54,8 @@ class Proxy:
     def client(self):
         context = ssl.create_default_context(cafile=str(self.certificate))
         # A proxy may close a connection whose body was refused before its end, also where it has not said so.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        with httpx.Client(base_url=self.url, verify=context, timeout=30, trust_env=False, limits=limits) as client:
+        once = {"Connection": "close"}
+        with httpx.Client(base_url=self.url, verify=context, timeout=30, trust_env=False, headers=once) as client:
             yield client
 
     def written(self):

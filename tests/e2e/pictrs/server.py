@@ -131,9 +131,11 @@ def running_pictrs(
     external_validation: str | None = None, mode: Mode = Mode.DUMMY, **settings: str
 ) -> Iterator[PictRs]:
     """As :func:`~benchmarks.pictrs_process.running_process`; asserts that nothing of it is left."""
+    # A thread may close a connection that is kept, and that another one has just begun to use: httpcore takes no lock.
+    once = {"Connection": "close"}
     with (
         running_process(external_validation, mode, BINARY, SERVER__API_KEY=API_KEY, **settings) as running,
-        httpx.Client(base_url=running.url, timeout=60, trust_env=False) as http,
+        httpx.Client(base_url=running.url, timeout=60, trust_env=False, headers=once) as http,
     ):
         yield PictRs(running.url, http, running.store)
     assert is_free(urlsplit(running.url).port)
