@@ -64,7 +64,7 @@ REQUEST_ERRORS: Mapping[type[RequestError], tuple[int, str]] = {
 STATUS_TEXTS: Mapping[int, str] = {
     200: "store the picture: accepted, flagged, or unscanned while `on_unscanned` is `accept`",
     400: "no body, or a multipart body without a `file` part",
-    401: "no secret, or a wrong one; answered before the body is read",
+    401: "no secret, or a wrong one; nothing of the body is kept",
     406: "rejected by the policy or by a list",
     413: "more bytes, pixels or frames than the limits allow",
     415: "an unsupported type",

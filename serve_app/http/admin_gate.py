@@ -27,7 +27,7 @@ _LEDGER_STATUS = f"GET {ADMIN_PATH}/ledger"
 
 
 class AdminGate:
-    """ASGI middleware: requests without an admin's secret are refused before anything of them is read.
+    """ASGI middleware: requests without an admin's secret are refused before anything of them is looked at.
 
     So is a path or a query that no database can store, which each route would have to refuse: the audit has it escaped.
     """

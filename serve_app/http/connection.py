@@ -24,7 +24,8 @@ KEEP_ALIVE_S = 95
 # pict-rs's heads are 300 bytes long. The same holds for anything else that comes between two pieces of a body.
 _MOST_HEAD_BYTES = 16_384
 
-# Of a body that was refused before its end: as much as most pictures have. A connection costs less than more of it.
+# Of a body after its refusal, which has waited for as much (serve_app/http/body_before_answer.py): as much as most
+# pictures have. A connection costs less than more of it.
 _MOST_DISCARDED_BYTES = 1_000_000
 
 # Of one by Misskey: ten of its pictures, 299x299, without compression. A connection that is reset has no status to log.

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from serve_app.http import body_before_answer
 from serve_app.http.body_before_answer import BodyBeforeAnswer
+from serve_app.wire import FULL_FOR_HEADER
 
 DEADLINE_S = 80.0
 CHUNKED = ((b"transfer-encoding", b"chunked"),)
@@ -91,8 +93,7 @@ async def test_an_answer_that_is_late_anyhow_waits_for_nothing() -> None:
         await Response("no", 503)(scope, receive, send)
 
     await BodyBeforeAnswer(late, 0.08)(exchange.scope, exchange.receive, exchange.send)
-    before, after = exchange.events[:3], exchange.events[-2:]
-    assert (before, after) == ([4, "waits", "refuses"], ["start", "body"])
+    assert exchange.events == [4, "waits", "refuses", "start", "body"]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,49 @@ async def test_an_answer_that_is_late_anyhow_waits_for_nothing() -> None:
 async def test_what_is_not_on_its_way_is_not_waited_for(headers: tuple[tuple[bytes, bytes], ...]) -> None:
     exchange = Exchange([], is_whole=False, headers=headers)
     assert await exchange.answered() == ["refuses", "start", "body"]
+
+
+async def test_a_body_that_has_been_asked_for_is_on_its_way() -> None:
+    exchange = Exchange([b"some", b"more"], headers=(*CHUNKED, (b"expect", b"100-continue")))
+    assert await exchange.answered(reads=1) == [4, "refuses", 4, "start", "body"]
+
+
+async def test_strangers_who_send_no_bodies_do_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_before_answer, "_MOST_WAITING", 2)
+    exchanges = [Exchange([b"some"], is_whole=False, headers=CHUNKED) for _ in range(5)]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("no", 401)(scope, receive, send)
+
+    shared = BodyBeforeAnswer(app, DEADLINE_S)
+    asked = [asyncio.create_task(shared(each.scope, each.receive, each.send)) for each in exchanges]
+    await asyncio.wait(asked[2:])
+    assert [each.events for each in exchanges] == [[4, "waits"]] * 2 + [["start", "body"]] * 3
+    for each in asked[:2]:
+        each.cancel()
+    await asyncio.wait(asked[:2])
+    whole = Exchange([b"some"], headers=CHUNKED)
+    await shared(whole.scope, whole.receive, whole.send)
+    assert whole.events == [4, "start", "body"], "who has left has made room"
+
+
+@pytest.mark.parametrize(("full_for_ms", "most_ms"), [(5, 0), (60_000, 59_990)])
+async def test_a_front_end_is_told_for_how_long_the_service_is_full_from_when_it_hears_of_it(
+    full_for_ms: int, most_ms: int
+) -> None:
+    async def full(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {FULL_FOR_HEADER: str(full_for_ms), "Retry-After": "30"}
+        await Response("full", 503, headers)(scope, receive, send)
+
+    seen: dict[str, str] = {}
+
+    async def send(message: Message) -> None:
+        seen.update((name.decode(), value.decode()) for name, value in message.get("headers", ()))
+
+    exchange = Exchange([b"some"], is_whole=False, headers=CHUNKED)
+    await BodyBeforeAnswer(full, 0.08)(exchange.scope, exchange.receive, send)
+    assert most_ms - 30_000 < int(seen[FULL_FOR_HEADER.lower()]) <= most_ms
+    assert seen["retry-after"] == "30"
 
 
 async def test_a_sender_that_has_left_is_not_waited_for() -> None:
