@@ -336,6 +336,15 @@ async def test_workers_write_no_core_and_know_no_secret(start, monkeypatch):
     assert "a-secret-of-the-tests" not in worker.environ().values()
 
 
+async def test_workers_compute_with_the_instructions_of_their_owner(start, monkeypatch):
+    """Otherwise one picture has two fingerprints, which differ by the bits near their median."""
+    told = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "AVX2"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    (pid,) = start().pids()
+    assert told.items() <= psutil.Process(pid).environ().items()
+
+
 @pytest.fixture
 def confined():
     if landlock_version() < 6:

@@ -46,8 +46,12 @@ _FIRST_BYTES = 262_144
 # One worker is one core: the pools that numpy's libraries start would take memory and other workers' cores.
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+# Which instructions the libraries under NumPy may use, where an admin does not leave that to them: the owner's own
+# products of matrices have the same last bits then.
+_INSTRUCTIONS = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
+
 # Nothing else of the environment goes to where hostile bytes are decoded: the service's secrets are in it.
-_INHERITED = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR")
+_INHERITED = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR", *_INSTRUCTIONS)
 
 
 # On Linux, with the inverted process id before it, the clock of a process (clock_getcpuclockid(3)). Every picture asks
