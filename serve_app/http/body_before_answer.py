@@ -55,15 +55,14 @@ class BodyBeforeAnswer:
             return message
 
         async def sent(message: Message) -> None:
-            is_first = message["type"] == "http.response.start"
-            began_s = now_s()
-            if is_first and is_coming and not is_over and began_s < until_s and self._waiting < _MOST_WAITING:
-                await rest()
-                waited_ms = round((now_s() - began_s) * 1e3)
-                message = {**message, "headers": _since_then(message.get("headers", ()), waited_ms)}
+            if message["type"] == "http.response.start" and is_coming and not is_over:
+                message = await after_the_rest(message)
             await send(message)
 
-        async def rest() -> None:
+        async def after_the_rest(message: Message) -> Message:
+            began_s = now_s()
+            if began_s >= until_s or self._waiting >= _MOST_WAITING:
+                return message
             left_bytes = _MOST_BYTES
             self._waiting += 1
             try:
@@ -73,6 +72,8 @@ class BodyBeforeAnswer:
                             left_bytes -= len((await received()).get("body", b""))
             finally:
                 self._waiting -= 1
+            waited_ms = round((now_s() - began_s) * 1e3)
+            return {**message, "headers": _since_then(message.get("headers", ()), waited_ms)}
 
         await self._app(scope, received, sent)
 

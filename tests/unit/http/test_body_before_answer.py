@@ -118,10 +118,7 @@ async def test_strangers_who_send_no_bodies_do_not_keep_the_others_waiting(monke
     monkeypatch.setattr(body_before_answer, "_MOST_WAITING", 2)
     exchanges = [Exchange([b"some"], is_whole=False, headers=CHUNKED) for _ in range(5)]
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await Response("no", 401)(scope, receive, send)
-
-    shared = BodyBeforeAnswer(app, DEADLINE_S)
+    shared = BodyBeforeAnswer(Response("no", 401), DEADLINE_S)
     asked = [asyncio.create_task(shared(each.scope, each.receive, each.send)) for each in exchanges]
     await asyncio.wait(asked[2:])
     assert [each.events for each in exchanges] == [[4, "waits"]] * 2 + [["start", "body"]] * 3
@@ -137,10 +134,7 @@ async def test_strangers_who_send_no_bodies_do_not_keep_the_others_waiting(monke
 async def test_a_front_end_is_told_for_how_long_the_service_is_full_from_when_it_hears_of_it(
     full_for_ms: int, most_ms: int
 ) -> None:
-    async def full(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {FULL_FOR_HEADER: str(full_for_ms), "Retry-After": "30"}
-        await Response("full", 503, headers)(scope, receive, send)
-
+    full = Response("full", 503, {FULL_FOR_HEADER: str(full_for_ms), "Retry-After": "30"})
     seen: dict[str, str] = {}
 
     async def send(message: Message) -> None:
@@ -161,8 +155,5 @@ async def test_a_sender_that_has_left_is_not_waited_for() -> None:
         sent.append("disconnect")
         return {"type": "http.disconnect"}
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await Response("no", 401)(scope, receive, send)
-
-    await BodyBeforeAnswer(app, DEADLINE_S)(exchange.scope, receive, exchange.send)
+    await BodyBeforeAnswer(Response("no", 401), DEADLINE_S)(exchange.scope, receive, exchange.send)
     assert exchange.events == ["start", "body"]
